@@ -1,0 +1,26 @@
+"""The differentiable core: hypergradients through learning, by every estimator the field uses."""
+
+from metajax.bilevel.batched import batched
+from metajax.bilevel.finite import PersistentState, evolution, finite_difference
+from metajax.bilevel.implicit import implicit
+from metajax.bilevel.learner import BilevelState, learner
+from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem
+from metajax.bilevel.unroll import first_order, forward, unroll
+
+__all__ = [
+    "BilevelState",
+    "Estimator",
+    "Hypergradient",
+    "HypergradientFn",
+    "InnerState",
+    "PersistentState",
+    "Problem",
+    "batched",
+    "evolution",
+    "finite_difference",
+    "first_order",
+    "forward",
+    "implicit",
+    "learner",
+    "unroll",
+]

@@ -1,0 +1,91 @@
+"""A hypergradient and an outer optimizer make a Learner."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax.bilevel import inner
+from metajax.bilevel.problem import Estimator, Problem
+from metajax.types import Hyper, Key, Learner
+
+# no step reaches this number, so the key of a beginning is no step's key
+_BEGIN = 2**32 - 1
+
+
+class BilevelState(NamedTuple):
+    """The state of a bilevel search; ``inner`` is ``None`` unless the inner loop is warm-started."""
+
+    step: jax.Array
+    key: jax.Array
+    hyper: Hyper
+    opt_state: Any
+    inner: Any
+
+
+def learner(
+    problem: Problem,
+    estimator: Estimator,
+    outer_optimizer: optax.GradientTransformation,
+    inner_steps: int,
+    warm_start: bool,
+    restart_every: int | None = None,
+) -> Learner:
+    """Descends the outer loss by estimated hypergradients.
+
+    ``init(key, hyper) -> BilevelState`` and ``update(state, (inner_batches, outer_batch)) -> (state, info)``, where the
+    leading axis of ``inner_batches`` has size ``inner_steps``. ``info`` holds ``outer_loss``, ``inner_loss``,
+    ``hypergradient_norm`` and what the outer loss reports.
+
+    Args:
+        problem: the inner and the outer loss, how to begin, how to learn.
+        estimator: ``unroll()``, ``implicit()``, ``first_order()``, ...
+        outer_optimizer: any optax transformation.
+        inner_steps: inner updates for each outer one.
+        warm_start: go on from where the inner loop ended (DARTS, online hyperparameters) instead of beginning anew
+            (MAML, episodic hyperparameters).
+        restart_every: with a warm start, begin the inner loop anew after this many outer steps.
+
+    Example:
+        >>> problem = Problem(
+        ...     inner_loss=lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {}),
+        ...     outer_loss=lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {}),
+        ...     init=lambda h, key: jnp.zeros(3),
+        ...     optimizer=lambda h: optax.sgd(0.1))
+        >>> from metajax.bilevel import unroll
+        >>> search = learner(problem, unroll(), optax.adam(0.1), inner_steps=5, warm_start=False)
+        >>> state = search.init(jax.random.key(0), jnp.zeros(()))
+        >>> state, info = jax.jit(search.update)(state, (jnp.ones((5, 3)), jnp.ones(3)))
+        >>> float(state.hyper)  # less regularisation is better here
+        -0.10...
+    """
+    if inner_steps < 1:
+        raise ValueError(f"learner: inner_steps={inner_steps}; accepted is a positive whole number")
+    if restart_every is not None and (restart_every < 1 or not warm_start):
+        raise ValueError(f"learner: restart_every={restart_every} needs warm_start=True and a positive whole number")
+    hypergradient = estimator(problem)
+
+    def init(key: Key, hyper: Hyper) -> BilevelState:
+        hyper = jax.tree.map(jnp.asarray, hyper)
+        begun = hypergradient.begin(hyper, jax.random.fold_in(key, _BEGIN)) if warm_start else None
+        return BilevelState(jnp.zeros((), jnp.int32), key, hyper, outer_optimizer.init(hyper), begun)
+
+    def update(state: BilevelState, batch: Any) -> tuple[BilevelState, dict[str, Any]]:
+        inner_batches, outer_batch = batch
+        steps = inner.length(inner_batches)
+        if steps != inner_steps:
+            raise ValueError(f"learner: inner_batches has {steps} inner steps, the learner was made for {inner_steps}")
+        key = jax.random.fold_in(state.key, state.step)
+        start = state.inner
+        if restart_every is not None:
+            anew = hypergradient.begin(state.hyper, jax.random.fold_in(key, _BEGIN))
+            again = (state.step % restart_every) == 0
+            start = jax.tree.map(lambda new, old: jnp.where(again, new, old), anew, start)
+        found = hypergradient(state.hyper, start, inner_batches, outer_batch, key)
+        updates, opt_state = outer_optimizer.update(found.grad, state.opt_state, state.hyper)
+        hyper = optax.apply_updates(state.hyper, updates)
+        info = {**found.info, "outer_loss": found.value, "hypergradient_norm": optax.tree.norm(found.grad)}
+        return BilevelState(state.step + 1, state.key, hyper, opt_state, found.end if warm_start else None), info
+
+    return Learner(init, update)

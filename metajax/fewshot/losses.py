@@ -1,0 +1,33 @@
+"""Losses of a task: a model's apply function -> ``(params, (x, y), key) -> (loss, info)``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from metajax.types import LossFn
+
+
+def cross_entropy(apply: Callable[..., Any]) -> LossFn:
+    """Mean softmax cross-entropy with integer labels; reports ``accuracy``."""
+
+    def loss(params, batch, key):
+        x, y = batch
+        logits = apply(params, x)
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=-1)
+        hit = jnp.argmax(logits, axis=-1) == y
+        return -jnp.mean(chosen), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
+
+    return loss
+
+
+def squared_error(apply: Callable[..., Any]) -> LossFn:
+    """Mean squared error; reports ``mse``."""
+
+    def loss(params, batch, key):
+        x, y = batch
+        error = jnp.mean(jnp.square(apply(params, x) - y))
+        return error, {"mse": error}
+
+    return loss

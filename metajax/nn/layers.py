@@ -1,0 +1,69 @@
+"""Layers that stay fast and exact when their weights are vmapped and differentiated twice."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+def patches(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
+    """All ``size`` x ``size`` patches with "SAME" padding: [n, h, w, c] -> [n, ceil(h/stride), ceil(w/stride), size²·c].
+
+    The channel order is that of a kernel [size, size, c, out] reshaped to [size²·c, out].
+    """
+    height, width = x.shape[1:3]
+    out_h, out_w = -(-height // stride), -(-width // stride)
+    pad_h = max((out_h - 1) * stride + size - height, 0)
+    pad_w = max((out_w - 1) * stride + size - width, 0)
+    x = jnp.pad(x, ((0, 0), (pad_h // 2, pad_h - pad_h // 2), (pad_w // 2, pad_w - pad_w // 2), (0, 0)))
+    rows, columns = (out_h - 1) * stride + 1, (out_w - 1) * stride + 1
+    shifted = [
+        x[:, i : i + rows : stride, j : j + columns : stride, :] for i in range(size) for j in range(size)
+    ]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolution with "SAME" padding as one matrix product: x [n, h, w, c], kernel [k, k, c, out].
+
+    A vmapped kernel becomes a batched matrix product; with ``lax.conv`` it would become a grouped convolution, which XLA
+    runs 5 to 9 times slower on a CPU.
+    """
+    size, out = kernel.shape[0], kernel.shape[-1]
+    if size == 1:
+        return x[:, ::stride, ::stride, :] @ kernel.reshape(-1, out)
+    return patches(x, size, stride) @ kernel.reshape(-1, out)
+
+
+def standardise(x: jax.Array, eps: float = 1e-5) -> jax.Array:
+    """Batch normalisation by the statistics of this batch, over all axes but the last, without scale and shift."""
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axis=axes, keepdims=True)
+    variance = jnp.mean(jnp.square(x - mean), axis=axes, keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(variance + eps)
+
+
+class Convolution(nnx.Module):
+    """A ``size`` x ``size`` convolution, "SAME" padding, as a matrix product."""
+
+    def __init__(self, channels: int, out: int, size: int = 3, stride: int = 1, bias: bool = True, *, rngs: nnx.Rngs):
+        scale = (channels * size * size) ** -0.5
+        self.kernel = nnx.Param(scale * jax.random.truncated_normal(rngs.params(), -2, 2, (size, size, channels, out)))
+        self.bias = nnx.Param(jnp.zeros(out)) if bias else None
+        self.stride = stride
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = convolution(x, self.kernel[...], self.stride)
+        return y if self.bias is None else y + self.bias[...]
+
+
+class TransductiveBatchNorm(nnx.Module):
+    """Batch normalisation that always uses the statistics of the batch it is given, in training and in evaluation.
+
+    This is the mode of the MAML paper; a score obtained with it depends on the other queries of the episode.
+    """
+
+    def __init__(self, features: int, *, rngs: nnx.Rngs | None = None):
+        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return standardise(x) * self.scale[...] + self.bias[...]

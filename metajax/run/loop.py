@@ -1,0 +1,180 @@
+"""The one training loop: chunks of steps inside a compiled scan, with metrics, evaluation, checkpoints and signals."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.run.checkpoint import Checkpoints
+from metajax.run.directory import RunDirectory
+from metajax.run.progress import Progress
+from metajax.run.signals import Interrupted, Watch
+from metajax.types import Learner
+
+
+class Diverged(RuntimeError):
+    """The loss or the state is no longer finite; the message names the last good checkpoint."""
+
+
+def train(
+    learner: Learner,
+    state: Any,
+    batches: Callable[[jax.Array], Any] | Iterator[Any],
+    steps: int,
+    directory: RunDirectory | None = None,
+    *,
+    chunk: int = 100,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    evaluate_every: int | None = None,
+    best: str | None = None,
+    maximize: bool = True,
+    checkpoint_seconds: float = 60.0,
+    minutes: float | None = None,
+    label: str = "",
+    show: bool = True,
+) -> Any:
+    """Trains to ``steps`` and returns the state.
+
+    Killed at any instant and called again with a resumed ``directory``, it ends in the same bits: the randomness of a
+    step depends on the state's key and step alone, and chunks begin at multiples of ``chunk`` whatever happened before.
+
+    Args:
+        learner: what to train.
+        state: its initial state, with ``.step`` and ``.key``. It is donated: use the returned one afterwards.
+        batches: a sampler ``key -> batch`` to be compiled into the chunk, or an iterator of batches; one that has
+            ``get_state`` and ``set_state`` (as grain's do; bytes or JSON) is resumed at its position.
+        steps: the step at which to stop.
+        directory: where metrics and checkpoints go; ``None`` keeps nothing.
+        chunk: steps in one compiled scan; metrics are means over a chunk.
+        evaluate: ``state -> metrics``, called every ``evaluate_every`` steps (default: at the end only).
+        best: the metric of ``evaluate`` by which the best checkpoint is kept.
+        maximize: whether larger is better.
+        checkpoint_seconds: time between checkpoints; evaluations with ``best`` and the end also save.
+        minutes: stop after this much time in all, resumed time included.
+
+    Raises:
+        Diverged: at the first value that is not finite, naming the last good checkpoint.
+        Interrupted: after SIGTERM or SIGINT, once the state is saved.
+    """
+    if steps < 0 or chunk < 1:
+        raise ValueError(f"train: need steps >= 0 and chunk >= 1; got steps={steps}, chunk={chunk}")
+    if evaluate_every is not None and evaluate_every % chunk:
+        raise ValueError(f"train: evaluate_every={evaluate_every} must be a multiple of chunk={chunk}")
+    saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
+    step, spent = int(state.step), 0.0
+    state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)  # the caller's arrays survive the donation
+    if directory and saved and directory.resumed and saved.latest is not None:
+        step, state, position = saved.restore(state)
+        if position is not None:
+            batches.set_state(position)  # type: ignore[union-attr]
+        spent = max((r.get("seconds", 0.0) for r in directory.rewind(step)), default=0.0)
+    elif directory:
+        directory.rewind(step)
+    run_chunk = compiled_chunk(learner, batches if callable(batches) else None)
+    progress = Progress(steps, step, label, show=show)
+    began = last_save = time.perf_counter()
+    stop_at = math.inf if minutes is None else 60 * minutes
+
+    def save(metrics: dict[str, float] | None = None) -> None:
+        nonlocal last_save
+        if saved is not None and saved.latest != step:
+            position = None if callable(batches) or not hasattr(batches, "get_state") else batches.get_state()  # type: ignore[union-attr]
+            saved.save(step, state, position, metrics)
+            last_save = time.perf_counter()
+
+    try:
+        with Watch() as watch:
+            while step < steps and spent + time.perf_counter() - began < stop_at:
+                length = min(chunk - step % chunk, steps - step)
+                stacked = None if callable(batches) else _stack(batches, length)
+                state, info, healthy = run_chunk(state, stacked, length)
+                step += length
+                record = {k: np.asarray(v).tolist() for k, v in info.items()}
+                if not bool(healthy):
+                    raise Diverged(_advice(record, step, saved))
+                seconds = spent + time.perf_counter() - began
+                evaluated: dict[str, float] = {}
+                if evaluate and ((evaluate_every and step % evaluate_every == 0) or step == steps):
+                    evaluated = {k: float(v) for k, v in evaluate(state).items()}
+                record = {"step": step, "seconds": round(seconds, 3), **record, **evaluated}
+                if directory:
+                    directory.log(record)
+                progress.update(step, {**evaluated, **record})
+                if (evaluated and best) or step == steps or time.perf_counter() - last_save >= checkpoint_seconds:
+                    save(evaluated)
+                if watch.signal is not None:
+                    save()
+                    where = f"; --resume --out {directory.path} goes on" if directory else ""
+                    message = f"stopped by signal {watch.signal} at step {step}, saved{where}"
+                    print(message, file=sys.stderr)
+                    raise Interrupted(watch.signal, message)
+            save()
+    finally:
+        progress.close()
+        if saved is not None:
+            saved.close()
+    return state
+
+
+def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None) -> Callable[..., Any]:
+    """``(state, stacked batches or None, length) -> (state, mean info, healthy)``, compiled once for each length."""
+
+    def body(state, batch):
+        if sampler is not None:
+            batch = sampler(jax.random.fold_in(jax.random.fold_in(state.key, _DATA), state.step))
+        return learner.update(state, batch)
+
+    def run(state, stacked, length):
+        state, info = jax.lax.scan(body, state, stacked, length)
+        healthy = jnp.array(True)
+        for leaf in jax.tree.leaves(info):
+            healthy &= jnp.all(jnp.isfinite(leaf))
+        for leaf in jax.tree.leaves(state):
+            if jnp.issubdtype(leaf.dtype, jnp.floating):
+                healthy &= ~jnp.any(jnp.isnan(leaf))
+        return state, jax.tree.map(lambda x: jnp.mean(x.astype(jnp.float32), axis=0), dict(info)), healthy
+
+    return jax.jit(run, static_argnums=2, donate_argnums=0)
+
+
+# separates the key that draws batches from the keys that learners draw for themselves
+_DATA = 2**31 + 7
+
+
+def _stack(iterator: Iterator[Any], length: int) -> Any:
+    got = []
+    for _ in range(length):
+        try:
+            got.append(next(iterator))
+        except StopIteration:
+            raise ValueError("train: the iterator of batches ended before the steps did; make it repeat") from None
+    return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *got)
+
+
+def _advice(record: dict[str, Any], step: int, saved: Checkpoints | None) -> str:
+    broken = [k for k, v in record.items() if not np.all(np.isfinite(v))] or ["the state"]
+    good = None if saved is None else saved.latest
+    where = "no checkpoint was saved before" if good is None else f"last good checkpoint: {saved.path / str(good)}"  # type: ignore[union-attr]
+    return f"not finite by step {step}: {', '.join(broken)}; {where}. Try a smaller learning rate or clip gradients."
+
+
+def load(like: Any, directory: Path | str, step: int | None = None, best: tuple[str, bool] | None = None) -> Any:
+    """A state from a finished or stopped run.
+
+    Args:
+        like: a state of the same structure.
+        directory: of the run.
+        step: of the checkpoint; by default the latest.
+        best: ``(metric, maximize)`` as given to ``train``, to take the best checkpoint instead.
+    """
+    saved = Checkpoints(Path(directory) / "checkpoints", *(best or (None,)))
+    try:
+        return saved.restore(like, saved.best if step is None and best else step)[1]
+    finally:
+        saved.close()

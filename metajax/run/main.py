@@ -1,0 +1,23 @@
+"""The frame of every command: one clear line and exit status 2 for bad input, 1 for a run that diverged."""
+
+import sys
+from collections.abc import Callable
+
+from metajax.run.loop import Diverged
+from metajax.run.signals import Interrupted
+from metajax.types import InputError
+
+
+def main(command: Callable[[], object]) -> int:
+    """Runs ``command`` and returns the process's exit status."""
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Diverged as error:
+        print(f"diverged: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as stop:
+        return int(stop.code)  # type: ignore[arg-type]
+    return 0

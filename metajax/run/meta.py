@@ -1,0 +1,63 @@
+"""What a number needs to be believed: commit, versions, device, command line."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = ("metajax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
+
+
+def _git(*arguments: str) -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def hardware() -> str:
+    """In words, for tables: ``2 cores of AMD EPYC`` or the accelerator's name."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"{len(os.sched_getaffinity(0))} cores of {_processor()}"
+    return f"{jax.device_count()} x {device.device_kind}"
+
+
+def collect(seed: Any = None) -> dict[str, Any]:
+    """The contents of ``meta.json``."""
+    status = _git("status", "--porcelain")
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if status is None else bool(status),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "hardware": hardware(),
+        "device": str(jax.devices()[0]),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

@@ -1,0 +1,56 @@
+"""A progress bar on a terminal; plain lines elsewhere, so that a log stays readable."""
+
+import sys
+import time
+from typing import Any
+
+
+def short(metrics: dict[str, Any], most: int = 4) -> str:
+    """The first few numbers in words: ``loss 0.123  accuracy 0.91``."""
+    numbers = [(k, v) for k, v in metrics.items() if isinstance(v, int | float) and k not in ("step", "seconds")]
+    return "  ".join(f"{k} {v:.4g}" for k, v in numbers[:most])
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+class Progress:
+    """Shows rate, remaining time and the last metrics of a run of ``total`` steps.
+
+    Args:
+        total: steps in all.
+        start: steps done before.
+        label: what is running.
+        every: seconds between plain lines.
+        show: ``False`` prints nothing.
+    """
+
+    def __init__(self, total: int, start: int = 0, label: str = "", every: float = 10.0, show: bool = True):
+        self.total, self.done, self.start, self.label, self.every = total, start, start, label, every
+        self.began = self.last = time.perf_counter()
+        self._bar: Any = None
+        self._plain = show and not sys.stderr.isatty()
+        if show and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=start, desc=label or None, unit="step", dynamic_ncols=True)
+
+    def update(self, done: int, metrics: dict[str, Any]) -> None:
+        advanced, self.done = done - self.done, done
+        if self._bar is not None:
+            self._bar.set_postfix_str(short(metrics), refresh=False)
+            self._bar.update(advanced)
+        now = time.perf_counter()
+        if self._plain and (now - self.last >= self.every or done >= self.total):
+            self.last = now
+            rate = (done - self.start) / max(now - self.began, 1e-9)
+            left = clock((self.total - done) / max(rate, 1e-9))
+            share = 100 * done / max(self.total, 1)
+            head = f"{self.label}: " if self.label else ""
+            print(f"{head}{done}/{self.total} {share:3.0f}%  {rate:.3g}/s  left {left}  {short(metrics)}", file=sys.stderr)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

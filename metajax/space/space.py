@@ -1,0 +1,327 @@
+"""A search space: named domains, conditions between them, its size, sampling, neighbours and enumeration."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import encoding, relax
+from metajax.space.domains import Categorical, Domain, Float, Integer, Subset
+
+Configs = dict[str, Any]
+"""A struct of arrays: name -> array[n] (array[n, k] for a ``Subset``)."""
+
+
+class Condition(NamedTuple):
+    """``child`` exists only where ``parent`` takes one of ``values``."""
+
+    child: str
+    parent: str
+    values: tuple[Any, ...]
+
+
+class Space:
+    """Named choices, and which of them depend on which.
+
+    A child that is inactive has no value: its part of the encoding is zero, its column holds the domain's first value,
+    and it does not multiply the size. Every child has one condition, on a ``Categorical`` or ``Integer`` parent, so
+    that the conditions form a forest and the size is exact.
+
+    Args:
+        domains: name -> domain, in the order of the encoding.
+        conditions: each ``Condition(child, parent, values)``, or a tuple of the three.
+
+    Raises:
+        ValueError: if a condition names what does not exist, or closes a circle.
+
+    Example:
+        >>> space = Space({"op": Categorical(("skip", "conv")), "kernel": Integer(1, 3)}, [("kernel", "op", ("conv",))])
+        >>> space.size, space.width
+        (4, 3)
+        >>> space.decode(space.encode(space.at([0, 3])))
+        [{'op': 'skip'}, {'op': 'conv', 'kernel': 3}]
+    """
+
+    def __init__(self, domains: Mapping[str, Domain], conditions: Sequence[Condition | tuple] = ()):
+        if not domains:
+            raise ValueError("Space: domains is empty; give at least one name and domain")
+        for name, domain in domains.items():
+            if not isinstance(domain, Domain):
+                raise ValueError(f"Space: {name} is {domain!r}; accepted are Categorical, Float, Integer and Subset")
+        self.domains: dict[str, Domain] = dict(domains)
+        self.conditions: dict[str, Condition] = {}
+        for given in conditions:
+            self._add(Condition(*given))
+        self.order = self._topological()
+        self.width = sum(d.width for d in self.domains.values())
+        offsets = np.cumsum([0] + [d.width for d in self.domains.values()])
+        self.slices = {name: slice(int(a), int(b)) for name, a, b in zip(self.domains, offsets[:-1], offsets[1:])}
+
+    def _add(self, condition: Condition) -> None:
+        child, parent, values = condition
+        for name in (child, parent):
+            if name not in self.domains:
+                raise ValueError(f"Space: condition on {name!r}, which is not a domain; there are {list(self.domains)}")
+        domain = self.domains[parent]
+        if not isinstance(domain, Categorical | Integer):
+            raise ValueError(f"Space: parent {parent!r} is a {type(domain).__name__}; accepted: Categorical, Integer")
+        if child in self.conditions:
+            raise ValueError(f"Space: {child!r} has two conditions; put all values of its one parent into one")
+        if not values:
+            raise ValueError(f"Space: the condition of {child!r} on {parent!r} has no values")
+        values = tuple(values)
+        for value in values:
+            domain.from_python(value, parent)
+        self.conditions[child] = Condition(child, parent, values)
+
+    def _topological(self) -> list[str]:
+        order: list[str] = []
+
+        def visit(name: str, path: tuple[str, ...]) -> None:
+            if name in path:
+                raise ValueError(f"Space: the conditions form a circle: {' -> '.join((*path, name))}")
+            if name in self.conditions:
+                visit(self.conditions[name].parent, (*path, name))
+            if name not in order:
+                order.append(name)
+
+        for name in self.domains:
+            visit(name, ())
+        return order
+
+    def __repr__(self) -> str:
+        return f"Space({len(self.domains)} domains, width {self.width}, 10^{self.log10_size:.1f} configurations)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and (list(self.domains.items()), self.conditions) == (
+            list(other.domains.items()),
+            other.conditions,
+        )
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.domains.items()), tuple(self.conditions.values())))
+
+    # -- size and enumeration -------------------------------------------------------------------------------------
+
+    def children(self, name: str) -> list[str]:
+        return [c.child for c in self.conditions.values() if c.parent == name]
+
+    def _active_children(self, name: str, index: int) -> list[str]:
+        domain = self.domains[name]
+        if not isinstance(domain, Categorical | Integer):
+            return []
+        value = domain.to_python(domain.at(np.array([index]))[0])
+        return [c for c in self.children(name) if value in self.conditions[c].values]
+
+    def _branches(self, name: str) -> list[int | float]:
+        """How many configurations of the tree below ``name`` each of its values has."""
+        return [
+            math.prod(self._tree_size(child) for child in self._active_children(name, i))
+            for i in range(int(self.domains[name].size))
+        ]
+
+    def _tree_size(self, name: str) -> int | float:
+        return sum(self._branches(name)) if self.children(name) else self.domains[name].size
+
+    @property
+    def roots(self) -> list[str]:
+        return [name for name in self.domains if name not in self.conditions]
+
+    @property
+    def size(self) -> int | float:
+        """How many distinct configurations there are: an exact ``int``, or ``inf`` with a ``Float`` without grid."""
+        return math.prod(self._tree_size(name) for name in self.roots)
+
+    @property
+    def log10_size(self) -> float:
+        size = self.size
+        return math.inf if size == math.inf else math.log10(size)
+
+    def at(self, index: Any) -> Configs:
+        """The configurations at these mixed-radix indices, ``0 <= index < size`` (any size of whole number).
+
+        Raises:
+            ValueError: if the space is infinite or an index is outside it.
+        """
+        size = self.size
+        if size == math.inf:
+            floats = [n for n, d in self.domains.items() if d.size == math.inf]
+            raise ValueError(f"Space.at: the space is infinite; give a grid to {floats}")
+        index = np.atleast_1d(np.asarray(index, dtype=np.int64 if size < 2**62 else object))
+        if index.size and (min(index) < 0 or max(index) >= size):
+            raise ValueError(f"Space.at: index outside 0..{size - 1}")
+        columns = {n: np.repeat(d.at(np.array([0])), len(index), axis=0) for n, d in self.domains.items()}
+        self._fill(columns, self.roots, index, np.arange(len(index)))
+        return columns
+
+    def _fill(self, columns: Configs, names: list[str], index: np.ndarray, rows: np.ndarray) -> None:
+        """Writes rows of the trees under ``names``; the first name is the fastest digit."""
+        for name in names:
+            radix = self._tree_size(name)
+            digit, index = index % radix, index // radix
+            if not self.children(name):
+                columns[name][rows] = self.domains[name].at(digit)
+                continue
+            start = 0
+            for value, branch in enumerate(self._branches(name)):
+                inside = (digit >= start) & (digit < start + branch)
+                if np.any(inside):
+                    columns[name][rows[inside]] = self.domains[name].at(np.array([value]))
+                    self._fill(columns, self._active_children(name, value), digit[inside] - start, rows[inside])
+                start += branch
+
+    # -- sampling and moving --------------------------------------------------------------------------------------
+
+    def sample(self, key: jax.Array, n: int) -> Configs:
+        """Draws ``n`` configurations, each domain uniform (in the logarithm if it is ``log``); can be jitted."""
+        columns = {
+            name: domain.sample(jax.random.fold_in(key, i), n) for i, (name, domain) in enumerate(self.domains.items())
+        }
+        return self.canonical(columns)
+
+    def active(self, configs: Configs) -> dict[str, jax.Array]:
+        """For each name, bool[n]: does the domain exist in this configuration?"""
+        n = len(next(iter(configs.values())))
+        result: dict[str, jax.Array] = {}
+        for name in self.order:
+            if name not in self.conditions:
+                result[name] = jnp.ones(n, bool)
+                continue
+            _, parent, values = self.conditions[name]
+            domain = self.domains[parent]
+            accepted = jnp.asarray([domain.from_python(v, parent) for v in values])
+            result[name] = result[parent] & jnp.isin(jnp.asarray(configs[parent]), accepted)
+        return {name: result[name] for name in self.domains}
+
+    def canonical(self, configs: Configs) -> Configs:
+        """The same configurations with every inactive column at its domain's first value."""
+        active, result = self.active(configs), {}
+        for name, domain in self.domains.items():
+            column = jnp.asarray(configs[name])
+            first = jnp.asarray(_first(domain), column.dtype)
+            mask = active[name].reshape((-1,) + (1,) * (column.ndim - 1))
+            result[name] = jnp.where(mask, column, first)
+        return result
+
+    def mutate(self, key: jax.Array, configs: Configs, rate: float | None = None) -> Configs:
+        """Redraws each choice with probability ``rate`` (default: one choice on average); for evolution. Can be jitted.
+
+        A ``Subset`` flips single items, a ``Float`` or ``Integer`` moves by a tenth of its range on average.
+        """
+        n = len(next(iter(configs.values())))
+        rate = 1.0 / len(self.domains) if rate is None else rate
+        result = {}
+        for i, (name, domain) in enumerate(self.domains.items()):
+            pick, draw = jax.random.split(jax.random.fold_in(key, i))
+            old = jnp.asarray(configs[name])
+            if isinstance(domain, Subset):
+                flips = jax.random.bernoulli(draw, 1.0 / domain.n, old.shape)
+                new = domain.decode(domain.encode(jnp.logical_xor(old, flips)))
+            elif isinstance(domain, Categorical):
+                new = domain.sample(draw, n)
+            else:
+                noise = 0.1 * jax.random.normal(draw, (n, 1), dtype=jnp.float32)
+                new = domain.decode(jnp.clip(domain.encode(old) + noise, 0.0, 1.0))
+            change = jax.random.bernoulli(pick, rate, (n,)).reshape((n,) + (1,) * (old.ndim - 1))
+            result[name] = jnp.where(change, new, old)
+        return self.canonical(result)
+
+    def neighbours(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """All configurations one step away: another choice, the next number up or down, one item more or less.
+
+        A ``Float`` without grid moves by a tenth of its range. A changed parent gives new children their first values.
+        """
+        base, found = self.configs([config]), []
+        for name, domain in self.domains.items():
+            if not bool(self.active(base)[name][0]):
+                continue
+            for value in _steps(domain, np.asarray(base[name])[0]):
+                moved = dict(base)
+                moved[name] = jnp.asarray(np.asarray(value)[None], base[name].dtype)
+                found += self.dicts(self.canonical(moved))
+        return [c for i, c in enumerate(found) if c not in found[:i] and c != dict(config)]
+
+    # -- encodings and plain dictionaries -------------------------------------------------------------------------
+
+    def encode(self, configs: Configs) -> jax.Array:
+        """f32[n, width]: one-hot, unit interval, multi-hot; inactive parts are zero. Can be jitted."""
+        return encoding.encode(self, configs)
+
+    def decode_configs(self, encodings: Any) -> Configs:
+        """The nearest configurations to any encodings f32[n, width], as a struct of arrays. Can be jitted."""
+        return encoding.decode(self, encodings)
+
+    def decode(self, encodings: Any) -> list[dict[str, Any]]:
+        """The nearest configurations to any encodings f32[n, width], as plain dictionaries without inactive names."""
+        return self.dicts(self.decode_configs(encodings))
+
+    def dicts(self, configs: Configs) -> list[dict[str, Any]]:
+        """Plain dictionaries of plain values, without inactive names."""
+        active = {k: np.asarray(v) for k, v in self.active(configs).items()}
+        columns = {name: np.asarray(configs[name]) for name in self.domains}
+        n = len(next(iter(columns.values())))
+        return [
+            {name: d.to_python(columns[name][i]) for name, d in self.domains.items() if active[name][i]}
+            for i in range(n)
+        ]
+
+    def configs(self, dicts: Sequence[Mapping[str, Any]]) -> Configs:
+        """A struct of arrays from plain dictionaries.
+
+        Raises:
+            ValueError: naming the row, the domain, what was given and what is accepted.
+        """
+        columns: dict[str, list[Any]] = {name: [] for name in self.domains}
+        for row, given in enumerate(dicts):
+            unknown = set(given) - set(self.domains)
+            if unknown:
+                raise ValueError(f"configuration {row}: unknown {sorted(unknown)}; accepted are {list(self.domains)}")
+            exists: dict[str, bool] = {}
+            for name in self.order:
+                condition = self.conditions.get(name)
+                exists[name] = condition is None or (
+                    exists[condition.parent] and given[condition.parent] in condition.values
+                )
+                if exists[name] and name not in given:
+                    raise ValueError(f"configuration {row}: {name} is missing")
+                domain = self.domains[name]
+                inactive = not exists[name]
+                value = _first(domain) if inactive else domain.from_python(given[name], f"configuration {row}: {name}")
+                columns[name].append(value)
+        dtypes = {Categorical: np.int32, Integer: np.int32, Float: np.float32, Subset: bool}
+        return {
+            n: jnp.asarray(np.asarray(c, dtypes[type(self.domains[n])]).reshape((-1, *self.domains[n].shape)))
+            for n, c in columns.items()
+        }
+
+    def relax(self, logits: Mapping[str, Any], rule: Any = "softmax", key: jax.Array | None = None) -> jax.Array:
+        """One relaxed encoding f32[width] from logits; see ``metajax.space.relax``."""
+        return relax.relax(self, logits, rule, key)
+
+    def zeros(self) -> dict[str, jax.Array]:
+        """Logits of the uniform relaxed configuration: name -> zeros, ready for ``relax``."""
+        return {
+            name: jnp.zeros(() if isinstance(d, Float | Integer) else (d.width,), jnp.float32)
+            for name, d in self.domains.items()
+        }
+
+
+def _first(domain: Domain) -> Any:
+    return domain.at(np.array([0]))[0] if domain.size != math.inf else np.float32(domain.low)  # type: ignore[union-attr]
+
+
+def _steps(domain: Domain, value: Any) -> list[Any]:
+    if isinstance(domain, Categorical):
+        return [i for i in range(domain.size) if i != int(value)]
+    if isinstance(domain, Integer):
+        return [v for v in (int(value) - 1, int(value) + 1) if domain.low <= v <= domain.high]
+    if isinstance(domain, Float):
+        unit = domain.encode(jnp.asarray([value]))
+        delta = 0.1 if domain.grid is None else 1.0 / (domain.grid - 1)
+        moved = [np.asarray(domain.decode(jnp.clip(unit + d, 0.0, 1.0)))[0] for d in (-delta, delta)]
+        return [v for v in moved if v != value]
+    flipped = [np.logical_xor(value, np.arange(domain.n) == i) for i in range(domain.n)]
+    return [row for row in flipped if row.any() or not domain.nonempty]

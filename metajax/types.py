@@ -1,0 +1,55 @@
+"""The vocabulary that every part of metajax shares.
+
+A method is a ``Learner``: a pair of pure functions, as ``optax.GradientTransformation`` is. State is carried from step
+to step; ``Info`` is for looking at; the two never mix.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Key = jax.Array
+"""A typed JAX random key, made by ``jax.random.key(seed)``."""
+Scalar = jax.Array
+"""An array of shape ``()``."""
+Params = Any
+"""A pytree of arrays: the weights of a model."""
+Hyper = Any
+"""A pytree of arrays: what the outer problem searches (an initialisation, an architecture, a learning rate)."""
+Batch = Any
+"""A pytree of arrays that share their leading axis."""
+Info = Mapping[str, Any]
+"""Scalars to log."""
+LossFn = Callable[[Params, Batch, Key], tuple[Scalar, Info]]
+"""Any pure function of parameters, a batch and a key."""
+
+
+class State(Protocol):
+    """What a learner carries: a pytree of arrays with at least these two."""
+
+    @property
+    def step(self) -> jax.Array: ...
+
+    @property
+    def key(self) -> jax.Array: ...
+
+
+class Learner(NamedTuple):
+    """A learning algorithm as two pure functions.
+
+    Attributes:
+        init: ``init(key, ...) -> State``.
+        update: ``update(state, batch) -> (state, info)``; can be jitted, scanned and vmapped. The randomness of step t is
+            ``jax.random.fold_in(state.key, state.step)``, so there is no generator to save and resuming is exact.
+    """
+
+    init: Callable[..., Any]
+    update: Callable[[Any, Batch], tuple[Any, Info]]
+
+
+class InputError(ValueError):
+    """Bad input from a user: one line that names the argument, what was given and what is accepted.
+
+    Command lines print it without a traceback and exit with status 2.
+    """

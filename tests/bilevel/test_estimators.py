@@ -1,0 +1,370 @@
+"""Every estimator against a closed form and against central differences, in float64; biases measured, not assumed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metajax import bilevel
+from metajax.bilevel.unroll import learn_and_judge
+
+STEPS = 6
+
+
+def small_problem(optimizer=None):
+    """A nonlinear problem in which the rate, a decay and the initialisation are all hyperparameters."""
+
+    def forward(w, x):
+        return jnp.tanh(x @ w["a"]) @ w["b"]
+
+    def inner_loss(h, w, batch, key):
+        x, y = batch
+        decay = jnp.exp(h["decay"])
+        return jnp.mean((forward(w, x) - y) ** 2) + decay * sum(jnp.sum(p**2) for p in jax.tree.leaves(w)), {}
+
+    def outer_loss(h, w, batch, key):
+        x, y = batch
+        return jnp.mean((forward(w, x) - y) ** 2) + 0.01 * jnp.sum(h["decay"] ** 2), {"seen": jnp.sum(w["b"])}
+
+    return bilevel.Problem(
+        inner_loss, outer_loss, lambda h, key: h["init"], optimizer or (lambda h: optax.sgd(jnp.exp(h["rate"])))
+    )
+
+
+def small_data(steps=STEPS, tasks=None):
+    rng = np.random.default_rng(0)
+    lead = (steps,) if tasks is None else (steps, tasks)
+    hyper = {
+        "decay": jnp.asarray(-3.0),
+        "rate": jnp.asarray(-1.5),
+        "init": {"a": jnp.asarray(rng.normal(size=(3, 4))), "b": jnp.asarray(rng.normal(size=(4,)))},
+    }
+    inner = (jnp.asarray(rng.normal(size=(*lead, 8, 3))), jnp.asarray(rng.normal(size=(*lead, 8))))
+    outer = (jnp.asarray(rng.normal(size=(*lead[1:], 8, 3))), jnp.asarray(rng.normal(size=(*lead[1:], 8))))
+    return hyper, inner, outer
+
+
+def central_difference(f, tree, eps=1e-6):
+    flat, unravel = jax.flatten_util.ravel_pytree(tree)
+    eye = jnp.eye(flat.size, dtype=flat.dtype) * eps
+    return unravel(jnp.stack([(f(unravel(flat + e)) - f(unravel(flat - e))) / (2 * eps) for e in eye]))
+
+
+def close(a, b, rtol=1e-5, atol=1e-8):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), a, b)
+
+
+EXACT = {
+    "unroll": bilevel.unroll(),
+    "unroll_sqrt": bilevel.unroll(remat="sqrt"),
+    "unroll_every_4": bilevel.unroll(remat=4),
+    "unroll_truncate_all": bilevel.unroll(truncate=STEPS),
+    "forward": bilevel.forward(),
+}
+ALL = EXACT | {
+    "truncated": bilevel.unroll(truncate=2),
+    "first_order": bilevel.first_order(),
+    "cg": bilevel.implicit("cg"),
+    "neumann": bilevel.implicit("neumann", step_size=0.1),
+    "identity": bilevel.implicit("identity", step_size=0.1),
+    "finite_difference": bilevel.finite_difference(),
+    "evolution": bilevel.evolution(4),
+    "persistent_evolution": bilevel.evolution(4, persistent=True),
+    "batched_unroll": bilevel.unroll(),
+}
+OPTIMIZERS = {
+    "sgd": lambda h: optax.sgd(jnp.exp(h["rate"])),
+    "momentum": lambda h: optax.sgd(jnp.exp(h["rate"]), momentum=0.9, nesterov=True),
+    "adam": lambda h: optax.adam(jnp.exp(h["rate"]), eps_root=1e-8),
+    "adamw": lambda h: optax.adamw(jnp.exp(h["rate"]), weight_decay=jnp.exp(h["decay"]), eps_root=1e-8),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [(n, "adam") for n in EXACT] + [("unroll", o) for o in OPTIMIZERS if o != "adam"]
+)
+def test_exact_estimators_equal_central_differences(x64, name, optimizer):
+    problem, key = small_problem(OPTIMIZERS[optimizer]), jax.random.key(0)
+    hyper, inner, outer = small_data()
+    found = jax.jit(EXACT[name](problem))(hyper, None, inner, outer, key)
+    value = jax.jit(lambda h: learn_and_judge(problem, h, None, inner, outer, key)[0])
+    close(found.grad, central_difference(value, hyper))
+    assert float(found.value) == pytest.approx(float(value(hyper)), rel=1e-12)
+
+
+def test_warm_start_goes_on_from_the_given_state(x64):
+    """Two halves of the inner loop end where the whole ends; the second half's gradient ignores the initialisation."""
+    problem, key = small_problem(OPTIMIZERS["momentum"]), jax.random.key(0)
+    hyper, inner, outer = small_data()
+    fn = jax.jit(bilevel.unroll()(problem))
+    whole = fn(hyper, None, inner, outer, key)
+    half = fn(hyper, None, jax.tree.map(lambda x: x[:3], inner), outer, key)
+    rest = fn(hyper, half.end, jax.tree.map(lambda x: x[3:], inner), outer, key)
+    close(whole.end, rest.end, rtol=1e-12)
+    close(rest.grad["init"], jax.tree.map(jnp.zeros_like, hyper["init"]))
+
+
+def ridge(n=40, d=5):
+    """Ridge regression with one regulariser per coefficient; the hypergradient through ``solve`` is exact."""
+    rng = np.random.default_rng(1)
+    x, y = jnp.asarray(rng.normal(size=(n, d))), jnp.asarray(rng.normal(size=n))
+    xv, yv = jnp.asarray(rng.normal(size=(n, d))), jnp.asarray(rng.normal(size=n))
+
+    def inner_loss(h, w, batch, key):
+        x, y = batch
+        return 0.5 * jnp.mean((x @ w - y) ** 2) + 0.5 * jnp.sum(jnp.exp(h) * w**2), {}
+
+    def outer_loss(h, w, batch, key):
+        x, y = batch
+        return 0.5 * jnp.mean((x @ w - y) ** 2), {}
+
+    def closed_form(h):
+        w = jnp.linalg.solve(x.T @ x / n + jnp.diag(jnp.exp(h)), x.T @ y / n)
+        return outer_loss(h, w, (xv, yv), None)[0]
+
+    problem = bilevel.Problem(inner_loss, outer_loss, lambda h, key: jnp.zeros(d), lambda h: optax.sgd(0.3))
+    hyper = jnp.asarray(rng.normal(size=d) - 1.0)
+    repeat = lambda steps: jax.tree.map(lambda a: jnp.broadcast_to(a, (steps, *a.shape)), (x, y))
+    return problem, hyper, repeat, (xv, yv), jax.grad(closed_form)(hyper)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "rtol"),
+    [
+        (bilevel.unroll(), 1e-7),
+        (bilevel.unroll(remat="sqrt"), 1e-7),
+        (bilevel.forward(), 1e-7),
+        (bilevel.implicit("cg", iterations=20, tolerance=1e-12), 1e-7),
+        (bilevel.implicit("neumann", iterations=300, step_size=0.3), 1e-7),
+        (bilevel.unroll(truncate=100), 1e-4),
+        (bilevel.evolution(4000, sigma=1e-3), 0.15),
+    ],
+)
+def test_ridge_closed_form(x64, estimator, rtol):
+    problem, hyper, repeat, outer, truth = ridge()
+    found = jax.jit(estimator(problem))(hyper, None, repeat(300), outer, jax.random.key(3))
+    scale = float(jnp.max(jnp.abs(truth)))
+    np.testing.assert_allclose(found.grad, truth, rtol=rtol, atol=rtol * scale)
+
+
+def test_bias_of_truncation_falls_geometrically(x64):
+    """On a quadratic the error of truncating to k steps is (I - rate·H)^k of the whole: it must fall at that rate."""
+    problem, hyper, repeat, outer, truth = ridge()
+    args = (hyper, None, repeat(300), outer, jax.random.key(0))
+    error = [float(jnp.linalg.norm(bilevel.unroll(truncate=k)(problem)(*args).grad - truth)) for k in (1, 5, 20)]
+    assert error[0] > 0.1 * float(jnp.linalg.norm(truth))
+    assert error[0] > 1.5 * error[1] > 3 * error[2] > 0
+
+
+def test_bias_of_identity_is_that_of_one_step(x64):
+    """T1-T2 is the first term of the Neumann series, and at convergence one truncated step of gradient descent."""
+    problem, hyper, repeat, outer, truth = ridge()
+    args = (hyper, None, repeat(300), outer, jax.random.key(0))
+    t1t2 = bilevel.implicit("identity", step_size=0.3)(problem)(*args).grad
+    close(t1t2, bilevel.unroll(truncate=1)(problem)(*args).grad, rtol=1e-6)
+    assert float(jnp.linalg.norm(t1t2 - truth)) > 0.1 * float(jnp.linalg.norm(truth))
+    assert float(jnp.dot(t1t2, truth)) > 0  # biased, but downhill
+
+
+def test_neumann_error_falls_with_terms(x64):
+    problem, hyper, repeat, outer, truth = ridge()
+    args = (hyper, None, repeat(300), outer, jax.random.key(0))
+    error = lambda k: float(jnp.linalg.norm(bilevel.implicit("neumann", k, step_size=0.3)(problem)(*args).grad - truth))
+    assert error(2) > 2 * error(20) > 4 * error(60)
+
+
+def test_first_order_is_the_direct_gradient_only(x64):
+    """The regulariser acts through inner learning alone, so first order sees nothing of it: its bias is everything."""
+    problem, hyper, repeat, outer, truth = ridge()
+    found = bilevel.first_order()(problem)(hyper, None, repeat(50), outer, jax.random.key(0))
+    np.testing.assert_array_equal(found.grad, jnp.zeros_like(hyper))
+    assert float(jnp.linalg.norm(truth)) > 0
+
+
+def test_first_order_maml_on_a_quadratic(x64):
+    """inner ½wᵀAw, k steps of rate r: w_k = (I-rA)^k w_0. MAML's gradient is (I-rA)^k ∇outer(w_k); first order ∇outer(w_k)."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(4, 4))
+    a, target, rate, k = jnp.asarray(root @ root.T / 4), jnp.asarray(rng.normal(size=4)), 0.1, 3
+    problem = bilevel.Problem(
+        lambda h, w, b, key: (0.5 * w @ a @ w, {}),
+        lambda h, w, b, key: (0.5 * jnp.sum((w - target) ** 2), {}),
+        lambda h, key: h,
+        lambda h: optax.sgd(rate),
+    )
+    h = jnp.asarray(rng.normal(size=4))
+    contraction = jnp.linalg.matrix_power(jnp.eye(4) - rate * a, k)
+    outer_grad = contraction @ h - target
+    args = (h, None, jnp.zeros(k), jnp.zeros(()), jax.random.key(0))
+    close(bilevel.first_order()(problem)(*args).grad, outer_grad, rtol=1e-10)
+    close(bilevel.unroll()(problem)(*args).grad, contraction @ outer_grad, rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_finite_difference_approximates_the_last_step(x64, optimizer):
+    problem = small_problem(OPTIMIZERS[optimizer])
+    hyper, inner, outer = small_data()
+    args = (hyper, None, inner, outer, jax.random.key(0))
+    rough = jax.jit(bilevel.finite_difference(eps=0.01)(problem))(*args)
+    exact = jax.jit(bilevel.unroll(truncate=1)(problem))(*args)
+    close(rough.end, exact.end, rtol=1e-10)
+    close(rough.grad, exact.grad, rtol=1e-2, atol=1e-4)
+    fine = jax.jit(bilevel.finite_difference(eps=1e-4)(problem))(*args)
+    close(fine.grad, exact.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_persistent_evolution_is_unbiased_over_segments(x64):
+    """Two segments of one inner step each; plain ES sees each segment alone, PES sums to the gradient of the whole."""
+    problem = bilevel.Problem(
+        lambda h, w, b, key: (0.5 * (w - h) ** 2, {}),
+        lambda h, w, b, key: (0.5 * (w - 2.0) ** 2, {}),
+        lambda h, key: jnp.zeros(()),
+        lambda h: optax.sgd(0.5),
+    )
+    h = jnp.asarray(1.0)
+    one = (jnp.zeros(1), jnp.zeros(()), jax.random.key(1))
+
+    def whole(h):
+        total, w = 0.0, 0.0
+        for _ in range(2):
+            w = w - 0.5 * (w - h)
+            total += 0.5 * (w - 2.0) ** 2
+        return total
+
+    def sum_of(estimator):
+        first = estimator(problem)(h, None, *one)
+        return first.grad + estimator(problem)(h, first.end, *one[:2], jax.random.key(2)).grad
+
+    truth = jax.grad(whole)(h)
+    persistent = sum_of(bilevel.evolution(20000, sigma=0.01, persistent=True))
+    plain = sum_of(bilevel.evolution(20000, sigma=0.01))
+    assert float(persistent) == pytest.approx(float(truth), rel=0.03)
+    assert abs(float(plain - truth)) > 0.1 * abs(float(truth))
+
+
+# -- the contract that every estimator inherits --------------------------------------------------------------------
+
+
+def contract_case(name):
+    tasks = 4 if name.startswith("batched") else None
+    estimator = bilevel.batched(ALL[name], chunk=2) if tasks else ALL[name]
+    hyper, inner, outer = small_data(tasks=tasks)
+    to32 = lambda t: jax.tree.map(lambda x: x.astype(jnp.float32), t)
+    return small_problem(), estimator, to32(hyper), to32(inner), to32(outer)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contract_jit_dtypes_and_structure(name):
+    problem, estimator, hyper, inner, outer = contract_case(name)
+    fn, key = estimator(problem), jax.random.key(0)
+    plain, compiled = fn(hyper, None, inner, outer, key), jax.jit(fn)(hyper, None, inner, outer, key)
+    close(plain.grad, compiled.grad, rtol=2e-3, atol=2e-4)
+    assert jax.tree.structure(plain.grad) == jax.tree.structure(hyper)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), plain.grad) == jax.tree.map(lambda x: (x.shape, x.dtype), hyper)
+    assert plain.value.shape == () and {"inner_loss", "seen"} <= set(plain.info)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_contract_scan_is_the_loop_and_resume_is_exact(name, warm_start):
+    if name.startswith("batched") and warm_start:
+        pytest.skip("tasks are begun anew")
+    problem, estimator, hyper, inner, outer = contract_case(name)
+    search = bilevel.learner(problem, estimator, optax.adam(0.01), STEPS, warm_start)
+    state = start = search.init(jax.random.key(1), hyper)
+    update = jax.jit(search.update)
+    for t in range(4):
+        if t == 2:
+            saved = through_host(state)
+        state, info = update(state, (inner, outer))
+    assert int(state.step) == 4 and all(np.isfinite(v) for v in info.values())
+    for _ in range(2):
+        saved, _ = update(saved, (inner, outer))
+    jax.tree.map(np.testing.assert_array_equal, through_host(saved).hyper, state.hyper)
+    assert update._cache_size() == 1, "one compilation serves all steps"
+    scanned, _ = jax.jit(lambda s: jax.lax.scan(lambda c, _: search.update(c, (inner, outer)), s, None, 4))(start)
+    close(state.hyper, scanned.hyper, rtol=1e-3, atol=1e-5)
+
+
+def through_host(state):
+    """To NumPy and back, as a checkpoint does."""
+    is_key = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    numpy = lambda x: np.asarray(jax.random.key_data(x) if is_key(x) else x)
+    back = lambda x: jax.random.wrap_key_data(numpy(x)) if is_key(x) else jnp.asarray(numpy(x))
+    return jax.tree.map(back, state)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contract_vmap_over_seeds(name):
+    problem, estimator, hyper, inner, outer = contract_case(name)
+    fn = jax.jit(estimator(problem))
+    keys = jax.random.split(jax.random.key(0), 2)
+    many = jax.vmap(lambda k: fn(hyper, None, inner, outer, k).grad)(keys)
+    one = fn(hyper, None, inner, outer, keys[1]).grad
+    close(jax.tree.map(lambda x: x[1], many), one, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contract_finite_where_the_inner_gradient_is_zero(name):
+    problem, estimator, hyper, inner, outer = contract_case(name)
+    still = jax.tree.map(jnp.zeros_like, inner)
+    hyper = {**hyper, "init": jax.tree.map(jnp.zeros_like, hyper["init"])}
+    found = estimator(problem)(hyper, None, still, outer, jax.random.key(0))
+    assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((found.value, found.grad)))
+
+
+def test_batched_is_the_mean_over_tasks(x64):
+    problem = small_problem()
+    hyper, inner, outer = small_data(tasks=6)
+    key = jax.random.key(0)
+    whole = jax.jit(bilevel.batched(bilevel.unroll())(problem))(hyper, None, inner, outer, key)
+    chunked = jax.jit(bilevel.batched(bilevel.unroll(), chunk=2)(problem))(hyper, None, inner, outer, key)
+    single = jax.jit(bilevel.unroll()(problem))
+    singles = [
+        single(
+            hyper, None, jax.tree.map(lambda x, i=i: x[:, i], inner), jax.tree.map(lambda x, i=i: x[i], outer), key
+        )
+        for i in range(6)
+    ]
+    mean = jax.tree.map(lambda *g: sum(g) / 6, *[s.grad for s in singles])
+    close(whole.grad, mean, rtol=1e-10)
+    close(chunked.grad, mean, rtol=1e-10)
+    close(chunked.end, whole.end, rtol=1e-10)
+
+
+def test_restart_every_begins_anew(x64):
+    problem, hyper, repeat, outer, _ = ridge()
+    search = bilevel.learner(problem, bilevel.unroll(), optax.sgd(0.0), 5, warm_start=True, restart_every=2)
+    state, losses = search.init(jax.random.key(0), hyper), []
+    for _ in range(4):
+        state, info = search.update(state, (repeat(5), outer))
+        losses.append(float(info["inner_loss"]))
+    assert losses[0] == losses[2] > losses[1] == losses[3]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: bilevel.unroll(remat="cube"), "remat='cube'"),
+        (lambda: bilevel.unroll(truncate=0), "truncate=0"),
+        (lambda: bilevel.implicit("lu"), "solver='lu'"),
+        (lambda: bilevel.implicit(damping=-1.0), "damping=-1.0"),
+        (lambda: bilevel.finite_difference(eps=0.0), "eps=0.0"),
+        (lambda: bilevel.evolution(population=3), "population=3"),
+        (lambda: bilevel.batched(bilevel.unroll(), chunk=0), "chunk=0"),
+        (lambda: bilevel.learner(small_problem(), bilevel.unroll(), optax.sgd(0.1), 0, True), "inner_steps=0"),
+    ],
+)
+def test_bad_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_wrong_number_of_inner_batches_is_named():
+    problem, estimator, hyper, inner, outer = contract_case("unroll")
+    search = bilevel.learner(problem, estimator, optax.sgd(0.1), 3, False)
+    with pytest.raises(ValueError, match="has 6 inner steps, the learner was made for 3"):
+        search.update(search.init(jax.random.key(0), hyper), (inner, outer))
+    with pytest.raises(ValueError, match="leading axis"):
+        estimator(problem)(hyper, None, (inner[0], inner[1][:2]), outer, jax.random.key(0))

@@ -1,0 +1,35 @@
+"""Every test runs with strict dtype promotion; warnings are errors (pyproject.toml)."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import optax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def x64():
+    """Float64, for checking derivatives."""
+    with jax.enable_x64(True):
+        yield
+
+
+def _standard_promotion(function):
+    def wrapped(*args, **kwargs):
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+# optax (0.2.8) computes `decay**count` with a float and an int32, which strict promotion refuses; that is optax's own
+# arithmetic, so it alone is let off.
+for _module in (optax.tree_utils, optax.tree):
+    for _name in ("tree_bias_correction", "bias_correction"):
+        if hasattr(_module, _name):
+            setattr(_module, _name, _standard_promotion(getattr(_module, _name)))

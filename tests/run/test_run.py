@@ -1,0 +1,215 @@
+"""Run directories, configs, metrics, checkpoints and the loop, through the public interface."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metajax import bilevel, run
+from metajax.run.checkpoint import Checkpoints
+from metajax.run.loop import compiled_chunk
+from metajax.types import InputError, Learner
+
+sys.path.insert(0, str(Path(__file__).parent))
+import target
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    steps: int = 10
+    rate: float = 0.1
+    name: str = "a"
+    decay: float | None = None
+    flag: bool = False
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise InputError(f"steps={self.steps} must be positive")
+
+
+PRESETS = {"quick": {"steps": 5}, "paper": {"steps": 100, "rate": 1.0}}
+
+
+def test_command_line_overrides_preset_overrides_default():
+    config, options = run.parse(Config, PRESETS, ["--preset", "paper", "--rate", "0.5", "--decay", "none", "--flag", "true"])
+    assert config == Config(steps=100, rate=0.5, flag=True) and options == run.Options("runs/run")
+    config, options = run.parse(Config, PRESETS, ["--out", "x", "--resume"])
+    assert config.steps == 5 and options == run.Options("x", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--steps", "many"], "invalid int value: 'many'"),
+        (["--steps", "0"], "steps=0 must be positive"),
+        (["--preset", "huge"], "invalid choice: 'huge'"),
+        (["--stepz", "1"], "unrecognized arguments: --stepz"),
+        (["--flag", "maybe"], "'maybe' is neither true nor false"),
+        (["--resume", "--overwrite"], "exclude each other"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(capsys, argv, message):
+    with pytest.raises(SystemExit) as stop:
+        run.parse(Config, PRESETS, argv)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_directory_is_refused_resumed_or_replaced(tmp_path):
+    out = tmp_path / "run"
+    with run.RunDirectory(out, {"seed": 0}) as directory:
+        directory.log({"step": 1, "loss": 0.5})
+        with pytest.raises(InputError, match="another process is writing"):
+            run.RunDirectory(out, {"seed": 0}, resume=True)
+    with pytest.raises(InputError, match="--resume goes on with it, --overwrite replaces it"):
+        run.RunDirectory(out, {"seed": 0})
+    with pytest.raises(InputError, match="seed: 0 there, 1 given"):
+        run.RunDirectory(out, {"seed": 1}, resume=True)
+    with run.RunDirectory(out, {"seed": 0}, resume=True) as directory:
+        assert directory.metrics() == [{"step": 1, "loss": 0.5}]
+    meta = json.loads((out / "meta.json").read_text())
+    assert meta["seed"] == 0 and meta["versions"]["jax"] == jax.__version__ and len(meta["resumed"]) == 1
+    with run.RunDirectory(out, {"seed": 1}, overwrite=True) as directory:
+        assert directory.metrics() == []
+
+
+def test_a_directory_that_is_no_run_is_never_touched(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for flags in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(InputError, match="is not a run directory"):
+            run.RunDirectory(tmp_path, {}, **flags)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_cut_off_last_line_is_dropped_and_steps_are_rewound(tmp_path):
+    with run.RunDirectory(tmp_path / "r", {}) as directory:
+        for step in (10, 20, 30):
+            directory.log({"step": step})
+        with directory.metrics_file.open("a") as file:
+            file.write('{"step": 4')
+        assert [r["step"] for r in directory.metrics()] == [10, 20, 30]
+        assert [r["step"] for r in directory.rewind(20)] == [10, 20]
+        assert directory.metrics_file.read_text() == '{"step": 10}\n{"step": 20}\n'
+
+
+def test_results_hold_plain_numbers(tmp_path):
+    with run.RunDirectory(tmp_path / "r", {}) as directory:
+        with pytest.raises(ValueError, match="name"):
+            directory.finish({"metrics": {"name": "x"}})
+        assert directory.result is None
+        directory.finish({"metrics": {"loss": 0.1}})
+        assert directory.result == {"metrics": {"loss": 0.1}}
+
+
+def test_checkpoints_keep_latest_and_best(tmp_path):
+    saved = Checkpoints(tmp_path / "c", best="loss", maximize=False, keep=2)
+    state = {"w": jnp.arange(3.0), "key": jax.random.key(1), "none": None}
+    for step, loss in [(1, 0.9), (2, 0.1), (3, 0.5), (4, 0.7), (5, 0.6)]:
+        saved.save(step, {**state, "w": state["w"] + step}, {"at": step}, {"loss": loss})
+    assert saved.latest == 5 and saved.best == 2
+    step, found, position = saved.restore(state, saved.best)
+    assert step == 2 and position == {"at": 2}
+    np.testing.assert_array_equal(found["w"], state["w"] + 2)
+    np.testing.assert_array_equal(jax.random.key_data(found["key"]), jax.random.key_data(state["key"]))
+    assert sorted(int(p.name) for p in (tmp_path / "c").iterdir() if p.name.isdigit()) == [2, 4, 5]
+    for other in ({"w": jnp.zeros(4), "key": state["key"], "none": None}, {"v": jnp.zeros(3)}):
+        with pytest.raises(InputError, match="another config"):
+            saved.restore(other)
+    saved.close()
+    empty = Checkpoints(tmp_path / "empty")
+    with pytest.raises(InputError, match="no complete checkpoint"):
+        empty.restore(state)
+    empty.close()
+
+
+def test_train_equals_the_plain_loop_and_ignores_chunking(tmp_path):
+    method = target.learner()
+    start = method.init(jax.random.key(0), jnp.zeros(4))
+    state, update = start, jax.jit(method.update)
+    from metajax.run.loop import _DATA
+
+    for _ in range(20):
+        key = jax.random.fold_in(jax.random.fold_in(state.key, _DATA), state.step)
+        state, _ = update(state, target.sampler(key))
+    for chunk in (1, 7, 20):
+        trained = run.train(method, start, target.sampler, 20, chunk=chunk, show=False)
+        np.testing.assert_allclose(trained.hyper, state.hyper, rtol=1e-5)
+    assert float(start.hyper.sum()) == 0.0, "the caller's state is not consumed"
+
+
+def test_train_compiles_once_per_length():
+    method, state = target.learner(), None
+    chunk = compiled_chunk(method, target.sampler)
+    state = method.init(jax.random.key(0), jnp.zeros(4))
+    for length in (10, 10, 10, 3):
+        state, _, _ = chunk(state, None, length)
+    assert chunk._cache_size() == 2
+
+
+def test_resume_of_a_finished_run_does_nothing(tmp_path, capsys):
+    target.main(tmp_path / "r", "sampler", steps=50)
+    first = capsys.readouterr().out
+    target.main(tmp_path / "r", "sampler", steps=50)
+    assert capsys.readouterr().out == first
+
+
+def exploding():
+    def update(state, batch):
+        return state._replace(step=state.step + 1, hyper=state.hyper * 10), {"loss": jnp.sum(state.hyper)}
+
+    init = lambda key: bilevel.BilevelState(jnp.zeros((), jnp.int32), key, jnp.ones(2), None, None)
+    return Learner(init, update)
+
+
+def test_nan_stops_and_names_the_last_good_checkpoint(tmp_path):
+    method = exploding()
+    with run.RunDirectory(tmp_path / "r", {}) as directory, pytest.raises(run.Diverged) as stop:
+        run.train(method, method.init(jax.random.key(0)), lambda k: k, 100, directory, chunk=10, checkpoint_seconds=0.0)
+    assert "loss" in str(stop.value) and f"last good checkpoint: {tmp_path / 'r' / 'checkpoints' / '30'}" in str(stop.value)
+    good = run.load(method.init(jax.random.key(0)), tmp_path / "r")
+    assert int(good.step) == 30 and bool(jnp.all(jnp.isfinite(good.hyper)))
+
+
+def test_minutes_stop_the_run(tmp_path):
+    method = target.learner()
+    state = method.init(jax.random.key(0), jnp.zeros(4))
+    trained = run.train(method, state, target.sampler, 10**9, minutes=0.01, chunk=10, show=False)
+    assert 0 < int(trained.step) < 10**9
+
+
+def test_bad_train_arguments():
+    method = target.learner()
+    state = method.init(jax.random.key(0), jnp.zeros(4))
+    with pytest.raises(ValueError, match="chunk=0"):
+        run.train(method, state, target.sampler, 10, chunk=0)
+    with pytest.raises(ValueError, match="evaluate_every=15 must be a multiple of chunk=10"):
+        run.train(method, state, target.sampler, 10, chunk=10, evaluate_every=15)
+    with pytest.raises(ValueError, match="iterator of batches ended"):
+        run.train(method, state, iter([]), 10, show=False)
+
+
+def test_progress_is_plain_lines_off_a_terminal(capsys):
+    progress = run.Progress(100, label="x", every=0.0)
+    progress.update(50, {"loss": 0.25, "step": 50})
+    progress.update(100, {"loss": 0.125})
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "x: 50/100  50%" in lines[0] and "loss 0.25" in lines[0] and "left" in lines[0]
+
+
+def test_optimizers_resume_too(tmp_path):
+    """Adam's moments, schedules and keys are in the state: half, restore, half again gives the same bits as whole."""
+    method = target.learner()
+    start = method.init(jax.random.key(0), jnp.zeros(4))
+    whole = run.train(method, start, target.sampler, 40, chunk=10, show=False)
+    with run.RunDirectory(tmp_path / "r", {}) as directory:
+        run.train(method, start, target.sampler, 20, directory, chunk=10, show=False)
+    with run.RunDirectory(tmp_path / "r", {}, resume=True) as directory:
+        again = run.train(method, start, target.sampler, 40, directory, chunk=10, show=False)
+    np.testing.assert_array_equal(whole.hyper, again.hyper)
+    assert optax.tree.norm(jax.tree.map(jnp.subtract, whole.inner, again.inner)) == 0.0
