@@ -1,6 +1,7 @@
 """Datasets: reading, checksums, caching, splitting. Nothing is ever unpickled."""
 
+from metajax.data.bundled import Images, digits
 from metajax.data.home import download, home, load_npz
 from metajax.data.omniglot import ClassSplit, omniglot
 
-__all__ = ["ClassSplit", "download", "home", "load_npz", "omniglot"]
+__all__ = ["ClassSplit", "Images", "digits", "download", "home", "load_npz", "omniglot"]
