@@ -29,16 +29,16 @@ METHODS = {"darts_1": bilevel.first_order, "darts_2": bilevel.unroll}
 class Config:
     """Settings of the search and of the truth."""
 
-    channels: int = 4
-    stages: int = 2
+    channels: int = 16
+    stages: int = 1
     batch: int = 64
     steps: int = 600
     weight_rate: float = 0.025
     arch_rate: float = 3e-3
     truth_epochs: int = 12
-    truth_rate: float = 1e-2
+    truth_rate: float = 3e-2
     truth_seeds: int = 2
-    side_by_side: int = 25
+    side_by_side: int = 5
     seed: int = 0
 
     def __post_init__(self):
@@ -48,8 +48,8 @@ class Config:
 
 PRESETS = {
     "quick": {},
-    "full": {"channels": 8, "steps": 2000, "truth_epochs": 30, "truth_seeds": 5},
-    "tiny": {"channels": 2, "stages": 1, "steps": 20, "truth_epochs": 1, "truth_seeds": 1},
+    "full": {"steps": 2000, "truth_epochs": 30, "truth_seeds": 5},
+    "tiny": {"channels": 2, "side_by_side": 25, "steps": 20, "truth_epochs": 1, "truth_seeds": 1},
 }
 
 
@@ -88,7 +88,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     both = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
     space = supernet.cell_space(nodes=3)
     network = nn.functional(
-        lambda rngs: supernet.CellNet(space, 10, config.channels, config.stages, rngs=rngs)
+        lambda rngs: supernet.CellNet(space, 10, config.channels, config.stages, stride=2, rngs=rngs)
     )
     states = {name: search(name, config, space, network, parts, directory, show) for name in METHODS}
 

@@ -190,14 +190,18 @@ class Subset:
     Args:
         n: how many things there are.
         nonempty: exclude the empty subset; an empty draw or decoding is replaced by the single most wanted item.
+        share: the expected share of things in a random draw.
     """
 
     n: int
     nonempty: bool = False
+    share: float = 0.5
 
     def __post_init__(self):
         if self.n < 1:
             raise ValueError(f"Subset: n must be at least 1, got {self.n}")
+        if not 0 < self.share < 1:
+            raise ValueError(f"Subset: share={self.share}; accepted are numbers between 0 and 1")
 
     @property
     def size(self) -> int:
@@ -217,7 +221,7 @@ class Subset:
         return bits.astype(bool)
 
     def sample(self, key: jax.Array, n: int) -> jax.Array:
-        return self.decode(jax.random.uniform(key, (n, self.n), dtype=jnp.float32))
+        return self.decode(jax.random.uniform(key, (n, self.n), dtype=jnp.float32) - (0.5 - self.share))
 
     def encode(self, column: jax.Array) -> jax.Array:
         return jnp.asarray(column).astype(jnp.float32)

@@ -114,12 +114,21 @@ class CellNet(nnx.Module):
         channels: of the first stage.
         stages: how many cells.
         inputs: channels of the images.
+        stride: of the stem.
     """
 
     def __init__(
-        self, space: Space, classes: int, channels: int = 8, stages: int = 2, inputs: int = 1, *, rngs: nnx.Rngs
+        self,
+        space: Space,
+        classes: int,
+        channels: int = 8,
+        stages: int = 2,
+        inputs: int = 1,
+        stride: int = 1,
+        *,
+        rngs: nnx.Rngs,
     ):
-        self.stem = Convolution(inputs, channels, bias=False, rngs=rngs)
+        self.stem = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
         widths = [channels * 2**i for i in range(stages)]
         self.cells = nnx.List([Cell(space, width, rngs=rngs) for width in widths])
         self.reductions = nnx.List(

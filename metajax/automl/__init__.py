@@ -1,0 +1,7 @@
+"""The main job: a model for a user's dataset, found by everything the library has."""
+
+from metajax.automl.model import FittedModel
+from metajax.automl.search import Config, Outcome, search
+from metajax.automl.space import default_config, tabular_space
+
+__all__ = ["Config", "FittedModel", "Outcome", "default_config", "search", "tabular_space"]

@@ -1,0 +1,87 @@
+"""The model that a search ends with: saved as arrays and JSON, loaded without unpickling anything."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.automl import network
+from metajax.automl.space import tabular_space
+from metajax.data.home import load_npz
+from metajax.data.tabular import Encoder
+from metajax.run import write_json
+from metajax.types import InputError
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedModel:
+    """One configuration trained several times; a prediction is the mean of its members.
+
+    Attributes:
+        config: as a plain dictionary.
+        encoder: raw columns -> inputs.
+        groups: for each input, the item of ``features`` it belongs to.
+        params: pytree with a leading axis of members.
+    """
+
+    config: dict[str, Any]
+    encoder: Encoder
+    groups: np.ndarray
+    params: dict[str, Any]
+
+    def predict_inputs(self, x: Any) -> np.ndarray:
+        """Probabilities f32[n, classes], or values f64[n] in the target's units."""
+        space = tabular_space(int(self.groups.max()) + 1, self.encoder.classes is not None)
+        coded = network.code(space.configs([self.config]), jnp.asarray(self.groups))
+        one = jax.tree.map(lambda a: a[0], coded)
+        outputs = jax.vmap(network.apply, in_axes=(None, 0, None))(one, self.params, jnp.asarray(x))
+        if self.encoder.classes is not None:
+            return np.asarray(jnp.mean(jax.nn.softmax(outputs, axis=-1), axis=0))
+        values = np.asarray(jnp.mean(outputs[..., 0], axis=0), np.float64)
+        return values * self.encoder.scale + self.encoder.shift
+
+    def predict(self, frame: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Labels and probabilities, or values and ``None``, for a data frame with the training columns."""
+        output = self.predict_inputs(self.encoder.inputs(frame))
+        if self.encoder.classes is None:
+            return output, None
+        return np.asarray(self.encoder.classes, dtype=object)[np.argmax(output, axis=1)], output
+
+    def save(self, directory: Path) -> None:
+        """Writes ``model.npz`` and ``model.json``."""
+        part = directory / "model.npz.part"
+        with part.open("wb") as file:
+            np.savez_compressed(file, groups=self.groups, **self.params)
+        part.replace(directory / "model.npz")
+        write_json(
+            directory / "model.json",
+            {"format": _FORMAT, "config": self.config, "encoder": dataclasses.asdict(self.encoder)},
+        )
+
+    @staticmethod
+    def load(directory: Path | str) -> "FittedModel":
+        """Reads what ``save`` wrote.
+
+        Raises:
+            InputError: if the run has no model or it is damaged.
+        """
+        directory = Path(directory)
+        path = directory / "model.json"
+        if not path.is_file():
+            raise InputError(f"{directory}: holds no model (model.json); give the directory of a finished search")
+        try:
+            text = json.loads(path.read_text())
+            config, encoder = text["config"], Encoder(**text["encoder"])
+        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: damaged ({error})") from error
+        if text.get("format") != _FORMAT:
+            raise InputError(f"{path}: format {text.get('format')!r}, this version reads {_FORMAT}")
+        names = ("first", "hidden", "bias", "scale", "head", "linear", "offset")
+        arrays = load_npz(directory / "model.npz", ("groups", *names))
+        return FittedModel(config, encoder, arrays["groups"], {n: jnp.asarray(arrays[n]) for n in names})

@@ -1,0 +1,109 @@
+"""One network that is every model of the space: masked to one shape, so that a population is one vmapped program."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metajax.automl.space import BATCHES, MAX_DEPTH, MAX_WIDTH
+
+
+class Coded(NamedTuple):
+    """A configuration as arrays, ready to be vmapped."""
+
+    linear: jax.Array
+    residual: jax.Array
+    depth: jax.Array
+    width: jax.Array
+    activation: jax.Array
+    norm: jax.Array
+    dropout: jax.Array
+    learning_rate: jax.Array
+    weight_decay: jax.Array
+    label_smoothing: jax.Array
+    batch_size: jax.Array
+    epochs: jax.Array
+    features: jax.Array
+
+
+def code(configs: dict[str, Any], groups: jax.Array) -> Coded:
+    """Struct of arrays of the space -> arrays of the network, all with a leading axis.
+
+    Args:
+        groups: i32[inputs], the feature of the space that each input column belongs to.
+    """
+    as_float = lambda name: jnp.asarray(configs[name]).astype(jnp.float32)
+    chosen = jnp.asarray(configs["features"]) | (jnp.asarray(configs["selection"]) == 0)[:, None]
+    smoothing = as_float("label_smoothing") if "label_smoothing" in configs else 0.0 * as_float("dropout")
+    model = jnp.asarray(configs["model"])
+    return Coded(
+        (model == 0).astype(jnp.float32),
+        (model == 2).astype(jnp.float32),
+        jnp.asarray(configs["depth"]),
+        jnp.asarray(configs["width"]),
+        jnp.asarray(configs["activation"]),
+        jnp.asarray(configs["norm"]),
+        as_float("dropout"),
+        as_float("learning_rate"),
+        as_float("weight_decay"),
+        smoothing,
+        jnp.asarray(BATCHES)[jnp.asarray(configs["batch_size"])],
+        jnp.asarray(configs["epochs"]),
+        chosen[:, groups].astype(jnp.float32),
+    )
+
+
+def init(coded: Coded, key: jax.Array, outputs: int) -> dict[str, jax.Array]:
+    """He initialisation for the units that are used; what is unused never gets a gradient."""
+    inputs = coded.features.shape[-1]
+    keys = jax.random.split(key, 3)
+    used = jnp.maximum(jnp.sum(coded.features), 1.0)
+    width = coded.width.astype(jnp.float32)
+    normal = jax.random.normal
+    return {
+        "first": normal(keys[0], (inputs, MAX_WIDTH)) * jnp.sqrt(2.0 / used),
+        "hidden": normal(keys[1], (MAX_DEPTH - 1, MAX_WIDTH, MAX_WIDTH)) * jnp.sqrt(2.0 / width),
+        "bias": jnp.zeros((MAX_DEPTH, MAX_WIDTH)),
+        "scale": jnp.ones((MAX_DEPTH, MAX_WIDTH)),
+        "head": normal(keys[2], (MAX_WIDTH, outputs)) * jnp.sqrt(1.0 / width),
+        "linear": jnp.zeros((inputs, outputs)),
+        "offset": jnp.zeros(outputs),
+    }
+
+
+def apply(coded: Coded, params: Any, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+    """f32[n, inputs] -> f32[n, outputs] of one configuration; a key turns dropout on."""
+    units = (jnp.arange(MAX_WIDTH) < coded.width).astype(jnp.float32)
+    width = coded.width.astype(jnp.float32)
+    keep = 1.0 - coded.dropout
+
+    def layer(z, level):
+        z = _norm(z * units, coded.norm, width) * params["scale"][level] + params["bias"][level]
+        h = _activate(z, coded.activation) * units
+        if key is not None:
+            drawn = jax.random.bits(jax.random.fold_in(key, level), h.shape, jnp.uint8)
+            kept = drawn.astype(jnp.float32) < 256.0 * keep
+            h = jnp.where(kept, h / keep, 0.0)
+        return h
+
+    h = layer(x @ (params["first"] * coded.features[:, None]), 0)
+    for level in range(1, MAX_DEPTH):
+        new = layer(h @ params["hidden"][level - 1], level) + coded.residual * h
+        h = jnp.where(level < coded.depth, new, h)
+    network = h @ params["head"]
+    linear = x @ (params["linear"] * coded.features[:, None])
+    return jnp.where(coded.linear > 0, linear, network) + params["offset"]
+
+
+def _norm(z: jax.Array, kind: jax.Array, width: jax.Array) -> jax.Array:
+    """None, layer or root-mean-square normalisation over the ``width`` units in use (the others are zero)."""
+    mean = jnp.where(kind == 1, jnp.sum(z, -1, keepdims=True) / width, 0.0)
+    square = jnp.sum(z * z, -1, keepdims=True) / width - mean**2
+    return (z - mean) * jnp.where(kind == 0, 1.0, jax.lax.rsqrt(jnp.maximum(square, 0.0) + 1e-5))
+
+
+def _activate(z: jax.Array, kind: jax.Array) -> jax.Array:
+    """ReLU, GELU (its sigmoid form), SiLU or tanh; three of the four are a sigmoid of a multiple of the input."""
+    slope = jnp.array([0.0, 1.702, 1.0, 2.0])[kind]
+    gate = jax.nn.sigmoid(slope * z)
+    return jnp.where(kind == 0, jnp.maximum(z, 0.0), jnp.where(kind == 3, 2.0 * gate - 1.0, z * gate))

@@ -1,0 +1,194 @@
+"""A population of configurations trained at once in one compiled program.
+
+All members walk through the same shuffled rows in micro-batches of 64; a member with a larger batch adds up gradients
+over several of them, so no member computes rows it does not need. Members of one group stop at their own number of
+epochs; groups are sorted by it, so that little is wasted.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.automl import network
+from metajax.automl.space import BATCHES
+
+MICRO = BATCHES[0]
+GROUP = 8
+CURVE = 8
+"""How many points of a learning curve are recorded."""
+
+
+class Data(NamedTuple):
+    """Rows to learn from and rows to be judged on: x f32[n, d], y i32[n] (classes) or f32[n] (standardised)."""
+
+    x: jax.Array
+    y: jax.Array
+    x_judge: jax.Array
+    y_judge: jax.Array
+
+
+class Members(NamedTuple):
+    """The training state of a group; every leaf has a leading axis of members."""
+
+    params: Any
+    gradient: Any
+    mean: Any
+    square: Any
+    updates: jax.Array
+
+
+class Outcome(NamedTuple):
+    """What a population came to, in the order it was given.
+
+    Attributes:
+        score: f64[n], accuracy or R² on the judging rows; NaN where training diverged.
+        loss: f64[n], log-loss or squared error there.
+        curve: f64[n, CURVE], the score at even shares of each member's epochs.
+        seconds: f64[n], share of the group's time.
+        params: per member, if kept.
+    """
+
+    score: np.ndarray
+    loss: np.ndarray
+    curve: np.ndarray
+    seconds: np.ndarray
+    params: list[Any]
+
+
+def _loss(coded, params, x, y, key, outputs):
+    out = network.apply(coded, params, x, key)
+    if jnp.issubdtype(y.dtype, jnp.integer):
+        target = jax.nn.one_hot(y, outputs) * (1 - coded.label_smoothing) + coded.label_smoothing / outputs
+        return -jnp.mean(jnp.sum(target * jax.nn.log_softmax(out), axis=-1))
+    return 0.5 * jnp.mean(jnp.square(out[:, 0] - y))
+
+
+def _micro_step(coded, members, x, y, number, total, outputs, key):
+    """One micro-batch of one member, and an AdamW update if its batch is full; nothing after its last epoch.
+
+    The dropout key is shared by all members: drawing bits for each would cost as much as the matrix products.
+    """
+    grads = jax.grad(_loss, argnums=1)(coded, members.params, x, y, key, outputs)
+    parts = coded.batch_size // MICRO
+    gradient = jax.tree.map(lambda a, g: a + g / parts.astype(jnp.float32), members.gradient, grads)
+    full = ((number + 1) % parts == 0) & (number < total)
+    updates = members.updates + full.astype(jnp.int32)
+    progress = number.astype(jnp.float32) / total.astype(jnp.float32)
+    warm = jnp.minimum(1.0, progress / 0.05)
+    rate = coded.learning_rate * warm * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
+    t = jnp.maximum(updates, 1).astype(jnp.float32)
+
+    def update(w, g, m, v):
+        m_new, v_new = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        step = (m_new / (1 - 0.9**t)) / (jnp.sqrt(v_new / (1 - 0.999**t)) + 1e-8)
+        decay = coded.weight_decay * w if w.ndim > 1 else 0.0
+        choose = lambda new, old: jnp.where(full, new, old)
+        return choose(w - rate * (step + decay), w), choose(m_new, m), choose(v_new, v), choose(0.0 * g, g)
+
+    leaves, tree = jax.tree.flatten(members.params)
+    rest = (jax.tree.leaves(t) for t in (gradient, members.mean, members.square))
+    new = [update(*row) for row in zip(leaves, *rest)]
+    params, mean, square, kept = (tree.unflatten(column) for column in zip(*new))
+    return Members(params, kept, mean, square, updates)
+
+
+@functools.partial(jax.jit, static_argnums=(4,), donate_argnums=(1,))
+def _epochs(coded, members, data, span, outputs, order_key):
+    """Trains a group from one epoch to another; the span is dynamic, so one compilation serves all."""
+    per_epoch = max(1, len(data.x) // MICRO)
+    total = coded.epochs * per_epoch
+
+    def epoch(number, members):
+        epoch_key = jax.random.fold_in(order_key, number)
+        order = jnp.resize(jax.random.permutation(epoch_key, len(data.x)), (max(MICRO, len(data.x)),))
+
+        def micro(i, members):
+            rows = jax.lax.dynamic_slice_in_dim(order, i * MICRO, MICRO)
+            x, y = data.x[rows], data.y[rows]
+            at, key = number * per_epoch + i, jax.random.fold_in(epoch_key, i)
+            return jax.vmap(lambda c, m, t: _micro_step(c, m, x, y, at, t, outputs, key))(coded, members, total)
+
+        return jax.lax.fori_loop(0, per_epoch, micro, members)
+
+    return jax.lax.fori_loop(span[0], span[1], epoch, members)
+
+
+@functools.partial(jax.jit, static_argnums=(3,))
+def _judge(coded, params, data, outputs):
+    """Score and loss of every member on the judging rows."""
+
+    def one(coded, params):
+        out = network.apply(coded, params, data.x_judge)
+        y = data.y_judge
+        if jnp.issubdtype(y.dtype, jnp.integer):
+            chosen = jnp.take_along_axis(jax.nn.log_softmax(out), y[:, None], axis=-1)
+            return jnp.mean(jnp.argmax(out, -1) == y, dtype=jnp.float32), -jnp.mean(chosen)
+        error = jnp.mean(jnp.square(out[:, 0] - y))
+        return 1 - error / jnp.maximum(jnp.var(y), 1e-12), error
+
+    return jax.vmap(one)(coded, params)
+
+
+@functools.partial(jax.jit, static_argnums=(2,))
+def _begin(coded, keys, outputs):
+    params = jax.vmap(lambda c, k: network.init(c, jax.random.fold_in(k, 0), outputs))(coded, keys)
+    zero = lambda: jax.tree.map(jnp.zeros_like, params)
+    return Members(params, zero(), zero(), zero(), jnp.zeros(len(keys), jnp.int32))
+
+
+def train(
+    configs: dict[str, Any],
+    groups: np.ndarray,
+    data: Data,
+    outputs: int,
+    key: jax.Array,
+    keep: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Trains every configuration; the key of a member depends on its place alone, not on the grouping.
+
+    Args:
+        configs: struct of arrays of the space.
+        groups: the feature of the space that each input column belongs to.
+        data: rows.
+        outputs: classes, or 1.
+        key: of the whole population.
+        keep: return the parameters.
+        progress: called with the number of members done.
+    """
+    n = len(configs["model"])
+    epochs = np.asarray(configs["epochs"])
+    order = np.argsort(epochs, kind="stable")
+    score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
+    curve, params = np.full((n, CURVE), np.nan), [None] * n
+    for first in range(0, n, GROUP):
+        began = time.perf_counter()
+        rows = order[first : first + GROUP]
+        filled = np.concatenate([rows, np.repeat(rows[-1:], GROUP - len(rows))])
+        coded = network.code({k: jnp.asarray(v)[filled] for k, v in configs.items()}, jnp.asarray(groups))
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(filled))
+        members = _begin(coded, keys, outputs)
+        longest = int(epochs[rows].max())
+        marks = np.unique(np.round(np.linspace(0, longest, CURVE + 1)[1:]).astype(int))
+        points, at = [], 0
+        for mark in marks:
+            members = _epochs(coded, members, data, jnp.array([at, mark]), outputs, jax.random.fold_in(key, 2**31))
+            points.append([np.asarray(v, np.float64) for v in _judge(coded, members.params, data, outputs)])
+            at = mark
+        scores, losses = (np.stack(v) for v in zip(*points))
+        for slot, row in enumerate(rows):
+            wanted = np.searchsorted(marks, np.linspace(0, epochs[row], CURVE + 1)[1:])
+            curve[row] = scores[np.minimum(wanted, len(marks) - 1), slot]
+            good = np.isfinite(scores[-1, slot]) and np.isfinite(losses[-1, slot])
+            score[row], loss[row] = (scores[-1, slot], losses[-1, slot]) if good else (np.nan, np.nan)
+            if keep:
+                params[row] = jax.tree.map(lambda x, slot=slot: np.asarray(x[slot]), members.params)
+        seconds[rows] = (time.perf_counter() - began) / len(rows)
+        if progress:
+            progress(min(first + GROUP, n))
+    return Outcome(score, loss, curve, seconds, params)

@@ -1,0 +1,85 @@
+"""From a dataset to arrays on the device: split, encoder, and the rows that each phase learns from."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.automl.population import Data
+from metajax.automl.space import MAX_FEATURES
+from metajax.data import tabular
+
+MOST_ROWS = 20_000
+"""The search trains on at most this many rows; the refit on all."""
+
+
+class Prepared(NamedTuple):
+    """What the main job works on.
+
+    Attributes:
+        search: rows to train on and validation rows to be judged on.
+        final: training and validation rows together, and the test rows.
+        encoder: fitted on the training rows.
+        groups: for each input, the item of the space's ``features`` it belongs to.
+        outputs: classes, or 1.
+        rows: how many rows are in training, validation and test.
+        notes: for the report.
+    """
+
+    search: Data
+    final: Data
+    encoder: tabular.Encoder
+    groups: np.ndarray
+    outputs: int
+    rows: tuple[int, int, int]
+    notes: list[str]
+
+    @property
+    def classification(self) -> bool:
+        return self.encoder.classes is not None
+
+    @property
+    def features(self) -> int:
+        return int(self.groups.max()) + 1
+
+
+def prepare(dataset: tabular.Dataset, seed: int) -> Prepared:
+    """Splits 60/20/20 (classes spread evenly), fits the encoder on the training rows, and encodes everything."""
+    train, validation, test = tabular.split(dataset, seed)
+    rows = lambda index: (dataset.frame.iloc[index], dataset.target[index])
+    encoder = tabular.Encoder.fit(*rows(train), dataset.classes)
+    arrays = {}
+    for name, index in (("train", train), ("validation", validation), ("test", test)):
+        frame, target = rows(index)
+        arrays[name] = (encoder.inputs(frame), encoder.targets(target))
+    notes = list(dataset.notes)
+    few = train[:MOST_ROWS]
+    if len(few) < len(train):
+        notes.append(f"the search trains on {len(few)} of {len(train)} training rows; the refit on all of them")
+    both = [np.concatenate([a, b]) for a, b in zip(arrays["train"], arrays["validation"])]
+    search = Data(*map(jnp.asarray, (*(a[: len(few)] for a in arrays["train"]), *arrays["validation"])))
+    final = Data(*map(jnp.asarray, (*both, *arrays["test"])))
+    groups = encoder.groups
+    if encoder.features > MAX_FEATURES:
+        groups = groups * MAX_FEATURES // encoder.features
+        notes.append(f"{encoder.features} features are chosen in {MAX_FEATURES} groups of neighbours")
+    outputs = len(dataset.classes) if dataset.classes is not None else 1
+    return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(test)), notes)
+
+
+def epoch_scale(rows: int) -> int:
+    """How many passes count as one epoch: small tables repeat, so that every model gets some hundred updates."""
+    return max(1, round(640 / max(rows, 1)))
+
+
+def describe(dataset: tabular.Dataset, prepared: Prepared) -> dict[str, Any]:
+    """The dataset in a few plain values, for the result and the report."""
+    return {
+        "target": dataset.name,
+        "task": "classification" if prepared.classification else "regression",
+        "classes": prepared.outputs if prepared.classification else None,
+        "features": prepared.encoder.features,
+        "inputs": len(prepared.groups),
+        "rows": dict(zip(("train", "validation", "test"), prepared.rows)),
+        "notes": prepared.notes,
+    }

@@ -1,0 +1,69 @@
+"""Which configurations to train next, by the meta-learner."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metajax import predictor, search
+from metajax.predictor import Model, Trials
+from metajax.space import Space, Subset
+
+SPECS = (predictor.ensemble(), predictor.kernel())
+OPTIMISM = (0.0, 0.5, 1.0, 2.0)
+
+
+class Proposal(NamedTuple):
+    """Encodings to train, the model that proposed them, and how it did in cross-validation."""
+
+    encodings: np.ndarray
+    model: Model
+    r2: dict[str, float]
+    predicted: np.ndarray
+
+
+def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None) -> Proposal:
+    """Fits the better of the two models (by cross-validation), fine-tuning the earlier one where it is the same kind,
+    and searches through it at several degrees of optimism.
+
+    Proposals keep a distance from each other, so that a wave does not spend itself on one corner.
+    """
+    fit_key, cross_key, search_key, random_key = jax.random.split(key, 4)
+    choice = predictor.choose(trials, SPECS, "rank", cross_key)
+    spec = next(s for s in SPECS if s.name == choice.best)
+    model = predictor.fit(trials, spec, "rank", fit_key, start=earlier)
+    order = np.argsort(-trials.utility, kind="stable")
+    best = [trials.configs()[i] for i in order[:64]]
+    candidates = []
+    for i, optimism in enumerate(OPTIMISM):
+        found = search.maximize(
+            model, method="gradient", k=256, optimism=optimism, key=jax.random.fold_in(search_key, i), start=best
+        )
+        candidates.append(np.asarray(trials.space.encode(trials.space.configs(found.configs))))
+    explore = np.asarray(trials.space.encode(trials.space.sample(random_key, max(1, n // 16))))
+    picked = list(explore)
+    while len(picked) < n:
+        before = len(picked)
+        for pool in candidates:  # in turn, so that every degree of optimism has its share
+            if len(picked) < n:
+                at = _first_distant(trials.space, pool, [*picked, *trials.encodings])
+                if at is not None:
+                    picked.append(pool[at])
+        if len(picked) == before:
+            extra = trials.space.encode(trials.space.sample(jax.random.fold_in(random_key, 1), n - before))
+            picked += list(np.asarray(extra))
+    return Proposal(np.stack(picked), model, choice.r2, choice.predicted[choice.best])
+
+
+def _first_distant(space: Space, pool: np.ndarray, taken: list[Any], radius: float = 0.4) -> int | None:
+    """The best row of the pool that is at least ``radius`` from everything taken, or half of that, and so on."""
+    weight = np.ones(space.width, np.float32)
+    for name, part in space.slices.items():  # a subset as a whole weighs as much as two other choices
+        weight[part] = 2.0 / space.domains[name].width if isinstance(space.domains[name], Subset) else 1.0
+    others = np.stack(taken)
+    distance = np.min((np.abs(pool[:, None] - others[None]) * weight).sum(-1), axis=1)
+    for smallest in (radius, radius / 2, radius / 4, 1e-6):
+        far = np.flatnonzero(distance >= smallest)
+        if len(far):
+            return int(far[0])
+    return None

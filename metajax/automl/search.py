@@ -1,0 +1,301 @@
+"""The main job: collect, fit the meta-learner, search through it, train, fine-tune it, and report."""
+
+import dataclasses
+import json
+import math
+import sys
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metajax import predictor
+from metajax.automl import population, report
+from metajax.automl.model import FittedModel
+from metajax.automl.prepare import Prepared, describe, prepare
+from metajax.automl.propose import propose
+from metajax.automl.space import default_config, tabular_space
+from metajax.automl.waves import Waves, scaled
+from metajax.data import tabular
+from metajax.predictor import Trials
+from metajax.run import Progress, RunDirectory, to_dict
+from metajax.space import Space
+from metajax.types import InputError
+
+WAVE = 32
+REPEATED, REPEATS, REFITS = 8, 4, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to search.
+
+    Attributes:
+        data: a bundled dataset, a CSV or an ``.npz``.
+        target: the column to predict (CSV).
+        task: ``classification``, ``regression`` or ``None`` to judge by the target.
+        minutes: budget of wall time; ``None`` for none.
+        trials: models trained by the search; ``None`` is 192, or no limit if ``minutes`` is given.
+        baseline: also train as many models at random, to compare with.
+        seed: of the split and of all randomness.
+    """
+
+    data: str
+    target: str | None = None
+    task: str | None = None
+    minutes: float | None = None
+    trials: int | None = None
+    baseline: bool = True
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise InputError(f"--minutes {self.minutes:g}: accepted are numbers above 0")
+        if self.trials is not None and self.trials < 2 * WAVE:
+            raise InputError(f"--trials {self.trials}: accepted are whole numbers from {2 * WAVE}")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"--seed {self.seed}: accepted are whole numbers from 0 to 2147483647")
+
+
+class Outcome(NamedTuple):
+    """The result as written to ``result.json``, and the model."""
+
+    result: dict[str, Any]
+    model: FittedModel
+
+
+class _Clock:
+    """Time spent on this search, earlier processes included, against the budget."""
+
+    def __init__(self, directory: RunDirectory, minutes: float | None):
+        self.before = max((r.get("seconds", 0.0) for r in directory.metrics()), default=0.0)
+        self.began, self.budget = time.perf_counter(), math.inf if minutes is None else 60 * minutes
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.began
+
+    def allows(self, share: float, more: float) -> bool:
+        """Would ``more`` seconds end within this share of the budget?"""
+        return self.seconds + more <= share * self.budget
+
+
+def search(config: Config, directory: RunDirectory, dataset: tabular.Dataset | None = None, show: bool = True) -> Outcome:
+    """Runs or resumes the whole loop in a run directory.
+
+    Raises:
+        InputError: on bad data, before anything is trained.
+    """
+    dataset = tabular.load(config.data, config.target, config.task) if dataset is None else dataset
+    clock = _Clock(directory, config.minutes)
+    prepared = prepare(dataset, config.seed)
+    space = tabular_space(prepared.features, prepared.classification)
+    wave_key, draw_key, propose_key, refit_key = jax.random.split(jax.random.key(config.seed), 4)
+    waves = Waves(directory, space, prepared, wave_key, show)
+    log = _Log(directory, clock, waves, config, show)
+    log.say(
+        f"{dataset.name}: {' + '.join(map(str, prepared.rows))} rows, {prepared.encoder.features} features, "
+        f"space of 10^{space.log10_size:.0f} configurations"
+    )
+    for note in prepared.notes:
+        log.say(f"note: {note}")
+
+    trials_wanted = config.trials or (192 if config.minutes is None else sys.maxsize)
+    after_search = 0.42 if config.baseline else 0.85  # the baseline takes as long again, then comes the refit
+
+    # collect: the default, then random configurations, which the baseline shares
+    default = np.asarray(space.encode(space.configs([default_config(prepared.classification)])))
+    first = max(WAVE, min(trials_wanted // 3, 2 * WAVE) // WAVE * WAVE)
+    for number in range(first // WAVE):
+        drawn = np.asarray(space.encode(space.sample(jax.random.fold_in(draw_key, number), WAVE)))
+        log.train(np.concatenate([default, drawn[1:]]) if number == 0 else drawn, "random")
+
+    # fit, search, train, fine-tune, repeat
+    model, r2, known = None, {}, lambda: waves.trials("random", "proposed")
+    while len(known()) + WAVE + REPEATED * REPEATS <= trials_wanted:
+        if not (waves.next_is_saved() or clock.allows(after_search, 2.2 * log.slowest)):
+            break
+        proposal = propose(known(), WAVE, jax.random.fold_in(propose_key, len(known())), model)
+        model, r2 = proposal.model, proposal.r2
+        log.train(proposal.encodings, "proposed", r2)
+    candidates = _best(known(), REPEATED)
+    repeated = log.train(np.repeat(candidates, REPEATS, axis=0), "repeated")
+    winner = _winner(candidates, repeated)
+
+    # as many at random
+    trained = sum(len(w.score) for w in waves.done)
+    if config.baseline:
+        number = first // WAVE
+        while len(waves.trials("random", "baseline")) < trained:
+            if not (waves.next_is_saved() or clock.allows(0.9, log.slowest)):
+                break
+            drawn = np.asarray(space.encode(space.sample(jax.random.fold_in(draw_key, number), WAVE)))
+            log.train(drawn, "baseline")
+            number += 1
+    rival = _best(_without_default(waves.trials("random", "baseline")), 1)[0] if config.baseline else None
+
+    log.say("refitting the found, the default and the best random configuration on training and validation rows")
+    contenders = {"found": winner, "default": default[0], **({"random": rival} if rival is not None else {})}
+    scores, model_found = _refit(contenders, space, prepared, refit_key)
+    outcome = _finish(config, directory, dataset, prepared, space, waves, contenders, scores, model_found, r2, clock)
+    log.close()
+    return outcome
+
+
+class _Log:
+    """Trains waves with progress, and writes their metrics."""
+
+    def __init__(self, directory: RunDirectory, clock: _Clock, waves: Waves, config: Config, show: bool):
+        self.directory, self.clock, self.waves, self.show = directory, clock, waves, show
+        self.slowest = 0.0
+        wanted = config.trials or (192 if config.minutes is None else 0)
+        total = (2 * wanted - min(wanted // 3, 2 * WAVE) // WAVE * WAVE) if config.baseline else wanted
+        self.bar = Progress(total, label="models", show=show) if total else None
+        self.logged = len(directory.metrics())
+
+    def say(self, text: str) -> None:
+        if self.show:
+            print(text, file=sys.stderr)
+
+    def train(self, encodings: np.ndarray, source: str, r2: dict[str, float] | None = None):
+        before = sum(len(w.score) for w in self.waves.done)
+        began = time.perf_counter()
+        best = max([np.nanmax(w.score, initial=-np.inf) for w in self.waves.done], default=-np.inf)
+        shown = {} if best == -np.inf else {"best_validation": float(best)}
+        tick = (lambda n: self.bar.update(before + n, shown)) if self.bar else None
+        wave = self.waves.run(encodings, source, tick)
+        took = time.perf_counter() - began
+        if len(self.waves.done) > 1:  # the first wave compiles
+            self.slowest = max(self.slowest, took)
+        record = {
+            "step": len(self.waves.done),
+            "seconds": round(self.clock.seconds, 3),
+            "trained": before + len(wave.score),
+            "source": source,
+            "best": float(np.nanmax(wave.score, initial=-1.0)),
+            "median": float(np.nanmedian(wave.score)) if np.isfinite(wave.score).any() else -1.0,
+            "failed": int(np.isnan(wave.score).sum()),
+            **{f"r2_{name}": value for name, value in (r2 or {}).items()},
+        }
+        if record["step"] > self.logged:
+            self.directory.log(record)
+        if self.bar is None:
+            self.say(f"{record['trained']} models, {source}: best {record['best']:.4f}, median {record['median']:.4f}")
+        return wave
+
+    def close(self) -> None:
+        if self.bar:
+            self.bar.close()
+
+
+def _without_default(trials: Trials) -> Trials:
+    keep = np.arange(len(trials)) > 0
+    return dataclasses.replace(
+        trials,
+        encodings=trials.encodings[keep],
+        metric=trials.metric[keep],
+        group=trials.group[keep],
+        context=trials.context[keep],
+        settings={k: v[keep] for k, v in trials.settings.items()},
+    )
+
+
+def _best(trials: Trials, n: int) -> np.ndarray:
+    """Encodings of the n best distinct configurations: by score, equal scores by loss."""
+    loss = np.where(np.isfinite(trials.settings["loss"]), trials.settings["loss"], np.inf)
+    order = np.lexsort((loss, -np.nan_to_num(trials.metric, nan=-np.inf)))
+    distinct: list[np.ndarray] = []
+    for i in order:
+        if not any(np.array_equal(trials.encodings[i], d) for d in distinct):
+            distinct.append(trials.encodings[i])
+        if len(distinct) == n:
+            break
+    return np.stack([*distinct, *distinct[-1:] * (n - len(distinct))])
+
+
+def _winner(candidates: np.ndarray, repeated: Any) -> np.ndarray:
+    """The candidate with the best mean over repeated trainings; the first score, being selected, does not count."""
+    fold = lambda v: np.nan_to_num(v.reshape(len(candidates), REPEATS), nan=-1e9).mean(axis=1)
+    score, loss = fold(repeated.score), fold(-repeated.loss)
+    return candidates[np.lexsort((-loss, -score))[0]]
+
+
+def _refit(contenders: dict[str, np.ndarray], space: Space, prepared: Prepared, key: jax.Array):
+    """Trains every contender ``REFITS`` times on training and validation rows; test scores of each and of their mean."""
+    scores, found = {}, None
+    for name, encoding in contenders.items():
+        configs = scaled(space, np.repeat(encoding[None], REFITS, axis=0), len(prepared.search.x))
+        outcome = population.train(configs, prepared.groups, prepared.final, prepared.outputs, key, keep=True)
+        params = jax.tree.map(lambda *leaves: np.stack(leaves), *outcome.params)
+        model = FittedModel(space.decode(encoding[None])[0], prepared.encoder, prepared.groups, params)
+        scores[name] = {**_test(model, prepared), "single": float(np.nanmean(outcome.score))}
+        if name == "found":
+            found = model
+    assert found is not None
+    return scores, found
+
+
+def _test(model: FittedModel, prepared: Prepared) -> dict[str, float]:
+    x, y = np.asarray(prepared.final.x_judge), np.asarray(prepared.final.y_judge)
+    output = model.predict_inputs(x)
+    if prepared.classification:
+        return {
+            "score": float(np.mean(np.argmax(output, axis=1) == y)),
+            "loss": float(-np.mean(np.log(np.maximum(output[np.arange(len(y)), y], 1e-12)))),
+        }
+    truth = y.astype(np.float64) * prepared.encoder.scale + prepared.encoder.shift
+    error = float(np.mean((output - truth) ** 2))
+    return {"score": float(1 - error / max(np.var(truth), 1e-300)), "loss": math.sqrt(error)}
+
+
+def _finish(config, directory, dataset, prepared, space, waves, contenders, scores, model, r2, clock) -> Outcome:
+    """Everything that is written: model, trials, report, result (last)."""
+    metric = "accuracy" if prepared.classification else "r2"
+    model.save(directory.path)
+    everything = waves.trials("random", "proposed", "repeated", "baseline")
+    everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
+    learned = waves.trials("random", "proposed")
+    choice = predictor.choose(learned, predictor_specs(), "rank", jax.random.key(config.seed))
+    spec = next(s for s in predictor_specs() if s.name == choice.best)
+    final = predictor.fit(learned, spec, "rank", jax.random.key(config.seed))
+    matters = predictor.importance(final, jax.random.key(config.seed))
+    metrics = {
+        f"test_{metric}": scores["found"]["score"],
+        f"test_{metric}_single": scores["found"]["single"],
+        f"default_test_{metric}": scores["default"]["score"],
+        f"default_test_{metric}_single": scores["default"]["single"],
+        "test_loss": scores["found"]["loss"],
+        "models_trained": sum(len(w.score) for w in waves.done if w.source != "baseline"),
+        "models_failed": int(np.isnan(everything.metric).sum()),
+        "meta_learner_r2": choice.r2[choice.best],
+        "log10_space": space.log10_size,
+        "seconds": round(clock.seconds, 1),
+    }
+    if "random" in scores:
+        metrics[f"random_test_{metric}"] = scores["random"]["score"]
+        metrics[f"random_test_{metric}_single"] = scores["random"]["single"]
+        metrics["models_trained_random"] = len(waves.trials("random", "baseline"))
+    result = {
+        "metrics": metrics,
+        "found": model.config,
+        "contenders": {name: space.decode(np.asarray(e)[None])[0] for name, e in contenders.items()},
+        "data": {"name": config.data, **describe(dataset, prepared)},
+        "meta_learner": {"chosen": choice.best, "r2": choice.r2},
+        "importance": matters,
+        "protocol": (
+            f"split 60/20/20 by seed {config.seed}; chosen on validation rows; refitted on training and validation rows; "
+            f"test score of the mean of {REFITS} refits ('single': mean score of one); no batch norm anywhere"
+        ),
+    }
+    result = json.loads(json.dumps(result, default=float))
+    page = report.page(result, waves, choice, learned, to_dict(config), directory)
+    (directory.path / "report.html").write_text(page)
+    directory.finish(result)
+    return Outcome(result, model)
+
+
+def predictor_specs():
+    from metajax.automl.propose import SPECS
+
+    return SPECS

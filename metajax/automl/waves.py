@@ -1,0 +1,100 @@
+"""Waves: populations trained one after another, each saved when it is done, so that a kill costs at most one wave."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metajax.automl import population
+from metajax.automl.prepare import Prepared, epoch_scale
+from metajax.predictor import Trials
+from metajax.run import RunDirectory
+from metajax.space import Space
+
+
+class Wave(NamedTuple):
+    """One trained population: encodings f32[n, width], its outcome, and who proposed it."""
+
+    encodings: np.ndarray
+    score: np.ndarray
+    loss: np.ndarray
+    curve: np.ndarray
+    seconds: np.ndarray
+    source: str
+
+
+def scaled(space: Space, encodings: np.ndarray, rows: int) -> dict[str, Any]:
+    """Configurations as the population trains them: the epochs of a small table count as several passes."""
+    configs = space.decode_configs(encodings)
+    return {**configs, "epochs": configs["epochs"] * epoch_scale(rows)}
+
+
+class Waves:
+    """Trains waves, or reads back the ones that an earlier process finished.
+
+    The randomness of a wave depends on the seed and its number alone, so a resumed search repeats an uninterrupted one.
+    """
+
+    def __init__(self, directory: RunDirectory, space: Space, prepared: Prepared, key: jax.Array, show: bool):
+        self.path = directory.path / "waves"
+        self.path.mkdir(exist_ok=True)
+        self.space, self.prepared, self.key, self.show = space, prepared, key, show
+        self.done: list[Wave] = []
+
+    def run(self, encodings: Any, source: str, progress: Any = None) -> Wave:
+        """Trains these configurations as the next wave."""
+        number = len(self.done)
+        file = self.path / f"{number:04d}.npz"
+        encodings = np.asarray(encodings, np.float32)
+        wave = self._read(file)
+        if wave is None or wave.source != source or not np.array_equal(wave.encodings, encodings):
+            data = self.prepared.search
+            outcome = population.train(
+                scaled(self.space, encodings, len(data.x)),
+                self.prepared.groups,
+                data,
+                self.prepared.outputs,
+                jax.random.fold_in(self.key, number),
+                progress=progress,
+            )
+            wave = Wave(encodings, outcome.score, outcome.loss, outcome.curve, outcome.seconds, source)
+            self._write(file, wave)
+        self.done.append(wave)
+        return wave
+
+    def next_is_saved(self) -> bool:
+        return self._read(self.path / f"{len(self.done):04d}.npz") is not None
+
+    @staticmethod
+    def _read(file: Path) -> Wave | None:
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as saved:
+            return Wave(*(saved[name] for name in Wave._fields[:-1]), str(saved["source"]))
+
+    @staticmethod
+    def _write(file: Path, wave: Wave) -> None:
+        part = file.with_suffix(".part")
+        with part.open("wb") as target:
+            np.savez(target, **wave._asdict())
+        part.replace(file)
+
+    def trials(self, *sources: str) -> Trials:
+        """Everything tried by these sources, in order."""
+        chosen = [w for w in self.done if w.source in sources]
+        column = lambda name: np.concatenate([getattr(w, name) for w in chosen])
+        return Trials.from_arrays(
+            self.space,
+            self.space.decode_configs(column("encodings")),
+            column("score"),
+            maximize=True,
+            settings={
+                "loss": column("loss"),
+                "seconds": column("seconds"),
+                "source": np.concatenate([np.full(len(w.score), w.source) for w in chosen]),
+            },
+        )
+
+    def curves(self, *sources: str) -> np.ndarray:
+        return np.concatenate([w.curve for w in self.done if w.source in sources])

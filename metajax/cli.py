@@ -1,0 +1,165 @@
+"""The command line: ``metajax search | predict | resume | show | quickstart``."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metajax.types import InputError
+
+
+def _parser() -> argparse.ArgumentParser:
+    from metajax.run.config import OneLineParser
+
+    parser = OneLineParser(prog="metajax", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=OneLineParser)
+
+    def run_flags(p: argparse.ArgumentParser, out: str) -> None:
+        p.add_argument("--minutes", type=float, help="budget of wall time (default: none)")
+        p.add_argument("--trials", type=int, help="models the search trains (default: 192, or no limit with --minutes)")
+        p.add_argument("--seed", type=int, default=0, help="of the split and of all randomness (default: 0)")
+        p.add_argument("--no-baseline", action="store_true", help="do not train as many models at random to compare with")
+        p.add_argument("--out", default=out, help=f"the run directory (default: {out})")
+        p.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+        p.add_argument("--resume", action="store_true", help="go on with the run in --out")
+
+    search = commands.add_parser("search", help="find a model for a dataset", allow_abbrev=False)
+    search.add_argument("--data", required=True, help="digits, iris, wine, breast_cancer, diabetes, FILE.csv or FILE.npz")
+    search.add_argument("--target", help="the column to predict (CSV)")
+    search.add_argument("--task", help="classification or regression (default: judged by the target)")
+    run_flags(search, "runs/search")
+
+    quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
+    run_flags(quickstart, "runs/quickstart")
+
+    predict = commands.add_parser("predict", help="apply a found model to new rows", allow_abbrev=False)
+    predict.add_argument("run", help="the run directory of a finished search")
+    predict.add_argument("--data", required=True, help="a CSV with the columns of the training data")
+    predict.add_argument("--out", help="the CSV to write (default: standard output)")
+
+    for name, text in (("show", "what a run found"), ("resume", "go on with a stopped search")):
+        commands.add_parser(name, help=text, allow_abbrev=False).add_argument("run", help="the run directory")
+    return parser
+
+
+def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
+    from metajax import automl
+    from metajax.data import tabular
+    from metajax.run import RunDirectory, to_dict
+
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other")
+    config = automl.Config(**fields)
+    path = Path(config.data)
+    if path.suffix:
+        config = automl.Config(**{**fields, "data": str(path.resolve())})
+    dataset = tabular.load(config.data, config.target, config.task)  # before anything is written
+    with RunDirectory(out, to_dict(config), resume, overwrite) as directory:
+        if directory.result is None:
+            automl.search(config, directory, dataset)
+        _show(directory.path)
+
+
+def _fields(given: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "data": getattr(given, "data", "digits"),
+        "target": getattr(given, "target", None),
+        "task": getattr(given, "task", None),
+        "minutes": given.minutes,
+        "trials": given.trials,
+        "baseline": not given.no_baseline,
+        "seed": given.seed,
+    }
+
+
+def _read(run: str) -> dict[str, Any]:
+    path = Path(run) / "config.json"
+    if not path.is_file():
+        raise InputError(f"{run}: is not a run directory (no config.json)")
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: damaged ({error})") from error
+
+
+def _resume(run: str) -> None:
+    from metajax import automl
+
+    fields = _read(run)
+    try:
+        automl.Config(**fields)
+    except TypeError:
+        raise InputError(f"{run}: is not a search; an experiment is resumed by its own --resume") from None
+    _search(fields, run, resume=True, overwrite=False)
+
+
+def _show(run: Path | str) -> None:
+    fields = _read(str(run))
+    path = Path(run) / "result.json"
+    if not path.is_file():
+        lines = (Path(run) / "metrics.jsonl").read_text().splitlines() if (Path(run) / "metrics.jsonl").is_file() else []
+        print(f"{run}: not finished, {len(lines)} lines of metrics; `metajax resume {run}` goes on with a search")
+        print("\n".join(lines[-3:]))
+        return
+    result = json.loads(path.read_text())
+    metrics = result["metrics"]
+    if "found" not in result or "data" not in fields:
+        print(json.dumps(result, indent=2))
+        return
+    name = "accuracy" if result["data"]["task"] == "classification" else "r2"
+    show = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
+    print(f"found: {', '.join(f'{k}={_short(v)}' for k, v in result['found'].items())}")
+    line = [f"test {name}: found {show(metrics[f'test_{name}'])}", f"default {show(metrics[f'default_test_{name}'])}"]
+    if f"random_test_{name}" in metrics:
+        line.append(f"best of {metrics['models_trained_random']} at random {show(metrics[f'random_test_{name}'])}")
+    print(", ".join(line))
+    print(
+        f"{metrics['models_trained']} models trained from a space of 10^{metrics['log10_space']:.0f}, "
+        f"{metrics['models_failed']} failed, {metrics['seconds']:.0f} s in all"
+    )
+    print(result["protocol"])
+    print(f"written to {run}: report.html, model.json, model.npz, trials.csv, result.json")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} features"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _predict(run: str, data: str, out: str | None) -> None:
+    from metajax import automl
+    from metajax.data import tabular
+
+    model = automl.FittedModel.load(run)
+    pd = tabular.pandas()
+    labels, probabilities = model.predict(tabular.read_csv(data))
+    frame = pd.DataFrame({"prediction": labels})
+    if probabilities is not None:
+        for i, label in enumerate(model.encoder.classes or []):
+            frame[f"p({label})"] = probabilities[:, i].round(6)
+    if out is None:
+        frame.to_csv(sys.stdout, index=False)
+    elif Path(out).exists():
+        raise InputError(f"--out {out}: exists; give a new file")
+    else:
+        frame.to_csv(out, index=False)
+        print(f"{len(frame)} predictions written to {out}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 2 with one line for bad input."""
+    from metajax.run.main import main as framed
+
+    given = _parser().parse_args(argv)
+    if given.command in ("search", "quickstart"):
+        return framed(lambda: _search(_fields(given), given.out, given.resume, given.overwrite))
+    if given.command == "predict":
+        return framed(lambda: _predict(given.run, given.data, given.out))
+    return framed(lambda: _show(given.run) if given.command == "show" else _resume(given.run))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

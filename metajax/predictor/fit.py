@@ -1,0 +1,187 @@
+"""Fitting the meta-learner to trials, fine-tuning it on new ones, and choosing between models by cross-validation."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.predictor import targets
+from metajax.predictor.specs import Spec, compiled, compiled_apply
+from metajax.predictor.trials import Trials
+from metajax.space import Space
+from metajax.types import InputError, Key
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A fitted predictor of how good a configuration is.
+
+    Attributes:
+        space: of the configurations.
+        spec: what was fitted.
+        params: its parameters.
+        target: ``value``, ``rank`` or ``log_ratio``.
+        shift, scale: of the target.
+        context_shift, context_scale: of the context's columns.
+        maximize: the direction of the metric.
+    """
+
+    space: Space
+    spec: Spec
+    params: Any
+    target: str
+    shift: float
+    scale: float
+    context_shift: np.ndarray
+    context_scale: np.ndarray
+    maximize: bool
+
+    def inputs(self, encodings: Any, context: Any = None) -> jax.Array:
+        """Encodings [n, width] and a context [c] or [n, c] side by side, as the model reads them."""
+        encodings = jnp.asarray(encodings)
+        if encodings.ndim != 2 or encodings.shape[1] != self.space.width:
+            raise InputError(f"predict: encodings have shape {encodings.shape}, accepted is (n, {self.space.width})")
+        c = len(self.context_shift)
+        if (context is None) != (c == 0):
+            raise InputError(f"predict: the model was fitted with {c} columns of context; give context accordingly")
+        if c == 0:
+            return encodings
+        scaled = (jnp.asarray(context, jnp.float32) - self.context_shift) / self.context_scale
+        return jnp.concatenate([encodings, jnp.broadcast_to(scaled, (len(encodings), c))], axis=1)
+
+    def score(self, encodings: Any, context: Any = None) -> tuple[jax.Array, jax.Array]:
+        """Mean and deviation of the standardised target, larger better; differentiable and jittable."""
+        return self.spec.apply(self.params, self.inputs(encodings, context))
+
+    def predict(self, encodings: Any, context: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation in the units of the target: of the metric for ``value``, of the rank in (0, 1) for
+        ``rank``, of log(p/p̄) for ``log_ratio``."""
+        mean, std = compiled_apply(self.spec, False)(self.params, self.inputs(encodings, context))
+        mean = np.asarray(mean, np.float64) * self.scale + self.shift
+        sign = -1.0 if self.target == "value" and not self.maximize else 1.0
+        return sign * mean, np.asarray(std, np.float64) * self.scale
+
+    def compare(self, first: Any, second: Any, context: Any = None) -> np.ndarray:
+        """log(p2/p1) by the model, h(x2) - h(x1): antisymmetric, and adds up along chains (``log_ratio`` only)."""
+        if self.target != "log_ratio":
+            raise InputError(f"compare needs target='log_ratio', this model has {self.target!r}")
+        sign = 1.0 if self.maximize else -1.0
+        return sign * (self.predict(second, context)[0] - self.predict(first, context)[0])
+
+
+class _Table(NamedTuple):
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    blocks: np.ndarray
+    shift: float
+    scale: float
+    context_shift: np.ndarray
+    context_scale: np.ndarray
+
+
+def _table(trials: Trials, target: str) -> _Table:
+    """Inputs and targets, padded to a power of two with rows of weight 0."""
+    goal = targets.make(trials, target)
+    known = np.where(np.isfinite(trials.context), trials.context, np.nan)
+    with np.errstate(all="ignore"):
+        shift = np.nan_to_num(np.nanmean(known, axis=0)) if known.shape[1] else np.zeros(0)
+        scale = np.nan_to_num(np.nanstd(known, axis=0)) if known.shape[1] else np.zeros(0)
+    scale = np.where(scale > 0, scale, 1.0)
+    context = np.nan_to_num((known - shift) / scale)
+    x = np.concatenate([trials.encodings, context.astype(np.float32)], axis=1)
+    n, size = len(x), max(32, 1 << (len(x) - 1).bit_length())
+    pad = lambda a: np.concatenate([a, np.zeros((size - n, *a.shape[1:]), a.dtype)])
+    blocks = [i for i, name in enumerate(trials.space.domains) for _ in range(trials.space.domains[name].width)]
+    blocks += [len(trials.space.domains) + i for i in range(context.shape[1])]
+    return _Table(
+        pad(x),
+        pad(goal.y.astype(np.float32)),
+        pad(np.ones(n, np.float32)),
+        np.asarray(blocks),
+        goal.shift,
+        goal.scale,
+        shift.astype(np.float32),
+        scale.astype(np.float32),
+    )
+
+
+def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None, start: Model | None = None) -> Model:
+    """Fits a model to trials.
+
+    Args:
+        trials: at least one; with one or with equal metrics the model predicts the mean.
+        spec: ``predictor.kernel()``, ``ensemble()``, ``ridge()``, ``mlp()``.
+        target: ``value``, ``rank`` or ``log_ratio``.
+        key: for random initialisations.
+        start: a model of the same spec to fine-tune.
+
+    Example:
+        >>> from metajax.space import Float
+        >>> from metajax.predictor import kernel
+        >>> space = Space({"x": Float(0.0, 1.0)})
+        >>> trials = Trials.from_arrays(space, [{"x": i / 9} for i in range(10)], [-(i / 9 - 0.5) ** 2 for i in range(10)])
+        >>> mean, std = fit(trials, kernel(), "value").predict([[0.5], [1.0]])
+        >>> bool(mean[0] > mean[1])
+        True
+    """
+    table = _table(trials, target)
+    key = jax.random.key(0) if key is None else key
+    warm = start is not None and start.spec == spec
+    begun = start.params if warm else None  # type: ignore[union-attr]
+    params = compiled(spec, warm, False)(key, table.x, table.y, table.weight, table.blocks, begun)
+    return Model(
+        trials.space,
+        spec,
+        params,
+        target,
+        table.shift,
+        table.scale,
+        table.context_shift,
+        table.context_scale,
+        trials.maximize,
+    )
+
+
+class Choice(NamedTuple):
+    """The outcome of a cross-validation: R² of each model on rows it did not see, and those predictions."""
+
+    best: str
+    r2: dict[str, float]
+    predicted: dict[str, np.ndarray]
+
+
+def choose(trials: Trials, specs: Sequence[Spec], target: str = "rank", key: Key | None = None, folds: int = 5) -> Choice:
+    """Cross-validates models, by group if there are at least as many groups as folds, else by configuration.
+
+    Rows with the same configuration always fall into one fold, so that repeated trainings do not leak.
+
+    Raises:
+        InputError: if there are fewer distinct configurations than folds.
+    """
+    table, n = _table(trials, target), len(trials)
+    key = jax.random.key(0) if key is None else key
+    groups = np.unique(trials.group)
+    if len(groups) >= folds:
+        units = np.searchsorted(groups, trials.group)
+    else:
+        units = np.unique(trials.encodings, axis=0, return_inverse=True)[1].ravel()
+    number = units.max() + 1
+    if number < folds:
+        raise InputError(f"choose: {number} distinct configurations cannot make {folds} folds")
+    fold_of_unit = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), number)) % folds
+    fold = fold_of_unit[units]
+    weights = np.zeros((folds, len(table.weight)), np.float32)
+    weights[:, :n] = fold[None] != np.arange(folds)[:, None]
+    r2, predicted = {}, {}
+    for spec in specs:
+        params = compiled(spec, False, True)(key, table.x, table.y, weights, table.blocks, None)
+        means = np.asarray(compiled_apply(spec, True)(params, table.x)[0], np.float64)[:, :n]
+        out = means[fold, np.arange(n)]
+        y = table.y[:n]
+        r2[spec.name] = float(1 - np.mean((out - y) ** 2) / max(np.var(y), 1e-12))
+        predicted[spec.name] = out * table.scale + table.shift
+    return Choice(max(r2, key=lambda name: r2[name]), r2, predicted)

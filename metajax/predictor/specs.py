@@ -1,0 +1,197 @@
+"""Specifications of models, each a pair of pure functions on encodings: ridge, kernel, MLP ensemble.
+
+Every ``fit`` takes weights, and a row of weight 0 has no influence. So cross-validation is a vmap over weights, tables
+are padded to a power of two, and each model is compiled a handful of times however the table grows.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class Spec(NamedTuple):
+    """A model before it is fitted.
+
+    Attributes:
+        name: for tables.
+        fit: ``(key, x [n, d], y [n], weight [n], blocks [d], start or None) -> params``; ``blocks`` numbers the domain
+            of each column; ``start`` are parameters to go on from (fine-tuning).
+        apply: ``(params, x [m, d]) -> (mean [m], std [m])``, differentiable in ``x``.
+    """
+
+    name: str
+    fit: Callable[..., Any]
+    apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
+    """Ridge regression on the encoding, or on it and all products of two columns (``order=2``).
+
+    The standard deviation is that of the Bayesian linear model with the fitted noise.
+    """
+    if order not in (1, 2) or penalty <= 0:
+        raise ValueError(f"ridge: order={order}, penalty={penalty}; accepted are order 1 or 2 and penalty > 0")
+
+    def features(x):
+        parts = [jnp.ones((*x.shape[:-1], 1), x.dtype), x]
+        if order == 2:
+            rows, columns = jnp.triu_indices(x.shape[-1], 1)
+            parts.append(x[..., rows] * x[..., columns])
+        return jnp.concatenate(parts, axis=-1)
+
+    def fit(key, x, y, weight, blocks, start=None):
+        # in the dual, so that the cost is that of the rows: f = Φ Φᵀ (Φ Φᵀ + λ/w)⁻¹ y
+        gram = features(x) @ features(x).T
+        noise = penalty / jnp.maximum(weight, 1e-6)
+        factor = jnp.linalg.cholesky(gram + jnp.diag(noise))
+        alpha = jax.scipy.linalg.cho_solve((factor, True), weight * y / jnp.maximum(weight, 1e-6))
+        residual = weight * (y - gram @ alpha)
+        variance = jnp.sum(residual**2) / jnp.maximum(jnp.sum(weight), 1.0) + 1e-6
+        return {"x": x, "alpha": alpha, "factor": factor, "variance": variance}
+
+    def apply(params, x):
+        cross = features(x) @ features(params["x"]).T
+        solved = jax.scipy.linalg.solve_triangular(params["factor"], cross.T, lower=True)
+        prior = jnp.sum(features(x) ** 2, axis=-1)
+        spread = jnp.maximum(prior - jnp.sum(solved**2, axis=0), 0.0) / penalty
+        return cross @ params["alpha"], jnp.sqrt(params["variance"] * (1.0 + spread))
+
+    return Spec(f"ridge{order}", fit, apply)
+
+
+def kernel(steps: int = 60, rate: float = 0.1) -> Spec:
+    """A Gaussian process with a Matérn-5/2 kernel whose length scales, one for each domain, its noise and its amplitude
+    are learned by gradient of the marginal likelihood. Its mean is kernel ridge regression.
+
+    One-hot blocks make the distance within a categorical domain the Hamming distance.
+    """
+
+    def gram(log, x, z, blocks):
+        scale = jnp.exp(0.5 * log["scale"])[blocks]
+        a, b = x * scale, z * scale
+        square = jnp.sum(a**2, -1)[:, None] + jnp.sum(b**2, -1)[None] - 2 * a @ b.T
+        r = jnp.sqrt(5.0 * jnp.maximum(square, 0.0) + 1e-10)
+        return jnp.exp(log["amplitude"]) * (1 + r + r**2 / 3) * jnp.exp(-r)
+
+    def cholesky(log, x, weight, blocks):
+        # a row of weight 0 has so much noise that it says nothing
+        noise = (jnp.exp(log["noise"]) + 1e-4) / jnp.maximum(weight, 1e-6)
+        return jnp.linalg.cholesky(gram(log, x, x, blocks) + jnp.diag(noise))
+
+    def fit(key, x, y, weight, blocks, start=None):
+        y = y * (weight > 0).astype(y.dtype)
+        domains = x.shape[1]  # an upper bound on the number of domains
+        columns = jnp.zeros(domains, x.dtype).at[blocks].add(1.0)
+        initial = {
+            "scale": -jnp.log(jnp.maximum(columns, 1.0)),
+            "amplitude": jnp.zeros((), x.dtype),
+            "noise": jnp.full((), -2.0, x.dtype),
+        }
+        log = initial if start is None else start["log"]
+
+        def negative_log_posterior(log):
+            factor = cholesky(log, x, weight, blocks)
+            solved = jax.scipy.linalg.solve_triangular(factor, y, lower=True)
+            likelihood = 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)))
+            prior = sum(jnp.sum((log[k] - initial[k]) ** 2) / (2 * width**2) for k, width in _PRIOR.items())
+            return likelihood + prior
+
+        optimizer = optax.adam(rate)
+
+        def step(carry, _):
+            log, opt_state = carry
+            updates, opt_state = optimizer.update(jax.grad(negative_log_posterior)(log), opt_state)
+            return (optax.apply_updates(log, updates), opt_state), None
+
+        (log, _), _ = jax.lax.scan(step, (log, optimizer.init(log)), None, steps)
+        factor = cholesky(log, x, weight, blocks)
+        alpha = jax.scipy.linalg.cho_solve((factor, True), y)
+        return {"log": log, "x": x, "blocks": blocks, "factor": factor, "alpha": alpha}
+
+    def apply(params, x):
+        cross = gram(params["log"], x, params["x"], params["blocks"])
+        solved = jax.scipy.linalg.solve_triangular(params["factor"], cross.T, lower=True)
+        variance = jnp.exp(params["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
+        return cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
+
+    return Spec("kernel", fit, apply)
+
+
+# deviations of the normal priors on the logarithms of the kernel's hyperparameters, around their initial values
+_PRIOR = {"scale": 1.5, "amplitude": 1.0, "noise": 1.5}
+
+
+def ensemble(
+    members: int = 8,
+    hidden: Sequence[int] = (64,),
+    steps: int = 400,
+    rate: float = 1e-2,
+    decay: float = 3e-3,
+) -> Spec:
+    """Shallow MLPs from different initialisations, trained by AdamW on all rows (Lakshminarayanan et al. 2017,
+    arXiv:1612.01474). The mean is theirs; the deviation is their spread with the residual noise."""
+    if members < 2:
+        raise ValueError(f"ensemble: members={members}; a spread needs at least 2")
+
+    def forward(params, x):
+        for w, b in params[:-1]:
+            x = jax.nn.relu(x @ w + b)
+        w, b = params[-1]
+        return (x @ w + b)[..., 0]
+
+    def fit(key, x, y, weight, blocks, start=None):
+        sizes = (x.shape[1], *hidden, 1)
+
+        def one(key, begun):
+            params = begun
+            if begun is None:
+                draw = lambda i, a, b: jax.random.normal(jax.random.fold_in(key, i), (a, b), x.dtype) * (2 / a) ** 0.5
+                pairs = enumerate(zip(sizes[:-1], sizes[1:]))
+                params = [(draw(i, a, b), jnp.zeros(b, x.dtype)) for i, (a, b) in pairs]
+            count = steps if begun is None else steps // 2
+            optimizer = optax.adamw(optax.cosine_decay_schedule(rate, count), weight_decay=decay)
+            loss = lambda p: jnp.sum(weight * (forward(p, x) - y) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
+
+            def step(carry, _):
+                params, opt_state = carry
+                updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state, params)
+                return (optax.apply_updates(params, updates), opt_state), None
+
+            (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), None, count)
+            return params, loss(params)
+
+        keys = jax.random.split(key, members)
+        begun = None if start is None else start["nets"]
+        nets, losses = jax.vmap(one, in_axes=(0, None if begun is None else 0))(keys, begun)
+        return {"nets": nets, "variance": jnp.mean(losses) + 1e-6}
+
+    def apply(params, x):
+        outputs = jax.vmap(forward, in_axes=(0, None))(params["nets"], x)
+        return jnp.mean(outputs, axis=0), jnp.sqrt(jnp.var(outputs, axis=0) + params["variance"])
+
+    return Spec("ensemble", fit, apply)
+
+
+def mlp(hidden: Sequence[int] = (64,), **options: Any) -> Spec:
+    """The smallest ensemble: two shallow MLPs, so that there is a deviation."""
+    return ensemble(2, hidden, **options)._replace(name="mlp")
+
+
+@functools.lru_cache(maxsize=64)
+def compiled(spec: Spec, warm: bool, folds: bool) -> Callable[..., Any]:
+    """``spec.fit`` compiled; over a leading axis of weights if ``folds``."""
+    fit = spec.fit if warm else functools.partial(_cold, spec.fit)
+    return jax.jit(jax.vmap(fit, in_axes=(None, None, None, 0, None, None)) if folds else fit)
+
+
+def _cold(fit, key, x, y, weight, blocks, start):
+    return fit(key, x, y, weight, blocks)
+
+
+@functools.lru_cache(maxsize=64)
+def compiled_apply(spec: Spec, folds: bool) -> Callable[..., Any]:
+    return jax.jit(jax.vmap(spec.apply, in_axes=(0, None)) if folds else spec.apply)
