@@ -85,7 +85,8 @@ def search(name: str, config: Config, space, network, parts: data.Images, direct
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Searches, trains everything, compares; returns the metrics."""
     parts = data.digits(config.seed)
-    both = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
+    x, y = (np.concatenate(pair) for pair in zip(parts.train, parts.validation))
+    both = (x, y)
     space = supernet.cell_space(nodes=3)
     network = nn.functional(
         lambda rngs: supernet.CellNet(space, 10, config.channels, config.stages, stride=2, rngs=rngs)
@@ -113,9 +114,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     for name, state in states.items():
         config_found = supernet.discretise(space, state.hyper["arch"])
         at = supernet.index_of(space, config_found)
-        again = supernet.exhaust(
-            space, network, both, parts.test, training, 1, jax.random.key(config.seed + 2), [at]
-        )
+        again = supernet.exhaust(space, network, both, parts.test, training, 1, jax.random.key(config.seed + 2), [at])
         scores[name] = supernet.supernet_scores(
             network, state.inner.params, encodings, *map(jnp.asarray, parts.validation)
         )
@@ -144,7 +143,9 @@ def main(argv=None) -> int:
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
             metrics = experiment(config, directory)
             found = directory.result["found"]  # type: ignore[index]
-        print(f"{metrics['architectures']} architectures, truth: best {metrics['best']:.2f}%, median {metrics['median']:.2f}%")
+        print(
+            f"{metrics['architectures']} architectures, truth: best {metrics['best']:.2f}%, median {metrics['median']:.2f}%"
+        )
         for name in METHODS:
             print(
                 f"{name}: {found[name]}\n  rank {metrics[f'{name}_rank']} of {metrics['architectures']}, accuracy "

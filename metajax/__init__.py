@@ -14,8 +14,6 @@ _SUBPACKAGES = ("automl", "bilevel", "data", "fewshot", "nn", "plot", "predictor
 _NAMES = {"Space": "space", "Categorical": "space", "Float": "space", "Integer": "space", "Subset": "space"}
 _NAMES |= {"Learner": "types"}
 
-__all__ = [*_SUBPACKAGES, *_NAMES, "__version__", "types"]
-
 
 def __getattr__(name: str) -> Any:
     if name in (*_SUBPACKAGES, "types"):
@@ -26,4 +24,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_SUBPACKAGES, *_NAMES, "types", "__version__"])

@@ -20,13 +20,17 @@ def _parser() -> argparse.ArgumentParser:
         p.add_argument("--minutes", type=float, help="budget of wall time (default: none)")
         p.add_argument("--trials", type=int, help="models the search trains (default: 192, or no limit with --minutes)")
         p.add_argument("--seed", type=int, default=0, help="of the split and of all randomness (default: 0)")
-        p.add_argument("--no-baseline", action="store_true", help="do not train as many models at random to compare with")
+        p.add_argument(
+            "--no-baseline", action="store_true", help="do not train as many models at random to compare with"
+        )
         p.add_argument("--out", default=out, help=f"the run directory (default: {out})")
         p.add_argument("--overwrite", action="store_true", help="replace the run in --out")
         p.add_argument("--resume", action="store_true", help="go on with the run in --out")
 
     search = commands.add_parser("search", help="find a model for a dataset", allow_abbrev=False)
-    search.add_argument("--data", required=True, help="digits, iris, wine, breast_cancer, diabetes, FILE.csv or FILE.npz")
+    search.add_argument(
+        "--data", required=True, help="digits, iris, wine, breast_cancer, diabetes, FILE.csv or FILE.npz"
+    )
     search.add_argument("--target", help="the column to predict (CSV)")
     search.add_argument("--task", help="classification or regression (default: judged by the target)")
     run_flags(search, "runs/search")
@@ -99,7 +103,9 @@ def _show(run: Path | str) -> None:
     fields = _read(str(run))
     path = Path(run) / "result.json"
     if not path.is_file():
-        lines = (Path(run) / "metrics.jsonl").read_text().splitlines() if (Path(run) / "metrics.jsonl").is_file() else []
+        lines = (
+            (Path(run) / "metrics.jsonl").read_text().splitlines() if (Path(run) / "metrics.jsonl").is_file() else []
+        )
         print(f"{run}: not finished, {len(lines)} lines of metrics; `metajax resume {run}` goes on with a search")
         print("\n".join(lines[-3:]))
         return

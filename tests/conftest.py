@@ -27,9 +27,10 @@ def _standard_promotion(function):
     return wrapped
 
 
-# optax (0.2.8) computes `decay**count` with a float and an int32, which strict promotion refuses; that is optax's own
-# arithmetic, so it alone is let off.
+# optax (0.2.8) mixes floats and int32 counts in its own arithmetic, which strict promotion refuses; it alone is let off.
 for _module in (optax.tree_utils, optax.tree):
     for _name in ("tree_bias_correction", "bias_correction"):
         if hasattr(_module, _name):
             setattr(_module, _name, _standard_promotion(getattr(_module, _name)))
+_cosine = optax.cosine_decay_schedule
+optax.cosine_decay_schedule = lambda *args, **kwargs: _standard_promotion(_cosine(*args, **kwargs))

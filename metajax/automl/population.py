@@ -127,7 +127,7 @@ def _judge(coded, params, data, outputs):
         y = data.y_judge
         if jnp.issubdtype(y.dtype, jnp.integer):
             chosen = jnp.take_along_axis(jax.nn.log_softmax(out), y[:, None], axis=-1)
-            return jnp.mean(jnp.argmax(out, -1) == y, dtype=jnp.float32), -jnp.mean(chosen)
+            return jnp.mean(jnp.argmax(out, -1).astype(y.dtype) == y, dtype=jnp.float32), -jnp.mean(chosen)
         error = jnp.mean(jnp.square(out[:, 0] - y))
         return 1 - error / jnp.maximum(jnp.var(y), 1e-12), error
 

@@ -67,6 +67,22 @@ def prepare(dataset: tabular.Dataset, seed: int) -> Prepared:
     return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(test)), notes)
 
 
+def folds(prepared: Prepared) -> list[Data]:
+    """Other splits of the search's rows into training and validation, as large as the first, so that nothing is compiled
+    again: the validation parts do not overlap, and together they hold (almost) every row."""
+    search = prepared.search
+    x = jnp.concatenate([search.x, search.x_judge])
+    y = jnp.concatenate([search.y, search.y_judge])
+    order = np.random.default_rng(0).permutation(len(x))
+    size = len(search.x_judge)
+    made = []
+    for start in range(0, len(x) - size + 1, size):
+        judge = order[start : start + size]
+        rest = np.concatenate([order[:start], order[start + size :]])
+        made.append(Data(x[rest], y[rest], x[judge], y[judge]))
+    return made
+
+
 def epoch_scale(rows: int) -> int:
     """How many passes count as one epoch: small tables repeat, so that every model gets some hundred updates."""
     return max(1, round(640 / max(rows, 1)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from metajax import plot
 from metajax.automl.waves import Waves
-from metajax.predictor import Choice, Trials
+from metajax.predictor import Choice, Trials, targets
 from metajax.run import RunDirectory
 
 _STYLE = """
@@ -43,7 +43,10 @@ def page(
     name = "accuracy" if metric == "accuracy" else "R²"
     show = (lambda v: f"{100 * v:.2f}%") if metric == "accuracy" else (lambda v: f"{v:.4f}")
     rows = data["rows"]
-    scores = [("found", "found by the search", f"test_{metric}"), ("", "default configuration", f"default_test_{metric}")]
+    scores = [
+        ("found", "found by the search", f"test_{metric}"),
+        ("", "default configuration", f"default_test_{metric}"),
+    ]
     if f"random_test_{metric}" in m:
         scores.append(("", f"best of {m['models_trained_random']} at random", f"random_test_{metric}"))
     cards = "".join(
@@ -55,9 +58,12 @@ def page(
     names = list(dict.fromkeys(k for c in contenders.values() for k in c))
     head = "".join(f"<th>{html.escape(n)}</th>" for n in contenders)
     body = "".join(
-        f"<tr><th>{html.escape(k)}</th>" + "".join(f"<td>{_plain(c.get(k))}</td>" for c in contenders.values()) + "</tr>"
+        f"<tr><th>{html.escape(k)}</th>"
+        + "".join(f"<td>{_plain(c.get(k))}</td>" for c in contenders.values())
+        + "</tr>"
         for k in names
     )
+    title = data["name"] if data["target"] in ("target", "y") else data["target"]
     notes = "".join(f"<li>{html.escape(n)}</li>" for n in data["notes"])
     pictures = [
         ("How good the best model was, by models trained", _progress(waves, name)),
@@ -69,7 +75,7 @@ def page(
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>metajax: {html.escape(data["name"])}</title><style>{_STYLE}</style></head><body>
-<h1>A model for {html.escape(data["target"])}</h1>
+<h1>A model for {html.escape(title)}</h1>
 <p class="lead">{html.escape(data["name"])}: {rows["train"]} rows to train on, {rows["validation"]} to choose by,
 {rows["test"]} to test on; {data["features"]} features. {m["models_trained"]} models trained out of a space of
 10<sup>{m["log10_space"]:.0f}</sup>, in {m["seconds"] / 60:.1f} minutes in all.</p>
@@ -130,7 +136,8 @@ def _curves(waves: Waves, name: str):
 
 
 def _agreement(choice: Choice, learned: Trials):
-    rank = np.argsort(np.argsort(learned.utility, kind="stable"), kind="stable") / max(len(learned) - 1, 1)
+    goal = targets.make(learned, "rank")
+    rank = goal.y * goal.scale + goal.shift
     figure = plot.scatter(choice.predicted[choice.best], rank, "predicted rank", "measured rank")
     r2 = ", ".join(f"{k} {v:.2f}" for k, v in choice.r2.items())
     return figure, f"The meta-learner on trainings it had not seen (cross-validation; R²: {r2})."

@@ -13,10 +13,10 @@ import numpy as np
 from metajax import predictor
 from metajax.automl import population, report
 from metajax.automl.model import FittedModel
-from metajax.automl.prepare import Prepared, describe, prepare
-from metajax.automl.propose import propose
+from metajax.automl.prepare import Prepared, describe, folds, prepare
+from metajax.automl.propose import SPECS, propose
 from metajax.automl.space import default_config, tabular_space
-from metajax.automl.waves import Waves, scaled
+from metajax.automl.waves import Wave, Waves, scaled
 from metajax.data import tabular
 from metajax.predictor import Trials
 from metajax.run import Progress, RunDirectory, to_dict
@@ -24,7 +24,7 @@ from metajax.space import Space
 from metajax.types import InputError
 
 WAVE = 32
-REPEATED, REPEATS, REFITS = 8, 4, 8
+FINALISTS, FOLDS, REFITS = 8, 4, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,9 @@ class _Clock:
         return self.seconds + more <= share * self.budget
 
 
-def search(config: Config, directory: RunDirectory, dataset: tabular.Dataset | None = None, show: bool = True) -> Outcome:
+def search(
+    config: Config, directory: RunDirectory, dataset: tabular.Dataset | None = None, show: bool = True
+) -> Outcome:
     """Runs or resumes the whole loop in a run directory.
 
     Raises:
@@ -113,15 +115,15 @@ def search(config: Config, directory: RunDirectory, dataset: tabular.Dataset | N
 
     # fit, search, train, fine-tune, repeat
     model, r2, known = None, {}, lambda: waves.trials("random", "proposed")
-    while len(known()) + WAVE + REPEATED * REPEATS <= trials_wanted:
+    while len(known()) + WAVE + FINALISTS * FOLDS <= trials_wanted:
         if not (waves.next_is_saved() or clock.allows(after_search, 2.2 * log.slowest)):
             break
         proposal = propose(known(), WAVE, jax.random.fold_in(propose_key, len(known())), model)
         model, r2 = proposal.model, proposal.r2
         log.train(proposal.encodings, "proposed", r2)
-    candidates = _best(known(), REPEATED)
-    repeated = log.train(np.repeat(candidates, REPEATS, axis=0), "repeated")
-    winner = _winner(candidates, repeated)
+    # cross-validate the finalists: one validation set chooses the lucky
+    finalists = _finalists(known(), jax.random.fold_in(propose_key, 0))
+    winner = _winner(finalists, log.train(finalists, "final", data=folds(prepared)[:FOLDS]))
 
     # as many at random
     trained = sum(len(w.score) for w in waves.done)
@@ -158,13 +160,16 @@ class _Log:
         if self.show:
             print(text, file=sys.stderr)
 
-    def train(self, encodings: np.ndarray, source: str, r2: dict[str, float] | None = None):
+    def train(
+        self, encodings: np.ndarray, source: str, r2: dict[str, float] | None = None, data: list[Any] | None = None
+    ) -> Wave:
         before = sum(len(w.score) for w in self.waves.done)
         began = time.perf_counter()
         best = max([np.nanmax(w.score, initial=-np.inf) for w in self.waves.done], default=-np.inf)
         shown = {} if best == -np.inf else {"best_validation": float(best)}
-        tick = (lambda n: self.bar.update(before + n, shown)) if self.bar else None
-        wave = self.waves.run(encodings, source, tick)
+        bar = self.bar
+        tick = None if bar is None else lambda n: bar.update(before + n, shown)
+        wave = self.waves.run(encodings, source, data or [self.waves.prepared.search], tick)
         took = time.perf_counter() - began
         if len(self.waves.done) > 1:  # the first wave compiles
             self.slowest = max(self.slowest, took)
@@ -214,11 +219,20 @@ def _best(trials: Trials, n: int) -> np.ndarray:
     return np.stack([*distinct, *distinct[-1:] * (n - len(distinct))])
 
 
-def _winner(candidates: np.ndarray, repeated: Any) -> np.ndarray:
-    """The candidate with the best mean over repeated trainings; the first score, being selected, does not count."""
-    fold = lambda v: np.nan_to_num(v.reshape(len(candidates), REPEATS), nan=-1e9).mean(axis=1)
-    score, loss = fold(repeated.score), fold(-repeated.loss)
-    return candidates[np.lexsort((-loss, -score))[0]]
+def _finalists(trials: Trials, key: jax.Array) -> np.ndarray:
+    """The configurations best by the mean of two ranks: the measured one, which is noisy, and the one that the
+    meta-learner predicts without having seen that training, which is smooth."""
+    choice = predictor.choose(trials, SPECS, "rank", key)
+    measured = predictor.targets.make(trials, "rank")
+    blend = 0.5 * (measured.y * measured.scale + measured.shift) + 0.5 * choice.predicted[choice.best]
+    return _best(dataclasses.replace(trials, metric=np.where(np.isnan(trials.metric), np.nan, blend)), FINALISTS)
+
+
+def _winner(finalists: np.ndarray, wave: Wave) -> np.ndarray:
+    """The finalist with the best mean score over the folds, equal ones by loss."""
+    fold = lambda v: np.nan_to_num(v.reshape(-1, len(finalists)), nan=-1e9).mean(axis=0)
+    score, loss = fold(wave.score), fold(-wave.loss)
+    return finalists[np.lexsort((-loss, -score))[0]]
 
 
 def _refit(contenders: dict[str, np.ndarray], space: Space, prepared: Prepared, key: jax.Array):
@@ -253,11 +267,11 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
     """Everything that is written: model, trials, report, result (last)."""
     metric = "accuracy" if prepared.classification else "r2"
     model.save(directory.path)
-    everything = waves.trials("random", "proposed", "repeated", "baseline")
+    everything = waves.trials("random", "proposed", "final", "baseline")
     everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
     learned = waves.trials("random", "proposed")
-    choice = predictor.choose(learned, predictor_specs(), "rank", jax.random.key(config.seed))
-    spec = next(s for s in predictor_specs() if s.name == choice.best)
+    choice = predictor.choose(learned, SPECS, "rank", jax.random.key(config.seed))
+    spec = next(s for s in SPECS if s.name == choice.best)
     final = predictor.fit(learned, spec, "rank", jax.random.key(config.seed))
     matters = predictor.importance(final, jax.random.key(config.seed))
     metrics = {
@@ -284,7 +298,8 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
         "meta_learner": {"chosen": choice.best, "r2": choice.r2},
         "importance": matters,
         "protocol": (
-            f"split 60/20/20 by seed {config.seed}; chosen on validation rows; refitted on training and validation rows; "
+            f"split 60/20/20 by seed {config.seed}; finalists chosen on validation rows, the winner by {FOLDS}-fold "
+            "cross-validation on training and validation rows; refitted on both; "
             f"test score of the mean of {REFITS} refits ('single': mean score of one); no batch norm anywhere"
         ),
     }
@@ -293,9 +308,3 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
     (directory.path / "report.html").write_text(page)
     directory.finish(result)
     return Outcome(result, model)
-
-
-def predictor_specs():
-    from metajax.automl.propose import SPECS
-
-    return SPECS

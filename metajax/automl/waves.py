@@ -1,5 +1,6 @@
 """Waves: populations trained one after another, each saved when it is done, so that a kill costs at most one wave."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 
 from metajax.automl import population
+from metajax.automl.population import Data
 from metajax.automl.prepare import Prepared, epoch_scale
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
@@ -42,23 +44,28 @@ class Waves:
         self.space, self.prepared, self.key, self.show = space, prepared, key, show
         self.done: list[Wave] = []
 
-    def run(self, encodings: Any, source: str, progress: Any = None) -> Wave:
-        """Trains these configurations as the next wave."""
-        number = len(self.done)
+    def run(self, encodings: Any, source: str, data: Sequence[Data], progress: Any = None) -> Wave:
+        """Trains these configurations as the next wave, once on each of ``data`` (the wave holds them in that order)."""
+        number, each = len(self.done), len(encodings)
         file = self.path / f"{number:04d}.npz"
-        encodings = np.asarray(encodings, np.float32)
+        encodings = np.tile(np.asarray(encodings, np.float32), (len(data), 1))
         wave = self._read(file)
         if wave is None or wave.source != source or not np.array_equal(wave.encodings, encodings):
-            data = self.prepared.search
-            outcome = population.train(
-                scaled(self.space, encodings, len(data.x)),
-                self.prepared.groups,
-                data,
-                self.prepared.outputs,
-                jax.random.fold_in(self.key, number),
-                progress=progress,
-            )
-            wave = Wave(encodings, outcome.score, outcome.loss, outcome.curve, outcome.seconds, source)
+            configs = scaled(self.space, encodings[:each], len(data[0].x))
+            key = jax.random.fold_in(self.key, number)
+            outcomes = [
+                population.train(
+                    configs,
+                    self.prepared.groups,
+                    part,
+                    self.prepared.outputs,
+                    jax.random.fold_in(key, i),
+                    progress=None if progress is None else lambda n, i=i: progress(i * each + n),
+                )
+                for i, part in enumerate(data)
+            ]
+            join = lambda name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
+            wave = Wave(encodings, join("score"), join("loss"), join("curve"), join("seconds"), source)
             self._write(file, wave)
         self.done.append(wave)
         return wave
@@ -71,7 +78,8 @@ class Waves:
         if not file.is_file():
             return None
         with np.load(file, allow_pickle=False) as saved:
-            return Wave(*(saved[name] for name in Wave._fields[:-1]), str(saved["source"]))
+            columns = {name: saved[name] for name in Wave._fields if name != "source"}
+            return Wave(**columns, source=str(saved["source"]))
 
     @staticmethod
     def _write(file: Path, wave: Wave) -> None:

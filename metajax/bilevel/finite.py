@@ -96,7 +96,7 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
             copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (population, *jnp.shape(x))), state)
             return PersistentState(state, copies, jax.tree.map(lambda h: jnp.zeros((pairs, *jnp.shape(h))), hyper))
 
-        def estimate(hyper, start, inner_batches, outer_batch, key):
+        def estimate(hyper, start: Any, inner_batches, outer_batch, key):
             noise_key, run_key = jax.random.split(key)
             leaves, tree = jax.tree.flatten(hyper)
             noise = tree.unflatten(

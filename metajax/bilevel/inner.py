@@ -45,7 +45,13 @@ def length(inner_batches: Batch) -> int:
 
 
 def run(
-    problem: Problem, hyper: Hyper, state: InnerState, inner_batches: Batch, key: Key, remat: Remat = None, first: int = 0
+    problem: Problem,
+    hyper: Hyper,
+    state: InnerState,
+    inner_batches: Batch,
+    key: Key,
+    remat: Remat = None,
+    first: int = 0,
 ) -> tuple[InnerState, jax.Array]:
     """All inner steps in a scan; returns the end and the loss before each step.
 

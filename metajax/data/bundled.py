@@ -24,13 +24,14 @@ def digits(seed: int = 0, shares: tuple[float, float] = (0.5, 0.25)) -> Images:
     """
     datasets = sklearn_datasets()
     x, y = datasets.load_digits(return_X_y=True)
-    x = (x / 16.0).astype(np.float32).reshape(-1, 8, 8, 1)
+    x = (np.asarray(x) / 16.0).astype(np.float32).reshape(-1, 8, 8, 1)
     order = np.random.default_rng(seed).permutation(len(x))
     ends = (np.cumsum(shares) * len(x)).astype(int)
     if not 0 < ends[0] < ends[1] < len(x):
         raise InputError(f"digits: shares={shares} must be positive and leave some for the test")
-    parts = [(x[rows], y[rows].astype(np.int32)) for rows in np.split(order, ends)]
-    return Images(*parts)
+    y = np.asarray(y, np.int32)
+    train, validation, test = ((x[rows], y[rows]) for rows in np.split(order, ends))
+    return Images(train, validation, test)
 
 
 def sklearn_datasets():

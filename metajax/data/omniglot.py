@@ -54,9 +54,7 @@ def split(images: np.ndarray, sizes: tuple[int, int], seed: int) -> ClassSplit:
     if images.ndim < 3 or first + second >= len(images) or min(sizes) < 1:
         raise InputError(f"split: {sizes} classes for training and validation leave none for the test of {len(images)}")
     order = np.random.default_rng(seed).permutation(len(images))
-    return ClassSplit(
-        images[order[:first]], images[order[first : first + second]], images[order[first + second :]]
-    )
+    return ClassSplit(images[order[:first]], images[order[first : first + second]], images[order[first + second :]])
 
 
 def read_archives(archives: list[Path]) -> np.ndarray:

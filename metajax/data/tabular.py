@@ -94,7 +94,9 @@ def read_csv(path: Path | str) -> Any:
     if not len(frame):
         raise InputError(f"{path}: has a header but no rows")
     duplicated = [c for c in frame.columns if str(c).rsplit(".", 1)[-1].isdigit() and str(c).rsplit(".", 1)[0] in frame]
-    if duplicated and len(set(pd.read_csv(path, header=None, nrows=1, skipinitialspace=True).iloc[0])) < len(frame.columns):
+    if duplicated and len(set(pd.read_csv(path, header=None, nrows=1, skipinitialspace=True).iloc[0])) < len(
+        frame.columns
+    ):
         raise InputError(f"{path}: column names appear twice ({_some(duplicated)}); give each column a name of its own")
     return frame
 
@@ -137,7 +139,9 @@ def _judge(frame: Any, target: Any, name: str, notes: list[str], task: str | Non
         notes = [*notes, f"{int((~known).sum())} rows without a target were left out"]
         frame, target = frame[known].reset_index(drop=True), target[known].reset_index(drop=True)
     if target.nunique() < 2:
-        raise InputError(f"--target {name}: is constant ({target.iloc[0] if len(target) else 'no value'}); nothing to learn")
+        raise InputError(
+            f"--target {name}: is constant ({target.iloc[0] if len(target) else 'no value'}); nothing to learn"
+        )
     numeric = pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_bool_dtype(target)
     if task is None:
         whole = numeric and bool(np.all(np.mod(target[np.isfinite(target.astype(float))], 1) == 0))
@@ -224,7 +228,13 @@ class Encoder:
                 mean, std = (float(known.mean()), float(known.std())) if len(known) else (0.0, 1.0)
                 missing = bool(np.isnan(values).any())
                 columns.append(
-                    {"name": str(name), "kind": "number", "mean": mean, "std": std if std > 0 else 1.0, "missing": missing}
+                    {
+                        "name": str(name),
+                        "kind": "number",
+                        "mean": mean,
+                        "std": std if std > 0 else 1.0,
+                        "missing": missing,
+                    }
                 )
             else:
                 counts = column.dropna().astype(str).value_counts()

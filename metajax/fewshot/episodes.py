@@ -26,9 +26,7 @@ def tasks(sampler: Sampler, n: int) -> Sampler:
     return lambda key: jax.vmap(sampler)(jax.random.split(key, n))
 
 
-def classes(
-    images: Any, ways: int, shots: int, queries: int, rotations: bool = False, name: str = "images"
-) -> Sampler:
+def classes(images: Any, ways: int, shots: int, queries: int, rotations: bool = False, name: str = "images") -> Sampler:
     """N-way K-shot episodes from images by class.
 
     Args:

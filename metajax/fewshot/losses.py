@@ -16,7 +16,7 @@ def cross_entropy(apply: Callable[..., Any]) -> LossFn:
         x, y = batch
         logits = apply(params, x)
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=-1)
-        hit = jnp.argmax(logits, axis=-1) == y
+        hit = jnp.argmax(logits, axis=-1).astype(y.dtype) == y
         return -jnp.mean(chosen), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
 
     return loss

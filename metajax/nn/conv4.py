@@ -23,9 +23,7 @@ class Conv4(nnx.Module):
 
     def __init__(self, ways: int, channels: int = 1, width: int = 64, *, rngs: nnx.Rngs):
         sizes = (channels, width, width, width, width)
-        self.convolutions = nnx.List(
-            [Convolution(a, b, stride=2, rngs=rngs) for a, b in zip(sizes[:-1], sizes[1:])]
-        )
+        self.convolutions = nnx.List([Convolution(a, b, stride=2, rngs=rngs) for a, b in zip(sizes[:-1], sizes[1:])])
         self.norms = nnx.List([TransductiveBatchNorm(width) for _ in range(4)])
         self.head = nnx.Linear(width, ways, rngs=rngs)
 

@@ -16,9 +16,7 @@ def patches(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
     pad_w = max((out_w - 1) * stride + size - width, 0)
     x = jnp.pad(x, ((0, 0), (pad_h // 2, pad_h - pad_h // 2), (pad_w // 2, pad_w - pad_w // 2), (0, 0)))
     rows, columns = (out_h - 1) * stride + 1, (out_w - 1) * stride + 1
-    shifted = [
-        x[:, i : i + rows : stride, j : j + columns : stride, :] for i in range(size) for j in range(size)
-    ]
+    shifted = [x[:, i : i + rows : stride, j : j + columns : stride, :] for i in range(size) for j in range(size)]
     return jnp.concatenate(shifted, axis=-1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 INK, ACCENT, SECOND, THIRD, MUTED = "#22252a", "#c2410c", "#1d4ed8", "#15803d", "#9aa0a6"
-_STYLE = {
+_STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": MUTED,

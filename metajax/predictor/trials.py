@@ -64,7 +64,9 @@ class Trials:
         lengths = {"metric": len(metric), "group": len(group), **{k: len(v) for k, v in columns.items()}}
         wrong = {k: v for k, v in lengths.items() if v != n}
         if wrong or n == 0:
-            raise InputError(f"Trials: {n} configurations, but lengths are {wrong or lengths}; give at least one of each")
+            raise InputError(
+                f"Trials: {n} configurations, but lengths are {wrong or lengths}; give at least one of each"
+            )
         if np.isnan(metric).all():
             raise InputError("Trials: no metric is finite; at least one training must have succeeded")
         return Trials(space, encodings, metric, maximize, group, context, columns)

@@ -38,14 +38,15 @@ class Checkpoints:
             # reverse=True keeps the lowest; a checkpoint saved without metrics must never count as the best
             kept.append(
                 policies.BestN(
-                    get_metric_fn=lambda metrics: metrics[best],
+                    get_metric_fn=lambda metrics: metrics[best],  # type: ignore[index]
                     reverse=not maximize,
                     n=1,
                     keep_checkpoints_without_metrics=False,
                 )
             )
-        self._checkpointer = ocp.training.Checkpointer(
-            Path(path).resolve(), preservation_policy=policies.AnyPreservationPolicy(kept)
+        self._checkpointer: Any = ocp.training.Checkpointer(
+            Path(path).resolve(),  # type: ignore[arg-type]
+            preservation_policy=policies.AnyPreservationPolicy(kept),  # type: ignore[arg-type]
         )
         self.path = Path(path)
 
@@ -58,16 +59,19 @@ class Checkpoints:
     @property
     def best(self) -> int | None:
         """The step of the best one by the metric, or the latest if none was measured."""
-        measured = [c for c in self._checkpointer.checkpoints if self._best in (c.metrics or {})]
-        if not measured:
+        measured = {int(c.step): dict(c.metrics or {}).get(self._best or "") for c in self._checkpointer.checkpoints}
+        scores = {step: float(value) for step, value in measured.items() if isinstance(value, int | float)}
+        if not scores:
             return self.latest
         sign = 1.0 if self._maximize else -1.0
-        return int(max(measured, key=lambda c: sign * c.metrics[self._best]).step)
+        return max(scores, key=lambda step: sign * scores[step])
 
-    def save(self, step: int, state: Any, position: Any = None, metrics: dict[str, float] | None = None) -> None:
+    def save(self, step: int, state: Any, position: Any = None, metrics: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint; complete or, after a kill, not there."""
         content = {"state": state, "position": {"value": np.frombuffer(_to_bytes(position), np.uint8)}}
-        self._checkpointer.save_checkpointables(step, content, metrics=metrics or None, overwrite=True)
+        self._checkpointer.save_checkpointables(
+            step, content, metrics=dict(metrics) if metrics else None, overwrite=True
+        )
 
     def restore(self, like: Any, step: int | None = None) -> tuple[int, Any, Any]:
         """The step, the state and the data position of a checkpoint (default: the latest).

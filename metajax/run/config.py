@@ -61,7 +61,9 @@ def parse(
     for field in fields:
         flags = list(dict.fromkeys([f"--{field.name.replace('_', '-')}", f"--{field.name}"]))
         kind = _reader(hints[field.name])
-        parser.add_argument(*flags, dest=field.name, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper())
+        parser.add_argument(
+            *flags, dest=field.name, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper()
+        )
     given = vars(parser.parse_args(argv))
     options = Options(given.pop("out"), given.pop("resume"), given.pop("overwrite"))
     if options.resume and options.overwrite:

@@ -27,7 +27,9 @@ class RunDirectory:
             another process is writing to it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], config: dict[str, Any], resume: bool = False, overwrite: bool = False):
+    def __init__(
+        self, path: str | os.PathLike[str], config: dict[str, Any], resume: bool = False, overwrite: bool = False
+    ):
         self.path, self.config = Path(path), json.loads(json.dumps(config))
         occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if occupied and not (self.path / _MARK).is_file():

@@ -173,7 +173,8 @@ def load(like: Any, directory: Path | str, step: int | None = None, best: tuple[
         step: of the checkpoint; by default the latest.
         best: ``(metric, maximize)`` as given to ``train``, to take the best checkpoint instead.
     """
-    saved = Checkpoints(Path(directory) / "checkpoints", *(best or (None,)))
+    metric, maximize = best or (None, True)
+    saved = Checkpoints(Path(directory) / "checkpoints", metric, maximize)
     try:
         return saved.restore(like, saved.best if step is None and best else step)[1]
     finally:

@@ -49,7 +49,9 @@ class Progress:
             left = clock((self.total - done) / max(rate, 1e-9))
             share = 100 * done / max(self.total, 1)
             head = f"{self.label}: " if self.label else ""
-            print(f"{head}{done}/{self.total} {share:3.0f}%  {rate:.3g}/s  left {left}  {short(metrics)}", file=sys.stderr)
+            print(
+                f"{head}{done}/{self.total} {share:3.0f}%  {rate:.3g}/s  left {left}  {short(metrics)}", file=sys.stderr
+            )
 
     def close(self) -> None:
         if self._bar is not None:

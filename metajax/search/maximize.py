@@ -72,8 +72,9 @@ def maximize(
     # everything that changes between calls is an argument, so that a method is compiled once for a space and a spec
     given = (model.params, model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], jnp.float32(optimism))
     encodings, evaluated, exact = _METHODS[method](space, model.spec, given, key, k, start or [])
-    encodings = np.unique(np.asarray(encodings), axis=0)
-    values = np.asarray(_score(space, model.spec, given, encodings))
+    values = np.asarray(_score(space, model.spec, given, encodings))  # before duplicates go, so that shapes stay
+    encodings, first = np.unique(np.asarray(encodings), axis=0, return_index=True)
+    values = values[first]
     order = np.argsort(-values, kind="stable")[:k]
     bound = float(values[order[0]]) if exact else math.inf
     return Found(
@@ -95,9 +96,11 @@ def _score(space: Space, spec: Any, given: Any, encodings: jax.Array) -> jax.Arr
 
 
 def _enumerate(space, spec, given, key, k, start):
-    size = space.size
-    if size > 10**7:
-        raise InputError(f"enumerate: the space has 10^{space.log10_size:.1f} configurations; accepted are at most 10^7")
+    if space.size > 10**7:
+        raise InputError(
+            f"enumerate: the space has 10^{space.log10_size:.1f} configurations; accepted are at most 10^7"
+        )
+    size = int(space.size)
     block, best, values = 65_536, np.zeros((0, space.width), np.float32), np.zeros(0, np.float32)
     for first in range(0, size, block):
         index = np.minimum(np.arange(first, first + block), size - 1)  # the last block repeats its end
@@ -107,7 +110,7 @@ def _enumerate(space, spec, given, key, k, start):
         best, values = np.concatenate([best, encodings]), np.concatenate([values, found])
         keep = np.argsort(-values, kind="stable")[:k]
         best, values = best[keep], values[keep]
-    return best, size, True
+    return best, int(size), True
 
 
 _POOL, _GENERATIONS = 1024, 40
@@ -186,9 +189,7 @@ def _gradient(space, spec, given, key, k, start):
 
 
 def _random(space, spec, given, key, k, start):
-    encodings = space.encode(space.sample(key, 16 * _POOL))
-    order = jnp.argsort(-_score(space, spec, given, encodings))
-    return encodings[order[: 4 * k]], 16 * _POOL, False
+    return space.encode(space.sample(key, 16 * _POOL)), 16 * _POOL, False
 
 
 _METHODS = {"enumerate": _enumerate, "gradient": _gradient, "evolve": _evolve, "random": _random}

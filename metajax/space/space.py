@@ -45,7 +45,9 @@ class Space:
         [{'op': 'skip'}, {'op': 'conv', 'kernel': 3}]
     """
 
-    def __init__(self, domains: Mapping[str, Domain], conditions: Sequence[Condition | tuple] = ()):
+    def __init__(
+        self, domains: Mapping[str, Domain], conditions: Sequence[Condition | tuple[str, str, tuple[Any, ...]]] = ()
+    ):
         if not domains:
             raise ValueError("Space: domains is empty; give at least one name and domain")
         for name, domain in domains.items():
@@ -54,7 +56,7 @@ class Space:
         self.domains: dict[str, Domain] = dict(domains)
         self.conditions: dict[str, Condition] = {}
         for given in conditions:
-            self._add(Condition(*given))
+            self._add(Condition(given[0], given[1], given[2]))
         self.order = self._topological()
         self.width = sum(d.width for d in self.domains.values())
         offsets = np.cumsum([0] + [d.width for d in self.domains.values()])

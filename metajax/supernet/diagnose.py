@@ -31,8 +31,8 @@ def supernet_scores(network: Functional, params: Any, encodings: Any, x: jax.Arr
 
     @jax.jit
     def score(encodings):
-        one = lambda e: jnp.mean(jnp.argmax(network.apply(params, x, e), axis=-1) == y, dtype=jnp.float32)
-        return jax.lax.map(one, encodings)
+        chosen = lambda e: jnp.argmax(network.apply(params, x, e), axis=-1).astype(y.dtype)
+        return jax.lax.map(lambda e: jnp.mean(chosen(e) == y, dtype=jnp.float32), encodings)
 
     return np.asarray(score(jnp.asarray(encodings)))
 

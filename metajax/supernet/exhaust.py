@@ -68,7 +68,7 @@ def trainer(
             return jax.lax.scan(step, carry, rows)
 
         (params, _), _ = jax.lax.scan(epoch, (params, optimizer.init(params)), jnp.arange(training.epochs))
-        predicted = jnp.argmax(network.apply(params, x_test, encoding), axis=-1)
+        predicted = jnp.argmax(network.apply(params, x_test, encoding), axis=-1).astype(y_test.dtype)
         return jnp.mean(predicted == y_test, dtype=jnp.float32)
 
     return run

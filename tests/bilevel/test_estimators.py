@@ -322,9 +322,7 @@ def test_batched_is_the_mean_over_tasks(x64):
     chunked = jax.jit(bilevel.batched(bilevel.unroll(), chunk=2)(problem))(hyper, None, inner, outer, key)
     single = jax.jit(bilevel.unroll()(problem))
     singles = [
-        single(
-            hyper, None, jax.tree.map(lambda x, i=i: x[:, i], inner), jax.tree.map(lambda x, i=i: x[i], outer), key
-        )
+        single(hyper, None, jax.tree.map(lambda x, i=i: x[:, i], inner), jax.tree.map(lambda x, i=i: x[i], outer), key)
         for i in range(6)
     ]
     mean = jax.tree.map(lambda *g: sum(g) / 6, *[s.grad for s in singles])

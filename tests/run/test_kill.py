@@ -15,7 +15,11 @@ TARGET = Path(__file__).with_name("target.py")
 
 
 def start(out, kind, cache):
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", str(TARGET), str(out), kind],
         stdout=subprocess.PIPE,

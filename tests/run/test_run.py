@@ -37,7 +37,9 @@ PRESETS = {"quick": {"steps": 5}, "paper": {"steps": 100, "rate": 1.0}}
 
 
 def test_command_line_overrides_preset_overrides_default():
-    config, options = run.parse(Config, PRESETS, ["--preset", "paper", "--rate", "0.5", "--decay", "none", "--flag", "true"])
+    config, options = run.parse(
+        Config, PRESETS, ["--preset", "paper", "--rate", "0.5", "--decay", "none", "--flag", "true"]
+    )
     assert config == Config(steps=100, rate=0.5, flag=True) and options == run.Options("runs/run")
     config, options = run.parse(Config, PRESETS, ["--out", "x", "--resume"])
     assert config.steps == 5 and options == run.Options("x", resume=True)
@@ -171,7 +173,9 @@ def test_nan_stops_and_names_the_last_good_checkpoint(tmp_path):
     method = exploding()
     with run.RunDirectory(tmp_path / "r", {}) as directory, pytest.raises(run.Diverged) as stop:
         run.train(method, method.init(jax.random.key(0)), lambda k: k, 100, directory, chunk=10, checkpoint_seconds=0.0)
-    assert "loss" in str(stop.value) and f"last good checkpoint: {tmp_path / 'r' / 'checkpoints' / '30'}" in str(stop.value)
+    assert "loss" in str(stop.value) and f"last good checkpoint: {tmp_path / 'r' / 'checkpoints' / '30'}" in str(
+        stop.value
+    )
     good = run.load(method.init(jax.random.key(0)), tmp_path / "r")
     assert int(good.step) == 30 and bool(jnp.all(jnp.isfinite(good.hyper)))
 

@@ -1,0 +1,139 @@
+"""The SuperNet against edge-by-edge references, and its truth table against single trainings."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metajax import bilevel, fewshot, nn, supernet
+from metajax.types import InputError
+
+
+def reference_cell(cell, space, x, config):
+    """One architecture edge by edge, with XLA's own convolution and pooling window."""
+    c = cell.channels
+    conv = lambda z, k: jax.lax.conv_general_dilated(z, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    window = lambda z: jax.lax.reduce_window(z, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    states = [x]
+    for j in range(1, cell.nodes):
+        total = jnp.zeros_like(x)
+        for i in range(j):
+            position = [t for s, t in cell.edges if s == i].index(j)
+            part = slice(position * c, (position + 1) * c)
+            op, z = config[f"edge_{i}_{j}"], states[i]
+            if op == "skip":
+                total += z
+            elif op == "avg_pool":
+                total += window(z) / window(jnp.ones_like(z))
+            elif op in ("conv1x1", "conv3x3"):
+                group = cell.conv1 if op == "conv1x1" else cell.conv3
+                total += nn.standardise(conv(jax.nn.relu(z), group[i].kernel[...][..., part]))
+        states.append(total)
+    return states[-1]
+
+
+def test_one_hot_encodings_are_the_stand_alone_cells():
+    from flax import nnx
+
+    space = supernet.cell_space(4)
+    cell = supernet.Cell(space, 3, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 6, 6, 3)).astype(jnp.float32)
+    configs = space.sample(jax.random.key(1), 12)
+    for config, encoding in zip(space.dicts(configs), space.encode(configs)):
+        np.testing.assert_allclose(cell(x, encoding), reference_cell(cell, space, x, config), atol=2e-5)
+
+
+def test_average_pool_is_the_mean_over_what_is_inside(x64):
+    x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
+    window = lambda z: jax.lax.reduce_window(z, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    np.testing.assert_allclose(supernet.average_pool(x), window(x) / window(jnp.ones_like(x)), atol=1e-12)
+
+
+def test_space_sizes_and_bad_spaces():
+    assert supernet.cell_space(3).size == 125
+    assert supernet.cell_space(4).size == 15625
+    with pytest.raises(ValueError, match="unknown operations"):
+        supernet.cell_space(3, ("none", "conv7x7"))
+    with pytest.raises(ValueError, match="nodes=1"):
+        supernet.cell_space(1)
+
+
+def test_kendall_tau_is_scipys():
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        a, b = rng.integers(0, 6, 30), rng.integers(0, 6, 30)
+        assert supernet.kendall_tau(a, b) == pytest.approx(scipy_stats.kendalltau(a, b).statistic)
+    assert supernet.kendall_tau([1, 1, 1], [1, 2, 3]) == 0.0
+    with pytest.raises(ValueError, match="one length"):
+        supernet.kendall_tau([1], [1, 2])
+
+
+def tiny():
+    space = supernet.cell_space(3)
+    network = nn.functional(lambda rngs: supernet.CellNet(space, 3, channels=4, stages=1, stride=2, rngs=rngs))
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 96).astype(np.int32)
+    x = rng.normal(size=(96, 4, 4, 1)).astype(np.float32) * 0.3
+    for i, label in enumerate(y):  # a class is where the bright row is
+        x[i, label] += 2.0
+    return space, network, (jnp.asarray(x), jnp.asarray(y))
+
+
+def test_the_truth_side_by_side_is_the_truth_alone():
+    space, network, data = tiny()
+    training = supernet.Training(epochs=3, batch=32, rate=1e-2)
+    table = supernet.exhaust(space, network, data, data, training, index=np.arange(60, 67), side_by_side=3)
+    alone = supernet.exhaust(space, network, data, data, training, index=[64], side_by_side=1)
+    assert table.accuracy.shape == (7, 1)
+    assert table.accuracy[4, 0] == pytest.approx(alone.accuracy[0, 0], abs=0.03)
+    assert table.rank(int(table.index[np.argmax(table.mean)])) == 1
+    with pytest.raises(InputError, match="batch=100 is larger than the 96"):
+        supernet.exhaust(space, network, data, data, supernet.Training(batch=100), index=[0])
+
+
+@pytest.mark.parametrize("estimator", [bilevel.first_order(), bilevel.unroll(), bilevel.finite_difference()])
+def test_darts_prefers_a_working_architecture(estimator):
+    """An informative task: after a short search the cell must not be empty, and validation loss must have fallen."""
+    space, network, (x, y) = tiny()
+    learner = supernet.darts(
+        space, network, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.05), estimator
+    )
+
+    def step(state, key):
+        rows = jax.random.randint(key, (2, 32), 0, 96)
+        return learner.update(state, ((x[rows[:1]], y[rows[:1]]), (x[rows[1]], y[rows[1]])))
+
+    start = learner.init(jax.random.key(0), {"arch": space.zeros()})
+    state, info = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(jax.random.key(1), 60)))(start)
+    losses = np.asarray(info["outer_loss"])
+    assert losses[-10:].mean() < 0.7 * losses[:5].mean()
+    found = supernet.discretise(space, state.hyper["arch"])
+    paths = [[found["edge_0_2"]], [found["edge_0_1"], found["edge_1_2"]]]
+    assert any("none" not in path for path in paths), f"disconnected: {found}"
+
+
+def test_exact_second_order_is_the_derivative_through_the_weight_step(x64):
+    space, network, (x, y) = tiny()
+    loss = fewshot.cross_entropy(lambda p, x: network.apply(p["w"], x, p["e"]))
+    wide = lambda t: jax.tree.map(lambda a: a.astype(jnp.float64), t)
+    weights, arch, x = wide(network.init(jax.random.key(0))), wide(space.zeros()), x.astype(jnp.float64)
+    train, valid = (x[:32], y[:32]), (x[32:64], y[32:64])
+
+    def outer(arch):
+        encoding = space.relax(arch)
+        grads = jax.grad(lambda w: loss({"w": w, "e": encoding}, train, None)[0])(weights)
+        moved = jax.tree.map(lambda w, g: w - 0.1 * g, weights, grads)
+        return loss({"w": moved, "e": encoding}, valid, None)[0]
+
+    learner = supernet.darts(space, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(1.0))
+    state = learner.init(jax.random.key(0), {"arch": arch})
+    state = state._replace(inner=state.inner._replace(params=weights))
+    state, _ = jax.jit(learner.update)(state, (jax.tree.map(lambda a: a[None], train), valid))
+    outer = jax.jit(outer)
+    for name in space.domains:
+        for i in range(5):
+            bump = lambda s, name=name, i=i: {**arch, name: arch[name].at[i].add(s)}
+            numeric = (outer(bump(1e-5)) - outer(bump(-1e-5))) / 2e-5
+            assert float(-state.hyper["arch"][name][i]) == pytest.approx(float(numeric), rel=1e-4, abs=1e-7)
