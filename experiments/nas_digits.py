@@ -8,7 +8,7 @@ by side in one vmapped program, so that the rank of what was found is known.
 
 Weights learn on half of the data, the encoding on a quarter; the truth is the accuracy on the last quarter after
 training on the other three, mean of ``truth_seeds`` trainings. Batch norm: statistics of the batch, everywhere.
-RESULT_LINE
+
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ validation and test, rotations as new classes; sampled and rotated on the device
     python -m experiments.omniglot --preset quick --out runs/omniglot
 
 Preset ``paper`` is the paper's 5-way 1-shot: 1 inner step of rate 0.4 in training, 3 in evaluation, 32 tasks, Adam 1e-3,
-60,000 iterations, published 98.7 ± 0.4. RESULT_LINE
+60,000 iterations, published 98.7 ± 0.4.
 """
 
 import dataclasses

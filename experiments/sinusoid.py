@@ -5,7 +5,7 @@ Sine waves of amplitude [0.1, 5] and phase [0, π]; a 1-40-40-1 network adapts t
     python -m experiments.sinusoid --preset quick --out runs/sinusoid
 
 Preset ``paper`` is the paper's: 1 inner step of rate 0.01, 25 tasks, Adam 1e-3, 70,000 iterations. Preset ``quick`` takes
-5 inner steps, which suits a test after 10 steps better. RESULT_LINE
+5 inner steps, which suits a test after 10 steps better.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@
 
 The inner problem is an MLP of two hidden layers trained by gradient descent with momentum; the hyperparameters are its
 rate and one weight decay for each layer. Memory is XLA's count of temporary bytes of the compiled program; time is the
-median of alternating runs. Both gradients are checked to be equal. RESULT_LINE
+median of alternating runs. Both gradients are checked to be equal.
 """
 
 import dataclasses

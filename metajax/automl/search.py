@@ -58,6 +58,10 @@ class Config:
             raise InputError(f"--seed {self.seed}: accepted are whole numbers from 0 to 2147483647")
 
 
+# seconds of compilation and drawing that no wave tells of beforehand
+_FIRST_PROPOSAL, _REPORT = 15.0, 8.0
+
+
 class Outcome(NamedTuple):
     """The result as written to ``result.json``, and the model."""
 
@@ -76,9 +80,9 @@ class _Clock:
     def seconds(self) -> float:
         return self.before + time.perf_counter() - self.began
 
-    def allows(self, share: float, more: float) -> bool:
-        """Would ``more`` seconds end within this share of the budget?"""
-        return self.seconds + more <= share * self.budget
+    def allows(self, more: float) -> bool:
+        """Would ``more`` seconds end within the budget?"""
+        return self.seconds + more <= self.budget
 
 
 def search(
@@ -104,7 +108,6 @@ def search(
         log.say(f"note: {note}")
 
     trials_wanted = config.trials or (192 if config.minutes is None else sys.maxsize)
-    after_search = 0.42 if config.baseline else 0.85  # the baseline takes as long again, then comes the refit
 
     # collect: the default, then random configurations, which the baseline shares
     default = np.asarray(space.encode(space.configs([default_config(prepared.classification)])))
@@ -116,13 +119,14 @@ def search(
     # fit, search, train, fine-tune, repeat
     model, r2, known = None, {}, lambda: waves.trials("random", "proposed")
     while len(known()) + WAVE + FINALISTS * FOLDS <= trials_wanted:
-        if not (waves.next_is_saved() or clock.allows(after_search, 2.2 * log.slowest)):
+        if not (waves.next_is_saved() or clock.allows(log.needed(config.baseline, first))):
             break
+        started = time.perf_counter()
         proposal = propose(known(), WAVE, jax.random.fold_in(propose_key, len(known())), model)
-        model, r2 = proposal.model, proposal.r2
+        model, r2, log.proposing = proposal.model, proposal.r2, time.perf_counter() - started
         log.train(proposal.encodings, "proposed", r2)
     # cross-validate the finalists: one validation set chooses the lucky
-    finalists = _finalists(known(), jax.random.fold_in(propose_key, 0))
+    finalists = _finalists(known(), default[0], jax.random.fold_in(propose_key, 0))
     winner = _winner(finalists, log.train(finalists, "final", data=folds(prepared)[:FOLDS]))
 
     # as many at random
@@ -130,7 +134,7 @@ def search(
     if config.baseline:
         number = first // WAVE
         while len(waves.trials("random", "baseline")) < trained:
-            if not (waves.next_is_saved() or clock.allows(0.9, log.slowest)):
+            if not (waves.next_is_saved() or clock.allows(log.slowest + log.ending())):
                 break
             drawn = np.asarray(space.encode(space.sample(jax.random.fold_in(draw_key, number), WAVE)))
             log.train(drawn, "baseline")
@@ -150,11 +154,20 @@ class _Log:
 
     def __init__(self, directory: RunDirectory, clock: _Clock, waves: Waves, config: Config, show: bool):
         self.directory, self.clock, self.waves, self.show = directory, clock, waves, show
-        self.slowest = 0.0
+        self.slowest, self.proposing = 0.0, _FIRST_PROPOSAL
         wanted = config.trials or (192 if config.minutes is None else 0)
         total = (2 * wanted - min(wanted // 3, 2 * WAVE) // WAVE * WAVE) if config.baseline else wanted
         self.bar = Progress(total, label="models", show=show) if total else None
         self.logged = len(directory.metrics())
+
+    def ending(self) -> float:
+        """Seconds that refits and the report will take, guessed from the waves."""
+        return _REPORT + 1.5 * self.slowest
+
+    def needed(self, baseline: bool, first: int) -> float:
+        """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end."""
+        waves = 2 + ((len(self.waves.done) * WAVE + 2 * WAVE - first) / WAVE if baseline else 0)
+        return self.proposing + waves * self.slowest + self.ending()
 
     def say(self, text: str) -> None:
         if self.show:
@@ -219,13 +232,14 @@ def _best(trials: Trials, n: int) -> np.ndarray:
     return np.stack([*distinct, *distinct[-1:] * (n - len(distinct))])
 
 
-def _finalists(trials: Trials, key: jax.Array) -> np.ndarray:
-    """The configurations best by the mean of two ranks: the measured one, which is noisy, and the one that the
-    meta-learner predicts without having seen that training, which is smooth."""
+def _finalists(trials: Trials, default: np.ndarray, key: jax.Array) -> np.ndarray:
+    """The default, and the configurations best by the mean of two ranks: the measured one, which is noisy, and the one
+    that the meta-learner predicts without having seen that training, which is smooth."""
     choice = predictor.choose(trials, SPECS, "rank", key)
     measured = predictor.targets.make(trials, "rank")
     blend = 0.5 * (measured.y * measured.scale + measured.shift) + 0.5 * choice.predicted[choice.best]
-    return _best(dataclasses.replace(trials, metric=np.where(np.isnan(trials.metric), np.nan, blend)), FINALISTS)
+    best = _best(dataclasses.replace(trials, metric=np.where(np.isnan(trials.metric), np.nan, blend)), FINALISTS)
+    return best if any(np.array_equal(b, default) for b in best) else np.concatenate([best[:-1], default[None]])
 
 
 def _winner(finalists: np.ndarray, wave: Wave) -> np.ndarray:

@@ -43,7 +43,7 @@ def test_rotations_are_new_classes():
 
 
 def test_sinusoids_are_those_of_the_paper():
-    (xs, ys), (xq, yq) = jax.vmap(fewshot.sinusoid(5, 50))(jax.random.split(jax.random.key(0), 200))
+    (xs, _), (xq, yq) = jax.vmap(fewshot.sinusoid(5, 50))(jax.random.split(jax.random.key(0), 200))
     assert xs.shape == (200, 5, 1)
     assert float(jnp.max(jnp.abs(xq))) <= 5
     assert 4.5 < float(jnp.max(jnp.abs(yq))) <= 5

@@ -244,8 +244,8 @@ def test_bad_searches_are_named(arguments, message):
     model = predictor.fit(make(10), predictor.ridge())
     with pytest.raises(InputError, match=message):
         search.maximize(model, **arguments)
+    big = predictor.fit(make(10, space=Space({"f": Subset(40)})), predictor.ridge())
     with pytest.raises(InputError, match="accepted are at most 10"):
-        big = Space({"f": Subset(40)})
-        search.maximize(predictor.fit(make(10, space=big), predictor.ridge()), method="enumerate")
+        search.maximize(big, method="enumerate")
     with pytest.raises(InputError, match=r"accepted is \(n, 9\)"):
         model.predict(np.zeros((2, 3)))

@@ -1,0 +1,141 @@
+"""The masked network is every network of the space, and a population is its members trained alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metajax.automl import network, population, space
+from metajax.automl.space import MAX_WIDTH, default_config, tabular_space
+
+
+def plain(config, params, x, features):
+    """The configured network written out, on the units and features it uses only."""
+    used = np.array(config["features"] if config["selection"] == "subset" else range(features))
+    x = x[:, used]
+    if config["model"] == "linear":
+        return x @ params["linear"][used] + params["offset"]
+    w = config["width"]
+    act = {
+        "relu": jax.nn.relu,
+        "tanh": jnp.tanh,
+        "silu": jax.nn.silu,
+        "gelu": lambda z: z * jax.nn.sigmoid(1.702 * z),
+    }[config["activation"]]
+
+    def layer(z, level):
+        if config["norm"] == "layer":
+            z = (z - z.mean(-1, keepdims=True)) / jnp.sqrt(z.var(-1, keepdims=True) + 1e-5)
+        if config["norm"] == "rms":
+            z = z / jnp.sqrt((z**2).mean(-1, keepdims=True) + 1e-5)
+        return act(z * params["scale"][level, :w] + params["bias"][level, :w])
+
+    h = layer(x @ params["first"][used, :w], 0)
+    for level in range(1, config["depth"]):
+        new = layer(h @ params["hidden"][level - 1, :w, :w], level)
+        h = h + new if config["model"] == "residual" else new
+    return h @ params["head"][:w] + params["offset"]
+
+
+def test_every_masked_network_equals_the_plain_one():
+    made = tabular_space(6, classification=True)
+    configs = made.sample(jax.random.key(0), 40)
+    coded = network.code(configs, jnp.arange(6))
+    x = jax.random.normal(jax.random.key(1), (7, 6))
+    for i, config in enumerate(made.dicts(configs)):
+        one = jax.tree.map(lambda a, i=i: a[i], coded)
+        params = network.init(one, jax.random.fold_in(jax.random.key(2), i), 3)
+        params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(3), p.shape), params)
+        np.testing.assert_allclose(network.apply(one, params, x), plain(config, params, x, 6), atol=2e-4)
+
+
+def problem(rows=200, classes=3):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, 5)).astype(np.float32)
+    y = np.argmax(x[:, :classes] + 0.1 * rng.normal(size=(rows, classes)), axis=1).astype(np.int32)
+    half = rows // 2
+    return population.Data(*map(jnp.asarray, (x[:half], y[:half], x[half:], y[half:])))
+
+
+def test_members_do_not_see_each_other():
+    made, data = tabular_space(5, True), problem()
+    configs = made.sample(jax.random.key(0), 11)
+    whole = population.train(configs, np.arange(5), data, 3, jax.random.key(1), keep=True)
+    assert whole.score.shape == (11,)
+    assert whole.curve.shape == (11, population.CURVE)
+    np.testing.assert_allclose(whole.curve[:, -1], whole.score, atol=1e-6)
+    # the first three again, in a group of another composition
+    part = population.train({k: v[:3] for k, v in configs.items()}, np.arange(5), data, 3, jax.random.key(1), keep=True)
+    np.testing.assert_allclose(whole.score[:3], part.score, atol=0.021)
+    np.testing.assert_allclose(whole.params[1]["head"], part.params[1]["head"], atol=2e-2)
+
+
+def test_unused_units_and_features_are_never_touched():
+    made, data = tabular_space(5, True), problem()
+    config = {**default_config(True), "width": 9, "selection": "subset", "features": (0, 2), "weight_decay": 1e-5}
+    out = population.train(made.configs([config]), np.arange(5), data, 3, jax.random.key(1), keep=True)
+    fresh = network.init(
+        jax.tree.map(lambda a: a[0], network.code(made.configs([config]), jnp.arange(5))), jax.random.key(0), 3
+    )
+    assert fresh["first"].shape == (5, MAX_WIDTH)
+    x = np.asarray(data.x_judge)
+    other = x.copy()
+    other[:, [1, 3, 4]] = 99.0
+    one = jax.tree.map(lambda a: a[0], network.code(made.configs([config]), jnp.arange(5)))
+    np.testing.assert_array_equal(network.apply(one, out.params[0], x), network.apply(one, out.params[0], other))
+
+
+def test_training_learns_and_larger_batches_make_fewer_updates():
+    made, data = tabular_space(5, True), problem(1200)
+    base = {**default_config(True), "epochs": 30, "learning_rate": 1e-2}
+    rows = [base, {**base, "batch_size": 256}, {**base, "model": "linear"}]
+    for row in rows[2:]:
+        for name in ("depth", "width", "activation", "norm", "dropout"):
+            row.pop(name)
+    out = population.train(made.configs(rows), np.arange(5), data, 3, jax.random.key(1))
+    assert np.all(out.score > 0.85)
+
+
+def test_regression_scores_are_r2():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    y = (x @ [1.0, -2.0, 0.5, 0.0]).astype(np.float32)
+    y = (y - y.mean()) / y.std()
+    data = population.Data(*map(jnp.asarray, (x[:200], y[:200], x[200:], y[200:])))
+    made = tabular_space(4, classification=False)
+    config = {**default_config(False), "learning_rate": 1e-2, "epochs": 40}
+    out = population.train(made.configs([config]), np.arange(4), data, 1, jax.random.key(0))
+    assert out.score[0] > 0.95
+    assert out.loss[0] == pytest.approx((1 - out.score[0]) * float(np.var(y[200:])), rel=1e-3)
+
+
+def test_divergence_is_recorded_not_raised():
+    made, data = tabular_space(5, True), problem()
+    broken = data._replace(x=data.x.at[0, 0].set(jnp.nan))
+    out = population.train(made.configs([default_config(True)] * 2), np.arange(5), broken, 3, jax.random.key(0))
+    assert np.isnan(out.score).all()
+
+
+def test_a_table_smaller_than_a_micro_batch_trains():
+    out = population.train(
+        tabular_space(5, True).configs([default_config(True)]), np.arange(5), problem(40), 3, jax.random.key(0)
+    )
+    assert np.isfinite(out.score[0])
+
+
+def test_compilations_do_not_grow_with_waves():
+    made, data = tabular_space(5, True), problem()
+    train = lambda n, seed: population.train(
+        made.sample(jax.random.key(seed), n), np.arange(5), data, 3, jax.random.key(0)
+    )
+    train(5, 0)
+    before = population._epochs._cache_size()
+    train(9, 1)
+    train(17, 2)
+    assert population._epochs._cache_size() == before
+
+
+def test_the_space_is_large_for_any_table():
+    for features, classification in ((1, True), (4, False), (5000, True)):
+        assert tabular_space(features, classification).log10_size > 12
+    assert space.tabular_space(5000, True).domains["features"].n == 128

@@ -1,0 +1,151 @@
+"""The main job from end to end on a small table, and what happens when it is stopped, asked again, or given nonsense."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from metajax import automl, cli
+from metajax.run import RunDirectory, to_dict
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A CSV with numbers, categories, missing values and a nonlinear rule."""
+    rng = np.random.default_rng(0)
+    n = 240
+    frame = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n), "colour": rng.choice(["red", "blue"], n)})
+    rule = frame["a"] * np.where(frame["colour"] == "red", 1, -1) + 0.3 * frame["b"] > 0
+    frame["outcome"] = np.where(rule, "yes", "no")
+    frame.loc[::17, "b"] = np.nan
+    path = tmp_path_factory.mktemp("data") / "table.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "search"
+    argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "96", "--out", str(out)]
+    assert cli.main(argv) == 0
+    return out
+
+
+def test_the_run_is_complete_and_the_model_is_good(finished):
+    result = json.loads((finished / "result.json").read_text())
+    metrics = result["metrics"]
+    assert metrics["models_trained"] == 96
+    assert metrics["models_trained_random"] == 96
+    assert metrics["log10_space"] > 12
+    assert metrics["test_accuracy"] > 0.85
+    assert all(isinstance(v, int | float) for v in metrics.values())
+    for name in ("config.json", "meta.json", "metrics.jsonl", "model.json", "model.npz", "trials.csv", "report.html"):
+        assert (finished / name).stat().st_size > 0
+    trials = pd.read_csv(finished / "trials.csv")
+    assert len(trials) == 96 + 96 - 32, "the first wave is shared with the random baseline"
+    assert set(trials["source"]) == {"random", "proposed", "final", "baseline"}
+    page = (finished / "report.html").read_text()
+    assert page.count("<img") == 4
+    assert "http" not in page.split("<details>")[0], "self-contained"
+
+
+def test_predict_reproduces_the_test_score_on_the_table(finished, table, tmp_path, capsys):
+    frame = pd.read_csv(table)
+    out = tmp_path / "p.csv"
+    frame.drop(columns="outcome").to_csv(tmp_path / "new.csv", index=False)
+    assert cli.main(["predict", str(finished), "--data", str(tmp_path / "new.csv"), "--out", str(out)]) == 0
+    predicted = pd.read_csv(out)
+    assert (predicted["prediction"] == frame["outcome"]).mean() > 0.85
+    np.testing.assert_allclose(predicted[["p(no)", "p(yes)"]].sum(axis=1), 1, atol=1e-4)
+    assert cli.main(["predict", str(finished), "--data", str(tmp_path / "new.csv"), "--out", str(out)]) == 2
+    assert "exists; give a new file" in capsys.readouterr().err
+    assert cli.main(["show", str(finished)]) == 0
+    assert "test accuracy: found" in capsys.readouterr().out
+
+
+def comparable(path):
+    result = json.loads((path / "result.json").read_text())
+    result["metrics"].pop("seconds")
+    return result
+
+
+def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys):
+    """A kill between or inside waves leaves the finished ones; going on must end as if nothing had happened."""
+    out = tmp_path / "killed"
+    shutil.copytree(finished, out)
+    for name in ("result.json", "model.json", "model.npz", "report.html", "trials.csv"):
+        (out / name).unlink()
+    waves = sorted((out / "waves").iterdir())
+    waves[-1].unlink()
+    (out / "waves" / "9999.part").write_bytes(b"half a wave")
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    (out / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    assert cli.main(["resume", str(out)]) == 0
+    assert comparable(out) == comparable(finished)
+    assert [json.loads(a)["source"] for a in (out / "metrics.jsonl").open()] == [json.loads(a)["source"] for a in lines]
+    capsys.readouterr()
+
+
+def test_a_model_read_back_is_the_model(finished):
+    model = automl.FittedModel.load(finished)
+    config = json.loads((finished / "result.json").read_text())["found"]
+    assert {k: v for k, v in model.config.items() if k != "features"} == {
+        k: v for k, v in config.items() if k != "features"
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["search", "--data", "mars"], "--data mars: accepted are digits"),
+        (["search", "--data", "digits", "--minutes", "0"], "--minutes 0: accepted are numbers above 0"),
+        (["search", "--data", "digits", "--minutes", "-1"], "--minutes -1"),
+        (["search", "--data", "digits", "--trials", "3"], "--trials 3: accepted are whole numbers from 64"),
+        (["search", "--data", "digits", "--seed", "-4"], "--seed -4"),
+        (["search", "--data", "digits", "--resume", "--overwrite"], "exclude each other"),
+        (["predict", "nowhere", "--data", "x.csv"], "nowhere: holds no model"),
+        (["show", "nowhere"], "nowhere: is not a run directory"),
+        (["resume", "nowhere"], "nowhere: is not a run directory"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(argv, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(argv) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "nothing was written"
+
+
+@pytest.mark.parametrize("argv", [["search"], ["fly"], ["search", "--data", "digits", "--minutes", "x"], []])
+def test_bad_arguments_are_one_line_and_status_2(argv, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(argv)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_existing_run_is_refused_and_another_config_too(finished, table, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
+    argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "96", "--out", str(finished)]
+    assert cli.main(argv) == 2
+    assert "a run is there already" in capsys.readouterr().err
+    assert cli.main([*argv, "--resume", "--seed", "1"]) == 2
+    assert "another config (seed: 0 there, 1 given)" in capsys.readouterr().err
+    assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_regression_and_a_budget_in_minutes(tmp_path):
+    """A budget stops the search early; everything is still written."""
+    config = automl.Config("diabetes", minutes=0.5, baseline=False)
+    with RunDirectory(tmp_path / "r", to_dict(config)) as directory:
+        outcome = automl.search(config, directory, show=False)
+    assert outcome.result["data"]["task"] == "regression"
+    assert outcome.result["metrics"]["test_r2"] > 0.3
+    frame = automl.search.__globals__["tabular"].load("diabetes").frame
+    values, probabilities = outcome.model.predict(frame)
+    assert probabilities is None
+    assert 80 < values.mean() < 220, "in the units of the target"
