@@ -138,6 +138,7 @@ def test_an_existing_run_is_refused_and_another_config_too(finished, table, caps
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
+@pytest.mark.slow
 def test_regression_and_a_budget_in_minutes(tmp_path):
     """A budget stops the search early; everything is still written."""
     config = automl.Config("diabetes", minutes=0.5, baseline=False)

@@ -46,6 +46,7 @@ def test_omniglot_without_the_data_says_what_to_do(tmp_path, capsys, monkeypatch
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_nas_digits(tmp_path, capsys):
     out = tmp_path / "r"
     assert nas_digits.main(["--preset", "tiny", "--out", str(out)]) == 0
