@@ -1,6 +1,6 @@
 """Which configurations to train next, by the meta-learner."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from metajax.predictor import Model, Trials
 from metajax.space import Space, Subset
 
 SPECS = (predictor.ensemble(), predictor.kernel())
-OPTIMISM = (0.0, 0.5, 1.0, 2.0)
+OPTIMISM = (0.0, 0.25, 0.5, 1.0)
 
 
 class Proposal(NamedTuple):
@@ -46,7 +46,7 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
         before = len(picked)
         for pool in candidates:  # in turn, so that every degree of optimism has its share
             if len(picked) < n:
-                at = _first_distant(trials.space, pool, [*picked, *trials.encodings])
+                at = _first_distant(trials.space, pool, np.stack(picked), trials.encodings)
                 if at is not None:
                     picked.append(pool[at])
         if len(picked) == before:
@@ -55,15 +55,16 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
     return Proposal(np.stack(picked), model, choice.r2, choice.predicted[choice.best])
 
 
-def _first_distant(space: Space, pool: np.ndarray, taken: list[Any], radius: float = 0.4) -> int | None:
-    """The best row of the pool that is at least ``radius`` from everything taken, or half of that, and so on."""
+def _first_distant(space: Space, pool: np.ndarray, picked: np.ndarray, tried: np.ndarray) -> int | None:
+    """The best row of the pool that is some way from everything picked and is not what was tried; the way halves until
+    there is one."""
     weight = np.ones(space.width, np.float32)
     for name, part in space.slices.items():  # a subset as a whole weighs as much as two other choices
         weight[part] = 2.0 / space.domains[name].width if isinstance(space.domains[name], Subset) else 1.0
-    others = np.stack(taken)
-    distance = np.min((np.abs(pool[:, None] - others[None]) * weight).sum(-1), axis=1)
-    for smallest in (radius, radius / 2, radius / 4, 1e-6):
-        far = np.flatnonzero(distance >= smallest)
+    nearest = lambda others: np.min((np.abs(pool[:, None] - others[None]) * weight).sum(-1), axis=1)
+    from_picked, from_tried = nearest(picked), nearest(tried)
+    for radius in (0.4, 0.2, 0.1, 1e-6):
+        far = np.flatnonzero((from_picked >= radius) & (from_tried >= min(radius, 0.05)))
         if len(far):
             return int(far[0])
     return None

@@ -6,7 +6,7 @@ MODELS = ("linear", "mlp", "residual")
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
 NORMS = ("none", "layer", "rms")
 BATCHES = (64, 128, 256)
-MAX_WIDTH, MAX_DEPTH, MAX_EPOCHS = 128, 4, 40
+MAX_WIDTH, MAX_DEPTH, MAX_EPOCHS = 128, 4, 24
 MAX_FEATURES = 128
 _NETWORKS = ("mlp", "residual")
 
@@ -31,7 +31,7 @@ def tabular_space(features: int, classification: bool) -> Space:
         "learning_rate": Float(3e-4, 5e-2, log=True, grid=101),
         "weight_decay": Float(1e-5, 1.0, log=True, grid=51),
         "batch_size": Categorical(BATCHES),
-        "epochs": Integer(5, MAX_EPOCHS, log=True),
+        "epochs": Integer(4, MAX_EPOCHS, log=True),
         "selection": Categorical(("all", "subset")),
         "features": Subset(min(features, MAX_FEATURES), nonempty=True, share=0.8),
     }

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from metajax.predictor import Model
 from metajax.space import Space
@@ -160,10 +161,8 @@ def _ascend(space, spec, given, key):
     optimizer = optax.adam(0.1)
 
     def one(key):
-        logits = {
-            name: jax.random.normal(jax.random.fold_in(key, i), zero.shape, zero.dtype)
-            for i, (name, zero) in enumerate(space.zeros().items())
-        }
+        flat, unravel = ravel_pytree(space.zeros())
+        logits = unravel(jax.random.normal(key, flat.shape, flat.dtype))
 
         def loss(logits, temperature):
             sharp = jax.tree.map(lambda z: z / temperature, logits)

@@ -1,6 +1,7 @@
 """The kinds of choice a search space is made of, each knowing its own encoding.
 
-A domain turns a column of values into a block of the encoding and back. Values are held as arrays: the index of the
+A domain turns a column of values into a block of the encoding and back (``encode``, ``decode``), and a block of uniform
+random numbers f32[n, width] into a random column (``draw``). Values are held as arrays: the index of the
 choice (``Categorical``), the number itself (``Float``, ``Integer``), a row of booleans (``Subset``).
 """
 
@@ -57,8 +58,8 @@ class Categorical:
     def at(self, index: np.ndarray) -> np.ndarray:
         return np.asarray(index, np.int64).astype(np.int32)
 
-    def sample(self, key: jax.Array, n: int) -> jax.Array:
-        return jax.random.randint(key, (n,), 0, self.size, dtype=jnp.int32)
+    def draw(self, uniform: jax.Array) -> jax.Array:
+        return self.decode(uniform)  # the largest of equal uniforms is every one as often
 
     def encode(self, column: jax.Array) -> jax.Array:
         return jax.nn.one_hot(column, self.size, dtype=jnp.float32)
@@ -115,8 +116,8 @@ class Float:
         u = np.asarray(index, np.float64) / (self.grid - 1)
         return np.asarray(_values(u, self.low, self.high, self.log), np.float32)
 
-    def sample(self, key: jax.Array, n: int) -> jax.Array:
-        return self.decode(jax.random.uniform(key, (n, 1), dtype=jnp.float32))
+    def draw(self, uniform: jax.Array) -> jax.Array:
+        return self.decode(uniform)
 
     def encode(self, column: jax.Array) -> jax.Array:
         return self._snap(_units(jnp.asarray(column).astype(jnp.float32), self.low, self.high, self.log))[..., None]
@@ -161,10 +162,10 @@ class Integer:
     def at(self, index: np.ndarray) -> np.ndarray:
         return (np.asarray(index, np.int64) + self.low).astype(np.int32)
 
-    def sample(self, key: jax.Array, n: int) -> jax.Array:
+    def draw(self, uniform: jax.Array) -> jax.Array:
         if self.log:
-            return self.decode(jax.random.uniform(key, (n, 1), dtype=jnp.float32))
-        return jax.random.randint(key, (n,), self.low, self.high + 1, dtype=jnp.int32)
+            return self.decode(uniform)
+        return self.low + jnp.minimum(jnp.floor(uniform[..., 0] * self.size), self.size - 1).astype(jnp.int32)
 
     def encode(self, column: jax.Array) -> jax.Array:
         return _units(jnp.asarray(column).astype(jnp.float32), self.low, self.high, self.log)[..., None]
@@ -220,8 +221,8 @@ class Subset:
         bits = np.stack([(index >> i) & 1 for i in range(self.n)], axis=-1)
         return bits.astype(bool)
 
-    def sample(self, key: jax.Array, n: int) -> jax.Array:
-        return self.decode(jax.random.uniform(key, (n, self.n), dtype=jnp.float32) - (0.5 - self.share))
+    def draw(self, uniform: jax.Array) -> jax.Array:
+        return self.decode(uniform - (0.5 - self.share))
 
     def encode(self, column: jax.Array) -> jax.Array:
         return jnp.asarray(column).astype(jnp.float32)

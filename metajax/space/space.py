@@ -179,9 +179,9 @@ class Space:
 
     def sample(self, key: jax.Array, n: int) -> Configs:
         """Draws ``n`` configurations, each domain uniform (in the logarithm if it is ``log``); can be jitted."""
-        columns = {
-            name: domain.sample(jax.random.fold_in(key, i), n) for i, (name, domain) in enumerate(self.domains.items())
-        }
+        # one draw for all: a draw for each domain would take long to compile
+        uniform = jax.random.uniform(key, (n, self.width), dtype=jnp.float32)
+        columns = {name: domain.draw(uniform[:, self.slices[name]]) for name, domain in self.domains.items()}
         return self.canonical(columns)
 
     def active(self, configs: Configs) -> dict[str, jax.Array]:
@@ -215,20 +215,20 @@ class Space:
         """
         n = len(next(iter(configs.values())))
         rate = 1.0 / len(self.domains) if rate is None else rate
+        pick_key, draw_key, noise_key = jax.random.split(key, 3)
+        picked = jax.random.bernoulli(pick_key, rate, (n, len(self.domains)))
+        uniform = jax.random.uniform(draw_key, (n, self.width), dtype=jnp.float32)
+        noise = 0.1 * jax.random.normal(noise_key, (n, len(self.domains)), dtype=jnp.float32)
         result = {}
         for i, (name, domain) in enumerate(self.domains.items()):
-            pick, draw = jax.random.split(jax.random.fold_in(key, i))
-            old = jnp.asarray(configs[name])
+            old, drawn = jnp.asarray(configs[name]), uniform[:, self.slices[name]]
             if isinstance(domain, Subset):
-                flips = jax.random.bernoulli(draw, 1.0 / domain.n, old.shape)
-                new = domain.decode(domain.encode(jnp.logical_xor(old, flips)))
+                new = domain.decode(domain.encode(jnp.logical_xor(old, drawn < 1.0 / domain.n)))
             elif isinstance(domain, Categorical):
-                new = domain.sample(draw, n)
+                new = domain.draw(drawn)
             else:
-                noise = 0.1 * jax.random.normal(draw, (n, 1), dtype=jnp.float32)
-                new = domain.decode(jnp.clip(domain.encode(old) + noise, 0.0, 1.0))
-            change = jax.random.bernoulli(pick, rate, (n,)).reshape((n,) + (1,) * (old.ndim - 1))
-            result[name] = jnp.where(change, new, old)
+                new = domain.decode(jnp.clip(domain.encode(old) + noise[:, i : i + 1], 0.0, 1.0))
+            result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (old.ndim - 1)), new, old)
         return self.canonical(result)
 
     def neighbours(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def test_unused_units_and_features_are_never_touched():
 
 def test_training_learns_and_larger_batches_make_fewer_updates():
     made, data = tabular_space(5, True), problem(1200)
-    base = {**default_config(True), "epochs": 30, "learning_rate": 1e-2}
+    base = {**default_config(True), "epochs": 24, "learning_rate": 1e-2}
     rows = [base, {**base, "batch_size": 256}, {**base, "model": "linear"}]
     for row in rows[2:]:
         for name in ("depth", "width", "activation", "norm", "dropout"):
@@ -103,7 +103,7 @@ def test_regression_scores_are_r2():
     y = (y - y.mean()) / y.std()
     data = population.Data(*map(jnp.asarray, (x[:200], y[:200], x[200:], y[200:])))
     made = tabular_space(4, classification=False)
-    config = {**default_config(False), "learning_rate": 1e-2, "epochs": 40}
+    config = {**default_config(False), "learning_rate": 1e-2, "epochs": 24}
     out = population.train(made.configs([config]), np.arange(4), data, 1, jax.random.key(0))
     assert out.score[0] > 0.95
     assert out.loss[0] == pytest.approx((1 - out.score[0]) * float(np.var(y[200:])), rel=1e-3)
