@@ -20,4 +20,7 @@ def main(command: Callable[[], object]) -> int:
         return 1
     except Interrupted as stop:
         return int(stop.code)  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is saved, and resuming goes on from there", file=sys.stderr)
+        return 130
     return 0

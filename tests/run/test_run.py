@@ -217,3 +217,22 @@ def test_optimizers_resume_too(tmp_path):
         again = run.train(method, start, target.sampler, 40, directory, chunk=10, show=False)
     np.testing.assert_array_equal(whole.hyper, again.hyper)
     assert optax.tree.norm(jax.tree.map(jnp.subtract, whole.inner, again.inner)) == 0.0
+
+
+def test_commands_end_with_a_status_and_one_line(capsys):
+    def fails(error):
+        def command():
+            raise error
+
+        return command
+
+    cases = [
+        (InputError("x: y"), 2),
+        (run.Diverged("nan"), 1),
+        (KeyboardInterrupt(), 130),
+        (run.Interrupted(15, "s"), 143),
+    ]
+    for error, status in cases:
+        assert run.main(fails(error)) == status
+    assert capsys.readouterr().err.splitlines()[:2] == ["error: x: y", "diverged: nan"]
+    assert run.main(lambda: None) == 0
