@@ -47,13 +47,20 @@ def hardware() -> str:
     return f"{jax.device_count()} x {device.device_kind}"
 
 
+def command() -> str:
+    """The command line as one would type it again."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["python", "-m", spec.name] if spec is not None and spec.name else [Path(sys.argv[0]).name]
+    return shlex.join([*program, *sys.argv[1:]])
+
+
 def collect(seed: Any = None) -> dict[str, Any]:
     """The contents of ``meta.json``."""
     status = _git("status", "--porcelain")
     return {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": None if status is None else bool(status),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "seed": seed,
         "hardware": hardware(),
         "device": str(jax.devices()[0]),
