@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="apply a found model to new rows", allow_abbrev=False)
     predict.add_argument("run", help="the run directory of a finished search")
-    predict.add_argument("--data", required=True, help="a CSV with the columns of the training data")
+    predict.add_argument("--data", required=True, help="a CSV with the columns of the training data, or an .npz with x")
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
 
     for name, text in (("show", "what a run found"), ("resume", "go on with a stopped search")):
@@ -141,7 +141,7 @@ def _predict(run: str, data: str, out: str | None) -> None:
 
     model = automl.FittedModel.load(run)
     pd = tabular.pandas()
-    labels, probabilities = model.predict(tabular.read_csv(data))
+    labels, probabilities = model.predict(tabular.read_rows(data))
     frame = pd.DataFrame({"prediction": labels})
     if probabilities is not None:
         for i, label in enumerate(model.encoder.classes or []):

@@ -114,22 +114,42 @@ def _bundled(name: str) -> tuple[Any, Any, str, list[str]]:
     return loaded.data, target, "target", []
 
 
-def _npz(path: Path) -> tuple[Any, Any]:
-    pd = pandas()
+def read_rows(path: Path | str) -> Any:
+    """Rows to predict for: a CSV, or an ``.npz`` with an array ``x``; a target that is there too is not looked at."""
+    path = Path(path)
+    if path.suffix.lower() != ".npz":
+        return read_csv(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    x_name = next((n for n in _names(path) if n in ("x", "X")), "x")
+    return _columns(load_npz(path, (x_name,))[x_name], path)
+
+
+def _columns(x: np.ndarray, path: Path) -> Any:
+    if x.ndim < 2 or not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
+        raise InputError(f"{path}: x must be numbers of shape rows x features, got shape {x.shape} of {x.dtype}")
+    x = x.reshape(len(x), -1)
+    return pandas().DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])])
+
+
+def _names(path: Path) -> list[str]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            names = list(file)
+            return list(file)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path}: not a readable .npz ({error})") from error
+
+
+def _npz(path: Path) -> tuple[Any, Any]:
+    names = _names(path)
     x_name = next((n for n in ("x", "X") if n in names), None)
     if x_name is None or "y" not in names:
         raise InputError(f"{path}: needs the arrays x (rows x features) and y (rows); it holds {_some(names)}")
     arrays = load_npz(path, (x_name, "y"))
     x, y = arrays[x_name], arrays["y"]
-    if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
-        raise InputError(f"{path}: needs numbers x (rows x features) and y (rows); got shapes {x.shape} and {y.shape}")
-    x = x.reshape(len(x), -1)
-    return pd.DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])]), pd.Series(y)
+    if y.ndim != 1 or len(x) != len(y):
+        raise InputError(f"{path}: needs x (rows x features) and y (rows); got shapes {x.shape} and {y.shape}")
+    return _columns(x, path), pandas().Series(y)
 
 
 def _judge(frame: Any, target: Any, name: str, notes: list[str], task: str | None) -> Dataset:

@@ -161,6 +161,10 @@ def test_npz_tables(tmp_path):
     loaded = tabular.load(str(tmp_path / "t.npz"))
     assert loaded.frame.shape == (30, 4)
     assert loaded.classes == ["0", "1", "2"]
+    assert tabular.read_rows(tmp_path / "t.npz").equals(loaded.frame)
+    np.savez(tmp_path / "v.npz", x=np.ones(3), y=np.ones(3))
+    with pytest.raises(InputError, match="x must be numbers of shape rows x features"):
+        tabular.read_rows(tmp_path / "v.npz")
     np.savez(tmp_path / "u.npz", x=np.ones((3, 2)), y=np.ones(4))
     with pytest.raises(InputError, match=r"shapes \(3, 2\) and \(4,\)"):
         tabular.load(str(tmp_path / "u.npz"))
