@@ -8,7 +8,6 @@ by side in one vmapped program, so that the rank of what was found is known.
 
 Weights learn on half of the data, the encoding on a quarter; the truth is the accuracy on the last quarter after
 training on the other three, mean of ``truth_seeds`` trainings. Batch norm: statistics of the batch, everywhere.
-
 """
 
 import dataclasses
@@ -82,8 +81,8 @@ def search(name: str, config: Config, space, network, parts: data.Images, direct
         return run.train(learner, state, sampler, config.steps, inside, chunk=50, label=name, show=show)
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Searches, trains everything, compares; returns the metrics."""
+def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
+    """Searches, trains everything, compares; returns the metrics and the architectures found."""
     parts = data.digits(config.seed)
     x, y = (np.concatenate(pair) for pair in zip(parts.train, parts.validation))
     both = (x, y)
@@ -133,7 +132,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     )
     plot.save(figure, directory.path / "ranking.png")
     directory.finish({"metrics": metrics, "found": found, "truth": table.accuracy.tolist()})
-    return metrics
+    return metrics, found
 
 
 def main(argv=None) -> int:
@@ -141,8 +140,7 @@ def main(argv=None) -> int:
 
     def command():
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            metrics = experiment(config, directory)
-            found = directory.result["found"]  # type: ignore[index]
+            metrics, found = experiment(config, directory)
         print(
             f"{metrics['architectures']} architectures, truth: best {metrics['best']:.2f}%, median {metrics['median']:.2f}%"
         )

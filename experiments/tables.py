@@ -19,11 +19,11 @@ RESULTS = Path(__file__).parent / "results"
 _FILES = ("result.json", "meta.json", "config.json", "adaptation.png", "ranking.png")
 
 
-def add(directory: Path, name: str | None = None) -> None:
+def add(directory: Path) -> None:
     """Copies the small files of a finished run."""
     if not (directory / "result.json").is_file():
         raise InputError(f"--add {directory}: has no result.json; only finished runs can be added")
-    target = RESULTS / (name or directory.name)
+    target = RESULTS / directory.name
     target.mkdir(parents=True, exist_ok=True)
     for file in _FILES:
         if (directory / file).is_file():

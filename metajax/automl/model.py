@@ -11,7 +11,7 @@ import numpy as np
 
 from metajax.automl import network
 from metajax.automl.space import tabular_space
-from metajax.data.home import load_npz
+from metajax.data.home import load_npz, save_npz
 from metajax.data.tabular import Encoder
 from metajax.run import write_json
 from metajax.types import InputError
@@ -55,10 +55,7 @@ class FittedModel:
 
     def save(self, directory: Path) -> None:
         """Writes ``model.npz`` and ``model.json``."""
-        part = directory / "model.npz.part"
-        with part.open("wb") as file:
-            np.savez_compressed(file, groups=self.groups, **self.params)
-        part.replace(directory / "model.npz")
+        save_npz(directory / "model.npz", groups=self.groups, **self.params)
         write_json(
             directory / "model.json",
             {"format": _FORMAT, "config": self.config, "encoder": dataclasses.asdict(self.encoder)},

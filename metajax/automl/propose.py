@@ -19,7 +19,6 @@ class Proposal(NamedTuple):
     encodings: np.ndarray
     model: Model
     r2: dict[str, float]
-    predicted: np.ndarray
 
 
 def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None) -> Proposal:
@@ -30,10 +29,9 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
     """
     fit_key, cross_key, search_key, random_key = jax.random.split(key, 4)
     choice = predictor.choose(trials, SPECS, "rank", cross_key)
-    spec = next(s for s in SPECS if s.name == choice.best)
-    model = predictor.fit(trials, spec, "rank", fit_key, start=earlier)
+    model = predictor.fit(trials, choice.spec, "rank", fit_key, start=earlier)
     order = np.argsort(-trials.utility, kind="stable")
-    best = [trials.configs()[i] for i in order[:64]]
+    best = trials.space.decode(trials.encodings[order[:64]])
     candidates = []
     for i, optimism in enumerate(OPTIMISM):
         found = search.maximize(
@@ -52,7 +50,7 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
         if len(picked) == before:
             extra = trials.space.encode(trials.space.sample(jax.random.fold_in(random_key, 1), n - before))
             picked += list(np.asarray(extra))
-    return Proposal(np.stack(picked), model, choice.r2, choice.predicted[choice.best])
+    return Proposal(np.stack(picked), model, choice.r2)
 
 
 def _first_distant(space: Space, pool: np.ndarray, picked: np.ndarray, tried: np.ndarray) -> int | None:

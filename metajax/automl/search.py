@@ -57,6 +57,17 @@ class Config:
         if not 0 <= self.seed < 2**31:
             raise InputError(f"--seed {self.seed}: accepted are whole numbers from 0 to 2147483647")
 
+    @property
+    def wanted(self) -> int | None:
+        """Models that the search trains; ``None`` if only the budget limits it."""
+        return self.trials or (192 if self.minutes is None else None)
+
+    @property
+    def first(self) -> int:
+        """Models drawn at random before the meta-learner proposes any: one or two waves, a third of all at most."""
+        third = 2 * WAVE if self.wanted is None else min(self.wanted // 3, 2 * WAVE)
+        return max(WAVE, third // WAVE * WAVE)
+
 
 # seconds of compilation and drawing that no wave tells of beforehand
 _FIRST_PROPOSAL, _REPORT = 15.0, 8.0
@@ -98,7 +109,7 @@ def search(
     prepared = prepare(dataset, config.seed)
     space = tabular_space(prepared.features, prepared.classification)
     wave_key, draw_key, propose_key, refit_key = jax.random.split(jax.random.key(config.seed), 4)
-    waves = Waves(directory, space, prepared, wave_key, show)
+    waves = Waves(directory, space, prepared, wave_key)
     log = _Log(directory, clock, waves, config, show)
     log.say(
         f"{dataset.name}: {' + '.join(map(str, prepared.rows))} rows, {prepared.encoder.features} features, "
@@ -107,44 +118,42 @@ def search(
     for note in prepared.notes:
         log.say(f"note: {note}")
 
-    trials_wanted = config.trials or (192 if config.minutes is None else sys.maxsize)
+    most = sys.maxsize if config.wanted is None else config.wanted
+    drawn = lambda number: np.asarray(space.encode(space.sample(jax.random.fold_in(draw_key, number), WAVE)))
 
     # collect: the default, then random configurations, which the baseline shares
     default = np.asarray(space.encode(space.configs([default_config(prepared.classification)])))
-    first = max(WAVE, min(trials_wanted // 3, 2 * WAVE) // WAVE * WAVE)
-    for number in range(first // WAVE):
-        drawn = np.asarray(space.encode(space.sample(jax.random.fold_in(draw_key, number), WAVE)))
-        log.train(np.concatenate([default, drawn[1:]]) if number == 0 else drawn, "random")
+    log.train(np.concatenate([default, drawn(0)[1:]]), "random")
+    for number in range(1, config.first // WAVE):
+        log.train(drawn(number), "random")
 
     # fit, search, train, fine-tune, repeat
-    model, r2, known = None, {}, lambda: waves.trials("random", "proposed")
-    while len(known()) + WAVE + FINALISTS * FOLDS <= trials_wanted:
-        if not (waves.next_is_saved() or clock.allows(log.needed(config.baseline, first))):
+    model = None
+    while (tried := waves.count()) + WAVE + FINALISTS * FOLDS <= most:
+        if not (waves.next_is_saved() or clock.allows(log.needed())):
             break
         started = time.perf_counter()
-        proposal = propose(known(), WAVE, jax.random.fold_in(propose_key, len(known())), model)
-        model, r2, log.proposing = proposal.model, proposal.r2, time.perf_counter() - started
-        log.train(proposal.encodings, "proposed", r2)
+        known = waves.trials("random", "proposed")
+        proposal = propose(known, WAVE, jax.random.fold_in(propose_key, tried), model)
+        model, log.proposing = proposal.model, time.perf_counter() - started
+        log.train(proposal.encodings, "proposed", proposal.r2)
     # cross-validate the finalists: one validation set chooses the lucky
-    finalists = _finalists(known(), default[0], jax.random.fold_in(propose_key, 0))
+    finalists = _finalists(waves.trials("random", "proposed"), default[0], jax.random.fold_in(propose_key, 0))
     winner = _winner(finalists, log.train(finalists, "final", data=folds(prepared)[:FOLDS]))
 
     # as many at random
-    trained = sum(len(w.score) for w in waves.done)
+    trained = waves.count()
     if config.baseline:
-        number = first // WAVE
-        while len(waves.trials("random", "baseline")) < trained:
+        while (shared := waves.count("random", "baseline")) < trained:
             if not (waves.next_is_saved() or clock.allows(log.slowest + log.ending())):
                 break
-            drawn = np.asarray(space.encode(space.sample(jax.random.fold_in(draw_key, number), WAVE)))
-            log.train(drawn, "baseline")
-            number += 1
+            log.train(drawn(shared // WAVE), "baseline")
     rival = _best(_without_default(waves.trials("random", "baseline")), 1)[0] if config.baseline else None
 
     log.say("refitting the found, the default and the best random configuration on training and validation rows")
     contenders = {"found": winner, "default": default[0], **({"random": rival} if rival is not None else {})}
     scores, model_found = _refit(contenders, space, prepared, refit_key)
-    outcome = _finish(config, directory, dataset, prepared, space, waves, contenders, scores, model_found, r2, clock)
+    outcome = _finish(config, directory, dataset, prepared, space, waves, contenders, scores, model_found, clock)
     log.close()
     return outcome
 
@@ -153,20 +162,21 @@ class _Log:
     """Trains waves with progress, and writes their metrics."""
 
     def __init__(self, directory: RunDirectory, clock: _Clock, waves: Waves, config: Config, show: bool):
-        self.directory, self.clock, self.waves, self.show = directory, clock, waves, show
+        self.directory, self.clock, self.waves, self.config, self.show = directory, clock, waves, config, show
         self.slowest, self.proposing = 0.0, _FIRST_PROPOSAL
-        wanted = config.trials or (192 if config.minutes is None else 0)
-        total = (2 * wanted - min(wanted // 3, 2 * WAVE) // WAVE * WAVE) if config.baseline else wanted
-        self.bar = Progress(total, label="models", show=show) if total else None
+        self.bar = None
+        if config.wanted is not None:
+            total = 2 * config.wanted - config.first if config.baseline else config.wanted
+            self.bar = Progress(total, label="models", show=show)
         self.logged = len(directory.metrics())
 
     def ending(self) -> float:
         """Seconds that refits and the report will take, guessed from the waves."""
         return _REPORT + 1.5 * self.slowest
 
-    def needed(self, baseline: bool, first: int) -> float:
+    def needed(self) -> float:
         """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end."""
-        waves = 2 + ((len(self.waves.done) * WAVE + 2 * WAVE - first) / WAVE if baseline else 0)
+        waves = 2 + ((len(self.waves.done) + 2 - self.config.first // WAVE) if self.config.baseline else 0)
         return self.proposing + waves * self.slowest + self.ending()
 
     def say(self, text: str) -> None:
@@ -176,7 +186,7 @@ class _Log:
     def train(
         self, encodings: np.ndarray, source: str, r2: dict[str, float] | None = None, data: list[Any] | None = None
     ) -> Wave:
-        before = sum(len(w.score) for w in self.waves.done)
+        before = self.waves.count()
         began = time.perf_counter()
         best = max([np.nanmax(w.score, initial=-np.inf) for w in self.waves.done], default=-np.inf)
         shown = {} if best == -np.inf else {"best_validation": float(best)}
@@ -208,15 +218,8 @@ class _Log:
 
 
 def _without_default(trials: Trials) -> Trials:
-    keep = np.arange(len(trials)) > 0
-    return dataclasses.replace(
-        trials,
-        encodings=trials.encodings[keep],
-        metric=trials.metric[keep],
-        group=trials.group[keep],
-        context=trials.context[keep],
-        settings={k: v[keep] for k, v in trials.settings.items()},
-    )
+    """The default is the first trial; as a failed one it comes last."""
+    return dataclasses.replace(trials, metric=np.concatenate([[np.nan], trials.metric[1:]]))
 
 
 def _best(trials: Trials, n: int) -> np.ndarray:
@@ -277,7 +280,7 @@ def _test(model: FittedModel, prepared: Prepared) -> dict[str, float]:
     return {"score": float(1 - error / max(np.var(truth), 1e-300)), "loss": math.sqrt(error)}
 
 
-def _finish(config, directory, dataset, prepared, space, waves, contenders, scores, model, r2, clock) -> Outcome:
+def _finish(config, directory, dataset, prepared, space, waves, contenders, scores, model, clock) -> Outcome:
     """Everything that is written: model, trials, report, result (last)."""
     metric = "accuracy" if prepared.classification else "r2"
     model.save(directory.path)
@@ -285,8 +288,7 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
     everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
     learned = waves.trials("random", "proposed")
     choice = predictor.choose(learned, SPECS, "rank", jax.random.key(config.seed))
-    spec = next(s for s in SPECS if s.name == choice.best)
-    final = predictor.fit(learned, spec, "rank", jax.random.key(config.seed))
+    final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed))
     matters = predictor.importance(final, jax.random.key(config.seed))
     metrics = {
         f"test_{metric}": scores["found"]["score"],
@@ -294,7 +296,7 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
         f"default_test_{metric}": scores["default"]["score"],
         f"default_test_{metric}_single": scores["default"]["single"],
         "test_loss": scores["found"]["loss"],
-        "models_trained": sum(len(w.score) for w in waves.done if w.source != "baseline"),
+        "models_trained": waves.count("random", "proposed", "final"),
         "models_failed": int(np.isnan(everything.metric).sum()),
         "meta_learner_r2": choice.r2[choice.best],
         "log10_space": space.log10_size,
@@ -303,7 +305,7 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
     if "random" in scores:
         metrics[f"random_test_{metric}"] = scores["random"]["score"]
         metrics[f"random_test_{metric}_single"] = scores["random"]["single"]
-        metrics["models_trained_random"] = len(waves.trials("random", "baseline"))
+        metrics["models_trained_random"] = waves.count("random", "baseline")
     result = {
         "metrics": metrics,
         "found": model.config,

@@ -10,6 +10,7 @@ import numpy as np
 from metajax.automl import population
 from metajax.automl.population import Data
 from metajax.automl.prepare import Prepared, epoch_scale
+from metajax.data.home import load_npz, save_npz
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
 from metajax.space import Space
@@ -38,16 +39,16 @@ class Waves:
     The randomness of a wave depends on the seed and its number alone, so a resumed search repeats an uninterrupted one.
     """
 
-    def __init__(self, directory: RunDirectory, space: Space, prepared: Prepared, key: jax.Array, show: bool):
+    def __init__(self, directory: RunDirectory, space: Space, prepared: Prepared, key: jax.Array):
         self.path = directory.path / "waves"
         self.path.mkdir(exist_ok=True)
-        self.space, self.prepared, self.key, self.show = space, prepared, key, show
+        self.space, self.prepared, self.key = space, prepared, key
         self.done: list[Wave] = []
 
     def run(self, encodings: Any, source: str, data: Sequence[Data], progress: Any = None) -> Wave:
         """Trains these configurations as the next wave, once on each of ``data`` (the wave holds them in that order)."""
         number, each = len(self.done), len(encodings)
-        file = self.path / f"{number:04d}.npz"
+        file = self._file()
         encodings = np.tile(np.asarray(encodings, np.float32), (len(data), 1))
         wave = self._read(file)
         if wave is None or wave.source != source or not np.array_equal(wave.encodings, encodings):
@@ -66,27 +67,26 @@ class Waves:
             ]
             join = lambda name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
             wave = Wave(encodings, join("score"), join("loss"), join("curve"), join("seconds"), source)
-            self._write(file, wave)
+            save_npz(file, **wave._asdict())
         self.done.append(wave)
         return wave
 
     def next_is_saved(self) -> bool:
-        return self._read(self.path / f"{len(self.done):04d}.npz") is not None
+        return self._file().is_file()
+
+    def _file(self) -> Path:
+        return self.path / f"{len(self.done):04d}.npz"
 
     @staticmethod
     def _read(file: Path) -> Wave | None:
         if not file.is_file():
             return None
-        with np.load(file, allow_pickle=False) as saved:
-            columns = {name: saved[name] for name in Wave._fields if name != "source"}
-            return Wave(**columns, source=str(saved["source"]))
+        saved = load_npz(file, Wave._fields)
+        return Wave(**{**saved, "source": str(saved["source"])})
 
-    @staticmethod
-    def _write(file: Path, wave: Wave) -> None:
-        part = file.with_suffix(".part")
-        with part.open("wb") as target:
-            np.savez(target, **wave._asdict())
-        part.replace(file)
+    def count(self, *sources: str) -> int:
+        """How many models these sources trained; without sources, how many were trained in all."""
+        return sum(len(w.score) for w in self.done if not sources or w.source in sources)
 
     def trials(self, *sources: str) -> Trials:
         """Everything tried by these sources, in order."""

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,14 @@ def download(url: str, path: Path, checksum: str) -> Path:
     if found != expected:
         raise InputError(f"{path}: {algorithm} is {found}, expected {expected}; replace it by the file of {url}")
     return path
+
+
+def save_npz(path: Path, **arrays: Any) -> None:
+    """Writes a compressed ``.npz`` beside its place and renames it: a kill leaves the old file or the new one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    part.replace(path)
 
 
 def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

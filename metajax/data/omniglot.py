@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metajax.data.home import download, home, load_npz
+from metajax.data.home import download, home, load_npz, save_npz
 from metajax.types import InputError
 
 _URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -41,10 +41,7 @@ def omniglot(seed: int = 0) -> ClassSplit:
     path = home() / "omniglot" / "omniglot28.npz"
     if not path.is_file():
         archives = [download(_URL + name, path.parent / name, checksum) for name, checksum in _ARCHIVES.items()]
-        images = read_archives(archives)
-        with path.with_suffix(".part").open("wb") as part:
-            np.savez_compressed(part, images=images)
-        path.with_suffix(".part").replace(path)
+        save_npz(path, images=read_archives(archives))
     return split(load_npz(path, ("images",))["images"], (1100, 100), seed)
 
 

@@ -130,9 +130,8 @@ def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None
     """
     table = _table(trials, target)
     key = jax.random.key(0) if key is None else key
-    warm = start is not None and start.spec == spec
-    begun = start.params if warm else None  # type: ignore[union-attr]
-    params = compiled(spec, warm, False)(key, table.x, table.y, table.weight, table.blocks, begun)
+    begun = start.params if start is not None and start.spec == spec else None
+    params = compiled(spec, False)(key, table.x, table.y, table.weight, table.blocks, begun)
     return Model(
         trials.space,
         spec,
@@ -147,8 +146,10 @@ def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None
 
 
 class Choice(NamedTuple):
-    """The outcome of a cross-validation: R² of each model on rows it did not see, and those predictions."""
+    """The outcome of a cross-validation: the best model and its name, R² of each on rows it did not see, and those
+    predictions."""
 
+    spec: Spec
     best: str
     r2: dict[str, float]
     predicted: dict[str, np.ndarray]
@@ -180,10 +181,11 @@ def choose(
     weights[:, :n] = fold[None] != np.arange(folds)[:, None]
     r2, predicted = {}, {}
     for spec in specs:
-        params = compiled(spec, False, True)(key, table.x, table.y, weights, table.blocks, None)
+        params = compiled(spec, True)(key, table.x, table.y, weights, table.blocks, None)
         means = np.asarray(compiled_apply(spec, True)(params, table.x)[0], np.float64)[:, :n]
         out = means[fold, np.arange(n)]
         y = table.y[:n]
         r2[spec.name] = float(1 - np.mean((out - y) ** 2) / max(np.var(y), 1e-12))
         predicted[spec.name] = out * table.scale + table.shift
-    return Choice(max(r2, key=lambda name: r2[name]), r2, predicted)
+    spec = max(specs, key=lambda s: r2[s.name])
+    return Choice(spec, spec.name, r2, predicted)

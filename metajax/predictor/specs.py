@@ -100,14 +100,7 @@ def kernel(steps: int = 60, rate: float = 0.1) -> Spec:
             prior = sum(jnp.sum((log[k] - initial[k]) ** 2) / (2 * width**2) for k, width in _PRIOR.items())
             return likelihood + prior
 
-        optimizer = optax.adam(rate)
-
-        def step(carry, _):
-            log, opt_state = carry
-            updates, opt_state = optimizer.update(jax.grad(negative_log_posterior)(log), opt_state)
-            return (optax.apply_updates(log, updates), opt_state), None
-
-        (log, _), _ = jax.lax.scan(step, (log, optimizer.init(log)), None, steps)
+        log = _descend(negative_log_posterior, log, optax.adam(rate), steps)
         factor = cholesky(log, x, weight, blocks)
         alpha = jax.scipy.linalg.cho_solve((factor, True), y)
         return {"log": log, "x": x, "blocks": blocks, "factor": factor, "alpha": alpha}
@@ -155,13 +148,7 @@ def ensemble(
             count = steps if begun is None else steps // 2
             optimizer = optax.adamw(optax.cosine_decay_schedule(rate, count), weight_decay=decay)
             loss = lambda p: jnp.sum(weight * (forward(p, x) - y) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
-
-            def step(carry, _):
-                params, opt_state = carry
-                updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state, params)
-                return (optax.apply_updates(params, updates), opt_state), None
-
-            (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), None, count)
+            params = _descend(loss, params, optimizer, count)
             return params, loss(params)
 
         keys = jax.random.split(key, members)
@@ -181,15 +168,21 @@ def mlp(hidden: Sequence[int] = (64,), **options: Any) -> Spec:
     return ensemble(2, hidden, **options)._replace(name="mlp")
 
 
+def _descend(loss: Callable[[Any], jax.Array], params: Any, optimizer: optax.GradientTransformation, steps: int) -> Any:
+    """``steps`` full-batch updates."""
+
+    def step(carry, _):
+        params, opt_state = carry
+        updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    return jax.lax.scan(step, (params, optimizer.init(params)), None, steps)[0][0]
+
+
 @functools.lru_cache(maxsize=64)
-def compiled(spec: Spec, warm: bool, folds: bool) -> Callable[..., Any]:
+def compiled(spec: Spec, folds: bool) -> Callable[..., Any]:
     """``spec.fit`` compiled; over a leading axis of weights if ``folds``."""
-    fit = spec.fit if warm else functools.partial(_cold, spec.fit)
-    return jax.jit(jax.vmap(fit, in_axes=(None, None, None, 0, None, None)) if folds else fit)
-
-
-def _cold(fit, key, x, y, weight, blocks, start):
-    return fit(key, x, y, weight, blocks)
+    return jax.jit(jax.vmap(spec.fit, in_axes=(None, None, None, 0, None, None)) if folds else spec.fit)
 
 
 @functools.lru_cache(maxsize=64)

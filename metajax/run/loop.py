@@ -159,8 +159,9 @@ def _stack(iterator: Iterator[Any], length: int) -> Any:
 
 def _advice(record: dict[str, Any], step: int, saved: Checkpoints | None) -> str:
     broken = [k for k, v in record.items() if not np.all(np.isfinite(v))] or ["the state"]
-    good = None if saved is None else saved.latest
-    where = "no checkpoint was saved before" if good is None else f"last good checkpoint: {saved.path / str(good)}"  # type: ignore[union-attr]
+    where = "no checkpoint was saved before"
+    if saved is not None and saved.latest is not None:
+        where = f"last good checkpoint: {saved.path / str(saved.latest)}"
     return f"not finite by step {step}: {', '.join(broken)}; {where}. Try a smaller learning rate or clip gradients."
 
 

@@ -111,7 +111,7 @@ def _enumerate(space, spec, given, key, k, start):
         best, values = np.concatenate([best, encodings]), np.concatenate([values, found])
         keep = np.argsort(-values, kind="stable")[:k]
         best, values = best[keep], values[keep]
-    return best, int(size), True
+    return best, size, True
 
 
 _POOL, _GENERATIONS = 1024, 40

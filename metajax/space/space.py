@@ -312,7 +312,9 @@ class Space:
 
 
 def _first(domain: Domain) -> Any:
-    return domain.at(np.array([0]))[0] if domain.size != math.inf else np.float32(domain.low)  # type: ignore[union-attr]
+    if isinstance(domain, Float) and domain.grid is None:
+        return np.float32(domain.low)
+    return domain.at(np.array([0]))[0]
 
 
 def _steps(domain: Domain, value: Any) -> list[Any]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metajax import automl, cli
+from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
 
 pd = pytest.importorskip("pandas")
@@ -146,7 +147,7 @@ def test_regression_and_a_budget_in_minutes(tmp_path):
         outcome = automl.search(config, directory, show=False)
     assert outcome.result["data"]["task"] == "regression"
     assert outcome.result["metrics"]["test_r2"] > 0.3
-    frame = automl.search.__globals__["tabular"].load("diabetes").frame
+    frame = tabular.load("diabetes").frame
     values, probabilities = outcome.model.predict(frame)
     assert probabilities is None
     assert 80 < values.mean() < 220, "in the units of the target"
