@@ -3,8 +3,10 @@
 from metajax.bilevel.batched import batched
 from metajax.bilevel.finite import PersistentState, evolution, finite_difference
 from metajax.bilevel.implicit import implicit
+from metajax.bilevel.inner import trajectory
 from metajax.bilevel.learner import BilevelState, learner
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem
+from metajax.bilevel.solved import solved
 from metajax.bilevel.unroll import first_order, forward, unroll
 
 __all__ = [
@@ -22,5 +24,7 @@ __all__ = [
     "forward",
     "implicit",
     "learner",
+    "solved",
+    "trajectory",
     "unroll",
 ]

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.bilevel.problem import InnerState, Problem
-from metajax.types import Batch, Hyper, Key, Scalar
+from metajax.bilevel.problem import InnerState, Problem, split
+from metajax.types import Batch, Hyper, Key, Params, Scalar
 
 Remat = Literal["sqrt"] | int | None
 
@@ -68,6 +68,19 @@ def run(
         return step(problem, hyper, carry, batch, jax.random.fold_in(key, index))
 
     return checkpointed_scan(body, state, (first + jnp.arange(steps), inner_batches), steps, remat)
+
+
+def trajectory(problem: Problem, hyper: Hyper, batch: Batch, steps: int, key: Key) -> Params:
+    """The parameters after 0, 1, ..., ``steps`` updates on one batch, stacked along a leading axis."""
+    keys = split(key)
+    state = begin(problem, hyper, keys.init)
+
+    def body(state, index):
+        state, _ = step(problem, hyper, state, batch, jax.random.fold_in(keys.inner, index))
+        return state, state.params
+
+    _, path = jax.lax.scan(body, state, jnp.arange(steps))
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state.params, path)
 
 
 def checkpointed_scan(body: Any, state: Any, xs: Any, steps: int, remat: Remat) -> tuple[Any, jax.Array]:

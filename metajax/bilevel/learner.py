@@ -67,7 +67,7 @@ def learner(
     hypergradient = estimator(problem)
 
     def init(key: Key, hyper: Hyper) -> BilevelState:
-        hyper = jax.tree.map(jnp.asarray, hyper)
+        hyper = jax.tree.map(_strong, hyper)
         begun = hypergradient.begin(hyper, jax.random.fold_in(key, _BEGIN)) if warm_start else None
         return BilevelState(jnp.zeros((), jnp.int32), key, hyper, outer_optimizer.init(hyper), begun)
 
@@ -89,3 +89,9 @@ def learner(
         return BilevelState(state.step + 1, state.key, hyper, opt_state, found.end if warm_start else None), info
 
     return Learner(init, update)
+
+
+def _strong(x: Any) -> jax.Array:
+    """An array whose type is its own: a weakly typed one would turn strong in the first update and compile it twice."""
+    x = jnp.asarray(x)
+    return jax.lax.convert_element_type(x, x.dtype)

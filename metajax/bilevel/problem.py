@@ -41,7 +41,7 @@ class Hypergradient(NamedTuple):
         value: the outer loss at ``end``.
         grad: its gradient (or the estimate of it) with the structure of ``hyper``.
         end: the inner state that was arrived at, to go on from in a warm-started search.
-        info: scalars to log, among them ``inner_loss``, the inner loss before the last inner step.
+        info: scalars to log, among them ``inner_loss``, the inner loss before the last inner step, where there are steps.
     """
 
     value: Scalar

@@ -1,8 +1,30 @@
 """Datasets: reading, checksums, caching, splitting. Nothing is ever unpickled."""
 
 from metajax.data.bundled import Images, digits
+from metajax.data.classes import Classes, ClassSplit, by_label, from_array, split_classes
+from metajax.data.fewshot import class_split
+from metajax.data.folders import cifar_fs, image_folder, mini_imagenet, tiered_imagenet
 from metajax.data.home import digest as home_digest
-from metajax.data.home import download, home, load_npz
-from metajax.data.omniglot import ClassSplit, omniglot
+from metajax.data.home import download, home, load_npz, save_npz
+from metajax.data.omniglot import omniglot
 
-__all__ = ["ClassSplit", "Images", "digits", "download", "home", "home_digest", "load_npz", "omniglot"]
+__all__ = [
+    "ClassSplit",
+    "Classes",
+    "Images",
+    "by_label",
+    "cifar_fs",
+    "class_split",
+    "digits",
+    "download",
+    "from_array",
+    "home",
+    "home_digest",
+    "image_folder",
+    "load_npz",
+    "mini_imagenet",
+    "omniglot",
+    "save_npz",
+    "split_classes",
+    "tiered_imagenet",
+]

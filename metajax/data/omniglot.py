@@ -3,10 +3,10 @@
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from metajax.data.classes import ClassSplit, from_array, split_classes
 from metajax.data.home import download, home, load_npz, save_npz
 from metajax.types import InputError
 
@@ -15,14 +15,6 @@ _ARCHIVES = {
     "images_background.zip": "md5:68d2efa1b9178cc56df9314c21c6e718",
     "images_evaluation.zip": "md5:6b91aef0f799c5bb55b94e3f2daec811",
 }
-
-
-class ClassSplit(NamedTuple):
-    """Images by class, uint8[classes, examples, height, width]; the classes of the parts are disjoint."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
 
 
 def omniglot(seed: int = 0) -> ClassSplit:
@@ -42,16 +34,8 @@ def omniglot(seed: int = 0) -> ClassSplit:
     if not path.is_file():
         archives = [download(_URL + name, path.parent / name, checksum) for name, checksum in _ARCHIVES.items()]
         save_npz(path, images=read_archives(archives))
-    return split(load_npz(path, ("images",))["images"], (1100, 100), seed)
-
-
-def split(images: np.ndarray, sizes: tuple[int, int], seed: int) -> ClassSplit:
-    """Classes shuffled by seed: ``sizes`` for training and validation, the rest for the test."""
-    first, second = sizes
-    if images.ndim < 3 or first + second >= len(images) or min(sizes) < 1:
-        raise InputError(f"split: {sizes} classes for training and validation leave none for the test of {len(images)}")
-    order = np.random.default_rng(seed).permutation(len(images))
-    return ClassSplit(images[order[:first]], images[order[first : first + second]], images[order[first + second :]])
+    images = load_npz(path, ("images",))["images"]
+    return split_classes(from_array(images), seed, (1100, 100), "omniglot")
 
 
 def read_archives(archives: list[Path]) -> np.ndarray:

@@ -1,24 +1,29 @@
 """The evaluation protocol: many episodes, mean and 95% interval over tasks, steps and batch-norm mode named."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from metajax.fewshot.episodes import Episode, Sampler
-from metajax.types import Key, LossFn, Params
+from metajax.fewshot.episodes import Episode, Sampler, check
+from metajax.fewshot.method import Method
+from metajax.types import Hyper, Key
 
 
 class Report(NamedTuple):
-    """Scores of a metric after 0, 1, ..., steps adaptation steps, over ``episodes`` tasks.
+    """Scores of a metric after 0, 1, ... adaptation steps, over ``episodes`` tasks.
 
     Attributes:
         metric: what was measured.
         mean, interval: float[steps + 1]; the interval is 1.96·std/√episodes over tasks.
         episodes: how many tasks.
-        batch_norm: the mode, worth about 3 points on Omniglot: ``transductive``, ``support``, ``running`` or ``none``.
-        diverged: the indices of tasks whose adaptation was not finite; they are left out of the mean.
+        batch_norm: the mode, worth about 3 points on Omniglot: ``transductive``, ``support`` or ``none``.
+        diverged: the numbers of tasks whose adaptation was not finite; they are left out of the mean. Task i is
+            ``sampler(task_key(key, i))``.
+        train_steps: adaptation steps in training.
+        checkpoint: which one was judged.
     """
 
     metric: str
@@ -27,60 +32,94 @@ class Report(NamedTuple):
     episodes: int
     batch_norm: str
     diverged: tuple[int, ...]
+    train_steps: int
+    checkpoint: str
 
     def __str__(self) -> str:
         last = len(self.mean) - 1
-        lost = f", {len(self.diverged)} diverged: {list(self.diverged[:5])}" if self.diverged else ""
+        steps = f"{self.train_steps} in training, {last} in the test" if last or self.train_steps else "none (solved)"
+        some = ", ..." if len(self.diverged) > 5 else ""
+        lost = f"; {len(self.diverged)} diverged and left out: tasks {list(self.diverged[:5])}{some}"
         return (
             f"{self.metric} {self.mean[last]:.4f} ± {self.interval[last]:.4f} (mean and 95% interval over "
-            f"{self.episodes} tasks, {last} adaptation steps, batch norm: {self.batch_norm}{lost})"
+            f"{self.episodes} tasks; adaptation steps: {steps}; batch norm: {self.batch_norm}; checkpoint: "
+            f"{self.checkpoint}{lost if self.diverged else ''})"
         )
 
 
+def task_key(key: Key, number: int | jax.Array) -> Key:
+    """The key that draws task ``number`` of an evaluation with ``key``."""
+    return jax.random.fold_in(key, number)
+
+
 def evaluate(
-    adapt: Callable[[Params, Any, Key], Params],
-    loss: LossFn,
-    params: Params,
+    method: Method,
+    hyper: Hyper,
     sampler: Sampler,
     metric: str,
     key: Key,
     episodes: int = 600,
     batch_norm: str = "none",
     chunk: int = 50,
+    checkpoint: str = "last",
 ) -> Report:
     """Adapts to fresh tasks and scores every step of it on their queries.
 
     Args:
-        adapt: ``(params, support, key) -> params after 0..steps updates``, as ``fewshot.adapt`` makes.
-        loss: its ``info[metric]`` is the score of a task.
+        method: ``adapt`` and ``loss`` of it are used.
+        hyper: what was meta-learned, ``state.hyper``.
         sampler: of one task.
+        metric: the score of a task is ``info[metric]`` of the loss.
         key: fixes the tasks.
         episodes: how many; a multiple of ``chunk``.
         batch_norm: the mode of the network, for the record.
         chunk: tasks side by side.
+        checkpoint: how the weights were chosen, for the record.
 
     Raises:
         ValueError: if ``episodes`` is not a positive multiple of ``chunk``.
+        InputError: if a classification task has other labels than 0 to N-1.
     """
-    if episodes < 1 or episodes % chunk:
+    if episodes < 1 or chunk < 1 or episodes % chunk:
         raise ValueError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
+    first = sampler(task_key(key, 0))
+    if _is_classification(first):
+        check(first)
 
-    def one(params: Params, task_key: jax.Array) -> jax.Array:
-        draw, learn = jax.random.split(task_key)
-        episode: Episode = sampler(draw)
-        path = adapt(params, episode.support, learn)
-        return jax.vmap(lambda p: loss(p, episode.query, learn)[1][metric])(path)
+    def one(hyper: Hyper, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        drawn = task_key(key, number)
+        episode, learn = sampler(drawn), jax.random.fold_in(drawn, 1)
+        learned = method.adapt(hyper, episode.support, learn)
+        losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, learn))(learned)
+        return info[metric], jnp.all(jnp.isfinite(losses))
 
     @jax.jit
-    def many(params: Params, keys: jax.Array) -> jax.Array:
-        folded = keys.reshape(episodes // chunk, chunk)
-        return jax.lax.map(lambda part: jax.vmap(one, in_axes=(None, 0))(params, part), folded)
+    def many(hyper: Hyper) -> tuple[jax.Array, jax.Array]:
+        numbers = jnp.arange(episodes).reshape(-1, chunk)
+        return jax.lax.map(lambda part: jax.vmap(one, in_axes=(None, 0))(hyper, part), numbers)
 
-    scores = np.asarray(many(params, jax.random.split(key, episodes)), np.float64).reshape(episodes, -1)
-    good = np.isfinite(scores).all(axis=1)
-    kept = scores[good]
-    if not len(kept):
-        kept = np.full_like(scores[:1], np.nan)
+    found, healthy = many(hyper)
+    scores = np.asarray(found, np.float64).reshape(episodes, -1)
+    good = np.asarray(healthy).reshape(episodes) & np.isfinite(scores).all(axis=1)
+    kept = scores[good] if good.any() else np.full_like(scores[:1], np.nan)
     interval = 1.96 * kept.std(axis=0) / np.sqrt(len(kept))
     diverged = tuple(int(i) for i in np.flatnonzero(~good))
-    return Report(metric, kept.mean(axis=0), interval, episodes, batch_norm, diverged)
+    return Report(metric, kept.mean(axis=0), interval, episodes, batch_norm, diverged, method.train_steps, checkpoint)
+
+
+def _is_classification(episode: Episode) -> bool:
+    support = episode.support
+    pair = isinstance(support, tuple) and len(support) == 2 and hasattr(support[1], "dtype")
+    return pair and jnp.issubdtype(support[1].dtype, jnp.integer)
+
+
+def over_seeds(reports: Sequence[Report]) -> tuple[float, float]:
+    """Mean and standard deviation (n - 1) of the last step's score over reports of several seeds.
+
+    Raises:
+        ValueError: if there are fewer than two.
+    """
+    if len(reports) < 2:
+        raise ValueError(f"over_seeds: {len(reports)} report; a deviation over seeds needs at least 2")
+    last = [float(report.mean[-1]) for report in reports]
+    return float(np.mean(last)), float(np.std(last, ddof=1))

@@ -6,20 +6,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metajax.types import LossFn
+from metajax.types import Info, LossFn, Scalar
+
+
+def scored(logits: jax.Array, y: jax.Array) -> tuple[Scalar, Info]:
+    """Mean softmax cross-entropy of logits f32[n, classes] with labels i32[n], and ``accuracy``."""
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=-1)
+    hit = jnp.argmax(logits, axis=-1).astype(y.dtype) == y
+    return -jnp.mean(chosen), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
 
 
 def cross_entropy(apply: Callable[..., Any]) -> LossFn:
     """Mean softmax cross-entropy with integer labels; reports ``accuracy``."""
-
-    def loss(params, batch, key):
-        x, y = batch
-        logits = apply(params, x)
-        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=-1)
-        hit = jnp.argmax(logits, axis=-1).astype(y.dtype) == y
-        return -jnp.mean(chosen), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
-
-    return loss
+    return lambda params, batch, key: scored(apply(params, batch[0]), batch[1])
 
 
 def squared_error(apply: Callable[..., Any]) -> LossFn:

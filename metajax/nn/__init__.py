@@ -1,8 +1,8 @@
 """Networks in Flax, each usable as a pure function."""
 
 from metajax.nn.conv4 import Conv4
-from metajax.nn.functional import Functional, functional
-from metajax.nn.layers import Convolution, TransductiveBatchNorm, convolution, patches, standardise
+from metajax.nn.functional import Functional, by_support, chain, functional, with_context
+from metajax.nn.layers import Convolution, TransductiveBatchNorm, convolution, max_pool, patches, standardise
 from metajax.nn.mlp import MLP
 
 __all__ = [
@@ -11,8 +11,12 @@ __all__ = [
     "Convolution",
     "Functional",
     "TransductiveBatchNorm",
+    "by_support",
+    "chain",
     "convolution",
     "functional",
+    "max_pool",
     "patches",
     "standardise",
+    "with_context",
 ]

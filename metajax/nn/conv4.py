@@ -4,31 +4,56 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from metajax.nn.layers import Convolution, TransductiveBatchNorm
+from metajax.nn.layers import Convolution, TransductiveBatchNorm, max_pool
 
 
 class Conv4(nnx.Module):
-    """Four times 3x3 convolution with stride 2, batch norm, ReLU; spatial mean; linear (MAML's network for Omniglot).
+    """Four times 3x3 convolution, batch norm, ReLU; then features, or class scores.
 
-    Batch norm uses the statistics of the batch given (transductive).
+    Batch norm uses the statistics of the batch given (transductive), or of its first ``reference`` examples.
 
     Args:
-        ways: classes.
+        ways: classes; ``None`` ends in the features.
         channels: of the input images.
         width: filters in each layer.
+        pool: halve the size by 2x2 max-pooling (mini-ImageNet) instead of by stride 2 (MAML on Omniglot).
+        flatten: keep all positions as features instead of their mean; only without ``ways``.
+        context: size of a task's context vector (CAVIA), which scales and shifts the third layer (FiLM); 0 for none.
 
     References:
-        Finn et al. 2017, arXiv:1703.03400, appendix A; Vinyals et al. 2016, arXiv:1606.04080.
+        Finn et al. 2017, arXiv:1703.03400, appendix A; Vinyals et al. 2016, arXiv:1606.04080; Zintgraf et al. 2019,
+        arXiv:1810.03642, section 4.2.
     """
 
-    def __init__(self, ways: int, channels: int = 1, width: int = 64, *, rngs: nnx.Rngs):
-        sizes = (channels, width, width, width, width)
-        self.convolutions = nnx.List([Convolution(a, b, stride=2, rngs=rngs) for a, b in zip(sizes[:-1], sizes[1:])])
+    def __init__(
+        self,
+        ways: int | None,
+        channels: int = 1,
+        width: int = 64,
+        pool: bool = False,
+        flatten: bool = False,
+        context: int = 0,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        if ways is not None and flatten:
+            raise ValueError("Conv4: flatten=True is for features (ways=None); the head takes their spatial mean")
+        sizes, stride = (channels, width, width, width, width), 1 if pool else 2
+        pairs = zip(sizes[:-1], sizes[1:])
+        self.convolutions = nnx.List([Convolution(a, b, stride=stride, rngs=rngs) for a, b in pairs])
         self.norms = nnx.List([TransductiveBatchNorm(width) for _ in range(4)])
-        self.head = nnx.Linear(width, ways, rngs=rngs)
+        self.film = nnx.Linear(context, 2 * width, rngs=rngs) if context else None
+        self.head = None if ways is None else nnx.Linear(width, ways, rngs=rngs)
+        self.pool, self.flatten = pool, flatten
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """f32[n, height, width, channels] -> logits f32[n, ways]."""
-        for convolution, norm in zip(self.convolutions, self.norms):
-            x = jax.nn.relu(norm(convolution(x)))
-        return self.head(jnp.mean(x, axis=(1, 2)))
+    def __call__(self, x: jax.Array, context: jax.Array | None = None, reference: int | None = None) -> jax.Array:
+        """f32[n, height, width, channels] -> logits f32[n, ways] or features f32[n, d]."""
+        for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms)):
+            x = norm(convolution(x), reference)
+            if layer == 2 and self.film is not None and context is not None:
+                scale, shift = jnp.split(self.film(context), 2)
+                x = x * (1 + scale) + shift
+            x = jax.nn.relu(x)
+            x = max_pool(x) if self.pool else x
+        x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
+        return x if self.head is None else self.head(x)

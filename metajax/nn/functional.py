@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from metajax.types import Key, Params
 
@@ -75,3 +76,46 @@ def _applier(graph: Any, like: Any, rest: Any) -> Callable[..., Any]:
         return nnx.merge(graph, state, rest, copy=True)(*inputs, **kwargs)
 
     return apply
+
+
+def chain(body: Functional, head: Functional) -> Functional:
+    """``head(body(x))`` with parameters ``{"body": ..., "head": ...}``; further arguments go to the body.
+
+    Example:
+        >>> from flax import nnx
+        >>> body = functional(lambda rngs: nnx.Linear(2, 8, rngs=rngs))
+        >>> head = functional(lambda rngs: nnx.Linear(8, 3, rngs=rngs))
+        >>> init, apply = chain(body, head)
+        >>> apply(init(jax.random.key(0)), jax.numpy.ones((5, 2))).shape
+        (5, 3)
+    """
+
+    def init(key: Key) -> Params:
+        first, second = jax.random.split(key)
+        return {"body": body.init(first), "head": head.init(second)}
+
+    def apply(params: Params, *inputs: Any, **kwargs: Any) -> Any:
+        return head.apply(params["head"], body.apply(params["body"], *inputs, **kwargs))
+
+    return Functional(init, apply)
+
+
+def with_context(x: jax.Array, context: jax.Array) -> jax.Array:
+    """Inputs [n, ..., c] with the same context [k] appended to each: [n, ..., c + k]."""
+    return jnp.concatenate([x, jnp.broadcast_to(context, (*x.shape[:-1], context.shape[-1]))], axis=-1)
+
+
+def by_support(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """An ``apply`` that also takes a pair ``(support x, x)`` and then normalises by the support's statistics alone.
+
+    The model must accept ``reference=``, as ``Conv4`` does. ``fewshot.with_support`` makes samplers of such pairs.
+    """
+
+    def run(params: Params, x: Any, *inputs: Any, **kwargs: Any) -> Any:
+        if not isinstance(x, tuple):
+            return apply(params, x, *inputs, **kwargs)
+        support, queries = x
+        number = support.shape[0]
+        return apply(params, jnp.concatenate([support, queries]), *inputs, reference=number, **kwargs)[number:]
+
+    return run

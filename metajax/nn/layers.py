@@ -32,12 +32,23 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     return patches(x, size, stride) @ kernel.reshape(-1, out)
 
 
-def standardise(x: jax.Array, eps: float = 1e-5) -> jax.Array:
-    """Batch normalisation by the statistics of this batch, over all axes but the last, without scale and shift."""
-    axes = tuple(range(x.ndim - 1))
-    mean = jnp.mean(x, axis=axes, keepdims=True)
-    variance = jnp.mean(jnp.square(x - mean), axis=axes, keepdims=True)
+def standardise(x: jax.Array, eps: float = 1e-5, reference: int | None = None) -> jax.Array:
+    """Batch normalisation by the statistics of this batch, over all axes but the last, without scale and shift.
+
+    Args:
+        reference: take the statistics of the first ``reference`` examples only (default: of all).
+    """
+    axes, seen = tuple(range(x.ndim - 1)), x[:reference]
+    mean = jnp.mean(seen, axis=axes, keepdims=True)
+    variance = jnp.mean(jnp.square(seen - mean), axis=axes, keepdims=True)
     return (x - mean) * jax.lax.rsqrt(variance + eps)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """The largest of each 2 x 2 window, [n, h, w, c] -> [n, h//2, w//2, c]; a last odd row or column is left out."""
+    n, height, width, channels = x.shape
+    h, w = height // 2, width // 2
+    return jnp.max(x[:, : 2 * h, : 2 * w].reshape(n, h, 2, w, 2, channels), axis=(2, 4))
 
 
 class Convolution(nnx.Module):
@@ -57,11 +68,12 @@ class Convolution(nnx.Module):
 class TransductiveBatchNorm(nnx.Module):
     """Batch normalisation that always uses the statistics of the batch it is given, in training and in evaluation.
 
-    This is the mode of the MAML paper; a score obtained with it depends on the other queries of the episode.
+    This is the mode of the MAML paper; a score obtained with it depends on the other queries of the episode. With
+    ``reference=n`` only the first n examples, the support, give the statistics.
     """
 
     def __init__(self, features: int, *, rngs: nnx.Rngs | None = None):
         self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return standardise(x) * self.scale[...] + self.bias[...]
+    def __call__(self, x: jax.Array, reference: int | None = None) -> jax.Array:
+        return standardise(x, reference=reference) * self.scale[...] + self.bias[...]

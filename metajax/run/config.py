@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from metajax.types import InputError
@@ -29,7 +29,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def parse(
     config_class: type[C],
-    presets: Mapping[str, Mapping[str, Any]],
+    presets: Mapping[str, Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]],
     argv: Sequence[str] | None = None,
     description: str | None = None,
     prog: str | None = None,
@@ -42,7 +42,8 @@ def parse(
 
     Args:
         config_class: a frozen dataclass with fields of type int, float, str, bool or ``T | None`` of those.
-        presets: name -> values that it changes; the first is the default.
+        presets: name -> values that it changes, or a function to them from what the command line gives; the first is
+            the default.
         argv: the arguments; ``None`` takes the process's.
 
     Raises:
@@ -68,8 +69,9 @@ def parse(
     options = Options(given.pop("out"), given.pop("resume"), given.pop("overwrite"))
     if options.resume and options.overwrite:
         parser.error("--resume and --overwrite exclude each other")
-    values = {**presets.get(given.pop("preset", ""), {}), **given}
+    preset = presets.get(given.pop("preset", ""), {})
     try:
+        values = {**(preset(given) if callable(preset) else preset), **given}
         return config_class(**values), options
     except InputError as error:  # a dataclass may check itself in __post_init__
         parser.error(str(error))

@@ -67,10 +67,11 @@ def test_the_prepared_omniglot(monkeypatch):
     if not (data.home() / "omniglot" / "omniglot28.npz").is_file():
         pytest.skip("omniglot/omniglot28.npz is not below METAJAX_DATA")
     parts = data.omniglot(0)
-    assert [len(p) for p in parts] == [1100, 100, 423]
+    assert [len(p.counts) for p in parts] == [1100, 100, 423]
+    assert all(p.x.shape == (20 * len(p.counts), 28, 28, 1) for p in parts)
     again = data.omniglot(0)
-    np.testing.assert_array_equal(parts.test, again.test)
-    assert not np.array_equal(parts.test, data.omniglot(1).test)
+    np.testing.assert_array_equal(parts.test.x, again.test.x)
+    assert not np.array_equal(parts.test.x, data.omniglot(1).test.x)
 
 
 def test_npz_is_never_unpickled(tmp_path):

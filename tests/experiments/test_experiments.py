@@ -3,9 +3,10 @@
 import importlib
 import json
 
+import numpy as np
 import pytest
 
-from experiments import nas_digits, omniglot, sinusoid
+from experiments import fewshot, methods, nas_digits, omniglot, sinusoid
 from experiments.benchmarks import unroll_memory
 from metajax import data
 
@@ -18,7 +19,7 @@ def test_sinusoid(tmp_path, capsys):
     out = tmp_path / "r"
     argv = ["--steps", "2000", "--episodes", "50", "--test_steps", "2", "--out", str(out)]
     assert sinusoid.main(argv) == 0
-    assert "adaptation steps, batch norm: none" in capsys.readouterr().out
+    assert "adaptation steps: 5 in training, 2 in the test; batch norm: none" in capsys.readouterr().out
     first = result(out)["metrics"]
     assert first["mse"] < first["mse_after_0"]
     assert (out / "adaptation.png").stat().st_size > 10_000
@@ -27,10 +28,107 @@ def test_sinusoid(tmp_path, capsys):
     assert result(out)["metrics"] == first
 
 
+@pytest.mark.parametrize("method", ["maml", pytest.param("meta-sgd", marks=pytest.mark.slow)])
+def test_sinusoids_by_the_protocol_of_meta_sgd(tmp_path, method):
+    out = tmp_path / "r"
+    argv = ["--preset", "meta-sgd-paper", "--method", method, "--steps", "1000", "--episodes", "50", "--out", str(out)]
+    assert sinusoid.main(argv) == 0
+    found = result(out)
+    assert {"mse_5_shot", "mse_10_shot", "mse_20_shot"} <= set(found["metrics"])
+    assert found["metrics"]["mse_5_shot"] == found["metrics"]["mse"]
+    assert found["protocol"].startswith("5 shots, 100 queries")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Twelve classes of eight noisy pictures, easy to tell apart."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=(12, 1, 16, 16)) + 0.1 * rng.normal(size=(12, 8, 16, 16))
+    file = tmp_path_factory.mktemp("data") / "pictures.npz"
+    np.savez(file, images=(255 * np.clip(images, 0, 1)).astype(np.uint8))
+    return file
+
+
+def few(file, out, *more):
+    fixed = ["--ways", "2", "--queries", "2", "--steps", "50", "--episodes", "50", "--width", "4", "--tasks", "2"]
+    own = ["--data", str(file), "--train_queries", "2", "--train_ways", "2", "--chunk", "1", "--out", str(out)]
+    return fewshot.main([*fixed, *own, *more])
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(m, marks=[] if m in ("protonet", "maml") else [pytest.mark.slow]) for m in methods.SETTINGS],
+)
+def test_every_method_runs_by_one_command(tmp_path, pictures, method, capsys):
+    assert few(pictures, tmp_path / "r", "--method", method) == 0
+    text = capsys.readouterr().out
+    assert "batch norm: transductive; checkpoint: best on validation tasks" in text
+    metrics = result(tmp_path / "r")["metrics"]
+    assert 0 <= metrics["accuracy"] <= 100
+    assert metrics["interval"] >= 0
+
+
+@pytest.mark.slow
+def test_minutes_plan_the_steps_and_a_resumed_run_keeps_them(tmp_path, pictures):
+    out, argv = tmp_path / "r", ["--method", "protonet", "--minutes", "0.3", "--rotations", "true"]
+    argv += ["--shots", "1,2", "--batch-norm", "support"]
+    assert few(pictures, out, *argv) == 0
+    first = result(out)
+    assert first["metrics"]["steps"] == json.loads((out / "plan.json").read_text())["steps"] > 50
+    assert few(pictures, out, *argv, "--resume") == 0
+    assert result(out)["metrics"] == first["metrics"]
+    assert "2-way 1,2-shot" in first["protocol"]
+    assert "batch norm: support" in first["protocol"]
+
+
+@pytest.mark.slow
+def test_features_of_scikit_learn_and_another_domain(tmp_path, pictures, capsys):
+    assert few("sklearn:digits", tmp_path / "d", "--method", "protonet", "--size", "16") == 0
+    assert few(pictures, tmp_path / "x", "--test-data", "sklearn:digits") == 2
+    assert "examples of shape (8, 8, 1), but those of" in capsys.readouterr().err
+    other = tmp_path / "other.npz"
+    np.savez(other, images=np.load(pictures)["images"][::-1])
+    assert few(pictures, tmp_path / "x", "--test-data", str(other)) == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--method", "magic"], "--method magic: accepted are maml, fomaml"),
+        (["--ways", "5"], "validation classes: ways=5, but there are 2 classes"),
+        (["--queries", "9"], "queries=9 exceed the 8 examples of a class"),
+        (["--shots", "1,2,3"], "has 3 numbers for ways=2"),
+        (["--shots", "x"], "--shots x: accepted is a whole number, or one for each way"),
+        (["--tasks", "3", "--chunk", "2"], "--tasks 3: accepted are multiples of --chunk 2"),
+        (["--data", "nowhere"], "--data nowhere: accepted are omniglot, mini-imagenet"),
+        (["--minutes", "0"], "--minutes 0.0: accepted is a positive number"),
+    ],
+)
+def test_bad_few_shot_settings_are_one_line_and_nothing_is_written(tmp_path, pictures, argv, message, capsys):
+    try:
+        status = few(pictures, tmp_path / "r", *argv)
+    except SystemExit as stop:
+        status = stop.code
+    error = capsys.readouterr().err
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_omniglot_presets_know_the_method_and_the_ways():
+    paper = omniglot.preset("paper", {"method": "maml++", "ways": 20})
+    assert (paper["inner_steps"], paper["inner_rate"], paper["tasks"], paper["steps"]) == (5, 0.1, 16, 60_000)
+    assert omniglot.preset("cpu", {})["method"] == "maml"
+    assert omniglot.preset("quick", {"method": "protonet"})["steps"] == omniglot.OTHERS["quick"]
+    assert fewshot.Config(**omniglot.preset("paper", {})).filled().inner_rate == 0.4
+
+
+@pytest.mark.slow
 def test_omniglot(tmp_path, capsys):
     if not (data.home() / "omniglot" / "omniglot28.npz").is_file():
         pytest.skip("omniglot/omniglot28.npz is not below METAJAX_DATA")
-    argv = ["--steps", "50", "--evaluate_every", "50", "--episodes", "50", "--width", "8", "--tasks", "4"]
+    argv = ["--steps", "50", "--episodes", "50", "--width", "8", "--tasks", "4"]
     assert omniglot.main([*argv, "--out", str(tmp_path / "r")]) == 0
     assert "batch norm: transductive" in capsys.readouterr().out
     assert result(tmp_path / "r")["metrics"]["accuracy"] > 25
@@ -71,7 +169,7 @@ def test_unroll_memory(tmp_path, capsys):
     ("module", "argv", "message"),
     [
         (sinusoid, ["--episodes", "60"], "episodes=60 must be a multiple of 50"),
-        (omniglot, ["--tasks", "5", "--chunk", "2"], "tasks=5 must be a multiple of chunk=2"),
+        (omniglot, ["--data", "x"], "--data x: this experiment is Omniglot's"),
         (nas_digits, ["--steps", "0"], "must be positive"),
         (unroll_memory, ["--longest", "3"], "longest must be 64, 256 or 1024"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from metajax import bilevel, fewshot, nn
+from metajax import data, fewshot, nn
 from metajax.types import InputError
 
 
@@ -65,56 +65,13 @@ def test_impossible_episodes_are_named(arguments, message):
         fewshot.classes(np.zeros((3, 4)), 2, 1, 1)
 
 
-def small(inner_steps=2, estimator=None, chunk=None):
-    init, apply = nn.functional(lambda rngs: nn.MLP(1, (6,), 1, jnp.tanh, rngs=rngs))
-    loss = fewshot.squared_error(apply)
-    learner = fewshot.maml(loss, optax.sgd(0.05), optax.sgd(1.0), inner_steps, estimator, chunk)
-    return init, loss, learner
-
-
-def test_the_meta_gradient_equals_central_differences(x64):
-    init, loss, learner = small()
-    params = jax.tree.map(lambda x: x.astype(jnp.float64), init(jax.random.key(0)))
-    episodes = fewshot.tasks(fewshot.sinusoid(5, 5), 3)(jax.random.key(1))
-
-    def objective(flat):
-        def task(support, query):
-            w = unravel(flat)
-            for _ in range(2):
-                grads = jax.grad(lambda p: loss(p, support, None)[0])(w)
-                w = jax.tree.map(lambda p, g: p - 0.05 * g, w, grads)
-            return loss(w, query, None)[0]
-
-        return jnp.mean(jax.vmap(task)(episodes.support, episodes.query))
-
-    flat, unravel = jax.flatten_util.ravel_pytree(params)
-    objective = jax.jit(objective)
-    eye = 1e-6 * jnp.eye(flat.size)
-    numeric = jnp.stack([(objective(flat + e) - objective(flat - e)) / 2e-6 for e in eye])
-    state, info = jax.jit(learner.update)(learner.init(jax.random.key(2), params), episodes)
-    step = jax.flatten_util.ravel_pytree(state.hyper)[0] - flat  # gradient descent of rate 1
-    np.testing.assert_allclose(-step, numeric, rtol=1e-5, atol=1e-8)
-    assert float(info["outer_loss"]) == pytest.approx(float(objective(flat)), rel=1e-10)
-
-
-def test_first_order_differs_and_chunks_do_not():
-    init, _, learner = small()
-    start, episodes = init(jax.random.key(0)), fewshot.tasks(fewshot.sinusoid(5, 5), 4)(jax.random.key(1))
-    after = lambda made: jax.flatten_util.ravel_pytree(
-        made.update(made.init(jax.random.key(2), start), episodes)[0].hyper
-    )[0]
-    exact, chunked, first = after(learner), after(small(chunk=2)[2]), after(small(estimator=bilevel.first_order())[2])
-    np.testing.assert_allclose(exact, chunked, rtol=1e-4, atol=1e-6)
-    assert float(jnp.max(jnp.abs(exact - first))) > 1e-3
-
-
 def test_golden_value_of_one_step():
     """Guards against silent changes of the algorithm; regenerate only on purpose."""
     init = lambda key: {"w": jnp.array([[0.5]]), "b": jnp.array([0.1])}
     loss = fewshot.squared_error(lambda p, x: x @ p["w"] + p["b"])
-    learner = fewshot.maml(loss, optax.sgd(0.1), optax.sgd(0.1), 1)
+    method = fewshot.maml(loss, optax.sgd(0.1), optax.sgd(0.1), 1)
     x, y = jnp.array([[[1.0], [2.0]]]), jnp.array([[[2.0], [4.0]]])
-    state, info = learner.update(learner.init(jax.random.key(0), init(None)), fewshot.Episode((x, y), (x, y)))
+    state, info = method.update(method.init(jax.random.key(0), init(None)), fewshot.Episode((x, y), (x, y)))
     # by hand: gradient at (.5, .1) is (-7.2, -4.3), so w' = 1.22, b' = .53, query loss .9841/2 + ... below
     w, b = 0.5 + 0.72, 0.1 + 0.43
     r = np.array([w + b - 2, 2 * w + b - 4])
@@ -127,36 +84,88 @@ def test_golden_value_of_one_step():
 
 
 def test_evaluation_reports_mean_interval_and_diverged_tasks():
-    def loss(params, batch, key):
-        value = jnp.mean(batch[1]) + 0.0 * params
-        return value, {"score": value}
+    def loss(hyper, learned, batch, key):
+        return jnp.mean(batch[1]) + 0.0 * learned, {"score": jnp.nan_to_num(jnp.mean(batch[1]))}
 
     def sampler(key):
         lost, drawn = jax.random.split(key)
         y = jnp.where(jax.random.uniform(lost) < 0.1, jnp.nan, jax.random.normal(drawn))
         return fewshot.Episode((jnp.zeros(1), jnp.zeros(1)), (jnp.zeros(1), y[None]))
 
-    adapt = lambda params, support, key: jnp.stack([params, params])
-    report = fewshot.evaluate(adapt, loss, jnp.zeros(()), sampler, "score", jax.random.key(0), 1000, "none", chunk=100)
-    assert 60 < len(report.diverged) < 140
+    adapt = lambda hyper, support, key: jnp.stack([hyper, hyper])
+    method = fewshot.Method(lambda *_: None, lambda *_: (None, {}), adapt, loss, 1, 1)
+    key = jax.random.key(0)
+    report = fewshot.evaluate(method, jnp.zeros(()), sampler, "score", key, 1000, "none", chunk=100)
+    assert 60 < len(report.diverged) < 140, "a finite score of a loss that is not finite counts as diverged"
+    lost = sampler(fewshot.task_key(key, report.diverged[0]))
+    assert np.isnan(lost.query[1]).all(), "the report's number draws the task again"
     assert np.all(np.isfinite(report.mean))
     assert report.interval[-1] == pytest.approx(1.96 / np.sqrt(1000), rel=0.15)
-    assert "1000 tasks, 1 adaptation steps, batch norm: none" in str(report)
+    for part in ("1000 tasks", "1 in training, 1 in the test", "batch norm: none", "checkpoint: last", "diverged"):
+        assert part in str(report)
     with pytest.raises(ValueError, match="multiple of chunk=50"):
-        fewshot.evaluate(adapt, loss, jnp.zeros(()), sampler, "score", jax.random.key(0), 60)
+        fewshot.evaluate(method, jnp.zeros(()), sampler, "score", key, 60)
+    other = report._replace(mean=report.mean + 1)
+    assert fewshot.over_seeds([report, other]) == pytest.approx((report.mean[-1] + 0.5, np.sqrt(0.5)))
+    with pytest.raises(ValueError, match="at least 2"):
+        fewshot.over_seeds([report])
 
 
 def test_adaptation_learns_sinusoids_quickly():
     """A few hundred steps of MAML must beat the same network without meta-training, after adaptation."""
     init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
-    loss, inner = fewshot.squared_error(apply), optax.sgd(0.01)
-    learner = fewshot.maml(loss, inner, optax.adam(1e-3))
+    method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(0.01), optax.adam(1e-3), test_steps=5)
     sample = fewshot.tasks(fewshot.sinusoid(10, 10), 25)
-    start = learner.init(jax.random.key(0), init(jax.random.key(1)))
-    step = lambda s, i: learner.update(s, sample(jax.random.fold_in(jax.random.key(2), i)))
+    start = method.init(jax.random.key(0), init(jax.random.key(1)))
+    step = lambda s, i: method.update(s, sample(jax.random.fold_in(jax.random.key(2), i)))
     state, _ = jax.jit(lambda s: jax.lax.scan(step, s, jnp.arange(1500)))(start)
-    adapt = fewshot.adapt(loss, inner, 5)
-    score = lambda p: fewshot.evaluate(adapt, loss, p, fewshot.sinusoid(10, 50), "mse", jax.random.key(3), 200)
+    score = lambda p: fewshot.evaluate(method, p, fewshot.sinusoid(10, 50), "mse", jax.random.key(3), 200)
     before, after = score(start.hyper), score(state.hyper)
     assert after.mean[-1] < 0.6 * before.mean[-1]
     assert after.mean[-1] < after.mean[0]
+
+
+def test_classes_out_of_balance_and_of_unequal_size():
+    x = np.concatenate([np.full((n, 1), c, np.float32) for c, n in enumerate((4, 9, 6))])
+    given = data.Classes(x, np.array([4, 9, 6]), ("a", "b", "c"))
+    sample = jax.jit(fewshot.classes(given, 3, (1, 2, 3), 1))
+    for seed in range(20):
+        (xs, ys), (xq, yq) = sample(jax.random.key(seed))
+        assert np.bincount(np.asarray(ys)).tolist() == [1, 2, 3]
+        assert np.asarray(yq).tolist() == [0, 1, 2]
+        for label in range(3):
+            assert len({float(v) for v in (*xs[ys == label, 0], *xq[yq == label, 0])}) == 1, "one class, one value"
+    with pytest.raises(InputError, match="exceed the 4 examples of a class"):
+        fewshot.classes(given, 3, (1, 2, 4), 1)
+    with pytest.raises(InputError, match="one for each way"):
+        fewshot.classes(given, 2, (1, 2, 3), 1)
+
+
+def test_every_example_is_drawn_and_none_twice():
+    sample = jax.jit(fewshot.classes(images(3, 5), 2, 2, 3))
+    seen = set()
+    for seed in range(30):
+        (xs, _), (xq, _) = sample(jax.random.key(seed))
+        drawn = [float(v) for v in (*xs[:, 0, 0, 0], *xq[:, 0, 0, 0])]
+        assert len(set(drawn)) == 10
+        seen |= set(drawn)
+    assert len(seen) == 15
+
+
+def test_labelled_batches():
+    x, y = jax.jit(fewshot.examples(images(), 500, rotations=True))(jax.random.key(0))
+    assert x.shape == (500, 4, 4, 1)
+    assert np.array_equal(np.unique(y), np.arange(24))
+    assert np.array_equal(np.asarray(x)[:, 0, 0, 0] // 10, np.asarray(y) // 4)
+
+
+def test_labels_must_be_0_to_n_minus_1():
+    x = jnp.zeros((2, 1))
+    with pytest.raises(InputError, match=r"support: labels are \[1, 2\]; accepted are 0 to N-1"):
+        fewshot.check(fewshot.Episode((x, jnp.array([1, 2])), (x, jnp.array([1, 2]))))
+    with pytest.raises(InputError, match="query: label 2 is not among"):
+        fewshot.check(fewshot.Episode((x, jnp.array([0, 1])), (x, jnp.array([0, 2]))))
+    method = fewshot.protonet(lambda p, x: x * p, optax.sgd(0.1))
+    bad = lambda key: fewshot.Episode((x, jnp.array([3, 4])), (x, jnp.array([3, 4])))
+    with pytest.raises(InputError, match="accepted are 0 to N-1"):
+        fewshot.evaluate(method, jnp.ones(()), bad, "accuracy", jax.random.key(0), 10, chunk=5)

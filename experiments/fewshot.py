@@ -1,0 +1,247 @@
+"""Any few-shot method on any data, under one protocol.
+
+    python -m experiments.fewshot --method protonet --data omniglot --ways 5 --shots 1 --queries 15 --minutes 10
+    python -m experiments.fewshot --method maml --data pictures.npz --ways 5 --shots 5 --minutes 20
+    python -m experiments.fewshot --method r2d2 --data my_folder --size 64 --minutes 20 --test-data other_folder
+
+Data: omniglot, mini-imagenet, tiered-imagenet, cifar-fs, sklearn:NAME, an .npz with ``images`` (classes x examples x height
+x width [x channels]) or ``x`` and ``y``, or a folder of folders of images. Classes are split into training, validation and
+test (64, 16 and 20%, by seed) unless the data has a split of its own. The checkpoint is chosen on validation tasks; the test
+is on 600 fresh tasks of test classes (of ``--test-data`` where given), and the report names the whole protocol.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from typing import Any
+
+import jax
+from flax import nnx
+
+from experiments import methods
+from metajax import data, fewshot, nn, run
+from metajax.types import InputError
+
+CHUNK = 50
+# shares of the minutes that are left for training, once compiling, validation and the test have had theirs
+_TRAINING_SHARE = 0.85
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings; ``None`` takes the method's own (``methods.SETTINGS``).
+
+    ``shots`` may be a list such as 1,2,3,4,5: one number for each way, for classes out of balance. ``minutes`` sets the
+    number of steps by timing the first ones, so that a schedule ends with them.
+    """
+
+    method: str = "protonet"
+    data: str = "omniglot"
+    test_data: str | None = None
+    ways: int = 5
+    shots: str = "1"
+    queries: int = 15
+    train_ways: int | None = None
+    train_queries: int | None = None
+    minutes: float | None = None
+    steps: int = 10_000
+    tasks: int | None = None
+    chunk: int | None = None
+    inner_steps: int | None = None
+    test_steps: int | None = None
+    inner_rate: float | None = None
+    outer_rate: float | None = None
+    cosine: bool = True
+    batch_norm: str = "transductive"
+    rotations: bool = False
+    size: int | None = None
+    width: int = 64
+    pool: bool = False
+    episodes: int = 600
+    evaluations: int = 10
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.method not in methods.SETTINGS:
+            raise InputError(f"--method {self.method}: accepted are {', '.join(methods.SETTINGS)}")
+        positive = ("ways", "queries", "steps", "episodes", "evaluations", "width")
+        wrong = [name for name in positive if getattr(self, name) < 1]
+        if wrong:
+            raise InputError(f"--{wrong[0]} {getattr(self, wrong[0])}: accepted is a positive whole number")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"--minutes {self.minutes}: accepted is a positive number")
+        if self.episodes % 50:
+            raise InputError(f"--episodes {self.episodes}: accepted are multiples of 50")
+        if self.batch_norm not in ("transductive", "support"):
+            raise InputError(f"--batch-norm {self.batch_norm}: accepted are transductive and support")
+        shots(self.shots)
+
+    def filled(self) -> "Config":
+        """With the method's own settings where none are given.
+
+        Raises:
+            InputError: if tasks is no multiple of chunk.
+        """
+        own = methods.settings(self.method, self.ways)
+        fill = {name: value for name, value in own.items() if getattr(self, name) is None}
+        made = dataclasses.replace(self, **fill)
+        if made.tasks % made.chunk:
+            raise InputError(f"--tasks {made.tasks}: accepted are multiples of --chunk {made.chunk}")
+        return made
+
+
+def shots(text: str) -> int | tuple[int, ...]:
+    """``"5"`` or ``"1,2,3"``."""
+    try:
+        each = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--shots {text}: accepted is a whole number, or one for each way as 1,2,3") from None
+    return each[0] if len(each) == 1 else each
+
+
+def networks(config: Config, parts: data.ClassSplit) -> methods.Networks:
+    """Conv-4 for images, a perceptron for features; the body and heads that the methods are built from."""
+    shape = parts.train.x.shape[1:]
+    image = len(shape) == 3
+    if image and min(shape[:2]) < 16 and config.pool:
+        raise InputError(f"--pool true: images of {shape[0]} x {shape[1]} are too small to be halved four times")
+
+    def make(flatten: bool, context: int = 0) -> nn.Functional:
+        if image:
+            build = lambda rngs: nn.Conv4(None, shape[-1], config.width, config.pool, flatten, context, rngs=rngs)
+        else:
+            build = lambda rngs: nn.MLP(shape[-1] + context, (config.width, config.width), config.width, rngs=rngs)
+        made = nn.functional(build)
+        if context and not image:
+            return nn.Functional(made.init, lambda p, x, context: made.apply(p, nn.with_context(x, context)))
+        return nn.Functional(made.init, nn.by_support(made.apply)) if image else made
+
+    def head(outputs: int, features: int) -> nn.Functional:
+        return nn.functional(lambda rngs: nnx.Linear(features, outputs, rngs=rngs))
+
+    classes = len(parts.train.counts) * (4 if config.rotations else 1)
+    return methods.Networks(make, head, config.width, classes)
+
+
+def prepare(config: Config) -> tuple[data.ClassSplit, data.Classes]:
+    """Training and validation classes, and test classes; the samplers are made once so that bad input shows early."""
+    parts = data.class_split(config.data, config.seed, config.size)
+    test = parts.test
+    if config.test_data is not None:
+        test = data.class_split(config.test_data, config.seed, config.size).test
+        if test.x.shape[1:] != parts.train.x.shape[1:]:
+            raise InputError(
+                f"--test-data {config.test_data}: examples of shape {test.x.shape[1:]}, but those of {config.data} are "
+                f"{parts.train.x.shape[1:]}; give --size or other data"
+            )
+    for name, part in (("training", parts.train), ("validation", parts.validation), ("test", test)):
+        episodes(config, part, name, train=name == "training")
+    return parts, test
+
+
+def episodes(config: Config, part: data.Classes, name: str, train: bool = False) -> fewshot.Sampler:
+    """Episodes of some classes, as the batch-norm mode asks."""
+    ways, queries = config.ways, config.queries
+    each = shots(config.shots)
+    if train:
+        queries = config.train_queries or queries
+        if isinstance(each, int):  # one number for each way fixes the ways
+            ways = min(config.train_ways or ways, len(part.counts) * (4 if config.rotations else 1))
+    made = fewshot.classes(part, ways, each, queries, config.rotations, f"{config.data}, {name} classes")
+    return fewshot.with_support(made) if config.batch_norm == "support" else made
+
+
+def train(config: Config, directory: run.RunDirectory, show: bool = True) -> fewshot.Report:
+    """Trains, chooses the checkpoint on validation tasks, tests on ``episodes`` tasks, writes the result."""
+    parts, test = prepare(config)
+    built = networks(config, parts)
+    keys = jax.random.split(jax.random.key(config.seed), 4)
+    if config.method in methods.BASELINES:
+        sampler: Any = fewshot.examples(parts.train, 64, config.rotations)
+    else:
+        sampler = fewshot.tasks(episodes(config, parts.train, "training", train=True), config.tasks or 1)
+
+    def made(steps: int):
+        method, init = methods.make(config, built, steps)
+        return method, method.init(keys[0], init(keys[1]))
+
+    steps = config.steps if config.minutes is None else planned(config, directory, sampler, made)
+    method, state = made(steps)
+    mode = config.batch_norm if parts.train.x.ndim == 4 else "none"
+
+    def score(hyper, part, name, key, n):
+        sample = episodes(config, part, name)
+        checkpoint = "best on validation tasks"
+        return fewshot.evaluate(method, hyper, sample, "accuracy", key, n, mode, 10, checkpoint)
+
+    def validate(state):
+        return {"validation_accuracy": score(state.hyper, parts.validation, "validation", keys[2], 200).mean[-1]}
+
+    state = run.train(
+        method.learner,
+        state,
+        sampler,
+        steps,
+        directory,
+        chunk=CHUNK,
+        evaluate=validate,
+        evaluate_every=max(CHUNK, steps // config.evaluations // CHUNK * CHUNK),
+        best="validation_accuracy",
+        label=config.method,
+        show=show,
+    )
+    state = run.load(state, directory.path, best=("validation_accuracy", True))
+    report = score(state.hyper, test, "test", keys[3], config.episodes)
+    directory.finish(
+        {
+            "metrics": {
+                "accuracy": 100 * float(report.mean[-1]),
+                "interval": 100 * float(report.interval[-1]),
+                "best_step": int(state.step),
+                "steps": steps,
+                "diverged": len(report.diverged),
+                "seconds": max(r["seconds"] for r in directory.metrics()),
+            },
+            "curve": report.mean.tolist(),
+            "diverged": list(report.diverged),
+            "protocol": f"{config.ways}-way {config.shots}-shot, {config.queries} queries a class: {report}",
+        }
+    )
+    return report
+
+
+def planned(config: Config, directory: run.RunDirectory, sampler, made) -> int:
+    """How many steps fit in the minutes, by timing a compiled chunk; kept with the run, so that resuming has the same."""
+    file = directory.path / "plan.json"
+    if not file.is_file():
+        method, state = made(1000)
+        began = time.perf_counter()
+        step = lambda s, _: method.update(s, sampler(jax.random.fold_in(s.key, s.step)))
+        chunk = jax.jit(lambda s: jax.lax.scan(step, s, None, CHUNK)[0])
+        jax.block_until_ready(chunk(state))
+        compiled = time.perf_counter()
+        jax.block_until_ready(chunk(state))
+        each = (time.perf_counter() - compiled) / CHUNK
+        left = 60 * (config.minutes or 0) - 2 * (compiled - began)
+        steps = max(CHUNK, int(_TRAINING_SHARE * left / each) // CHUNK * CHUNK)
+        run.write_json(file, {"steps": steps, "seconds_per_step": each})
+    return int(json.loads(file.read_text())["steps"])
+
+
+def command(config: Config, options: run.Options) -> None:
+    """One run of a filled config, from data to result."""
+    config = config.filled()
+    prepare(config)  # before anything is written
+    with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+        print(train(config, directory))
+        print(f"written to {directory.path}: result.json")
+
+
+def main(argv=None) -> int:
+    config, options = run.parse(Config, {}, argv, __doc__, "fewshot", "runs/fewshot")
+    return run.main(lambda: command(config, options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The few-shot methods by name: their settings, and how each is built from a body and a head."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import optax
+
+from metajax import bilevel, fewshot, nn
+from metajax.types import Key, Params
+
+
+class Networks(NamedTuple):
+    """What methods are built from.
+
+    Attributes:
+        body: ``(flatten, context) -> Functional`` from inputs to features.
+        head: ``(outputs, features) -> Functional`` from features to scores.
+        features: of a body that is not flattened.
+        classes: of the training data, for the baselines.
+    """
+
+    body: Callable[..., nn.Functional]
+    head: Callable[[int, int], nn.Functional]
+    features: int
+    classes: int
+
+
+# One gradient step of rate 0.4 is MAML's choice for a mean loss with batch norm on 5 ways, five of 0.1 on 20; the outer
+# rates are those of the papers. Settings for the CPU take fewer training queries and more tasks of them.
+_ADAPTING = {"outer_rate": 1e-3, "tasks": 16, "chunk": 1, "train_queries": 5}
+_FEW = {**_ADAPTING, "inner_rate": 0.4, "inner_steps": 1, "test_steps": 3}
+_MANY = {**_ADAPTING, "inner_rate": 0.1, "inner_steps": 5, "test_steps": 5}
+_SOLVED = {"outer_rate": 1e-3, "tasks": 8, "chunk": 1, "train_queries": 5, "inner_rate": 0.0, "inner_steps": 0}
+_SOLVED = {**_SOLVED, "test_steps": 0, "train_ways": 20}
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "maml": _FEW,
+    "fomaml": _FEW,
+    "reptile": {
+        **_ADAPTING,
+        "inner_rate": 1e-3,
+        "inner_steps": 5,
+        "test_steps": 50,
+        "outer_rate": 1.0,
+        "train_queries": 10,
+    },
+    "anil": _FEW,
+    "boil": _FEW,
+    "meta-sgd": {**_FEW, "test_steps": 1},
+    "maml++": {**_FEW, "inner_steps": 2, "test_steps": 2},
+    "imaml": {**_ADAPTING, "inner_rate": 0.1, "inner_steps": 16, "test_steps": 16},
+    "cavia": {**_FEW, "inner_rate": 1.0},
+    "protonet": _SOLVED,
+    "r2d2": _SOLVED,
+    "metaoptnet-ridge": _SOLVED,
+    "metaoptnet-svm": _SOLVED,
+    "linear-probe": {**_SOLVED, "test_steps": 100},
+    "nearest-centroid": _SOLVED,
+}
+BASELINES = ("linear-probe", "nearest-centroid")
+_CONTEXT = 100
+
+
+def settings(method: str, ways: int) -> dict[str, Any]:
+    """The settings of a method at this number of ways, complete."""
+    own = SETTINGS[method]
+    if own is _FEW and ways > 10:
+        own = _MANY
+    elif method == "maml++" and ways > 10:
+        own = {**_MANY, "inner_steps": 3, "test_steps": 3}
+    elif method == "meta-sgd" and ways > 10:
+        own = {**own, "inner_rate": 0.1}
+    return {"train_ways": ways, **own}
+
+
+def make(config: Any, networks: Networks, steps: int) -> tuple[fewshot.Method, Callable[[Key], Params]]:
+    """The method of a filled config, and the initial parameters that it takes."""
+    name, rate, inner, test = config.method, config.inner_rate, config.inner_steps, config.test_steps
+    schedule = optax.cosine_decay_schedule(config.outer_rate, steps) if config.cosine else config.outer_rate
+    outer = optax.adam(schedule)
+    body, chunk = networks.body(False), config.chunk
+    if name in BASELINES:
+        head = networks.head(networks.classes, networks.features)
+        build = {"linear-probe": fewshot.linear_probe, "nearest-centroid": fewshot.nearest_centroid}[name]
+        extra = {"test_steps": test} if name == "linear-probe" else {}
+        return build(body.apply, head.apply, outer, **extra), nn.chain(body, head).init
+    if name in _SOLVERS:
+        flat = networks.body(True)
+        return _SOLVERS[name](flat.apply, outer, chunk=chunk), flat.init
+    if name == "cavia":
+        init, apply = nn.chain(networks.body(False, _CONTEXT), networks.head(config.ways, networks.features))
+        see = lambda p, x: apply(p["params"], x, p["context"])
+        loss = fewshot.cross_entropy(see)
+        return fewshot.cavia(loss, _CONTEXT, optax.sgd(rate), outer, inner, test, chunk), init
+    head = networks.head(config.ways, networks.features)
+    init, apply = nn.chain(body, head)
+    loss, descent = fewshot.cross_entropy(apply), optax.sgd(rate)
+    if name == "maml":
+        return fewshot.maml(loss, descent, outer, inner, test, chunk=chunk), init
+    if name == "fomaml":
+        return fewshot.maml(loss, descent, outer, inner, test, bilevel.first_order(), chunk=chunk), init
+    if name == "anil":
+        return fewshot.anil(body.apply, fewshot.cross_entropy(head.apply), descent, outer, inner, test, chunk), init
+    if name == "boil":
+        return fewshot.boil(loss, descent, outer, inner, test, chunk), init
+    if name == "meta-sgd":
+        return fewshot.meta_sgd(loss, rate, outer, inner, test, chunk), init
+    if name == "imaml":
+        return fewshot.imaml(loss, descent, outer, 2.0, inner, test, chunk=chunk), init
+    if name == "reptile":
+        towards = optax.sgd(optax.linear_schedule(config.outer_rate, 0.0, steps))
+        adam = optax.adam(rate, b1=0.0)
+        return fewshot.reptile(loss, adam, towards, inner, 10, test, chunk), init
+    if name == "maml++":
+        norms = lambda path: "norms" in path
+        early = steps // 5
+        return fewshot.maml_plus_plus(loss, rate, outer, inner, early, True, norms, early, chunk), init
+    raise KeyError(name)
+
+
+_SOLVERS = {
+    "protonet": fewshot.protonet,
+    "r2d2": fewshot.r2d2,
+    "metaoptnet-ridge": lambda embed, outer, chunk: fewshot.metaoptnet_ridge(embed, outer, chunk=chunk),
+    "metaoptnet-svm": fewshot.metaoptnet,
+}

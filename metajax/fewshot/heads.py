@@ -1,0 +1,46 @@
+"""Heads that are fitted to a support set at once: class means, ridge regression, a support vector machine.
+
+Each takes features f32[n, d] and labels i32[n] in 0..n-1 and returns one row per possible class; classes that have no
+example get the score ``ABSENT``, so that the number of ways need not be known and may differ between training and test.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from metajax.types import Scalar
+
+ABSENT = -1e9
+"""The score of a class without an example: finite, so that no gradient is NaN."""
+
+
+def one_hot(labels: jax.Array, dtype) -> tuple[jax.Array, jax.Array]:
+    """Memberships [n, n] of n examples in at most n classes, and how many each class has [n]."""
+    members = jax.nn.one_hot(labels, labels.shape[0], dtype=dtype)
+    return members, jnp.sum(members, axis=0)
+
+
+def only_present(scores: jax.Array, counts: jax.Array) -> jax.Array:
+    """Scores [..., classes] with those of empty classes replaced by ``ABSENT``."""
+    return jnp.where(counts > 0, scores, jnp.asarray(ABSENT, scores.dtype))
+
+
+def centroids(features: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Class means [n, d] and the number of examples of each class [n]."""
+    members, counts = one_hot(labels, features.dtype)
+    return members.T @ features / jnp.maximum(counts, 1)[:, None], counts
+
+
+def squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
+    """‖a - b‖² of f32[n, d] and f32[m, d] as f32[n, m], by one matrix product."""
+    return jnp.sum(a * a, axis=1)[:, None] - 2 * a @ b.T + jnp.sum(b * b, axis=1)
+
+
+def ridge(features: jax.Array, labels: jax.Array, l2: Scalar | float) -> tuple[jax.Array, jax.Array]:
+    """Ridge regression on one-hot labels through the n x n dual: weights [d, n] and counts [n].
+
+    ``(XᵀX + l2·I)⁻¹ Xᵀ Y = Xᵀ (XXᵀ + l2·I)⁻¹ Y`` (Bertinetto et al. 2019, arXiv:1805.08136, equation 6); n is the number
+    of support examples, fewer than the features.
+    """
+    members, counts = one_hot(labels, features.dtype)
+    gram = features @ features.T + l2 * jnp.eye(features.shape[0], dtype=features.dtype)
+    return features.T @ jax.scipy.linalg.solve(gram, members, assume_a="pos"), counts

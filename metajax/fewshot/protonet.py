@@ -1,0 +1,65 @@
+"""Prototypical networks (Snell et al. 2017, arXiv:1703.05175): the nearest class mean of learned features."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax.fewshot import heads
+from metajax.fewshot.losses import scored
+from metajax.fewshot.method import Method, by_solution
+from metajax.types import InputError, Params
+
+Distance = Literal["euclidean", "cosine"]
+
+
+def nearest(
+    features: jax.Array, prototypes: tuple[jax.Array, jax.Array], distance: Distance = "euclidean"
+) -> jax.Array:
+    """Scores f32[n, classes]: minus the squared distance to a prototype, or ten times the cosine."""
+    means, counts = prototypes
+    if distance == "cosine":
+        unit = lambda x: x * jax.lax.rsqrt(jnp.sum(x * x, axis=1, keepdims=True) + 1e-12)
+        return heads.only_present(10.0 * unit(features) @ unit(means).T, counts)
+    return heads.only_present(-heads.squared_distances(features, means), counts)
+
+
+def protonet(
+    embed: Callable[[Params, Any], jax.Array],
+    outer_optimizer: optax.GradientTransformation,
+    distance: Distance = "euclidean",
+    chunk: int | None = None,
+) -> Method:
+    """Learns features in which a class is where its examples' mean is.
+
+    Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler.
+
+    Args:
+        embed: ``(params, x) -> features f32[n, d]``.
+        outer_optimizer: Adam with rate 1e-3, halved every 2,000 episodes, in the paper.
+        distance: ``"euclidean"`` (squared, the paper's) or ``"cosine"``.
+        chunk: tasks side by side; the rest follow in a scan.
+
+    Example:
+        >>> from metajax import fewshot, nn
+        >>> init, embed = nn.functional(lambda rngs: nn.Conv4(None, width=8, rngs=rngs))
+        >>> method = protonet(embed, optax.adam(1e-3))
+        >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
+        >>> images = jax.random.uniform(jax.random.key(2), (6, 4, 28, 28))
+        >>> episodes = fewshot.tasks(fewshot.classes(images, ways=5, shots=1, queries=3), 2)(jax.random.key(3))
+        >>> state, info = method.update(state, episodes)
+        >>> sorted(info)
+        ['accuracy', 'hypergradient_norm', 'outer_loss']
+    """
+    if distance not in ("euclidean", "cosine"):
+        raise InputError(f"distance={distance!r}; accepted are 'euclidean' and 'cosine'")
+
+    def solve(hyper, support, key):
+        return heads.centroids(embed(hyper, support[0]), support[1])
+
+    def judge(hyper, learned, batch, key):
+        return scored(nearest(embed(hyper, batch[0]), learned, distance), batch[1])
+
+    return by_solution(solve, judge, outer_optimizer, chunk=chunk)

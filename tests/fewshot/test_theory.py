@@ -1,0 +1,316 @@
+"""Every method against a closed form, a well-kept library, or central differences, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from metajax import bilevel, fewshot, nn
+from metajax.fewshot.svm import project, svm
+from metajax.types import InputError
+
+
+def unit_step(method, params, episodes):
+    """The estimated gradient: what one outer step of gradient descent of rate 1 subtracts."""
+    state = method.init(jax.random.key(0), params)
+    after, info = jax.jit(method.update)(state, episodes)
+    return jax.tree.map(lambda old, new: old - new, state.hyper, after.hyper), info
+
+
+def close(a, b, rtol=1e-8, atol=1e-10):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), a, b)
+
+
+def central_difference(f, tree, eps=1e-6):
+    flat, unravel = jax.flatten_util.ravel_pytree(tree)
+    f, eye = jax.jit(f), jnp.eye(flat.size, dtype=flat.dtype) * eps
+    return unravel(jnp.stack([(f(unravel(flat + e)) - f(unravel(flat - e))) / (2 * eps) for e in eye]))
+
+
+# -- on a quadratic everything is known ------------------------------------------------------------------------------
+
+A = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, 0.1], [0.0, 0.1, 0.5]])
+RATE, STEPS = 0.1, 4
+START = np.array([1.0, -2.0, 0.5])
+
+
+def quadratic(params, batch, key):
+    """½ (w - c)ᵀ A (w - c); the batch is c, once for each "example" so that Reptile may draw of them."""
+    apart = params - jnp.mean(batch, axis=0)
+    return 0.5 * apart @ jnp.asarray(A) @ apart, {}
+
+
+def one_quadratic():
+    support, query = np.array([0.2, 0.1, -1.0]), np.array([-0.5, 0.4, 0.3])
+    return support, query, fewshot.Episode(jnp.asarray(support)[None, None], jnp.asarray(query)[None, None])
+
+
+def descend(centre, steps=STEPS):
+    path = [START]
+    for _ in range(steps):
+        path.append(path[-1] - RATE * A @ (path[-1] - centre))
+    return path
+
+
+def test_maml_first_order_maml_and_reptile_differ_as_theory_says(x64):
+    support, query, episodes = one_quadratic()
+    made = lambda estimator: fewshot.maml(quadratic, optax.sgd(RATE), optax.sgd(1.0), STEPS, estimator=estimator)
+    end = descend(support)[-1]
+    outer = A @ (end - query)
+    contraction = np.linalg.matrix_power(np.eye(3) - RATE * A, STEPS)
+    close(unit_step(made(None), jnp.asarray(START), episodes)[0], contraction @ outer)
+    close(unit_step(made(bilevel.first_order()), jnp.asarray(START), episodes)[0], outer)
+    # Reptile on one repeated example: the sum of the inner gradients, times the rate
+    both = fewshot.Episode(episodes.support, episodes.support)
+    method = fewshot.reptile(quadratic, optax.sgd(RATE), optax.sgd(1.0), STEPS, batch=1)
+    path = descend(support)
+    close(unit_step(method, jnp.asarray(START), both)[0], RATE * sum(A @ (w - support) for w in path[:-1]))
+    close(unit_step(method, jnp.asarray(START), both)[0], START - path[-1])
+
+
+def test_reptile_is_maml_in_the_limit_the_paper_derives(x64):
+    """Nichol et al. 2018, section 5: to first order in the rate α, with two steps and g, H at the start, MAML is
+    g - 2αHg, first-order MAML g - αHg, and Reptile 2g - αHg (over α)."""
+    support, _, episodes = one_quadratic()
+    same, rate = fewshot.Episode(episodes.support, episodes.support), 1e-5
+    g = A @ (START - support)
+    step = lambda method: np.asarray(unit_step(method, jnp.asarray(START), same)[0])
+    sgd, outer = optax.sgd(rate), optax.sgd(1.0)
+    exact = step(fewshot.maml(quadratic, sgd, outer, 1))
+    first = step(fewshot.maml(quadratic, sgd, outer, 1, estimator=bilevel.first_order()))
+    moved = step(fewshot.reptile(quadratic, sgd, outer, 2, batch=1)) / rate
+    close((g - exact) / rate, 2 * A @ g, rtol=1e-3)
+    close((g - first) / rate, A @ g, rtol=1e-3)
+    close((2 * g - moved) / rate, A @ g, rtol=1e-3)
+
+
+def test_imaml_solves_the_proximal_problem(x64):
+    support, query, episodes = one_quadratic()
+    strength = 2.0
+    method = fewshot.imaml(quadratic, optax.sgd(0.2), optax.sgd(1.0), strength, 400, iterations=20)
+    # argmin ½(w-c)ᵀA(w-c) + λ/2‖w-θ‖²
+    end = np.linalg.solve(A + strength * np.eye(3), A @ support + strength * START)
+    exact = np.linalg.solve(np.eye(3) + A / strength, A @ (end - query))
+    close(unit_step(method, jnp.asarray(START), episodes)[0], exact, rtol=1e-6)
+
+
+def test_meta_sgd_learns_its_rates(x64):
+    support, query, episodes = one_quadratic()
+    method = fewshot.meta_sgd(quadratic, RATE, optax.sgd(1.0), 1)
+    grad, _ = unit_step(method, jnp.asarray(START), episodes)
+    inner, outer = A @ (START - support), A @ (descend(support, 1)[-1] - query)
+    close(grad, {"params": (np.eye(3) - RATE * A) @ outer, "rates": -inner * outer})
+
+
+def test_maml_plus_plus_with_everything_off_is_maml(x64):
+    _, _, episodes = one_quadratic()
+    plain = fewshot.maml(quadratic, optax.sgd(RATE), optax.sgd(1.0), STEPS)
+    plus = fewshot.maml_plus_plus(quadratic, RATE, optax.sgd(1.0), STEPS, learned_rates=False)
+    expected, _ = unit_step(plain, jnp.asarray(START), episodes)
+    grad, _ = unit_step(plus, jnp.asarray(START), episodes)
+    close(grad["params"], expected)
+    close(grad["rates"], np.zeros(STEPS))
+
+
+def test_maml_plus_plus_parts(x64):
+    support, query, episodes = one_quadratic()
+    path = descend(support)
+    loss = lambda w: 0.5 * (w - query) @ A @ (w - query)
+    contraction = lambda k: np.linalg.matrix_power(np.eye(3) - RATE * A, k)
+    outer = [A @ (w - query) for w in path]
+
+    # the multi-step loss: even weights at step 0, the last step alone from step 2 on
+    method = fewshot.maml_plus_plus(quadratic, RATE, optax.sgd(1.0), STEPS, multi_step_until=2, learned_rates=False)
+    grad, info = unit_step(method, jnp.asarray(START), episodes)
+    close(grad["params"], sum(contraction(k) @ outer[k] for k in range(1, STEPS + 1)) / STEPS)
+    close(info["outer_loss"], np.mean([loss(w) for w in path[1:]]))
+    state = method.init(jax.random.key(0), jnp.asarray(START))
+    later, info = jax.jit(method.update)(state._replace(step=jnp.asarray(2, jnp.int32)), episodes)
+    close(state.hyper["params"] - later.hyper["params"], contraction(STEPS) @ outer[-1])
+    halfway, _ = jax.jit(method.update)(state._replace(step=jnp.asarray(1, jnp.int32)), episodes)
+    even = sum(contraction(k) @ outer[k] for k in range(1, STEPS + 1)) / STEPS
+    close(state.hyper["params"] - halfway.hyper["params"], (even + contraction(STEPS) @ outer[-1]) / 2)
+
+    # derivative-order annealing: first order before, exact after
+    method = fewshot.maml_plus_plus(quadratic, RATE, optax.sgd(1.0), STEPS, learned_rates=False, first_order_until=1)
+    grad, _ = unit_step(method, jnp.asarray(START), episodes)
+    close(grad["params"], outer[-1])
+    later, _ = jax.jit(method.update)(state._replace(step=jnp.asarray(1, jnp.int32)), episodes)
+    close(state.hyper["params"] - later.hyper["params"], contraction(STEPS) @ outer[-1])
+
+    # per-layer per-step rates, against central differences
+    method = fewshot.maml_plus_plus(quadratic, RATE, optax.sgd(1.0), STEPS)
+
+    def value(rates):
+        w = jnp.asarray(START)
+        for k in range(STEPS):
+            w = w - rates[k] * (jnp.asarray(A) @ (w - support))
+        return 0.5 * (w - query) @ jnp.asarray(A) @ (w - query)
+
+    grad, _ = unit_step(method, jnp.asarray(START), episodes)
+    close(grad["rates"], central_difference(value, jnp.full(STEPS, RATE)), rtol=1e-6)
+
+
+def test_maml_plus_plus_keeps_some_parameters_for_each_step(x64):
+    support, query, episodes = one_quadratic()
+    loss = lambda p, batch, key: quadratic(p["w"] + p["norm"], batch, key)
+    method = fewshot.maml_plus_plus(
+        loss, RATE, optax.sgd(1.0), STEPS, learned_rates=False, per_step=lambda path: path == "norm"
+    )
+    params = {"w": jnp.asarray(START), "norm": jnp.zeros(3)}
+    grad, _ = unit_step(method, params, episodes)
+    assert grad["per_step"]["norm"].shape == (STEPS + 1, 3)
+
+    def value(norms):
+        w = jnp.asarray(START)
+        for k in range(STEPS):
+            w = w - RATE * (jnp.asarray(A) @ (w + norms[k] - support))
+        return 0.5 * (w + norms[-1] - query) @ jnp.asarray(A) @ (w + norms[-1] - query)
+
+    close(grad["per_step"]["norm"], central_difference(value, jnp.zeros((STEPS + 1, 3))), rtol=1e-6, atol=1e-8)
+
+
+# -- on a small network ----------------------------------------------------------------------------------------------
+
+BODY = nn.functional(lambda rngs: nn.MLP(1, (5,), 4, jnp.tanh, rngs=rngs))
+HEAD = nn.functional(lambda rngs: nnx.Linear(4, 1, rngs=rngs))
+WHOLE = nn.chain(BODY, HEAD)
+
+
+def double(tree):
+    return jax.tree.map(lambda x: x.astype(jnp.float64), tree)
+
+
+def waves():
+    return fewshot.tasks(fewshot.sinusoid(5, 5), 3)(jax.random.key(1))
+
+
+@pytest.mark.parametrize("remat", [None, "sqrt"])
+def test_the_maml_meta_gradient_equals_central_differences(x64, remat):
+    loss = fewshot.squared_error(WHOLE.apply)
+    params, episodes = double(WHOLE.init(jax.random.key(0))), waves()
+
+    def objective(start):
+        def task(support, query):
+            w = start
+            for _ in range(2):
+                grads = jax.grad(lambda p: loss(p, support, None)[0])(w)
+                w = jax.tree.map(lambda p, g: p - 0.05 * g, w, grads)
+            return loss(w, query, None)[0]
+
+        return jnp.mean(jax.vmap(task)(episodes.support, episodes.query))
+
+    method = fewshot.maml(loss, optax.sgd(0.05), optax.sgd(1.0), 2, estimator=bilevel.unroll(remat=remat))
+    grad, info = unit_step(method, params, episodes)
+    close(grad, central_difference(objective, params), rtol=1e-5, atol=1e-8)
+    assert float(info["outer_loss"]) == pytest.approx(float(objective(params)), rel=1e-10)
+
+
+def test_anil_is_maml_on_the_head(x64):
+    params, episodes = double(WHOLE.init(jax.random.key(0))), waves()
+    sgd, outer = optax.sgd(0.05), optax.sgd(1.0)
+    anil = fewshot.anil(BODY.apply, fewshot.squared_error(HEAD.apply), sgd, outer, 3, 5)
+    plain = fewshot.partial_maml(fewshot.squared_error(WHOLE.apply), sgd, outer, fewshot.under("head"), 3, 5)
+    close(unit_step(anil, params, episodes)[0], unit_step(plain, params, episodes)[0])
+    task = fewshot.sinusoid(5, 5)(jax.random.key(2))
+    ends = [m.adapt(params, task.support, jax.random.key(0)) for m in (anil, plain)]
+    close(ends[0], ends[1]["head"])
+    scores = [
+        m.loss(params, jax.tree.map(lambda x: x[-1], e), task.query, None)[0] for m, e in zip((anil, plain), ends)
+    ]
+    assert float(scores[0]) == pytest.approx(float(scores[1]))
+
+
+def test_boil_moves_the_body_only(x64):
+    params = double(WHOLE.init(jax.random.key(0)))
+    boil = fewshot.boil(fewshot.squared_error(WHOLE.apply), optax.sgd(0.05), optax.sgd(1.0), 1)
+    learned = boil.adapt(params, fewshot.sinusoid(5, 5)(jax.random.key(2)).support, jax.random.key(0))
+    assert learned["head"] == {"kernel": None, "bias": None}
+    assert all(not np.array_equal(x[0], x[1]) for x in jax.tree.leaves(learned))
+
+
+def test_partition_names_what_there_is():
+    with pytest.raises(InputError, match="head/kernel"):
+        fewshot.partition(WHOLE.init(jax.random.key(0)), fewshot.under("tail"))
+
+
+# -- heads -----------------------------------------------------------------------------------------------------------
+
+
+def features(n=12, d=20, ways=3):
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.normal(size=(n, d))), jnp.asarray(np.arange(n) % ways)
+
+
+def test_the_ridge_head_is_ridge_regression(x64):
+    x, y = features()
+    weights, counts = fewshot.heads.ridge(x, y, 0.7)
+    primal = np.linalg.solve(x.T @ x + 0.7 * np.eye(20), x.T @ np.eye(3)[np.asarray(y)])
+    close(weights[:, :3], primal)
+    close(weights[:, 3:], np.zeros((20, 9)))
+    assert counts.tolist() == [4, 4, 4] + [0] * 9
+
+
+def test_the_prototype_is_the_mean(x64):
+    x, y = features()
+    means, _ = fewshot.heads.centroids(x, y)
+    close(means[1], np.asarray(x)[np.asarray(y) == 1].mean(axis=0))
+    direct = ((np.asarray(x)[:, None] - np.asarray(means)[None]) ** 2).sum(-1)
+    close(fewshot.heads.squared_distances(x, means), direct)
+
+
+@pytest.mark.parametrize("c", [0.1, 1.0])
+def test_the_support_vector_machine_is_scikit_learns(x64, c):
+    svm_module = pytest.importorskip("sklearn.svm")
+    x, y = features(30, 6)
+    machine = svm_module.LinearSVC(C=c, multi_class="crammer_singer", fit_intercept=False, tol=1e-10, max_iter=10**6)
+    expected = machine.fit(np.asarray(x), np.asarray(y)).coef_.T
+    weights, _ = svm(x, y, c, 3000)
+    close(weights[:, :3], expected, rtol=1e-3, atol=2e-4)
+    assert np.all(np.asarray(weights[:, 3:]) == 0)
+
+
+def test_the_derivative_of_the_support_vector_machine(x64):
+    x, y = features(9, 5)
+    weight = jnp.asarray(np.random.default_rng(1).normal(size=(5, 9)))
+    value = lambda x: jnp.sum(weight * svm(x, y, 0.5, 4000)[0])
+    close(jax.grad(value)(x), central_difference(value, x, 1e-5), rtol=1e-3, atol=1e-5)
+
+
+def test_projection_on_the_simplex(x64):
+    rng = np.random.default_rng(0)
+    x, allowed = jnp.asarray(rng.normal(size=(50, 6))), jnp.asarray([1, 1, 0, 1, 1, 0], bool)
+    found = np.asarray(project(x, allowed, 0.3))
+    assert np.all(found >= 0) and np.allclose(found.sum(1), 0.3) and np.all(found[:, [2, 5]] == 0)
+    # optimality: x - p is one constant where p > 0, and at most that elsewhere
+    gap = np.where(np.asarray(allowed), np.asarray(x) - found, -np.inf)
+    level = np.where(found > 0, gap, -np.inf).max(axis=1, keepdims=True)
+    assert np.allclose(np.where(found > 0, gap - level, 0), 0) and np.all(gap <= level + 1e-12)
+
+
+# -- batch norm ------------------------------------------------------------------------------------------------------
+
+
+def test_normalised_by_the_support_a_prediction_ignores_the_other_queries():
+    init, apply = nn.functional(lambda rngs: nn.Conv4(3, width=4, rngs=rngs))
+    params, rng = init(jax.random.key(0)), np.random.default_rng(0)
+    support, queries = (jnp.asarray(rng.uniform(size=(n, 16, 16, 1)).astype(np.float32)) for n in (6, 5))
+    run = nn.by_support(apply)
+    whole, single = run(params, (support, queries)), run(params, (support, queries[:1]))
+    np.testing.assert_allclose(whole[:1], single, rtol=1e-4, atol=1e-5)
+    assert float(jnp.max(jnp.abs(apply(params, queries)[:1] - single))) > 1e-3, "transductive differs"
+    np.testing.assert_allclose(run(params, support), apply(params, support), rtol=1e-6)
+
+
+def test_with_support_gives_pairs_that_methods_take():
+    images = np.random.default_rng(0).uniform(size=(6, 5, 16, 16)).astype(np.float32)
+    init, apply = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
+    sampler = fewshot.with_support(fewshot.classes(images, 3, 1, 2))
+    method = fewshot.protonet(nn.by_support(apply), optax.adam(1e-3))
+    state = method.init(jax.random.key(0), init(jax.random.key(1)))
+    state, info = jax.jit(method.update)(state, fewshot.tasks(sampler, 2)(jax.random.key(2)))
+    assert np.isfinite(info["outer_loss"])
+    report = fewshot.evaluate(method, state.hyper, sampler, "accuracy", jax.random.key(3), 10, "support", 5)
+    assert "batch norm: support" in str(report)
