@@ -86,7 +86,7 @@ class Config:
         own = methods.settings(self.method, self.ways)
         fill = {name: value for name, value in own.items() if getattr(self, name) is None}
         made = dataclasses.replace(self, **fill)
-        if made.tasks % made.chunk:
+        if (made.tasks or 1) % (made.chunk or 1):
             raise InputError(f"--tasks {made.tasks}: accepted are multiples of --chunk {made.chunk}")
         return made
 

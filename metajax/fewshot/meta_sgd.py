@@ -11,7 +11,10 @@ from metajax.types import LossFn, Params
 
 def scaled(rates: Params) -> optax.GradientTransformation:
     """Gradient descent with ``rates``, a tree like the parameters; differentiable in them."""
-    move = lambda grads, state, params=None: (jax.tree.map(lambda r, g: -r * g, rates, grads), state)
+
+    def move(updates, state, params=None):
+        return jax.tree.map(lambda r, g: -r * g, rates, updates), state
+
     return optax.GradientTransformation(lambda params: optax.EmptyState(), move)
 
 

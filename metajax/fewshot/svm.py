@@ -83,7 +83,8 @@ crammer_singer.defvjp(_forward, _backward)
 def svm(features: jax.Array, labels: jax.Array, c: float = 0.1, iterations: int = 200) -> tuple[jax.Array, jax.Array]:
     """Weights [d, n] of the support vector machine, and counts [n]; see ``heads`` for the shapes."""
     members, counts = heads.one_hot(labels, features.dtype)
-    return features.T @ crammer_singer(features @ features.T, members, c, iterations), counts
+    dual: Any = crammer_singer(features @ features.T, members, c, iterations)
+    return features.T @ dual, counts
 
 
 def metaoptnet(

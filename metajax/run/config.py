@@ -71,7 +71,7 @@ def parse(
         parser.error("--resume and --overwrite exclude each other")
     preset = presets.get(given.pop("preset", ""), {})
     try:
-        values = {**(preset(given) if callable(preset) else preset), **given}
+        values = {**(preset if isinstance(preset, Mapping) else preset(given)), **given}
         return config_class(**values), options
     except InputError as error:  # a dataclass may check itself in __post_init__
         parser.error(str(error))
