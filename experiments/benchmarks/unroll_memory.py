@@ -8,14 +8,13 @@ median of alternating runs. Both gradients are checked to be equal.
 """
 
 import dataclasses
-import statistics
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.benchmarks import memory
 from metajax import bilevel, nn, run
 from metajax.types import InputError
 
@@ -63,32 +62,9 @@ def measure(config: Config, steps: int) -> dict[str, float]:
     made, hyper, batches = problem(config)
     a, b, key = jax.random.split(jax.random.key(config.seed), 3)
     inner, outer = batches(a, steps), jax.tree.map(lambda x: x[0], batches(b, 1))
-    compiled = {}
-    for name, estimator in (("full", bilevel.unroll()), ("sqrt", bilevel.unroll(remat="sqrt"))):
-        fn = jax.jit(estimator(made))
-        compiled[name] = fn.lower(hyper, None, inner, outer, key).compile()
-    gradients = {name: fn(hyper, None, inner, outer, key).grad for name, fn in compiled.items()}
-    difference = max(
-        float(jnp.max(jnp.abs(x - y)) / (jnp.max(jnp.abs(x)) + 1e-12))
-        for x, y in zip(jax.tree.leaves(gradients["full"]), jax.tree.leaves(gradients["sqrt"]))
-    )
-    seconds = {name: [] for name in compiled}
-    for _ in range(config.repeats):
-        for name, fn in compiled.items():
-            began = time.perf_counter()
-            jax.block_until_ready(fn(hyper, None, inner, outer, key).grad)
-            seconds[name].append(time.perf_counter() - began)
-    memory = {name: fn.memory_analysis().temp_size_in_bytes for name, fn in compiled.items()}
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    return {
-        f"bytes_full_{steps}": memory["full"],
-        f"bytes_sqrt_{steps}": memory["sqrt"],
-        f"memory_ratio_{steps}": memory["full"] / memory["sqrt"],
-        f"seconds_full_{steps}": median["full"],
-        f"seconds_sqrt_{steps}": median["sqrt"],
-        f"time_ratio_{steps}": median["sqrt"] / median["full"],
-        f"difference_{steps}": difference,
-    }
+    gradient = lambda remat: lambda *args: bilevel.unroll(remat)(made)(*args).grad
+    args = (hyper, None, inner, outer, key)
+    return memory.compare(gradient(None), gradient("sqrt"), args, config.repeats, steps)
 
 
 def main(argv=None) -> int:
@@ -96,19 +72,11 @@ def main(argv=None) -> int:
 
     def command():
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            metrics = {}
-            print("steps   full MB   sqrt MB   ratio   full ms   sqrt ms   ratio   largest relative difference")
-            for steps in (64, 256, 1024):
-                if steps > config.longest:
-                    break
-                m = measure(config, steps)
-                metrics.update(m)
-                print(
-                    f"{steps:5d} {m[f'bytes_full_{steps}'] / 1e6:9.2f} {m[f'bytes_sqrt_{steps}'] / 1e6:9.2f} "
-                    f"{m[f'memory_ratio_{steps}']:7.1f} {1e3 * m[f'seconds_full_{steps}']:9.1f} "
-                    f"{1e3 * m[f'seconds_sqrt_{steps}']:9.1f} {m[f'time_ratio_{steps}']:7.2f}   "
-                    f"{m[f'difference_{steps}']:.1e}"
-                )
+            metrics: dict[str, float] = {}
+            print(memory.HEADER)
+            for steps in (s for s in (64, 256, 1024) if s <= config.longest):
+                metrics |= measure(config, steps)
+                print(memory.row(metrics, steps), flush=True)
             directory.finish({"metrics": metrics})
 
     return run.main(command)

@@ -61,11 +61,13 @@ def adaptation(panels: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray], Any,
     return figure
 
 
-def curves(series: Mapping[str, tuple[Any, Any]], xlabel: str, ylabel: str, title: str = "") -> Any:
-    """Labelled lines; a series is ``(x, y)``."""
+def curves(series: Mapping[str, tuple[Any, ...]], xlabel: str, ylabel: str, title: str = "") -> Any:
+    """Labelled lines; a series is ``(x, y)``, or ``(x, y, half)`` with half the width of an interval."""
     figure, (ax,) = subplots()
-    for (label, (x, y)), color in zip(series.items(), (ACCENT, SECOND, THIRD, INK, MUTED) * 5):
+    for (label, (x, y, *half)), color in zip(series.items(), (ACCENT, SECOND, THIRD, INK, MUTED) * 5):
         ax.plot(x, y, color=color, label=label)
+        if half:
+            ax.fill_between(x, np.subtract(y, half[0]), np.add(y, half[0]), color=color, alpha=0.15, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if len(series) > 1:
         ax.legend(fontsize=8)

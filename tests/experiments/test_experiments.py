@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments import fewshot, methods, nas_digits, omniglot, sinusoid
-from experiments.benchmarks import unroll_memory
+from experiments import fewshot, methods, nas_digits, navigation, omniglot, sinusoid
+from experiments.benchmarks import maml_memory, unroll_memory
 from metajax import data
 
 
@@ -155,6 +155,24 @@ def test_nas_digits(tmp_path, capsys):
     assert metrics["architectures"] == 125
     assert 1 <= metrics["darts_2_rank"] <= 125
     assert (out / "ranking.png").is_file()
+
+
+@pytest.mark.slow
+def test_maml_memory(tmp_path, capsys):
+    assert maml_memory.main(["--longest", "5", "--width", "8", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
+    metrics = result(tmp_path / "r")["metrics"]
+    assert metrics["bytes_full_5"] > metrics["bytes_full_1"]
+    assert metrics["difference_5"] < 1e-3
+
+
+@pytest.mark.slow
+def test_navigation(tmp_path, capsys):
+    sizes = ["--steps", "20", "--tasks", "2", "--trajectories", "4", "--width", "8", "--test_goals", "4"]
+    assert navigation.main([*sizes, "--out", str(tmp_path / "r")]) == 0
+    metrics = result(tmp_path / "r")["metrics"]
+    assert {"maml_after_1", "pre_trained_after_3", "oracle_after_0", "random_after_0"} <= set(metrics)
+    assert (tmp_path / "r" / "returns.png").is_file()
+    assert "oracle" in capsys.readouterr().out
 
 
 def test_unroll_memory(tmp_path, capsys):
