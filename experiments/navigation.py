@@ -3,8 +3,9 @@
     python -m experiments.navigation --preset quick --out runs/navigation
 
 A point must reach a goal that it cannot see, drawn anew for each task; reward is minus the squared distance, 100 steps. The
-policy (two layers of 100) takes policy-gradient steps of rate 0.1, then 0.05; outside, PPO (the paper takes TRPO). Beside it, as in the paper's figure: a policy pre-trained on all goals and adapted by the same steps, one with random weights,
-and an oracle that is given the goal. Preset ``paper`` has the paper's 500 iterations of 20 tasks.
+policy (two layers of 100) takes policy-gradient steps of rate 0.1, then 0.05; outside, PPO (the paper takes TRPO). Beside
+it, as in the paper's figure: a policy pre-trained on all goals and adapted by the same steps, one with random weights, and
+an oracle that is given the goal. Preset ``paper`` has the paper's 500 iterations of 20 tasks.
 """
 
 import dataclasses

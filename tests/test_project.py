@@ -98,7 +98,16 @@ def test_pyright_passes():
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
+LONG = ("maml.ipynb",)
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.name in LONG else [], id=p.name)
+        for p in sorted((ROOT / "notebooks").glob("*.ipynb"))
+    ],
+)
 def test_notebooks_run(notebook):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     book = nbformat.read(notebook, as_version=4)

@@ -2,6 +2,7 @@
 
 import functools
 
+import contract
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,82 +71,38 @@ def batches(name):
     return fewshot.examples(points(), 16) if name in BASELINES else fewshot.tasks(one_task(), TASKS)
 
 
-def begin(name):
-    method, init = METHODS[name]
-    return method, method.init(jax.random.key(0), init(jax.random.key(1)))
-
-
-def floats(tree):
-    return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-
-
-def close(a, b, rtol=1e-4, atol=1e-5):
-    for x, y in zip(floats(a), floats(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
+def case(name):
+    return *METHODS[name], batches(name)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_contract_one_compilation_adapts_and_stays_finite_on_a_blank_task(name):
-    method, start = begin(name)
-    sample, update = batches(name), jax.jit(method.update)
-    state, _ = update(start, sample(jax.random.key(0)))
-    state, info = update(state, sample(jax.random.key(1)))
-    assert int(state.step) == 2
-    assert all(np.isfinite(v) for v in info.values())
-    kinds = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
-    assert kinds(state) == kinds(start)
-    assert any(np.any(x != y) for x, y in zip(floats(start.hyper), floats(state.hyper))), "something is learned"
-    blank = jax.tree.map(jnp.zeros_like, sample(jax.random.key(0)))
-    after, info = update(state, blank)
-    assert all(bool(jnp.all(jnp.isfinite(x))) for x in floats((after, info)))
-    assert update._cache_size() == 1, "one compilation serves all steps"
-    report = fewshot.evaluate(method, state.hyper, one_task(), "accuracy", jax.random.key(6), 40, chunk=20)
-    assert report.mean.shape == (method.test_steps + 1,)
-    assert np.all(np.isfinite(report.mean)) and not report.diverged
+    method, init, sampler = case(name)
+    state = contract.compiles_once_and_stays_finite(method, init, sampler)
+    contract.evaluates(method, state.hyper, one_task(), "accuracy")
 
 
 @EACH
 def test_contract_jit_and_scan(name):
-    method, start = begin(name)
-    draws = [batches(name)(jax.random.key(t)) for t in range(4)]
-    update, state = jax.jit(method.update), start
-    for draw in draws:
-        state, _ = update(state, draw)
-    plain, _ = method.update(start, draws[0])
-    close(plain.hyper, update(start, draws[0])[0].hyper, rtol=2e-3, atol=2e-4)
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *draws)
-    scanned, _ = jax.jit(lambda s: jax.lax.scan(method.update, s, stacked))(start)
-    close(scanned.hyper, state.hyper, rtol=2e-3, atol=2e-4)
+    contract.jit_and_scan_change_nothing(*case(name))
 
 
 @EACH
 def test_contract_vmap_over_seeds(name):
-    method, _ = begin(name)
-    _, init = METHODS[name]
-    keys, draw = jax.random.split(jax.random.key(5), 2), batches(name)(jax.random.key(2))
-    step = lambda key: method.update(method.init(key, init(key)), draw)[0].hyper
-    many = jax.jit(jax.vmap(step))(keys)
-    close(jax.tree.map(lambda x: x[1], many), jax.jit(step)(keys[1]), rtol=2e-3, atol=2e-4)
+    contract.vmaps_over_seeds(*case(name))
 
 
 @EACH
-def test_contract_resume_is_bit_exact(name, tmp_path):
-    method, start = begin(name)
-    train = functools.partial(run.train, method.learner, start, batches(name), chunk=2, show=False)
-    whole = train(4)
-    with run.RunDirectory(tmp_path / "r", {}) as directory:
-        train(2, directory)
-    with run.RunDirectory(tmp_path / "r", {}, resume=True) as directory:
-        resumed = train(4, directory)
-    for a, b in zip(floats(whole), floats(resumed), strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_contract_resume_is_bit_exact(name):
+    contract.resumes_to_the_same_bits(*case(name))
 
 
 @EACH
 def test_every_method_learns(name):
     """Two hundred steps on ten classes must beat the initial network on the same tasks."""
-    method, state = begin(name)
+    method, init, sampler = case(name)
+    state = contract.start_of(method, init)
     score = lambda hyper: fewshot.evaluate(method, hyper, one_task(), "accuracy", jax.random.key(6), 200).mean[-1]
     before = score(state.hyper)
-    state = run.train(method.learner, state, batches(name), 200, chunk=200, show=False)
+    state = run.train(method.learner, state, sampler, 200, chunk=200, show=False)
     assert score(state.hyper) > min(before + 0.05, 0.97)
