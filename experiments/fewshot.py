@@ -24,8 +24,9 @@ from metajax import data, fewshot, nn, run
 from metajax.types import InputError
 
 CHUNK = 50
-# shares of the minutes that are left for training, once compiling, validation and the test have had theirs
-_TRAINING_SHARE = 0.85
+VALIDATION_TASKS = 200
+# seconds to import, read the data, save checkpoints and compile the test, beside what is timed
+_SETTING_UP = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,18 +167,18 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> few
         method, init = methods.make(config, built, steps)
         return method, method.init(keys[0], init(keys[1]))
 
-    steps = config.steps if config.minutes is None else planned(config, directory, sampler, made)
+    def judge(method: fewshot.Method, part: data.Classes, name: str, key, n: int):
+        mode = config.batch_norm if part.x.ndim == 4 else "none"
+        sample, checkpoint = episodes(config, part, name), "best on validation tasks"
+        return fewshot.evaluator(method, sample, "accuracy", key, n, mode, 10, checkpoint)
+
+    steps = config.steps
+    if config.minutes is not None:
+        method, state = made(1000)
+        validation = judge(method, parts.validation, "validation", keys[2], VALIDATION_TASKS)
+        steps = planned(config, directory, method, state, sampler, validation)
     method, state = made(steps)
-    mode = config.batch_norm if parts.train.x.ndim == 4 else "none"
-
-    def score(hyper, part, name, key, n):
-        sample = episodes(config, part, name)
-        checkpoint = "best on validation tasks"
-        return fewshot.evaluate(method, hyper, sample, "accuracy", key, n, mode, 10, checkpoint)
-
-    def validate(state):
-        return {"validation_accuracy": score(state.hyper, parts.validation, "validation", keys[2], 200).mean[-1]}
-
+    validation = judge(method, parts.validation, "validation", keys[2], VALIDATION_TASKS)
     state = run.train(
         method.learner,
         state,
@@ -185,14 +186,14 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> few
         steps,
         directory,
         chunk=CHUNK,
-        evaluate=validate,
+        evaluate=lambda state: {"validation_accuracy": float(validation(state.hyper).mean[-1])},
         evaluate_every=max(CHUNK, steps // config.evaluations // CHUNK * CHUNK),
         best="validation_accuracy",
         label=config.method,
         show=show,
     )
     state = run.load(state, directory.path, best=("validation_accuracy", True))
-    report = score(state.hyper, test, "test", keys[3], config.episodes)
+    report = judge(method, test, "test", keys[3], config.episodes)(state.hyper)
     directory.finish(
         {
             "metrics": {
@@ -211,21 +212,25 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> few
     return report
 
 
-def planned(config: Config, directory: run.RunDirectory, sampler, made) -> int:
-    """How many steps fit in the minutes, by timing a compiled chunk; kept with the run, so that resuming has the same."""
+def planned(config: Config, directory: run.RunDirectory, method, state, sampler, validation) -> int:
+    """How many steps fit in the minutes: a chunk and a validation are compiled and timed, and as much compiling is still to
+    come. Kept with the run, so that resuming has the same."""
     file = directory.path / "plan.json"
     if not file.is_file():
-        method, state = made(1000)
-        began = time.perf_counter()
         step = lambda s, _: method.update(s, sampler(jax.random.fold_in(s.key, s.step)))
         chunk = jax.jit(lambda s: jax.lax.scan(step, s, None, CHUNK)[0])
-        jax.block_until_ready(chunk(state))
-        compiled = time.perf_counter()
-        jax.block_until_ready(chunk(state))
-        each = (time.perf_counter() - compiled) / CHUNK
-        left = 60 * (config.minutes or 0) - 2 * (compiled - began)
-        steps = max(CHUNK, int(_TRAINING_SHARE * left / each) // CHUNK * CHUNK)
-        run.write_json(file, {"steps": steps, "seconds_per_step": each})
+        compiling, each, judging = _SETTING_UP, 0.0, 0.0
+        for _ in range(2):
+            began = time.perf_counter()
+            jax.block_until_ready(chunk(state))
+            each = (middle := time.perf_counter()) - began
+            validation(state.hyper)
+            judging = time.perf_counter() - middle
+            compiling += each + judging  # the first round; the second leaves what a round takes
+        left = 60 * (config.minutes or 0) - 2 * compiling
+        left -= judging * (config.evaluations + config.episodes / VALIDATION_TASKS)
+        steps = max(CHUNK, int(left / each) * CHUNK)
+        run.write_json(file, {"steps": steps, "seconds_per_step": each / CHUNK, "seconds_per_validation": judging})
     return int(json.loads(file.read_text())["steps"])
 
 

@@ -9,6 +9,7 @@ Each run becomes a section: its metrics, its protocol, and with which command, c
 import argparse
 import json
 import shutil
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,13 @@ def quickstart_summary(directories: list[Path]) -> str:
 
 def omniglot_table(directories: list[Path]) -> str:
     """Methods by columns: the best measured preset of each cell, and the published number."""
-    cells: dict[tuple[str, int, int], tuple[int, str]] = {}
-    presets = ("quick", "cpu", "paper")
+    found: dict[tuple[str, int, int], dict[str, list[dict[str, float]]]] = {}
     for directory in directories:
         config, result, meta = (_json(directory / f"{name}.json") for name in ("config", "result", "meta"))
-        m, preset = result["metrics"], next((p for p in presets if f"--preset {p}" in meta["command"]), "quick")
-        cell = f"{m['accuracy']:.2f} ± {m['interval']:.2f} ({preset}, {m['seconds'] / 60:.0f} min)"
+        preset = next((p for p in _PRESETS if f"--preset {p}" in meta["command"]), _PRESETS[0])
         place = (config["method"], config["ways"], int(config["shots"]))
-        cells[place] = max(cells.get(place, (-1, "")), (presets.index(preset), cell))
+        found.setdefault(place, {}).setdefault(preset, []).append(result["metrics"])
+    cells = {place: _cell(*max(runs.items(), key=lambda r: _PRESETS.index(r[0]))) for place, runs in found.items()}
     methods = [*published.OMNIGLOT, *sorted({method for method, *_ in cells} - set(published.OMNIGLOT))]
     head = " | ".join(f"{ways}-way {shots}-shot | published" for ways, shots in published.COLUMNS)
     lines = [f"| method | {head} |", "|---" * (1 + 2 * len(published.COLUMNS)) + "|"]
@@ -87,7 +87,7 @@ def omniglot_table(directories: list[Path]) -> str:
         _, numbers = published.OMNIGLOT.get(method, ("", (None,) * 4))
         row = [method]
         for column, number in zip(published.COLUMNS, numbers):
-            row += [cells.get((method, *column), (0, "not measured"))[1], number or "–"]
+            row += [cells.get((method, *column), "not measured"), number or "–"]
         lines.append("| " + " | ".join(row) + " |")
     sources = "; ".join(f"{method}: {source}" for method, (source, _) in published.OMNIGLOT.items())
     note = (
@@ -95,6 +95,18 @@ def omniglot_table(directories: list[Path]) -> str:
         "checkpoint chosen on validation tasks. Presets `quick` and `cpu` train for a fraction of the papers' iterations."
     )
     return f"## Omniglot, all methods\n\n{note}\n\n" + "\n".join(lines) + f"\n\nPublished: {sources}.\n"
+
+
+_PRESETS = ("quick", "cpu", "paper")
+
+
+def _cell(preset: str, runs: list[dict[str, float]]) -> str:
+    """One run with its interval over tasks, or several seeds with their deviation."""
+    minutes = statistics.mean(m["seconds"] for m in runs) / 60
+    if len(runs) == 1:
+        return f"{runs[0]['accuracy']:.2f} ± {runs[0]['interval']:.2f} ({preset}, {minutes:.0f} min)"
+    scores = [m["accuracy"] for m in runs]
+    return f"{statistics.mean(scores):.2f}, std {statistics.stdev(scores):.2f} of {len(runs)} seeds ({preset})"
 
 
 def sinusoid_table(directories: list[Path]) -> str:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.benchmarks import memory
-from metajax import bilevel, fewshot, nn, run
+from metajax import fewshot, nn, run
 from metajax.types import InputError
 
 STEPS = (1, 5, 20, 50)
@@ -42,9 +42,8 @@ def measure(config: Config, steps: int) -> dict[str, float]:
     support, query = fewshot.classes(images, ways=5, shots=1, queries=15)(draw)
     repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, *x.shape)), support)
     problem = fewshot.problem(fewshot.cross_entropy(apply), optax.sgd(0.01))
-    gradient = lambda remat: lambda *args: bilevel.unroll(remat)(problem)(*args).grad
     args = (init(key), None, repeated, query, key)
-    return memory.compare(gradient(None), gradient("sqrt"), args, config.repeats, steps)
+    return memory.compare(problem, args, config.repeats)
 
 
 def main(argv=None) -> int:
@@ -52,12 +51,8 @@ def main(argv=None) -> int:
 
     def command():
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            metrics: dict[str, float] = {}
-            print(memory.HEADER)
-            for steps in (s for s in STEPS if s <= config.longest):
-                metrics |= measure(config, steps)
-                print(memory.row(metrics, steps), flush=True)
-            directory.finish({"metrics": metrics})
+            steps = [n for n in STEPS if n <= config.longest]
+            memory.table(directory, lambda n: measure(config, n), steps)
 
     return run.main(command)
 

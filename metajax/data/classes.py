@@ -63,6 +63,10 @@ def by_label(x: np.ndarray, y: np.ndarray, name: str = "y") -> Classes:
 
     Raises:
         InputError: if the numbers of examples and labels differ.
+
+    Example:
+        >>> by_label(np.zeros((5, 8)), ["cat", "dog", "cat", "dog", "dog"]).counts.tolist()
+        [2, 3]
     """
     x, y = np.asarray(x), np.asarray(y)
     if y.ndim != 1 or len(x) != len(y):
@@ -82,6 +86,11 @@ def split_classes(
 
     Raises:
         InputError: if there are too few classes.
+
+    Example:
+        >>> parts = split_classes(from_array(np.zeros((50, 20, 28, 28))), seed=0)
+        >>> [len(part.counts) for part in parts]
+        [32, 8, 10]
     """
     number = len(classes.counts)
     if sizes is None:

@@ -5,7 +5,7 @@ from metajax.fewshot.anil import anil
 from metajax.fewshot.boil import boil, partial_maml
 from metajax.fewshot.cavia import cavia
 from metajax.fewshot.episodes import Episode, Sampler, check, classes, examples, sinusoid, tasks, with_support
-from metajax.fewshot.evaluate import Report, evaluate, over_seeds, task_key
+from metajax.fewshot.evaluate import Report, evaluate, evaluator, over_seeds, task_key
 from metajax.fewshot.imaml import imaml
 from metajax.fewshot.losses import cross_entropy, scored, squared_error
 from metajax.fewshot.maml import maml, problem
@@ -35,6 +35,7 @@ __all__ = [
     "crammer_singer",
     "cross_entropy",
     "evaluate",
+    "evaluator",
     "examples",
     "heads",
     "imaml",

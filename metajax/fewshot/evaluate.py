@@ -1,6 +1,6 @@
 """The evaluation protocol: many episodes, mean and 95% interval over tasks, steps and batch-norm mode named."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -52,6 +52,47 @@ def task_key(key: Key, number: int | jax.Array) -> Key:
     return jax.random.fold_in(key, number)
 
 
+def evaluator(
+    method: Method,
+    sampler: Sampler,
+    metric: str,
+    key: Key,
+    episodes: int = 600,
+    batch_norm: str = "none",
+    chunk: int = 50,
+    checkpoint: str = "last",
+) -> Callable[[Hyper], Report]:
+    """``hyper -> Report`` on fixed tasks, compiled once: for validation during training. Arguments as in ``evaluate``."""
+    if episodes < 1 or chunk < 1 or episodes % chunk:
+        raise ValueError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
+    first = sampler(task_key(key, 0))
+    if _is_classification(first):
+        check(first)
+
+    def one(hyper: Hyper, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        drawn = task_key(key, number)
+        episode, learn = sampler(drawn), jax.random.fold_in(drawn, 1)
+        learned = method.adapt(hyper, episode.support, learn)
+        losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, learn))(learned)
+        return info[metric], jnp.all(jnp.isfinite(losses))
+
+    @jax.jit
+    def many(hyper: Hyper) -> tuple[jax.Array, jax.Array]:
+        numbers = jnp.arange(episodes).reshape(-1, chunk)
+        return jax.lax.map(lambda part: jax.vmap(one, in_axes=(None, 0))(hyper, part), numbers)
+
+    def report(hyper: Hyper) -> Report:
+        found, healthy = many(hyper)
+        scores = np.asarray(found, np.float64).reshape(episodes, -1)
+        good = np.asarray(healthy).reshape(episodes) & np.isfinite(scores).all(axis=1)
+        kept = scores[good] if good.any() else np.full_like(scores[:1], np.nan)
+        interval = 1.96 * kept.std(axis=0) / np.sqrt(len(kept))
+        lost = tuple(int(i) for i in np.flatnonzero(~good))
+        return Report(metric, kept.mean(axis=0), interval, episodes, batch_norm, lost, method.train_steps, checkpoint)
+
+    return report
+
+
 def evaluate(
     method: Method,
     hyper: Hyper,
@@ -79,32 +120,17 @@ def evaluate(
     Raises:
         ValueError: if ``episodes`` is not a positive multiple of ``chunk``.
         InputError: if a classification task has other labels than 0 to N-1.
+
+    Example:
+        >>> import optax
+        >>> from metajax import fewshot, nn
+        >>> init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
+        >>> method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(0.01), optax.adam(1e-3), test_steps=3)
+        >>> report = evaluate(method, init(jax.random.key(0)), fewshot.sinusoid(5, 50), "mse", jax.random.key(1), 100)
+        >>> report.mean.shape
+        (4,)
     """
-    if episodes < 1 or chunk < 1 or episodes % chunk:
-        raise ValueError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
-    first = sampler(task_key(key, 0))
-    if _is_classification(first):
-        check(first)
-
-    def one(hyper: Hyper, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-        drawn = task_key(key, number)
-        episode, learn = sampler(drawn), jax.random.fold_in(drawn, 1)
-        learned = method.adapt(hyper, episode.support, learn)
-        losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, learn))(learned)
-        return info[metric], jnp.all(jnp.isfinite(losses))
-
-    @jax.jit
-    def many(hyper: Hyper) -> tuple[jax.Array, jax.Array]:
-        numbers = jnp.arange(episodes).reshape(-1, chunk)
-        return jax.lax.map(lambda part: jax.vmap(one, in_axes=(None, 0))(hyper, part), numbers)
-
-    found, healthy = many(hyper)
-    scores = np.asarray(found, np.float64).reshape(episodes, -1)
-    good = np.asarray(healthy).reshape(episodes) & np.isfinite(scores).all(axis=1)
-    kept = scores[good] if good.any() else np.full_like(scores[:1], np.nan)
-    interval = 1.96 * kept.std(axis=0) / np.sqrt(len(kept))
-    diverged = tuple(int(i) for i in np.flatnonzero(~good))
-    return Report(metric, kept.mean(axis=0), interval, episodes, batch_norm, diverged, method.train_steps, checkpoint)
+    return evaluator(method, sampler, metric, key, episodes, batch_norm, chunk, checkpoint)(hyper)
 
 
 def _is_classification(episode: Episode) -> bool:

@@ -111,6 +111,21 @@ def test_evaluation_reports_mean_interval_and_diverged_tasks():
         fewshot.over_seeds([report])
 
 
+def test_an_evaluator_compiles_once():
+    seen = []
+
+    def loss(hyper, learned, batch, key):
+        seen.append(1)
+        return jnp.sum(learned), {"score": jnp.sum(learned)}
+
+    method = fewshot.Method(lambda *_: None, lambda *_: (None, {}), lambda h, s, k: h[None], loss, 0, 0)
+    judge = fewshot.evaluator(method, fewshot.sinusoid(2, 2), "score", jax.random.key(0), 20, chunk=10)
+    assert judge(jnp.ones(())).mean[-1] == 1
+    traced = len(seen)
+    assert judge(jnp.zeros(())).mean[-1] == 0
+    assert len(seen) == traced
+
+
 def test_adaptation_learns_sinusoids_quickly():
     """A few hundred steps of MAML must beat the same network without meta-training, after adaptation."""
     init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
