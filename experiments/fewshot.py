@@ -11,6 +11,7 @@ is on 600 fresh tasks of test classes (of ``--test-data`` where given), and the 
 """
 
 import dataclasses
+import itertools
 import json
 import sys
 import time
@@ -23,10 +24,11 @@ from experiments import methods
 from metajax import data, fewshot, nn, run
 from metajax.types import InputError
 
-CHUNK = 50
+CHUNK = 20
 VALIDATION_TASKS = 200
-# seconds to import, read the data, save checkpoints and compile the test, beside what is timed
-_SETTING_UP = 5.0
+# of a plan for some minutes: steps to time, the share that validation may take, and seconds to import, read the data and
+# save checkpoints, beside what is timed
+_TIMED, _VALIDATING, _SETTING_UP = 5, 0.15, 8.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,15 +172,16 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> few
     def judge(method: fewshot.Method, part: data.Classes, name: str, key, n: int):
         mode = config.batch_norm if part.x.ndim == 4 else "none"
         sample, checkpoint = episodes(config, part, name), "best on validation tasks"
-        return fewshot.evaluator(method, sample, "accuracy", key, n, mode, 10, checkpoint)
+        each = name == "test" and config.minutes is None  # the curve over steps costs several tests
+        chunk = 1 if config.chunk == 1 else 50
+        return fewshot.evaluator(method, sample, "accuracy", key, n, mode, chunk, checkpoint, each)
 
-    steps = config.steps
-    if config.minutes is not None:
-        method, state = made(1000)
-        validation = judge(method, parts.validation, "validation", keys[2], VALIDATION_TASKS)
-        steps = planned(config, directory, method, state, sampler, validation)
-    method, state = made(steps)
+    method, state = made(config.steps)
     validation = judge(method, parts.validation, "validation", keys[2], VALIDATION_TASKS)
+    steps, evaluations = config.steps, config.evaluations
+    if config.minutes is not None:
+        steps, evaluations = planned(config, directory, method, state, sampler, validation)
+        method, state = made(steps)  # how it adapts does not depend on the steps: `validation` stays
     state = run.train(
         method.learner,
         state,
@@ -187,7 +190,7 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> few
         directory,
         chunk=CHUNK,
         evaluate=lambda state: {"validation_accuracy": float(validation(state.hyper).mean[-1])},
-        evaluate_every=max(CHUNK, steps // config.evaluations // CHUNK * CHUNK),
+        evaluate_every=max(CHUNK, steps // evaluations // CHUNK * CHUNK),
         best="validation_accuracy",
         label=config.method,
         show=show,
@@ -212,26 +215,30 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> few
     return report
 
 
-def planned(config: Config, directory: run.RunDirectory, method, state, sampler, validation) -> int:
-    """How many steps fit in the minutes: a chunk and a validation are compiled and timed, and as much compiling is still to
-    come. Kept with the run, so that resuming has the same."""
+def planned(config: Config, directory: run.RunDirectory, method, state, sampler, validation) -> tuple[int, int]:
+    """Steps and validations that fit in the minutes: some steps and a validation are compiled and timed, and as much
+    compiling is still to come. Kept with the run, so that resuming has the same."""
     file = directory.path / "plan.json"
     if not file.is_file():
         step = lambda s, _: method.update(s, sampler(jax.random.fold_in(s.key, s.step)))
-        chunk = jax.jit(lambda s: jax.lax.scan(step, s, None, CHUNK)[0])
-        compiling, each, judging = _SETTING_UP, 0.0, 0.0
-        for _ in range(2):
-            began = time.perf_counter()
-            jax.block_until_ready(chunk(state))
-            each = (middle := time.perf_counter()) - began
-            validation(state.hyper)
-            judging = time.perf_counter() - middle
-            compiling += each + judging  # the first round; the second leaves what a round takes
-        left = 60 * (config.minutes or 0) - 2 * compiling
-        left -= judging * (config.evaluations + config.episodes / VALIDATION_TASKS)
-        steps = max(CHUNK, int(left / each) * CHUNK)
-        run.write_json(file, {"steps": steps, "seconds_per_step": each / CHUNK, "seconds_per_validation": judging})
-    return int(json.loads(file.read_text())["steps"])
+        few = jax.jit(lambda s: jax.lax.scan(step, s, None, _TIMED)[0])
+        clock = [time.perf_counter()]
+        for work in (few, few, lambda s: validation(s.hyper), lambda s: validation(s.hyper)):
+            jax.block_until_ready(work(state))
+            clock.append(time.perf_counter())
+        first, again, first_judging, judging = (b - a for a, b in itertools.pairwise(clock))
+        test = first_judging - judging + judging * config.episodes / VALIDATION_TASKS
+        left = 60 * (config.minutes or 0) - (clock[-1] - clock[0]) - first - test - _SETTING_UP
+        evaluations = min(config.evaluations, max(1, int(_VALIDATING * left / judging)))
+        steps = max(1, int((left - evaluations * judging) / (again / _TIMED) / CHUNK)) * CHUNK
+        if left <= 0:
+            print(
+                f"--minutes {config.minutes}: compiling and the test alone take longer; {steps} steps", file=sys.stderr
+            )
+        plan = {"steps": steps, "evaluations": evaluations, "seconds_per_step": again / _TIMED}
+        run.write_json(file, {**plan, "seconds_per_validation": judging})
+    found = json.loads(file.read_text())
+    return int(found["steps"]), int(found["evaluations"])
 
 
 def command(config: Config, options: run.Options) -> None:

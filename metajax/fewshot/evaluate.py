@@ -13,16 +13,17 @@ from metajax.types import Hyper, Key
 
 
 class Report(NamedTuple):
-    """Scores of a metric after 0, 1, ... adaptation steps, over ``episodes`` tasks.
+    """Scores of a metric after adaptation, over ``episodes`` tasks.
 
     Attributes:
         metric: what was measured.
-        mean, interval: float[steps + 1]; the interval is 1.96·std/√episodes over tasks.
+        mean, interval: float[steps + 1], after 0, 1, ... adaptation steps, or float[1], after all of them; the interval
+            is 1.96·std/√episodes over tasks.
         episodes: how many tasks.
         batch_norm: the mode, worth about 3 points on Omniglot: ``transductive``, ``support`` or ``none``.
         diverged: the numbers of tasks whose adaptation was not finite; they are left out of the mean. Task i is
             ``sampler(task_key(key, i))``.
-        train_steps: adaptation steps in training.
+        train_steps, test_steps: adaptation steps in training and here.
         checkpoint: which one was judged.
     """
 
@@ -33,15 +34,16 @@ class Report(NamedTuple):
     batch_norm: str
     diverged: tuple[int, ...]
     train_steps: int
+    test_steps: int
     checkpoint: str
 
     def __str__(self) -> str:
-        last = len(self.mean) - 1
-        steps = f"{self.train_steps} in training, {last} in the test" if last or self.train_steps else "none (solved)"
+        some_steps = self.test_steps or self.train_steps
+        steps = f"{self.train_steps} in training, {self.test_steps} in the test" if some_steps else "none (solved)"
         some = ", ..." if len(self.diverged) > 5 else ""
         lost = f"; {len(self.diverged)} diverged and left out: tasks {list(self.diverged[:5])}{some}"
         return (
-            f"{self.metric} {self.mean[last]:.4f} ± {self.interval[last]:.4f} (mean and 95% interval over "
+            f"{self.metric} {self.mean[-1]:.4f} ± {self.interval[-1]:.4f} (mean and 95% interval over "
             f"{self.episodes} tasks; adaptation steps: {steps}; batch norm: {self.batch_norm}; checkpoint: "
             f"{self.checkpoint}{lost if self.diverged else ''})"
         )
@@ -61,8 +63,14 @@ def evaluator(
     batch_norm: str = "none",
     chunk: int = 50,
     checkpoint: str = "last",
+    every_step: bool = True,
 ) -> Callable[[Hyper], Report]:
-    """``hyper -> Report`` on fixed tasks, compiled once: for validation during training. Arguments as in ``evaluate``."""
+    """``hyper -> Report`` on fixed tasks, compiled once: for validation during training.
+
+    Args:
+        every_step: score the queries after each adaptation step; without it after the last alone, which is cheaper.
+        method, sampler, metric, key, episodes, batch_norm, chunk, checkpoint: as in ``evaluate``.
+    """
     if episodes < 1 or chunk < 1 or episodes % chunk:
         raise ValueError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
     first = sampler(task_key(key, 0))
@@ -73,6 +81,7 @@ def evaluator(
         drawn = task_key(key, number)
         episode, learn = sampler(drawn), jax.random.fold_in(drawn, 1)
         learned = method.adapt(hyper, episode.support, learn)
+        learned = learned if every_step else jax.tree.map(lambda x: x[-1:], learned)
         losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, learn))(learned)
         return info[metric], jnp.all(jnp.isfinite(losses))
 
@@ -88,7 +97,8 @@ def evaluator(
         kept = scores[good] if good.any() else np.full_like(scores[:1], np.nan)
         interval = 1.96 * kept.std(axis=0) / np.sqrt(len(kept))
         lost = tuple(int(i) for i in np.flatnonzero(~good))
-        return Report(metric, kept.mean(axis=0), interval, episodes, batch_norm, lost, method.train_steps, checkpoint)
+        steps = (method.train_steps, method.test_steps)
+        return Report(metric, kept.mean(axis=0), interval, episodes, batch_norm, lost, *steps, checkpoint)
 
     return report
 

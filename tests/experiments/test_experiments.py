@@ -74,7 +74,7 @@ def test_minutes_plan_the_steps_and_a_resumed_run_keeps_them(tmp_path, pictures)
     argv += ["--shots", "1,2", "--batch-norm", "support"]
     assert few(pictures, out, *argv) == 0
     first = result(out)
-    assert first["metrics"]["steps"] == json.loads((out / "plan.json").read_text())["steps"] >= 50
+    assert first["metrics"]["steps"] == json.loads((out / "plan.json").read_text())["steps"] >= 20
     assert few(pictures, out, *argv, "--resume") == 0
     assert result(out)["metrics"] == first["metrics"]
     assert "2-way 1,2-shot" in first["protocol"]
