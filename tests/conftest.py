@@ -1,6 +1,11 @@
 """Every test runs with strict dtype promotion; warnings are errors (pyproject.toml)."""
 
+import gc
 import os
+
+gc.set_threshold(
+    100_000, 50, 100
+)  # compiled programs keep millions of objects alive, which are not worth walking again
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")

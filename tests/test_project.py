@@ -98,16 +98,8 @@ def test_pyright_passes():
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-LONG = ("maml.ipynb",)
-
-
-@pytest.mark.parametrize(
-    "notebook",
-    [
-        pytest.param(p, marks=[pytest.mark.slow] if p.name in LONG else [], id=p.name)
-        for p in sorted((ROOT / "notebooks").glob("*.ipynb"))
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
 def test_notebooks_run(notebook):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     book = nbformat.read(notebook, as_version=4)

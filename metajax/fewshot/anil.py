@@ -37,7 +37,7 @@ def anil(
         >>> head = nn.functional(lambda rngs: nnx.Linear(40, 1, rngs=rngs))
         >>> method = anil(body.apply, fewshot.squared_error(head.apply), optax.sgd(0.01), optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), nn.chain(body, head).init(jax.random.key(1)))
-        >>> state, info = method.update(state, fewshot.tasks(fewshot.sinusoid(10, 10), 4)(jax.random.key(2)))
+        >>> state, info = jax.jit(method.update)(state, fewshot.tasks(fewshot.sinusoid(10, 10), 4)(jax.random.key(2)))
     """
     head = problem(loss, inner_optimizer)
     tested = inner_steps if test_steps is None else test_steps

@@ -36,12 +36,12 @@ def nearest_centroid(
     Example:
         >>> from flax import nnx
         >>> from metajax import fewshot, nn
-        >>> body = nn.functional(lambda rngs: nn.Conv4(None, width=8, rngs=rngs))
-        >>> head = nn.functional(lambda rngs: nnx.Linear(8, 6, rngs=rngs))
+        >>> body = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
+        >>> head = nn.functional(lambda rngs: nnx.Linear(4, 6, rngs=rngs))
         >>> method = nearest_centroid(body.apply, head.apply, optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), nn.chain(body, head).init(jax.random.key(1)))
-        >>> batch = fewshot.examples(jax.random.uniform(jax.random.key(2), (6, 4, 28, 28)), 16)(jax.random.key(3))
-        >>> state, info = method.update(state, batch)
+        >>> batch = fewshot.examples(jax.random.uniform(jax.random.key(2), (6, 4, 8, 8)), 16)(jax.random.key(3))
+        >>> state, info = jax.jit(method.update)(state, batch)
         >>> sorted(info)
         ['accuracy', 'hypergradient_norm', 'outer_loss']
     """
@@ -75,8 +75,8 @@ def linear_probe(
     Example:
         >>> from flax import nnx
         >>> from metajax import nn
-        >>> body = nn.functional(lambda rngs: nn.Conv4(None, width=8, rngs=rngs))
-        >>> head = nn.functional(lambda rngs: nnx.Linear(8, 6, rngs=rngs))
+        >>> body = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
+        >>> head = nn.functional(lambda rngs: nnx.Linear(4, 6, rngs=rngs))
         >>> linear_probe(body.apply, head.apply, optax.adam(1e-3)).test_steps
         100
     """

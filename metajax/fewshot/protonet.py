@@ -44,12 +44,12 @@ def protonet(
 
     Example:
         >>> from metajax import fewshot, nn
-        >>> init, embed = nn.functional(lambda rngs: nn.Conv4(None, width=8, rngs=rngs))
+        >>> init, embed = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
         >>> method = protonet(embed, optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
-        >>> images = jax.random.uniform(jax.random.key(2), (6, 4, 28, 28))
+        >>> images = jax.random.uniform(jax.random.key(2), (6, 4, 8, 8))
         >>> episodes = fewshot.tasks(fewshot.classes(images, ways=5, shots=1, queries=3), 2)(jax.random.key(3))
-        >>> state, info = method.update(state, episodes)
+        >>> state, info = jax.jit(method.update)(state, episodes)
         >>> sorted(info)
         ['accuracy', 'hypergradient_norm', 'outer_loss']
     """

@@ -54,7 +54,7 @@ def reptile(
         >>> init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
         >>> method = reptile(fewshot.squared_error(apply), optax.sgd(0.02), optax.sgd(0.1), inner_steps=10)
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
-        >>> state, info = method.update(state, fewshot.tasks(fewshot.sinusoid(10, 10), 4)(jax.random.key(2)))
+        >>> state, info = jax.jit(method.update)(state, fewshot.tasks(fewshot.sinusoid(10, 10), 4)(jax.random.key(2)))
     """
 
     def batches(episodes: Episode, key: Key):

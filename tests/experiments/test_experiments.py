@@ -28,7 +28,8 @@ def test_sinusoid(tmp_path, capsys):
     assert result(out)["metrics"] == first
 
 
-@pytest.mark.parametrize("method", ["maml", pytest.param("meta-sgd", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["maml", "meta-sgd"])
 def test_sinusoids_by_the_protocol_of_meta_sgd(tmp_path, method):
     out = tmp_path / "r"
     argv = ["--preset", "meta-sgd-paper", "--method", method, "--steps", "1000", "--episodes", "50", "--out", str(out)]
@@ -57,7 +58,7 @@ def few(file, out, *more):
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(m, marks=[] if m in ("protonet", "maml") else [pytest.mark.slow]) for m in methods.SETTINGS],
+    [pytest.param(m, marks=[] if m == "protonet" else [pytest.mark.slow]) for m in methods.SETTINGS],
 )
 def test_every_method_runs_by_one_command(tmp_path, pictures, method, capsys):
     assert few(pictures, tmp_path / "r", "--method", method) == 0
@@ -198,6 +199,7 @@ def test_navigation(tmp_path, capsys):
     assert "oracle" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_unroll_memory(tmp_path, capsys):
     assert unroll_memory.main(["--longest", "256", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
     metrics = result(tmp_path / "r")["metrics"]

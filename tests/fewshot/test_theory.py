@@ -296,8 +296,9 @@ def test_projection_on_the_simplex(x64):
 def test_normalised_by_the_support_a_prediction_ignores_the_other_queries():
     init, apply = nn.functional(lambda rngs: nn.Conv4(3, width=4, rngs=rngs))
     params, rng = init(jax.random.key(0)), np.random.default_rng(0)
-    support, queries = (jnp.asarray(rng.uniform(size=(n, 16, 16, 1)).astype(np.float32)) for n in (6, 5))
+    support, queries = (jnp.asarray(rng.uniform(size=(n, 8, 8, 1)).astype(np.float32)) for n in (6, 5))
     run = nn.by_support(apply)
+    run, apply = jax.jit(run), jax.jit(apply)
     whole, single = run(params, (support, queries)), run(params, (support, queries[:1]))
     np.testing.assert_allclose(whole[:1], single, rtol=1e-4, atol=1e-5)
     assert float(jnp.max(jnp.abs(apply(params, queries)[:1] - single))) > 1e-3, "transductive differs"
@@ -305,7 +306,7 @@ def test_normalised_by_the_support_a_prediction_ignores_the_other_queries():
 
 
 def test_with_support_gives_pairs_that_methods_take():
-    images = np.random.default_rng(0).uniform(size=(6, 5, 16, 16)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(size=(6, 5, 8, 8)).astype(np.float32)
     init, apply = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
     sampler = fewshot.with_support(fewshot.classes(images, 3, 1, 2))
     method = fewshot.protonet(nn.by_support(apply), optax.adam(1e-3))
