@@ -3,10 +3,6 @@
 import gc
 import os
 
-gc.set_threshold(
-    100_000, 50, 100
-)  # compiled programs keep millions of objects alive, which are not worth walking again
-
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -15,6 +11,8 @@ import optax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# compiled programs keep millions of objects alive, which are not worth walking again and again
+gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture
