@@ -97,7 +97,8 @@ def test_contract_resume_is_bit_exact(name):
     contract.resumes_to_the_same_bits(*case(name))
 
 
-@EACH
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns(name):
     """Two hundred steps on ten classes must beat the initial network on the same tasks."""
     method, init, sampler = case(name)

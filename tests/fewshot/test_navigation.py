@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from metajax import fewshot
 from metajax.fewshot import navigation
@@ -67,6 +68,7 @@ def test_the_surrogate_has_the_policy_gradient_and_clips(x64):
     assert float(clipped(far, seen, None)[0]) >= float(plain(far, seen, None)[0]) - 1e-12
 
 
+@pytest.mark.slow
 def test_maml_learns_to_navigate_through_the_same_core():
     """A linear policy whose adapted return must rise over a few updates, by the learner that any method gives."""
     policy = lambda p, position, goal: p["bias"] + position * p["slope"]
