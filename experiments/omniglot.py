@@ -22,9 +22,9 @@ from metajax.types import InputError
 # outer steps by preset and method, for the minutes that a preset may take; one is `tasks` episodes (methods.SETTINGS)
 STEPS = {
     "quick": {"maml": 2500, "fomaml": 3000, "anil": 3500, "boil": 2500, "meta-sgd": 2300, "maml++": 1000},
-    "cpu": {"maml": 12_000, "fomaml": 14_000, "anil": 16_000, "boil": 12_000, "meta-sgd": 11_000, "maml++": 5000},
+    "cpu": {"maml": 8000, "fomaml": 10_000, "anil": 11_000, "boil": 8000, "meta-sgd": 7500, "maml++": 4000},
 }
-OTHERS = {"quick": 2000, "cpu": 8000}
+OTHERS = {"quick": 1500, "cpu": 5000}
 
 
 def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
