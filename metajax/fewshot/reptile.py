@@ -43,11 +43,8 @@ def reptile(
     Args:
         inner_optimizer: Adam with rate 1e-3 and β₁ = 0 in the paper.
         outer_optimizer: gradient descent in the paper, with a rate that falls linearly from 1 to 0: ``optax.sgd(...)``.
-        batch: examples of a minibatch, of all in an episode.
+        batch: examples of a minibatch; an episode that has fewer is taken whole.
         loss, inner_steps, test_steps, chunk: as in ``maml``. A test adapts on the whole support at every step.
-
-    Raises:
-        ValueError: if an episode has fewer examples than ``batch``.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -60,8 +57,6 @@ def reptile(
     def batches(episodes: Episode, key: Key):
         pooled = jax.tree.map(lambda s, q: jnp.concatenate([s, q], axis=1), episodes.support, episodes.query)
         tasks, examples = jax.tree.leaves(pooled)[0].shape[:2]
-        if examples < batch:
-            raise ValueError(f"reptile: batch={batch}, but an episode has {examples} examples of support and query")
 
         def draw(key: Key):
             rows = jax.vmap(lambda k: jax.random.permutation(k, examples)[:batch])(jax.random.split(key, tasks))

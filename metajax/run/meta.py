@@ -48,10 +48,10 @@ def hardware() -> str:
 
 
 def command() -> str:
-    """The command line as one would type it again."""
+    """The command line as one would type it again from here: paths below the working directory are relative."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["python", "-m", spec.name] if spec is not None and spec.name else [Path(sys.argv[0]).name]
-    return shlex.join([*program, *sys.argv[1:]])
+    return shlex.join([*program, *(word.replace(f"{Path.cwd()}{os.sep}", "") for word in sys.argv[1:])])
 
 
 def collect(seed: Any = None) -> dict[str, Any]:
