@@ -19,12 +19,21 @@ from experiments import fewshot
 from metajax import run
 from metajax.types import InputError
 
-# outer steps by preset and method, for the minutes that a preset may take; one is `tasks` episodes (methods.SETTINGS)
+# outer steps of preset `cpu` on few ways and on many, by the time that they were seen to take; `quick` has 3/10 of them
 STEPS = {
-    "quick": {"maml": 2500, "fomaml": 3000, "anil": 3500, "boil": 2500, "meta-sgd": 2300, "maml++": 1000},
-    "cpu": {"maml": 8000, "fomaml": 10_000, "anil": 11_000, "boil": 8000, "meta-sgd": 7500, "maml++": 4000},
+    "maml": (8000, 3400),
+    "fomaml": (10_000, 5000),
+    "reptile": (6000, 15_000),
+    "anil": (11_000, 8000),
+    "boil": (8000, 3400),
+    "meta-sgd": (7500, 7000),
+    "maml++": (4000, 2800),
+    "imaml": (1800, 1800),
+    "cavia": (8000, 8000),
+    "linear-probe": (15_000, 15_000),
+    "nearest-centroid": (15_000, 15_000),
 }
-OTHERS = {"quick": 1500, "cpu": 5000}
+SOLVED = (5000, 5000)
 
 
 def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -34,9 +43,13 @@ def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
     if given.get("data", "omniglot") != "omniglot":
         raise InputError(f"--data {given['data']}: this experiment is Omniglot's; use experiments.fewshot")
     if name != "paper":
-        steps = STEPS[name].get(method, OTHERS[name])
-        rate = {} if method == "reptile" else {"outer_rate": 2e-3}
-        return {**values, **rate, "steps": steps if ways < 10 else steps // 4}
+        few, many = STEPS.get(method, SOLVED)
+        steps = few if ways < 10 else many
+        if method != "reptile":
+            values["outer_rate"] = 2e-3
+        if ways >= 10 and method in STEPS:
+            values["tasks"] = 4
+        return {**values, "steps": steps if name == "cpu" else 3 * steps // 10}
     tasks = 32 if ways < 10 else 16
     values |= {"steps": 60_000, "train_queries": 15, "tasks": tasks, "chunk": tasks, "cosine": False}
     if method == "maml++":
