@@ -7,7 +7,7 @@ from metajax.bilevel.inner import trajectory
 from metajax.bilevel.learner import BilevelState, learner
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem
 from metajax.bilevel.solved import solved
-from metajax.bilevel.unroll import first_order, forward, unroll
+from metajax.bilevel.unroll import first_order, forward, unroll, weights_only
 
 __all__ = [
     "BilevelState",
@@ -27,4 +27,5 @@ __all__ = [
     "solved",
     "trajectory",
     "unroll",
+    "weights_only",
 ]

@@ -117,3 +117,19 @@ def first_order() -> Estimator:
         return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
 
     return estimator
+
+
+def weights_only() -> Estimator:
+    """No hypergradient: the inner loop learns and ``hyper`` stays, for methods that decide afterwards (single-path
+    SuperNets). The outer loss is not evaluated; ``value`` is the last inner loss."""
+
+    def estimator(problem: Problem) -> HypergradientFn:
+        def estimate(hyper, start, inner_batches, outer_batch, key):
+            keys = split(key)
+            begun = inner.begin(problem, hyper, keys.init) if start is None else start
+            end, losses = inner.run(problem, hyper, begun, inner_batches, keys.inner)
+            return Hypergradient(losses[-1], jax.tree.map(jnp.zeros_like, hyper), end, {"inner_loss": losses[-1]})
+
+        return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
+
+    return estimator

@@ -1,6 +1,8 @@
 """Datasets: reading, checksums, caching, splitting. Nothing is ever unpickled."""
 
+from metajax.data.augment import flip_and_crop
 from metajax.data.bundled import Images, digits
+from metajax.data.cifar import cifar10
 from metajax.data.classes import Classes, ClassSplit, by_label, from_array, split_classes
 from metajax.data.fewshot import class_split
 from metajax.data.folders import cifar_fs, image_folder, mini_imagenet, tiered_imagenet
@@ -13,10 +15,12 @@ __all__ = [
     "Classes",
     "Images",
     "by_label",
+    "cifar10",
     "cifar_fs",
     "class_split",
     "digits",
     "download",
+    "flip_and_crop",
     "from_array",
     "home",
     "home_digest",

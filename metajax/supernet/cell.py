@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from metajax.nn import Convolution, patches, standardise
+from metajax.nn import Convolution, convolution, patches, standardise
 from metajax.space import Categorical, Space
 
 OPERATIONS = ("none", "skip", "conv1x1", "conv3x3", "avg_pool")
@@ -54,10 +54,19 @@ class Cell(nnx.Module):
 
     Edges that leave one node share its ReLU, its patches and its pooling, and their kernels lie side by side in one
     matrix product; with batch norm by channel this is exactly the edge-by-edge computation.
+
+    With ``single_path=True`` only the strongest operation of every edge is computed, at run time, times its weight: exact on
+    one-hot encodings, several times cheaper, and without gradient for the weights of what was not computed.
+
+    With ``partial=k`` only the first of every k channels take part, the others pass by, and channels are shuffled behind
+    every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737); such a cell is for searching alone.
     """
 
-    def __init__(self, space: Space, channels: int, *, rngs: nnx.Rngs):
-        self.space, self.channels = space, channels
+    def __init__(self, space: Space, channels: int, partial: int = 1, single_path: bool = False, *, rngs: nnx.Rngs):
+        if channels % partial:
+            raise ValueError(f"Cell: channels={channels} is no multiple of partial={partial}")
+        self.space, self.partial, self.single_path = space, partial, single_path
+        self.channels = channels = channels // partial
         self.edges = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
         self.nodes = 1 + max(j for _, j in self.edges)
         self.operations = next(iter(space.domains.values())).choices  # type: ignore[union-attr]
@@ -73,23 +82,57 @@ class Cell(nnx.Module):
         states: list[jax.Array] = [x]
         incoming: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
         for source in range(self.nodes - 1):
-            value = states[source]
+            whole = states[source]
+            value = whole[..., : self.channels]
             targets = [j for i, j in self.edges if i == source]
-            made = self._operations(value, source)
-            for position, target in enumerate(targets):
-                weights = encoding[self.space.slices[f"edge_{source}_{target}"]]
-                part = slice(position * self.channels, (position + 1) * self.channels)
-                total = jnp.zeros_like(value)
-                for weight, name in zip(weights, self.operations):
-                    if name == "none":
-                        continue
-                    output = made[name][..., part] if name.startswith("conv") else made[name]
-                    total = total + weight * output
-                incoming[target].append(total)
+            edges = self._alone if self.single_path else self._mixed
+            weights = [encoding[self.space.slices[f"edge_{source}_{target}"]] for target in targets]
+            for target, made in zip(targets, edges(value, source, weights)):
+                incoming[target].append(self._pass_by(made, whole))
             states.append(sum(incoming[source + 1][1:], incoming[source + 1][0]))
         return states[-1]
 
+    def _pass_by(self, made: jax.Array, whole: jax.Array) -> jax.Array:
+        if self.partial == 1:
+            return made
+        joined = jnp.concatenate([made, whole[..., self.channels :]], axis=-1)
+        return joined.reshape(*joined.shape[:-1], self.partial, -1).swapaxes(-1, -2).reshape(joined.shape)
+
+    def _mixed(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
+        """What the edges that leave ``source`` make of its value: all operations once, then one sum an edge."""
+        made, edges = self._operations(value, source), []
+        for position, mix in enumerate(weights):
+            part = slice(position * self.channels, (position + 1) * self.channels)
+            total = jnp.zeros_like(value)
+            for weight, name in zip(mix, self.operations):
+                if name != "none":
+                    total = total + weight * (made[name][..., part] if name.startswith("conv") else made[name])
+            edges.append(total)
+        return edges
+
+    def _alone(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
+        """The same for single paths; what a branch keeps for its derivative is its input alone."""
+        edges = []
+        for position, mix in enumerate(weights):
+            branches = [jax.checkpoint(self._operation(name, source, position)) for name in self.operations]
+            chosen = jnp.argmax(mix)
+            edges.append(mix[chosen] * jax.lax.switch(chosen, branches, value))
+        return edges
+
+    def _operation(self, name: str, source: int, position: int):
+        if name == "none":
+            return jnp.zeros_like
+        if name == "skip":
+            return lambda value: value
+        if name == "avg_pool":
+            return average_pool
+        group = self.conv1 if name == "conv1x1" else self.conv3
+        assert group is not None
+        kernel = group[source].kernel[...][..., position * self.channels : (position + 1) * self.channels]
+        return lambda value: standardise(convolution(jax.nn.relu(value), kernel))
+
     def _operations(self, value: jax.Array, source: int) -> dict[str, jax.Array]:
+        """Each operation of ``source``'s value; those of the convolutions side by side for all edges."""
         active = jax.nn.relu(value)
         made = {"skip": value}
         if "avg_pool" in self.operations:
@@ -102,19 +145,39 @@ class Cell(nnx.Module):
         return made
 
 
-class CellNet(nnx.Module):
-    """A stem, stages of one cell each with the resolution halved between them, mean over pixels, linear.
+class Residual(nnx.Module):
+    """The reduction between stages: two 3 x 3 convolutions, the first of stride 2, beside a mean and a 1 x 1."""
 
-    Batch norm in the cells has no scale and shift and uses the statistics of the batch (transductive). Channels double
-    with every stage.
+    def __init__(self, channels: int, out: int, *, rngs: nnx.Rngs):
+        self.first = Convolution(channels, out, 3, 2, bias=False, rngs=rngs)
+        self.second = Convolution(out, out, 3, bias=False, rngs=rngs)
+        self.shortcut = Convolution(channels, out, 1, bias=False, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = standardise(self.first(jax.nn.relu(x)))
+        y = standardise(self.second(jax.nn.relu(y)))
+        n, h, w, c = x.shape
+        even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+        halved = even.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))
+        return y + self.shortcut(halved)
+
+
+class CellNet(nnx.Module):
+    """The network of NAS-Bench-201: a stem, stages of cells with a residual reduction between them, mean over pixels,
+    linear.
+
+    Batch norm has no scale and shift and uses the statistics of the batch (transductive). Channels double with every
+    stage.
 
     Args:
         space: as ``cell_space`` makes.
         classes: outputs.
-        channels: of the first stage.
-        stages: how many cells.
+        channels: of the first stage (16 in the benchmark).
+        stages: 3 in the benchmark.
+        cells: of each stage (5 in the benchmark).
         inputs: channels of the images.
         stride: of the stem.
+        partial, single_path: see ``Cell``.
     """
 
     def __init__(
@@ -123,26 +186,26 @@ class CellNet(nnx.Module):
         classes: int,
         channels: int = 8,
         stages: int = 2,
+        cells: int = 1,
         inputs: int = 1,
         stride: int = 1,
+        partial: int = 1,
+        single_path: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
         self.stem = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
         widths = [channels * 2**i for i in range(stages)]
-        self.cells = nnx.List([Cell(space, width, rngs=rngs) for width in widths])
-        self.reductions = nnx.List(
-            [Convolution(a, b, 1, bias=False, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])]
-        )
+        self.stages = nnx.List([nnx.List([Cell(space, w, partial, single_path, rngs=rngs) for _ in range(cells)]) for w in widths])
+        self.reductions = nnx.List([Residual(a, b, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])])
         self.head = nnx.Linear(widths[-1], classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, encoding: jax.Array) -> jax.Array:
         """f32[n, h, w, inputs] and f32[space.width] -> logits f32[n, classes]."""
         x = standardise(self.stem(x))
-        for i, cell in enumerate(self.cells):
+        for i, stage in enumerate(self.stages):
             if i:
-                n, h, w, c = x.shape
-                halved = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
-                x = standardise(self.reductions[i - 1](jax.nn.relu(halved)))
-            x = cell(x, encoding)
+                x = self.reductions[i - 1](x)
+            for cell in stage:
+                x = cell(x, encoding)
         return self.head(jnp.mean(jax.nn.relu(standardise(x)), axis=(1, 2)))

@@ -1,0 +1,154 @@
+"""Architecture search on NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326) with any method, judged by its table.
+
+    python -m experiments.nas_bench_201 --method drnas --preset quick --seed 0 --out runs/nas201_drnas_0
+    python -m experiments.nas_bench_201 --method evolution --out runs/nas201_evolution_0
+
+The SuperNet is searched on CIFAR-10, half of the training images for the weights and half for the encoding; the cell that is
+found is looked up in the table. Preset ``quick`` (16 x 16 pixels, 8 channels, one cell a stage) takes up to 6 minutes on 2
+cores, ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50 epochs; 100 for DrNAS and β-DARTS, 250
+for GDAS and single paths) and wants a GPU. ``random``, ``evolution``, ``local-search`` and ``reinforce`` train nothing: they ask
+the table for validation accuracies after 12 epochs, within the 12,000 simulated seconds of the paper. Batch norm:
+statistics of the batch. The images are those of ``data.cifar10``.
+"""
+
+import dataclasses
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import searching
+from metajax import data, nn, run, supernet
+from metajax.types import InputError
+
+TABULAR = {
+    "random": supernet.random_search,
+    "evolution": supernet.evolve,
+    "local-search": supernet.local_search,
+    "reinforce": supernet.reinforce,
+}
+# steps of preset `quick`, by the time that they were seen to take
+STEPS = {"darts-2": 600, "darts-2-finite": 600, "idarts": 600, "s-darts-adversarial": 400, "fairnas": 700}
+PATHS, MIXED = 3000, 1300
+EPOCHS = {"drnas": 100, "drnas-pruned": 100, "beta-darts": 100, "gdas": 250, "spos": 250, "fairnas": 250, "enas": 250}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of a search."""
+
+    method: str = "drnas"
+    steps: int = MIXED
+    batch: int = 64
+    size: int = 16
+    channels: int = 8
+    cells: int = 1
+    rate: float = 0.025
+    budget: float = 12_000.0
+    seed: int = 0
+
+    def __post_init__(self):
+        known = [*supernet.METHODS, *TABULAR]
+        if self.method not in known:
+            raise InputError(f"--method {self.method}: accepted are {', '.join(known)}")
+        bad = [n for n in ("steps", "batch", "channels", "cells", "budget") if getattr(self, n) <= 0]
+        if bad:
+            raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers")
+
+
+def quick(given: dict[str, Any]) -> dict[str, Any]:
+    method = given.get("method", Config.method)
+    single = method in supernet.METHODS and method in ("gdas", "spos", "enas")
+    return {"steps": STEPS.get(method, PATHS if single else MIXED)}
+
+
+def paper(given: dict[str, Any]) -> dict[str, Any]:
+    epochs = EPOCHS.get(given.get("method", Config.method), 50)
+    return {"size": 32, "channels": 16, "cells": 5, "steps": epochs * 25_000 // 64}
+
+
+PRESETS = {"quick": quick, "paper": paper}
+
+
+def setting(config: Config) -> searching.Setting:
+    space = supernet.cell_space()
+
+    def network(partial: int, single_path: bool) -> nn.Functional:
+        build = lambda rngs: supernet.CellNet(
+            space, 10, config.channels, 3, config.cells, 3, partial=partial, single_path=single_path, rngs=rngs
+        )
+        return nn.functional(build)
+
+    parts = data.cifar10(config.seed, config.size)
+    return searching.Setting(
+        space, network, parts, config.steps, config.batch, config.rate, config.size // 8, config.seed
+    )
+
+
+def tabular(config: Config, oracle: supernet.Oracle) -> tuple[dict[str, Any], dict[str, float]]:
+    """A search that asks the table instead of training."""
+    space = supernet.cell_space()
+    values, seconds = oracle.columns["cifar10"]["val12"], oracle.columns["cifar10"]["train_time_s"] * 12 / 200
+
+    def evaluate(encodings):
+        rows = [oracle.row(c) for c in space.decode(np.asarray(encodings))]
+        return values[rows], seconds[rows]
+
+    trail = TABULAR[config.method](space, evaluate, jax.random.key(config.seed), seconds=config.budget)
+    return trail.best, {"evaluations": len(trail.values), "simulated_seconds": float(trail.seconds[-1])}
+
+
+def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
+    """Searches, looks up, writes the result."""
+    oracle, began = supernet.oracle(), time.perf_counter()
+    true = oracle.columns["cifar10"]["test200"]
+    if config.method in TABULAR:
+        found, more = tabular(config, oracle)
+        more = {**more, "skips": supernet.count(found, "skip")}
+        seconds = time.perf_counter() - began
+    else:
+        place = setting(config)
+        watch = lambda found: {"cifar10_test": oracle.query(found)}
+        outcome = searching.search(config.method, place, directory, watch, show=show)
+        found = outcome.found
+        records = directory.metrics()
+        seconds = records[-1]["seconds"]
+        rows = lambda encodings: np.array([true[oracle.row(c)] for c in place.space.decode(np.asarray(encodings))])
+        more = searching.diagnosis(place, outcome, rows)
+        if "eigenvalue" in records[-1]:
+            more["eigenvalue"] = records[-1]["eigenvalue"]
+        more["entropy"] = records[-1]["entropy"]
+    arch = supernet.to_string(found)
+    metrics = {f"{name}_test": oracle.query(found, name) for name in ("cifar10", "cifar100", "imagenet16")}
+    metrics = {**metrics, "rank": oracle.rank(found), "seconds": seconds, **more}
+    protocol = (
+        f"{config.method} on CIFAR-10 at {config.size} x {config.size}, C={config.channels}, N={config.cells}, "
+        f"{config.steps} steps of {config.batch}; accuracy of the found cell by the table, mean of its seeds after 200 epochs; "
+        "batch norm in the search: transductive"
+    )
+    if config.method in TABULAR:
+        protocol = f"{config.method} on the table, validation accuracy after 12 epochs, {config.budget:g} simulated seconds"
+    directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol})
+    return metrics
+
+
+def main(argv=None) -> int:
+    config, options = run.parse(Config, PRESETS, argv, __doc__, "nas_bench_201", "runs/nas_bench_201")
+
+    def command():
+        supernet.oracle()  # before anything is written
+        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+            metrics = experiment(config, directory)
+            result = directory.result or {}
+        print(result["arch"])
+        print(result["protocol"])
+        print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+        print(f"written to {options.out}: result.json")
+
+    return run.main(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

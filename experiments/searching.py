@@ -1,0 +1,157 @@
+"""What the architecture searches have in common: from the name of a method and some images to an architecture."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metajax import data, fewshot, nn, run, supernet
+from metajax.space import Space
+
+EVOLVED = 500
+"""SuperNet evaluations of methods that decide by evolution (single-path methods)."""
+
+
+class Setting(NamedTuple):
+    """What is searched, on what, for how long.
+
+    Attributes:
+        space: of architectures.
+        network: ``(partial, single_path) -> Functional``.
+        parts: images; weights learn on the training part, the encoding on the validation part.
+        steps, batch, rate: of the search; ``rate`` is that of the weights.
+        pad: pixels by which training images are shifted; ``None`` leaves them as they are.
+        seed: of everything.
+    """
+
+    space: Space
+    network: Callable[[int, bool], nn.Functional]
+    parts: data.Images
+    steps: int
+    batch: int = 64
+    rate: float = 0.025
+    pad: int | None = None
+    seed: int = 0
+
+
+class Outcome(NamedTuple):
+    """What a search ended with: its state, the configuration found, and how the SuperNet judges encodings."""
+
+    state: supernet.SearchState
+    found: dict[str, Any]
+    strengths: np.ndarray
+    accuracy: Callable[[Any, jax.Array], jax.Array]
+
+
+def made(method: str, setting: Setting) -> tuple[supernet.Search, supernet.Recipe, nn.Functional]:
+    """The search of a method by name."""
+    x, y = setting.parts.validation
+    recipe = supernet.recipe(method, setting.space, (x[:1000], y[:1000]))
+    network = setting.network(recipe.partial, recipe.single_path)
+    descent = optax.sgd(optax.cosine_decay_schedule(setting.rate, setting.steps, 0.04), momentum=0.9, nesterov=True)
+    clip = optax.identity() if recipe.differentiates_learning else optax.clip_by_global_norm(5.0)
+    search = supernet.search(
+        setting.space,
+        network,
+        fewshot.cross_entropy,
+        optax.chain(clip, optax.add_decayed_weights(recipe.weight_decay), descent),
+        recipe.outer_optimizer(setting.steps),
+        setting.steps,
+        recipe.relaxation,
+        recipe.estimator(),
+        recipe.regularisers,
+        recipe.disturb,
+        recipe.events,
+    )
+    return search, recipe, network
+
+
+def sampler(setting: Setting) -> Callable[[jax.Array], Any]:
+    """``key -> (inner batches [1, batch, ...], outer batch)``, drawn on the device."""
+    train, validation = (jax.tree.map(jnp.asarray, part) for part in setting.parts[:2])
+
+    def draw(key, part):
+        rows = jax.random.randint(key, (setting.batch,), 0, len(part[1]))
+        return part[0][rows], part[1][rows]
+
+    def sample(key):
+        first, second, third = jax.random.split(key, 3)
+        x, y = draw(first, train)
+        if setting.pad is not None:
+            x = data.flip_and_crop(x, third, setting.pad)
+        return (x[None], y[None]), draw(second, validation)
+
+    return sample
+
+
+def search(
+    method: str,
+    setting: Setting,
+    directory: run.RunDirectory,
+    watch: Callable[[dict[str, Any]], dict[str, float]] | None = None,
+    evaluations: int = 10,
+    show: bool = True,
+) -> Outcome:
+    """Searches, resumably, and decides.
+
+    Args:
+        watch: numbers to log about the configuration that would be decided now; nothing is chosen by them.
+    """
+    made_search, recipe, network = made(method, setting)
+    chunk = min(25, setting.steps)
+
+    def evaluate(state):
+        found = supernet.decide(setting.space, made_search.strengths(state))
+        return {"skips": float(supernet.count(found, "skip")), **(watch(found) if watch else {})}
+
+    state = run.train(
+        made_search.learner,
+        made_search.init(jax.random.key(setting.seed)),
+        sampler(setting),
+        setting.steps,
+        directory,
+        chunk=chunk,
+        evaluate=evaluate,
+        evaluate_every=max(chunk, setting.steps // evaluations // chunk * chunk),
+        label=method,
+        show=show,
+    )
+    supernet.alive(setting.space, state.mask)
+    x, y = (jnp.asarray(a) for a in setting.parts.validation)
+
+    def accuracy(params, encoding, n=512):
+        chosen = jnp.argmax(network.apply(params, x[:n], encoding), axis=-1)
+        return jnp.mean(chosen == y[:n], dtype=jnp.float32)
+
+    if recipe.decide == "evolve":
+        judge = supernet.by_shared_weights(accuracy, state.params)
+        key = jax.random.fold_in(state.key, 2**31)
+        found = supernet.evolve(setting.space, judge, key, evaluations=EVOLVED, population=50, tournament=10).best
+        strengths = np.asarray(setting.space.encode(setting.space.configs([found]))[0])
+    else:
+        strengths = np.asarray(made_search.strengths(state))
+        found = supernet.decide(setting.space, strengths)
+    return Outcome(state, found, strengths, accuracy)
+
+
+def diagnosis(setting: Setting, outcome: Outcome, truth: Callable[[Any], np.ndarray], sample: int = 100) -> dict[str, float]:
+    """How far the SuperNet can be trusted: Kendall's τ with the truth over drawn architectures, the discretisation gap, the
+    conflict of paths, skips.
+
+    Args:
+        truth: encodings f32[n, width] -> true scores.
+    """
+    space, params = setting.space, outcome.state.params
+    key = jax.random.fold_in(outcome.state.key, 2**31 + 1)
+    encodings = space.encode(space.sample(key, sample))
+    judge = supernet.by_shared_weights(outcome.accuracy, params)
+    decided = space.encode(space.configs([outcome.found]))[0]
+    relaxed, one_hot = judge(np.stack([outcome.strengths, decided]))[0]
+    return {
+        "kendall_tau": supernet.kendall_tau(judge(encodings)[0], truth(encodings)),
+        "discretisation_gap": 100 * float(relaxed - one_hot),
+        "skips": supernet.count(outcome.found, "skip"),
+    }

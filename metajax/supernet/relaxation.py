@@ -1,0 +1,226 @@
+"""How logits become the encodings under which a SuperNet learns and is judged: one part of every search method."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metajax.space import Categorical, Space, relax
+from metajax.types import Key
+
+Logits = dict[str, jax.Array]
+
+
+class Moment(NamedTuple):
+    """Where a search stands.
+
+    Attributes:
+        progress: f32[], from 0 at the first step to 1 at the last.
+        mask: f32[width] of the space, 1 where a choice is still open and 0 where it was pruned.
+    """
+
+    progress: jax.Array
+    mask: jax.Array
+
+
+Encode = Callable[[Space, Logits, Moment, Key], jax.Array]
+
+
+class Relaxation(NamedTuple):
+    """Logits and what they mean.
+
+    Attributes:
+        train: ``(space, logits, moment, key) -> f32[paths, width]``: the encodings under which weights learn.
+        judge: the same, for the outer loss.
+        strengths: ``(space, logits, mask) -> f32[width]``: what a choice is worth, to decide by.
+        scale: of the random initial logits.
+        score_function: the outer gradient is that of REINFORCE (Williams 1992) over the paths of ``judge`` instead of
+            the derivative through the encoding; the baseline of a path is the mean loss of the others.
+    """
+
+    train: Encode
+    judge: Encode
+    strengths: Callable[[Space, Logits, jax.Array], jax.Array]
+    scale: float = 1e-3
+    score_function: bool = False
+
+
+def blocks(space: Space) -> list[tuple[str, slice]]:
+    """The categorical choices and where they lie in an encoding."""
+    return [(name, space.slices[name]) for name, domain in space.domains.items() if isinstance(domain, Categorical)]
+
+
+def masked(space: Space, logits: Logits, mask: jax.Array) -> Logits:
+    """Logits with those of pruned choices at -1e9."""
+    part = dict(blocks(space))
+    return {
+        name: jnp.where(mask[part[name]] > 0, value, -1e9) if name in part else value for name, value in logits.items()
+    }
+
+
+def relaxed(rule_at: Callable[[jax.Array], relax.Rule]) -> Encode:
+    """One encoding by a rule of ``metajax.space.relax`` that may depend on the progress; pruned choices weigh nothing."""
+
+    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> jax.Array:
+        encoding = space.relax(masked(space, logits, moment.mask), rule_at(moment.progress), key)
+        scale = jnp.ones(space.width, encoding.dtype)
+        for _, part in blocks(space):  # what a sample gave to pruned choices goes to the others
+            whole, kept = jnp.sum(encoding[part]), jnp.sum(encoding[part] * moment.mask[part])
+            scale = scale.at[part].set(jnp.where(kept > 0, whole / jnp.where(kept > 0, kept, 1.0), 1.0))
+        return (encoding * moment.mask * scale)[None]
+
+    return encode
+
+
+def _probabilities(space: Space, logits: Logits, mask: jax.Array) -> jax.Array:
+    return space.relax(masked(space, logits, mask), "softmax") * mask
+
+
+def softmax(temperature: float = 1.0) -> Relaxation:
+    """The mixture of DARTS (Liu et al. 2019, arXiv:1806.09055)."""
+    encode = relaxed(lambda progress: relax.softmax(temperature))
+    return Relaxation(encode, encode, _probabilities)
+
+
+def falling(start: float, end: float) -> Callable[[jax.Array], jax.Array]:
+    """A temperature that falls linearly with the progress."""
+    return lambda progress: start + (end - start) * progress
+
+
+def straight_through(start: float = 10.0, end: float = 0.1) -> Relaxation:
+    """One sampled path forward, a Gumbel-softmax gradient backward, at a falling temperature (GDAS, Dong and Yang 2019,
+    arXiv:1910.04465)."""
+    temperature = falling(start, end)
+    encode = relaxed(lambda progress: relax.straight_through(temperature(progress)))
+    return Relaxation(encode, encode, _probabilities)
+
+
+def concrete(start: float = 1.0, end: float = 0.1) -> Relaxation:
+    """Samples of the concrete distribution at a falling temperature (SNAS, Xie et al. 2019, arXiv:1812.09926)."""
+    temperature = falling(start, end)
+    encode = relaxed(lambda progress: relax.gumbel_softmax(temperature(progress)))
+    return Relaxation(encode, encode, _probabilities)
+
+
+def dirichlet() -> Relaxation:
+    """Samples of a Dirichlet whose concentration is elu(logits) + 1 (DrNAS, Chen et al. 2021, arXiv:2006.10355)."""
+
+    def strengths(space: Space, logits: Logits, mask: jax.Array) -> jax.Array:
+        mean = lambda x, key=None: (jax.nn.elu(x) + 1.0) / jnp.sum(jax.nn.elu(x) + 1.0)
+        return space.relax(masked(space, logits, mask), mean) * mask
+
+    encode = relaxed(lambda progress: relax.dirichlet())
+    return Relaxation(encode, encode, strengths)
+
+
+def sigmoid() -> Relaxation:
+    """Choices that do not compete (FairDARTS, Chu et al. 2020, arXiv:1911.12126)."""
+    encode = relaxed(lambda progress: relax.sigmoid())
+    strengths = lambda space, logits, mask: space.relax(masked(space, logits, mask), relax.sigmoid()) * mask
+    return Relaxation(encode, encode, strengths)
+
+
+def exponentiated() -> Relaxation:
+    """A mixture whose gradient is taken in the weights, not in the logits: gradient descent on the logits is then
+    exponentiated gradient on the simplex (GAEA, Li et al. 2021, arXiv:2004.07802). Use it with ``optax.sgd``."""
+
+    def rule(logits, key=None):
+        # the value of the softmax, and the identity as derivative
+        return jax.lax.stop_gradient(jax.nn.softmax(logits)) + logits - jax.lax.stop_gradient(logits)
+
+    encode = relaxed(lambda progress: rule)
+    return Relaxation(encode, encode, _probabilities, 0.0)
+
+
+def _one_hot(logits, key):
+    return jax.nn.one_hot(jax.random.categorical(key, logits), logits.shape[-1], dtype=logits.dtype)
+
+
+def _uniform_logits(space: Space, logits: Logits) -> Logits:
+    return jax.tree.map(jnp.zeros_like, logits)
+
+
+def uniform_paths(number: int = 1) -> Encode:
+    """Paths drawn evenly from what is not pruned (SPOS, Guo et al. 2020, arXiv:1904.00420)."""
+    draw = relaxed(lambda progress: _one_hot)
+
+    def encode(space, logits, moment, key):
+        zeros = _uniform_logits(space, logits)
+        return jnp.concatenate([draw(space, zeros, moment, k) for k in jax.random.split(key, number)])
+
+    return encode
+
+
+def fair_paths() -> Encode:
+    """As many paths as a choice has values, each value of each choice in exactly one of them (strict fairness, FairNAS,
+    Chu et al. 2021, arXiv:1907.01845). Choices with fewer values repeat them; pruned ones are replaced by drawn ones."""
+    draw = uniform_paths()
+
+    def encode(space, logits, moment, key):
+        parts = blocks(space)
+        number = max(part.stop - part.start for _, part in parts)
+        paths = jnp.concatenate([draw(space, logits, moment, jax.random.fold_in(key, i)) for i in range(number)])
+        for i, (_, part) in enumerate(parts):
+            width = part.stop - part.start
+            order = jax.random.permutation(jax.random.fold_in(key, number + i), jnp.arange(number) % width)
+            rows = jax.nn.one_hot(order, width, dtype=paths.dtype)
+            alive = jnp.sum(rows * moment.mask[part], axis=1, keepdims=True)
+            paths = paths.at[:, part].set(alive * rows + (1 - alive) * paths[:, part])
+        return paths
+
+    return encode
+
+
+def sandwich_paths(random: int = 2) -> Encode:
+    """The largest path, the smallest, and some drawn evenly (Yu and Huang 2019, arXiv:1903.05134). A choice's values
+    are taken to be in order of size, as those of the elastic spaces are."""
+    draw = uniform_paths(random)
+
+    def encode(space, logits, moment, key):
+        ends = {}
+        for name, part in blocks(space):
+            ends[name] = jnp.arange(part.stop - part.start, dtype=jnp.float32)
+        extreme = lambda sign: relaxed(
+            lambda progress: lambda x, key=None: jax.nn.one_hot(jnp.argmax(x), x.shape[-1], dtype=x.dtype)
+        )(space, {**logits, **{name: sign * value for name, value in ends.items()}}, moment, key)
+        return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, key)])
+
+    return encode
+
+
+def policy_paths(number: int) -> Encode:
+    """Paths drawn from the softmax of the logits."""
+    draw = relaxed(lambda progress: _one_hot)
+
+    def encode(space, logits, moment, key):
+        return jnp.concatenate([draw(space, logits, moment, k) for k in jax.random.split(key, number)])
+
+    return encode
+
+
+def policy(number: int = 4) -> Relaxation:
+    """A controller of independent choices: weights learn on a path drawn from it, it learns by REINFORCE over ``number``
+    paths (the estimator of ENAS, Pham et al. 2018, arXiv:1802.03268; its controller is an LSTM)."""
+    return Relaxation(policy_paths(1), policy_paths(number), _probabilities, 0.0, True)
+
+
+def sampled(train: Encode) -> Relaxation:
+    """Weights learn on paths drawn without regard to logits, which do not learn; a later search decides."""
+    return Relaxation(train, uniform_paths(1), _probabilities, 0.0)
+
+
+def log_probability(space: Space, logits: Logits, mask: jax.Array, encodings: jax.Array) -> jax.Array:
+    """f32[paths]: of one-hot encodings under the softmax of the logits."""
+    total = jnp.zeros(encodings.shape[0], encodings.dtype)
+    kept = masked(space, logits, mask)
+    for name, part in blocks(space):
+        total = total + encodings[:, part] @ jax.nn.log_softmax(kept[name])
+    return total
+
+
+def begin(space: Space, key: Key, scale: float) -> Logits:
+    """Random initial logits."""
+    zeros: dict[str, Any] = space.zeros()
+    keys = jax.random.split(key, len(zeros))
+    return {n: v + scale * jax.random.normal(k, v.shape, v.dtype) for (n, v), k in zip(zeros.items(), keys)}

@@ -1,0 +1,182 @@
+"""From a searched SuperNet to one architecture, where the strongest value of every choice is not the rule."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import Space
+from metajax.types import Key, Scalar
+
+
+class Trail(NamedTuple):
+    """What a search without gradient looked at, in order.
+
+    Attributes:
+        configs: plain dictionaries.
+        values: float[n], larger is better.
+        seconds: float[n], what the evaluations had cost by then, where they cost anything.
+    """
+
+    configs: list[dict[str, Any]]
+    values: np.ndarray
+    seconds: np.ndarray
+
+    @property
+    def best(self) -> dict[str, Any]:
+        return self.configs[int(np.argmax(self.values))]
+
+
+Evaluate = Callable[[Any], tuple[np.ndarray, np.ndarray]]
+"""``(encodings f32[n, width]) -> (values f[n], larger is better; seconds f[n] that each cost)``."""
+
+
+def _walk(space: Space, evaluate: Evaluate, seconds: float | None, evaluations: int | None) -> Any:
+    """An empty trail, and a function that adds to it until the budget is spent; then it raises ``StopIteration``."""
+    if seconds is None and evaluations is None:
+        raise ValueError("give a budget: seconds or evaluations")
+    configs, values, costs = [], [], []
+
+    def look(found: Any) -> np.ndarray:
+        encodings = space.encode(found)
+        value, cost = evaluate(encodings)
+        kept = 0
+        for config, v, c in zip(space.dicts(found), value, cost):
+            over = evaluations is not None and len(values) >= evaluations
+            if over or (seconds is not None and sum(costs) + c > seconds):
+                raise StopIteration
+            configs.append(config)
+            values.append(float(v))
+            costs.append(float(c))
+            kept += 1
+        return np.asarray(value[:kept])
+
+    return look, lambda: Trail(configs, np.asarray(values), np.cumsum(costs))
+
+
+def random_search(
+    space: Space, evaluate: Evaluate, key: Key, seconds: float | None = None, evaluations: int | None = None
+) -> Trail:
+    """Configurations drawn evenly, until the budget of seconds or evaluations is spent.
+
+    Example:
+        >>> from metajax.supernet import cell_space
+        >>> space = cell_space(2)
+        >>> first = lambda encodings: (np.asarray(encodings)[:, 0], np.zeros(len(encodings)))
+        >>> len(random_search(space, first, jax.random.key(0), evaluations=7).values)
+        7
+    """
+    look, trail = _walk(space, evaluate, seconds, evaluations)
+    try:
+        for step in range(1 << 30):
+            look(space.sample(jax.random.fold_in(key, step), 16))
+    except StopIteration:
+        pass
+    return trail()
+
+
+def evolve(
+    space: Space,
+    evaluate: Evaluate,
+    key: Key,
+    seconds: float | None = None,
+    evaluations: int | None = None,
+    population: int = 10,
+    tournament: int = 3,
+) -> Trail:
+    """Regularised evolution: the best of a drawn few is mutated in one choice, the oldest dies (Real et al. 2019,
+    arXiv:1802.01548; the sizes are those of NAS-Bench-201's baseline)."""
+    look, trail = _walk(space, evaluate, seconds, evaluations)
+    try:
+        start = space.sample(key, population)
+        members = list(zip(space.dicts(start), look(start)))
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        while True:
+            drawn = rng.choice(len(members), min(tournament, len(members)), replace=False)
+            parent = members[max(drawn, key=lambda i: members[i][1])][0]
+            near = space.neighbours(parent)
+            child = space.configs([near[rng.integers(len(near))]])
+            members.append((space.dicts(child)[0], float(look(child)[0])))
+            members = members[-population:]
+    except StopIteration:
+        return trail()
+
+
+def local_search(
+    space: Space, evaluate: Evaluate, key: Key, seconds: float | None = None, evaluations: int | None = None
+) -> Trail:
+    """Steepest ascent over all neighbours, begun anew where it ends (White et al. 2021, arXiv:2005.02960)."""
+    look, trail = _walk(space, evaluate, seconds, evaluations)
+    try:
+        for restart in range(1 << 30):
+            here = space.sample(jax.random.fold_in(key, restart), 1)
+            value = look(here)[0]
+            while True:
+                near = space.neighbours(space.dicts(here)[0])
+                found = look(space.configs(near))
+                if found.max() <= value:
+                    break
+                here, value = space.configs([near[int(np.argmax(found))]]), found.max()
+    except StopIteration:
+        pass
+    return trail()
+
+
+def reinforce(
+    space: Space,
+    evaluate: Evaluate,
+    key: Key,
+    seconds: float | None = None,
+    evaluations: int | None = None,
+    rate: float = 0.01,
+    baseline: float = 0.9,
+) -> Trail:
+    """A controller of independent choices learns by REINFORCE with Adam and a moving baseline (Williams 1992; as in
+    NAS-Bench-201's baseline)."""
+    import optax
+
+    from metajax.supernet.relaxation import log_probability, policy_paths
+    from metajax.supernet.relaxation import Moment as At
+
+    look, trail = _walk(space, evaluate, seconds, evaluations)
+    draw, mask = policy_paths(1), jnp.ones(space.width)
+    optimizer = optax.adam(rate, b2=0.999)
+    logits = space.zeros()
+    opt_state = optimizer.init(logits)
+
+    @jax.jit
+    def sample(logits, key):
+        return draw(space, logits, At(jnp.zeros(()), mask), key)
+
+    @jax.jit
+    def learn(logits, opt_state, encoding, advantage):
+        loss = lambda logits: -advantage * log_probability(space, logits, mask, encoding)[0]
+        updates, opt_state = optimizer.update(jax.grad(loss)(logits), opt_state)
+        return optax.apply_updates(logits, updates), opt_state
+
+    average = None
+    try:
+        for step in range(1 << 30):
+            encoding = sample(logits, jax.random.fold_in(key, step))
+            value = float(look(space.decode_configs(encoding))[0])
+            average = value if average is None else baseline * average + (1 - baseline) * value
+            logits, opt_state = learn(logits, opt_state, encoding, value - average)
+    except StopIteration:
+        pass
+    return trail()
+
+
+def by_shared_weights(accuracy: Callable[[Any, jax.Array], Scalar], params: Any) -> Evaluate:
+    """An ``Evaluate`` that asks a SuperNet: ``accuracy(params, encoding)`` with the shared weights, at no cost."""
+    score = jax.jit(lambda params, encodings: jax.lax.map(lambda e: accuracy(params, e), encodings))
+
+    def evaluate(encodings):
+        encodings = jnp.asarray(encodings)
+        size = 1 if len(encodings) == 1 else 16  # two sizes, two programs
+        padded = jnp.concatenate([encodings, jnp.repeat(encodings[-1:], -len(encodings) % size, axis=0)])
+        found = [np.asarray(score(params, padded[i : i + size])) for i in range(0, len(padded), size)]
+        return np.concatenate(found)[: len(encodings)], np.zeros(len(encodings))
+
+    return evaluate
