@@ -3,12 +3,12 @@
     python -m experiments.nas_bench_201 --method drnas --preset quick --seed 0 --out runs/nas201_drnas_0
     python -m experiments.nas_bench_201 --method evolution --out runs/nas201_evolution_0
 
-The SuperNet is searched on CIFAR-10, half of the training images for the weights and half for the encoding; the cell that is
-found is looked up in the table. Preset ``quick`` (16 x 16 pixels, 8 channels, one cell a stage) takes up to 6 minutes on 2
-cores, ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50 epochs; 100 for DrNAS and β-DARTS, 250
-for GDAS and single paths) and wants a GPU. ``random``, ``evolution``, ``local-search`` and ``reinforce`` train nothing: they ask
-the table for validation accuracies after 12 epochs, within the 12,000 simulated seconds of the paper. Batch norm:
-statistics of the batch. The images are those of ``data.cifar10``.
+The SuperNet is searched on CIFAR-10 (``data.cifar10``), half of the training images for the weights and half for the
+encoding; the cell that is found is looked up in the table. Preset ``quick`` (16 x 16 pixels, 8 channels, one cell a stage)
+takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50 epochs;
+100 for DrNAS and β-DARTS, 250 for GDAS and single paths) and wants a GPU. ``random``, ``evolution``, ``local-search`` and
+``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the 12,000 simulated
+seconds of the paper. Batch norm: statistics of the batch.
 """
 
 import dataclasses
@@ -129,7 +129,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         "batch norm in the search: transductive"
     )
     if config.method in TABULAR:
-        protocol = f"{config.method} on the table, validation accuracy after 12 epochs, {config.budget:g} simulated seconds"
+        protocol = (
+            f"{config.method} on the table, validation accuracy after 12 epochs, {config.budget:g} simulated seconds"
+        )
     directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol})
     return metrics
 

@@ -137,16 +137,19 @@ def search(
     return Outcome(state, found, strengths, accuracy)
 
 
-def diagnosis(setting: Setting, outcome: Outcome, truth: Callable[[Any], np.ndarray], sample: int = 100) -> dict[str, float]:
-    """How far the SuperNet can be trusted: Kendall's τ with the truth over drawn architectures, the discretisation gap, the
-    conflict of paths, skips.
+def diagnosis(
+    setting: Setting, outcome: Outcome, truth: Callable[[Any], np.ndarray], encodings: Any = None
+) -> dict[str, float]:
+    """How far the SuperNet can be trusted: Kendall's τ with the truth, the discretisation gap in points, skips.
 
     Args:
         truth: encodings f32[n, width] -> true scores.
+        encodings: of the architectures for τ; by default 100 that are drawn.
     """
     space, params = setting.space, outcome.state.params
     key = jax.random.fold_in(outcome.state.key, 2**31 + 1)
-    encodings = space.encode(space.sample(key, sample))
+    if encodings is None:
+        encodings = space.encode(space.sample(key, 100))
     judge = supernet.by_shared_weights(outcome.accuracy, params)
     decided = space.encode(space.configs([outcome.found]))[0]
     relaxed, one_hot = judge(np.stack([outcome.strengths, decided]))[0]

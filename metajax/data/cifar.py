@@ -43,7 +43,7 @@ def cifar10(seed: int = 0, size: int = 32, validation: int = 25_000) -> Images:
 
     x, x_test = shrink(arrays["x_train"]), shrink(arrays["x_test"])
     y, y_test = arrays["y_train"].astype(np.int32), arrays["y_test"].astype(np.int32)
-    mean, deviation = x.mean(axis=(0, 1, 2)), x.std(axis=(0, 1, 2))
+    mean, deviation = (f(x, axis=(0, 1, 2), dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))
     x, x_test = (x - mean) / deviation, (x_test - mean) / deviation
     order = np.random.default_rng(seed).permutation(len(x))
     held, kept = order[:validation], order[validation:]
@@ -60,7 +60,9 @@ def _decoded() -> Path:
     prepared = folder / "cifar10_full_jpegbytes.npz"
     arrays = read_jpeg(prepared) if prepared.is_file() else read_binary(download(_URL, cache / Path(_URL).name, _MD5))
     cache.mkdir(parents=True, exist_ok=True)
-    save_npz(cache / "cifar10.npz", **arrays)
+    save_npz(
+        cache / "cifar10.npz", compress=False, **arrays
+    )  # photographs hardly shrink, and reading is 20 times faster
     return cache / "cifar10.npz"
 
 

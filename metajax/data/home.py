@@ -55,11 +55,11 @@ def download(url: str, path: Path, checksum: str) -> Path:
     return path
 
 
-def save_npz(path: Path, **arrays: Any) -> None:
-    """Writes a compressed ``.npz`` beside its place and renames it: a kill leaves the old file or the new one."""
+def save_npz(path: Path, compress: bool = True, **arrays: Any) -> None:
+    """Writes an ``.npz`` beside its place and renames it: a kill leaves the old file or the new one."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        (np.savez_compressed if compress else np.savez)(file, **arrays)
     part.replace(path)
 
 

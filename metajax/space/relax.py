@@ -34,7 +34,7 @@ def softmax(temperature: float = 1.0) -> Rule:
     return lambda logits, key=None: jax.nn.softmax(logits / temperature, axis=-1)
 
 
-def gumbel_softmax(temperature: float = 1.0) -> Rule:
+def gumbel_softmax(temperature: float | jax.Array = 1.0) -> Rule:
     """A sample of the concrete distribution (Jang et al. 2017, arXiv:1611.01144; SNAS, arXiv:1812.09926)."""
 
     def rule(logits, key=None):
@@ -44,7 +44,7 @@ def gumbel_softmax(temperature: float = 1.0) -> Rule:
     return rule
 
 
-def straight_through(temperature: float = 1.0) -> Rule:
+def straight_through(temperature: float | jax.Array = 1.0) -> Rule:
     """One-hot forward, Gumbel-softmax gradient backward (GDAS, Dong and Yang 2019, arXiv:1910.04465)."""
     soft_rule = gumbel_softmax(temperature)
 

@@ -1,15 +1,17 @@
 """NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): what every one of its 15,625 cells achieved, and their names."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from metajax.data.home import home, load_npz
-from metajax.supernet.cell import OPERATIONS, cell_space
+from metajax.supernet.cell import OPERATIONS
 from metajax.types import InputError
 
 DATASETS = ("cifar10", "cifar100", "imagenet16")
-_OFFICIAL = dict(zip(OPERATIONS, ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")))
+_OFFICIAL: dict[str, str] = dict(
+    zip(OPERATIONS, ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
+)
 _OURS = {official: name for name, official in _OFFICIAL.items()}
 _EDGES = [(i, j) for j in range(1, 4) for i in range(j)]
 _COLUMNS = ("test200", "val200_seeds", "val12", "test12", "train_time_s", "latency_s", "params_M")
@@ -113,8 +115,3 @@ def oracle() -> Oracle:
     if best != [94.37, 73.51, 47.31]:
         raise InputError(f"{path}: altered; the best test accuracies are {best}, published are [94.37, 73.51, 47.31]")
     return Oracle(columns, np.unique(found["unique_str"][inverse], return_inverse=True)[1].reshape(-1))
-
-
-def space():
-    """``cell_space()``, under the name of the benchmark."""
-    return cell_space()

@@ -196,7 +196,9 @@ class CellNet(nnx.Module):
     ):
         self.stem = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
         widths = [channels * 2**i for i in range(stages)]
-        self.stages = nnx.List([nnx.List([Cell(space, w, partial, single_path, rngs=rngs) for _ in range(cells)]) for w in widths])
+        self.stages = nnx.List(
+            [nnx.List([Cell(space, w, partial, single_path, rngs=rngs) for _ in range(cells)]) for w in widths]
+        )
         self.reductions = nnx.List([Residual(a, b, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])])
         self.head = nnx.Linear(widths[-1], classes, rngs=rngs)
 

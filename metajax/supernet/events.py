@@ -32,7 +32,7 @@ def prune(at: Sequence[float], keep: Sequence[int]) -> Event:
             for _, part in blocks(parts.space):
                 block = jnp.where(mask[part] > 0, strengths[part], -jnp.inf)
                 order = jnp.argsort(jnp.argsort(-block))  # rank, ties by position
-                kept = kept.at[part].set(mask[part] * (order < count))
+                kept = kept.at[part].set(jnp.where(order < count, mask[part], 0.0))
             mask = jnp.where(now, kept, mask)
         return state._replace(mask=mask), memory, {}
 
@@ -96,7 +96,9 @@ def project(images: jax.Array, labels: jax.Array, start: float = 0.5, batch: int
 _ORDER = 2**32 - 3
 
 
-def eigenvalue(checks: int = 20, stop: bool = False, window: int = 5, delta: int = 4, factor: float = 1.3, first: int = 5):
+def eigenvalue(
+    checks: int = 20, stop: bool = False, window: int = 5, delta: int = 4, factor: float = 1.3, first: int = 5
+):
     """The dominant eigenvalue of the outer loss's Hessian in the logits, by exact Hessian-vector products, ``checks``
     times over the search; logged as ``eigenvalue``.
 
@@ -133,7 +135,7 @@ def eigenvalue(checks: int = 20, stop: bool = False, window: int = 5, delta: int
             index = jnp.arange(checks)
             mean = lambda last: jnp.sum(jnp.where((index <= last) & (index > last - window), values, 0.0)) / window
             before = done - delta
-            grown = (before >= max(first, window) - 1) & (mean(done) > factor * mean(before))
+            grown = (before >= window - 1) & (done >= first) & (mean(done) > factor * mean(before))
             stopped = jnp.where((memory["stopped"] < 0) & grown & stop, before, memory["stopped"])
             return {"values": values, "logits": logits, "done": done + 1, "stopped": stopped.astype(jnp.int32)}
 
@@ -144,7 +146,11 @@ def eigenvalue(checks: int = 20, stop: bool = False, window: int = 5, delta: int
         )
         core = state.bilevel._replace(hyper={**state.hyper, "arch": kept})
         latest = memory["values"][jnp.maximum(memory["done"] - 1, 0)]
-        return state._replace(bilevel=core), memory, {"eigenvalue": latest, "stopped": (stopped >= 0).astype(jnp.float32)}
+        return (
+            state._replace(bilevel=core),
+            memory,
+            {"eigenvalue": latest, "stopped": (stopped >= 0).astype(jnp.float32)},
+        )
 
     return Event(init, apply)
 

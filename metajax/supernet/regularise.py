@@ -73,7 +73,7 @@ def expected_cost(cost: Any, weight: float = 1.0, budget: float | None = None) -
         weight: of the penalty; in units of loss per unit of cost (per budget, with a budget).
         budget: that the architecture should keep.
     """
-    of: Callable[[jax.Array], jax.Array] = cost if callable(cost) else lambda encoding: encoding @ jnp.asarray(cost)
+    of: Callable[..., Any] = cost if callable(cost) else lambda encoding: encoding @ jnp.asarray(cost, encoding.dtype)
 
     def term(space, logits, encoding, progress):
         amount = of(encoding)

@@ -13,7 +13,7 @@ from metajax.nn import Functional
 from metajax.space import Space
 from metajax.supernet import relaxation as relaxations
 from metajax.supernet.relaxation import Logits, Moment, Relaxation
-from metajax.types import Key, Learner, LossFn, Scalar
+from metajax.types import Info, Key, Learner, LossFn, Scalar
 
 Regulariser = Callable[[Space, Logits, jax.Array, jax.Array], Scalar]
 """``(space, logits, encoding f32[width], progress) -> scalar``, added to the outer loss."""
@@ -88,7 +88,7 @@ class Parts(NamedTuple):
     """What an event may use: ``loss(params, encoding, batch, key) -> (loss, info)``, the relaxation, and the steps."""
 
     space: Space
-    loss: Callable[[Any, jax.Array, Any, Key], tuple[Scalar, dict[str, Any]]]
+    loss: Callable[[Any, jax.Array, Any, Key], tuple[Scalar, Info]]
     relaxation: Relaxation
     steps: int
 
@@ -195,11 +195,11 @@ def search(
         new, info = core.update(state.bilevel, ((inner_batches, repeated), (outer_batch, moment)))
         state, memory = SearchState(new, state.mask, state.memory), []
         for event, remembered in zip(events, state.memory):
-            state, kept, told = event.apply(state, remembered, parts, outer_batch)
+            state, kept, more = event.apply(state, remembered, parts, outer_batch)
             memory.append(kept)
-            info = {**info, **told}
-        info["entropy"] = entropy(space, strengths(state))
-        return state._replace(memory=tuple(memory)), info
+            info = {**info, **more}
+        told = {**info, "entropy": entropy(space, strengths(state))}
+        return state._replace(memory=tuple(memory)), told
 
     def strengths(state: SearchState) -> jax.Array:
         return relaxation.strengths(space, state.logits, state.mask)

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from metajax.space import Space
+from metajax.supernet.relaxation import Moment, log_probability, policy_paths
 from metajax.types import Key, Scalar
 
 
@@ -135,11 +137,6 @@ def reinforce(
 ) -> Trail:
     """A controller of independent choices learns by REINFORCE with Adam and a moving baseline (Williams 1992; as in
     NAS-Bench-201's baseline)."""
-    import optax
-
-    from metajax.supernet.relaxation import log_probability, policy_paths
-    from metajax.supernet.relaxation import Moment as At
-
     look, trail = _walk(space, evaluate, seconds, evaluations)
     draw, mask = policy_paths(1), jnp.ones(space.width)
     optimizer = optax.adam(rate, b2=0.999)
@@ -148,7 +145,7 @@ def reinforce(
 
     @jax.jit
     def sample(logits, key):
-        return draw(space, logits, At(jnp.zeros(()), mask), key)
+        return draw(space, logits, Moment(jnp.zeros(()), mask), key)
 
     @jax.jit
     def learn(logits, opt_state, encoding, advantage):

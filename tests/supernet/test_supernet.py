@@ -97,19 +97,18 @@ def test_the_truth_side_by_side_is_the_truth_alone():
 def test_darts_prefers_a_working_architecture(estimator):
     """An informative task: after a short search the cell must not be empty, and validation loss must have fallen."""
     space, network, (x, y) = tiny()
-    learner = supernet.darts(
-        space, network, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.05), estimator
-    )
+    descent, outer = optax.sgd(0.1, momentum=0.9), optax.adam(0.05)
+    search = supernet.search(space, network, fewshot.cross_entropy, descent, outer, 60, estimator=estimator)
 
     def step(state, key):
         rows = jax.random.randint(key, (2, 32), 0, 96)
-        return learner.update(state, ((x[rows[:1]], y[rows[:1]]), (x[rows[1]], y[rows[1]])))
+        return search.update(state, ((x[rows[:1]], y[rows[:1]]), (x[rows[1]], y[rows[1]])))
 
-    start = learner.init(jax.random.key(0), {"arch": space.zeros()})
+    start = search.init(jax.random.key(0))
     state, info = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(jax.random.key(1), 60)))(start)
     losses = np.asarray(info["outer_loss"])
     assert losses[-10:].mean() < 0.7 * losses[:5].mean()
-    found = supernet.discretise(space, state.hyper["arch"])
+    found = supernet.decide(space, search.strengths(state))
     paths = [[found["edge_0_2"]], [found["edge_0_1"], found["edge_1_2"]]]
     assert any("none" not in path for path in paths), f"disconnected: {found}"
 
@@ -127,10 +126,10 @@ def test_exact_second_order_is_the_derivative_through_the_weight_step(x64):
         moved = jax.tree.map(lambda w, g: w - 0.1 * g, weights, grads)
         return loss({"w": moved, "e": encoding}, valid, None)[0]
 
-    learner = supernet.darts(space, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(1.0))
-    state = learner.init(jax.random.key(0), {"arch": arch})
-    state = state._replace(inner=state.inner._replace(params=weights))
-    state, _ = jax.jit(learner.update)(state, (jax.tree.map(lambda a: a[None], train), valid))
+    search = supernet.search(space, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(1.0), 10)
+    state = search.init(jax.random.key(0), {"arch": arch})
+    core = state.bilevel._replace(inner=state.bilevel.inner._replace(params=weights))
+    state, _ = jax.jit(search.update)(state._replace(bilevel=core), (jax.tree.map(lambda a: a[None], train), valid))
     outer = jax.jit(outer)
     for name in space.domains:
         for i in range(5):

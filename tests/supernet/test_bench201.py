@@ -1,0 +1,85 @@
+"""NAS-Bench-201: official names for every cell, and a table that is checked when it is read."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metajax import supernet
+from metajax.types import InputError
+
+SPACE = supernet.cell_space()
+
+
+@given(st.integers(0, 15_624))
+def test_names_are_read_as_they_are_written(index):
+    config = SPACE.dicts(SPACE.at([index]))[0]
+    name = supernet.to_string(config)
+    assert supernet.from_string(name) == config
+    assert name.count("~") == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("|none~0|", "has 1 nodes, accepted are 3"),
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|", "node 3 is '|none~0|none~1|', accepted are 3 edges"),
+        ("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|", "edge 1 of node 2 is 'none~0'"),
+        ("|conv~0|+|none~0|none~1|+|none~0|none~1|none~2|", "edge 0 of node 1 is 'conv~0', accepted is one of"),
+        ("none~0+|none~0|none~1|+|none~0|none~1|none~2|", "node 1 is 'none~0'"),
+    ],
+)
+def test_wrong_names_say_where(name, message):
+    with pytest.raises(ValueError, match=message.replace("|", r"\|")):
+        supernet.from_string(name)
+
+
+def test_configurations_of_other_spaces_have_no_name():
+    with pytest.raises(ValueError, match="is not a configuration of cell_space"):
+        supernet.to_string({"edge_0_1": "none"})
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    try:
+        return supernet.oracle()
+    except InputError as missing:
+        pytest.skip(f"needs the table of NAS-Bench-201: {missing}")
+
+
+def test_the_table_has_the_published_cells(oracle):
+    best = SPACE.dicts(SPACE.at([np.argmax(oracle.columns["cifar10"]["test200"])]))[0]
+    assert oracle.rank(best) == 1
+    assert oracle.query(best) == pytest.approx(94.37, abs=0.01)
+    collapsed = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
+    found = [oracle.query(collapsed, name) for name in ("cifar10", "cifar100", "imagenet16")]
+    np.testing.assert_allclose(found, [54.30, 15.61, 16.32], atol=0.01)  # where DARTS ends, as published
+    assert len(set(oracle.unique.tolist())) == 6466
+    rows = [oracle.row(config) for config in SPACE.dicts(SPACE.at(np.arange(0, 15_625, 997)))]
+    assert rows == list(range(0, 15_625, 997))
+    with pytest.raises(ValueError, match="query: mnist/test200; accepted are"):
+        oracle.query(best, "mnist")
+
+
+def test_a_missing_or_altered_table_is_named(tmp_path, monkeypatch, oracle):
+    monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"nasbench201\.npz: no such file"):
+        supernet.oracle()
+    folder = tmp_path / "nasbench201"
+    folder.mkdir()
+    (folder / "nasbench201.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
+        supernet.oracle()
+    ops = np.stack([np.arange(15_625) // 5**i % 5 for i in range(6)], axis=1).astype(np.int8)
+    names = np.array(["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"])
+    columns = {f"{d}_{c}": v for d, table in oracle.columns.items() for c, v in table.items()}
+    whole = {"op_names": names, "unique_str": oracle.unique.astype(str)}
+    np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
+    np.testing.assert_array_equal(supernet.oracle().columns["cifar10"]["val12"], oracle.columns["cifar10"]["val12"])
+    np.savez(folder / "nasbench201.npz", ops=ops * 0, **whole, **columns)
+    with pytest.raises(InputError, match="some cell is there twice"):
+        supernet.oracle()
+    columns["cifar10_test200"] = columns["cifar10_test200"] + 1
+    np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
+    with pytest.raises(InputError, match="altered; the best test accuracies"):
+        supernet.oracle()

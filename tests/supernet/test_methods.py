@@ -1,0 +1,310 @@
+"""Every search method under one contract, and each of its parts against what it is defined to be."""
+
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metajax import bilevel, fewshot, nn, supernet
+from metajax.supernet.relaxation import log_probability
+from metajax.supernet.search import Parts
+
+sys.path.insert(0, str(Path(__file__).parent))
+import contract
+
+SPACE = supernet.cell_space(3)
+SHOWN = ("gdas",)
+
+
+def moment(mask=None, progress=0.5):
+    return supernet.Moment(jnp.asarray(progress), jnp.ones(SPACE.width) if mask is None else mask)
+
+
+def logits(seed=0, scale=1.0):
+    return jax.tree.map(lambda x: scale * jax.random.normal(jax.random.key(seed), x.shape, x.dtype), SPACE.zeros())
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(m, marks=[] if m in SHOWN else [pytest.mark.slow]) for m in supernet.METHODS]
+)
+def test_every_method_keeps_the_contract(name, tmp_path):
+    contract.check(name, tmp_path)
+
+
+def test_unknown_methods_are_named():
+    with pytest.raises(ValueError, match="unknown method 'magic'; accepted are darts-1"):
+        supernet.recipe("magic", SPACE, (None, None))
+    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, rngs=rngs))
+    with pytest.raises(ValueError, match="steps=0"):
+        supernet.search(SPACE, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(0.1), 0)
+
+
+RELAXATIONS = {
+    "softmax": supernet.softmax(),
+    "straight_through": supernet.straight_through(),
+    "concrete": supernet.concrete(),
+    "dirichlet": supernet.dirichlet(),
+    "exponentiated": supernet.exponentiated(),
+    "policy": supernet.policy(3),
+    "sampled": supernet.sampled(supernet.uniform_paths(2)),
+}
+
+
+@pytest.mark.parametrize("name", RELAXATIONS)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**20), pruned=st.lists(st.integers(0, 14), max_size=8))
+def test_pruned_choices_weigh_nothing_and_the_others_sum_to_one(name, seed, pruned):
+    mask = np.ones((3, 5), np.float32)
+    for index in pruned:
+        if mask[index // 5].sum() > 1:
+            mask[index // 5, index % 5] = 0
+    mask = jnp.asarray(mask.reshape(-1))
+    made = RELAXATIONS[name]
+    for encode in (made.train, made.judge):
+        encodings = encode(SPACE, logits(seed), moment(mask), jax.random.key(seed))
+        assert np.all(encodings[:, mask == 0] == 0)
+        np.testing.assert_allclose(encodings.reshape(-1, 3, 5).sum(-1), 1.0, atol=1e-5)
+    strengths = made.strengths(SPACE, logits(seed), mask)
+    assert np.all(strengths[mask == 0] == 0)
+
+
+def test_a_choice_of_which_everything_is_pruned_is_named():
+    with pytest.raises(ValueError, match="every value of 'edge_0_2' is pruned"):
+        supernet.alive(SPACE, jnp.ones(15).at[5:10].set(0))
+
+
+def test_descent_on_exponentiated_logits_is_the_multiplicative_update(x64):
+    gradient = jax.random.normal(jax.random.key(3), (SPACE.width,))
+    made, start = supernet.exponentiated(), jax.tree.map(lambda x: x.astype(jnp.float64), logits())
+    loss = lambda h: made.judge(SPACE, h, moment(), jax.random.key(0))[0] @ gradient
+    moved = jax.tree.map(lambda x, g: x - 0.3 * g, start, jax.grad(loss)(start))
+    before, after = (made.strengths(SPACE, h, jnp.ones(15)).reshape(3, 5) for h in (start, moved))
+    expected = before * jnp.exp(-0.3 * gradient.reshape(3, 5))
+    np.testing.assert_allclose(after, expected / expected.sum(-1, keepdims=True), rtol=1e-6)
+
+
+def test_the_score_function_is_the_gradient_of_the_expected_loss():
+    """A loss that adds up over edges has a known expectation; the mean over many keys must meet its gradient."""
+    prices = jax.random.normal(jax.random.key(5), (SPACE.width,))
+    network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: encoding @ prices + 0 * params)
+    loss = lambda apply: lambda params, batch, key: (apply(params, batch), {})
+    search = supernet.search(
+        SPACE, network, loss, optax.sgd(0.0), optax.sgd(1.0), 10, supernet.policy(4), bilevel.first_order()
+    )
+    start = logits(1)
+
+    def moved(key):
+        state = search.init(key, {"arch": start})
+        return search.update(state, (jnp.zeros((1,)), jnp.zeros(())))[0].logits
+
+    found = jax.jit(lambda keys: jax.tree.map(lambda x: jnp.mean(x, 0), jax.lax.map(moved, keys)))
+    mean = found(jax.random.split(jax.random.key(2), 4000))
+    expected = jax.grad(lambda h: SPACE.relax(h) @ prices)(start)
+    for name in SPACE.domains:
+        np.testing.assert_allclose(start[name] - mean[name], expected[name], atol=0.04)
+
+
+def test_log_probabilities_sum_to_one():
+    encodings = SPACE.encode(SPACE.at(np.arange(125)))
+    total = jnp.sum(jnp.exp(log_probability(SPACE, logits(), jnp.ones(15), encodings)))
+    assert float(total) == pytest.approx(1.0, abs=1e-5)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**20))
+def test_fair_paths_use_every_value_of_every_choice_once(seed):
+    paths = supernet.fair_paths()(SPACE, SPACE.zeros(), moment(), jax.random.key(seed))
+    assert paths.shape == (5, 15)
+    np.testing.assert_array_equal(paths.sum(0), 1)
+    np.testing.assert_array_equal(paths.reshape(5, 3, 5).sum(-1), 1)
+
+
+def test_the_sandwich_has_the_largest_and_the_smallest():
+    paths = supernet.sandwich_paths(2)(SPACE, SPACE.zeros(), moment(), jax.random.key(0))
+    np.testing.assert_array_equal(paths[0].reshape(3, 5).argmax(-1), 4)
+    np.testing.assert_array_equal(paths[1].reshape(3, 5).argmax(-1), 0)
+    assert paths.shape == (4, 15)
+
+
+def test_regularisers_are_their_formulas(x64):
+    h = jax.tree.map(lambda x: x.astype(jnp.float64), logits())
+    encoding, progress = SPACE.relax(h), 0.5
+    term = lambda made: made(SPACE, h, encoding, progress)
+    lse = np.mean([np.log(np.sum(np.exp(v))) for v in h.values()])
+    assert float(term(supernet.beta_decay(4.0))) == pytest.approx(2.0 * lse)
+    assert float(term(supernet.zero_one(2.0))) == pytest.approx(-2 * np.mean((np.asarray(encoding) - 0.5) ** 2))
+    distance = np.sqrt(sum(np.sum(np.where(v > 0, v, np.exp(v) - 1) ** 2) for v in h.values()))
+    assert float(term(supernet.dirichlet_distance(3.0))) == pytest.approx(3 * distance, rel=1e-6)
+    cost = supernet.costs(SPACE, {"edge_0_1": {"conv3x3": 9.0, "conv1x1": 1.0}})
+    expected = 9 * encoding[3] + encoding[2]
+    assert float(term(supernet.expected_cost(cost, 2.0))) == pytest.approx(2 * float(expected))
+    assert float(term(supernet.expected_cost(cost, 2.0, budget=1e3))) == 0.0
+    over = float(expected) / 0.01 - 1
+    assert float(term(supernet.expected_cost(cost, 2.0, budget=0.01))) == pytest.approx(2 * over)
+    with pytest.raises(ValueError, match="'edge_9_9' is not a categorical choice"):
+        supernet.costs(SPACE, {"edge_9_9": {"skip": 1.0}})
+    with pytest.raises(ValueError, match="'conv9x9' is not one of"):
+        supernet.costs(SPACE, {"edge_0_1": {"conv9x9": 1.0}})
+
+
+def test_a_cost_moves_a_search_to_cheap_architectures():
+    cost = supernet.costs(SPACE, {name: {"conv3x3": 9.0, "conv1x1": 1.0} for name in SPACE.domains})
+    network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: params)
+    loss = lambda apply: lambda params, batch, key: (apply(params, batch), {})
+    search = supernet.search(
+        SPACE, network, loss, optax.sgd(0.0), optax.adam(0.1), 50, None, None, [supernet.expected_cost(cost)]
+    )
+    step = lambda state, _: search.update(state, (jnp.zeros((1,)), jnp.zeros(())))
+    state, _ = jax.lax.scan(step, search.init(jax.random.key(0)), None, 50)
+    strengths = search.strengths(state).reshape(3, 5)
+    assert np.all(strengths[:, 3] < 0.02)
+    assert np.all(strengths[:, 2] < strengths[:, 0])
+
+
+def test_disturbances_stay_within_their_radius_and_the_adversary_climbs():
+    encoding, slope = SPACE.relax(logits()), jax.random.normal(jax.random.key(0), (SPACE.width,))
+    loss = lambda e: e @ slope
+    moved = supernet.random_disturbance(0.1)(loss, encoding, 0.5, jax.random.key(1)) - encoding
+    assert 0 < np.abs(moved).max() <= 0.05 + 1e-6
+    worst = supernet.adversarial_disturbance(0.1)(loss, encoding, 0.5, jax.random.key(1)) - encoding
+    np.testing.assert_allclose(worst, 0.05 * jnp.sign(slope), atol=1e-6)
+
+
+def test_the_auxiliary_skip_fades_and_edges_weigh_against_each_other():
+    made = supernet.auxiliary_skip(SPACE)
+    plain = supernet.softmax().judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0]
+    extra = (made.judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0] - plain).reshape(3, 5)
+    np.testing.assert_allclose(extra, 0.75 * jax.nn.one_hot(jnp.ones(3, int), 5), atol=1e-6)
+    with pytest.raises(ValueError, match="has no value 'pool'"):
+        supernet.auxiliary_skip(SPACE, "pool")
+    edges = supernet.normalised_edges(supernet.softmax(), lambda name: name.rsplit("_", 1)[-1])
+    total = edges.judge(SPACE, logits(), moment(), jax.random.key(0))[0].reshape(3, 5).sum(-1)
+    assert float(total[0]) == pytest.approx(1.0)  # the only edge into its node
+    assert float(total[1] + total[2]) == pytest.approx(1.0)
+
+
+def quiet_state(mask=None, arch=None, step=5):
+    core = bilevel.BilevelState(
+        jnp.asarray(step), jax.random.key(0), {"arch": arch or logits()}, (), bilevel.InnerState(jnp.zeros(()), ())
+    )
+    return supernet.SearchState(core, jnp.ones(SPACE.width) if mask is None else mask, ())
+
+
+def test_pruning_keeps_the_strongest():
+    event = supernet.prune((0.5,), (2,))
+    parts = Parts(SPACE, None, supernet.softmax(), 10)
+    kept, _, _ = event.apply(quiet_state(), (), parts, None)
+    for name, part in SPACE.slices.items():
+        strongest = np.sort(np.argsort(-logits()[name])[:2])
+        np.testing.assert_array_equal(np.flatnonzero(kept.mask[part]), strongest)
+    early, _, _ = event.apply(quiet_state(step=4), (), parts, None)
+    assert np.all(early.mask == 1)
+    with pytest.raises(ValueError, match="must rise between 0 and 1"):
+        supernet.prune((0.5, 0.5), (3, 2))
+
+
+def test_projection_keeps_what_is_missed_most():
+    """Accuracy that depends on one value of each choice alone: whatever the logits say, those are kept."""
+    needed = jnp.asarray([3, 5 + 1, 10 + 2])
+
+    def loss(params, encoding, batch, key):
+        return jnp.zeros(()), {"accuracy": jnp.sum(encoding[needed])}
+
+    event = supernet.project(jnp.zeros((8, 1)), jnp.zeros(8, jnp.int32), start=0.0, batch=4)
+    state, done = quiet_state(step=0), event.init(SPACE, 9)
+    for step in range(9):
+        state = state._replace(bilevel=state.bilevel._replace(step=jnp.asarray(step)))
+        state, done, _ = event.apply(state, done, Parts(SPACE, loss, supernet.softmax(), 9), None)
+    np.testing.assert_array_equal(np.flatnonzero(state.mask), needed)
+
+
+def test_growing_curvature_stops_a_search_and_brings_the_logits_back():
+    def loss(params, encoding, batch, key):
+        return batch * jnp.sum(jnp.square(encoding)), {}
+
+    event = supernet.eigenvalue(checks=10, stop=True, window=2, delta=2, factor=1.3, first=2)
+    parts, memory = Parts(SPACE, loss, supernet.sigmoid(), 10), event.init(SPACE, 10)
+    seen = []
+    for step in range(10):
+        arch = jax.tree.map(lambda x, step=step: x + 0.01 * step, SPACE.zeros())
+        state, memory, info = event.apply(quiet_state(arch=arch, step=step), memory, parts, 2.0**step)
+        seen.append((float(info["stopped"]), float(state.logits["edge_0_1"][0])))
+    stopped = [s for s, _ in seen].index(1.0)
+    assert stopped == 3  # the mean over 2 and 3 exceeds that over 0 and 1
+    np.testing.assert_allclose([at for _, at in seen[stopped:]], 0.01, atol=1e-6)  # those of two checks before
+
+
+def test_the_dominant_eigenvalue_is_that_of_the_dense_hessian(x64):
+    x, y = contract.informative()
+    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
+    wide = lambda t: jax.tree.map(lambda a: a.astype(jnp.float64), t)
+    params, start = wide(network.init(jax.random.key(0))), wide(logits())
+    loss = fewshot.cross_entropy(lambda p, x: network.apply(p[0], x, SPACE.relax(p[1])))
+    value = lambda h: loss((params, h), (x.astype(jnp.float64), y), jax.random.key(0))[0]
+    flat, unravel = jax.flatten_util.ravel_pytree(start)
+    dense = jnp.linalg.eigvalsh(jax.jit(jax.hessian(lambda v: value(unravel(v))))(flat))
+    find = jax.jit(lambda h, k: supernet.dominant_eigenvalue(value, h, k, 15))
+    assert float(find(start, jax.random.key(1))) == pytest.approx(float(dense[-1]), rel=1e-8)
+    few = jax.jit(lambda h, k: supernet.dominant_eigenvalue(value, h, k, 8))
+    assert float(few(start, jax.random.key(1))) == pytest.approx(float(dense[-1]), rel=1e-2)
+
+
+def test_conflict_is_the_mean_cosine():
+    directions = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    found = supernet.conflict(lambda params, e: params @ e, jnp.zeros(2), directions)
+    assert float(found) == pytest.approx(-1 / 3, abs=1e-6)
+
+
+def test_partial_channels_pass_the_others_by():
+    from flax import nnx
+
+    cell = supernet.Cell(SPACE, 8, partial=4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
+    skips = SPACE.encode(SPACE.configs([{"edge_0_1": "none", "edge_0_2": "skip", "edge_1_2": "none"}]))[0]
+    made = cell(x, skips)
+    shuffle = lambda z: z.reshape(2, 4, 4, 4, 2).swapaxes(-1, -2).reshape(z.shape)
+    empty = shuffle(jnp.concatenate([jnp.zeros_like(x[..., :2]), x[..., 2:]], -1))
+    again = shuffle(jnp.concatenate([jnp.zeros_like(x[..., :2]), empty[..., 2:]], -1))
+    np.testing.assert_allclose(made, shuffle(x) + again, atol=1e-6)
+    with pytest.raises(ValueError, match="channels=6 is no multiple of partial=4"):
+        supernet.Cell(SPACE, 6, partial=4, rngs=nnx.Rngs(0))
+
+
+def test_a_single_path_is_the_mixture_on_one_hot_encodings():
+    make = lambda single: nn.functional(
+        lambda rngs: supernet.CellNet(SPACE, 3, 4, 2, stride=2, single_path=single, rngs=rngs)
+    )
+    x, y = contract.informative(16)
+    mixed, single = make(False), make(True)
+    params = mixed.init(jax.random.key(0))
+
+    def slope(network):
+        loss = lambda p, e: fewshot.cross_entropy(lambda p, x: network.apply(p, x, e))(p, (x, y), None)[0]
+        return jax.jit(jax.value_and_grad(loss))
+
+    first, second = slope(mixed), slope(single)
+    for encoding in SPACE.encode(SPACE.sample(jax.random.key(1), 6)):
+        contract.close(first(params, encoding), second(params, encoding), 2e-5)
+
+
+def additive(encodings):
+    prices = jnp.linspace(0.0, 1.0, SPACE.width) ** 2
+    return np.asarray(jnp.asarray(encodings) @ prices), np.full(len(encodings), 2.0)
+
+
+@pytest.mark.parametrize("method", [supernet.random_search, supernet.evolve, supernet.local_search, supernet.reinforce])
+def test_searches_without_gradient_find_the_best_and_keep_their_budget(method):
+    trail = method(SPACE, additive, jax.random.key(0), evaluations=400)
+    assert len(trail.values) == len(trail.configs) == 400
+    assert set(trail.best.values()) == {"avg_pool"}  # the last value of every choice is the best
+    short = method(SPACE, additive, jax.random.key(0), seconds=21.0)
+    assert len(short.values) == 10
+    assert short.seconds[-1] == 20.0
+    with pytest.raises(ValueError, match="give a budget"):
+        method(SPACE, additive, jax.random.key(0))
