@@ -83,7 +83,7 @@ def test_shrunk_standardised_and_cut(tmp_path, monkeypatch):
     parts = data.cifar10(0, 8, validation=10_000)
     assert parts.train[0].shape == (40_000, 8, 8, 3)
     assert parts.validation[1].shape == (10_000,)
-    both = np.concatenate([parts.train[0], parts.validation[0]])
+    both = np.concatenate([parts.train[0], parts.validation[0]]).astype(np.float64)
     np.testing.assert_allclose(both.mean((0, 1, 2)), 0.0, atol=1e-4)
     np.testing.assert_allclose(both.std((0, 1, 2)), 1.0, atol=1e-3)
     with pytest.raises(InputError, match="size=20; accepted are 32, 16 and 8"):
