@@ -39,8 +39,10 @@ def cifar10(seed: int = 0, size: int = 32, validation: int = 25_000) -> Images:
 
     def shrink(images: np.ndarray) -> np.ndarray:
         step = 32 // size
-        shifted = (images[:, i::step, j::step].astype(np.float32) for i in range(step) for j in range(step))
-        return sum(shifted, np.float32(0.0)) / np.float32(255.0 * step * step)
+        total = np.zeros((len(images), size, size, 3), np.float32)
+        for i, j in np.ndindex(step, step):
+            total += images[:, i::step, j::step]
+        return total / np.float32(255.0 * step * step)
 
     x, x_test = shrink(arrays["x_train"]), shrink(arrays["x_test"])
     y, y_test = arrays["y_train"].astype(np.int32), arrays["y_test"].astype(np.int32)

@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments import fewshot, methods, nas_digits, navigation, omniglot, sinusoid, tables
+from experiments import fewshot, methods, nas_bench_201, nas_digits, navigation, omniglot, sinusoid, tables
 from experiments.benchmarks import maml_memory, unroll_memory
-from metajax import data
+from metajax import data, supernet
+from metajax.types import InputError
 
 
 def result(path):
@@ -156,6 +157,55 @@ def test_nas_digits(tmp_path, capsys):
     assert metrics["architectures"] == 125
     assert 1 <= metrics["darts_2_rank"] <= 125
     assert (out / "ranking.png").is_file()
+    assert nas_digits.main(["--preset", "tiny", "--out", str(out), "--resume"]) == 0
+    assert result(out)["metrics"] == metrics
+
+
+@pytest.fixture
+def bench201():
+    try:
+        supernet.oracle()
+    except InputError as missing:
+        pytest.skip(f"needs the table of NAS-Bench-201: {missing}")
+
+
+@pytest.mark.parametrize("method", ["random", "evolution", "local-search", "reinforce"])
+def test_searches_of_the_table(tmp_path, bench201, method):
+    out = tmp_path / "r"
+    assert nas_bench_201.main(["--method", method, "--budget", "2000", "--out", str(out)]) == 0
+    found = result(out)
+    assert found["metrics"]["simulated_seconds"] <= 2000
+    assert found["metrics"]["evaluations"] > 5
+    assert found["metrics"]["cifar10_test"] > 85
+    assert found["metrics"]["rank"] == supernet.oracle().rank(found["arch"])
+
+
+@pytest.mark.slow
+def test_a_search_on_cifar_is_looked_up(tmp_path, bench201):
+    try:
+        data.cifar10(0, 8)
+    except InputError as missing:
+        pytest.skip(f"needs CIFAR-10: {missing}")
+    out, argv = tmp_path / "r", ["--size", "8", "--channels", "4", "--batch", "16", "--out", str(tmp_path / "r")]
+    assert nas_bench_201.main(["--method", "drnas", "--steps", "50", *argv]) == 0
+    found = result(out)
+    assert found["metrics"]["cifar10_test"] == pytest.approx(supernet.oracle().query(found["arch"]))
+    assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretisation_gap"} <= set(found["metrics"])
+    assert "8 x 8, C=4, N=1, 50 steps of 16" in found["protocol"]
+
+
+def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
+    for main, argv, message in (
+        (nas_bench_201.main, ["--method", "magic"], "--method magic: accepted are darts-1, darts-2"),
+        (nas_bench_201.main, ["--channels", "0"], "--channels 0: accepted are positive numbers"),
+        (nas_digits.main, ["--methods", "gdas,magic"], "--methods magic: accepted are darts-1, darts-2"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main([*argv, "--out", str(tmp_path / "r")])
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "r").exists()
 
 
 def test_tables_stand_beside_published_numbers(tmp_path):
