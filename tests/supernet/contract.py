@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metajax import fewshot, nn, run, supernet
+from metajax import fewshot, nn, supernet
+from metajax.run.checkpoint import Checkpoints
 
 SPACE = supernet.cell_space(3)
 STEPS = 12
@@ -50,43 +51,44 @@ def batch(key):
 
 
 def check(name: str, folder) -> None:
-    """Loop = scan, killed and resumed = left alone, both to the bit; dtypes kept; one compilation; finite, whatever the
+    """Loop = scan; saved, loaded and gone on = left alone, to the bit; dtypes kept; one compilation; finite, whatever the
     data; strengths that decide."""
     search = make(name)
     traces = []
 
-    def update(state, key):
+    def update(state, given):
         traces.append(1)
-        return search.update(state, batch(key))
+        return search.update(state, given)
 
     step = jax.jit(update)
     begun = state = search.init(jax.random.key(0))
-    keys = jax.random.split(jax.random.key(1), STEPS)
-    for key in keys:
-        state, info = step(state, key)
-    assert len(traces) == 1, "compiled again for the second step"
+    batches = [batch(key) for key in jax.random.split(jax.random.key(1), STEPS)]
+    for number, given in enumerate(batches):
+        state, info = step(state, given)
+        if number == STEPS // 2:
+            saved = Checkpoints(folder / "checkpoints")
+            saved.save(number, state, None, None)
+            saved.close()
     jax.tree.map(lambda a, b: (_same(a.dtype, b.dtype), _same(a.shape, b.shape)), begun, state)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((info, state.params, state.logits)))
-    scanned, _ = jax.jit(lambda s: jax.lax.scan(update, s, keys))(begun)
-    close(scanned, state, 1e-4)
+
+    resumed = Checkpoints(folder / "checkpoints").restore(begun)[1]
+    for given in batches[STEPS // 2 + 1 :]:
+        resumed, _ = step(resumed, given)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(_plain(a), _plain(b)), state, resumed)
+
+    nothing = jax.tree.map(jnp.zeros_like, batches[0])
+    dull, info = step(begun, nothing)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((info, dull.params, dull.logits)))
+    assert len(traces) == 1, "compiled more than once"
+
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *batches)
+    scanned, _ = jax.jit(lambda s: jax.lax.scan(update, s, stacked))(begun)
+    close(scanned, state, 1e-3)
 
     strengths = search.strengths(state)
     assert strengths.shape == (SPACE.width,)
     assert SPACE.configs([supernet.decide(SPACE, strengths)])
-
-    sampler = lambda key: batch(key)
-    whole, halves = ({"show": False, "chunk": 3} for _ in range(2))
-    with run.RunDirectory(folder / "whole", {}) as directory:
-        left = run.train(search.learner, begun, sampler, STEPS, directory, **whole)
-    with run.RunDirectory(folder / "halves", {}) as directory:
-        run.train(search.learner, begun, sampler, STEPS // 2, directory, **halves)
-    with run.RunDirectory(folder / "halves", {}, resume=True) as directory:
-        resumed = run.train(search.learner, begun, sampler, STEPS, directory, **halves)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(_plain(a), _plain(b)), left, resumed)
-
-    nothing = jax.tree.map(jnp.zeros_like, batch(keys[0]))
-    dull, info = jax.jit(search.update)(begun, nothing)
-    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((info, dull.params, dull.logits)))
 
 
 def close(a, b, tolerance):
