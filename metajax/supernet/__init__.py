@@ -1,7 +1,7 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
 from metajax.supernet.bench201 import Oracle, from_string, oracle, to_string
-from metajax.supernet.cell import OPERATIONS, Cell, CellNet, average_pool, cell_space
+from metajax.supernet.cell import OPERATIONS, Cell, CellNet, average_pool, cell_space, cells
 from metajax.supernet.diagnose import (
     conflict,
     count,
@@ -11,9 +11,11 @@ from metajax.supernet.diagnose import (
     kendall_tau,
     supernet_scores,
 )
+from metajax.supernet.elastic import elastic_convolution, elastic_mlp
 from metajax.supernet.events import alive, eigenvalue, project, prune
 from metajax.supernet.exhaust import Table, Training, exhaust, trainer
 from metajax.supernet.methods import METHODS, Recipe, auxiliary_skip, normalised_edges, recipe
+from metajax.supernet.model import SuperNet
 from metajax.supernet.regularise import (
     adversarial_disturbance,
     beta_decay,
@@ -54,6 +56,7 @@ __all__ = [
     "Relaxation",
     "Search",
     "SearchState",
+    "SuperNet",
     "Table",
     "Trail",
     "Training",
@@ -64,6 +67,7 @@ __all__ = [
     "beta_decay",
     "by_shared_weights",
     "cell_space",
+    "cells",
     "concrete",
     "conflict",
     "costs",
@@ -74,6 +78,8 @@ __all__ = [
     "discretisation_gap",
     "dominant_eigenvalue",
     "eigenvalue",
+    "elastic_convolution",
+    "elastic_mlp",
     "entropy",
     "evolve",
     "exhaust",

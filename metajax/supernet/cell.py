@@ -4,14 +4,17 @@ The cell is that of NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): node j
 earlier nodes. One network holds every architecture; its input is the relaxed encoding of the space.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from metajax.nn import Convolution, convolution, patches, standardise
+from metajax.nn import Convolution, Functional, convolution, functional, patches, standardise
 from metajax.space import Categorical, Space
+from metajax.supernet.model import SuperNet
+from metajax.types import Params
 
 OPERATIONS = ("none", "skip", "conv1x1", "conv3x3", "avg_pool")
 
@@ -154,12 +157,17 @@ class Residual(nnx.Module):
         self.shortcut = Convolution(channels, out, 1, bias=False, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = standardise(self.first(jax.nn.relu(x)))
-        y = standardise(self.second(jax.nn.relu(y)))
-        n, h, w, c = x.shape
-        even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
-        halved = even.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))
-        return y + self.shortcut(halved)
+        return residual(x, self.first.kernel[...], self.second.kernel[...], self.shortcut.kernel[...])
+
+
+def residual(x: jax.Array, first: jax.Array, second: jax.Array, shortcut: jax.Array) -> jax.Array:
+    """``Residual`` as a function of its kernels."""
+    y = standardise(convolution(jax.nn.relu(x), first, 2))
+    y = standardise(convolution(jax.nn.relu(y), second))
+    n, h, w, c = x.shape
+    even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+    halved = even.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))
+    return y + convolution(halved, shortcut)
 
 
 class CellNet(nnx.Module):
@@ -211,3 +219,75 @@ class CellNet(nnx.Module):
             for cell in stage:
                 x = cell(x, encoding)
         return self.head(jnp.mean(jax.nn.relu(standardise(x)), axis=(1, 2)))
+
+
+def cells(
+    classes: int, channels: int = 16, stages: int = 3, depth: int = 5, inputs: int = 3, stride: int = 1, nodes: int = 4
+) -> SuperNet:
+    """NAS-Bench-201's cells as a SuperNet: 15,625 configurations with four nodes.
+
+    Args:
+        classes, channels, stages, inputs, stride: see ``CellNet``.
+        depth: cells of each stage.
+        nodes: of the cell.
+
+    Example:
+        >>> made = cells(10, channels=4, stages=1, depth=1, nodes=3)
+        >>> params = made.network.init(jax.random.key(0))
+        >>> config = {"edge_0_1": "conv3x3", "edge_0_2": "skip", "edge_1_2": "none"}
+        >>> made.build(config).apply(made.extract(params, config), jnp.ones((2, 8, 8, 3))).shape
+        (2, 10)
+    """
+    space = cell_space(nodes)
+    network = functional(lambda rngs: CellNet(space, classes, channels, stages, depth, inputs, stride, rngs=rngs))
+    edges = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
+
+    def extract(params: Params, config: Mapping[str, Any]) -> Params:
+        space.configs([config])  # checks it
+
+        def kernels(cell: Params) -> dict[str, jax.Array]:
+            found = {}
+            for i, j in edges:
+                name = f"edge_{i}_{j}"
+                if config[name].startswith("conv"):
+                    fused = cell["conv1" if config[name] == "conv1x1" else "conv3"][i]["kernel"]
+                    width, position = fused.shape[2], sum(s == i and t < j for s, t in edges)
+                    found[name] = fused[..., position * width : (position + 1) * width]
+            return found
+
+        made = {i: {c: kernels(cell) for c, cell in stage.items()} for i, stage in params["stages"].items()}
+        return {**params, "stages": made}
+
+    def run(cell: Params, x: jax.Array, config: Mapping[str, Any]) -> jax.Array:
+        states = [x]
+        for j in range(1, nodes):
+            total = jnp.zeros_like(x)
+            for i in range(j):
+                name, value = f"edge_{i}_{j}", states[i]
+                if config[name] == "skip":
+                    total = total + value
+                elif config[name] == "avg_pool":
+                    total = total + average_pool(value)
+                elif config[name] != "none":
+                    total = total + standardise(convolution(jax.nn.relu(value), cell[name]))
+            states.append(total)
+        return states[-1]
+
+    def reduce(block: Params, x: jax.Array) -> jax.Array:
+        kernels = (block["first"]["kernel"], block["second"]["kernel"], block["shortcut"]["kernel"])
+        return residual(x, *kernels)
+
+    def build(config: Mapping[str, Any]) -> Functional:
+        def apply(params: Params, x: jax.Array) -> jax.Array:
+            x = standardise(convolution(x, params["stem"]["kernel"], stride))
+            for i, stage in params["stages"].items():
+                x = reduce(params["reductions"][i - 1], x) if i else x
+                for cell in stage.values():
+                    x = run(cell, x, config)
+            x = jnp.mean(jax.nn.relu(standardise(x)), axis=(1, 2))
+            return x @ params["head"]["kernel"] + params["head"]["bias"]
+
+        space.configs([config])  # checks it
+        return Functional(lambda key: extract(network.init(key), config), apply)
+
+    return SuperNet(space, network, build, extract)

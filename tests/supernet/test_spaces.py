@@ -1,0 +1,61 @@
+"""Every space: the SuperNet on a one-hot encoding is the stand-alone network with the same weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metajax import supernet
+
+SPACES = {
+    "cells": (supernet.cells(3, 4, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
+    "elastic_mlp": (supernet.elastic_mlp(5, 3, (1, 2, 4), (4, 8, 16)), (6, 5)),
+    "elastic_convolution": (
+        supernet.elastic_convolution(3, 4, (4, 6), (1, 2), (1, 2), (3, 5), (1, 2)),
+        (3, 6, 6, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_one_hot_encodings_are_the_stand_alone_networks(name):
+    made, shape = SPACES[name]
+    params = made.network.init(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), shape)
+    apply = jax.jit(made.network.apply)
+    configs = made.space.sample(jax.random.key(2), 5)
+    for config, encoding in zip(made.space.dicts(configs), made.space.encode(configs)):
+        alone = made.build(config)
+        weights = made.extract(params, config)
+        shapes = lambda tree: jax.tree.map(jnp.shape, tree)
+        assert shapes(weights) == shapes(jax.eval_shape(alone.init, jax.random.key(0)))
+        np.testing.assert_allclose(apply(params, x, encoding), jax.jit(alone.apply)(weights, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_relaxed_encodings_have_finite_slopes_everywhere(name):
+    made, shape = SPACES[name]
+    params, x = made.network.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), shape)
+
+    def value(logits):
+        return jnp.sum(made.network.apply(params, x, made.space.relax(logits)) ** 2)
+
+    slope = jax.jit(jax.grad(value))(made.space.zeros())
+    sizes = jax.tree.map(lambda g: float(jnp.abs(g).max()), slope)
+    assert all(np.isfinite(v) and v > 0 for v in sizes.values()), sizes
+
+
+def test_sizes_reach_what_the_field_speaks_of():
+    assert supernet.elastic_convolution(3, 10).space.log10_size == pytest.approx(19.3, abs=0.1)
+    assert supernet.elastic_mlp(4, 3, range(1, 41), range(8, 81, 8)).space.log10_size == pytest.approx(40, abs=0.1)
+
+
+def test_bad_sizes_and_configurations_are_named():
+    with pytest.raises(ValueError, match=r"widths=\(8, 4\); accepted are positive whole numbers in rising order"):
+        supernet.elastic_mlp(2, 2, widths=(8, 4))
+    with pytest.raises(ValueError, match=r"kernels=\(2, 3\); accepted are odd"):
+        supernet.elastic_convolution(3, 2, kernels=(2, 3))
+    with pytest.raises(ValueError, match="accepted is one of each for a stage"):
+        supernet.elastic_convolution(3, 2, channels=(4,), strides=(1, 2))
+    with pytest.raises(ValueError, match="depth: 7 is not one of"):
+        supernet.elastic_mlp(2, 2).build({"depth": 7})
