@@ -1,7 +1,8 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
 from metajax.supernet.bench201 import Oracle, from_string, oracle, to_string
-from metajax.supernet.cell import OPERATIONS, Cell, CellNet, average_pool, cell_space, cells
+from metajax.supernet.cell import OPERATIONS, Cell, average_pool, cell_space
+from metajax.supernet.cellnet import CellNet, cells
 from metajax.supernet.diagnose import (
     conflict,
     count,
