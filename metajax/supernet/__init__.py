@@ -3,6 +3,7 @@
 from metajax.supernet.bench201 import Oracle, from_string, oracle, to_string
 from metajax.supernet.cell import OPERATIONS, Cell, average_pool, cell_space
 from metajax.supernet.cellnet import CellNet, cells
+from metajax.supernet.chain import MACRO, Operation, chain, identity, inverted_bottleneck
 from metajax.supernet.diagnose import (
     conflict,
     count,
@@ -43,14 +44,17 @@ from metajax.supernet.relaxation import (
 )
 from metajax.supernet.search import Event, Parts, Search, SearchState, decide, entropy, search
 from metajax.supernet.select import Trail, by_shared_weights, evolve, local_search, random_search, reinforce
+from metajax.supernet.transformer import elastic_transformer
 
 __all__ = [
+    "MACRO",
     "METHODS",
     "OPERATIONS",
     "Cell",
     "CellNet",
     "Event",
     "Moment",
+    "Operation",
     "Oracle",
     "Parts",
     "Recipe",
@@ -69,6 +73,7 @@ __all__ = [
     "by_shared_weights",
     "cell_space",
     "cells",
+    "chain",
     "concrete",
     "conflict",
     "costs",
@@ -81,6 +86,7 @@ __all__ = [
     "eigenvalue",
     "elastic_convolution",
     "elastic_mlp",
+    "elastic_transformer",
     "entropy",
     "evolve",
     "exhaust",
@@ -88,7 +94,9 @@ __all__ = [
     "exponentiated",
     "fair_paths",
     "from_string",
+    "identity",
     "index_of",
+    "inverted_bottleneck",
     "kendall_tau",
     "local_search",
     "normalised_edges",

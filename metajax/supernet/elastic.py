@@ -43,14 +43,20 @@ def layered(depth: str, depths: Sequence[int], of_layer: Callable[[int], Mapping
     return domains, conditions
 
 
-def _ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
+def ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    """The values as a tuple.
+
+    Raises:
+        ValueError: unless they are positive and rise.
+    """
     values = tuple(values)
     if not values or values[0] < 1 or any(a >= b for a, b in zip(values, values[1:])):
         raise ValueError(f"{name}={values}; accepted are positive whole numbers in rising order")
     return values
 
 
-def _normal(key: Key, shape: tuple[int, ...], inputs: int) -> jax.Array:
+def normal(key: Key, shape: tuple[int, ...], inputs: int) -> jax.Array:
+    """Initial weights whose variance is 2 / inputs."""
     return math.sqrt(2.0 / inputs) * jax.random.normal(key, shape)
 
 
@@ -72,15 +78,15 @@ def elastic_mlp(
         >>> made.network.apply(params, jnp.ones((5, 4)), made.space.relax(made.space.zeros())).shape
         (5, 3)
     """
-    depths, widths = _ascending("depths", depths), _ascending("widths", widths)
+    depths, widths = ascending("depths", depths), ascending("widths", widths)
     space = Space(*layered("depth", depths, lambda i: {f"width_{i}": Categorical(widths)}))
     widest, deepest, mask = widths[-1], depths[-1], masks(widths)
 
     def init(key: Key) -> Params:
         keys = jax.random.split(key, deepest + 1)
-        first = {"kernel": _normal(keys[0], (inputs, widest), inputs), "bias": jnp.zeros(widest)}
-        rest = [{"kernel": _normal(k, (widest, widest), widest), "bias": jnp.zeros(widest)} for k in keys[1:-1]]
-        head = {"kernel": _normal(keys[-1], (widest, outputs), widest), "bias": jnp.zeros(outputs)}
+        first = {"kernel": normal(keys[0], (inputs, widest), inputs), "bias": jnp.zeros(widest)}
+        rest = [{"kernel": normal(k, (widest, widest), widest), "bias": jnp.zeros(widest)} for k in keys[1:-1]]
+        head = {"kernel": normal(keys[-1], (widest, outputs), widest), "bias": jnp.zeros(outputs)}
         return {"layers": [first, *rest], "head": head}
 
     def apply(params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
@@ -102,7 +108,7 @@ def elastic_mlp(
         def init_alone(key: Key) -> Params:
             keys = jax.random.split(key, len(made) + 1)
             pairs = list(zip([inputs, *made], [*made, outputs]))
-            layers = [{"kernel": _normal(k, pair, pair[0]), "bias": jnp.zeros(pair[1])} for k, pair in zip(keys, pairs)]
+            layers = [{"kernel": normal(k, pair, pair[0]), "bias": jnp.zeros(pair[1])} for k, pair in zip(keys, pairs)]
             return {"layers": layers[:-1], "head": layers[-1]}
 
         def apply_alone(params: Params, x: jax.Array) -> jax.Array:
@@ -165,8 +171,8 @@ def elastic_convolution(
         >>> round(made.space.log10_size, 1)
         19.3
     """
-    depths, kernels = _ascending("depths", depths), _ascending("kernels", kernels)
-    expansions = _ascending("expansions", expansions)
+    depths, kernels = ascending("depths", depths), ascending("kernels", kernels)
+    expansions = ascending("expansions", expansions)
     if any(k % 2 == 0 for k in kernels):
         raise ValueError(f"kernels={kernels}; accepted are odd numbers in rising order")
     if len(channels) != len(strides):
@@ -204,14 +210,14 @@ def elastic_convolution(
                 e, d, p = block["expand"], block["depthwise"], block["project"]
                 blocks.append(
                     {
-                        "expand": _normal(a, e, e[2]),
-                        "depthwise": _normal(b, d, d[0] * d[1]),
-                        "project": _normal(c, p, p[2]),
+                        "expand": normal(a, e, e[2]),
+                        "depthwise": normal(b, d, d[0] * d[1]),
+                        "project": normal(c, p, p[2]),
                     }
                 )
             stages.append(blocks)
-        out = {"kernel": _normal(head, (channels[-1], outputs), channels[-1]), "bias": jnp.zeros(outputs)}
-        return {"stem": _normal(stem, (3, 3, inputs, channels[0]), 9 * inputs), "stages": stages, "head": out}
+        out = {"kernel": normal(head, (channels[-1], outputs), channels[-1]), "bias": jnp.zeros(outputs)}
+        return {"stem": normal(stem, (3, 3, inputs, channels[0]), 9 * inputs), "stages": stages, "head": out}
 
     def run(block: Params, x: jax.Array, stride: int, hidden: Callable[[jax.Array], jax.Array]) -> jax.Array:
         y = hidden(jax.nn.relu(standardise(convolution(x, block["expand"]))))

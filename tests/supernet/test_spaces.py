@@ -9,6 +9,11 @@ from metajax import supernet
 
 SPACES = {
     "cells": (supernet.cells(3, 4, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
+    "chain": (supernet.chain(3, 4, layers=(1, 2), channels=(4, 6)), (3, 6, 6, 3)),
+    "elastic_transformer": (
+        supernet.elastic_transformer(5, 4, 3, (1, 2), (4, 8), (1, 2), (1, 2), 4),
+        (3, 4, 5),
+    ),
     "elastic_mlp": (supernet.elastic_mlp(5, 3, (1, 2, 4), (4, 8, 16)), (6, 5)),
     "elastic_convolution": (
         supernet.elastic_convolution(3, 4, (4, 6), (1, 2), (1, 2), (3, 5), (1, 2)),
@@ -16,8 +21,11 @@ SPACES = {
     ),
 }
 
+SHOWN = ("cells", "elastic_mlp")
+NAMES = [pytest.param(name, marks=[] if name in SHOWN else [pytest.mark.slow]) for name in SPACES]
 
-@pytest.mark.parametrize("name", SPACES)
+
+@pytest.mark.parametrize("name", NAMES)
 def test_one_hot_encodings_are_the_stand_alone_networks(name):
     made, shape = SPACES[name]
     params = made.network.init(jax.random.key(0))
@@ -32,7 +40,7 @@ def test_one_hot_encodings_are_the_stand_alone_networks(name):
         np.testing.assert_allclose(apply(params, x, encoding), jax.jit(alone.apply)(weights, x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", NAMES)
 def test_relaxed_encodings_have_finite_slopes_everywhere(name):
     made, shape = SPACES[name]
     params, x = made.network.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), shape)
@@ -59,3 +67,9 @@ def test_bad_sizes_and_configurations_are_named():
         supernet.elastic_convolution(3, 2, channels=(4,), strides=(1, 2))
     with pytest.raises(ValueError, match="depth: 7 is not one of"):
         supernet.elastic_mlp(2, 2).build({"depth": 7})
+
+
+def test_an_operation_that_changes_shape_is_named():
+    wider = supernet.Operation(lambda key, channels: {}, lambda params, x: jnp.concatenate([x, x], axis=-1))
+    with pytest.raises(ValueError, match=r"operation 'wider' makes \(2, 8, 8, 32\) of \(2, 8, 8, 16\)"):
+        supernet.chain(3, 4, {"identity": supernet.identity(), "wider": wider})
