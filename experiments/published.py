@@ -1,5 +1,5 @@
-"""Published few-shot numbers to stand beside measured ones: accuracy in %, or mean squared error, with its 95% interval as
-printed. What could not be confirmed is left out."""
+"""Published numbers to stand beside measured ones: accuracy in %, or mean squared error, with its 95% interval (few-shot) or
+deviation over seeds (architecture search) as printed. What could not be confirmed is left out."""
 
 # columns are (ways, shots)
 COLUMNS = ((5, 1), (5, 5), (20, 1), (20, 5))
@@ -18,3 +18,23 @@ OMNIGLOT = {
 
 # (method, shots in training and test) -> mean squared error after one step, Li et al. 2017, table 1
 SINUSOID = {("maml", 5): "1.13 ± 0.18", ("meta-sgd", 5): "0.90 ± 0.16"}
+
+# method -> CIFAR-10, CIFAR-100, ImageNet16-120: test accuracy of the found cell, searched on CIFAR-10
+NAS201 = {
+    "random": ("93.70 ± 0.36", None, None),
+    "reinforce": ("93.85 ± 0.37", "71.71 ± 1.09", "45.24 ± 1.18"),
+    "evolution": (None, None, None),
+    "local-search": (None, None, None),
+    "darts-1": ("54.30 ± 0.00", "15.61 ± 0.00", "16.32 ± 0.00"),
+    "darts-2": ("54.30 ± 0.00", "15.61 ± 0.00", "16.32 ± 0.00"),
+    "gdas": ("93.61 ± 0.09", "70.70 ± 0.30", "41.71 ± 0.98"),
+    "snas": ("92.77 ± 0.83", "69.34 ± 1.98", "43.16 ± 2.64"),
+    "pc-darts": ("93.41 ± 0.30", "67.48 ± 0.89", "41.31 ± 0.22"),
+    "idarts": ("93.58 ± 0.32", "70.83 ± 0.48", "40.89 ± 0.68"),
+    "darts-minus": ("93.80 ± 0.40", "71.53 ± 1.51", "45.12 ± 0.82"),
+    "darts-pt": ("88.11", None, None),
+    "drnas": ("94.36 ± 0.00", "73.51 ± 0.00", "46.34 ± 0.00"),
+    "beta-darts": ("94.36 ± 0.00", "73.51 ± 0.00", "46.34 ± 0.00"),
+    "spos": (None, None, None),
+    "enas": ("54.30 ± 0.00", "15.61 ± 0.00", "16.32 ± 0.00"),
+}

@@ -229,6 +229,14 @@ def test_tables_stand_beside_published_numbers(tmp_path):
     wave = {f"{n}_{k}_shot": 0.5 for n in ("mse", "interval") for k in (5, 10, 20)}
     row = tables.sinusoid_table([finished("s", {"method": "maml", "shots": 5}, "x", seconds=9, **wave)])
     assert "| maml | 5 shots | 0.500 ± 0.500 | 0.500 ± 0.500 | 0.500 ± 0.500 | 1.13 ± 0.18 | 9 |" in row
+    scores = {"cifar100_test": 70.0, "imagenet16_test": 45.0, "seconds": 60.0}
+    cells = [
+        finished(f"n{seed}", {"method": "gdas"}, "x --preset quick", cifar10_test=93.0 + seed, **scores)
+        for seed in (0, 1)
+    ]
+    found = tables.nas201_table(cells)
+    assert "| gdas | quick | 2 | 93.50 ± 0.71 | 93.61 ± 0.09 | 70.00 ± 0.00 | 70.70 ± 0.30 |" in found
+    assert "Not measured: random, reinforce" in found
 
 
 @pytest.mark.slow
