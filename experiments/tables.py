@@ -149,8 +149,8 @@ def nas201_table(directories: list[Path]) -> str:
         lines.append("| " + " | ".join([*row, f"{statistics.mean(m['seconds'] for m in found) / 60:.1f}"]) + " |")
     missing = [method for method in order if not any(method == known for known, _ in runs)]
     note = (
-        "Test accuracy in % of the found cell by the benchmark's table (mean of its seeds after 200 epochs), mean and deviation "
-        "over searches. `quick` and `paper` search a SuperNet on CIFAR-10; `table` asks the table for validation "
+        "Test accuracy in % of the found cell by the benchmark's table (mean of its seeds after 200 epochs), mean and "
+        "deviation over searches. `quick` and `paper` search a SuperNet on CIFAR-10; `table` asks the table for validation "
         "accuracies after 12 epochs within 12,000 simulated seconds. Published: Dong and Yang 2020 and the methods' papers."
     )
     absent = f"\nNot measured: {', '.join(missing)}.\n" if missing else ""
