@@ -109,7 +109,10 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> dic
             metrics[f"{name}_interval"] = float(1.96 * returns[:, step].std() / np.sqrt(config.test_goals))
     steps = np.arange(config.test_steps + 1)
     drawn = {k: (steps, r.mean(axis=0), 1.96 * r.std(axis=0) / np.sqrt(len(r))) for k, r in found.items()}
-    plot.save(plot.curves(drawn, "gradient steps", "mean return"), directory.path / "returns.png")
+    figure = plot.curves(drawn, "gradient steps", "mean return")
+    trained = [line.min() for kind, (_, line, _) in drawn.items() if kind != "random"]
+    figure.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
+    plot.save(figure, directory.path / "returns.png")
     protocol = f"mean return of 100 steps over {config.test_goals} goals, 40 trajectories each; PPO outside"
     directory.finish({"metrics": metrics, "protocol": protocol})
     return found

@@ -92,7 +92,8 @@ def omniglot_table(directories: list[Path]) -> str:
     sources = "; ".join(f"{method}: {source}" for method, (source, _) in published.OMNIGLOT.items())
     note = (
         "Accuracy in % and 95% interval over 600 test tasks of 423 characters, 15 queries a class, transductive batch norm, "
-        "checkpoint chosen on validation tasks. Presets `quick` and `cpu` train for a fraction of the papers' iterations."
+        "checkpoint chosen on validation tasks. Presets `quick` and `cpu` train for a fraction of the papers' iterations; "
+        "minutes are those of the hardware that the run's own section names."
     )
     return f"## Omniglot, all methods\n\n{note}\n\n" + "\n".join(lines) + f"\n\nPublished: {sources}.\n"
 

@@ -43,7 +43,8 @@ def hardware() -> str:
     """In words, for tables: ``2 cores of AMD EPYC`` or the accelerator's name."""
     device = jax.devices()[0]
     if device.platform == "cpu":
-        return f"{len(os.sched_getaffinity(0))} cores of {_processor()}"
+        cores = len(os.sched_getaffinity(0))
+        return f"{cores} core{'s' if cores > 1 else ''} of {_processor()}"
     return f"{jax.device_count()} x {device.device_kind}"
 
 
