@@ -1,5 +1,6 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
+from metajax.supernet import proxies
 from metajax.supernet.bench201 import Oracle, from_string, oracle, to_string
 from metajax.supernet.cell import OPERATIONS, Cell, average_pool, cell_space
 from metajax.supernet.cellnet import CellNet, cells
@@ -103,6 +104,7 @@ __all__ = [
     "oracle",
     "policy",
     "project",
+    "proxies",
     "prune",
     "random_disturbance",
     "random_search",
