@@ -135,6 +135,7 @@ def nas201_table(directories: list[Path]) -> str:
         config, result, meta = (_json(directory / f"{name}.json") for name in ("config", "result", "meta"))
         preset = "paper" if "--preset paper" in meta["command"] else "quick"
         kind = "table" if "simulated_seconds" in result["metrics"] else preset
+        kind = "proxy" if kind != "table" and "evaluations" in result["metrics"] else kind
         runs.setdefault((config["method"], kind), []).append(result["metrics"])
     heads = " | ".join(f"{name} | published" for name in ("CIFAR-10", "CIFAR-100", "ImageNet16-120"))
     lines = [f"| method | searched | seeds | {heads} | minutes a run |", "|---" * 10 + "|"]
@@ -152,7 +153,8 @@ def nas201_table(directories: list[Path]) -> str:
     note = (
         "Test accuracy in % of the found cell by the benchmark's table (mean of its seeds after 200 epochs), mean and "
         "deviation over searches. `quick` and `paper` search a SuperNet on CIFAR-10; `table` asks the table for validation "
-        "accuracies after 12 epochs within 12,000 simulated seconds. Published: Dong and Yang 2020 and the methods' papers."
+        "accuracies after 12 epochs within 12,000 simulated seconds; `proxy` scores initial weights. Published: Dong and Yang "
+        "2020 and the methods' papers."
     )
     absent = f"\nNot measured: {', '.join(missing)}.\n" if missing else ""
     return f"## NAS-Bench-201\n\n{note}\n\n" + "\n".join(lines) + "\n" + absent

@@ -192,6 +192,8 @@ def test_a_search_on_cifar_is_looked_up(tmp_path, bench201):
     assert found["metrics"]["cifar10_test"] == pytest.approx(supernet.oracle().query(found["arch"]))
     assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretisation_gap"} <= set(found["metrics"])
     assert "8 x 8, C=4, N=1, 50 steps of 16" in found["protocol"]
+    assert nas_bench_201.main(["--method", "snip", *argv, "--overwrite"]) == 0
+    assert result(out)["metrics"]["evaluations"] == nas_bench_201.SCORED
 
 
 def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
