@@ -47,7 +47,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "anil": _FEW,
     "boil": _FEW,
     "meta-sgd": {**_FEW, "test_steps": 1},
-    "maml++": {**_FEW, "inner_steps": 2, "test_steps": 2},
+    "maml++": {**_FEW, "inner_steps": 2, "test_steps": 2, "tasks": 8},
     "imaml": {**_ADAPTING, "inner_rate": 0.1, "inner_steps": 16, "test_steps": 16},
     "cavia": {**_FEW, "inner_rate": 1.0},
     "protonet": _SOLVED,
