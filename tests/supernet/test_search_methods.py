@@ -16,10 +16,10 @@ from metajax.supernet.relaxation import log_probability
 from metajax.supernet.search import Parts
 
 sys.path.insert(0, str(Path(__file__).parent))
-import contract
+import search_contract as contract
 
 SPACE = supernet.cell_space(3)
-SHOWN = ("gdas",)
+SHOWN = ("gaea",)
 
 
 def moment(mask=None, progress=0.5):
