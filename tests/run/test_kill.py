@@ -70,6 +70,7 @@ def kill_and_compare(tmp_path, kind, kills, seed):
     return landed
 
 
+@pytest.mark.slow
 def test_killed_twice_ends_in_the_same_bits(tmp_path):
     kill_and_compare(tmp_path, "iterator", 2, seed=0)
 

@@ -230,10 +230,10 @@ def test_growing_curvature_stops_a_search_and_brings_the_logits_back():
 
     event = supernet.eigenvalue(checks=10, stop=True, window=2, delta=2, factor=1.3, first=2)
     parts, memory = Parts(SPACE, loss, supernet.sigmoid(), 10), event.init(SPACE, 10)
-    seen = []
+    seen, apply = [], jax.jit(lambda state, memory, batch: event.apply(state, memory, parts, batch))
     for step in range(10):
         arch = jax.tree.map(lambda x, step=step: x + 0.01 * step, SPACE.zeros())
-        state, memory, info = event.apply(quiet_state(arch=arch, step=step), memory, parts, 2.0**step)
+        state, memory, info = apply(quiet_state(arch=arch, step=step), memory, 2.0**step)
         seen.append((float(info["stopped"]), float(state.logits["edge_0_1"][0])))
     stopped = [s for s, _ in seen].index(1.0)
     assert stopped == 3  # the mean over 2 and 3 exceeds that over 0 and 1

@@ -21,7 +21,7 @@ SPACES = {
     ),
 }
 
-SHOWN = ("cells", "elastic_mlp")
+SHOWN = ("elastic_mlp",)
 NAMES = [pytest.param(name, marks=[] if name in SHOWN else [pytest.mark.slow]) for name in SPACES]
 
 

@@ -81,6 +81,7 @@ def tiny():
     return space, network, (jnp.asarray(x), jnp.asarray(y))
 
 
+@pytest.mark.slow
 def test_the_truth_side_by_side_is_the_truth_alone():
     space, network, data = tiny()
     training = supernet.Training(epochs=3, batch=32, rate=1e-2)
@@ -93,7 +94,13 @@ def test_the_truth_side_by_side_is_the_truth_alone():
         supernet.exhaust(space, network, data, data, supernet.Training(batch=100), index=[0])
 
 
-@pytest.mark.parametrize("estimator", [bilevel.first_order(), bilevel.unroll(), bilevel.finite_difference()])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        bilevel.first_order(),
+        *(pytest.param(e, marks=pytest.mark.slow) for e in (bilevel.unroll(), bilevel.finite_difference())),
+    ],
+)
 def test_darts_prefers_a_working_architecture(estimator):
     """An informative task: after a short search the cell must not be empty, and validation loss must have fallen."""
     space, network, (x, y) = tiny()
