@@ -71,8 +71,7 @@ class Config:
 
 def quick(given: dict[str, Any]) -> dict[str, Any]:
     method = given.get("method", Config.method)
-    single = method in supernet.METHODS and method in ("gdas", "spos", "enas")
-    return {"steps": STEPS.get(method, PATHS if single else MIXED)}
+    return {"steps": STEPS.get(method, PATHS if method in ("gdas", "spos", "enas") else MIXED)}
 
 
 def paper(given: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,9 @@ from metajax.supernet.chain import MACRO, Operation, chain, identity, inverted_b
 from metajax.supernet.diagnose import (
     conflict,
     count,
-    discretisation_gap,
     dominant_eigenvalue,
     index_of,
     kendall_tau,
-    supernet_scores,
 )
 from metajax.supernet.elastic import elastic_convolution, elastic_mlp
 from metajax.supernet.events import alive, eigenvalue, project, prune
@@ -82,7 +80,6 @@ __all__ = [
     "decide",
     "dirichlet",
     "dirichlet_distance",
-    "discretisation_gap",
     "dominant_eigenvalue",
     "eigenvalue",
     "elastic_convolution",
@@ -116,7 +113,6 @@ __all__ = [
     "sigmoid",
     "softmax",
     "straight_through",
-    "supernet_scores",
     "to_string",
     "trainer",
     "uniform_paths",

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from metajax.nn import Functional
 from metajax.space import Space
 
 
@@ -26,17 +25,6 @@ def kendall_tau(a: Any, b: Any) -> float:
     da, db = np.sign(a[:, None] - a)[upper], np.sign(b[:, None] - b)[upper]
     scale = np.sqrt(np.sum(da != 0) * np.sum(db != 0))
     return float(np.sum(da * db) / scale) if scale else 0.0
-
-
-def supernet_scores(network: Functional, params: Any, encodings: Any, x: jax.Array, y: jax.Array) -> np.ndarray:
-    """Accuracy of each architecture (rows of one-hot encodings) with the shared weights, batch norm transductive."""
-
-    @jax.jit
-    def score(encodings):
-        chosen = lambda e: jnp.argmax(network.apply(params, x, e), axis=-1).astype(y.dtype)
-        return jax.lax.map(lambda e: jnp.mean(chosen(e) == y, dtype=jnp.float32), encodings)
-
-    return np.asarray(score(jnp.asarray(encodings)))
 
 
 def index_of(space: Space, config: dict[str, Any]) -> int:
@@ -99,11 +87,6 @@ def conflict(loss: Callable[[Any, jax.Array], jax.Array], params: Any, encodings
     unit = grads / jnp.maximum(jnp.linalg.norm(grads, axis=1, keepdims=True), 1e-12)
     cosines, number = unit @ unit.T, len(encodings)
     return (jnp.sum(cosines) - jnp.trace(cosines)) / (number * (number - 1))
-
-
-def discretisation_gap(accuracy: Callable[[jax.Array], jax.Array], relaxed: jax.Array, decided: jax.Array) -> jax.Array:
-    """What the SuperNet's accuracy loses when the relaxed encoding is replaced by the decided one, weights as they are."""
-    return accuracy(relaxed) - accuracy(decided)
 
 
 def count(config: Mapping[str, Any], value: Any) -> int:

@@ -28,7 +28,7 @@ class Recipe:
     """The parts of a method, as arguments of ``search``, and its rates.
 
     Attributes:
-        relaxation, regularisers, disturb, events, over_paths: see ``search``.
+        relaxation, regularisers, disturb, events: see ``search``.
         estimator: makes the estimator of ``search``.
         decide: ``strengths`` takes the strongest value of every choice; ``evolve`` asks the SuperNet for accuracies.
         rate: of Adam on the logits, for a search of ``PUBLISHED_STEPS``.

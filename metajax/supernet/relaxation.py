@@ -137,19 +137,20 @@ def _one_hot(logits, key):
     return jax.nn.one_hot(jax.random.categorical(key, logits), logits.shape[-1], dtype=logits.dtype)
 
 
-def _uniform_logits(space: Space, logits: Logits) -> Logits:
-    return jax.tree.map(jnp.zeros_like, logits)
+def policy_paths(number: int) -> Encode:
+    """Paths drawn from the softmax of the logits."""
+    draw = relaxed(lambda progress: _one_hot)
+
+    def encode(space, logits, moment, key):
+        return jnp.concatenate([draw(space, logits, moment, k) for k in jax.random.split(key, number)])
+
+    return encode
 
 
 def uniform_paths(number: int = 1) -> Encode:
     """Paths drawn evenly from what is not pruned (SPOS, Guo et al. 2020, arXiv:1904.00420)."""
-    draw = relaxed(lambda progress: _one_hot)
-
-    def encode(space, logits, moment, key):
-        zeros = _uniform_logits(space, logits)
-        return jnp.concatenate([draw(space, zeros, moment, k) for k in jax.random.split(key, number)])
-
-    return encode
+    draw = policy_paths(number)
+    return lambda space, logits, moment, key: draw(space, jax.tree.map(jnp.zeros_like, logits), moment, key)
 
 
 def fair_paths() -> Encode:
@@ -185,16 +186,6 @@ def sandwich_paths(random: int = 2) -> Encode:
             lambda progress: lambda x, key=None: jax.nn.one_hot(jnp.argmax(x), x.shape[-1], dtype=x.dtype)
         )(space, {**logits, **{name: sign * value for name, value in ends.items()}}, moment, key)
         return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, key)])
-
-    return encode
-
-
-def policy_paths(number: int) -> Encode:
-    """Paths drawn from the softmax of the logits."""
-    draw = relaxed(lambda progress: _one_hot)
-
-    def encode(space, logits, moment, key):
-        return jnp.concatenate([draw(space, logits, moment, k) for k in jax.random.split(key, number)])
 
     return encode
 

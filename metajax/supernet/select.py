@@ -1,5 +1,7 @@
 """From a searched SuperNet to one architecture, where the strongest value of every choice is not the rule."""
 
+import contextlib
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,27 +37,38 @@ Evaluate = Callable[[Any], tuple[np.ndarray, np.ndarray]]
 """``(encodings f32[n, width]) -> (values f[n], larger is better; seconds f[n] that each cost)``."""
 
 
-def _walk(space: Space, evaluate: Evaluate, seconds: float | None, evaluations: int | None) -> Any:
-    """An empty trail, and a function that adds to it until the budget is spent; then it raises ``StopIteration``."""
+Look = Callable[[Any], np.ndarray]
+"""Evaluates a struct of configurations and notes them; ends the search once the budget is spent."""
+
+
+def _spend(
+    space: Space,
+    evaluate: Evaluate,
+    seconds: float | None,
+    evaluations: int | None,
+    walk: Callable[[Look], None],
+) -> Trail:
+    """What ``walk`` looked at until the budget was spent."""
     if seconds is None and evaluations is None:
         raise ValueError("give a budget: seconds or evaluations")
-    configs, values, costs = [], [], []
+    configs, values, costs, spent = [], [], [], 0.0
 
     def look(found: Any) -> np.ndarray:
-        encodings = space.encode(found)
-        value, cost = evaluate(encodings)
-        kept = 0
+        nonlocal spent
+        value, cost = evaluate(space.encode(found))
         for config, v, c in zip(space.dicts(found), value, cost):
             over = evaluations is not None and len(values) >= evaluations
-            if over or (seconds is not None and sum(costs) + c > seconds):
+            if over or (seconds is not None and spent + c > seconds):
                 raise StopIteration
             configs.append(config)
             values.append(float(v))
             costs.append(float(c))
-            kept += 1
-        return np.asarray(value[:kept])
+            spent += float(c)
+        return np.asarray(value)
 
-    return look, lambda: Trail(configs, np.asarray(values), np.cumsum(costs))
+    with contextlib.suppress(StopIteration):
+        walk(look)
+    return Trail(configs, np.asarray(values), np.cumsum(costs))
 
 
 def random_search(
@@ -70,13 +83,12 @@ def random_search(
         >>> len(random_search(space, first, jax.random.key(0), evaluations=7).values)
         7
     """
-    look, trail = _walk(space, evaluate, seconds, evaluations)
-    try:
-        for step in range(1 << 30):
+
+    def walk(look: Look) -> None:
+        for step in itertools.count():
             look(space.sample(jax.random.fold_in(key, step), 16))
-    except StopIteration:
-        pass
-    return trail()
+
+    return _spend(space, evaluate, seconds, evaluations, walk)
 
 
 def evolve(
@@ -90,8 +102,8 @@ def evolve(
 ) -> Trail:
     """Regularised evolution: the best of a drawn few is mutated in one choice, the oldest dies (Real et al. 2019,
     arXiv:1802.01548; the sizes are those of NAS-Bench-201's baseline)."""
-    look, trail = _walk(space, evaluate, seconds, evaluations)
-    try:
+
+    def walk(look: Look) -> None:
         start = space.sample(key, population)
         members = list(zip(space.dicts(start), look(start)))
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
@@ -102,17 +114,17 @@ def evolve(
             child = space.configs([near[rng.integers(len(near))]])
             members.append((space.dicts(child)[0], float(look(child)[0])))
             members = members[-population:]
-    except StopIteration:
-        return trail()
+
+    return _spend(space, evaluate, seconds, evaluations, walk)
 
 
 def local_search(
     space: Space, evaluate: Evaluate, key: Key, seconds: float | None = None, evaluations: int | None = None
 ) -> Trail:
     """Steepest ascent over all neighbours, begun anew where it ends (White et al. 2021, arXiv:2005.02960)."""
-    look, trail = _walk(space, evaluate, seconds, evaluations)
-    try:
-        for restart in range(1 << 30):
+
+    def walk(look: Look) -> None:
+        for restart in itertools.count():
             here = space.sample(jax.random.fold_in(key, restart), 1)
             value = look(here)[0]
             while True:
@@ -121,9 +133,8 @@ def local_search(
                 if found.max() <= value:
                     break
                 here, value = space.configs([near[int(np.argmax(found))]]), found.max()
-    except StopIteration:
-        pass
-    return trail()
+
+    return _spend(space, evaluate, seconds, evaluations, walk)
 
 
 def reinforce(
@@ -137,11 +148,8 @@ def reinforce(
 ) -> Trail:
     """A controller of independent choices learns by REINFORCE with Adam and a moving baseline (Williams 1992; as in
     NAS-Bench-201's baseline)."""
-    look, trail = _walk(space, evaluate, seconds, evaluations)
     draw, mask = policy_paths(1), jnp.ones(space.width)
     optimizer = optax.adam(rate, b2=0.999)
-    logits = space.zeros()
-    opt_state = optimizer.init(logits)
 
     @jax.jit
     def sample(logits, key):
@@ -153,16 +161,16 @@ def reinforce(
         updates, opt_state = optimizer.update(jax.grad(loss)(logits), opt_state)
         return optax.apply_updates(logits, updates), opt_state
 
-    average = None
-    try:
-        for step in range(1 << 30):
+    def walk(look: Look) -> None:
+        logits, average = space.zeros(), None
+        opt_state = optimizer.init(logits)
+        for step in itertools.count():
             encoding = sample(logits, jax.random.fold_in(key, step))
             value = float(look(space.decode_configs(encoding))[0])
             average = value if average is None else baseline * average + (1 - baseline) * value
             logits, opt_state = learn(logits, opt_state, encoding, value - average)
-    except StopIteration:
-        pass
-    return trail()
+
+    return _spend(space, evaluate, seconds, evaluations, walk)
 
 
 def by_shared_weights(accuracy: Callable[[Any, jax.Array], Scalar], params: Any) -> Evaluate:
