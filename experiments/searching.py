@@ -25,6 +25,7 @@ class Setting(NamedTuple):
         steps, batch, rate: of the search; ``rate`` is that of the weights.
         pad: pixels by which training images are shifted; ``None`` leaves them as they are.
         seed: of everything.
+        decide: ``(space, strengths) -> configuration``.
     """
 
     space: Space
@@ -35,6 +36,7 @@ class Setting(NamedTuple):
     rate: float = 0.025
     pad: int | None = None
     seed: int = 0
+    decide: Callable[[Space, Any], dict[str, Any]] = supernet.decide
 
 
 class Outcome(NamedTuple):
@@ -104,7 +106,7 @@ def search(
     chunk = min(25, setting.steps)
 
     def evaluate(state):
-        found = supernet.decide(setting.space, made_search.strengths(state))
+        found = setting.decide(setting.space, made_search.strengths(state))
         return {"skips": float(supernet.count(found, "skip")), **(watch(found) if watch else {})}
 
     state = run.train(
@@ -133,7 +135,7 @@ def search(
         strengths = np.asarray(setting.space.encode(setting.space.configs([found]))[0])
     else:
         strengths = np.asarray(made_search.strengths(state))
-        found = supernet.decide(setting.space, strengths)
+        found = setting.decide(setting.space, strengths)
     return Outcome(state, found, strengths, accuracy)
 
 

@@ -7,6 +7,7 @@ from metajax.bilevel.inner import trajectory
 from metajax.bilevel.learner import BilevelState, learner
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem
 from metajax.bilevel.solved import solved
+from metajax.bilevel.supervised import SupervisedState, supervised
 from metajax.bilevel.unroll import first_order, forward, unroll, weights_only
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "InnerState",
     "PersistentState",
     "Problem",
+    "SupervisedState",
     "batched",
     "evolution",
     "finite_difference",
@@ -25,6 +27,7 @@ __all__ = [
     "implicit",
     "learner",
     "solved",
+    "supervised",
     "trajectory",
     "unroll",
     "weights_only",

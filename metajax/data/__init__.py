@@ -1,6 +1,6 @@
 """Datasets: reading, checksums, caching, splitting. Nothing is ever unpickled."""
 
-from metajax.data.augment import flip_and_crop
+from metajax.data.augment import cut_out, flip_and_crop
 from metajax.data.bundled import Images, digits
 from metajax.data.cifar import cifar10
 from metajax.data.classes import Classes, ClassSplit, by_label, from_array, split_classes
@@ -18,6 +18,7 @@ __all__ = [
     "cifar10",
     "cifar_fs",
     "class_split",
+    "cut_out",
     "digits",
     "download",
     "flip_and_crop",

@@ -27,3 +27,21 @@ def flip_and_crop(x: jax.Array, key: Key, pad: int = 4) -> jax.Array:
     starts = jax.random.randint(shift, (number, 2), 0, 2 * pad + 1)
     cut = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), (height, width, channels))
     return jax.vmap(cut)(padded, starts)
+
+
+def cut_out(x: jax.Array, key: Key, side: int = 16) -> jax.Array:
+    """A square of each image set to zero, its centre drawn evenly (Cutout, DeVries and Taylor 2017, arXiv:1708.04552).
+
+    Args:
+        x: f32[n, height, width, channels].
+        side: of the square in pixels; at the border only a part of it lies inside. 16 for 32 x 32 is the usual one.
+
+    Example:
+        >>> float(cut_out(jnp.ones((1, 8, 8, 1)), jax.random.key(0), 16).sum()) < 64
+        True
+    """
+    centre = jax.random.uniform(key, (2, len(x), 1), x.dtype)
+    away = [
+        jnp.abs(jnp.arange(0.5, n, dtype=x.dtype) - n * centre[axis]) >= side / 2 for axis, n in enumerate(x.shape[1:3])
+    ]
+    return jnp.where((away[0][:, :, None] | away[1][:, None, :])[..., None], x, jnp.zeros_like(x))

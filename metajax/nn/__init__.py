@@ -2,7 +2,7 @@
 
 from metajax.nn.conv4 import Conv4
 from metajax.nn.functional import Functional, by_support, chain, functional, with_context
-from metajax.nn.layers import Convolution, TransductiveBatchNorm, convolution, max_pool, patches, standardise
+from metajax.nn.layers import Convolution, TransductiveBatchNorm, convolution, max_pool, patches, separable, standardise
 from metajax.nn.mlp import MLP
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "functional",
     "max_pool",
     "patches",
+    "separable",
     "standardise",
     "with_context",
 ]

@@ -1,5 +1,7 @@
 """Layers that stay fast and exact when their weights are vmapped and differentiated twice."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -30,6 +32,33 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     if size == 1:
         return x[:, ::stride, ::stride, :] @ kernel.reshape(-1, out)
     return patches(x, size, stride) @ kernel.reshape(-1, out)
+
+
+def separable(
+    x: jax.Array, kernels: Sequence[tuple[jax.Array, jax.Array]], stride: int = 1, dilation: int = 1
+) -> jax.Array:
+    """Convolutions of every channel for itself and then 1 x 1, "SAME" padding; several of them side by side.
+
+    Up to 32 channels the two steps are one convolution with the product of their kernels: more arithmetic, and on a CPU
+    still several times faster than a convolution with a group for every channel.
+
+    Args:
+        x: f32[n, h, w, c].
+        kernels: ``(depth [k, k, c] with k odd, point [c, out])`` of each.
+
+    Returns:
+        f32[n, h / stride, w / stride, out of all kernels].
+    """
+    pad, layout = dilation * (kernels[0][0].shape[0] // 2), ("NHWC", "HWIO", "NHWC")
+
+    def run(kernel: jax.Array, groups: int) -> jax.Array:
+        padding, apart = ((pad, pad), (pad, pad)), (dilation, dilation)
+        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, None, apart, layout, groups)
+
+    channels = x.shape[-1]
+    if channels <= 32:
+        return run(jnp.concatenate([depth[..., None] * point for depth, point in kernels], axis=-1), 1)
+    return jnp.concatenate([run(depth[:, :, None], channels) @ point for depth, point in kernels], axis=-1)
 
 
 def standardise(x: jax.Array, eps: float = 1e-5, reference: int | None = None) -> jax.Array:

@@ -157,6 +157,7 @@ METHODS: dict[str, Callable[[Space, Any], Recipe]] = {
     "s-darts-adversarial": lambda space, images: Recipe(disturb=adversarial_disturbance(), events=(eigenvalue(),)),
     "darts-minus": lambda space, images: Recipe(auxiliary_skip(space), events=(eigenvalue(),)),
     "darts-pt": lambda space, images: Recipe(events=(project(*images),)),
+    "darts-pt-fixed": lambda space, images: Recipe(estimator=bilevel.weights_only, events=(project(*images),)),
     "spos": lambda space, images: _one_shot(relax.uniform_paths()),
     "fairnas": lambda space, images: _one_shot(relax.fair_paths()),
     "enas": lambda space, images: Recipe(relax.policy(4), decay=0.0, single_path=True),
@@ -172,5 +173,6 @@ def _one_shot(paths: relax.Encode) -> Recipe:
 
 
 def _target(name: str) -> str:
-    """The node that ``edge_i_j`` leads to."""
-    return name.rsplit("_", 1)[-1]
+    """The cell and node that ``edge_i_j`` leads to."""
+    cell, _, node = name.split("_")
+    return f"{cell}_{node}"

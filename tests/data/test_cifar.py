@@ -114,3 +114,15 @@ def test_flips_and_crops_move_whole_images(seed, pad):
             for j in range(2 * pad + 1)
         ]
         assert any(np.array_equal(image, crop) for crop in crops)
+
+
+def test_squares_are_cut_out():
+    x = jnp.ones((200, 12, 10, 3))
+    cut = np.asarray(data.cut_out(x, jax.random.key(0), 4))
+    assert np.all((cut == 0) | (cut == 1))
+    gone = (cut == 0).all(-1)
+    assert np.array_equal(gone, (cut == 0).any(-1)), "all channels together"
+    rows, columns = gone.any(2).sum(1), gone.any(1).sum(1)
+    assert np.array_equal(gone.sum((1, 2)), rows * columns), "a rectangle"
+    assert set(rows) == set(columns) == {2, 3, 4}, "whole inside, cut off at the border"
+    assert len({tuple(g.reshape(-1)) for g in gone}) > 50

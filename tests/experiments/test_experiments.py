@@ -6,7 +6,17 @@ import json
 import numpy as np
 import pytest
 
-from experiments import fewshot, methods, nas_bench_201, nas_digits, navigation, omniglot, sinusoid, tables
+from experiments import (
+    fewshot,
+    methods,
+    nas_bench_201,
+    nas_darts,
+    nas_digits,
+    navigation,
+    omniglot,
+    sinusoid,
+    tables,
+)
 from experiments.benchmarks import maml_memory, unroll_memory
 from metajax import data, supernet
 from metajax.types import InputError
@@ -180,12 +190,16 @@ def test_searches_of_the_table(tmp_path, bench201, method):
     assert found["metrics"]["rank"] == supernet.oracle().rank(found["arch"])
 
 
-@pytest.mark.slow
-def test_a_search_on_cifar_is_looked_up(tmp_path, bench201):
+@pytest.fixture
+def cifar10():
     try:
         data.cifar10(0, 8)
     except InputError as missing:
         pytest.skip(f"needs CIFAR-10: {missing}")
+
+
+@pytest.mark.slow
+def test_a_search_on_cifar_is_looked_up(tmp_path, bench201, cifar10):
     out, argv = tmp_path / "r", ["--size", "8", "--channels", "4", "--batch", "16", "--out", str(tmp_path / "r")]
     assert nas_bench_201.main(["--method", "drnas", "--steps", "50", *argv]) == 0
     found = result(out)
@@ -196,10 +210,34 @@ def test_a_search_on_cifar_is_looked_up(tmp_path, bench201):
     assert result(out)["metrics"]["evaluations"] == nas_bench_201.SCORED
 
 
+@pytest.mark.slow
+def test_cells_are_searched_drawn_and_trained(tmp_path, cifar10, capsys):
+    out, again = tmp_path / "r", tmp_path / "again"
+    assert nas_darts.main(["--preset", "tiny", "--out", str(out)]) == 0
+    text, first = capsys.readouterr().out, result(out)
+    assert "10^3.6 mixtures, 10^3.4 pairs of cells" in text
+    assert "batch norm: transductive" in text
+    assert {"test_accuracy", "parameters", "search_seconds", "train_seconds", "skips"} <= set(first["metrics"])
+    kept = supernet.from_genotype(first["genotype"])
+    for cell in ("normal", "reduce"):
+        drawing = (out / f"{cell}.svg").read_text()
+        assert all(op in drawing for name, op in kept.items() if name.startswith(cell))
+    assert nas_darts.main(["--preset", "tiny", "--out", str(out), "--resume"]) == 0
+    same = ("test_accuracy", "parameters", "search_seconds", "skips")
+    assert [result(out)["metrics"][n] for n in same] == [first["metrics"][n] for n in same]
+    given = ["--preset", "tiny", "--genotype", first["genotype"], "--out", str(again)]
+    assert nas_darts.main(given) == 0
+    assert result(again)["metrics"]["test_accuracy"] == first["metrics"]["test_accuracy"]
+    assert "cells given" in result(again)["protocol"]
+
+
 def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
     for main, argv, message in (
         (nas_bench_201.main, ["--method", "magic"], "--method magic: accepted are darts-1, darts-2"),
         (nas_bench_201.main, ["--channels", "0"], "--channels 0: accepted are positive numbers"),
+        (nas_darts.main, ["--method", "spos"], "--method spos: accepted are darts-1"),
+        (nas_darts.main, ["--layers", "2"], "--layers 2: accepted are positive numbers, layers from 3"),
+        (nas_darts.main, ["--genotype", "x"], "from_genotype: no normal=[(operation, source), ...]"),
         (nas_digits.main, ["--methods", "gdas,magic"], "--methods magic: accepted are darts-1, darts-2"),
     ):
         with pytest.raises(SystemExit, match="2"):

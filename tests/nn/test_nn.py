@@ -71,3 +71,20 @@ def test_standardise_is_batch_norm():
     np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(5), atol=1e-5)
     np.testing.assert_allclose(y.var((0, 1, 2)), np.ones(5), atol=1e-3)
     assert bool(jnp.all(jnp.isfinite(jax.grad(lambda z: jnp.sum(nn.standardise(z) ** 3))(jnp.ones((4, 2))))))
+
+
+@pytest.mark.parametrize(("channels", "stride", "dilation"), [(4, 1, 1), (4, 2, 2), (40, 1, 2), (40, 2, 1)])
+def test_separable_is_every_channel_for_itself_and_then_1x1(x64, channels, stride, dilation):
+    draw = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape, jnp.float64)
+    x = draw(0, 2, 6, 6, channels)
+    kernels = [(draw(i, 3, 3, channels), draw(9 + i, channels, 5)) for i in (1, 2)]
+
+    def alone(depth, point):
+        plane = lambda c: jax.lax.conv_general_dilated(
+            x[..., c : c + 1], depth[:, :, c][..., None, None], (stride,) * 2, ((dilation,) * 2,) * 2,
+            rhs_dilation=(dilation,) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+        return jnp.concatenate([plane(c) for c in range(channels)], axis=-1) @ point
+
+    expected = jnp.concatenate([alone(*pair) for pair in kernels], axis=-1)
+    np.testing.assert_allclose(nn.separable(x, kernels, stride, dilation), expected, atol=1e-12)

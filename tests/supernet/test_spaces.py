@@ -9,6 +9,7 @@ from metajax import supernet
 
 SPACES = {
     "cells": (supernet.cells(3, 4, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
+    "darts": (supernet.darts(3, 4, 3, 3, nodes=1), (3, 8, 8, 3)),
     "chain": (supernet.chain(3, 4, layers=(1, 2), channels=(4, 6)), (3, 6, 6, 3)),
     "elastic_transformer": (
         supernet.elastic_transformer(5, 4, 3, (1, 2), (4, 8), (1, 2), (1, 2), 4),
