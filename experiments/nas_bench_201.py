@@ -57,6 +57,7 @@ class Config:
     channels: int = 8
     cells: int = 1
     rate: float = 0.025
+    warm_up: float = 0.0
     budget: float = 12_000.0
     seed: int = 0
 
@@ -67,6 +68,8 @@ class Config:
         bad = [n for n in ("steps", "batch", "channels", "cells", "budget") if getattr(self, n) <= 0]
         if bad:
             raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers")
+        if not 0 <= self.warm_up < 1:
+            raise InputError(f"--warm_up {self.warm_up}: accepted is a share of the steps, from 0 to below 1")
 
 
 def quick(given: dict[str, Any]) -> dict[str, Any]:
@@ -92,9 +95,8 @@ def setting(config: Config) -> searching.Setting:
         return nn.functional(build)
 
     parts = data.cifar10(config.seed, config.size)
-    return searching.Setting(
-        space, network, parts, config.steps, config.batch, config.rate, config.size // 8, config.seed
-    )
+    pad, seed = config.size // 8, config.seed
+    return searching.Setting(space, network, parts, config.steps, config.batch, config.rate, pad, seed, config.warm_up)
 
 
 def tabular(config: Config, oracle: supernet.Oracle) -> tuple[dict[str, Any], dict[str, float]]:

@@ -105,7 +105,15 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
         ).network
 
     place = searching.Setting(
-        space, network, parts, config.steps, config.batch, config.rate, config.size // 8, config.seed, supernet.derive
+        space,
+        network,
+        parts,
+        config.steps,
+        config.batch,
+        config.rate,
+        config.size // 8,
+        config.seed,
+        decide=supernet.derive,
     )
     own = {**run.to_dict(config), "part": "search"}
     with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:

@@ -81,6 +81,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         jax.random.key(config.seed + 1),
         side_by_side=config.side_by_side,
         progress=lambda done, total: bar.update(done, {}),
+        path=directory.path / "truth.json",
     )
     bar.close()
 
@@ -95,7 +96,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
             outcome = searching.search(name, place, inside, show=show)
         at = supernet.index_of(space, outcome.found)
-        scores = supernet.by_shared_weights(outcome.accuracy, outcome.state.params)(encodings)[0]
+        scores = supernet.by_shared_weights(outcome.path, outcome.state.params)(encodings)[0]
         found[name] = outcome.found
         label = name.replace("-", "_")
         metrics[f"{label}_rank"] = table.rank(at)

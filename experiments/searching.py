@@ -13,6 +13,8 @@ from metajax.space import Space
 
 EVOLVED = 500
 """SuperNet evaluations of methods that decide by evolution (single-path methods)."""
+JUDGED = 2000
+"""Validation images by which the SuperNet judges an architecture."""
 
 
 class Setting(NamedTuple):
@@ -25,6 +27,7 @@ class Setting(NamedTuple):
         steps, batch, rate: of the search; ``rate`` is that of the weights.
         pad: pixels by which training images are shifted; ``None`` leaves them as they are.
         seed: of everything.
+        warm_up: share of the search in which weights learn alone, at least; a method may ask for more.
         decide: ``(space, strengths) -> configuration``.
     """
 
@@ -36,22 +39,32 @@ class Setting(NamedTuple):
     rate: float = 0.025
     pad: int | None = None
     seed: int = 0
+    warm_up: float = 0.0
     decide: Callable[[Space, Any], dict[str, Any]] = supernet.decide
 
 
 class Outcome(NamedTuple):
-    """What a search ended with: its state, the configuration found, and how the SuperNet judges encodings."""
+    """What a search ended with.
+
+    Attributes:
+        state: of the search.
+        found: the configuration.
+        strengths: f32[width], by which it was decided.
+        mixture, path: ``(params, encoding) -> accuracy`` on validation images, of any encoding and of a one-hot one.
+    """
 
     state: supernet.SearchState
     found: dict[str, Any]
     strengths: np.ndarray
-    accuracy: Callable[[Any, jax.Array], jax.Array]
+    mixture: Callable[[Any, jax.Array], jax.Array]
+    path: Callable[[Any, jax.Array], jax.Array]
 
 
 def made(method: str, setting: Setting) -> tuple[supernet.Search, supernet.Recipe, nn.Functional]:
     """The search of a method by name."""
     x, y = setting.parts.validation
-    recipe = supernet.recipe(method, setting.space, (x[:1000], y[:1000]))
+    recipe = supernet.recipe(method, setting.space, (x[:JUDGED], y[:JUDGED]))
+    warm_up = round(max(recipe.warm_up, setting.warm_up) * setting.steps)
     network = setting.network(recipe.partial, recipe.single_path)
     descent = optax.sgd(optax.cosine_decay_schedule(setting.rate, setting.steps, 0.04), momentum=0.9, nesterov=True)
     clip = optax.identity() if recipe.differentiates_learning else optax.clip_by_global_norm(5.0)
@@ -60,24 +73,27 @@ def made(method: str, setting: Setting) -> tuple[supernet.Search, supernet.Recip
         network,
         fewshot.cross_entropy,
         optax.chain(clip, optax.add_decayed_weights(recipe.weight_decay), descent),
-        recipe.outer_optimizer(setting.steps),
+        recipe.outer_optimizer(setting.steps - warm_up),
         setting.steps,
         recipe.relaxation,
         recipe.estimator(),
         recipe.regularisers,
         recipe.disturb,
         recipe.events,
+        recipe.over_paths,
+        warm_up=warm_up,
     )
     return search, recipe, network
 
 
 def sampler(setting: Setting) -> Callable[[jax.Array], Any]:
     """``key -> (inner batches [1, batch, ...], outer batch)``, drawn on the device."""
-    train, validation = (jax.tree.map(jnp.asarray, part) for part in setting.parts[:2])
 
     def draw(key, part):
         rows = jax.random.randint(key, (setting.batch,), 0, len(part[1]))
         return part[0][rows], part[1][rows]
+
+    train, validation = (jax.tree.map(jnp.asarray, part) for part in setting.parts[:2])
 
     def sample(key):
         first, second, third = jax.random.split(key, 3)
@@ -122,21 +138,29 @@ def search(
         show=show,
     )
     supernet.alive(setting.space, state.mask)
-    x, y = (jnp.asarray(a) for a in setting.parts.validation)
-
-    def accuracy(params, encoding, n=512):
-        chosen = jnp.argmax(network.apply(params, x[:n], encoding), axis=-1)
-        return jnp.mean(chosen == y[:n], dtype=jnp.float32)
-
+    path = accuracy(setting.network(recipe.partial, True), setting.parts.validation)
     if recipe.decide == "evolve":
-        judge = supernet.by_shared_weights(accuracy, state.params)
+        judge = supernet.by_shared_weights(path, state.params)
         key = jax.random.fold_in(state.key, 2**31)
         found = supernet.evolve(setting.space, judge, key, evaluations=EVOLVED, population=50, tournament=10).best
         strengths = np.asarray(setting.space.encode(setting.space.configs([found]))[0])
     else:
         strengths = np.asarray(made_search.strengths(state))
         found = setting.decide(setting.space, strengths)
-    return Outcome(state, found, strengths, accuracy)
+    return Outcome(state, found, strengths, accuracy(network, setting.parts.validation), path)
+
+
+def accuracy(network: nn.Functional, part: tuple[Any, Any]) -> Callable[[Any, jax.Array], jax.Array]:
+    """``(params, encoding) -> accuracy`` on the first ``JUDGED`` images, in batches, by which batch norm goes."""
+    size = min(250, len(part[1]))
+    count = min(JUDGED, len(part[1])) // size
+    batches = jax.tree.map(lambda a: jnp.asarray(a[: count * size]).reshape(count, size, *a.shape[1:]), part)
+
+    def of(params, encoding):
+        right = lambda xy: jnp.argmax(network.apply(params, xy[0], encoding), axis=-1) == xy[1]
+        return jnp.mean(jax.lax.map(right, batches), dtype=jnp.float32)
+
+    return of
 
 
 def diagnosis(
@@ -152,9 +176,9 @@ def diagnosis(
     key = jax.random.fold_in(outcome.state.key, 2**31 + 1)
     if encodings is None:
         encodings = space.encode(space.sample(key, 100))
-    judge = supernet.by_shared_weights(outcome.accuracy, params)
-    decided = space.encode(space.configs([outcome.found]))[0]
-    relaxed, one_hot = judge(np.stack([outcome.strengths, decided]))[0]
+    judge = supernet.by_shared_weights(outcome.path, params)
+    decided = space.encode(space.configs([outcome.found]))
+    relaxed, one_hot = outcome.mixture(params, jnp.asarray(outcome.strengths)), judge(decided)[0][0]
     return {
         "kendall_tau": supernet.kendall_tau(judge(encodings)[0], truth(encodings)),
         "discretisation_gap": 100 * float(relaxed - one_hot),

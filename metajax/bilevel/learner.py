@@ -8,6 +8,7 @@ import optax
 
 from metajax.bilevel import inner
 from metajax.bilevel.problem import Estimator, Problem
+from metajax.bilevel.unroll import weights_only
 from metajax.types import Hyper, Key, Learner
 
 # no step reaches this number, so the key of a beginning is no step's key
@@ -31,6 +32,7 @@ def learner(
     inner_steps: int,
     warm_start: bool,
     restart_every: int | None = None,
+    warm_up: int = 0,
 ) -> Learner:
     """Descends the outer loss by estimated hypergradients.
 
@@ -46,6 +48,8 @@ def learner(
         warm_start: go on from where the inner loop ended (DARTS, online hyperparameters) instead of beginning anew
             (MAML, episodic hyperparameters).
         restart_every: with a warm start, begin the inner loop anew after this many outer steps.
+        warm_up: with a warm start, so many first steps learn inside alone: no hypergradient is computed, ``hyper`` and the
+            outer optimizer stay, and what the outer loss would report is 0.
 
     Example:
         >>> problem = Problem(
@@ -64,7 +68,9 @@ def learner(
         raise ValueError(f"learner: inner_steps={inner_steps}; accepted is a positive whole number")
     if restart_every is not None and (restart_every < 1 or not warm_start):
         raise ValueError(f"learner: restart_every={restart_every} needs warm_start=True and a positive whole number")
-    hypergradient = estimator(problem)
+    if warm_up < 0 or (warm_up and not warm_start):
+        raise ValueError(f"learner: warm_up={warm_up} needs warm_start=True and a whole number from 0")
+    hypergradient, inside = estimator(problem), weights_only()(problem)
 
     def init(key: Key, hyper: Hyper) -> BilevelState:
         hyper = jax.tree.map(_strong, hyper)
@@ -82,9 +88,18 @@ def learner(
             anew = hypergradient.begin(state.hyper, jax.random.fold_in(key, _BEGIN))
             again = (state.step % restart_every) == 0
             start = jax.tree.map(lambda new, old: jnp.where(again, new, old), anew, start)
-        found = hypergradient(state.hyper, start, inner_batches, outer_batch, key)
-        updates, opt_state = outer_optimizer.update(found.grad, state.opt_state, state.hyper)
-        hyper = optax.apply_updates(state.hyper, updates)
+
+        def both():
+            found = hypergradient(state.hyper, start, inner_batches, outer_batch, key)
+            updates, opt_state = outer_optimizer.update(found.grad, state.opt_state, state.hyper)
+            return found, optax.apply_updates(state.hyper, updates), opt_state
+
+        def inner_alone():
+            found = inside(state.hyper, start, inner_batches, outer_batch, key)
+            silent = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(both)[0].info)
+            return found._replace(info={**silent, **found.info}), state.hyper, state.opt_state
+
+        found, hyper, opt_state = jax.lax.cond(state.step < warm_up, inner_alone, both) if warm_up else both()
         info = {**found.info, "outer_loss": found.value, "hypergradient_norm": optax.tree.norm(found.grad)}
         return BilevelState(state.step + 1, state.key, hyper, opt_state, found.end if warm_start else None), info
 

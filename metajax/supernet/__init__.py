@@ -5,6 +5,7 @@ from metajax.supernet.bench201 import Oracle, from_string, oracle, to_string
 from metajax.supernet.cell import OPERATIONS, Cell, average_pool, cell_space
 from metajax.supernet.cellnet import CellNet, cells
 from metajax.supernet.chain import MACRO, Operation, chain, identity, inverted_bottleneck
+from metajax.supernet.choiceblocks import PARENTS, choice_blocks, choice_blocks_space
 from metajax.supernet.darts import (
     PRIMITIVES,
     cell_graphs,
@@ -24,7 +25,7 @@ from metajax.supernet.diagnose import (
 )
 from metajax.supernet.elastic import elastic_convolution, elastic_mlp
 from metajax.supernet.events import alive, eigenvalue, project, prune
-from metajax.supernet.exhaust import Table, Training, exhaust, trainer
+from metajax.supernet.exhaust import Table, Training, exhaust, load_table, trainer
 from metajax.supernet.methods import METHODS, Recipe, auxiliary_skip, normalised_edges, recipe
 from metajax.supernet.model import SuperNet
 from metajax.supernet.regularise import (
@@ -51,7 +52,17 @@ from metajax.supernet.relaxation import (
     straight_through,
     uniform_paths,
 )
-from metajax.supernet.search import Event, Parts, Search, SearchState, decide, entropy, search
+from metajax.supernet.search import (
+    Event,
+    Parts,
+    Search,
+    SearchState,
+    decide,
+    distilled,
+    entropy,
+    mean_over_paths,
+    search,
+)
 from metajax.supernet.select import Trail, by_shared_weights, evolve, local_search, random_search, reinforce
 from metajax.supernet.transformer import elastic_transformer
 
@@ -59,6 +70,7 @@ __all__ = [
     "MACRO",
     "METHODS",
     "OPERATIONS",
+    "PARENTS",
     "PRIMITIVES",
     "Cell",
     "CellNet",
@@ -85,6 +97,8 @@ __all__ = [
     "cell_space",
     "cells",
     "chain",
+    "choice_blocks",
+    "choice_blocks_space",
     "concrete",
     "conflict",
     "costs",
@@ -95,6 +109,7 @@ __all__ = [
     "derive",
     "dirichlet",
     "dirichlet_distance",
+    "distilled",
     "dominant_eigenvalue",
     "eigenvalue",
     "elastic_convolution",
@@ -112,8 +127,10 @@ __all__ = [
     "index_of",
     "inverted_bottleneck",
     "kendall_tau",
+    "load_table",
     "local_search",
     "log10_cells",
+    "mean_over_paths",
     "normalised_edges",
     "oracle",
     "policy",

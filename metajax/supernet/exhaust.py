@@ -1,6 +1,9 @@
-"""The truth of a small space: every architecture trained side by side in one vmapped program."""
+"""The truth of a small space: every architecture trained side by side in one vmapped program, kept in a file."""
 
+import hashlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -9,15 +12,23 @@ import numpy as np
 import optax
 
 from metajax.nn import Functional
+from metajax.run.directory import write_json
 from metajax.space import Space
 from metajax.types import InputError
 
 
 class Table(NamedTuple):
-    """Scores of architectures by seed, in the order of ``space.at``: float[architectures, seeds]."""
+    """Scores of architectures.
+
+    Attributes:
+        accuracy: float[architectures, seeds].
+        index: int[architectures], their places in ``space.at``.
+        made_of: a hash of what the scores come from: space, parameters, data, training, seeds, key.
+    """
 
     accuracy: np.ndarray
     index: np.ndarray
+    made_of: str = ""
 
     @property
     def mean(self) -> np.ndarray:
@@ -27,6 +38,52 @@ class Table(NamedTuple):
         """1 is the best; architectures with the same mean share the better rank."""
         at = int(np.flatnonzero(self.index == index)[0])
         return 1 + int(np.sum(self.mean > self.mean[at]))
+
+
+def load_table(path: str | Path) -> Table:
+    """A table that ``exhaust`` kept in a file.
+
+    Raises:
+        InputError: if the file is missing, altered, or not finished.
+    """
+    table = _read(Path(path))
+    done = int(np.isfinite(table.accuracy).sum())
+    if done < table.accuracy.size:
+        raise InputError(
+            f"{path}: holds {done} of {table.accuracy.size} trainings; exhaust with this path goes on with it"
+        )
+    return table
+
+
+def _read(path: Path) -> Table:
+    try:
+        told = json.loads(path.read_text())
+        content, checksum = told["table"], told["checksum"]
+        table = Table(np.array(content["accuracy"], np.float64), np.array(content["index"]), content["made_of"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no table of exhaust ({error})") from None
+    if checksum != _checksum(content):
+        raise InputError(f"{path}: was altered, its checksum is not that of its content; delete it to train anew")
+    return table
+
+
+def _write(path: Path, table: Table) -> None:
+    rows = [[None if np.isnan(score) else float(score) for score in row] for row in table.accuracy]
+    content = {"made_of": table.made_of, "index": table.index.tolist(), "accuracy": rows}
+    write_json(path, {"checksum": _checksum(content), "table": content}, indent=None)
+
+
+def _checksum(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _made_of(*parts: Any) -> str:
+    """A hash of arrays by their content and of everything else by its text."""
+    made = hashlib.sha256()
+    for part in parts:
+        value = np.asarray(part) if isinstance(part, np.ndarray | jax.Array) else None
+        made.update(repr(part).encode() if value is None else f"{value.dtype}{value.shape}".encode() + value.tobytes())
+    return made.hexdigest()
 
 
 class Training(NamedTuple):
@@ -85,8 +142,10 @@ def exhaust(
     index: Any = None,
     side_by_side: int = 25,
     progress: Callable[[int, int], None] | None = None,
+    path: str | Path | None = None,
 ) -> Table:
-    """Trains every architecture of a small space, ``side_by_side`` at a time in one compiled program.
+    """Trains every architecture of a small space, ``side_by_side`` at a time in one compiled program, spread evenly over the
+    devices that there are.
 
     Args:
         space: finite and small.
@@ -96,11 +155,12 @@ def exhaust(
         seeds: trainings of each architecture.
         key: of the whole table.
         index: the architectures to train by their index in ``space.at``; all by default.
-        side_by_side: how many are vmapped; fewer need less memory.
+        side_by_side: how many are vmapped; fewer need less memory. With several devices, rounded up to a multiple of them.
         progress: called with (trained, total).
+        path: a file that is written after every group; what it holds is not trained again.
 
     Raises:
-        InputError: if the space has more than 100,000 configurations.
+        InputError: if the space has more than 100,000 configurations, or the file is altered or holds another table.
     """
     if index is None:
         if space.size > 100_000:
@@ -108,18 +168,33 @@ def exhaust(
         index = np.arange(int(space.size))
     index = np.atleast_1d(np.asarray(index))
     encodings = np.asarray(space.encode(space.at(index)))
-    run = trainer(network, training or Training(), *map(jnp.asarray, (*train, *test)))
-    many = jax.jit(jax.vmap(run, in_axes=(0, None)))
+    training = training or Training()
     keys = jax.random.split(jax.random.key(0) if key is None else key, seeds)
-    size, total = min(side_by_side, len(index)), len(index) * seeds
-    scores = np.zeros((len(index), seeds))
-    done = 0
+    devices = jax.devices()
+    size = -(-min(side_by_side, len(index)) // len(devices)) * len(devices)
+    shapes = jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), jax.eval_shape(network.init, keys[0]))
+    arrays = [np.asarray(part) for part in (*train, *test, jax.random.key_data(keys))]
+    made_of = _made_of(space, shapes, training, size, index, *arrays)
+    table = Table(np.full((len(index), seeds), np.nan), index, made_of)
+    if path is not None and Path(path).exists():
+        table = _read(Path(path))
+        if table.made_of != made_of:
+            raise InputError(f"{path}: holds another table (other space, data, training or seeds); give another path")
+
+    run = trainer(network, training, *map(jnp.asarray, (*train, *test)))
+    many = jax.jit(jax.vmap(run, in_axes=(0, None)))
+    mesh = jax.sharding.Mesh(np.asarray(devices), ("rows",))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
+    scores, done = table.accuracy, 0
     for s in range(seeds):
         for start in range(0, len(index), size):
             part = encodings[start : start + size]
-            filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            scores[start : start + size, s] = np.asarray(many(filled, keys[s]))[: len(part)]
+            if np.isnan(scores[start : start + size, s]).any():
+                filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+                scores[start : start + size, s] = np.asarray(many(jax.device_put(filled, spread), keys[s]))[: len(part)]
+                if path is not None:
+                    _write(Path(path), table)
             done += len(part)
             if progress:
-                progress(done, total)
-    return Table(scores, index)
+                progress(done, len(index) * seeds)
+    return table

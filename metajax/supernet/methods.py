@@ -1,11 +1,13 @@
 """The methods of the literature by name: each is a choice of parts for ``search``."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from metajax import bilevel
@@ -15,12 +17,13 @@ from metajax.supernet.events import eigenvalue, project, prune
 from metajax.supernet.regularise import (
     adversarial_disturbance,
     beta_decay,
+    costs,
     dirichlet_distance,
     random_disturbance,
     zero_one,
 )
 from metajax.supernet.relaxation import Relaxation
-from metajax.supernet.search import Disturb, Event, Regulariser
+from metajax.supernet.search import Disturb, Event, OverPaths, Regulariser, distilled, mean_over_paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +34,13 @@ class Recipe:
         relaxation, regularisers, disturb, events: see ``search``.
         estimator: makes the estimator of ``search``.
         decide: ``strengths`` takes the strongest value of every choice; ``evolve`` asks the SuperNet for accuracies.
-        rate: of Adam on the logits, for a search of ``PUBLISHED_STEPS``.
+        rate: of Adam on the logits, where these take ``PUBLISHED_STEPS``.
         plain: gradient descent instead of Adam.
         decay: of the logits.
         weight_decay: of the weights.
         partial: share of channels that take part, as 1/partial.
-        frozen: share of the search before logits learn.
+        warm_up: share of the search in which weights learn alone.
+        over_paths: the loss of several paths.
         single_path: encodings are one-hot, so that a network may compute the chosen operations alone.
     """
 
@@ -51,17 +55,17 @@ class Recipe:
     decay: float = 1e-3
     weight_decay: float = 5e-4
     partial: int = 1
-    frozen: float = 0.0
+    warm_up: float = 0.0
+    over_paths: OverPaths = mean_over_paths
     single_path: bool = False
 
     def outer_optimizer(self, steps: int) -> optax.GradientTransformation:
-        """Of the logits. Where a search has fewer steps than the published ones, its rate is larger in the same
-        proportion: Adam's logits then travel as far."""
-        first, rate = round(self.frozen * steps), self.rate * max(1.0, PUBLISHED_STEPS / steps)
-        schedule = lambda step: jnp.where(step >= first, rate, 0.0)
+        """Of the logits, which take so many steps. Where these are fewer than the published ones, the rate is larger in the
+        same proportion: Adam's logits then travel as far."""
+        rate = self.rate * max(1.0, PUBLISHED_STEPS / max(steps, 1))
         if self.plain:
-            return optax.sgd(schedule)
-        return optax.chain(optax.add_decayed_weights(self.decay), optax.adam(schedule, b1=0.5))
+            return optax.sgd(rate)
+        return optax.chain(optax.add_decayed_weights(self.decay), optax.adam(rate, b1=0.5))
 
     @property
     def differentiates_learning(self) -> bool:
@@ -149,7 +153,7 @@ METHODS: dict[str, Callable[[Space, Any], Recipe]] = {
     ),
     "fair-darts": lambda space, images: Recipe(relax.sigmoid(), regularisers=(zero_one(),)),
     "gaea": lambda space, images: Recipe(relax.exponentiated(), rate=0.1, plain=True),
-    "pc-darts": lambda space, images: Recipe(normalised_edges(relax.softmax(), _target), partial=4, frozen=0.3),
+    "pc-darts": lambda space, images: Recipe(normalised_edges(relax.softmax(), _target), partial=4, warm_up=0.3),
     "beta-darts": lambda space, images: Recipe(regularisers=(beta_decay(),), decay=0.0, events=(eigenvalue(),)),
     "r-darts-l2": lambda space, images: Recipe(weight_decay=2.7e-3, events=(eigenvalue(),)),
     "r-darts-stop": lambda space, images: Recipe(events=(eigenvalue(stop=True),)),
@@ -160,6 +164,7 @@ METHODS: dict[str, Callable[[Space, Any], Recipe]] = {
     "darts-pt-fixed": lambda space, images: Recipe(estimator=bilevel.weights_only, events=(project(*images),)),
     "spos": lambda space, images: _one_shot(relax.uniform_paths()),
     "fairnas": lambda space, images: _one_shot(relax.fair_paths()),
+    "sandwich": lambda space, images: _one_shot(relax.sandwich_paths(2, _sizes(space)), distilled),
     "enas": lambda space, images: Recipe(relax.policy(4), decay=0.0, single_path=True),
 }
 
@@ -168,8 +173,22 @@ def _neumann() -> bilevel.Estimator:
     return bilevel.implicit("neumann", iterations=2, step_size=0.01)
 
 
-def _one_shot(paths: relax.Encode) -> Recipe:
-    return Recipe(relax.sampled(paths), bilevel.weights_only, decide="evolve", single_path=True)
+def _one_shot(paths: relax.Encode, over_paths: OverPaths = mean_over_paths) -> Recipe:
+    sampled, learning = relax.sampled(paths), bilevel.weights_only
+    return Recipe(sampled, learning, decide="evolve", over_paths=over_paths, single_path=True)
+
+
+def _sizes(space: Space) -> np.ndarray:
+    """Of every value of every choice: a number is its own size, an operation's is the product of the numbers in its name
+    (``conv3x3`` is 9), without one 0, and ``none`` is smaller still."""
+
+    def size(value: Any) -> float:
+        if isinstance(value, str):
+            return -1.0 if value == "none" else float(np.prod([int(n) for n in re.findall(r"\d+", value)] or [0]))
+        return float(value)
+
+    table = {n: {v: size(v) for v in space.domains[n].choices} for n, _ in relax.blocks(space)}  # type: ignore[union-attr]
+    return costs(space, table)
 
 
 def _target(name: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
 from jax.flatten_util import ravel_pytree
 
 from metajax.types import Params, Scalar
@@ -81,3 +83,54 @@ def ntk_condition(apply: Apply, params: Params, x: jax.Array) -> Scalar:
     slopes = jax.lax.map(row, jnp.arange(len(x)))
     values = jnp.linalg.eigvalsh(slopes @ slopes.T)
     return -(jnp.log(jnp.maximum(values[-1], 1e-30)) - jnp.log(jnp.maximum(values[0], 1e-12 * values[-1] + 1e-30)))
+
+
+def naswot(apply: Apply, params: Params, x: jax.Array) -> Scalar:
+    """How differently inputs switch the ReLUs on: log det of the matrix of units in which the codes of two inputs agree
+    (NASWOT, Mellor et al. 2021, arXiv:2006.04647).
+
+    Every ReLU of ``apply`` counts, also one behind which the encoding of a SuperNet gives no weight: give it the
+    stand-alone network, ``SuperNet.build(config)``.
+
+    Raises:
+        ValueError: if there is no ReLU.
+
+    Example:
+        >>> x = jnp.eye(2)
+        >>> apart = naswot(lambda w, x: jax.nn.relu(x @ w), jnp.array([[1.0, -1.0], [-1.0, 1.0]]), x)  # codes 10 and 01
+        >>> round(float(apart), 2)  # log det [[2, 0], [0, 2]]
+        1.39
+    """
+    number, codes = len(x), []
+    closed = jax.make_jaxpr(apply)(params, x)
+    _collect(closed.jaxpr, closed.consts, jax.tree.leaves((params, x)), codes)
+    if not codes:
+        raise ValueError("naswot: the network has no ReLU")
+    on = jnp.concatenate([code.reshape(number, -1) for code in codes], axis=1).astype(x.dtype)
+    agreeing = on @ on.T + (1 - on) @ (1 - on).T
+    # inputs with equal codes would make it singular
+    return jnp.linalg.slogdet(agreeing + 1e-3 * jnp.eye(number, dtype=x.dtype))[1]
+
+
+def _collect(jaxpr: Any, consts: Any, args: Any, codes: list[jax.Array]) -> list[Any]:
+    """Runs a program and notes where its ReLUs, ``max(v, 0)``, are on; those inside loops and branches are not seen."""
+    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args)))
+    read = lambda var: var.val if isinstance(var, core.Literal) else values[var]
+    for equation in jaxpr.eqns:
+        given = [read(var) for var in equation.invars]
+        inner = equation.params.get("call_jaxpr", equation.params.get("jaxpr"))
+        zero = any(not isinstance(v, jax.Array) and np.ndim(v) == 0 and v == 0 for v in given)
+        if equation.primitive.name == "max" and zero:
+            codes.append(jnp.maximum(*given) > 0)
+        if equation.primitive.name in _CALLS and inner is not None:
+            closed = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
+            made = _collect(*closed, given, codes)
+        else:
+            made = equation.primitive.bind(*given, **equation.params)
+            made = made if equation.primitive.multiple_results else [made]
+        values.update(zip(equation.outvars, made))
+    return [read(var) for var in jaxpr.outvars]
+
+
+# programs within programs that compute what they hold
+_CALLS = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")

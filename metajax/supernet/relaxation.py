@@ -173,18 +173,23 @@ def fair_paths() -> Encode:
     return encode
 
 
-def sandwich_paths(random: int = 2) -> Encode:
-    """The largest path, the smallest, and some drawn evenly (Yu and Huang 2019, arXiv:1903.05134). A choice's values
-    are taken to be in order of size, as those of the elastic spaces are."""
+def sandwich_paths(random: int = 2, sizes: Any = None) -> Encode:
+    """The largest path, the smallest, and some drawn evenly (Yu and Huang 2019, arXiv:1903.05134).
+
+    Args:
+        random: paths that are drawn.
+        sizes: f32[width], of every value of every choice, such as ``costs`` makes; by default values are taken to be in order
+            of size, as those of the elastic spaces are.
+    """
     draw = uniform_paths(random)
 
     def encode(space, logits, moment, key):
-        ends = {}
-        for name, part in blocks(space):
-            ends[name] = jnp.arange(part.stop - part.start, dtype=jnp.float32)
-        extreme = lambda sign: relaxed(
-            lambda progress: lambda x, key=None: jax.nn.one_hot(jnp.argmax(x), x.shape[-1], dtype=x.dtype)
-        )(space, {**logits, **{name: sign * value for name, value in ends.items()}}, moment, key)
+        order = jnp.arange(space.width, dtype=jnp.float32) if sizes is None else jnp.asarray(sizes)
+        by_size = {**logits, **{name: order[part] for name, part in blocks(space)}}
+        hardest = lambda x, key=None: jax.nn.one_hot(jnp.argmax(x), x.shape[-1], dtype=x.dtype)
+        extreme = lambda sign: relaxed(lambda progress: hardest)(
+            space, jax.tree.map(lambda x: sign * x, by_size), moment, key
+        )
         return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, key)])
 
     return encode

@@ -93,12 +93,27 @@ class Parts(NamedTuple):
     steps: int
 
 
-def mean_over_paths(each: Callable[[jax.Array], tuple[Scalar, Any]], encodings: jax.Array, batch: Any):
-    """The inner loss of several paths: the mean of theirs."""
+OverPaths = Callable[[Callable[..., tuple[Scalar, Info]], Callable[..., jax.Array], jax.Array], tuple[Scalar, Info]]
+"""``(each, outputs, encodings f32[paths, width]) -> (loss, info)``: the inner loss of several paths, from the loss and info of
+one, ``each(encoding)``, and from the network's outputs for the batch, ``outputs(encoding)``."""
+
+
+def mean_over_paths(each: Callable[[jax.Array], tuple[Scalar, Info]], outputs: Any, encodings: jax.Array):
+    """The mean of the paths' losses."""
     if encodings.shape[0] == 1:
         return each(encodings[0])
     losses, info = jax.lax.map(each, encodings)
     return jnp.mean(losses), jax.tree.map(lambda x: jnp.mean(x, axis=0), info)
+
+
+def distilled(each: Callable[[jax.Array], tuple[Scalar, Info]], outputs: Any, encodings: jax.Array):
+    """In-place distillation (Yu and Huang 2019, arXiv:1903.05134): the first path, which is to be the largest, learns from
+    the labels, the others from what it says: the mean of its loss and of their cross-entropies to its probabilities."""
+    loss, info = each(encodings[0])
+    taught = jax.lax.stop_gradient(jax.nn.softmax(outputs(encodings[0])))
+    distance = lambda encoding: -jnp.mean(jnp.sum(taught * jax.nn.log_softmax(outputs(encoding)), axis=-1))
+    others = jax.lax.map(distance, encodings[1:])
+    return (loss + jnp.sum(others)) / len(encodings), info
 
 
 def search(
@@ -113,8 +128,9 @@ def search(
     regularisers: Sequence[Regulariser] = (),
     disturb: Disturb | None = None,
     events: Sequence[Event] = (),
-    over_paths: Callable[..., Any] = mean_over_paths,
+    over_paths: OverPaths = mean_over_paths,
     inner_steps: int = 1,
+    warm_up: int = 0,
 ) -> Search:
     """Weights learn on training data and the encoding on validation data, in turn (Liu et al. 2019, arXiv:1806.09055).
 
@@ -132,8 +148,9 @@ def search(
         regularisers: added to the outer loss.
         disturb: of the encoding under which weights learn (SmoothDARTS).
         events: pruning, projection, stopping.
-        over_paths: the inner loss of several paths.
+        over_paths: the inner loss of several paths; ``distilled`` lets the first teach the others.
         inner_steps: weight updates for each update of the logits.
+        warm_up: first steps in which weights learn alone.
 
     Raises:
         ValueError: if steps is not positive.
@@ -162,7 +179,7 @@ def search(
         if disturb is not None:
             moved = [disturb(lambda e: each(e)[0], e, moment.progress, jax.random.fold_in(key, 2)) for e in encodings]
             encodings = jnp.stack(moved)
-        return over_paths(each, encodings, batch)
+        return over_paths(each, lambda encoding: network.apply(params, batch[0], encoding), encodings)
 
     def outer(hyper, params, batch, key):
         batch, moment = batch
@@ -172,14 +189,15 @@ def search(
         if relaxation.score_function:
             value, info = _score_function(space, logits, moment, encodings, *jax.lax.map(each, encodings))
         else:
-            value, info = mean_over_paths(each, encodings, batch)
+            value, info = mean_over_paths(each, None, encodings)
         for term in regularisers:
             value = value + term(space, logits, jnp.mean(encodings, axis=0), moment.progress)
         return value, info
 
     optimizer = inner_optimizer if callable(inner_optimizer) else lambda hyper: inner_optimizer
     problem = bilevel.Problem(inner, outer, lambda hyper, key: network.init(key), optimizer)
-    core = bilevel.learner(problem, estimator or bilevel.unroll(), outer_optimizer, inner_steps, warm_start=True)
+    estimator = estimator or bilevel.unroll()
+    core = bilevel.learner(problem, estimator, outer_optimizer, inner_steps, warm_start=True, warm_up=warm_up)
     parts = Parts(space, of, relaxation, steps)
 
     def init(key: Key, hyper: Any = None) -> SearchState:

@@ -34,13 +34,15 @@ def make(name: str) -> supernet.Search:
         nn.functional(build),
         fewshot.cross_entropy,
         optax.chain(optax.add_decayed_weights(recipe.weight_decay), optax.sgd(0.1, momentum=0.9)),
-        recipe.outer_optimizer(STEPS),
+        recipe.outer_optimizer(STEPS - round(recipe.warm_up * STEPS)),
         STEPS,
         recipe.relaxation,
         recipe.estimator(),
         recipe.regularisers,
         recipe.disturb,
         recipe.events,
+        recipe.over_paths,
+        warm_up=round(recipe.warm_up * STEPS),
     )
 
 

@@ -69,3 +69,25 @@ def test_a_dead_network_has_finite_scores(case):
         assert np.isfinite(float(score(apply, loss, dead, x, y)))
     for score in (proxies.synflow, proxies.jacobian_covariance, proxies.ntk_condition):
         assert np.isfinite(float(score(apply, dead, x)))
+
+
+def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
+    """Through jit, checkpoint and the ReLU's own derivative rule; ReLUs that are written out count too."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    a, b = jax.random.normal(keys[0], (5, 40)), jax.random.normal(keys[1], (40, 30))
+    x = jax.random.normal(keys[2], (7, 5))
+
+    @jax.jit
+    def apply(params, x):
+        hidden = jax.nn.relu(x @ params[0])
+        return jax.checkpoint(lambda h: jnp.maximum(h @ params[1], 0.0))(hidden).sum(-1)
+
+    hidden = np.maximum(x @ a, 0)
+    codes = np.concatenate([hidden > 0, hidden @ b > 0], axis=1)
+    agree = (codes[:, None] == codes[None]).sum(-1)
+    expected = np.linalg.slogdet(agree.astype(float))[1]
+    assert float(proxies.naswot(apply, (a, b), x)) == pytest.approx(expected, rel=1e-4)
+    assert float(jax.jit(lambda x: proxies.naswot(apply, (a, b), x))(x)) == pytest.approx(expected, rel=1e-4)
+    assert np.isfinite(float(proxies.naswot(apply, (0 * a, 0 * b), x)))
+    with pytest.raises(ValueError, match="no ReLU"):
+        proxies.naswot(lambda w, x: x @ w, a, x)

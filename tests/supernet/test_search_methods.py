@@ -130,6 +130,52 @@ def test_the_sandwich_has_the_largest_and_the_smallest():
     np.testing.assert_array_equal(paths[0].reshape(3, 5).argmax(-1), 4)
     np.testing.assert_array_equal(paths[1].reshape(3, 5).argmax(-1), 0)
     assert paths.shape == (4, 15)
+    sizes = supernet.costs(SPACE, {name: {"none": -1, "conv1x1": 1, "conv3x3": 9} for name in SPACE.domains})
+    by_size = supernet.sandwich_paths(1, sizes)(SPACE, SPACE.zeros(), moment(), jax.random.key(0)).reshape(3, 3, 5)
+    np.testing.assert_array_equal(by_size[:2].argmax(-1), [[3, 3, 3], [0, 0, 0]])
+
+
+def test_the_largest_path_teaches_the_others(x64):
+    """One choice scales the outputs; the loss and its gradient are those of the formula, the teacher's say is a constant."""
+    x, y = jax.random.normal(jax.random.key(0), (6, 4)), jnp.arange(6) % 3
+    encodings = jnp.asarray([[1.0], [0.3], [0.6]])
+    outputs = lambda w: lambda encoding: encoding[0] * x @ w
+    cross = lambda out: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
+    found = lambda w: supernet.distilled(lambda e: (cross(outputs(w)(e)), {}), outputs(w), encodings)[0]
+
+    def expected(w, teacher):
+        others = [-jnp.sum(teacher * jax.nn.log_softmax(scale * x @ w)) / 6 for scale in (0.3, 0.6)]
+        return (cross(x @ w) + sum(others)) / 3
+
+    w = jax.random.normal(jax.random.key(1), (4, 3))
+    teacher = jax.nn.softmax(x @ w)
+    assert float(found(w)) == pytest.approx(float(expected(w, teacher)))
+    np.testing.assert_allclose(jax.grad(found)(w), jax.grad(expected)(w, teacher), atol=1e-12)
+
+
+def test_weights_learn_alone_while_warming_up():
+    """Until then the search is that of ``weights_only``, to the bit; from then on logits move, with a fresh optimizer."""
+    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
+    parts = (SPACE, network, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.1), 6)
+    made = supernet.search(*parts, estimator=bilevel.first_order(), warm_up=3)
+    alone = supernet.search(*parts, estimator=bilevel.weights_only())
+    step, step_alone = jax.jit(made.update), jax.jit(alone.update)
+    state, other = made.init(jax.random.key(0)), alone.init(jax.random.key(0))
+    start = state
+    for number, key in enumerate(jax.random.split(jax.random.key(1), 5)):
+        state, info = step(state, contract.batch(key))
+        if number < 3:
+            other, _ = step_alone(other, contract.batch(key))
+            jax.tree.map(np.testing.assert_array_equal, state.logits, start.logits)
+            jax.tree.map(np.testing.assert_array_equal, state.bilevel.opt_state, start.bilevel.opt_state)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), state.params, other.params)
+            assert float(info["hypergradient_norm"]) == float(info["accuracy"]) == 0
+        else:
+            assert float(info["hypergradient_norm"]) > 0
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.logits, start.logits)
+    assert all(0 < size <= 0.25 for size in moved.values()), "two steps of Adam"
+    with pytest.raises(ValueError, match="warm_up=-1"):
+        supernet.search(*parts, warm_up=-1)
 
 
 def test_regularisers_are_their_formulas(x64):

@@ -10,6 +10,7 @@ from metajax import supernet
 SPACES = {
     "cells": (supernet.cells(3, 4, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
     "darts": (supernet.darts(3, 4, 3, 3, nodes=1), (3, 8, 8, 3)),
+    "choice_blocks": (supernet.choice_blocks(3, 4, 2, 1, 3, parents=(1, 1, 2, 2)), (3, 6, 6, 3)),
     "chain": (supernet.chain(3, 4, layers=(1, 2), channels=(4, 6)), (3, 6, 6, 3)),
     "elastic_transformer": (
         supernet.elastic_transformer(5, 4, 3, (1, 2), (4, 8), (1, 2), (1, 2), 4),
@@ -57,6 +58,16 @@ def test_relaxed_encodings_have_finite_slopes_everywhere(name):
 def test_sizes_reach_what_the_field_speaks_of():
     assert supernet.elastic_convolution(3, 10).space.log10_size == pytest.approx(19.3, abs=0.1)
     assert supernet.elastic_mlp(4, 3, range(1, 41), range(8, 81, 8)).space.log10_size == pytest.approx(40, abs=0.1)
+
+
+def test_the_spaces_of_choice_blocks():
+    made = supernet.choice_blocks_space(supernet.PARENTS[3])
+    assert list(made.domains)[-1] == "parents_6"
+    assert made.domains["parents_2"].choices == ("0", "1")
+    assert made.domains["parents_6"].choices[-1] == "4+5"
+    assert supernet.choice_blocks_space((1, 2, 1)).size == 9 * 3
+    with pytest.raises(ValueError, match=r"parents=\(1, 3\); accepted are from 1 to k"):
+        supernet.choice_blocks_space((1, 3))
 
 
 def test_bad_sizes_and_configurations_are_named():

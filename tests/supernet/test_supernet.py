@@ -1,5 +1,11 @@
 """The SuperNet against edge-by-edge references, and its truth table against single trainings."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,6 +98,61 @@ def test_the_truth_side_by_side_is_the_truth_alone():
     assert table.rank(int(table.index[np.argmax(table.mean)])) == 1
     with pytest.raises(InputError, match="batch=100 is larger than the 96"):
         supernet.exhaust(space, network, data, data, supernet.Training(batch=100), index=[0])
+
+
+@pytest.mark.slow
+def test_a_table_is_kept_resumed_and_guarded(tmp_path):
+    space, network, data = tiny()
+    training, file = supernet.Training(epochs=1, batch=32), tmp_path / "truth.json"
+    some = lambda **more: supernet.exhaust(
+        space,
+        network,
+        data,
+        data,
+        **{"training": training, "seeds": 2, "index": np.arange(60, 65), "side_by_side": 2, **more},
+    )
+
+    def killed(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        some(path=file, progress=killed)
+    with pytest.raises(InputError, match="holds 4 of 10 trainings"):
+        supernet.load_table(file)
+    whole = some()
+    np.testing.assert_array_equal(some(path=file).accuracy, whole.accuracy)
+    loaded = supernet.load_table(file)
+    np.testing.assert_array_equal(loaded.accuracy, whole.accuracy)
+    np.testing.assert_array_equal(loaded.index, whole.index)
+    for more in ({"seeds": 3}, {"training": supernet.Training(2, 32)}, {"key": jax.random.key(9)}):
+        with pytest.raises(InputError, match="holds another table"):
+            some(path=file, **more)
+    text = file.read_text()
+    file.write_text(text.replace("0.", "0.1", 1))
+    with pytest.raises(InputError, match="was altered"):
+        supernet.load_table(file)
+    file.write_text(text[:100])
+    with pytest.raises(InputError, match="is no table of exhaust"):
+        some(path=file)
+
+
+@pytest.mark.slow
+def test_a_table_is_the_same_on_two_devices(tmp_path):
+    code = (
+        "import jax, numpy as np, sys; sys.path.insert(0, sys.argv[1]);"
+        "import test_supernet as t; from metajax import supernet;"
+        "space, network, data = t.tiny(); assert len(jax.devices()) == int(sys.argv[2]);"
+        "table = supernet.exhaust(space, network, data, data, supernet.Training(1, 32), index=range(60, 65), side_by_side=3);"
+        "print(table.accuracy[:, 0].tolist())"
+    )
+
+    def told(devices):
+        env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+        argv = [sys.executable, "-c", code, str(Path(__file__).parent), str(devices)]
+        return json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, env=env).stdout)
+
+    np.testing.assert_allclose(told(2), told(1), atol=0.03)
 
 
 @pytest.mark.parametrize(
