@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from experiments import searching
-from metajax import data, nn, run, supernet
+from metajax import data, nn, plot, run, supernet
 from metajax.types import InputError
 
 TABULAR = {
@@ -41,8 +41,15 @@ PROXIES = {
 }
 SCORED = 300
 # steps of preset `quick`, by the time that they were seen to take
-STEPS = {"darts-2": 600, "darts-2-finite": 600, "idarts": 600, "s-darts-adversarial": 400, "fairnas": 700}
-PATHS, MIXED = 3000, 1300
+STEPS = {
+    "darts-2": 1000,
+    "darts-2-finite": 1000,
+    "idarts": 700,
+    "s-darts-adversarial": 500,
+    "fairnas": 1200,
+    "enas": 2000,
+}
+PATHS, MIXED = 5000, 2000
 EPOCHS = {"drnas": 100, "drnas-pruned": 100, "beta-darts": 100, "gdas": 250, "spos": 250, "fairnas": 250, "enas": 250}
 
 
@@ -74,7 +81,7 @@ class Config:
 
 def quick(given: dict[str, Any]) -> dict[str, Any]:
     method = given.get("method", Config.method)
-    return {"steps": STEPS.get(method, PATHS if method in ("gdas", "spos", "enas") else MIXED)}
+    return {"steps": STEPS.get(method, PATHS if method in ("gdas", "spos") else MIXED)}
 
 
 def paper(given: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +138,7 @@ def scored(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Searches, looks up, writes the result."""
-    oracle, began = supernet.oracle(), time.perf_counter()
+    oracle, began, story = supernet.oracle(), time.perf_counter(), {}
     true = oracle.columns["cifar10"]["test200"]
     if config.method in TABULAR or config.method in PROXIES:
         found, more = tabular(config, oracle) if config.method in TABULAR else scored(config)
@@ -148,7 +155,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         more = searching.diagnosis(place, outcome, rows)
         if "eigenvalue" in records[-1]:
             more["eigenvalue"] = records[-1]["eigenvalue"]
-        more["entropy"] = records[-1]["entropy"]
+        more["entropy"], more["conflict"] = records[-1]["entropy"], records[-1]["conflict"]
+        story["history"] = searching.history(directory)
+        plot.save(searching.figure(story["history"], config.method), directory.path / "diagnosis.png")
     arch = supernet.to_string(found)
     metrics = {f"{name}_test": oracle.query(found, name) for name in ("cifar10", "cifar100", "imagenet16")}
     metrics = {**metrics, "rank": oracle.rank(found), "seconds": seconds, **more}
@@ -166,7 +175,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
             f"best of {SCORED} drawn cells by {config.method} at initial weights, one batch of {config.batch} of CIFAR-10 at "
             f"{config.size} x {config.size}, C={config.channels}, N={config.cells}; batch norm: transductive"
         )
-    directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol})
+    directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol, **story})
     return metrics
 
 

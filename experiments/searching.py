@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
-from metajax import data, fewshot, nn, run, supernet
+from metajax import data, fewshot, nn, plot, run, supernet
 from metajax.space import Space
 
 EVOLVED = 500
@@ -93,16 +94,14 @@ def sampler(setting: Setting) -> Callable[[jax.Array], Any]:
         rows = jax.random.randint(key, (setting.batch,), 0, len(part[1]))
         return part[0][rows], part[1][rows]
 
-    train, validation = (jax.tree.map(jnp.asarray, part) for part in setting.parts[:2])
-
-    def sample(key):
+    def sample(train, validation, key):
         first, second, third = jax.random.split(key, 3)
         x, y = draw(first, train)
         if setting.pad is not None:
             x = data.flip_and_crop(x, third, setting.pad)
         return (x[None], y[None]), draw(second, validation)
 
-    return sample
+    return Partial(sample, *(jax.tree.map(jnp.asarray, part) for part in setting.parts[:2]))
 
 
 def search(
@@ -119,11 +118,13 @@ def search(
         watch: numbers to log about the configuration that would be decided now; nothing is chosen by them.
     """
     made_search, recipe, network = made(method, setting)
-    chunk = min(25, setting.steps)
+    alone = setting.network(recipe.partial, True)
+    chunk, pull = min(25, setting.steps), conflict(setting, alone)
 
     def evaluate(state):
         found = setting.decide(setting.space, made_search.strengths(state))
-        return {"skips": float(supernet.count(found, "skip")), **(watch(found) if watch else {})}
+        told = {"skips": float(supernet.count(found, "skip")), "conflict": float(pull(state.params))}
+        return {**told, **(watch(found) if watch else {})}
 
     state = run.train(
         made_search.learner,
@@ -138,7 +139,7 @@ def search(
         show=show,
     )
     supernet.alive(setting.space, state.mask)
-    path = accuracy(setting.network(recipe.partial, True), setting.parts.validation)
+    path = accuracy(alone, setting.parts.validation)
     if recipe.decide == "evolve":
         judge = supernet.by_shared_weights(path, state.params)
         key = jax.random.fold_in(state.key, 2**31)
@@ -150,17 +151,52 @@ def search(
     return Outcome(state, found, strengths, accuracy(network, setting.parts.validation), path)
 
 
+def conflict(setting: Setting, network: nn.Functional, paths: int = 4) -> Callable[[Any], jax.Array]:
+    """``params -> mean cosine`` between the gradients of a few drawn architectures on a batch of training images."""
+    encodings = setting.space.encode(setting.space.sample(jax.random.key(setting.seed), paths))
+    batch = tuple(jnp.asarray(a[: setting.batch]) for a in setting.parts.train)
+
+    def run(params, encodings, batch):
+        loss = lambda params, e: fewshot.cross_entropy(lambda p, x: network.apply(p, x, e))(params, batch, _NO_KEY)[0]
+        return supernet.conflict(loss, params, encodings)
+
+    compiled = jax.jit(run)
+    return lambda params: compiled(params, encodings, batch)
+
+
+def history(directory: run.RunDirectory) -> dict[str, list[float]]:
+    """What a search logged wherever it was evaluated, as columns: what it would have decided, and its diagnosis."""
+    records = [record for record in directory.metrics() if "skips" in record]
+    kept = [name for name in _COLUMNS if records and name in records[0]]
+    return {name: [record[name] for record in records] for name in kept}
+
+
+_COLUMNS = ("step", "accuracy", "entropy", "eigenvalue", "skips", "conflict", "hypergradient_norm", "cifar10_test")
+_NO_KEY = jax.random.key(0)  # the loss draws nothing
+
+
+def figure(columns: dict[str, list[float]], title: str) -> Any:
+    """The diagnosis of a search over its steps, one panel for each column."""
+    names = [name for name in columns if name != "step"]
+    made, axes = plot.subplots(len(names), 2.9, 2.6)
+    for ax, name in zip(axes, names):
+        ax.plot(columns["step"], columns[name], color=plot.ACCENT)
+        ax.set(xlabel="step", title=name.replace("_", " "))
+    made.suptitle(title, fontsize=10)
+    return made
+
+
 def accuracy(network: nn.Functional, part: tuple[Any, Any]) -> Callable[[Any, jax.Array], jax.Array]:
     """``(params, encoding) -> accuracy`` on the first ``JUDGED`` images, in batches, by which batch norm goes."""
     size = min(250, len(part[1]))
     count = min(JUDGED, len(part[1])) // size
     batches = jax.tree.map(lambda a: jnp.asarray(a[: count * size]).reshape(count, size, *a.shape[1:]), part)
 
-    def of(params, encoding):
+    def of(batches, params, encoding):
         right = lambda xy: jnp.argmax(network.apply(params, xy[0], encoding), axis=-1) == xy[1]
         return jnp.mean(jax.lax.map(right, batches), dtype=jnp.float32)
 
-    return of
+    return Partial(of, batches)
 
 
 def diagnosis(

@@ -5,6 +5,7 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("METAJAX_COMPILED", "0")  # tests leave the home alone
 
 import jax
 import optax

@@ -1,8 +1,9 @@
 """Networks in Flax, each usable as a pure function."""
 
 from metajax.nn.conv4 import Conv4
+from metajax.nn.convolution import convolution, patches
 from metajax.nn.functional import Functional, by_support, chain, functional, with_context
-from metajax.nn.layers import Convolution, TransductiveBatchNorm, convolution, max_pool, patches, separable, standardise
+from metajax.nn.layers import Convolution, TransductiveBatchNorm, materialise, max_pool, separable, standardise
 from metajax.nn.mlp import MLP
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "chain",
     "convolution",
     "functional",
+    "materialise",
     "max_pool",
     "patches",
     "separable",

@@ -59,8 +59,10 @@ def functional(module: Any, *example: Any) -> Functional:
         def init(key: Key) -> Params:
             return nnx.to_pure_dict(nnx.split(module(nnx.Rngs(key)), nnx.Param, ...)[1])
 
-        graph, params, rest = nnx.split(module(nnx.Rngs(0)), nnx.Param, ...)
-        return Functional(init, _applier(graph, params, rest))
+        graph, params, rest = nnx.split(nnx.eval_shape(lambda: module(nnx.Rngs(0))), nnx.Param, ...)
+        if jax.tree.leaves(rest):  # its values count, not only its structure
+            rest = nnx.split(module(nnx.Rngs(0)), nnx.Param, ...)[2]
+        return Functional(jax.jit(init), _applier(graph, params, rest))
     raise ValueError(
         f"functional: module is a {type(module).__name__}; accepted are an nnx.Module, a function of nnx.Rngs that "
         "makes one, a Linen module with example inputs, or a pair (init, apply)"

@@ -6,32 +6,19 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from metajax.nn.convolution import convolution
 
-def patches(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
-    """All ``size`` x ``size`` patches with "SAME" padding: [n, h, w, c] -> [n, ceil(h/stride), ceil(w/stride), size²·c].
 
-    The channel order is that of a kernel [size, size, c, out] reshaped to [size²·c, out].
+def materialise(x: jax.Array) -> jax.Array:
+    """``x``, and its derivative, as values that XLA keeps in memory.
+
+    On a CPU XLA fuses elementwise producers into every consumer and computes them again for each element that is read: a pool
+    reads nine, and chains of such readers multiply. A product with the identity is not fused; other backends need none.
+
+    Args:
+        x: f32[..., c], with few channels, so that the product costs as little as a copy.
     """
-    height, width = x.shape[1:3]
-    out_h, out_w = -(-height // stride), -(-width // stride)
-    pad_h = max((out_h - 1) * stride + size - height, 0)
-    pad_w = max((out_w - 1) * stride + size - width, 0)
-    x = jnp.pad(x, ((0, 0), (pad_h // 2, pad_h - pad_h // 2), (pad_w // 2, pad_w - pad_w // 2), (0, 0)))
-    rows, columns = (out_h - 1) * stride + 1, (out_w - 1) * stride + 1
-    shifted = [x[:, i : i + rows : stride, j : j + columns : stride, :] for i in range(size) for j in range(size)]
-    return jnp.concatenate(shifted, axis=-1)
-
-
-def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """Convolution with "SAME" padding as one matrix product: x [n, h, w, c], kernel [k, k, c, out].
-
-    A vmapped kernel becomes a batched matrix product; with ``lax.conv`` it would become a grouped convolution, which XLA
-    runs 5 to 9 times slower on a CPU.
-    """
-    size, out = kernel.shape[0], kernel.shape[-1]
-    if size == 1:
-        return x[:, ::stride, ::stride, :] @ kernel.reshape(-1, out)
-    return patches(x, size, stride) @ kernel.reshape(-1, out)
+    return x @ jnp.eye(x.shape[-1], dtype=x.dtype) if jax.default_backend() == "cpu" else x
 
 
 def separable(
@@ -81,7 +68,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 class Convolution(nnx.Module):
-    """A ``size`` x ``size`` convolution, "SAME" padding, as a matrix product."""
+    """A ``size`` x ``size`` convolution, "SAME" padding."""
 
     def __init__(self, channels: int, out: int, size: int = 3, stride: int = 1, bias: bool = True, *, rngs: nnx.Rngs):
         scale = (channels * size * size) ** -0.5

@@ -4,12 +4,14 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from metajax.run.checkpoint import Checkpoints
 from metajax.run.directory import RunDirectory
@@ -47,7 +49,8 @@ def train(
     Args:
         learner: what to train.
         state: its initial state, with ``.step`` and ``.key``. It is donated: use the returned one afterwards.
-        batches: a sampler ``key -> batch`` to be compiled into the chunk, or an iterator of batches; one that has
+        batches: a sampler ``key -> batch`` to be compiled into the chunk (as a ``jax.tree_util.Partial`` of its arrays, the
+            program does not depend on them, and a second process finds it compiled), or an iterator of batches; one that has
             ``get_state`` and ``set_state`` (as grain's do; bytes or JSON) is resumed at its position.
         steps: the step at which to stop.
         directory: where metrics and checkpoints go; ``None`` keeps nothing.
@@ -123,15 +126,19 @@ def train(
 
 
 def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None) -> Callable[..., Any]:
-    """``(state, stacked batches or None, length) -> (state, mean info, healthy)``, compiled once for each length."""
+    """``(state, stacked batches or None, length) -> (state, mean info, healthy)``, compiled once for each length.
 
-    def body(state, batch):
+    The arrays of a sampler that is a ``jax.tree_util.Partial`` are arguments of the program; those that another sampler closes
+    over are constants in it.
+    """
+
+    def body(sampler, state, batch):
         if sampler is not None:
             batch = sampler(jax.random.fold_in(jax.random.fold_in(state.key, _DATA), state.step))
         return learner.update(state, batch)
 
-    def run(state, stacked, length):
-        state, info = jax.lax.scan(body, state, stacked, length)
+    def run(sampler, state, stacked, length):
+        state, info = jax.lax.scan(partial(body, sampler), state, stacked, length)
         healthy = jnp.array(True)
         for leaf in jax.tree.leaves(info):
             healthy &= jnp.all(jnp.isfinite(leaf))
@@ -140,7 +147,8 @@ def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None)
                 healthy &= ~jnp.any(jnp.isnan(leaf))
         return state, jax.tree.map(lambda x: jnp.mean(x.astype(jnp.float32), axis=0), dict(info)), healthy
 
-    return jax.jit(run, static_argnums=2, donate_argnums=0)
+    given = sampler if sampler is None or isinstance(sampler, Partial) else Partial(sampler)
+    return partial(jax.jit(run, static_argnums=3, donate_argnums=1), given)
 
 
 # separates the key that draws batches from the keys that learners draw for themselves

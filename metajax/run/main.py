@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable
 
+from metajax.run.compiled import keep_compiled
 from metajax.run.loop import Diverged
 from metajax.run.signals import Interrupted
 from metajax.types import InputError
 
 
 def main(command: Callable[[], object]) -> int:
-    """Runs ``command`` and returns the process's exit status."""
+    """Runs ``command`` and returns the process's exit status; compiled programs are kept for the next one."""
+    keep_compiled()
     try:
         command()
     except InputError as error:

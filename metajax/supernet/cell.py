@@ -5,12 +5,13 @@ earlier nodes.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from metajax.nn import Convolution, convolution, patches, standardise
+from metajax.nn import Convolution, convolution, materialise, standardise
 from metajax.space import Categorical, Space
 
 OPERATIONS = ("none", "skip", "conv1x1", "conv3x3", "avg_pool")
@@ -52,8 +53,8 @@ def average_pool(x: jax.Array) -> jax.Array:
 class Cell(nnx.Module):
     """All operations on all edges, mixed by an encoding.
 
-    Edges that leave one node share its ReLU, its patches and its pooling, and their kernels lie side by side in one
-    matrix product; with batch norm by channel this is exactly the edge-by-edge computation.
+    Edges that leave one node share its ReLU and its pooling, and their kernels lie side by side in one convolution; with
+    batch norm by channel this is exactly the edge-by-edge computation.
 
     With ``single_path=True`` only the strongest operation of every edge is computed, at run time, times its weight: exact on
     one-hot encodings, several times cheaper, and without gradient for the weights of what was not computed.
@@ -102,17 +103,16 @@ class Cell(nnx.Module):
         """What the edges that leave ``source`` make of its value: all operations once, then one sum an edge."""
         made, edges = self._operations(value, source), []
         for position, mix in enumerate(weights):
-            part = slice(position * self.channels, (position + 1) * self.channels)
             total = jnp.zeros_like(value)
             for weight, name in zip(mix, self.operations):
                 if name != "none":
-                    total = total + weight * (made[name][..., part] if name.startswith("conv") else made[name])
+                    total = total + weight * (made[name][position] if name.startswith("conv") else made[name])
             edges.append(total)
         return edges
 
     def _alone(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
         """The same for single paths; what a branch keeps for its derivative is its input alone."""
-        edges = []
+        value, edges = materialise(value), []
         for position, mix in enumerate(weights):
             branches = [jax.checkpoint(self._operation(name, source, position)) for name in self.operations]
             chosen = jnp.argmax(mix)
@@ -125,21 +125,22 @@ class Cell(nnx.Module):
         if name == "skip":
             return lambda value: value
         if name == "avg_pool":
-            return average_pool
+            return lambda value: materialise(average_pool(value))
         group = self.conv1 if name == "conv1x1" else self.conv3
         assert group is not None
         kernel = group[source].kernel[...][..., position * self.channels : (position + 1) * self.channels]
-        return lambda value: standardise(convolution(jax.nn.relu(value), kernel))
+        return lambda value: standardise(convolution(materialise(jax.nn.relu(value)), kernel))
 
-    def _operations(self, value: jax.Array, source: int) -> dict[str, jax.Array]:
-        """Each operation of ``source``'s value; those of the convolutions side by side for all edges."""
-        active = jax.nn.relu(value)
-        made = {"skip": value}
+    def _operations(self, value: jax.Array, source: int) -> dict[str, Any]:
+        """Each operation of ``source``'s value; of a convolution, what it makes for each edge."""
+        value = materialise(value)
+        active = materialise(jax.nn.relu(value))
+        made: dict[str, Any] = {"skip": value}
         if "avg_pool" in self.operations:
-            made["avg_pool"] = average_pool(value)
-        for name, group, size in (("conv1x1", self.conv1, 1), ("conv3x3", self.conv3, 3)):
+            made["avg_pool"] = materialise(average_pool(value))
+        for name, group in (("conv1x1", self.conv1), ("conv3x3", self.conv3)):
             if group is not None:
                 kernel = group[source].kernel[...]
-                columns = active if size == 1 else patches(active, size)
-                made[name] = standardise(columns @ kernel.reshape(-1, kernel.shape[-1]))
+                edges = kernel.shape[-1] // self.channels
+                made[name] = jnp.split(standardise(convolution(active, kernel)), edges, axis=-1)
         return made

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from metajax.nn import Convolution, Functional, convolution, functional, standardise
+from metajax.nn import Convolution, Functional, convolution, functional, materialise, standardise
 from metajax.space import Space
 from metajax.supernet.cell import Cell, average_pool, cell_space
 from metajax.supernet.model import SuperNet
@@ -28,8 +28,9 @@ class Residual(nnx.Module):
 
 def residual(x: jax.Array, first: jax.Array, second: jax.Array, shortcut: jax.Array) -> jax.Array:
     """``Residual`` as a function of its kernels."""
-    y = standardise(convolution(jax.nn.relu(x), first, 2))
-    y = standardise(convolution(jax.nn.relu(y), second))
+    x = materialise(x)
+    y = standardise(convolution(materialise(jax.nn.relu(x)), first, 2))
+    y = standardise(convolution(materialise(jax.nn.relu(y)), second))
     n, h, w, c = x.shape
     even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
     halved = even.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))

@@ -1,6 +1,8 @@
 """A space like that of NAS-Bench-1Shot1 (Zela et al. 2020, arXiv:2001.10422): blocks choose an operation and their parents."""
 
+import functools
 import itertools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +46,11 @@ def choice_blocks_space(parents: Sequence[int] = PARENTS[1]) -> Space:
         if len(values) > 1:
             domains[f"parents_{k}"] = Categorical(tuple("+".join(map(str, value)) for value in values))
     return Space(domains)
+
+
+def total(terms: Sequence[jax.Array]) -> jax.Array:
+    """The sum of one or more arrays; unlike ``sum`` it does not begin with the number 0."""
+    return functools.reduce(operator.add, terms)
 
 
 def _combinations(node: int, number: int) -> list[tuple[int, ...]]:
@@ -134,10 +141,10 @@ def choice_blocks(
         def cell(own: Params, x: jax.Array) -> jax.Array:
             nodes = [x]
             for k in range(1, last):
-                seen = sum(w * node for w, node in zip(holding(encoding, k), nodes))
+                seen = total([w * node for w, node in zip(holding(encoding, k), nodes)])
                 mix = encoding[space.slices[f"op_{k}"]]
-                nodes.append(sum(w * operate(name, own, k, seen) for w, name in zip(mix, BLOCK_OPERATIONS)))
-            return sum(w * (node @ kernel) for w, node, kernel in zip(holding(encoding, last), nodes, own["out"]))
+                nodes.append(total([w * operate(name, own, k, seen) for w, name in zip(mix, BLOCK_OPERATIONS)]))
+            return total([w * (node @ kernel) for w, node, kernel in zip(holding(encoding, last), nodes, own["out"])])
 
         return run(params, x, cell)
 
@@ -151,9 +158,9 @@ def choice_blocks(
         def cell(own: Params, x: jax.Array) -> jax.Array:
             nodes = [x]
             for k in range(1, last):
-                seen = sum(nodes[parent] for parent in chosen(config, k))
+                seen = total([nodes[parent] for parent in chosen(config, k)])
                 nodes.append(operate(config[f"op_{k}"], own, k, seen))
-            return sum(nodes[parent] @ kernel for parent, kernel in zip(chosen(config, last), own["out"]))
+            return total([nodes[parent] @ kernel for parent, kernel in zip(chosen(config, last), own["out"])])
 
         used = lambda k: [name for name in kinds if config[f"op_{k}"] == name]
         return Functional(lambda key: fresh(key, used, chosen(config, last)), lambda params, x: run(params, x, cell))

@@ -22,7 +22,7 @@ from metajax.supernet.model import SuperNet
 from metajax.types import Key, Params
 
 PRIMITIVES = ("none", "max_pool", "avg_pool", "skip", "sep_conv3x3", "sep_conv5x5", "dil_conv3x3", "dil_conv5x5")
-_OFFICIAL = dict(
+_OFFICIAL: dict[str, str] = dict(
     zip(
         PRIMITIVES,
         ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from metajax.space import Space
 from metajax.supernet.relaxation import Moment, log_probability, policy_paths
@@ -174,14 +175,16 @@ def reinforce(
 
 
 def by_shared_weights(accuracy: Callable[[Any, jax.Array], Scalar], params: Any) -> Evaluate:
-    """An ``Evaluate`` that asks a SuperNet: ``accuracy(params, encoding)`` with the shared weights, at no cost."""
-    score = jax.jit(lambda params, encodings: jax.lax.map(lambda e: accuracy(params, e), encodings))
+    """An ``Evaluate`` that asks a SuperNet: ``accuracy(params, encoding)`` with the shared weights, at no cost. The arrays of
+    an ``accuracy`` that is a ``jax.tree_util.Partial`` are no constants of the compiled program."""
+    score = jax.jit(lambda accuracy, params, encodings: jax.lax.map(lambda e: accuracy(params, e), encodings))
+    judge = accuracy if isinstance(accuracy, Partial) else Partial(accuracy)
 
     def evaluate(encodings):
         encodings = jnp.asarray(encodings)
         size = 1 if len(encodings) == 1 else 16  # two sizes, two programs
         padded = jnp.concatenate([encodings, jnp.repeat(encodings[-1:], -len(encodings) % size, axis=0)])
-        found = [np.asarray(score(params, padded[i : i + size])) for i in range(0, len(padded), size)]
+        found = [np.asarray(score(judge, params, padded[i : i + size])) for i in range(0, len(padded), size)]
         return np.concatenate(found)[: len(encodings)], np.zeros(len(encodings))
 
     return evaluate

@@ -1,5 +1,7 @@
 """Networks and layers: the matmul convolution is a convolution, in value and in every derivative."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,10 +36,47 @@ def test_convolution_derivatives_of_both_orders(x64):
 
 
 def test_vmapped_kernels_do_not_become_grouped_convolutions():
-    x, kernels = jnp.ones((2, 8, 8, 3)), jnp.ones((5, 3, 3, 3, 4))
-    text = jax.jit(jax.vmap(nn.convolution, in_axes=(None, 0))).lower(x, kernels).as_text()
-    assert "stablehlo.convolution" not in text
-    assert "dot_general" in text
+    kernels, shared = jnp.ones((5, 3, 3, 3, 4)), jnp.ones((2, 8, 8, 3))
+    slope = jax.grad(lambda kernel, x: jnp.sum(nn.convolution(x, kernel) ** 2), (0, 1))
+    for run in (lambda kernel, x: nn.convolution(x, kernel), slope):
+        for x in (shared, jnp.ones((5, 2, 8, 8, 3))):
+            mapped = jax.vmap(run, in_axes=(0, None if x is shared else 0))
+            text = jax.jit(mapped).lower(kernels, x).as_text()
+            assert re.findall(r"feature_group_count = (\d+)", text) in ([], ["1"])
+            assert x is shared or "dot_general" in text
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (2, 2)])
+def test_convolutions_are_products_of_patches_with_all_their_derivatives(x64, size, stride):
+    """Forward, reverse and again, plain and with any argument in a batch, whatever way they are computed."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    x, xs = jax.random.normal(keys[0], (2, 4, 5, 3)), jax.random.normal(keys[1], (2, 4, 5, 4, 3))
+    kernel, kernels = (
+        jax.random.normal(keys[2], (size, size, 3, 2)),
+        jax.random.normal(keys[3], (size, 6, size, 3, 2))[:, :4],
+    )
+    made = lambda x, kernel: jnp.sum(jnp.sin(nn.convolution(x, kernel, stride)))
+    plain = lambda x, kernel: jnp.sum(jnp.sin(nn.patches(x, size, stride) @ kernel.reshape(-1, 2)))
+    second = lambda f: jax.jacfwd(jax.grad(f, (0, 1)), (0, 1))
+    close = lambda a, b: jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), a, b)
+    for order in (lambda f: f, second):
+        close(jax.jit(order(made))(x, kernel), order(plain)(x, kernel))
+        for args, axes in (((xs, kernel), (3, None)), ((x, kernels), (None, 1)), ((xs, kernels), (3, 1))):
+            close(jax.jit(jax.vmap(order(made), axes))(*args), jax.vmap(order(plain), axes)(*args))
+
+
+def test_wide_convolutions_are_the_same():
+    x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 5, 64)), jax.random.normal(jax.random.key(1), (3, 3, 64, 2))
+    made = jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(nn.convolution(*a))), (0, 1)))(x, kernel)
+    plain = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(nn.patches(x, 3) @ kernel.reshape(-1, 2))), (0, 1))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), made, plain(x, kernel))
+    with pytest.raises(TypeError, match=r"x float32\(2, 5, 5, 64\) and kernel float32\(3, 3, 3, 2\) do not fit"):
+        nn.convolution(x, jnp.ones((3, 3, 3, 2)))
+
+
+def test_materialise_is_the_identity():
+    x = jax.random.normal(jax.random.key(0), (4, 7))
+    np.testing.assert_array_equal(jax.jit(nn.materialise)(x), x)
 
 
 def test_functional_takes_nnx_linen_and_pairs():

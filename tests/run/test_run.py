@@ -151,7 +151,7 @@ def test_train_compiles_once_per_length():
     state = method.init(jax.random.key(0), jnp.zeros(4))
     for length in (10, 10, 10, 3):
         state, _, _ = chunk(state, None, length)
-    assert chunk._cache_size() == 2
+    assert chunk.func._cache_size() == 2
 
 
 def test_resume_of_a_finished_run_does_nothing(tmp_path, capsys):

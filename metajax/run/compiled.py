@@ -1,0 +1,46 @@
+"""Compiled programs kept from one process to the next, so that a second run starts at once."""
+
+import hashlib
+import os
+import platform
+import time
+from pathlib import Path
+
+import jax
+import jaxlib.version
+
+_DAYS = 30
+
+
+def keep_compiled() -> Path | None:
+    """Turns JAX's persistent compilation cache on for this process, for programs that take over a second to compile.
+
+    They lie below ``~/.cache/metajax/compiled``, in a folder for this version of jaxlib and this processor, so that no program
+    meets another machine; what was not used for 30 days is deleted. Nothing is changed where a cache is set already
+    (``JAX_COMPILATION_CACHE_DIR``) or where ``METAJAX_COMPILED=0``.
+
+    Returns:
+        The folder, or ``None`` where nothing was changed.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] or os.environ.get("METAJAX_COMPILED") == "0":
+        return None
+    folder = Path.home() / ".cache" / "metajax" / "compiled" / f"{jaxlib.version.__version__}-{_processor()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            if file.stat().st_atime < time.time() - 86_400 * _DAYS:
+                file.unlink(missing_ok=True)
+    except OSError:  # a home that cannot be written
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    return folder
+
+
+def _processor() -> str:
+    """A short hash of what programs are compiled for."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        told = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    except OSError:
+        told = [platform.processor()]
+    return hashlib.sha256("\n".join([platform.machine(), *told]).encode()).hexdigest()[:12]
