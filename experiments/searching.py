@@ -171,7 +171,8 @@ def history(directory: run.RunDirectory) -> dict[str, list[float]]:
     return {name: [record[name] for record in records] for name in kept}
 
 
-_COLUMNS = ("step", "accuracy", "entropy", "eigenvalue", "skips", "conflict", "hypergradient_norm", "cifar10_test")
+_DIAGNOSIS = ("step", "accuracy", "entropy", "eigenvalue", "skips", "conflict", "hypergradient_norm")
+_COLUMNS = (*_DIAGNOSIS, "cifar10_test", "cifar10_validation")
 _NO_KEY = jax.random.key(0)  # the loss draws nothing
 
 

