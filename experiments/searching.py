@@ -1,6 +1,6 @@
 """What the architecture searches have in common: from the name of a method and some images to an architecture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +30,7 @@ class Setting(NamedTuple):
         seed: of everything.
         warm_up: share of the search in which weights learn alone, at least; a method may ask for more.
         decide: ``(space, strengths) -> configuration``.
+        more: regularisers beside those of the method, such as an expected cost.
     """
 
     space: Space
@@ -42,6 +43,7 @@ class Setting(NamedTuple):
     seed: int = 0
     warm_up: float = 0.0
     decide: Callable[[Space, Any], dict[str, Any]] = supernet.decide
+    more: Sequence[supernet.Regulariser] = ()
 
 
 class Outcome(NamedTuple):
@@ -78,7 +80,7 @@ def made(method: str, setting: Setting) -> tuple[supernet.Search, supernet.Recip
         setting.steps,
         recipe.relaxation,
         recipe.estimator(),
-        recipe.regularisers,
+        (*recipe.regularisers, *setting.more),
         recipe.disturb,
         recipe.events,
         recipe.over_paths,

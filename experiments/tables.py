@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import published
-from metajax import run
+from metajax import plot, run
 from metajax.types import InputError
 
 RESULTS = Path(__file__).parent / "results"
-_FILES = ("result.json", "meta.json", "config.json", "adaptation.png", "ranking.png", "returns.png")
+_FIGURES = ("adaptation.png", "ranking.png", "returns.png", "normal.svg", "reduce.svg")
+_FILES = ("result.json", "meta.json", "config.json", *_FIGURES)
 
 
 def add(directory: Path) -> None:
@@ -160,6 +161,60 @@ def nas201_table(directories: list[Path]) -> str:
     return f"## NAS-Bench-201\n\n{note}\n\n" + "\n".join(lines) + "\n" + absent
 
 
+# how searches end up with cells of skips, and what keeps them from it
+CURES = ("darts-1", "r-darts-l2", "s-darts-random", "darts-minus", "beta-darts")
+
+
+def nas201_diagnosis(directories: list[Path]) -> str:
+    """What became of the searches, and the figure of the collapse, drawn from the seed 0 of each method."""
+    lines = [
+        "| method | seed | found | skips | entropy | eigenvalue | conflict | discretisation gap | Kendall τ |",
+        "|---" * 9 + "|",
+    ]
+    first = {}
+    for directory in directories:
+        config, result = _json(directory / "config.json"), _json(directory / "result.json")
+        if not result.get("history"):
+            continue
+        if config["seed"] == 0:
+            first[config["method"]] = result["history"]
+        m = result["metrics"]
+        told = lambda name, m=m: f"{m[name]:.3g}" if name in m else "–"
+        names = ("entropy", "eigenvalue", "conflict", "discretisation_gap", "kendall_tau")
+        row = [config["method"], str(config["seed"]), f"`{result['arch'].replace('|', '/')}`", str(m["skips"])]
+        lines.append("| " + " | ".join([*row, *map(told, names)]) + " |")
+    shown = [name for name in CURES if name in first]
+    if shown:
+        panels = ("eigenvalue", "skips", "cifar10_test")
+        figure, axes = plot.subplots(len(panels), 4.2, 3.2)
+        for ax, panel in zip(axes, panels):
+            for name in shown:
+                ax.plot(first[name]["step"], first[name][panel], label=name)
+            ax.set(xlabel="step", title=panel.replace("_", " "))
+        axes[0].legend(fontsize=8)
+        plot.save(figure, RESULTS / "collapse.png")
+    drawn = "\n![Eigenvalue, skips and accuracy over a search](results/collapse.png)\n" if shown else ""
+    note = (
+        "Entropy: of the encoding, as a share of the greatest; eigenvalue: the dominant one of the outer loss's Hessian in the "
+        "logits, at the end; conflict: mean cosine between gradients of drawn paths; discretisation gap: accuracy of the "
+        "mixture minus that of the decided cell, with shared weights, in points; Kendall τ: of 100 drawn cells by shared "
+        "weights against the table; in cells, `/` stands for `|`."
+    )
+    return f"## NAS-Bench-201: diagnosis\n\n{note}\n\n" + "\n".join(lines) + "\n" + drawn
+
+
+def nas201_cost(directories: list[Path]) -> str:
+    """Searches with an expected cost in the outer loss."""
+    lines = ["| method | cost | weight | seed | cost of the cell / mean | parameters, M | CIFAR-10 |", "|---" * 7 + "|"]
+    for directory in directories:
+        config, m = _json(directory / "config.json"), _json(directory / "result.json")["metrics"]
+        row = [config["method"], config["cost"], f"{config['cost_weight']:g}", str(config["seed"])]
+        row += [f"{m['cost'] / m['mean_cost']:.2f}", f"{m['params_M']:.3f}", f"{m['cifar10_test']:.2f}"]
+        lines.append("| " + " | ".join(row) + " |")
+    note = "The expected cost of the cell, fitted to stand-alone networks of the searched size, is a part of the outer loss."
+    return f"## NAS-Bench-201: cost-aware searches\n\n{note}\n\n" + "\n".join(lines) + "\n"
+
+
 def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
@@ -182,9 +237,13 @@ def main(argv=None) -> int:
         parts = [omniglot_table(omniglot)] if omniglot else []
         parts += [sinusoid_table(waves)] if waves else []
         cells = [p for p in every if p.name.startswith("nas201")]
+        priced = [p for p in cells if kinds[p].get("cost")]
+        cells = [p for p in cells if p not in priced]
         parts += [nas201_table(cells)] if cells else []
+        parts += [nas201_diagnosis(cells)] if any(_json(p / "result.json").get("history") for p in cells) else []
+        parts += [nas201_cost(priced)] if priced else []
         parts += [quickstart_summary(seeds), section(seeds[0])] if seeds else []
-        parts += [section(p) for p in every if p not in seeds and p not in cells]
+        parts += [section(p) for p in every if p not in (*seeds, *cells, *priced)]
         head = (
             "# Results\n\nMade by `python -m experiments.tables` from `experiments/results/`; no number is typed.\n\n"
         )

@@ -56,6 +56,7 @@ from metajax.supernet.relaxation import (
 from metajax.supernet.search import (
     Event,
     Parts,
+    Regulariser,
     Search,
     SearchState,
     decide,
@@ -83,6 +84,7 @@ __all__ = [
     "Oracle",
     "Parts",
     "Recipe",
+    "Regulariser",
     "Relaxation",
     "Search",
     "SearchState",

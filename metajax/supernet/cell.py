@@ -4,7 +4,7 @@ The cell is that of NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): node j
 earlier nodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -50,6 +50,11 @@ def average_pool(x: jax.Array) -> jax.Array:
     return along(along(x, 1), 2) / count
 
 
+def normalisation(normalised: bool) -> Callable[[jax.Array], jax.Array]:
+    """Batch norm by the batch, or nothing."""
+    return standardise if normalised else lambda x: x
+
+
 class Cell(nnx.Module):
     """All operations on all edges, mixed by an encoding.
 
@@ -61,12 +66,24 @@ class Cell(nnx.Module):
 
     With ``partial=k`` only the first of every k channels take part, the others pass by, and channels are shuffled behind
     every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737); such a cell is for searching alone.
+
+    With ``normalised=False`` there is no batch norm, as proxies want it that follow the weights' flow.
     """
 
-    def __init__(self, space: Space, channels: int, partial: int = 1, single_path: bool = False, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        space: Space,
+        channels: int,
+        partial: int = 1,
+        single_path: bool = False,
+        normalised: bool = True,
+        *,
+        rngs: nnx.Rngs,
+    ):
         if channels % partial:
             raise ValueError(f"Cell: channels={channels} is no multiple of partial={partial}")
         self.space, self.partial, self.single_path = space, partial, single_path
+        self.normalise = normalisation(normalised)
         self.channels = channels = channels // partial
         self.edges = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
         self.nodes = 1 + max(j for _, j in self.edges)
@@ -129,7 +146,7 @@ class Cell(nnx.Module):
         group = self.conv1 if name == "conv1x1" else self.conv3
         assert group is not None
         kernel = group[source].kernel[...][..., position * self.channels : (position + 1) * self.channels]
-        return lambda value: standardise(convolution(materialise(jax.nn.relu(value)), kernel))
+        return lambda value: self.normalise(convolution(materialise(jax.nn.relu(value)), kernel))
 
     def _operations(self, value: jax.Array, source: int) -> dict[str, Any]:
         """Each operation of ``source``'s value; of a convolution, what it makes for each edge."""
@@ -142,5 +159,5 @@ class Cell(nnx.Module):
             if group is not None:
                 kernel = group[source].kernel[...]
                 edges = kernel.shape[-1] // self.channels
-                made[name] = jnp.split(standardise(convolution(active, kernel)), edges, axis=-1)
+                made[name] = jnp.split(self.normalise(convolution(active, kernel)), edges, axis=-1)
         return made

@@ -1,6 +1,6 @@
 """The network around a cell: one that holds every architecture of the space, and the stand-alone ones in it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ from flax import nnx
 
 from metajax.nn import Convolution, Functional, convolution, functional, materialise, standardise
 from metajax.space import Space
-from metajax.supernet.cell import Cell, average_pool, cell_space
+from metajax.supernet.cell import Cell, average_pool, cell_space, normalisation
 from metajax.supernet.model import SuperNet
 from metajax.types import Params
 
@@ -17,20 +17,27 @@ from metajax.types import Params
 class Residual(nnx.Module):
     """The reduction between stages: two 3 x 3 convolutions, the first of stride 2, beside a mean and a 1 x 1."""
 
-    def __init__(self, channels: int, out: int, *, rngs: nnx.Rngs):
+    def __init__(self, channels: int, out: int, normalised: bool = True, *, rngs: nnx.Rngs):
+        self.normalise = normalisation(normalised)
         self.first = Convolution(channels, out, 3, 2, bias=False, rngs=rngs)
         self.second = Convolution(out, out, 3, bias=False, rngs=rngs)
         self.shortcut = Convolution(channels, out, 1, bias=False, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return residual(x, self.first.kernel[...], self.second.kernel[...], self.shortcut.kernel[...])
+        return residual(x, self.first.kernel[...], self.second.kernel[...], self.shortcut.kernel[...], self.normalise)
 
 
-def residual(x: jax.Array, first: jax.Array, second: jax.Array, shortcut: jax.Array) -> jax.Array:
+def residual(
+    x: jax.Array,
+    first: jax.Array,
+    second: jax.Array,
+    shortcut: jax.Array,
+    normalise: Callable[[jax.Array], jax.Array] = standardise,
+) -> jax.Array:
     """``Residual`` as a function of its kernels."""
     x = materialise(x)
-    y = standardise(convolution(materialise(jax.nn.relu(x)), first, 2))
-    y = standardise(convolution(materialise(jax.nn.relu(y)), second))
+    y = normalise(convolution(materialise(jax.nn.relu(x)), first, 2))
+    y = normalise(convolution(materialise(jax.nn.relu(y)), second))
     n, h, w, c = x.shape
     even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
     halved = even.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))
@@ -52,7 +59,7 @@ class CellNet(nnx.Module):
         cells: of each stage (5 in the benchmark).
         inputs: channels of the images.
         stride: of the stem.
-        partial, single_path: see ``Cell``.
+        partial, single_path, normalised: see ``Cell``.
     """
 
     def __init__(
@@ -66,26 +73,31 @@ class CellNet(nnx.Module):
         stride: int = 1,
         partial: int = 1,
         single_path: bool = False,
+        normalised: bool = True,
         *,
         rngs: nnx.Rngs,
     ):
+        self.normalise = normalisation(normalised)
         self.stem = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
         widths = [channels * 2**i for i in range(stages)]
         self.stages = nnx.List(
-            [nnx.List([Cell(space, w, partial, single_path, rngs=rngs) for _ in range(cells)]) for w in widths]
+            [
+                nnx.List([Cell(space, w, partial, single_path, normalised, rngs=rngs) for _ in range(cells)])
+                for w in widths
+            ]
         )
-        self.reductions = nnx.List([Residual(a, b, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])])
+        self.reductions = nnx.List([Residual(a, b, normalised, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])])
         self.head = nnx.Linear(widths[-1], classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, encoding: jax.Array) -> jax.Array:
         """f32[n, h, w, inputs] and f32[space.width] -> logits f32[n, classes]."""
-        x = standardise(self.stem(x))
+        x = self.normalise(self.stem(x))
         for i, stage in enumerate(self.stages):
             if i:
                 x = self.reductions[i - 1](x)
             for cell in stage:
                 x = cell(x, encoding)
-        return self.head(jnp.mean(jax.nn.relu(standardise(x)), axis=(1, 2)))
+        return self.head(jnp.mean(jax.nn.relu(self.normalise(x)), axis=(1, 2)))
 
 
 def cells(

@@ -70,6 +70,11 @@ class Recipe:
         return optax.chain(optax.add_decayed_weights(self.decay), optax.adam(rate, b1=0.5))
 
     @property
+    def learns_logits(self) -> bool:
+        """Whether logits learn while weights do, so that regularisers count."""
+        return self.estimator is not bilevel.weights_only
+
+    @property
     def differentiates_learning(self) -> bool:
         """Whether weight steps are differentiated: clipping gradients by norm would then give NaN at a zero gradient."""
         return self.estimator not in (bilevel.first_order, bilevel.weights_only)

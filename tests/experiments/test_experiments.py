@@ -206,8 +206,23 @@ def test_a_search_on_cifar_is_looked_up(tmp_path, bench201, cifar10):
     assert found["metrics"]["cifar10_test"] == pytest.approx(supernet.oracle().query(found["arch"]))
     assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretisation_gap"} <= set(found["metrics"])
     assert "8 x 8, C=4, N=1, 50 steps of 16" in found["protocol"]
-    assert nas_bench_201.main(["--method", "snip", *argv, "--overwrite"]) == 0
-    assert result(out)["metrics"]["evaluations"] == nas_bench_201.SCORED
+    assert set(found["history"]) >= {"step", "entropy", "skips", "conflict", "cifar10_test"}
+    assert (out / "diagnosis.png").stat().st_size > 10_000
+    costly = ["--method", "darts-1", "--steps", "25", "--cost", "flops", "--cost_weight", "1", *argv, "--overwrite"]
+    assert nas_bench_201.main(costly) == 0
+    assert result(out)["metrics"]["cost_r2"] > 0.99
+    assert "1 x expected flops added" in result(out)["protocol"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", nas_bench_201.PROXIES)
+def test_proxies_rank_drawn_cells(tmp_path, bench201, cifar10, method, monkeypatch):
+    monkeypatch.setattr(nas_bench_201, "SCORED", 8)
+    argv = ["--size", "8", "--channels", "4", "--batch", "16", "--out", str(tmp_path / "r")]
+    assert nas_bench_201.main(["--method", method, *argv]) == 0
+    metrics = result(tmp_path / "r")["metrics"]
+    assert metrics["evaluations"] == 8
+    assert -1 <= metrics["kendall_tau"] <= 1
 
 
 @pytest.mark.slow
@@ -231,9 +246,18 @@ def test_cells_are_searched_drawn_and_trained(tmp_path, cifar10, capsys):
     assert "cells given" in result(again)["protocol"]
 
 
+def test_without_the_prepared_table_validation_accuracies_of_the_package_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
+    assert nas_bench_201.judge(nas_bench_201.Config("drnas"))[1] == "val200_seeds"
+    with pytest.raises(InputError, match=r"nasbench201\.npz: no such file"):
+        nas_bench_201.judge(nas_bench_201.Config("random"))
+
+
 def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
     for main, argv, message in (
         (nas_bench_201.main, ["--method", "magic"], "--method magic: accepted are darts-1, darts-2"),
+        (nas_bench_201.main, ["--cost", "money"], "accepted are parameters, flops, seconds, a positive weight"),
+        (nas_bench_201.main, ["--cost", "flops", "--method", "spos"], "--cost flops: spos takes no gradient"),
         (nas_bench_201.main, ["--channels", "0"], "--channels 0: accepted are positive numbers"),
         (nas_darts.main, ["--method", "spos"], "--method spos: accepted are darts-1"),
         (nas_darts.main, ["--layers", "2"], "--layers 2: accepted are positive numbers, layers from 3"),

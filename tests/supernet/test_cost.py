@@ -1,0 +1,42 @@
+"""Costs of choices: exact where they add up, and a slope for the search."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metajax import supernet
+
+MADE = supernet.cells(3, channels=4, stages=2, depth=1, nodes=3)
+X = jnp.ones((2, 8, 8, 3))
+
+
+def test_parameters_of_cells_add_up():
+    cost = supernet.fit_cost(MADE, X)
+    assert cost.r2 == pytest.approx(1.0, abs=1e-6)
+    configs = MADE.space.sample(jax.random.key(9), 10)
+    for config, encoding in zip(MADE.space.dicts(configs), MADE.space.encode(configs)):
+        counted = sum(leaf.size for leaf in jax.tree.leaves(MADE.build(config).init(jax.random.key(0))))
+        assert supernet.measure(config, MADE, X, "parameters") == counted
+        assert float(cost.of(encoding)) == pytest.approx(counted, rel=1e-4)
+    slope = jax.grad(lambda e: cost.of(e))(jnp.full(MADE.space.width, 0.2))
+    np.testing.assert_array_equal(slope, cost.table)
+
+
+def test_operations_grow_with_the_kernel():
+    cost = supernet.fit_cost(MADE, X, "flops", samples=30)
+    none, skip, conv1, conv3, _ = cost.table[MADE.space.slices["edge_0_2"]]
+    assert max(none, skip) < conv1 < conv3
+    assert 0.95 < cost.r2 < 1, "what follows a dead node costs nothing, so they add up only nearly"
+
+
+def test_seconds_are_measured_here():
+    config = dict.fromkeys(MADE.space.domains, "conv3x3")
+    assert 0 < supernet.measure(config, MADE, X, "seconds", repeats=2) < 10
+
+
+def test_bad_requests_are_named():
+    with pytest.raises(ValueError, match="kind='money'; accepted are 'parameters', 'flops' and 'seconds'"):
+        supernet.fit_cost(MADE, X, "money")
+    with pytest.raises(ValueError, match="samples=3; accepted are 10 or more"):
+        supernet.fit_cost(MADE, X, samples=3)
