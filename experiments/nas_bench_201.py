@@ -102,7 +102,8 @@ class Config:
 
 
 def quick(given: dict[str, Any]) -> dict[str, Any]:
-    return {"steps": STEPS.get(given.get("method", Config.method), MIXED)}
+    # with so few steps, four times the rate of the papers gives the SuperNet a higher validation accuracy
+    return {"steps": STEPS.get(given.get("method", Config.method), MIXED), "rate": 0.1}
 
 
 def paper(given: dict[str, Any]) -> dict[str, Any]:
