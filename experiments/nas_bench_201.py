@@ -214,13 +214,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         watch = lambda found: {f"cifar10_{kind}": oracle.query(found, column=column)}
         outcome = searching.search(config.method, place, directory, watch, show=show)
         found = outcome.found
-        records = directory.metrics()
-        seconds = records[-1]["seconds"]
+        seconds = directory.metrics()[-1]["seconds"]
         rows = lambda encodings: np.array([true[oracle.row(c)] for c in place.space.decode(np.asarray(encodings))])
-        more = searching.diagnosis(place, outcome, rows)
-        if "eigenvalue" in records[-1]:
-            more["eigenvalue"] = records[-1]["eigenvalue"]
-        more["entropy"], more["conflict"] = records[-1]["entropy"], records[-1]["conflict"]
+        more = searching.diagnosis(place, outcome, rows, directory)
         if cost is not None:
             decided = place.space.encode(place.space.configs([found]))[0]
             more |= {"cost": float(cost.of(decided)), "mean_cost": cost.mean, "cost_r2": cost.r2}

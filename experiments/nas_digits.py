@@ -95,13 +95,13 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         own = {**run.to_dict(config), "method": name}
         with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
             outcome = searching.search(name, place, inside, show=show)
+            told = searching.diagnosis(place, outcome, true, inside, encodings)
         at = supernet.index_of(space, outcome.found)
         scores = supernet.by_shared_weights(outcome.path, outcome.state.params)(encodings)[0]
         found[name] = outcome.found
         label = name.replace("-", "_")
         metrics[f"{label}_rank"] = table.rank(at)
         metrics[f"{label}_accuracy"] = 100 * float(table.mean[at])
-        told = searching.diagnosis(place, outcome, true, encodings)
         metrics |= {f"{label}_{what}": value for what, value in told.items()}
     last = config.names[-1]
     figure = plot.scatter(

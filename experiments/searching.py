@@ -203,12 +203,18 @@ def accuracy(network: nn.Functional, part: tuple[Any, Any]) -> Callable[[Any, ja
 
 
 def diagnosis(
-    setting: Setting, outcome: Outcome, truth: Callable[[Any], np.ndarray], encodings: Any = None
+    setting: Setting,
+    outcome: Outcome,
+    truth: Callable[[Any], np.ndarray],
+    directory: run.RunDirectory,
+    encodings: Any = None,
 ) -> dict[str, float]:
-    """How far the SuperNet can be trusted: Kendall's τ with the truth, the discretisation gap in points, skips.
+    """How far the SuperNet can be trusted: Kendall's τ with the truth, the discretisation gap in points, skips, and what the
+    search logged of itself at its end.
 
     Args:
         truth: encodings f32[n, width] -> true scores.
+        directory: of the search.
         encodings: of the architectures for τ; by default 100 that are drawn.
     """
     space, params = setting.space, outcome.state.params
@@ -218,8 +224,10 @@ def diagnosis(
     judge = supernet.by_shared_weights(outcome.path, params)
     decided = space.encode(space.configs([outcome.found]))
     relaxed, one_hot = outcome.mixture(params, jnp.asarray(outcome.strengths)), judge(decided)[0][0]
+    last = directory.metrics()[-1]
     return {
         "kendall_tau": supernet.kendall_tau(judge(encodings)[0], truth(encodings)),
         "discretisation_gap": 100 * float(relaxed - one_hot),
         "skips": supernet.count(outcome.found, "skip"),
+        **{name: last[name] for name in ("entropy", "conflict", "eigenvalue") if name in last},
     }

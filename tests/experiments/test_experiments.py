@@ -303,6 +303,52 @@ def test_tables_stand_beside_published_numbers(tmp_path):
     assert "Not measured: random, reinforce" in found
 
 
+def test_searches_are_diagnosed_in_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    story = {"step": [1, 2], "eigenvalue": [0.1, 0.3], "skips": [1, 4], "cifar10_test": [90.0, 54.3]}
+    common = {"skips": 4, "entropy": 0.5, "eigenvalue": 0.25, "cifar10_test": 54.3, "params_M": 0.07}
+    runs = []
+    for name, config, more in (
+        ("nas201_darts-1_0", {"method": "darts-1", "seed": 0}, {}),
+        (
+            "nas201_cost",
+            {"method": "drnas", "seed": 0, "cost": "flops", "cost_weight": 0.1},
+            {"cost": 5.0, "mean_cost": 10},
+        ),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(config))
+        arch = "|skip_connect~0|+|none~0|none~1|"
+        (folder / "result.json").write_text(json.dumps({"metrics": common | more, "arch": arch, "history": story}))
+        runs.append(folder)
+    told = tables.nas201_diagnosis(runs[:1])
+    assert "| darts-1 | 0 | `/skip_connect~0/+/none~0/none~1/` | 4 | 0.5 | 0.25 | – | – | – |" in told
+    assert (tmp_path / "collapse.png").stat().st_size > 10_000
+    assert "| drnas | flops | 0.1 | 0 | 0.50 | 0.070 | 54.30 |" in tables.nas201_cost(runs[1:])
+
+
+def test_methods_on_the_small_space_are_ordered_by_rank(tmp_path):
+    metrics = {"architectures": 125, "best": 99.0, "median": 97.5}
+    metrics |= {"darts_1_rank": 40, "darts_1_accuracy": 97.6, "spos_rank": 2, "spos_accuracy": 98.9, "spos_skips": 1}
+    meta = {
+        "commit": "0" * 40,
+        "dirty": False,
+        "command": "c",
+        "hardware": "h",
+        "versions": {"jax": "1"},
+        "started": "2026-01-01",
+    }
+    for name, content in (("result", {"metrics": metrics}), ("meta", meta)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    lines = tables.digits_table(tmp_path).splitlines()
+    assert lines[-2:] == [
+        "| spos | 2 | 98.9 | – | – | 1 | – | – | – |",
+        "| darts-1 | 40 | 97.6 | – | – | – | – | – | – |",
+    ]
+    assert any("1 of 2 methods found one of the best 2%" in line for line in lines)
+
+
 @pytest.mark.slow
 def test_maml_memory(tmp_path, capsys):
     assert maml_memory.main(["--longest", "5", "--width", "8", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
