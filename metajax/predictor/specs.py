@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metajax.predictor.forms import Form, ensemble_form, ridge_form
+
 
 class Spec(NamedTuple):
     """A model before it is fitted.
@@ -21,11 +23,13 @@ class Spec(NamedTuple):
         fit: ``(key, x [n, d], y [n], weight [n], blocks [d], start or None) -> params``; ``blocks`` numbers the domain
             of each column; ``start`` are parameters to go on from (fine-tuning).
         apply: ``(params, x [m, d]) -> (mean [m], std [m])``, differentiable in ``x``.
+        form: ``(params) -> Form``, the mean as a formula that can be bounded; ``None`` where there is none.
     """
 
     name: str
     fit: Callable[..., Any]
     apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
+    form: Callable[[Any], Form] | None = None
 
 
 def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
@@ -60,7 +64,7 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
         spread = jnp.maximum(prior - jnp.sum(solved**2, axis=0), 0.0) / penalty
         return cross @ params["alpha"], jnp.sqrt(params["variance"] * (1.0 + spread))
 
-    return Spec(f"ridge{order}", fit, apply)
+    return Spec(f"ridge{order}", fit, apply, lambda params: ridge_form(params, order))
 
 
 def kernel(steps: int = 60, rate: float = 0.1) -> Spec:
@@ -160,7 +164,7 @@ def ensemble(
         outputs = jax.vmap(forward, in_axes=(0, None))(params["nets"], x)
         return jnp.mean(outputs, axis=0), jnp.sqrt(jnp.var(outputs, axis=0) + params["variance"])
 
-    return Spec("ensemble", fit, apply)
+    return Spec("ensemble", fit, apply, lambda params: ensemble_form(params["nets"]))
 
 
 def mlp(hidden: Sequence[int] = (64,), **options: Any) -> Spec:

@@ -3,6 +3,7 @@
 import functools
 import math
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,8 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from metajax.predictor import Model
+from metajax.search.certify import certify
+from metajax.search.groups import groups, limits, taken_of
 from metajax.space import Space
 from metajax.types import InputError, Key
 
@@ -45,6 +48,10 @@ def maximize(
     optimism: float = 0.0,
     key: Key | None = None,
     start: list[dict[str, Any]] | None = None,
+    seconds: float = 60.0,
+    forbidden: Sequence[Mapping[str, Any]] = (),
+    cost: Any = None,
+    budget: float | None = None,
 ) -> Found:
     """The k best distinct configurations by ``mean + optimism · deviation`` of the model.
 
@@ -53,22 +60,44 @@ def maximize(
         space: to search; the model's by default.
         method: ``"enumerate"``: every configuration of a finite space, exact. ``"evolve"``: mutation and selection.
             ``"gradient"``: ascent on relaxed encodings from many starts, then the same rounded configurations compete
-            with their mutations. ``"random"``: the best of a random sample.
+            with their mutations. ``"random"``: the best of a random sample. ``"certify"``: branch and bound over a finite
+            space of any size, for the mean of ridge regressions and of ReLU networks and their ensembles: exact when it
+            ends within ``seconds``, else the best so far with an upper bound and the gap between them.
         k: how many.
         context: of the model, if it has any.
         optimism: 0 is the mean, larger explores (upper confidence bound).
         key: of the random methods.
         start: configurations to start from beside random ones, such as the best trials so far.
+        seconds: after which ``certify`` stops without a proof.
+        forbidden: combinations such as ``{"op": "skip", "layers": 1}`` that ``certify`` leaves out.
+        cost, budget: f32[width], as of ``supernet.costs``, and what its sum may be at most, for ``certify``.
 
     Raises:
-        InputError: on an unknown method, or ``enumerate`` on a space that is infinite or above 10^7.
+        InputError: on an unknown method, ``enumerate`` on a space that is infinite or above 10^7, ``certify`` on an infinite
+            space, a model without a formula (``kernel``) or with optimism, or constraints that nothing keeps.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Categorical
+        >>> space = Space({f"x{i}": Categorical((0, 1, 2)) for i in range(8)})
+        >>> tried = space.sample(jax.random.key(0), 60)
+        >>> gain = [sum(c.values()) for c in space.dicts(tried)]
+        >>> model = predictor.fit(predictor.Trials.from_arrays(space, tried, gain), predictor.ridge(), "value")
+        >>> found = maximize(model, method="certify", k=2)
+        >>> sum(found.configs[0].values()), bool(found.gap < 1e-6)
+        (16, True)
     """
     space = model.space if space is None else space
     if space != model.space:
         raise InputError("maximize: the space is not the one that the model was fitted on")
-    if method not in _METHODS or k < 1:
-        raise InputError(f"maximize: method={method!r}, k={k}; accepted are {list(_METHODS)} and k >= 1")
+    if method not in (*_METHODS, "certify") or k < 1:
+        raise InputError(f"maximize: method={method!r}, k={k}; accepted are {[*_METHODS, 'certify']} and k >= 1")
     began = time.perf_counter()
+    if method == "certify":
+        found = _certify(model, k, context, optimism, start or [], seconds, (forbidden, cost, budget))
+        return found._replace(seconds=time.perf_counter() - began)
+    if forbidden or cost is not None:
+        raise InputError(f"maximize: method={method!r} keeps no constraints; accepted with them is 'certify'")
     key = jax.random.key(0) if key is None else key
     # everything that changes between calls is an argument, so that a method is compiled once for a space and a spec
     given = (model.params, model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], jnp.float32(optimism))
@@ -86,6 +115,24 @@ def maximize(
         evaluated,
         time.perf_counter() - began,
     )
+
+
+def _certify(model, k, context, optimism, start, seconds, constraints) -> Found:
+    space = model.space
+    if model.spec.form is None or optimism:
+        raise InputError(
+            f"certify: {model.spec.name} with optimism={optimism:g}; accepted are the means of ridge, mlp and ensemble"
+        )
+    parts = groups(space)
+    form = model.spec.form(model.params)
+    form = form.given(np.asarray(model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], np.float64))
+    known = taken_of(parts, np.asarray(space.encode(space.configs(start)))) if start else None
+    proof = certify(form, parts, limits(space, parts, *constraints), k, seconds, start=known)
+    if not len(proof.values):
+        raise InputError("certify: no configuration was found that keeps the constraints")
+    encodings = sum(group.rows[proof.taken[:, i]] for i, group in enumerate(parts))
+    gap = max(0.0, proof.upper - float(proof.values[0]))
+    return Found(space.decode(np.asarray(encodings, np.float32)), proof.values, proof.upper, gap, proof.nodes, 0.0)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

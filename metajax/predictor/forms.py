@@ -1,0 +1,62 @@
+"""Fitted models as plain formulas in float64, for searches that prove something about them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Network(NamedTuple):
+    """A ReLU network of one output: affine layers ``(weights [in, out], bias [out])`` with ReLU between, one or two hidden."""
+
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    def given(self, context: np.ndarray) -> "Network":
+        """With the last inputs fixed."""
+        (weights, bias), *rest = self.layers
+        width = len(weights) - len(context)
+        return Network(((weights[:width], bias + context @ weights[width:]), *rest))
+
+
+class Pairs(NamedTuple):
+    """``constant + linear · x + ½ xᵀ pairs x`` with a symmetric matrix without diagonal; additive where that is zero."""
+
+    constant: float
+    linear: np.ndarray
+    pairs: np.ndarray
+
+    def given(self, context: np.ndarray) -> "Pairs":
+        """With the last inputs fixed."""
+        width = len(self.linear) - len(context)
+        constant = self.constant + self.linear[width:] @ context + 0.5 * context @ self.pairs[width:, width:] @ context
+        linear = self.linear[:width] + self.pairs[:width, width:] @ context
+        return Pairs(float(constant), linear, self.pairs[:width, :width])
+
+
+Form = Network | Pairs
+
+
+def ridge_form(params: Any, order: int) -> Pairs:
+    """The primal weights of a ridge regression that is kept in its dual."""
+    x, alpha = (np.asarray(params[name], np.float64) for name in ("x", "alpha"))
+    pairs = np.zeros((x.shape[1],) * 2)
+    if order == 2:
+        pairs = x.T @ (alpha[:, None] * x)
+        np.fill_diagonal(pairs, 0.0)
+    return Pairs(float(alpha.sum()), alpha @ x, pairs)
+
+
+def ensemble_form(nets: Sequence[Any]) -> Network:
+    """The mean of members ``[(weights [members, in, out], bias [members, out]), ...]`` as one wide network."""
+    stacked = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in nets]
+    members = len(stacked[0][0])
+    first, bias = stacked[0]
+    layers = [(np.concatenate(list(first), axis=1), bias.reshape(-1))]
+    for weights, bias in stacked[1:-1]:
+        fan_in, fan_out = weights.shape[1:]
+        wide = np.zeros((members, fan_in, members, fan_out))
+        wide[np.arange(members), :, np.arange(members)] = weights
+        layers.append((wide.reshape(members * fan_in, members * fan_out), bias.reshape(-1)))
+    weights, bias = stacked[-1]
+    layers.append((weights.reshape(-1, 1) / members, bias.mean(axis=0)))
+    return Network(tuple(layers))

@@ -1,0 +1,160 @@
+"""Upper bounds on a model over all configurations that begin with given values of the first groups.
+
+Arrays are [units, nodes], so that everything runs along nodes. All is float64.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from metajax.predictor.forms import Form, Network, Pairs
+from metajax.search.groups import Group
+
+
+class Bounds(Protocol):
+    """What the search needs to know of a model.
+
+    Attributes:
+        importance: f64[groups], how much a group can move the value; by it groups are ordered.
+    """
+
+    importance: np.ndarray
+
+    def state(self, taken: np.ndarray) -> Any:
+        """Of int[nodes, t]: the values taken by the first t groups."""
+        ...
+
+    def child(self, state: Any, parent: np.ndarray, group: int, value: np.ndarray) -> Any:
+        """Of nodes that go on from ``parent`` (places) with a value of one more group."""
+        ...
+
+    def value(self, state: Any) -> np.ndarray:
+        """Exact, of nodes in which every group has its value."""
+        ...
+
+    def upper(self, state: Any, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Bounds f64[nodes], and for each of the other groups the scores [values, nodes] of the linear function behind them."""
+        ...
+
+
+def bounds(form: Form, parts: Sequence[Group]) -> Bounds:
+    """The bounds that fit a form, for groups in this order."""
+    return NetworkBounds(form, parts) if isinstance(form, Network) else PairBounds(form, parts)
+
+
+def _best_sum(scores: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The sum over groups of their largest rows, [values, nodes] -> [nodes]."""
+    return np.maximum.reduceat(scores, starts, axis=0).sum(axis=0) if len(starts) else np.zeros(scores.shape[1])
+
+
+def _starts(sizes: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) if len(sizes) else np.zeros(0, np.int64)
+
+
+class NetworkBounds:
+    """Linear bounds backwards through a ReLU network (CROWN, Zhang et al. 2018, arXiv:1811.00866): every ReLU is replaced by
+    a line above or below it, whichever its weight asks for; what is left is linear in the configuration, and the largest
+    value of a linear function is the sum of the largest values of its groups."""
+
+    def __init__(self, network: Network, parts: Sequence[Group]):
+        (weights, bias), *self.later = network.layers
+        self.bias = bias[:, None]
+        self.rows = [group.rows @ weights for group in parts]  # [values, units]
+        low, high = (np.stack([f(rows, axis=0) for rows in self.rows]) for f in (np.min, np.max))
+        after = lambda a: np.concatenate([np.cumsum(a[::-1], axis=0)[::-1], np.zeros((1, a.shape[1]))])
+        self.low, self.high = after(low), after(high)  # of the groups from t on
+        sizes = [len(rows) for rows in self.rows]
+        self.stacked = [
+            np.concatenate([*self.rows[t:], np.zeros((0, weights.shape[1]))]) for t in range(len(parts) + 1)
+        ]
+        self.starts = [_starts(sizes[t:]) for t in range(len(parts) + 1)]
+        steep = np.abs(self.later[0][0]).sum(axis=1)
+        self.importance = (high - low) @ steep
+
+    def state(self, taken: np.ndarray) -> np.ndarray:
+        z = np.repeat(self.bias, len(taken), axis=1)
+        for group in range(taken.shape[1]):
+            z += self.rows[group][taken[:, group]].T
+        return z
+
+    def child(self, state: np.ndarray, parent: np.ndarray, group: int, value: np.ndarray) -> np.ndarray:
+        return state[:, parent] + self.rows[group].T[:, value]
+
+    def value(self, state: np.ndarray) -> np.ndarray:
+        x = state
+        for weights, bias in self.later:
+            x = weights.T @ np.maximum(x, 0.0) + bias[:, None]
+        return x[0]
+
+    def upper(self, state: np.ndarray, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        lows, highs = [state + self.low[t][:, None]], [state + self.high[t][:, None]]
+        for weights, bias in self.later[:-1]:
+            low, high = (np.maximum(x, 0.0) for x in (lows[-1], highs[-1]))
+            up, down = np.maximum(weights, 0.0).T, np.minimum(weights, 0.0).T
+            lows.append(up @ low + down @ high + bias[:, None])
+            highs.append(up @ high + down @ low + bias[:, None])
+        constant, slope = np.zeros(state.shape[1]), None
+        for (weights, bias), low, high in zip(self.later[::-1], lows[::-1], highs[::-1]):
+            if slope is None:
+                constant, back = constant + bias[0], np.broadcast_to(weights, low.shape)
+            else:
+                constant, back = constant + bias @ slope, weights @ slope
+            slope, more = _lines(back, low, high)
+            constant = constant + more
+        assert slope is not None
+        scores = self.stacked[t] @ slope
+        bound = constant + np.einsum("un,un->n", slope, state) + _best_sum(scores, self.starts[t])
+        return bound, np.split(scores, self.starts[t][1:]) if t < len(self.rows) else []
+
+
+def _lines(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes of lines with ``weight · relu(z) <= slope · z + constant`` on [low, high], and the sum of their constants."""
+    bent = (low < 0.0) & (high > 0.0)
+    chord = high / np.where(bent, high - low, 1.0)
+    above = np.where(bent, chord, high > 0.0)
+    below = np.where(bent, high > -low, high > 0.0)
+    rising = weight > 0.0
+    constant = np.where(rising & bent, -weight * chord * low, 0.0).sum(axis=0)
+    return weight * np.where(rising, above, below), constant
+
+
+class PairBounds:
+    """For sums over values and pairs of values: a pair of open groups counts half for each of them, at its best."""
+
+    def __init__(self, form: Pairs, parts: Sequence[Group]):
+        self.form, self.rows = form, [group.rows for group in parts]
+        sizes = [len(rows) for rows in self.rows]
+        self.starts = [_starts(sizes[t:]) for t in range(len(parts) + 1)]
+        self.stacked = [
+            np.concatenate([*self.rows[t:], np.zeros((0, len(form.linear)))]) for t in range(len(parts) + 1)
+        ]
+        best = [
+            np.maximum.reduceat(rows @ form.pairs @ self.stacked[0].T, self.starts[0], axis=1) for rows in self.rows
+        ]
+        own = [0.5 * np.einsum("vw,wx,vx->v", rows, form.pairs, rows) for rows in self.rows]
+        self.open = []
+        for t in range(len(parts) + 1):
+            shares = [own[d] + 0.5 * (best[d][:, t:].sum(axis=1) - best[d][:, d]) for d in range(t, len(parts))]
+            self.open.append(np.concatenate([*shares, np.zeros(0)])[:, None])
+        alone = [rows @ form.linear for rows in self.rows]
+        self.importance = np.array([np.ptp(a) + np.abs(b).sum(axis=1).max() for a, b in zip(alone, best)])
+
+    def state(self, taken: np.ndarray) -> np.ndarray:
+        x = np.zeros((len(self.form.linear), len(taken)))
+        for group in range(taken.shape[1]):
+            x += self.rows[group][taken[:, group]].T
+        return x
+
+    def child(self, state: np.ndarray, parent: np.ndarray, group: int, value: np.ndarray) -> np.ndarray:
+        return state[:, parent] + self.rows[group].T[:, value]
+
+    def value(self, state: np.ndarray) -> np.ndarray:
+        half = 0.5 * (self.form.pairs @ state) + self.form.linear[:, None]
+        return self.form.constant + np.einsum("wn,wn->n", half, state)
+
+    def upper(self, state: np.ndarray, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        slope = self.form.pairs @ state + self.form.linear[:, None]
+        scores = self.stacked[t] @ slope + self.open[t]
+        bound = self.value(state) + _best_sum(scores, self.starts[t])
+        return bound, np.split(scores, self.starts[t][1:]) if t < len(self.rows) else []

@@ -1,0 +1,158 @@
+"""The certificate agrees with enumeration: random models, conditions, subsets, constraints; and when it is cut short."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metajax import predictor, search
+from metajax.predictor.forms import Network, Pairs
+from metajax.search.certify import certify
+from metajax.search.groups import every, groups, limits
+from metajax.space import Categorical, Float, Integer, Space, Subset
+from metajax.types import InputError
+
+SPACE = Space(
+    {
+        "a": Categorical(("x", "y", "z")),
+        "b": Integer(1, 4),
+        "s": Subset(3, nonempty=True),
+        "c": Categorical(("p", "q")),
+        "d": Float(0.0, 1.0, grid=4),
+    },
+    [("c", "a", ("x", "y")), ("s", "c", ("p",))],
+)
+PARTS = groups(SPACE)
+ALL = every(PARTS)
+ENCODINGS = sum(PARTS[i].rows[ALL[:, i]] for i in range(len(PARTS)))
+COLUMN = {group.name: i for i, group in enumerate(PARTS)}
+_ITEMS = [i for i, group in enumerate(PARTS) if group.name == "s"]
+FILLED = ~((ALL[:, COLUMN["c"]] == 0) & (ALL[:, _ITEMS].sum(axis=1) == 0))
+
+
+def random_form(rng, kind):
+    """A model and the same in plain NumPy."""
+    width = SPACE.width
+    if kind == "pairs":
+        pairs = rng.normal(size=(width, width))
+        pairs = np.triu(pairs, 1) + np.triu(pairs, 1).T
+        form = Pairs(float(rng.normal()), rng.normal(size=width), pairs)
+        return form, lambda x: form.constant + x @ form.linear + 0.5 * np.einsum("nw,wx,nx->n", x, pairs, x)
+    sizes = [width, *rng.integers(1, 9, size=1 if kind == "one" else 2), 1]
+    layers = tuple((rng.normal(size=(a, b)), rng.normal(size=b)) for a, b in zip(sizes[:-1], sizes[1:]))
+
+    def run(x):
+        for i, (weights, bias) in enumerate(layers):
+            x = (np.maximum(x, 0) if i else x) @ weights + bias
+        return x[:, 0]
+
+    return Network(layers), run
+
+
+def test_groups_hold_every_configuration_once():
+    assert SPACE.size == FILLED.sum()
+    decoded = SPACE.decode(ENCODINGS[FILLED])
+    assert len({str(config) for config in decoded}) == SPACE.size
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**20),
+    kind=st.sampled_from(("one", "two", "pairs")),
+    k=st.integers(1, 6),
+    budget=st.one_of(st.none(), st.floats(0.8, 3.0)),
+    forbid=st.booleans(),
+)
+def test_the_certificate_is_the_enumeration(seed, kind, k, budget, forbid):
+    rng = np.random.default_rng(seed)
+    form, run = random_form(rng, kind)
+    cost = rng.uniform(size=SPACE.width)
+    rules = [{"a": "x", "b": 2}, {"c": "q"}] if forbid else []
+    keep = limits(SPACE, PARTS, rules, None if budget is None else cost, budget)
+    good = FILLED.copy()
+    if forbid:
+        good &= ~((ALL[:, COLUMN["a"]] == 0) & (ALL[:, COLUMN["b"]] == 1)) & (ALL[:, COLUMN["c"]] != 1)
+    if budget is not None:
+        good &= ENCODINGS @ cost <= budget
+    expected = np.sort(run(ENCODINGS[good]))[::-1][:k]
+    proof = certify(form, PARTS, keep, k, seed=seed)
+    assert proof.finished
+    np.testing.assert_allclose(proof.values, expected, atol=1e-9)
+    if len(expected):
+        assert expected[0] <= proof.upper <= expected[0] + 1e-6
+        found = sum(PARTS[i].rows[proof.taken[:, i]] for i in range(len(PARTS)))
+        np.testing.assert_allclose(run(found), proof.values, atol=1e-9)
+        assert len(np.unique(proof.taken, axis=0)) == len(proof.taken)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**20), kind=st.sampled_from(("one", "two", "pairs")))
+def test_a_search_that_is_cut_short_bounds_all_the_same(seed, kind):
+    form, run = random_form(np.random.default_rng(seed), kind)
+    proof = certify(form, PARTS, limits(SPACE, PARTS), seconds=0.0, seed=seed)
+    truth = run(ENCODINGS[FILLED]).max()
+    assert not proof.finished
+    assert proof.values[0] <= truth + 1e-9
+    assert proof.upper >= truth
+
+
+SPECS = {
+    "ridge": predictor.ridge(),
+    "ridge2": predictor.ridge(2),
+    "ensemble": predictor.ensemble(3, (8,), steps=100),
+    "two layers": predictor.ensemble(2, (8, 4), steps=100),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_fitted_models_are_certified_as_they_are_enumerated(name):
+    """Also with a context, and in the scores that ``maximize`` gives for every method."""
+    space = Space({f"x{i}": Categorical((0, 1, 2)) for i in range(5)})
+    tried = space.sample(jax.random.key(0), 80)
+    rng = np.random.default_rng(0)
+    context = rng.normal(size=(80, 2))
+    metric = np.asarray(space.encode(tried)) @ rng.normal(size=15) + context @ [1.0, -1.0] + 0.1 * rng.normal(size=80)
+    trials = predictor.Trials.from_arrays(space, tried, metric, context=context)
+    model = predictor.fit(trials, SPECS[name], "value")
+    exact = search.maximize(model, method="enumerate", k=3, context=[0.3, 0.1])
+    found = search.maximize(model, method="certify", k=3, context=[0.3, 0.1])
+    np.testing.assert_allclose(found.values, exact.values, atol=1e-4)
+    assert found.configs[0] == exact.configs[0]
+    assert found.gap < 1e-6
+    with pytest.raises(InputError, match="accepted are the means of ridge, mlp and ensemble"):
+        search.maximize(model, method="certify", context=[0.3, 0.1], optimism=1.0)
+
+
+def test_large_spaces_are_closed():
+    """10^12 configurations; the maximum of an additive model is known."""
+    space = Space({f"x{i}": Categorical(tuple(range(10))) for i in range(12)})
+    rng = np.random.default_rng(1)
+    linear = rng.normal(size=space.width)
+    proof = certify(Pairs(0.0, linear, np.zeros((120, 120))), groups(space), limits(space, groups(space)), 1)
+    assert proof.finished
+    assert proof.values[0] == pytest.approx(linear.reshape(12, 10).max(axis=1).sum())
+
+
+def test_what_cannot_be_certified_is_named():
+    space = Space({"x": Float(0.0, 1.0), "op": Categorical(("a", "b"))})
+    trials = predictor.Trials.from_arrays(space, [{"x": i / 9, "op": "a"} for i in range(10)], range(10))
+    ridge = predictor.fit(trials, predictor.ridge(), "value")
+    with pytest.raises(InputError, match=r"the space is infinite: give a grid to \['x'\]"):
+        search.maximize(ridge, method="certify")
+    with pytest.raises(InputError, match="certify: kernel with optimism=0"):
+        search.maximize(predictor.fit(trials, predictor.kernel(), "value"), method="certify")
+    with pytest.raises(InputError, match="keeps no constraints; accepted with them is 'certify'"):
+        search.maximize(ridge, method="evolve", forbidden=[{"op": "a"}])
+    small = Space({"op": Categorical(("a", "b"))})
+    model = predictor.fit(
+        predictor.Trials.from_arrays(small, [{"op": "a"}, {"op": "b"}], [1.0, 2.0]), predictor.ridge(), "value"
+    )
+    found = search.maximize(model, method="certify", forbidden=[{"op": "b"}])
+    assert found.configs == [{"op": "a"}]
+    with pytest.raises(InputError, match=r"forbidden\[0\]: op: 'c' is not one of"):
+        search.maximize(model, method="certify", forbidden=[{"op": "c"}])
+    with pytest.raises(InputError, match="cost and budget belong together"):
+        search.maximize(model, method="certify", cost=[1.0, 1.0])
+    with pytest.raises(InputError, match="no configuration was found that keeps the constraints"):
+        search.maximize(model, method="certify", cost=[1.0, 1.0], budget=0.5)
