@@ -5,11 +5,11 @@
 
 The SuperNet is searched on CIFAR-10 (``data.cifar10``), half of the training images for the weights and half for the
 encoding; the cell that is found is looked up in the table. Preset ``quick`` (16 x 16 pixels, 8 channels, three cells a
-stage) takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50 epochs;
-100 for DrNAS and β-DARTS, 250 for GDAS and single paths) and wants a GPU. ``random``, ``evolution``, ``local-search`` and
-``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the 12,000 simulated
-seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk`` and ``naswot`` score 300 drawn
-cells at initial weights. Batch norm: statistics of the batch (``synflow``: none).
+stage) takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50
+epochs; 100 for DrNAS and β-DARTS, 250 for GDAS and single paths) and wants a GPU. ``random``, ``evolution``,
+``local-search`` and ``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the
+12,000 simulated seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk`` and
+``naswot`` score 300 drawn cells at initial weights. Batch norm: statistics of the batch (``synflow``: none).
 
 ``--cost parameters`` (or ``flops``, ``seconds``) adds the expected cost of the cell, as fitted to stand-alone networks, to the
 outer loss, ``--cost_budget`` only what exceeds a budget. Without the prepared table, the validation accuracies of
