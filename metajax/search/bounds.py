@@ -52,15 +52,30 @@ def _starts(sizes: Sequence[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) if len(sizes) else np.zeros(0, np.int64)
 
 
-class NetworkBounds:
+class _Sums:
+    """States that are sums: an offset and a row for each value taken."""
+
+    def __init__(self, offset: np.ndarray, rows: list[np.ndarray]):
+        self.offset, self.rows = offset[:, None], rows  # [units, 1], [values, units]
+
+    def state(self, taken: np.ndarray) -> np.ndarray:
+        total = np.repeat(self.offset, len(taken), axis=1)
+        for group in range(taken.shape[1]):
+            total += self.rows[group][taken[:, group]].T
+        return total
+
+    def child(self, state: np.ndarray, parent: np.ndarray, group: int, value: np.ndarray) -> np.ndarray:
+        return state[:, parent] + self.rows[group].T[:, value]
+
+
+class NetworkBounds(_Sums):
     """Linear bounds backwards through a ReLU network (CROWN, Zhang et al. 2018, arXiv:1811.00866): every ReLU is replaced by
     a line above or below it, whichever its weight asks for; what is left is linear in the configuration, and the largest
     value of a linear function is the sum of the largest values of its groups."""
 
     def __init__(self, network: Network, parts: Sequence[Group]):
         (weights, bias), *self.later = network.layers
-        self.bias = bias[:, None]
-        self.rows = [group.rows @ weights for group in parts]  # [values, units]
+        super().__init__(bias, [group.rows @ weights for group in parts])
         low, high = (np.stack([f(rows, axis=0) for rows in self.rows]) for f in (np.min, np.max))
         after = lambda a: np.concatenate([np.cumsum(a[::-1], axis=0)[::-1], np.zeros((1, a.shape[1]))])
         self.low, self.high = after(low), after(high)  # of the groups from t on
@@ -71,15 +86,6 @@ class NetworkBounds:
         self.starts = [_starts(sizes[t:]) for t in range(len(parts) + 1)]
         steep = np.abs(self.later[0][0]).sum(axis=1)
         self.importance = (high - low) @ steep
-
-    def state(self, taken: np.ndarray) -> np.ndarray:
-        z = np.repeat(self.bias, len(taken), axis=1)
-        for group in range(taken.shape[1]):
-            z += self.rows[group][taken[:, group]].T
-        return z
-
-    def child(self, state: np.ndarray, parent: np.ndarray, group: int, value: np.ndarray) -> np.ndarray:
-        return state[:, parent] + self.rows[group].T[:, value]
 
     def value(self, state: np.ndarray) -> np.ndarray:
         x = state
@@ -119,11 +125,12 @@ def _lines(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     return weight * np.where(rising, above, below), constant
 
 
-class PairBounds:
+class PairBounds(_Sums):
     """For sums over values and pairs of values: a pair of open groups counts half for each of them, at its best."""
 
     def __init__(self, form: Pairs, parts: Sequence[Group]):
-        self.form, self.rows = form, [group.rows for group in parts]
+        super().__init__(np.zeros(len(form.linear)), [group.rows for group in parts])
+        self.form = form
         sizes = [len(rows) for rows in self.rows]
         self.starts = [_starts(sizes[t:]) for t in range(len(parts) + 1)]
         self.stacked = [
@@ -139,15 +146,6 @@ class PairBounds:
             self.open.append(np.concatenate([*shares, np.zeros(0)])[:, None])
         alone = [rows @ form.linear for rows in self.rows]
         self.importance = np.array([np.ptp(a) + np.abs(b).sum(axis=1).max() for a, b in zip(alone, best)])
-
-    def state(self, taken: np.ndarray) -> np.ndarray:
-        x = np.zeros((len(self.form.linear), len(taken)))
-        for group in range(taken.shape[1]):
-            x += self.rows[group][taken[:, group]].T
-        return x
-
-    def child(self, state: np.ndarray, parent: np.ndarray, group: int, value: np.ndarray) -> np.ndarray:
-        return state[:, parent] + self.rows[group].T[:, value]
 
     def value(self, state: np.ndarray) -> np.ndarray:
         half = 0.5 * (self.form.pairs @ state) + self.form.linear[:, None]
