@@ -7,8 +7,9 @@ from metajax.data.classes import Classes, ClassSplit, by_label, from_array, spli
 from metajax.data.fewshot import class_split
 from metajax.data.folders import cifar_fs, image_folder, mini_imagenet, tiered_imagenet
 from metajax.data.home import digest as home_digest
-from metajax.data.home import download, home, load_npz, load_plain_pickle, save_npz
+from metajax.data.home import download, home, load_npz, save_npz
 from metajax.data.omniglot import omniglot
+from metajax.data.plain import load_plain_pickle
 
 __all__ = [
     "ClassSplit",

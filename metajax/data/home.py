@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pickle
 import urllib.error
 import urllib.request
 import zipfile
@@ -82,28 +81,3 @@ def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from error
-
-
-class _Plain(pickle.Unpickler):
-    """Reads dictionaries, lists, text and numbers; a pickle that names anything to be imported or called is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it has persistent objects")
-
-
-def load_plain_pickle(path: Path) -> Any:
-    """Plain containers of numbers and text that others keep as a pickle; nothing in the file can be imported or called.
-
-    Raises:
-        InputError: if the file is missing, damaged, or holds anything else.
-    """
-    try:
-        with path.open("rb") as file:
-            return _Plain(file).load()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except Exception as error:  # a damaged pickle raises almost anything
-        raise InputError(f"{path}: not a pickle of plain containers ({error})") from None

