@@ -46,7 +46,9 @@ def test_vmapped_kernels_do_not_become_grouped_convolutions():
             assert x is shared or "dot_general" in text
 
 
-@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (2, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride"), [(3, 2), *(pytest.param(*form, marks=pytest.mark.slow) for form in ((3, 1), (5, 1), (2, 2)))]
+)
 def test_convolutions_are_products_of_patches_with_all_their_derivatives(x64, size, stride):
     """Forward, reverse and again, plain and with any argument in a batch, whatever way they are computed."""
     keys = jax.random.split(jax.random.key(0), 4)
