@@ -208,10 +208,21 @@ def test_a_search_on_cifar_is_looked_up(tmp_path, bench201, cifar10):
     assert "8 x 8, C=4, N=1, 50 steps of 16" in found["protocol"]
     assert set(found["history"]) >= {"step", "entropy", "skips", "conflict", "cifar10_test"}
     assert (out / "diagnosis.png").stat().st_size > 10_000
-    costly = ["--method", "darts-1", "--steps", "25", "--cost", "flops", "--cost_weight", "1", *argv, "--overwrite"]
+    costly = [
+        "--method",
+        "darts-1",
+        "--steps",
+        "25",
+        "--cost",
+        "parameters",
+        "--cost_weight",
+        "1",
+        *argv,
+        "--overwrite",
+    ]
     assert nas_bench_201.main(costly) == 0
     assert result(out)["metrics"]["cost_r2"] > 0.99
-    assert "1 x expected flops added" in result(out)["protocol"]
+    assert "1 x expected parameters added" in result(out)["protocol"]
 
 
 @pytest.mark.slow
