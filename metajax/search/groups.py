@@ -1,6 +1,5 @@
 """A finite space as groups of values: a configuration takes one value of each, and its encoding is the sum of their rows."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -134,14 +133,3 @@ def taken_of(parts: Sequence[Group], encodings: np.ndarray) -> np.ndarray:
         near = np.abs(encodings[:, None, columns] - group.rows[None][..., columns]).sum(axis=-1)
         found.append(near.argmin(axis=1))
     return np.stack(found, axis=1)
-
-
-def every(parts: Sequence[Group]) -> np.ndarray:
-    """int[n, groups]: all assignments of a small space, for tests; limits are not looked at."""
-    product = np.array(list(itertools.product(*(range(len(group.rows)) for group in parts))))
-    keep = np.ones(len(product), bool)
-    for i, group in enumerate(parts):
-        if group.parent >= 0:
-            exists = np.isin(product[:, group.parent], group.accepted)
-            keep &= np.where(exists, product[:, i] < group.others, product[:, i] == group.absent)
-    return product[keep]

@@ -1,7 +1,7 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
 from metajax.supernet import proxies
-from metajax.supernet.bench201 import Oracle, canonical, from_string, oracle, package_oracle, to_string
+from metajax.supernet.bench201 import Oracle, canonical, from_string, oracle, package_oracle, prepared, to_string
 from metajax.supernet.cell import OPERATIONS, Cell, average_pool, cell_space
 from metajax.supernet.cellnet import CellNet, cells
 from metajax.supernet.chain import MACRO, Operation, chain, identity, inverted_bottleneck
@@ -143,6 +143,7 @@ __all__ = [
     "oracle",
     "package_oracle",
     "policy",
+    "prepared",
     "project",
     "proxies",
     "prune",

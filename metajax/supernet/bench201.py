@@ -1,5 +1,6 @@
 """NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): what every one of its 15,625 cells achieved, and their names."""
 
+import functools
 import importlib.util
 from pathlib import Path
 from typing import NamedTuple
@@ -119,13 +120,18 @@ class Oracle(NamedTuple):
         return 1 + int(np.sum(scores > scores[self.row(cell)]))
 
 
+def prepared() -> Path:
+    """Where ``oracle`` looks for its table; it need not be there."""
+    return home() / "nasbench201" / "nasbench201.npz"
+
+
 def oracle() -> Oracle:
     """The table from ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
 
     Raises:
         InputError: if the file is missing or altered: it must hold every cell once, and the known best accuracies.
     """
-    path = home() / "nasbench201" / "nasbench201.npz"
+    path = prepared()
     if not path.is_file():
         raise InputError(
             f"{path}: no such file; put the prepared table of NAS-Bench-201 there (see the README, Data); "
@@ -149,6 +155,7 @@ def oracle() -> Oracle:
     return Oracle(columns, _unique())
 
 
+@functools.cache
 def _unique() -> np.ndarray:
     space = cell_space()
     names = [canonical(config) for config in space.dicts(space.at(np.arange(15_625)))]

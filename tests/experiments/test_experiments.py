@@ -262,6 +262,10 @@ def test_without_the_prepared_table_validation_accuracies_of_the_package_count(t
     assert nas_bench_201.judge(nas_bench_201.Config("drnas"))[1] == "val200_seeds"
     with pytest.raises(InputError, match=r"nasbench201\.npz: no such file"):
         nas_bench_201.judge(nas_bench_201.Config("random"))
+    (tmp_path / "nasbench201").mkdir()
+    (tmp_path / "nasbench201" / "nasbench201.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
+        nas_bench_201.judge(nas_bench_201.Config("drnas"))
 
 
 def test_bad_architecture_searches_are_one_line(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """The certificate agrees with enumeration: random models, conditions, subsets, constraints; and when it is cut short."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from metajax import predictor, search
 from metajax.predictor.forms import Network, Pairs
 from metajax.search.certify import certify
-from metajax.search.groups import every, groups, limits
+from metajax.search.groups import groups, limits
 from metajax.space import Categorical, Float, Integer, Space, Subset
 from metajax.types import InputError
 
@@ -23,6 +25,19 @@ SPACE = Space(
     },
     [("c", "a", ("x", "y")), ("s", "c", ("p",))],
 )
+
+
+def every(parts):
+    """int[n, groups]: all assignments of a small space; limits are not looked at."""
+    product = np.array(list(itertools.product(*(range(len(group.rows)) for group in parts))))
+    keep = np.ones(len(product), bool)
+    for i, group in enumerate(parts):
+        if group.parent >= 0:
+            exists = np.isin(product[:, group.parent], group.accepted)
+            keep &= np.where(exists, product[:, i] < group.others, product[:, i] == group.absent)
+    return product[keep]
+
+
 PARTS = groups(SPACE)
 ALL = every(PARTS)
 ENCODINGS = sum(PARTS[i].rows[ALL[:, i]] for i in range(len(PARTS)))
