@@ -39,3 +39,14 @@ NAS201 = {
     "spos": (None, None, None),
     "enas": ("54.30 ± 0.00", "15.61 ± 0.00", "16.32 ± 0.00"),
 }
+
+# predictor -> Kendall tau against all architectures of NAS-Bench-201 (CIFAR-10) by number of trained ones, as TNASP
+# (Lu et al. 2021) and PINAT (Lu et al. 2023) print them
+PREDICTED_SIZES = (78, 156, 469, 781, 1563)
+PREDICTED = {
+    "Neural Predictor (Wen et al. 2020)": (0.343, 0.413, 0.584, 0.634, 0.646),
+    "NAO (Luo et al. 2018)": (0.467, 0.493, 0.470, 0.522, 0.526),
+    "arch2vec (Yan et al. 2020)": (0.542, 0.573, 0.601, 0.606, 0.605),
+    "TNASP (Lu et al. 2021)": (0.539, 0.589, 0.640, 0.689, 0.724),
+    "PINAT (Lu et al. 2023)": (0.549, 0.631, 0.706, 0.761, 0.784),
+}

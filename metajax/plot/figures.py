@@ -64,8 +64,10 @@ def adaptation(panels: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray], Any,
 def curves(series: Mapping[str, tuple[Any, ...]], xlabel: str, ylabel: str, title: str = "") -> Any:
     """Labelled lines; a series is ``(x, y)``, or ``(x, y, half)`` with half the width of an interval."""
     figure, (ax,) = subplots()
-    for (label, (x, y, *half)), color in zip(series.items(), (ACCENT, SECOND, THIRD, INK, MUTED) * 5):
-        ax.plot(x, y, color=color, label=label)
+    colors = (ACCENT, SECOND, THIRD, INK, MUTED)
+    for i, (label, (x, y, *half)) in enumerate(series.items()):
+        color, style = colors[i % len(colors)], ("-", "--", ":", "-.")[i // len(colors) % 4]
+        ax.plot(x, y, color=color, linestyle=style, label=label)
         if half:
             ax.fill_between(x, np.subtract(y, half[0]), np.add(y, half[0]), color=color, alpha=0.15, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)

@@ -1,22 +1,30 @@
 """The meta-learner: a model of how good a model will be, fitted to learning meta-data."""
 
 from metajax.predictor import targets
+from metajax.predictor.features import Cell, Features, cell, on, paths
 from metajax.predictor.fit import Choice, Model, choose, fit
+from metajax.predictor.graph import graph
 from metajax.predictor.importance import importance
 from metajax.predictor.specs import Spec, ensemble, kernel, mlp, ridge
 from metajax.predictor.trials import Trials
 
 __all__ = [
+    "Cell",
     "Choice",
+    "Features",
     "Model",
     "Spec",
     "Trials",
+    "cell",
     "choose",
     "ensemble",
     "fit",
+    "graph",
     "importance",
     "kernel",
     "mlp",
+    "on",
+    "paths",
     "ridge",
     "targets",
 ]

@@ -84,7 +84,7 @@ class _Table(NamedTuple):
 
 
 def _table(trials: Trials, target: str) -> _Table:
-    """Inputs and targets, padded with rows of weight 0 to a power of two from 256, so that few sizes are compiled."""
+    """Inputs and targets, padded with rows of weight 0 to a power of two from 64, so that few sizes are compiled."""
     goal = targets.make(trials, target)
     known = np.where(np.isfinite(trials.context), trials.context, np.nan)
     with np.errstate(all="ignore"):
@@ -93,7 +93,7 @@ def _table(trials: Trials, target: str) -> _Table:
     scale = np.where(scale > 0, scale, 1.0)
     context = np.nan_to_num((known - shift) / scale)
     x = np.concatenate([trials.encodings, context.astype(np.float32)], axis=1)
-    n, size = len(x), max(256, 1 << (len(x) - 1).bit_length())
+    n, size = len(x), max(64, 1 << (len(x) - 1).bit_length())
     pad = lambda a: np.concatenate([a, np.zeros((size - n, *a.shape[1:]), a.dtype)])
     blocks = [i for i, name in enumerate(trials.space.domains) for _ in range(trials.space.domains[name].width)]
     blocks += [len(trials.space.domains) + i for i in range(context.shape[1])]

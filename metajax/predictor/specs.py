@@ -67,11 +67,12 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
     return Spec(f"ridge{order}", fit, apply, lambda params: ridge_form(params, order))
 
 
-def kernel(steps: int = 60, rate: float = 0.1) -> Spec:
+def kernel(steps: int = 60, rate: float = 0.1, most: int = 512) -> Spec:
     """A Gaussian process with a Matérn-5/2 kernel whose length scales, one for each domain, its noise and its amplitude
     are learned by gradient of the marginal likelihood. Its mean is kernel ridge regression.
 
-    One-hot blocks make the distance within a categorical domain the Hamming distance.
+    One-hot blocks make the distance within a categorical domain the Hamming distance. The hyperparameters are learned on
+    at most ``most`` rows, drawn at random; the mean is that of all rows.
     """
 
     def gram(log, x, z, blocks):
@@ -97,9 +98,12 @@ def kernel(steps: int = 60, rate: float = 0.1) -> Spec:
         }
         log = initial if start is None else start["log"]
 
+        chosen = jnp.argsort((weight > 0) + jax.random.uniform(key, weight.shape, weight.dtype), descending=True)[:most]
+        some, goal, weights = (x, y, weight) if len(x) <= most else (x[chosen], y[chosen], weight[chosen])
+
         def negative_log_posterior(log):
-            factor = cholesky(log, x, weight, blocks)
-            solved = jax.scipy.linalg.solve_triangular(factor, y, lower=True)
+            factor = cholesky(log, some, weights, blocks)
+            solved = jax.scipy.linalg.solve_triangular(factor, goal, lower=True)
             likelihood = 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)))
             prior = sum(jnp.sum((log[k] - initial[k]) ** 2) / (2 * width**2) for k, width in _PRIOR.items())
             return likelihood + prior
@@ -134,25 +138,39 @@ def ensemble(
     if members < 2:
         raise ValueError(f"ensemble: members={members}; a spread needs at least 2")
 
+    def initial(key, columns):
+        sizes = (columns, *hidden, 1)
+        draw = lambda i, a, b: jax.random.normal(jax.random.fold_in(key, i), (a, b), jnp.float32) * (2 / a) ** 0.5
+        return [(draw(i, a, b), jnp.zeros(b, jnp.float32)) for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:]))]
+
     def forward(params, x):
         for w, b in params[:-1]:
             x = jax.nn.relu(x @ w + b)
         w, b = params[-1]
         return (x @ w + b)[..., 0]
 
-    def fit(key, x, y, weight, blocks, start=None):
-        sizes = (x.shape[1], *hidden, 1)
+    optimizer = lambda count: optax.adamw(optax.cosine_decay_schedule(rate, count), weight_decay=decay)
+    spec = trained("ensemble", initial, forward, members, steps, optimizer)
+    return spec._replace(form=lambda params: ensemble_form(params["nets"]))
 
+
+def trained(
+    name: str,
+    initial: Callable[[jax.Array, int], Any],
+    forward: Callable[[Any, jax.Array], jax.Array],
+    members: int,
+    steps: int,
+    optimizer: Callable[[int], optax.GradientTransformation],
+) -> Spec:
+    """Networks ``forward(params, x [n, d]) -> [n]`` from the initialisations ``initial(key, d)``, trained on all rows;
+    fine-tuning takes half of the steps."""
+
+    def fit(key, x, y, weight, blocks, start=None):
         def one(key, begun):
-            params = begun
-            if begun is None:
-                draw = lambda i, a, b: jax.random.normal(jax.random.fold_in(key, i), (a, b), x.dtype) * (2 / a) ** 0.5
-                pairs = enumerate(zip(sizes[:-1], sizes[1:]))
-                params = [(draw(i, a, b), jnp.zeros(b, x.dtype)) for i, (a, b) in pairs]
+            params = initial(key, x.shape[1]) if begun is None else begun
             count = steps if begun is None else steps // 2
-            optimizer = optax.adamw(optax.cosine_decay_schedule(rate, count), weight_decay=decay)
             loss = lambda p: jnp.sum(weight * (forward(p, x) - y) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
-            params = _descend(loss, params, optimizer, count)
+            params = _descend(loss, params, optimizer(count), count)
             return params, loss(params)
 
         keys = jax.random.split(key, members)
@@ -164,7 +182,7 @@ def ensemble(
         outputs = jax.vmap(forward, in_axes=(0, None))(params["nets"], x)
         return jnp.mean(outputs, axis=0), jnp.sqrt(jnp.var(outputs, axis=0) + params["variance"])
 
-    return Spec("ensemble", fit, apply, lambda params: ensemble_form(params["nets"]))
+    return Spec(name, fit, apply)
 
 
 def mlp(hidden: Sequence[int] = (64,), **options: Any) -> Spec:
