@@ -7,8 +7,8 @@ ranks the others, which is compared with their test accuracy, mean over the tabl
 of 15,625 are distinct) are on one side of the split together. Draws are nested in nothing: each is new, by its seed.
 
 "paths" are features of a cell (``predictor.paths``); "+ 12 epochs" adds the accuracy after 12 epochs as a column, which costs
-a short training of every cell that is ranked, and "+ size" the number of parameters, which costs nothing. Models and features were chosen on CIFAR-100 with other
-draws; their hyperparameters are learned from the drawn trainings alone.
+a short training of every cell that is ranked, and "+ size" the number of parameters, which costs nothing. Models and features
+were chosen on CIFAR-100 with other draws; their hyperparameters are learned from the drawn trainings alone.
 
 Expect tau of .71 / .77 / .84 / .86 / .88 for "kernel on paths"; 20 minutes on 2 cores.
 """

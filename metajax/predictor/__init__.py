@@ -6,6 +6,7 @@ from metajax.predictor.fit import Choice, Model, choose, fit
 from metajax.predictor.graph import graph
 from metajax.predictor.importance import importance
 from metajax.predictor.specs import Spec, ensemble, kernel, mlp, ridge
+from metajax.predictor.transfer import Prior, average_prior, meta_prior, normal_scores, transfer
 from metajax.predictor.trials import Trials
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "Choice",
     "Features",
     "Model",
+    "Prior",
     "Spec",
     "Trials",
+    "average_prior",
     "cell",
     "choose",
     "ensemble",
@@ -22,9 +25,12 @@ __all__ = [
     "graph",
     "importance",
     "kernel",
+    "meta_prior",
     "mlp",
+    "normal_scores",
     "on",
     "paths",
     "ridge",
     "targets",
+    "transfer",
 ]

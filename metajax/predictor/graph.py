@@ -40,15 +40,15 @@ def graph(
     found = cell(space, prefix)
     inside = {int(c) for _, _, columns in found.edges for c in columns}
 
-    def initial(key: jax.Array, columns: int) -> Any:
+    def initial(key: jax.Array, columns: int, dtype: Any) -> Any:
         operations, others = len(found.operations), columns - len(inside)
-        draw = lambda i, *shape: jax.random.normal(jax.random.fold_in(key, i), shape, jnp.float32)
+        draw = lambda i, *shape: jax.random.normal(jax.random.fold_in(key, i), shape, dtype)
         return {
             "input": draw(0, hidden),
             "kernel": draw(1, operations, hidden, hidden) * (2 / hidden) ** 0.5,
-            "bias": jnp.zeros((operations, hidden), jnp.float32),
+            "bias": jnp.zeros((operations, hidden), dtype),
             "head": draw(2, hidden + others) * (hidden + others) ** -0.5,
-            "constant": jnp.zeros((), jnp.float32),
+            "constant": jnp.zeros((), dtype),
         }
 
     def forward(params: Any, x: jax.Array) -> jax.Array:
