@@ -5,6 +5,7 @@ from metajax.predictor.features import Cell, Features, cell, on, paths
 from metajax.predictor.fit import Choice, Model, choose, fit
 from metajax.predictor.graph import graph
 from metajax.predictor.importance import importance
+from metajax.predictor.pairs import PairModel, fit_pairs
 from metajax.predictor.specs import Spec, ensemble, kernel, mlp, ridge
 from metajax.predictor.transfer import Prior, average_prior, meta_prior, normal_scores, transfer
 from metajax.predictor.trials import Trials
@@ -14,6 +15,7 @@ __all__ = [
     "Choice",
     "Features",
     "Model",
+    "PairModel",
     "Prior",
     "Spec",
     "Trials",
@@ -22,6 +24,7 @@ __all__ = [
     "choose",
     "ensemble",
     "fit",
+    "fit_pairs",
     "graph",
     "importance",
     "kernel",

@@ -83,7 +83,7 @@ def meta_prior(scores: Any, meta: Any, new: Any, family: Any = None, folds: int 
         raise InputError(f"meta_prior: {families} families cannot make {folds} folds")
     fold = (np.random.default_rng(seed).permutation(families) % folds)[family]
     weight = 1.0 / np.bincount(family)[family]
-    known, asked = (_by_rank(meta, some) for some in (meta, new))
+    known, asked = (by_rank(meta, some) for some in (meta, new))
     best: tuple[float, float, float, np.ndarray] | None = None
     for bandwidth in _BANDWIDTHS:
         for ridge in _RIDGES:
@@ -111,7 +111,7 @@ def _laplace(a: np.ndarray, b: np.ndarray, bandwidth: float) -> np.ndarray:
     return np.exp(-np.sqrt(np.maximum(square, 0.0) / a.shape[1]) / bandwidth)
 
 
-def _by_rank(known: np.ndarray, some: np.ndarray) -> np.ndarray:
+def by_rank(known: np.ndarray, some: np.ndarray) -> np.ndarray:
     """Columns as normal quantiles of the known ones; what is not known lies in the middle."""
     scaled = np.zeros_like(some)
     for j in range(some.shape[1]):

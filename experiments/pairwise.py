@@ -1,0 +1,198 @@
+"""What to teach a model that compares: value, rank, antisymmetric log-ratio, or the naive relative improvement of a pair.
+
+    python -m experiments.pairwise --out runs/pairwise
+
+One table (NAS-Bench-201 on CIFAR-10, or a table of HPOBench) and 50 trained models: the share of pairs whose better member is
+named, on pairs held out of all pairs of the 50 (which leaks: both members were seen in other pairs), on pairs of 10
+models held out, and on pairs of 1,000 models never drawn, the truth. Then Oboe: 10 trainings on each of 200 datasets with their
+meta-features, judged on pairs of one dataset, of other trainings on the same datasets (leaking) and on datasets of families
+left out.
+
+All use the same ensemble of networks; the naive model reads both encodings and predicts (p2 - p1) / p1, the others predict h of
+one encoding, and a pair by the difference. "circles" is the share of triples that the naive model orders in a circle,
+"contradictions" the share of pairs of which it says the same both ways round.
+
+8 minutes on 2 cores.
+"""
+
+import dataclasses
+import sys
+
+import jax
+import numpy as np
+
+from experiments import grid
+from experiments.search_tabular import cells
+from metajax import data, predictor, run
+from metajax.types import InputError
+
+TARGETS = ("value", "rank", "log_ratio", "naive")
+SOURCES = ("nasbench201", "hpobench", "oboe")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """``models`` are trained on a table; ``datasets`` and ``each`` are Oboe's."""
+
+    sources: str = "all"
+    models: int = 50
+    draws: int = 10
+    datasets: int = 200
+    each: int = 10
+    seed: int = 0
+
+    def __post_init__(self):
+        unknown = [name for name in self.names if name not in SOURCES]
+        if unknown:
+            raise InputError(f"--sources {unknown[0]}: accepted are all, or some of {', '.join(SOURCES)}")
+        if self.models < 10 or self.draws < 1 or not 2 <= self.each <= 100 or not 10 <= self.datasets <= 300:
+            raise InputError("models must be at least 10, draws at least 1, each 2 to 100, datasets 10 to 300")
+
+    @property
+    def names(self) -> list[str]:
+        return list(SOURCES) if self.sources == "all" else self.sources.split(",")
+
+
+PRESETS = {"paper": {}, "tiny": {"models": 20, "draws": 1, "datasets": 20, "each": 4}}
+SPEC = predictor.ensemble(4)
+
+
+def compare(trials: predictor.Trials, target: str, key: jax.Array, pairs: np.ndarray | None = None):
+    """``(first, second, context) -> f[n]``, above 0 where the second is better, after fitting to the trials."""
+    if target == "naive":
+        return predictor.fit_pairs(trials, SPEC, key, pairs).compare
+    model = predictor.fit(trials, SPEC, target, key)
+    sign = -1.0 if target == "value" and not trials.maximize else 1.0
+    h = lambda x, context: sign * model.predict(x, context)[0]
+    return lambda first, second, context=None: h(second, context) - h(first, context)
+
+
+def accuracy(judge, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, context: np.ndarray | None = None) -> float:
+    """The share of pairs that are ordered right; pairs that tie are left out."""
+    pairs = pairs[y[pairs[:, 0]] != y[pairs[:, 1]]]
+    first, second = pairs.T
+    said = judge(x[first], x[second], None if context is None else context[first])
+    return float(np.mean((said > 0) == (y[second] > y[first])))
+
+
+def _all_pairs(n: int) -> np.ndarray:
+    first, second = np.nonzero(~np.eye(n, dtype=bool))
+    return np.stack([first, second], axis=1)
+
+
+def on_table(table: data.Table, target: str, config: Config, draw: int) -> dict[str, float]:
+    """One draw of models of one table."""
+    rng = np.random.default_rng((config.seed, draw))
+    y = np.nanmean(table.values, axis=1) * (1 if table.maximize else -1)
+    x = np.asarray(table.space.encode(table.configs))
+    rows = rng.permutation(len(y))
+    known, fresh = rows[: config.models], rows[config.models : config.models + 1000]
+    make = lambda at: predictor.Trials.from_arrays(table.space, {k: v[at] for k, v in table.configs.items()}, y[at])
+    key = jax.random.key(draw)
+    pairs = rng.permutation(_all_pairs(config.models))
+    cut = len(pairs) * 4 // 5
+    leaking = compare(make(known), target, key, pairs[:cut])
+    inside = config.models * 4 // 5
+    honest = compare(make(known[:inside]), target, key, _all_pairs(inside))
+    some = rng.integers(len(fresh), size=(4000, 2))
+    told = {
+        "leaking": accuracy(leaking, x[known], y[known], pairs[cut:]),
+        "honest": accuracy(honest, x[known[inside:]], y[known[inside:]], _all_pairs(config.models - inside)),
+        "truth": accuracy(leaking, x[fresh], y[fresh], some[some[:, 0] != some[:, 1]]),
+    }
+    a, b, c = x[fresh[rng.integers(len(fresh), size=(3, 2000))]]
+    ab, bc, ca = leaking(a, b) > 0, leaking(b, c) > 0, leaking(c, a) > 0
+    told["circles"] = float(np.mean((ab == bc) & (bc == ca)))
+    told["contradictions"] = float(np.mean(leaking(a, b) * leaking(b, a) > 0))
+    return told
+
+
+def on_datasets(known: data.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
+    """One draw of datasets of Oboe."""
+    rng = np.random.default_rng((config.seed, draw))
+    families = rng.permutation(known.family.max() + 1)
+    size = np.cumsum(np.bincount(known.family)[families])
+    inside = np.flatnonzero(np.isin(known.family, families[size <= config.datasets]))
+    out = np.flatnonzero(~np.isin(known.family, families[size <= config.datasets]))
+    accuracy_of = np.clip(1.0 - known.error, 0.01, 1.0)
+    meta = np.nan_to_num(known.meta)
+    meta = np.sign(meta) * np.log1p(np.abs(meta))
+    tried = np.stack([rng.permutation(known.error.shape[1]) for _ in inside])[:, : config.each]
+    group = np.repeat(inside, config.each)
+    struct = {name: column[tried.ravel()] for name, column in known.configs.items()}
+    trials = predictor.Trials.from_arrays(
+        known.space, struct, accuracy_of[group, tried.ravel()], group=group, context=meta[group]
+    )
+    judge = compare(trials, target, jax.random.key(draw))
+    x = np.asarray(known.space.encode(known.configs))
+
+    def on(datasets):
+        shares = []
+        for dataset in datasets[:100]:
+            pairs = rng.integers(len(x), size=(100, 2))
+            context = np.broadcast_to(meta[dataset], (len(x), meta.shape[1]))
+            shares.append(accuracy(judge, x, accuracy_of[dataset], pairs[pairs[:, 0] != pairs[:, 1]], context))
+        return float(np.mean(shares))
+
+    return {"leaking": on(rng.permutation(inside)), "truth": on(rng.permutation(out))}
+
+
+def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
+    """Every target on every source; returns the metrics."""
+    tables = {}
+    if "nasbench201" in config.names:
+        tables["nasbench201"] = cells()[:1]
+    if "hpobench" in config.names:
+        tables["hpobench"] = data.hpobench()
+    known = data.oboe() if "oboe" in config.names else None
+
+    def work(cell):
+        if cell["source"] == "oboe":
+            assert known is not None
+            return on_datasets(known, cell["target"], config, cell["draw"])
+        some = tables[cell["source"]]
+        return on_table(some[cell["draw"] % len(some)], cell["target"], config, cell["draw"])
+
+    cells_ = [{"source": s, "target": t, "draw": d} for s in config.names for t in TARGETS for d in range(config.draws)]
+    records = grid.measure(directory, cells_, work, "pairs", show)
+    metrics = {}
+    for source in config.names:
+        for target in TARGETS:
+            some = [r for r in records if (r["source"], r["target"]) == (source, target)]
+            for what in ("leaking", "honest", "truth", "circles", "contradictions"):
+                if what in some[0]:
+                    metrics[f"{source}_{target}_{what}"] = float(np.mean([r[what] for r in some]))
+    protocol = f"Mean of {config.draws} draws (of HPOBench's, each on the next of its tables)."
+    directory.finish({"metrics": metrics, "protocol": protocol, "records": records})
+    return metrics
+
+
+def markdown(config: dict, result: dict) -> str:
+    """Shares of pairs ordered right."""
+    columns = ("leaking", "honest", "truth", "circles", "contradictions")
+    head = ("pairs held out (leaks)", "models held out", "truth", "circles", "contradictions")
+    lines = ["| source | target | " + " | ".join(head) + " |", "|---" * (len(head) + 2) + "|"]
+    for source in Config(**config).names:
+        for target in TARGETS:
+            found = [result["metrics"].get(f"{source}_{target}_{what}") for what in columns]
+            lines.append(
+                f"| {source} | {target} | " + " | ".join("–" if v is None else f"{v:.3f}" for v in found) + " |"
+            )
+    return "\n".join(lines)
+
+
+def main(argv=None) -> int:
+    config, options = run.parse(Config, PRESETS, argv, __doc__, "pairwise", "runs/pairwise")
+
+    def command():
+        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+            experiment(config, directory)
+            result = directory.result or {}
+        print(f"Share of pairs ordered right. {result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
+        print(f"written to {options.out}: result.json")
+
+    return run.main(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

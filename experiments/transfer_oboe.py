@@ -1,0 +1,184 @@
+"""Which of 219 configurations of 12 model types for a dataset never seen, from its meta-features and a few trainings.
+
+    python -m experiments.transfer_oboe --out runs/transfer_oboe
+
+Oboe's collection (Yang et al. 2019): balanced errors of scikit-learn's models on 415 OpenML datasets, whose 48 meta-features
+come from OpenML. Datasets are left out by family (179 of them: 55 datasets are variants of Friedman's functions), ten folds.
+After t trainings of the left-out dataset the best of t + 1 configurations counts: those tried, and the one named next. Regret
+is its balanced error less that of the best of the 219, in points.
+
+"transfer" predicts the normal scores of all configurations from the meta-features (``predictor.meta_prior``), and goes on by
+expected improvement of a Gaussian process with the errors of that prediction as its covariance (``predictor.transfer``);
+"without meta-features" the prior is the mean over datasets. Average rank goes down the list of mean ranks; nearest takes the
+best configuration of the nearest dataset in meta-features, then of the second nearest, and so on; nearest 10 goes down
+the mean ranks of the ten nearest.
+
+5 minutes on 2 cores.
+"""
+
+import dataclasses
+import sys
+
+import jax
+import numpy as np
+from scipy.stats import rankdata, wilcoxon
+
+from experiments import grid, pool
+from metajax import data, plot, predictor, run
+from metajax.predictor.transfer import by_rank
+from metajax.types import InputError
+
+TRAININGS = (0, 1, 3, 5, 10)
+METHODS = ("random", "average rank", "nearest", "nearest 10", "transfer without meta-features", "transfer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """``datasets`` takes only the first so many of each fold."""
+
+    methods: str = "all"
+    folds: int = 10
+    datasets: int = 1000
+    draws: int = 20
+    seed: int = 0
+
+    def __post_init__(self):
+        unknown = [name for name in self.names if name not in METHODS]
+        if unknown:
+            raise InputError(f"--methods {unknown[0]}: accepted are all, or some of {', '.join(METHODS)}")
+        if self.folds < 2 or min(self.datasets, self.draws) < 1:
+            raise InputError("folds must be at least 2, datasets and draws positive")
+
+    @property
+    def names(self) -> list[str]:
+        return list(METHODS) if self.methods == "all" else self.methods.split(",")
+
+
+PRESETS = {"paper": {}, "tiny": {"folds": 3, "datasets": 3, "draws": 5}}
+_STEPS = max(TRAININGS) + 1
+
+
+def order(method: str, known: data.Oboe, inside: np.ndarray, at: np.ndarray, config: Config) -> np.ndarray:
+    """int[datasets at, runs, steps]: which configurations are tried, in order, knowing the datasets ``inside`` alone (and what
+    was tried of the dataset itself)."""
+    error, rng = known.error, np.random.default_rng(config.seed)
+    if method == "random":
+        draw = lambda: rng.permutation(error.shape[1])[:_STEPS]
+        return np.stack([[draw() for _ in range(config.draws)] for _ in at])
+    ranks = np.apply_along_axis(rankdata, 1, error[inside])
+    if method == "average rank":
+        return np.repeat(np.argsort(ranks.mean(axis=0), kind="stable")[None, None, :_STEPS], len(at), axis=0)
+    if method.startswith("nearest"):
+        here, there = (by_rank(known.meta[inside], known.meta[rows]) for rows in (inside, at))
+        near = np.argsort(((there[:, None] - here[None]) ** 2).sum(axis=-1), axis=1, kind="stable")
+        if method == "nearest 10":
+            return np.stack([np.argsort(ranks[row[:10]].mean(axis=0), kind="stable")[None, :_STEPS] for row in near])
+        return np.stack([_best_of_each(error[inside[row]])[None] for row in near])
+    scores = predictor.normal_scores(error[inside], maximize=False)
+    if method == "transfer":
+        prior = predictor.meta_prior(scores, known.meta[inside], known.meta[at], known.family[inside], seed=config.seed)
+    else:
+        prior = predictor.average_prior(scores)
+    encodings = np.asarray(known.space.encode(known.configs))
+    spec, nothing, rows = predictor.transfer(len(inside)), np.zeros((1, 0), np.int32), []
+    for i, dataset in enumerate(at):
+        columns = prior.columns(slice(None), i if prior.mean.ndim == 2 else None)
+        x = np.concatenate([columns, encodings], axis=1)
+        blocks, key = np.arange(x.shape[1]), jax.random.key(config.seed)
+        rows.append(pool.search(spec, "ei", x, -error[dataset], blocks, nothing, _STEPS, key))
+    return np.stack(rows)
+
+
+def _best_of_each(error: np.ndarray) -> np.ndarray:
+    """The best configuration of each dataset in turn that is not there yet."""
+    picked: list[int] = []
+    for row in error:
+        if len(picked) < _STEPS:
+            picked.append(next(int(c) for c in np.argsort(row, kind="stable") if c not in picked))
+    return np.array(picked)
+
+
+def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
+    """All methods on all folds; returns the metrics."""
+    known = data.oboe()
+    fold = (np.random.default_rng(config.seed).permutation(known.family.max() + 1) % config.folds)[known.family]
+
+    def work(cell):
+        inside = np.flatnonzero(fold != cell["fold"])
+        at = np.flatnonzero(fold == cell["fold"])[: config.datasets]
+        tried = order(cell["method"], known, inside, at, config)
+        found = np.minimum.accumulate(np.take_along_axis(known.error[at][:, None], tried, axis=2), axis=2)
+        regret = (found - known.error[at].min(axis=1)[:, None, None]).mean(axis=1)
+        return {"datasets": at.tolist(), "regret": (100 * regret[:, list(TRAININGS)]).tolist()}
+
+    cells = [{"method": name, "fold": k} for k in range(config.folds) for name in config.names]
+    records = grid.measure(directory, cells, work, "transfer", show)
+    metrics: dict[str, float] = {}
+    regret, family = {}, known.family
+    for name in config.names:
+        some = [r for r in records if r["method"] == name]
+        at = np.concatenate([r["datasets"] for r in some])
+        order_ = np.argsort(at)
+        regret[name] = np.concatenate([r["regret"] for r in some])[order_]
+        family = known.family[at[order_]]
+    mean_of_family = lambda values: np.array([values[family == f].mean(axis=0) for f in np.unique(family)])
+    for name, values in regret.items():
+        for i, t in enumerate(TRAININGS):
+            label = f"{_label(name)}_{t}"
+            metrics[label] = float(values[:, i].mean())
+            metrics[f"{label}_by_family"] = float(mean_of_family(values)[:, i].mean())
+            if name != "transfer" and "transfer" in regret:
+                for suffix, f in (("p", lambda v: v), ("p_by_family", mean_of_family)):
+                    difference = f(regret["transfer"])[:, i] - f(values)[:, i]
+                    same = not np.any(np.abs(difference) > 1e-9)
+                    metrics[f"{label}_{suffix}"] = 1.0 if same else float(wilcoxon(difference)[1])
+    curves = {name: (np.array(TRAININGS) + 1, mean_of_family(values).mean(axis=0)) for name, values in regret.items()}
+    figure = plot.curves(
+        curves, "configurations tried", "regret in points of balanced error", "families weigh the same"
+    )
+    figure.axes[0].set(xscale="log", yscale="log")
+    plot.save(figure, directory.path / "regret.png")
+    protocol = (
+        f"{len(family)} datasets of {len(np.unique(family))} families, left out by family in {config.folds} folds; p of "
+        "Wilcoxon's signed ranks against transfer, two-sided, over datasets and over the means of families."
+    )
+    directory.finish({"metrics": metrics, "protocol": protocol})
+    return metrics
+
+
+def _label(name: str) -> str:
+    return name.replace(" ", "_").replace("-", "_")
+
+
+def markdown(config: dict, result: dict) -> str:
+    """Mean regret over datasets, and over families, by method and trainings, with the test against transfer."""
+    given, metrics, lines = Config(**config), result["metrics"], []
+    for title, suffix, p in (("Mean over datasets", "", "p"), ("Mean over families", "_by_family", "p_by_family")):
+        head = ["from meta-features alone" if not t else f"{t} training{'s' * (t > 1)}" for t in TRAININGS]
+        lines += [f"{title}:", "", "| method | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+        for name in given.names:
+            cells = []
+            for t in TRAININGS:
+                label = f"{_label(name)}_{t}"
+                tail = f" (p {metrics[f'{label}_{p}']:.0e})" if f"{label}_{p}" in metrics else ""
+                cells.append(f"{metrics[label + suffix]:.2f}{tail}")
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(argv=None) -> int:
+    config, options = run.parse(Config, PRESETS, argv, __doc__, "transfer_oboe", "runs/transfer_oboe")
+
+    def command():
+        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+            experiment(config, directory)
+            result = directory.result or {}
+        print(f"Regret in points of balanced error. {result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
+        print(f"written to {options.out}: result.json, regret.png")
+
+    return run.main(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
