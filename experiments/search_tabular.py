@@ -1,6 +1,6 @@
 """Search on tables where every outcome is known, against random search and Optuna, without and with other tables.
 
-    pip install 'metajax[optuna]'
+    pip install optuna torch==2.13.0                       # Optuna's Gaussian process needs PyTorch; extra `peers`
     python -m experiments.search_tabular --out runs/search_tabular
 
 Fifteen tables: 8 of HPOBench (an MLP's balanced validation accuracy), 4 of FCNet (the logarithm of the validation error), 3
@@ -18,6 +18,7 @@ beyond the trials made. 25 minutes on 2 cores, most of them Optuna's.
 """
 
 import dataclasses
+import importlib.util
 import itertools
 import sys
 import warnings
@@ -57,6 +58,10 @@ class Config:
             unknown = [name for name in given if name not in known]
             if unknown:
                 raise InputError(f"--{option} {unknown[0]}: accepted are all, or some of {', '.join(known)}")
+        needed = {"tpe": ["optuna"], "gp": ["optuna", "torch"]}
+        lacking = [p for name in self.names for p in needed.get(name, []) if importlib.util.find_spec(p) is None]
+        if lacking:
+            raise InputError(f"--methods {self.methods}: this needs {lacking[0]}: pip install {lacking[0]}")
         if min(self.seeds, self.gp_seeds, self.tables) < 1 or min(self.budget, self.gp_budget) < BEGUN:
             raise InputError(f"seeds, gp_seeds and tables must be positive, budget and gp_budget at least {BEGUN}")
 

@@ -1,0 +1,75 @@
+"""Enumeration agrees with looking at every configuration one by one, and says what it cannot do."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import ALL, COLUMN, ENCODINGS, FILLED, PARTS, SPACE, random_form
+
+from metajax import predictor, search
+from metajax.search.blocks import cut
+from metajax.search.enumerate import enumerate_all
+from metajax.search.groups import groups, limits
+from metajax.space import Categorical, Space, Subset
+from metajax.types import InputError
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), k=st.integers(1, 7), forbid=st.booleans())
+def test_the_k_best_are_those_of_looking_at_all(seed, k, forbid):
+    form, plain = random_form(np.random.default_rng(seed), "one")
+    rules = [{"a": "x", "b": 2}] if forbid else []
+    allowed = FILLED & ~(forbid & (ALL[:, COLUMN["a"]] == 0) & (ALL[:, COLUMN["b"]] == 1))
+    found = enumerate_all(form, PARTS, limits(SPACE, PARTS, rules), k)
+    assert found.number == allowed.sum()
+    truth = np.sort(plain(ENCODINGS[allowed]))[::-1][:k]
+    np.testing.assert_allclose(found.values, truth, rtol=1e-9, atol=1e-9)
+    rows = sum(PARTS[i].rows[found.taken[:, i]] for i in range(len(PARTS)))
+    np.testing.assert_allclose(plain(rows), found.values, rtol=1e-9, atol=1e-9)
+    assert len({tuple(row) for row in found.taken}) == k
+
+
+def test_many_chunks_and_wide_networks():
+    space = Space({f"x{i}": Categorical(tuple(range(7))) for i in range(8)})
+    rng, parts = np.random.default_rng(0), groups(space)
+    for units in (3, 300):
+        layers = (
+            (rng.normal(size=(space.width, units)), rng.normal(size=units)),
+            (rng.normal(size=(units, 1)), np.ones(1)),
+        )
+        found = enumerate_all(predictor.forms.Network(layers), parts, limits(space, parts), 5)
+        proof = search.certify.certify(predictor.forms.Network(layers), parts, limits(space, parts), 5)
+        assert found.number == space.size == 7**8
+        assert np.all(found.values <= proof.upper)
+        if proof.finished:
+            np.testing.assert_allclose(found.values, proof.values)
+
+
+def test_maximize_takes_the_fast_way_where_there_is_one():
+    space = Space({f"x{i}": Categorical((0, 1, 2)) for i in range(5)} | {"s": Subset(4, nonempty=True)})
+    tried = space.sample(jax.random.key(0), 60)
+    gain = [sum(v for v in c.values() if isinstance(v, int)) - len(c["s"]) for c in space.dicts(tried)]
+    trials = predictor.Trials.from_arrays(space, tried, gain)
+    model = predictor.fit(trials, predictor.ensemble(2, (16,), steps=100), "value")
+    fast = search.maximize(model, method="enumerate", k=4)
+    every = np.asarray(model.score(space.encode(space.at(np.arange(space.size))))[0])
+    assert fast.evaluated == space.size and fast.gap == 0.0
+    np.testing.assert_allclose(fast.values, np.sort(every)[::-1][:4], rtol=1e-4, atol=1e-5)
+    without = search.maximize(model, method="enumerate", forbidden=[{"x0": fast.configs[0]["x0"]}])
+    assert without.configs[0]["x0"] != fast.configs[0]["x0"] and without.values[0] <= fast.values[0]
+
+
+def test_what_cannot_be_enumerated_is_named():
+    form, _ = random_form(np.random.default_rng(0), "two")
+    with pytest.raises(InputError, match="2 hidden layers"):
+        enumerate_all(form, PARTS, limits(SPACE, PARTS))
+    space = Space({"s": Subset(40, nonempty=True), "x": Categorical("ab")})
+    one = predictor.forms.Network(((np.ones((41 + 1, 2)), np.zeros(2)), (np.ones((2, 1)), np.zeros(1))))
+    with pytest.raises(InputError, match="depend on each other"):
+        enumerate_all(one, groups(space), limits(space, groups(space)))
+
+
+def test_cut_finds_the_largest_product():
+    assert cut([10, 6, 7, 50], 70) == ([0, 2], [1, 3])
+    assert cut([100, 200], 64) == ([], [0, 1])
