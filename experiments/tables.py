@@ -14,12 +14,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import published
+from experiments import certify, pairwise, predict_nas_bench_201, published, search_tabular, transfer_oboe
 from metajax import plot, run
 from metajax.types import InputError
 
 RESULTS = Path(__file__).parent / "results"
-_FIGURES = ("adaptation.png", "ranking.png", "returns.png", "normal.svg", "reduce.svg")
+_FIGURES = (
+    "adaptation.png",
+    "ranking.png",
+    "regret.png",
+    "returns.png",
+    "tau.png",
+    "times.png",
+    "normal.svg",
+    "reduce.svg",
+)
+# runs whose experiment writes its table itself, by the beginning of their name
+_OWN = {
+    "predict_nas_bench_201": predict_nas_bench_201.markdown,
+    "search_tabular": search_tabular.markdown,
+    "transfer_oboe": transfer_oboe.markdown,
+    "pairwise": pairwise.markdown,
+    "certify": certify.markdown,
+}
 _FILES = ("result.json", "meta.json", "config.json", *_FIGURES)
 
 
@@ -39,13 +56,19 @@ def section(directory: Path) -> str:
     result, meta = (_json(directory / name) for name in ("result.json", "meta.json"))
     commit = (meta["commit"] or "unknown")[:10] + (" with local changes" if meta["dirty"] else "")
     rows = "\n".join(f"| {name} | {_number(value)} |" for name, value in result["metrics"].items())
+    table = f"| metric | value |\n|---|---|\n{rows}"
+    own = next((make for name, make in _OWN.items() if directory.name.startswith(name)), None)
+    if own is not None:
+        table = own(_json(directory / "config.json"), result)
+    shown = [name for name in ("tau.png", "regret.png", "times.png") if (directory / name).is_file()]
+    figures = "".join(f"\n![{name}](results/{directory.name}/{name})\n" for name in shown)
     protocol = f"\n{result['protocol']}\n" if "protocol" in result else ""
     found = f"\nFound: `{json.dumps(result['found'])}`\n" if "found" in result else ""
     resumed = f", resumed {len(meta['resumed'])} times" if meta.get("resumed") else ""
     return (
         f"## {directory.name}\n\n`{meta['command']}`, commit {commit}, {meta['hardware']}, "
         f"jax {meta['versions']['jax']}, {meta['started'][:10]}{resumed}\n{protocol}{found}\n"
-        f"| metric | value |\n|---|---|\n{rows}\n"
+        f"{table}\n{figures}"
     )
 
 

@@ -34,7 +34,7 @@ class Bounds(Protocol):
         ...
 
     def upper(self, state: Any, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Bounds f64[nodes], and for each of the other groups the scores [values, nodes] of the linear function behind them."""
+        """Bounds f64[nodes], and for each of the other groups the scores [values, nodes] of the sum behind them."""
         ...
 
 
@@ -69,9 +69,15 @@ class _Sums:
 
 
 class NetworkBounds(_Sums):
-    """Linear bounds backwards through a ReLU network (CROWN, Zhang et al. 2018, arXiv:1811.00866): every ReLU is replaced by
-    a line above or below it, whichever its weight asks for; what is left is linear in the configuration, and the largest
-    value of a linear function is the sum of the largest values of its groups."""
+    """Bounds of a ReLU network that are sums over groups, so that their largest value is the sum of the groups' largest.
+
+    A unit of the first layer is ``z = low + Σ_g d_g(v_g)``, with ``d_g >= 0`` what the value of an open group adds to its
+    least.
+    Where the unit counts upwards, ``relu(z) <= Σ_g relu(β_g low + d_g(v_g))`` for any shares ``β`` that sum to one, since relu
+    of a sum is at most the sum of relus. With shares by the groups' ranges the right side is exact where the unit cannot bend,
+    and elsewhere nowhere above the chord that linear bounds take, which it touches at the ends. Where the unit counts
+    downwards, ``relu(z)`` is at least a line through zero. Later layers are replaced by lines (CROWN, Zhang et al. 2018,
+    arXiv:1811.00866)."""
 
     def __init__(self, network: Network, parts: Sequence[Group]):
         (weights, bias), *self.later = network.layers
@@ -79,11 +85,7 @@ class NetworkBounds(_Sums):
         low, high = (np.stack([f(rows, axis=0) for rows in self.rows]) for f in (np.min, np.max))
         after = lambda a: np.concatenate([np.cumsum(a[::-1], axis=0)[::-1], np.zeros((1, a.shape[1]))])
         self.low, self.high = after(low), after(high)  # of the groups from t on
-        sizes = [len(rows) for rows in self.rows]
-        self.stacked = [
-            np.concatenate([*self.rows[t:], np.zeros((0, weights.shape[1]))]) for t in range(len(parts) + 1)
-        ]
-        self.starts = [_starts(sizes[t:]) for t in range(len(parts) + 1)]
+        self.least, self.range = low, high - low
         steep = np.abs(self.later[0][0]).sum(axis=1)
         self.importance = (high - low) @ steep
 
@@ -94,24 +96,43 @@ class NetworkBounds(_Sums):
         return x[0]
 
     def upper(self, state: np.ndarray, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        pieces = [self._upper(state[:, i : i + _PIECE], t) for i in range(0, max(1, state.shape[1]), _PIECE)]
+        bounds, scores = zip(*pieces)
+        return np.concatenate(bounds), [np.concatenate(some, axis=1) for some in zip(*scores)]
+
+    def _upper(self, state: np.ndarray, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
         lows, highs = [state + self.low[t][:, None]], [state + self.high[t][:, None]]
         for weights, bias in self.later[:-1]:
             low, high = (np.maximum(x, 0.0) for x in (lows[-1], highs[-1]))
             up, down = np.maximum(weights, 0.0).T, np.minimum(weights, 0.0).T
             lows.append(up @ low + down @ high + bias[:, None])
             highs.append(up @ high + down @ low + bias[:, None])
-        constant, slope = np.zeros(state.shape[1]), None
-        for (weights, bias), low, high in zip(self.later[::-1], lows[::-1], highs[::-1]):
-            if slope is None:
-                constant, back = constant + bias[0], np.broadcast_to(weights, low.shape)
-            else:
-                constant, back = constant + bias @ slope, weights @ slope
-            slope, more = _lines(back, low, high)
-            constant = constant + more
-        assert slope is not None
-        scores = self.stacked[t] @ slope
-        bound = constant + np.einsum("un,un->n", slope, state) + _best_sum(scores, self.starts[t])
-        return bound, np.split(scores, self.starts[t][1:]) if t < len(self.rows) else []
+        weights, bias = self.later[-1]
+        bound, back = np.full(state.shape[1], bias[0]), weights
+        for (weights, bias), low, high in zip(self.later[-2::-1], lows[:0:-1], highs[:0:-1]):
+            slope, more = _lines(np.broadcast_to(back, low.shape), low, high)
+            bound, back = bound + more + bias @ slope, weights @ slope
+        low, high = lows[0], highs[0]
+        rising = np.flatnonzero((back > 0.0).any(axis=1))
+        down = np.minimum(back, 0.0) * (low + high > 0.0)  # a slope of 1 or of 0, whichever is nearer to relu
+        bound = bound + np.einsum("un,un->n", down, state)
+        up, low = np.maximum(back[rising], 0.0), low[rising]
+        if t == len(self.rows):
+            return bound + np.einsum("un,un->n", np.broadcast_to(up, low.shape), np.maximum(low, 0.0)), []
+        open_range = (self.high[t] - self.low[t])[rising]
+        scores = []
+        for group in range(t, len(self.rows)):
+            even = np.full(len(rising), 1.0 / (len(self.rows) - t))
+            share = np.divide(self.range[group][rising], open_range, out=even, where=open_range > 0.0)
+            start, added = share[:, None] * low, (self.rows[group] - self.least[group])[:, rising]
+            score = self.rows[group] @ down
+            for value, more in enumerate(added):
+                bent = start + more[:, None]
+                np.maximum(bent, 0.0, out=bent)
+                score[value] += up[:, 0] @ bent if up.shape[1] == 1 else np.einsum("un,un->n", up, bent)
+            scores.append(score)
+            bound = bound + score.max(axis=0)
+        return bound, scores
 
 
 def _lines(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +144,9 @@ def _lines(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     rising = weight > 0.0
     constant = np.where(rising & bent, -weight * chord * low, 0.0).sum(axis=0)
     return weight * np.where(rising, above, below), constant
+
+
+_PIECE = 1024  # nodes whose arrays stay in the cache
 
 
 class PairBounds(_Sums):

@@ -12,8 +12,7 @@ from metajax.search.groups import Group, Limits
 
 BATCH = 8192
 """Nodes that are opened at a time."""
-KEPT = 400_000
-"""Open nodes that are kept in order; the others wait in heaps by their best."""
+_BINS = 2048
 
 
 class Certificate(NamedTuple):
@@ -65,25 +64,26 @@ def certify(
     best = _Best(k, len(parts))
     best.add(*tree.climb(tree.draw(np.random.default_rng(seed), given)))
 
-    heap, nodes, finished = _Heap(tree), 0, True
     root = np.zeros((1, len(parts)), np.int32)
     upper, _ = tree.model.upper(tree.model.state(root[:, :0]), 0)
-    heap.push(upper, np.zeros(1, np.int32), root)
+    kind = np.uint8 if max(len(part.rows) for part in parts) <= 256 else np.int32
+    waiting, nodes, finished = _Open(float(upper[0]), best.worst, kind), 0, True
+    waiting.push(upper, 0, root)
     slack = 1e-9 * max(1.0, float(abs(upper[0])))
-    while len(heap):
+    while not waiting.empty:
         if time.perf_counter() > stop:
             finished = False
             break
-        for depth, taken in heap.pop(BATCH, best.worst + slack):
+        for depth, taken in waiting.pop(BATCH, best.worst + slack):
             nodes += len(taken)
             found, values, t = tree.open(taken, depth, best.worst + slack)
             if t == len(parts):
                 best.add(found, values)
                 continue
-            heap.push(values, np.full(len(values), t, np.int32), found)
+            waiting.push(values, t, found)
             if len(values):
                 best.add(*tree.climb(tree.complete(found[np.argsort(-values)[:4]], t), sweeps=1))
-    open_bound = -np.inf if finished else heap.highest
+    open_bound = -np.inf if finished else waiting.highest
     back = np.argsort(order)
     top = float(best.values[0]) if len(best.values) else -np.inf
     return Certificate(best.taken[:, back], best.values, max(top, open_bound) + slack, nodes, finished)
@@ -121,52 +121,56 @@ class _Best:
         self.taken, self.values = taken[first], values[first]
 
 
-class _Heap:
-    """Open nodes: the better ones in one array, the others in chunks that come back when their turn has come."""
+class _Open:
+    """Open nodes in bins by their bound, best bin first; within a bin in no order."""
 
-    def __init__(self, tree: "_Tree"):
-        self.kind = np.uint8 if max(len(g.rows) for g in tree.parts) <= 256 else np.int32
-        groups = len(tree.parts)
-        self.hot = (np.zeros(0), np.zeros(0, np.int32), np.zeros((0, groups), self.kind))
-        self.cold: list[tuple[float, tuple[np.ndarray, ...]]] = []
+    def __init__(self, top: float, least: float, kind: type):
+        self.top, self.kind = top, kind
+        self.step = (top - least) / _BINS if np.isfinite(least) and top > least else max(1.0, abs(top)) / _BINS
+        self.bins: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(_BINS)]
+        self.first = 0  # bins before it are empty
 
-    def __len__(self) -> int:
-        return len(self.hot[0]) + sum(len(chunk[0]) for _, chunk in self.cold)
+    @property
+    def empty(self) -> bool:
+        while self.first < len(self.bins) and not self.bins[self.first]:
+            self.first += 1
+        return self.first >= len(self.bins)
 
     @property
     def highest(self) -> float:
-        return max([float(self.hot[0].max(initial=-np.inf)), *(top for top, _ in self.cold)])
+        return -np.inf if self.empty else max(float(chunk[0].max()) for chunk in self.bins[self.first])
 
-    def push(self, upper: np.ndarray, depth: np.ndarray, taken: np.ndarray) -> None:
-        new = (upper, depth, taken.astype(self.kind))
-        self.hot = tuple(np.concatenate(pair) for pair in zip(self.hot, new))  # type: ignore[assignment]
-        if len(self.hot[0]) > 2 * KEPT:
-            split = np.argpartition(-self.hot[0], KEPT)
-            rest = tuple(a[split[KEPT:]] for a in self.hot)
-            self.cold.append((float(rest[0].max()), rest))
-            self.hot = tuple(a[split[:KEPT]] for a in self.hot)  # type: ignore[assignment]
+    def push(self, upper: np.ndarray, depth: int, taken: np.ndarray) -> None:
+        if not len(upper):
+            return
+        place = np.clip((self.top - upper) / self.step, 0, len(self.bins) - 1).astype(np.int64)
+        order = np.argsort(place, kind="stable")
+        upper, place, taken = upper[order], place[order], taken[order].astype(self.kind)
+        ends = [*(np.flatnonzero(np.diff(place)) + 1), len(place)]
+        for start, end in zip([0, *ends[:-1]], ends):
+            part = slice(start, end)
+            self.bins[place[start]].append((upper[part], np.full(end - start, depth, np.int32), taken[part]))
+        self.first = min(self.first, int(place[0]))
 
     def pop(self, number: int, least: float) -> list[tuple[int, np.ndarray]]:
-        """The nodes with the highest bounds above ``least``, by depth; those that are not above it go."""
-        self.cold = [(top, chunk) for top, chunk in self.cold if top > least]
-        top = self.hot[0].max(initial=-np.inf)
-        back = [chunk for highest, chunk in self.cold if highest > top or not len(self.hot[0])]
-        if back:
-            self.cold = [
-                (highest, chunk) for highest, chunk in self.cold if not (highest > top or not len(self.hot[0]))
-            ]
-            self.hot = tuple(np.concatenate(arrays) for arrays in zip(self.hot, *back))  # type: ignore[assignment]
-        live = self.hot[0] > least
-        hot = self.hot if live.all() else tuple(a[live] for a in self.hot)
-        if len(hot[0]) > number:
-            split = np.argpartition(-hot[0], number)
-            taken, rest = split[:number], split[number:]
-            self.hot = tuple(a[rest] for a in hot)  # type: ignore[assignment]
-            hot = tuple(a[taken] for a in hot)
-        else:
-            self.hot = tuple(a[:0] for a in hot)  # type: ignore[assignment]
-        _, depth, chosen = hot
-        return [(int(d), chosen[depth == d].astype(np.int32)) for d in np.unique(depth)]
+        """About so many of the best nodes, by depth; those whose bound is not above ``least`` go."""
+        if np.isfinite(least):  # bins that are below it as a whole
+            self.bins = self.bins[: max(1, int((self.top - least) / self.step) + 2)]
+        chunks: list[tuple[np.ndarray, ...]] = []
+        total = 0
+        while total < number and not self.empty:
+            upper, depth, taken = self.bins[self.first].pop()
+            live = upper > least
+            if len(upper) > 2 * number:  # the rest stays
+                rest = slice(number, None)
+                self.bins[self.first].append((upper[rest], depth[rest], taken[rest]))
+                upper, depth, taken, live = upper[:number], depth[:number], taken[:number], live[:number]
+            chunks.append((upper[live], depth[live], taken[live]))
+            total += int(live.sum())
+        if not chunks:
+            return []
+        depth, taken = (np.concatenate([chunk[i] for chunk in chunks]) for i in (1, 2))
+        return [(int(d), taken[depth == d].astype(np.int32)) for d in np.unique(depth)]
 
 
 class _Tree:
@@ -207,7 +211,7 @@ class _Tree:
     def open(self, taken: np.ndarray, t: int, least: float) -> tuple[np.ndarray, np.ndarray, int]:
         """Children, with bounds above ``least``, of nodes of one depth; at the end exact values take the place of bounds.
 
-        A child is bounded by the linear function of its parent, with its value in place of the best one: one bound in
+        A child is bounded by the sum over groups of its parent, with its value in place of the best one: one bound in
         itself is computed for each node that is opened, none for those that are not.
         """
         state = self.model.state(taken[:, :t])
@@ -223,7 +227,7 @@ class _Tree:
         return children, bound[value, parent], t + 1
 
     def complete(self, taken: np.ndarray, t: int) -> np.ndarray:
-        """Nodes with the values that their linear bound likes best in the other groups."""
+        """Nodes with the values that their bound likes best in the other groups."""
         taken = taken.astype(np.int64)
         _, scores = self.model.upper(self.model.state(taken[:, :t]), t)
         for d, score in zip(range(t, len(self.parts)), scores):

@@ -19,7 +19,7 @@ SPECS = {
     "mlp": predictor.mlp(),
     "ensemble": predictor.ensemble(4),
 }
-METHODS = ("enumerate", "gradient", "evolve", "random")
+METHODS = ("enumerate", "gradient", "reinforce", "evolve", "random")
 
 
 def finite_space():
@@ -223,7 +223,7 @@ def test_search_in_a_large_mixed_space_beats_random(method):
 
 
 def test_search_compiles_once_for_models_of_one_size():
-    module = importlib.import_module("metajax.search.maximize")
+    module = importlib.import_module("metajax.search.heuristics")
     models = [predictor.fit(make(n), SPECS["kernel"], "value") for n in (40, 50, 60)]
     search.maximize(models[0], method="gradient", k=2)
     before = module._ascend._cache_size(), module._generations._cache_size()
