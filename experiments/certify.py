@@ -5,9 +5,9 @@ searches without a certificate find.
 
 Spaces of 7 to 16 choices of 10 values each (10^7 to 10^16 configurations). The meta-learner, two networks of one hidden layer,
 is trained on 1,000 trials of a function with additive and pairwise parts and noise; ``units`` is that of both together.
-Certify runs for at most ``seconds``; its gap is what the bound leaves open. The other methods search the same model; their column is how
-far below the certificate they end. Enumeration is run up to 10^``enumerate``; "of peak" is its share of the machine's
-matrix multiplications, at two operations for each unit and configuration.
+Certify runs for at most ``seconds``; its gap is what the bound leaves open. The other methods search the same model; their
+column is how far below the certificate they end. Enumeration is run up to 10^``enumerate``; "of peak" is its share of the
+machine's matrix multiplications, at two operations for each unit and configuration.
 
 4 minutes on 2 cores.
 """

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from metajax.predictor.trials import Trials
 from metajax.types import InputError
@@ -35,9 +36,7 @@ def make(trials: Trials, target: str) -> Target:
         y = np.zeros(len(utility))
         for g in np.unique(trials.group):
             inside = trials.group == g
-            u = utility[inside]
-            below, same = (u[:, None] > u).sum(axis=1), (u[:, None] == u).sum(axis=1)
-            y[inside] = (below + 0.5 * same) / len(u)
+            y[inside] = (rankdata(utility[inside]) - 0.5) / inside.sum()  # ties share their mean
     elif target == "log_ratio":
         metric = np.abs(utility)
         if np.any(utility * (1 if trials.maximize else -1) <= 0):

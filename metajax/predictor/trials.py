@@ -1,18 +1,23 @@
 """Learning meta-data: one row for each finished training."""
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metajax.predictor import readers
 from metajax.space import Space, Subset
 from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Trials:
-    """What was tried and how well it did. Failed trials (metric NaN or infinite) are kept and count as the worst.
+    """What was tried and how well it did. Failed trials (metric NaN or infinite) are kept and count as the worst; those that
+    were stopped early (``settings["state"]`` is ``"pruned"``) as no better than the median, nor than what they had
+    reported last (``settings["reported"]``).
 
     Attributes:
         space: of the configurations.
@@ -22,6 +27,7 @@ class Trials:
         group: int[n], the dataset of each trial; models are compared within a group only.
         context: f32[n, c], what else is known: meta-features of the dataset, hardware. May have no columns.
         settings: other columns of the record (seconds, seed, source), not seen by a model.
+        unit: of the metric, for people.
     """
 
     space: Space
@@ -31,6 +37,7 @@ class Trials:
     group: np.ndarray
     context: np.ndarray
     settings: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    unit: str = ""
 
     @staticmethod
     def from_arrays(
@@ -41,8 +48,12 @@ class Trials:
         group: Any = None,
         context: Any = None,
         settings: dict[str, Any] | None = None,
+        unit: str = "",
     ) -> "Trials":
         """Trials from a struct of arrays or a list of plain dictionaries.
+
+        Warns if datasets have no meta-features at all (a model takes the mean), or if trainings of one configuration on one
+        dataset differ nearly as much as all do.
 
         Raises:
             InputError: if there are no trials, all failed, or lengths differ.
@@ -69,7 +80,9 @@ class Trials:
             )
         if np.isnan(metric).all():
             raise InputError("Trials: no metric is finite; at least one training must have succeeded")
-        return Trials(space, encodings, metric, maximize, group, context, columns)
+        trials = Trials(space, encodings, metric, maximize, group, context, columns, unit)
+        trials._warn()
+        return trials
 
     @staticmethod
     def from_frame(
@@ -116,13 +129,66 @@ class Trials:
     @staticmethod
     def from_csv(space: Space, path: Path | str, metric: str, maximize: bool = True, **options: Any) -> "Trials":
         """As ``from_frame``, from a CSV file."""
-        import pandas as pd
+        return Trials.from_frame(space, readers.csv(space, path), metric, maximize, **options)
 
-        try:
-            frame = pd.read_csv(path, dtype={n: str for n, d in space.domains.items() if isinstance(d, Subset)})
-        except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a readable CSV ({error})") from error
-        return Trials.from_frame(space, frame, metric, maximize, **options)
+    @staticmethod
+    def from_parquet(space: Space, path: Path | str, metric: str, maximize: bool = True, **options: Any) -> "Trials":
+        """As ``from_frame``, from a Parquet file. Needs pyarrow."""
+        return Trials.from_frame(space, readers.parquet(path), metric, maximize, **options)
+
+    @staticmethod
+    def from_optuna(space: Space, storage: Any, studies: Any = None) -> "Trials":
+        """All trials of studies of an Optuna storage, each study a group; nothing is written there.
+
+        Pruned trials are kept as such, failed ones too; running and waiting ones are left out.
+
+        Args:
+            space: names and values are those of the studies; a parameter that a trial lacks must be inactive.
+            storage: a URL such as ``sqlite:///trials.db``, an Optuna storage, or one study.
+            studies: names; by default all.
+
+        Raises:
+            InputError: if Optuna is not installed, the file or a study is not there, there are several objectives, directions
+                differ, or a trial is outside the space.
+        """
+        frame, maximize = readers.optuna(storage, studies)
+        return Trials.from_frame(space, frame, "metric", maximize, group="study")
+
+    @staticmethod
+    def from_mlflow(
+        space: Space, metric: str, maximize: bool = True, experiments: Any = None, uri: str | None = None
+    ) -> "Trials":
+        """Finished and failed runs of MLflow experiments, each a group, parameters as logged. Needs mlflow."""
+        frame = readers.mlflow(space, metric, experiments, uri)
+        return Trials.from_frame(space, frame, "metric", maximize, group="experiment")
+
+    @staticmethod
+    def from_syne_tune(space: Space, path: Path | str, metric: str, maximize: bool = True) -> "Trials":
+        """The last report of each trial in a ``results.csv`` or ``results.csv.zip`` of Syne Tune."""
+        return Trials.from_frame(space, readers.syne_tune(space, path, metric), "metric", maximize)
+
+    @staticmethod
+    def from_hpob(path: Path | str, space_id: str) -> "Trials":
+        """One search space of an HPO-B file (Pineda Arango et al. 2021, arXiv:2106.06257): JSON of ``{space: {dataset: {"X":
+        rows, "y": values}}}``, hyperparameters in [0, 1], larger better; each dataset is a group."""
+        space, frame = readers.hpob(path, space_id)
+        return Trials.from_frame(space, frame, "metric", group="dataset")
+
+    @staticmethod
+    def from_tables(tables: Sequence[Any], rows: Any = None) -> "Trials":
+        """Tables of one space, such as ``data.hpobench()``, each a group with its mean over seeds.
+
+        Args:
+            tables: of one space and one direction.
+            rows: which; by default all.
+        """
+        space, maximize = tables[0].space, tables[0].maximize
+        if any(t.space != space or t.maximize != maximize for t in tables):
+            raise InputError("from_tables: tables of one space and one direction are accepted")
+        rows = np.arange(len(tables[0].values)) if rows is None else np.asarray(rows)
+        configs = {name: np.concatenate([np.asarray(t.configs[name])[rows] for t in tables]) for name in space.domains}
+        metric = np.concatenate([np.nanmean(t.values[rows], axis=1) for t in tables])
+        return Trials.from_arrays(space, configs, metric, maximize, group=np.repeat(np.arange(len(tables)), len(rows)))
 
     def to_frame(self, metric: str = "metric") -> Any:
         """A pandas data frame with one row for each trial; ``from_frame`` reads it back."""
@@ -155,6 +221,7 @@ class Trials:
             join(self.group, other.group),
             join(self.context, other.context),
             {k: join(self.settings[k], other.settings[k]) for k in shared},
+            self.unit,
         )
 
     def configs(self) -> list[dict[str, Any]]:
@@ -162,15 +229,49 @@ class Trials:
 
     @property
     def utility(self) -> np.ndarray:
-        """The metric with larger always better; a failed trial has the worst of its group."""
+        """The metric with larger always better; a failed trial has the worst of its group, a pruned one the median of the
+        group or what it reported, whichever is worse."""
         value = self.metric if self.maximize else -self.metric
         result = value.copy()
+        state = self.settings.get("state", np.full(len(value), "complete"))
+        reported = np.asarray(self.settings.get("reported", np.full(len(value), np.nan)), float) * (
+            1 if self.maximize else -1
+        )
         for g in np.unique(self.group):
             inside = self.group == g
             known = value[inside & ~np.isnan(value)]
             worst = known.min() if len(known) else np.nanmin(value)
             result[inside & np.isnan(value)] = worst
+            pruned = inside & np.isnan(value) & (state == "pruned")
+            if len(known):
+                result[pruned] = np.fmin(np.median(known), reported[pruned])
         return result
+
+    @property
+    def noise(self) -> float:
+        """The deviation of the metric between trainings of one configuration on one dataset; NaN without such repeats."""
+        known = np.isfinite(self.metric)
+        rows = np.concatenate([self.group[known, None], self.encodings[known]], axis=1)
+        _, place, number = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+        place, metric = place.ravel(), self.metric[known]
+        mean = np.bincount(place, metric) / number
+        freedom = len(metric) - len(number)
+        return float(np.sqrt(((metric - mean[place]) ** 2).sum() / freedom)) if freedom else float("nan")
+
+    def _warn(self) -> None:
+        if self.context.shape[1]:
+            empty = [g for g in np.unique(self.group) if np.isnan(self.context[self.group == g]).all()]
+            if empty:
+                warnings.warn(
+                    f"Trials: {len(empty)} datasets have no context at all; models take the mean", stacklevel=3
+                )
+        spread = float(np.nanstd(self.metric))
+        if spread > 0 and self.noise > 0.7 * spread:
+            warnings.warn(
+                f"Trials: trainings of one configuration differ by {self.noise:.3g}, all trials by {spread:.3g}; the metric is "
+                "mostly noise, or rows of different datasets share a group",
+                stacklevel=3,
+            )
 
     @property
     def best(self) -> int:

@@ -2,5 +2,6 @@
 
 from metajax.search.acquire import ACQUISITIONS, acquire
 from metajax.search.maximize import Found, maximize
+from metajax.search.propose import Proposer, recommend
 
-__all__ = ["ACQUISITIONS", "Found", "acquire", "maximize"]
+__all__ = ["ACQUISITIONS", "Found", "Proposer", "acquire", "maximize", "recommend"]

@@ -1,0 +1,99 @@
+"""Asking and telling: it finds, survives failures, goes on from a file to the same, and starts from other datasets."""
+
+import jax
+import numpy as np
+import pytest
+
+from metajax import predictor, search
+from metajax.space import Categorical, Float, Integer, Space, Subset
+from metajax.types import InputError
+
+SPACE = Space(
+    {"x": Float(0.0, 1.0), "op": Categorical(("a", "b", "c")), "n": Integer(1, 5), "s": Subset(3, nonempty=True)},
+    [("n", "op", ("a", "b"))],
+)
+
+
+def worth(config):
+    return (
+        -((config["x"] - 0.3) ** 2) + (config["op"] == "b") - 0.1 * abs(config.get("n", 0) - 4) - 0.1 * len(config["s"])
+    )
+
+
+def run(proposer, steps, batch=1, failing=()):
+    for _ in range(steps):
+        configs = proposer.ask(batch)
+        at = len(proposer.configs)
+        metrics = [float("nan") if at + i in failing else worth(c) for i, c in enumerate(configs)]
+        proposer.tell(configs, metrics)
+    return proposer
+
+
+@pytest.mark.parametrize("acquisition", search.ACQUISITIONS)
+def test_every_acquisition_beats_random(acquisition):
+    found = run(search.Proposer(SPACE, acquisition=acquisition, begun=6), 6, batch=3)
+    drawn = [worth(c) for c in SPACE.dicts(SPACE.sample(jax.random.key(1), 18))]
+    assert worth(found.best) > max(drawn)
+    assert len({str(c) for c in found.configs}) == 18, "nothing is asked twice"
+
+
+def test_saved_and_loaded_it_asks_for_the_same(tmp_path):
+    straight = run(search.Proposer(SPACE, begun=4, seed=3), 7)
+    broken = run(search.Proposer(SPACE, begun=4, seed=3), 5)
+    broken.save(tmp_path / "state.json")
+    again = search.Proposer(SPACE, begun=4, seed=3).load(tmp_path / "state.json")
+    assert run(again, 2).configs == straight.configs
+    asked = again.ask(2)  # asked, not yet told, then killed
+    again.save(tmp_path / "state.json")
+    third = search.Proposer(SPACE, begun=4, seed=3).load(tmp_path / "state.json")
+    assert third.waiting == asked
+    assert not {str(c) for c in third.ask(2)} & {str(c) for c in asked}
+
+
+def test_failures_are_survived_and_avoided():
+    proposer = run(search.Proposer(SPACE, begun=5), 12, failing={0, 1, 6, 7})
+    assert np.isnan(proposer.metrics).sum() == 4
+    assert proposer.trials.best not in (0, 1, 6, 7)
+    first = search.Proposer(SPACE, begun=2)
+    run(first, 4, failing=set(range(4)))
+    assert len(first.ask()) == 1, "with nothing but failures it goes on at random"
+
+
+def test_earlier_datasets_come_first():
+    configs = SPACE.sample(jax.random.key(5), 80)
+    metric = [worth(c) for c in SPACE.dicts(configs)]
+    earlier = predictor.Trials.from_arrays(SPACE, configs, metric, group=np.arange(80) % 2)
+    warm = search.Proposer(SPACE, begun=3, earlier=earlier).ask(3)
+    assert min(worth(c) for c in warm) > np.quantile(metric, 0.8)
+
+
+def test_a_trust_region_stays_near_the_best():
+    proposer = run(search.Proposer(SPACE, begun=6, radius=1), 6)
+    best = proposer.best
+    for config in proposer.ask(5):
+        assert sum(config.get(name) != best.get(name) for name in SPACE.domains) <= 1
+
+
+def test_a_space_that_is_used_up_is_repeated():
+    small = Space({"op": Categorical(("a", "b"))})
+    proposer = search.Proposer(small, begun=1)
+    for config in (asked := proposer.ask(5)):
+        proposer.tell([config], [1.0 + (config["op"] == "a")])
+    assert len(asked) == 5 and proposer.best == {"op": "a"}
+
+
+def test_bad_input_is_named(tmp_path):
+    with pytest.raises(InputError, match="acquisition='pi'; accepted are"):
+        search.Proposer(SPACE, acquisition="pi")
+    proposer = search.Proposer(SPACE)
+    with pytest.raises(InputError, match="2 configurations and 1 metrics"):
+        proposer.tell(proposer.ask(2), [1.0])
+    with pytest.raises(InputError, match="tell: configuration 0: op: 'z' is not one of"):
+        proposer.tell([{"x": 0.5, "op": "z", "s": (0,)}], [1.0])
+    assert not proposer.configs
+    (tmp_path / "state.json").write_text('{"space": 1')
+    with pytest.raises(InputError, match="not what a Proposer saved"):
+        proposer.load(tmp_path / "state.json")
+    search.Proposer(Space({"x": Float(0.0, 1.0)})).save(tmp_path / "state.json")
+    with pytest.raises(InputError, match="another space"):
+        proposer.load(tmp_path / "state.json")
