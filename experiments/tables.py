@@ -64,7 +64,10 @@ def section(directory: Path) -> str:
     figures = "".join(f"\n![{name}](results/{directory.name}/{name})\n" for name in shown)
     protocol = f"\n{result['protocol']}\n" if "protocol" in result else ""
     found = f"\nFound: `{json.dumps(result['found'])}`\n" if "found" in result else ""
-    resumed = f", resumed {len(meta['resumed'])} times" if meta.get("resumed") else ""
+    resumed = ""
+    if meta.get("resumed"):
+        last = (meta["resumed"][-1]["commit"] or "unknown")[:10]
+        resumed = f", resumed {len(meta['resumed'])} times, last at commit {last}"
     return (
         f"## {directory.name}\n\n`{meta['command']}`, commit {commit}, {meta['hardware']}, "
         f"jax {meta['versions']['jax']}, {meta['started'][:10]}{resumed}\n{protocol}{found}\n"

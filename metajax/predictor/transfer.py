@@ -167,7 +167,8 @@ def transfer(sources: int, steps: int = 40, rate: float = 0.1) -> Spec:
             factor, residual = factorise(log, x, y, weight)
             solved = jax.scipy.linalg.solve_triangular(factor, residual, lower=True)
             prior = sum((log[k] - initial[k]) ** 2 / (2 * _WIDTH[k] ** 2) for k in log)
-            return 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor))) + prior
+            # a row of weight 0 says nothing of the noise either
+            return 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * (weight > 0).astype(x.dtype)) + prior
 
         log, count = (initial, steps) if start is None else (start["log"], max(1, steps // 4))
         log = descend(negative_log_posterior, log, optax.adam(rate), count)
