@@ -54,7 +54,7 @@ def on(features: Features, spec: Spec, keep: bool = False) -> Spec:
         return spec.fit(key, read(x), y, weight, number(jnp.asarray(blocks)), start)
 
     name = f"{spec.name} on {features.name}" + (" and choices" if keep else "")
-    return Spec(name, fit, lambda params, x: spec.apply(params, read(x)))
+    return Spec(name, fit, lambda params, x: spec.apply(params, read(x)), most=spec.most)
 
 
 class Cell(NamedTuple):

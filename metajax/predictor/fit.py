@@ -1,6 +1,7 @@
 """Fitting the meta-learner to trials, fine-tuning it on new ones, and choosing between models by cross-validation."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class Model:
         if c == 0:
             return encodings
         scaled = (jnp.asarray(context, jnp.float32) - self.context_shift) / self.context_scale
+        scaled = jnp.where(jnp.isfinite(scaled), scaled, 0.0)  # what is not known is the mean, as in fitting
         return jnp.concatenate([encodings, jnp.broadcast_to(scaled, (len(encodings), c))], axis=1)
 
     def score(self, encodings: Any, context: Any = None) -> tuple[jax.Array, jax.Array]:
@@ -113,7 +115,8 @@ def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None
     """Fits a model to trials.
 
     Args:
-        trials: at least one; with one or with equal metrics the model predicts the mean.
+        trials: at least one; with one or with equal metrics the model predicts the mean. Of more than ``spec.most`` a part
+            is drawn, with a warning.
         spec: ``predictor.kernel()``, ``ensemble()``, ``ridge()``, ``mlp()``.
         target: ``value``, ``rank`` or ``log_ratio``.
         key: for random initialisations.
@@ -128,8 +131,15 @@ def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None
         >>> bool(mean[0] > mean[1])
         True
     """
-    table = _table(trials, target)
     key = jax.random.key(0) if key is None else key
+    if len(trials) > spec.most:
+        warnings.warn(
+            f"fit: {len(trials):,} trials; {spec.name} takes {spec.most:,} of them, drawn at random with the best of all",
+            stacklevel=2,
+        )
+        rows = np.random.default_rng(int(jax.random.bits(key))).permutation(len(trials))[: spec.most]
+        trials = trials.take(np.union1d(rows[1:], [trials.best]))
+    table = _table(trials, target)
     begun = start.params if start is not None and start.spec == spec else None
     params = compiled(spec, False)(key, table.x, table.y, table.weight, table.blocks, begun)
     return Model(

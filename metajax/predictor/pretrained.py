@@ -127,7 +127,7 @@ def deep_kernel(
         variance = jnp.exp(fitted["own"]["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
         return cross @ fitted["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
-    return Spec("deep kernel", fit, apply)
+    return Spec("deep kernel", fit, apply, most=8192)
 
 
 def maml(

@@ -14,6 +14,8 @@ import optax
 
 from metajax.predictor.forms import Form, ensemble_form, ridge_form
 
+_DENSE = 8192  # rows whose matrix of pairs is factorised
+
 
 class Spec(NamedTuple):
     """A model before it is fitted.
@@ -24,12 +26,14 @@ class Spec(NamedTuple):
             of each column; ``start`` are parameters to go on from (fine-tuning).
         apply: ``(params, x [m, d]) -> (mean [m], std [m])``, differentiable in ``x``.
         form: ``(params) -> Form``, the mean as a formula that can be bounded; ``None`` where there is none.
+        most: rows that it can be fitted to; of more, ``predictor.fit`` takes so many drawn ones, and warns.
     """
 
     name: str
     fit: Callable[..., Any]
     apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
     form: Callable[[Any], Form] | None = None
+    most: int = 65_536
 
 
 def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
@@ -64,7 +68,7 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
         spread = jnp.maximum(prior - jnp.sum(solved**2, axis=0), 0.0) / penalty
         return cross @ params["alpha"], jnp.sqrt(params["variance"] * (1.0 + spread))
 
-    return Spec(f"ridge{order}", fit, apply, lambda params: ridge_form(params, order))
+    return Spec(f"ridge{order}", fit, apply, lambda params: ridge_form(params, order), _DENSE)
 
 
 def matern(x: jax.Array, z: jax.Array, scale: jax.Array) -> jax.Array:
@@ -128,7 +132,7 @@ def kernel(steps: int = 60, rate: float = 0.1, most: int = 512) -> Spec:
         variance = jnp.exp(params["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
         return cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
-    return Spec("kernel", fit, apply)
+    return Spec("kernel", fit, apply, most=_DENSE)
 
 
 # deviations of the normal priors on the logarithms of the kernel's hyperparameters, around their initial values

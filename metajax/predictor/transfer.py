@@ -184,7 +184,7 @@ def transfer(sources: int, steps: int = 40, rate: float = 0.1) -> Spec:
         variance = _FREE + jnp.exp(log["scale"]) ** 2 * own - jnp.sum(solved**2, axis=0)
         return jnp.exp(log["scale"]) * x[:, 0] + cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
-    return Spec("transfer", fit, apply)
+    return Spec("transfer", fit, apply, most=8192)
 
 
 _FREE = 25.0  # the variance of the constant, in a target of deviation 1

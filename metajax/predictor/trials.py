@@ -224,6 +224,17 @@ class Trials:
             self.unit,
         )
 
+    def take(self, rows: Any) -> "Trials":
+        """Some of the trials, by their row numbers."""
+        return dataclasses.replace(
+            self,
+            encodings=self.encodings[rows],
+            metric=self.metric[rows],
+            group=self.group[rows],
+            context=self.context[rows],
+            settings={k: v[rows] for k, v in self.settings.items()},
+        )
+
     def configs(self) -> list[dict[str, Any]]:
         return self.space.decode(self.encodings)
 
@@ -240,11 +251,10 @@ class Trials:
         for g in np.unique(self.group):
             inside = self.group == g
             known = value[inside & ~np.isnan(value)]
-            worst = known.min() if len(known) else np.nanmin(value)
-            result[inside & np.isnan(value)] = worst
-            pruned = inside & np.isnan(value) & (state == "pruned")
-            if len(known):
-                result[pruned] = np.fmin(np.median(known), reported[pruned])
+            pruned = inside & np.isnan(value) & (state == "pruned") & bool(len(known))
+            result[pruned] = np.fmin(np.median(known), reported[pruned]) if len(known) else np.nan
+            seen = result[inside & ~np.isnan(result)]
+            result[inside & np.isnan(result)] = seen.min() if len(seen) else np.nanmin(value)
         return result
 
     @property
