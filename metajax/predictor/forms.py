@@ -19,7 +19,7 @@ class Network(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """``constant + linear · x + ½ xᵀ pairs x`` with a symmetric matrix without diagonal; additive where that is zero."""
+    """``constant + linear · x + ½ xᵀ pairs x`` with a symmetric matrix; additive where that is zero."""
 
     constant: float
     linear: np.ndarray
@@ -42,7 +42,7 @@ def ridge_form(params: Any, order: int) -> Pairs:
     pairs = np.zeros((x.shape[1],) * 2)
     if order == 2:
         pairs = x.T @ (alpha[:, None] * x)
-        np.fill_diagonal(pairs, 0.0)
+        pairs += np.diag(np.diag(pairs))  # the square of a column is there once, a product in both triangles
     return Pairs(float(alpha.sum()), alpha @ x, pairs)
 
 

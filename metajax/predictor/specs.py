@@ -37,7 +37,7 @@ class Spec(NamedTuple):
 
 
 def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
-    """Ridge regression on the encoding, or on it and all products of two columns (``order=2``).
+    """Ridge regression on the encoding, or on it, its squares and all products of two columns (``order=2``).
 
     The standard deviation is that of the Bayesian linear model with the fitted noise.
     """
@@ -47,7 +47,7 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
     def features(x):
         parts = [jnp.ones((*x.shape[:-1], 1), x.dtype), x]
         if order == 2:
-            rows, columns = jnp.triu_indices(x.shape[-1], 1)
+            rows, columns = jnp.triu_indices(x.shape[-1])
             parts.append(x[..., rows] * x[..., columns])
         return jnp.concatenate(parts, axis=-1)
 

@@ -276,7 +276,8 @@ class Trials:
                     f"Trials: {len(empty)} datasets have no context at all; models take the mean", stacklevel=3
                 )
         spread = float(np.nanstd(self.metric))
-        if spread > 0 and self.noise > 0.7 * spread:
+        repeats = len(self) - len(np.unique(np.concatenate([self.group[:, None], self.encodings], axis=1), axis=0))
+        if repeats >= 10 and spread > 0 and self.noise > 0.7 * spread:
             warnings.warn(
                 f"Trials: trainings of one configuration differ by {self.noise:.3g}, all trials by {spread:.3g}; the metric is "
                 "mostly noise, or rows of different datasets share a group",

@@ -1,0 +1,105 @@
+"""The experiments on the meta-learner run from their command lines at a tiny size, resume, and make their tables."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import certify, grid, pairwise, pool, predict_nas_bench_201, search_tabular, tables, transfer_oboe
+from metajax import data, predictor, run, supernet
+from metajax.types import InputError
+
+NEEDS = {
+    predict_nas_bench_201: ["nasbench201/nasbench201.npz"],
+    search_tabular: ["hpo_tabular/hpobench.npz"],
+    transfer_oboe: ["oboe/oboe_joined_metafeatures.npz"],
+    pairwise: ["nasbench201/nasbench201.npz", "hpo_tabular/hpobench.npz", "oboe/oboe_joined_metafeatures.npz"],
+    certify: [],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", NEEDS, ids=lambda m: m.__name__.split(".")[-1])
+def test_runs_and_resumes(experiment, tmp_path, capsys, monkeypatch):
+    missing = [name for name in NEEDS[experiment] if not (data.home() / name).is_file()]
+    if missing:
+        pytest.skip(f"needs {missing[0]} below $METAJAX_DATA")
+    more = ["--methods", "random,kernel,average rank,transfer"] if experiment is search_tabular else []
+    out = tmp_path / experiment.__name__.split(".")[-1]
+    argv = ["--preset", "tiny", *more, "--out", str(out)]
+    assert experiment.main(argv) == 0
+    assert "| " in capsys.readouterr().out
+    first = json.loads((out / "result.json").read_text())
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    (out / "metrics.jsonl").write_text("\n".join(lines[:-1]) + '\n{"cut')  # killed while it wrote the last line
+    (out / "result.json").unlink()
+    assert experiment.main([*argv, "--resume"]) == 0
+    again = json.loads((out / "result.json").read_text())
+    timed = lambda m: {k: v for k, v in m.items() if "seconds" not in k and "peak" not in k}
+    assert timed(again["metrics"]) == timed(first["metrics"])
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    text = tables.section(out)
+    assert text.count("|---") > 3 and "| metric | value |" not in text
+
+
+def test_missing_data_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("METAJAX_DATA", str(tmp_path / "none"))
+    for experiment in (predict_nas_bench_201, transfer_oboe, pairwise):
+        assert experiment.main(["--preset", "tiny", "--out", str(tmp_path / experiment.__name__)]) == 2
+        assert "no such file" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"hpolib\.npz: no such file"):
+        data.fcnet()
+
+
+def test_bad_options_are_named():
+    for make, text in (
+        (lambda: predict_nas_bench_201.Config(models="linear"), "--models linear"),
+        (lambda: search_tabular.Config(methods="bohb"), "--methods bohb"),
+        (lambda: transfer_oboe.Config(folds=1), "folds must be at least 2"),
+        (lambda: pairwise.Config(sources="mnist"), "--sources mnist"),
+        (lambda: certify.Config(choices="many"), "--choices many"),
+    ):
+        with pytest.raises(InputError, match=text):
+            make()
+
+
+def test_measurements_are_kept_one_by_one(tmp_path):
+    done = []
+
+    def work(cell):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(cell["n"])
+        return {"square": cell["n"] ** 2}
+
+    cells = [{"n": n} for n in range(4)]
+    with run.RunDirectory(tmp_path / "r", {}) as directory, pytest.raises(KeyboardInterrupt):
+        grid.measure(directory, cells, work, show=False)
+    done = []
+    with run.RunDirectory(tmp_path / "r", {}, resume=True) as directory:
+        records = grid.measure(directory, cells, work, show=False)
+    assert done == [2, 3] and [r["square"] for r in records] == [0, 1, 4, 9]
+
+
+def test_a_pool_is_searched_without_repeats_and_beats_random():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(400, 2)).astype(np.float32)
+    y = -((x - 0.3) ** 2).sum(axis=1)
+    begun = rng.integers(400, size=(3, 4))
+    rows = pool.search(predictor.kernel(steps=20), "ei", x, y, np.arange(2), begun, 15, jax.random.key(0))
+    assert rows.shape == (3, 15) and np.array_equal(rows[:, :4], begun)
+    assert all(len(set(row[4:]) | set(row[:4])) == len(set(row[:4])) + 11 for row in rows)
+    drawn = pool.regrets(y, rng.integers(400, size=(200, 15)))[:, -1]
+    assert pool.regrets(y, rows)[:, -1].mean() < np.quantile(drawn, 0.2)
+
+
+def test_the_tables_that_are_read_are_whole():
+    if not (data.home() / "hpo_tabular" / "hpobench.npz").is_file():
+        pytest.skip("needs hpo_tabular/hpobench.npz below $METAJAX_DATA")
+    table = data.hpobench()[0]
+    assert table.values.shape == (30_000, 5) and table.space.size == 30_000
+    rows = {tuple(row) for row in np.asarray(table.space.encode(table.configs)).tolist()}
+    assert len(rows) == 30_000
+    if supernet.prepared().is_file():
+        assert search_tabular.cells()[0].values.shape == (15_625, 3)
