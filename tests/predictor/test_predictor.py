@@ -12,12 +12,14 @@ from metajax.predictor import Trials, targets
 from metajax.space import Categorical, Float, Integer, Space, Subset
 from metajax.types import InputError
 
+_SQUARES = predictor.Features("squares", lambda x: x**2, np.arange(9), 9)
 SPECS = {
     "ridge1": predictor.ridge(),
     "ridge2": predictor.ridge(2),
     "kernel": predictor.kernel(),
     "mlp": predictor.mlp(),
     "ensemble": predictor.ensemble(4),
+    "features": predictor.on(_SQUARES, predictor.ridge(), keep=True),
 }
 METHODS = ("enumerate", "gradient", "reinforce", "evolve", "random")
 
@@ -106,7 +108,8 @@ def test_cross_validation_picks_the_right_family_and_does_not_leak():
     trials = make(80)
     choice = predictor.choose(trials, [SPECS["ridge1"], SPECS["ridge2"], SPECS["kernel"]], "value")
     assert choice.r2[choice.best] > 0.9
-    noise = Trials.from_arrays(trials.space, trials.configs(), np.random.default_rng(0).normal(size=80))
+    with pytest.warns(UserWarning, match="mostly noise"):
+        noise = Trials.from_arrays(trials.space, trials.configs(), np.random.default_rng(0).normal(size=80))
     assert max(predictor.choose(noise, [SPECS["ridge1"], SPECS["kernel"]], "value").r2.values()) < 0.3
     # each configuration twice with the same noise: were the copies split apart, noise could be predicted
     twice = noise + noise

@@ -62,18 +62,24 @@ def test_transfer_is_the_prior_before_and_the_truth_after():
     prior = predictor.average_prior(predictor.normal_scores(metric))
     x = jnp.asarray(np.concatenate([prior.columns(slice(None)), X], axis=1))
     spec, blocks, y = predictor.transfer(20), np.arange(x.shape[1]), jnp.asarray(new[0] / new[0].std(), jnp.float32)
-    fit = lambda rows: spec.fit(jax.random.key(0), x[rows], y[rows] - y[rows].mean(), jnp.ones(len(rows)), blocks)
-    nothing = spec.fit(jax.random.key(0), x[:1], jnp.zeros(1), jnp.zeros(1), blocks)
-    np.testing.assert_allclose(spec.apply(nothing, x)[0], prior.mean, atol=1e-4)
+    compiled, apply = jax.jit(spec.fit), jax.jit(spec.apply)
+
+    def fit(rows):
+        padded, weight = np.resize(rows, 17), jnp.asarray(np.arange(17) < len(rows), jnp.float32)
+        return compiled(jax.random.key(0), x[padded], (y[padded] - y[rows].mean()) * weight, weight, blocks)
+
+    nothing = compiled(jax.random.key(0), x[:17], jnp.zeros(17), jnp.zeros(17), blocks)
+    np.testing.assert_allclose(apply(nothing, x)[0], prior.mean, atol=1e-4)
     errors = []
     for rows in (np.array([0, 7]), np.array([0, 7, 15, 22, 30])):
-        mean = np.asarray(spec.apply(fit(rows), x)[0])
+        mean = np.asarray(apply(fit(rows), x)[0])
         errors.append(1 - np.corrcoef(mean, new[0])[0, 1])
     assert errors[1] < 0.05 and errors[1] < 1 - np.corrcoef(prior.mean, new[0])[0, 1]
-    mean, std = spec.apply(fit(np.arange(0, 33, 2)), x)
+    mean, std = apply(fit(np.arange(0, 33, 2)), x)
     assert np.all(np.asarray(std)[::2] < np.asarray(std)[1::2].max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [predictor.deep_kernel, predictor.maml])
 def test_pretrained_models_need_few_trials(make):
     metric, _ = many(24)
@@ -124,9 +130,10 @@ def test_rows_of_weight_zero_do_not_move_the_hyperparameters():
     wide = jnp.asarray(np.concatenate([prior.columns(slice(None)), X], axis=1))
     for spec, x in ((predictor.kernel(), jnp.asarray(X)), (predictor.transfer(5), wide)):
         blocks, logs = np.arange(x.shape[1]), []
+        fit = jax.jit(spec.fit)
         for size in (16, 256):
             rows = np.arange(size) % 33
             weight = (jnp.arange(size) < 16).astype(jnp.float32)
-            logs.append(spec.fit(jax.random.key(0), x[rows], y[rows] * weight, weight, blocks)["log"])
+            logs.append(fit(jax.random.key(0), x[rows], y[rows] * weight, weight, blocks)["log"])
         for name, value in logs[0].items():
             np.testing.assert_allclose(value, logs[1][name][: value.size] if value.ndim else logs[1][name], atol=0.02)
