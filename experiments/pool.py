@@ -40,9 +40,9 @@ def search(
     """
     rows = np.zeros((len(begun), budget), np.int32)
     done = begun.shape[1]
-    x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
+    every = (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(blocks))
     if not done:  # of all candidates, the one that is believed in before anything is seen
-        begun, done = np.full((len(begun), 1), int(_first(spec, x, jnp.asarray(blocks)))), 1
+        begun, done = np.full((len(begun), 1), int(_first(spec, every[0], every[2]))), 1
     rows[:, :done] = begun
     while done < budget:
         size = max(16, 1 << max(done, 1).bit_length())
@@ -50,8 +50,7 @@ def search(
         keys = jax.random.split(jax.random.fold_in(key, done), len(rows))
         padded = np.zeros((len(rows), size), np.int32)
         padded[:, :done] = rows[:, :done]
-        table = (x, y, jnp.asarray(blocks))
-        found = _stage(spec, acquisition, target, size, table, jnp.asarray(padded), done, jnp.arange(done, end), keys)
+        found = _stage(spec, acquisition, target, size, every, jnp.asarray(padded), done, jnp.arange(done, end), keys)
         rows[:, :end] = np.asarray(found)[:, :end]
         done = end
     return rows

@@ -102,7 +102,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         others = np.flatnonzero(~np.isin(table.unique, kinds))
         top = others[np.argsort(-predicted[others], kind="stable")]
         return {
-            "tau": float(kendalltau(predicted[others], truth[others])[0]),
+            "tau": float(kendalltau(predicted[others], truth[others]).statistic),  # type: ignore[attr-defined]
             "regret_1": best - float(truth[top[0]]),
             "regret_10": best - float(truth[top[:10]].max()),
         }
@@ -125,7 +125,10 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         metrics[f"best_{size}_tau"] = max(metrics[f"{_label(name)}_{size}_tau"] for name in config.names)
     curves = {n: (config.sizes, [metrics[f"{_label(n)}_{s}_tau"] for s in config.sizes]) for n in config.names}
     if config.dataset == "cifar10":
-        curves["PINAT, published"] = (published.PREDICTED_SIZES, published.PREDICTED["PINAT (Lu et al. 2023)"])
+        curves["PINAT, published"] = (
+            list(published.PREDICTED_SIZES),
+            list(published.PREDICTED["PINAT (Lu et al. 2023)"]),
+        )
     figure = plot.curves(curves, "trained cells", "Kendall τ against all others")
     figure.axes[0].set_xscale("log")
     plot.save(figure, directory.path / "tau.png")

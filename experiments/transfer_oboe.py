@@ -131,7 +131,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
                 for suffix, f in (("p", lambda v: v), ("p_by_family", mean_of_family)):
                     difference = f(regret["transfer"])[:, i] - f(values)[:, i]
                     same = not np.any(np.abs(difference) > 1e-9)
-                    metrics[f"{label}_{suffix}"] = 1.0 if same else float(wilcoxon(difference)[1])
+                    metrics[f"{label}_{suffix}"] = 1.0 if same else float(wilcoxon(difference).pvalue)  # type: ignore[attr-defined]
     curves = {name: (np.array(TRAININGS) + 1, mean_of_family(values).mean(axis=0)) for name, values in regret.items()}
     figure = plot.curves(
         curves, "configurations tried", "regret in points of balanced error", "families weigh the same"

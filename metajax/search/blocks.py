@@ -83,7 +83,8 @@ class Sums:
     def __init__(self, parts: Sequence[Group], some: Sequence[Block], worth: Sequence[np.ndarray], units: int):
         self.groups, self.blocks = len(parts), list(some)
         self.size = math.prod(len(block.taken) for block in some)
-        shares = [sum(worth[g][block.taken[:, i]] for i, g in enumerate(block.members)) for block in some]
+        share_of = lambda block: np.sum([worth[g][block.taken[:, i]] for i, g in enumerate(block.members)], axis=0)
+        shares = [share_of(block) for block in some]
         self.tables = [np.zeros((1, units))]  # neighbouring blocks added up, so that a sum has few terms
         for share in shares:
             if len(self.tables[-1]) * len(share) <= 65_536:

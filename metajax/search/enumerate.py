@@ -8,7 +8,7 @@ memory does not grow with the space; the few chunks that can hold one of the k b
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,21 +62,22 @@ def enumerate_all(network: Network, parts: Sequence[Group], keep: Limits, k: int
     margin = 8 * (units + len(parts)) * 2.0**-24 * float(reach @ size + abs(last[0]))
 
     best = _Best(k, margin)
-    devices, waiting = jax.local_devices(), []
+    devices: list[Any] = jax.local_devices()
+    waiting: list[tuple[int, jax.Array]] = []
     copies = [jax.device_put(columns, device) for device in devices]
-    for number, start in enumerate(range(0, prefixes.size, _CHUNK)):
+    for turn, start in enumerate(range(0, prefixes.size, _CHUNK)):
         a = prefixes.values(np.arange(start, min(start + _CHUNK, prefixes.size))) + bias
         rows = np.concatenate([-a * size, (a @ weight + last[0])[:, None]], axis=1).astype(np.float32)
         rows = np.concatenate(
             [rows, np.repeat(rows[:1], _CHUNK - len(rows), axis=0)]
         )  # again the first, to fill the chunk
-        place = number % len(devices)
+        place = turn % len(devices)
         sent = jax.device_put(rows, devices[place])
         waiting.append((start, _best_of(copies[place], sent, int((weight >= 0).sum()), at_once)))
         if len(waiting) > 2 * len(devices):
-            best.look(*waiting.pop(0), len(b))
+            best.look(*waiting.pop(0), number=len(b))
     for item in waiting:
-        best.look(*item, len(b))
+        best.look(*item, number=len(b))
 
     taken, values = np.zeros((0, len(parts)), np.int64), np.zeros(0)
     found = best.finalists()

@@ -52,6 +52,8 @@ def maximize(
     forbidden: Sequence[Mapping[str, Any]] = (),
     cost: Any = None,
     budget: float | None = None,
+    around: Mapping[str, Any] | None = None,
+    radius: int | None = None,
 ) -> Found:
     """The k best distinct configurations by ``mean + optimism · deviation`` of the model.
 
@@ -76,6 +78,8 @@ def maximize(
         forbidden: combinations such as ``{"op": "skip", "layers": 1}`` that ``certify`` leaves out, and ``enumerate`` where it
             is fast.
         cost, budget: f32[width], as of ``supernet.costs``, and what its sum may be at most, for ``certify``.
+        around, radius: a configuration, and how many choices (or items of a ``Subset``) may differ from it, for ``certify``:
+            the maximum of a model far from its data says more of the model than of the space. In place of cost and budget.
 
     Raises:
         InputError: on an unknown method, ``enumerate`` on a space that is infinite, or above 10^7 where it is not fast;
@@ -100,9 +104,12 @@ def maximize(
         raise InputError(f"maximize: method={method!r}, k={k}; accepted are {[*METHODS, 'certify']} and k >= 1")
     began = time.perf_counter()
     if method == "certify":
-        found = _certify(model, k, context, optimism, start or [], seconds, (forbidden, cost, budget))
+        if (around is None) != (radius is None) or (around is not None and cost is not None):
+            raise InputError("around and radius belong together, and take the place of cost and budget")
+        near = (around, radius) if around is not None else None
+        found = _certify(model, k, context, optimism, start or [], seconds, (forbidden, cost, budget), near)
         return found._replace(seconds=time.perf_counter() - began)
-    if cost is not None or (forbidden and method != "enumerate"):
+    if cost is not None or around is not None or (forbidden and method != "enumerate"):
         raise InputError(f"maximize: method={method!r} keeps no constraints; accepted with them is 'certify'")
     form = _form(model, context) if method == "enumerate" and not optimism and space.size < math.inf else None
     if isinstance(form, Network) and len(form.layers) == 2:
@@ -132,7 +139,7 @@ def maximize(
     )
 
 
-def _certify(model, k, context, optimism, start, seconds, constraints) -> Found:
+def _certify(model, k, context, optimism, start, seconds, constraints, near) -> Found:
     space = model.space
     if model.spec.form is None or optimism:
         raise InputError(
@@ -141,7 +148,13 @@ def _certify(model, k, context, optimism, start, seconds, constraints) -> Found:
     parts, form = groups(space), _form(model, context)
     assert form is not None
     known = taken_of(parts, np.asarray(space.encode(space.configs(start)))) if start else None
-    proof = certify(form, parts, limits(space, parts, *constraints), k, seconds, start=known)
+    keep = limits(space, parts, *constraints)
+    if near is not None:
+        centre = taken_of(parts, np.asarray(space.encode(space.configs([near[0]]))))[0]
+        differs = [(np.arange(len(part.rows)) != value).astype(np.float64) for part, value in zip(parts, centre)]
+        keep = keep._replace(cost=differs, budget=float(near[1]))
+        known = centre[None] if known is None else np.concatenate([known, centre[None]])
+    proof = certify(form, parts, keep, k, seconds, start=known)
     if not len(proof.values):
         raise InputError("certify: no configuration was found that keeps the constraints")
     gap = max(0.0, proof.upper - float(proof.values[0]))

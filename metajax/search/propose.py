@@ -198,7 +198,7 @@ class Proposer:
     def _distance(self, encodings: np.ndarray, centre: np.ndarray) -> np.ndarray:
         """How many choices differ."""
         differs = np.abs(encodings - centre) > 1e-6
-        return sum(differs[:, part].any(axis=1).astype(int) for part in self.space.slices.values())
+        return np.sum([differs[:, part].any(axis=1) for part in self.space.slices.values()], axis=0)
 
 
 def recommend(earlier: Trials, n: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from metajax import predictor, search
 from metajax.predictor.forms import Pairs
 from metajax.search.certify import certify
 from metajax.search.groups import groups, limits
-from metajax.space import Categorical, Float, Space
+from metajax.space import Categorical, Float, Integer, Space
 from metajax.types import InputError
 
 
@@ -97,6 +97,23 @@ def test_large_spaces_are_closed():
     proof = certify(Pairs(0.0, linear, np.zeros((120, 120))), groups(space), limits(space, groups(space)), 1)
     assert proof.finished
     assert proof.values[0] == pytest.approx(linear.reshape(12, 10).max(axis=1).sum())
+
+
+def test_a_radius_is_kept():
+    space = Space({f"x{i}": Categorical((0, 1, 2)) for i in range(6)} | {"n": Integer(1, 5)})
+    tried = space.sample(jax.random.key(0), 80)
+    trials = predictor.Trials.from_arrays(space, tried, np.random.default_rng(0).normal(size=80))
+    model = predictor.fit(trials, predictor.mlp((8,), steps=100), "value")
+    centre = space.dicts(tried)[0]
+    every = space.dicts(space.at(np.arange(space.size)))
+    value = np.asarray(model.score(space.encode(space.configs(every)))[0])
+    for radius in (0, 1, 3):
+        near = [i for i, c in enumerate(every) if sum(c[n] != centre[n] for n in c) <= radius]
+        found = search.maximize(model, method="certify", k=1, around=centre, radius=radius)
+        assert found.values[0] == pytest.approx(value[near].max(), abs=1e-5) and found.gap < 1e-6
+        assert sum(found.configs[0][n] != centre[n] for n in centre) <= radius
+    with pytest.raises(InputError, match="around and radius belong together"):
+        search.maximize(model, method="certify", radius=1)
 
 
 def test_what_cannot_be_certified_is_named():

@@ -1,5 +1,10 @@
 """Enumeration agrees with looking at every configuration one by one, and says what it cannot do."""
 
+import json
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -73,3 +78,28 @@ def test_what_cannot_be_enumerated_is_named():
 def test_cut_finds_the_largest_product():
     assert cut([10, 6, 7, 50], 70) == ([0, 2], [1, 3])
     assert cut([100, 200], 64) == ([], [0, 1])
+
+
+@pytest.mark.slow
+def test_chunks_are_spread_over_devices():
+    code = """
+import jax, numpy as np
+from metajax.predictor.forms import Network
+from metajax.search.enumerate import enumerate_all
+from metajax.search.groups import groups, limits
+from metajax.space import Categorical, Space
+assert len(jax.local_devices()) == 3
+space = Space({f"x{i}": Categorical(tuple(range(8))) for i in range(8)})
+rng, parts = np.random.default_rng(0), groups(space)
+net = Network(((rng.normal(size=(64, 6)), rng.normal(size=6)), (rng.normal(size=(6, 1)), np.zeros(1))))
+print(repr(enumerate_all(net, parts, limits(space, parts), 3).values.tolist()))
+"""
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    space = Space({f"x{i}": Categorical(tuple(range(8))) for i in range(8)})
+    rng, parts = np.random.default_rng(0), groups(space)
+    net = predictor.forms.Network(
+        ((rng.normal(size=(64, 6)), rng.normal(size=6)), (rng.normal(size=(6, 1)), np.zeros(1)))
+    )
+    assert json.loads(done.stdout) == enumerate_all(net, parts, limits(space, parts), 3).values.tolist()
