@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments import grid
 from experiments.search_tabular import cells
-from metajax import data, predictor, run
+from metajax import predictor, run
 from metajax.types import InputError
 
 TARGETS = ("value", "rank", "log_ratio", "naive")
@@ -80,7 +80,7 @@ def _all_pairs(n: int) -> np.ndarray:
     return np.stack([first, second], axis=1)
 
 
-def on_table(table: data.Table, target: str, config: Config, draw: int) -> dict[str, float]:
+def on_table(table: predictor.Table, target: str, config: Config, draw: int) -> dict[str, float]:
     """One draw of models of one table."""
     rng = np.random.default_rng((config.seed, draw))
     y = np.nanmean(table.values, axis=1) * (1 if table.maximize else -1)
@@ -107,7 +107,7 @@ def on_table(table: data.Table, target: str, config: Config, draw: int) -> dict[
     return told
 
 
-def on_datasets(known: data.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
+def on_datasets(known: predictor.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
     """One draw of datasets of Oboe."""
     rng = np.random.default_rng((config.seed, draw))
     families = rng.permutation(known.family.max() + 1)
@@ -143,8 +143,8 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     if "nasbench201" in config.names:
         tables["nasbench201"] = cells()[:1]
     if "hpobench" in config.names:
-        tables["hpobench"] = data.hpobench()
-    known = data.oboe() if "oboe" in config.names else None
+        tables["hpobench"] = predictor.hpobench()
+    known = predictor.oboe() if "oboe" in config.names else None
 
     def work(cell):
         if cell["source"] == "oboe":

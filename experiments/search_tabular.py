@@ -27,7 +27,7 @@ import jax
 import numpy as np
 
 from experiments import grid, pool
-from metajax import data, plot, predictor, run, supernet
+from metajax import plot, predictor, run, supernet
 from metajax.space import interop
 from metajax.types import InputError
 
@@ -83,7 +83,7 @@ PRESETS = {
 class Problem:
     """One table: what a model reads of every row, what it scores, and what other tables of its family say."""
 
-    def __init__(self, tables: list[data.Table], at: int):
+    def __init__(self, tables: list[predictor.Table], at: int):
         table = tables[at]
         self.name, self.space = table.name, table.space
         scores = [_utility(t) for t in tables]
@@ -101,16 +101,16 @@ class Problem:
         return self.row[tuple(int(struct[name][0]) for name in self.space.domains)]
 
 
-def _utility(table: data.Table) -> np.ndarray:
+def _utility(table: predictor.Table) -> np.ndarray:
     mean = np.nanmean(table.values, axis=1)
     return mean if table.maximize else -np.log(np.maximum(mean, 1e-12))
 
 
-def cells() -> list[data.Table]:
+def cells() -> list[predictor.Table]:
     """NAS-Bench-201 as tables."""
     space, oracle = supernet.cell_space(), supernet.oracle()
     configs = {name: np.asarray(column) for name, column in space.at(np.arange(space.size)).items()}
-    return [data.Table(d, space, configs, c["val200_seeds"], True) for d, c in oracle.columns.items()]
+    return [predictor.Table(d, space, configs, c["val200_seeds"], True) for d, c in oracle.columns.items()]
 
 
 def optuna_rows(problem: Problem, sampler: str, budget: int, seed: int) -> np.ndarray:
@@ -155,7 +155,7 @@ _KERNEL = predictor.kernel()
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every method on every table; returns the metrics."""
-    read = {"hpobench": data.hpobench, "fcnet": data.fcnet, "nasbench201": cells}
+    read = {"hpobench": predictor.hpobench, "fcnet": predictor.fcnet, "nasbench201": cells}
     families = {name: read[name]() for name in config.groups}
     problems = {
         (family, tables[at].name): (tables, at)

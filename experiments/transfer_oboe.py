@@ -24,7 +24,7 @@ import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
 from experiments import grid, pool
-from metajax import data, plot, predictor, run
+from metajax import plot, predictor, run
 from metajax.predictor.transfer import by_rank
 from metajax.types import InputError
 
@@ -58,7 +58,7 @@ PRESETS = {"paper": {}, "tiny": {"folds": 3, "datasets": 3, "draws": 5}}
 _STEPS = max(TRAININGS) + 1
 
 
-def order(method: str, known: data.Oboe, inside: np.ndarray, at: np.ndarray, config: Config) -> np.ndarray:
+def order(method: str, known: predictor.Oboe, inside: np.ndarray, at: np.ndarray, config: Config) -> np.ndarray:
     """int[datasets at, runs, steps]: which configurations are tried, in order, knowing the datasets ``inside`` alone (and what
     was tried of the dataset itself)."""
     error, rng = known.error, np.random.default_rng(config.seed)
@@ -100,7 +100,7 @@ def _best_of_each(error: np.ndarray) -> np.ndarray:
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """All methods on all folds; returns the metrics."""
-    known = data.oboe()
+    known = predictor.oboe()
     fold = (np.random.default_rng(config.seed).permutation(known.family.max() + 1) % config.folds)[known.family]
 
     def work(cell):

@@ -10,14 +10,11 @@ from metajax.data.home import digest as home_digest
 from metajax.data.home import download, home, load_npz, save_npz
 from metajax.data.omniglot import omniglot
 from metajax.data.plain import load_plain_pickle
-from metajax.data.records import Oboe, Table, fcnet, hpobench, oboe
 
 __all__ = [
     "ClassSplit",
     "Classes",
     "Images",
-    "Oboe",
-    "Table",
     "by_label",
     "cifar10",
     "cifar_fs",
@@ -25,17 +22,14 @@ __all__ = [
     "cut_out",
     "digits",
     "download",
-    "fcnet",
     "flip_and_crop",
     "from_array",
     "home",
     "home_digest",
-    "hpobench",
     "image_folder",
     "load_npz",
     "load_plain_pickle",
     "mini_imagenet",
-    "oboe",
     "omniglot",
     "save_npz",
     "split_classes",

@@ -8,6 +8,7 @@ from metajax.predictor.importance import importance
 from metajax.predictor.metafeatures import from_pymfe, metafeatures
 from metajax.predictor.pairs import PairModel, fit_pairs
 from metajax.predictor.pretrained import deep_kernel, maml
+from metajax.predictor.records import Oboe, Table, fcnet, hpobench, oboe
 from metajax.predictor.specs import Spec, ensemble, kernel, mlp, ridge
 from metajax.predictor.transfer import Prior, average_prior, meta_prior, normal_scores, transfer
 from metajax.predictor.trials import Trials
@@ -17,19 +18,23 @@ __all__ = [
     "Choice",
     "Features",
     "Model",
+    "Oboe",
     "PairModel",
     "Prior",
     "Spec",
+    "Table",
     "Trials",
     "average_prior",
     "cell",
     "choose",
     "deep_kernel",
     "ensemble",
+    "fcnet",
     "fit",
     "fit_pairs",
     "from_pymfe",
     "graph",
+    "hpobench",
     "importance",
     "kernel",
     "maml",
@@ -37,6 +42,7 @@ __all__ = [
     "metafeatures",
     "mlp",
     "normal_scores",
+    "oboe",
     "on",
     "paths",
     "ridge",

@@ -176,7 +176,7 @@ class Trials:
 
     @staticmethod
     def from_tables(tables: Sequence[Any], rows: Any = None) -> "Trials":
-        """Tables of one space, such as ``data.hpobench()``, each a group with its mean over seeds.
+        """Tables of one space, such as ``predictor.hpobench()``, each a group with its mean over seeds.
 
         Args:
             tables: of one space and one direction.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metajax import data, predictor
+from metajax import predictor
 from metajax.predictor import Trials
 from metajax.space import Categorical, Float, Integer, Space, Subset
 from metajax.types import InputError
@@ -107,7 +107,8 @@ def test_mlflow_says_what_it_needs(monkeypatch):
 def test_tables_become_trials():
     space = Space({"n": Integer(0, 3)})
     tables = [
-        data.Table(n, space, {"n": np.arange(4)}, np.arange(8.0).reshape(4, 2) + i, True) for i, n in enumerate("ab")
+        predictor.Table(n, space, {"n": np.arange(4)}, np.arange(8.0).reshape(4, 2) + i, True)
+        for i, n in enumerate("ab")
     ]
     trials = Trials.from_tables(tables, [0, 2])
     assert list(trials.metric) == [0.5, 4.5, 1.5, 5.5] and list(trials.group) == [0, 0, 1, 1]
