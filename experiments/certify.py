@@ -34,7 +34,7 @@ class Config:
     """``choices`` and ``units`` are lists; ``enumerate`` is the largest exponent that is enumerated."""
 
     choices: str = "7,9,11,13,15,16"
-    units: str = "32,128"
+    units: str = "32,64"
     draws: int = 3
     seconds: float = 60.0
     enumerate: int = 9
