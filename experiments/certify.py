@@ -173,16 +173,8 @@ def markdown(config: dict, result: dict) -> str:
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "certify", "runs/certify")
-
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            experiment(config, directory)
-            result = directory.result or {}
-        print(f"{result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
-        print(f"written to {options.out}: result.json, times.png")
-
-    return run.main(command)
+    made = (Config, PRESETS, __doc__)
+    return grid.command("certify", made, argv, experiment, markdown, "Certificates.", "times.png")
 
 
 if __name__ == "__main__":

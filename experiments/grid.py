@@ -1,4 +1,5 @@
-"""Experiments that are many small measurements: each is kept as soon as it is made, and a resumed run makes those missing."""
+"""Experiments that are many small measurements: each is kept as soon as it is made, and a resumed run makes those missing.
+Their table is written by one function, on the screen and in ``experiments/RESULTS.md``."""
 
 import json
 import time
@@ -35,3 +36,35 @@ def measure(
         bar.update(sum(place(c) in known for c in cells), {k: v for k, v in record.items() if k not in names})
     bar.close()
     return [known[place(cell)] for cell in cells]
+
+
+def command(
+    name: str,
+    made: tuple[type, dict[str, Any], str | None],
+    argv: list[str] | None,
+    experiment: Callable[..., Any],
+    markdown: Callable[[dict[str, Any], dict[str, Any]], str],
+    what: str,
+    figure: str | None = None,
+) -> int:
+    """The command line of such an experiment: runs it and prints its table; returns the exit status.
+
+    Args:
+        name: of the experiment.
+        made: its config, presets and docstring.
+        argv: arguments; those of the process by default.
+        experiment: ``(config, directory)``, which finishes the directory.
+        markdown: ``(config, result)`` as dictionaries, the table.
+        what: the table shows.
+        figure: its file, if it draws one.
+    """
+    config, options = run.parse(*made[:2], argv, made[2], name, f"runs/{name}")
+
+    def work() -> None:
+        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+            experiment(config, directory)
+            result = directory.result or {}
+        print(f"{what} {result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
+        print(f"written to {options.out}: result.json{f', {figure}' if figure else ''}")
+
+    return run.main(work)

@@ -182,16 +182,8 @@ def markdown(config: dict, result: dict) -> str:
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "pairwise", "runs/pairwise")
-
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            experiment(config, directory)
-            result = directory.result or {}
-        print(f"Share of pairs ordered right. {result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
-        print(f"written to {options.out}: result.json")
-
-    return run.main(command)
+    made = (Config, PRESETS, __doc__)
+    return grid.command("pairwise", made, argv, experiment, markdown, "Share of pairs ordered right.")
 
 
 if __name__ == "__main__":

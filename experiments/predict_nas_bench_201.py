@@ -168,16 +168,8 @@ def markdown(config: dict, result: dict) -> str:
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "predict_nas_bench_201", "runs/predict_nas_bench_201")
-
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            experiment(config, directory)
-            result = directory.result or {}
-        print(f"Kendall τ. {result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
-        print(f"written to {options.out}: result.json, tau.png")
-
-    return run.main(command)
+    made = (Config, PRESETS, __doc__)
+    return grid.command("predict_nas_bench_201", made, argv, experiment, markdown, "Kendall τ.", "tau.png")
 
 
 if __name__ == "__main__":

@@ -248,16 +248,8 @@ def markdown(config: dict, result: dict) -> str:
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "search_tabular", "runs/search_tabular")
-
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            experiment(config, directory)
-            result = directory.result or {}
-        print(f"Normalised regret. {result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
-        print(f"written to {options.out}: result.json, regret.png")
-
-    return run.main(command)
+    made = (Config, PRESETS, __doc__)
+    return grid.command("search_tabular", made, argv, experiment, markdown, "Normalised regret.", "regret.png")
 
 
 if __name__ == "__main__":

@@ -168,16 +168,10 @@ def markdown(config: dict, result: dict) -> str:
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "transfer_oboe", "runs/transfer_oboe")
-
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            experiment(config, directory)
-            result = directory.result or {}
-        print(f"Regret in points of balanced error. {result['protocol']}\n\n{markdown(run.to_dict(config), result)}")
-        print(f"written to {options.out}: result.json, regret.png")
-
-    return run.main(command)
+    made = (Config, PRESETS, __doc__)
+    return grid.command(
+        "transfer_oboe", made, argv, experiment, markdown, "Regret in points of balanced error.", "regret.png"
+    )
 
 
 if __name__ == "__main__":
