@@ -101,8 +101,8 @@ def _stage(spec, acquisition, target, size, table, rows, done, steps, keys):
 def _standard(y: jax.Array, weight: jax.Array, target: str) -> jax.Array:
     number = jnp.maximum(jnp.sum(weight), 1.0)
     if target == "rank":
-        below = jnp.sum((y[None] < y[:, None]) * weight[None], axis=1)
-        same = jnp.sum((y[None] == y[:, None]) * weight[None], axis=1)
+        below = jnp.sum(jnp.where(y[None] < y[:, None], weight[None], 0.0), axis=1)
+        same = jnp.sum(jnp.where(y[None] == y[:, None], weight[None], 0.0), axis=1)
         return weight * jax.scipy.stats.norm.ppf(
             jnp.clip((below + 0.5 * same) / number, 0.5 / number, 1 - 0.5 / number)
         )
