@@ -63,7 +63,8 @@ def adaptation(panels: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray], Any,
 
 def curves(series: Mapping[str, tuple[Any, ...]], xlabel: str, ylabel: str, title: str = "") -> Any:
     """Labelled lines; a series is ``(x, y)``, or ``(x, y, half)`` with half the width of an interval."""
-    figure, (ax,) = subplots()
+    many = len(series) > 6  # their legend stands beside the lines
+    figure, (ax,) = subplots(1, 7.6 if many else 5.2)
     colors = (ACCENT, SECOND, THIRD, INK, MUTED)
     for i, (label, (x, y, *half)) in enumerate(series.items()):
         color, style = colors[i % len(colors)], ("-", "--", ":", "-.")[i // len(colors) % 4]
@@ -71,7 +72,9 @@ def curves(series: Mapping[str, tuple[Any, ...]], xlabel: str, ylabel: str, titl
         if half:
             ax.fill_between(x, np.subtract(y, half[0]), np.add(y, half[0]), color=color, alpha=0.15, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    if len(series) > 1:
+    if many:
+        ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    elif len(series) > 1:
         ax.legend(fontsize=8)
     return figure
 
