@@ -3,5 +3,6 @@
 from metajax.automl.model import FittedModel
 from metajax.automl.search import Config, Outcome, search
 from metajax.automl.space import default_config, tabular_space
+from metajax.automl.trials import trials
 
-__all__ = ["Config", "FittedModel", "Outcome", "default_config", "search", "tabular_space"]
+__all__ = ["Config", "FittedModel", "Outcome", "default_config", "search", "tabular_space", "trials"]

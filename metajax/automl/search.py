@@ -19,8 +19,8 @@ from metajax.automl.space import default_config, tabular_space
 from metajax.automl.waves import Wave, Waves, scaled
 from metajax.data import tabular
 from metajax.predictor import Trials
-from metajax.run import Progress, RunDirectory, to_dict
-from metajax.space import Space
+from metajax.run import Progress, RunDirectory, to_dict, write_text
+from metajax.space import Space, interop
 from metajax.types import InputError
 
 WAVE = 32
@@ -286,6 +286,7 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
     model.save(directory.path)
     everything = waves.trials("random", "proposed", "final", "baseline")
     everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
+    write_text(directory.path / "space.json", interop.to_json(space))
     learned = waves.trials("random", "proposed")
     choice = predictor.choose(learned, SPECS, "rank", jax.random.key(config.seed))
     final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed))
@@ -321,6 +322,6 @@ def _finish(config, directory, dataset, prepared, space, waves, contenders, scor
     }
     result = json.loads(json.dumps(result, default=float))
     page = report.page(result, waves, choice, learned, to_dict(config), directory)
-    (directory.path / "report.html").write_text(page)
+    write_text(directory.path / "report.html", page)
     directory.finish(result)
     return Outcome(result, model)

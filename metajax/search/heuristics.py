@@ -80,9 +80,10 @@ def _evolve(space, spec, given, key, k, start):
 _STARTS, _STEPS = 64, 80
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _ascend(space, spec, given, key):
-    """Adam on logits, the temperature falling from 1 to 0.1, so that the relaxed encodings end near corners."""
+@functools.partial(jax.jit, static_argnums=(0, 1, 4))
+def _ascend(space, spec, given, key, rule):
+    """Adam on logits, the temperature falling from 1 to 0.1, so that the relaxed encodings end near corners. A random rule is
+    drawn from anew in every step."""
     temperatures = jnp.geomspace(1.0, 0.1, _STEPS)
     optimizer = optax.adam(0.1)
 
@@ -90,23 +91,25 @@ def _ascend(space, spec, given, key):
         flat, unravel = ravel_pytree(space.zeros())
         logits = unravel(jax.random.normal(key, flat.shape, flat.dtype))
 
-        def loss(logits, temperature):
+        def loss(logits, temperature, drawn):
             sharp = jax.tree.map(lambda z: z / temperature, logits)
-            return -score(space, spec, given, space.relax(sharp)[None])[0]
+            return -score(space, spec, given, space.relax(sharp, rule, drawn)[None])[0]
 
-        def step(carry, temperature):
+        def step(carry, now):
             logits, opt_state = carry
-            updates, opt_state = optimizer.update(jax.grad(loss)(logits, temperature), opt_state)
+            temperature, drawn = now
+            updates, opt_state = optimizer.update(jax.grad(loss)(logits, temperature, drawn), opt_state)
             return (optax.apply_updates(logits, updates), opt_state), None
 
-        (logits, _), _ = jax.lax.scan(step, (logits, optimizer.init(logits)), temperatures)
+        steps = (temperatures, jax.random.split(jax.random.fold_in(key, 1), _STEPS))
+        (logits, _), _ = jax.lax.scan(step, (logits, optimizer.init(logits)), steps)
         return space.relax(jax.tree.map(lambda z: z / temperatures[-1], logits))
 
     return space.encode(space.decode_configs(jax.vmap(one)(jax.random.split(key, _STARTS))))
 
 
-def _gradient(space, spec, given, key, k, start):
-    ascended = _ascend(space, spec, given, jax.random.fold_in(key, 2))
+def _gradient(space, spec, given, key, k, start, relaxation="softmax"):
+    ascended = _ascend(space, spec, given, jax.random.fold_in(key, 2), relaxation)
     pool = _initial(space, jax.random.fold_in(key, 1), start).at[-_STARTS:].set(ascended)
     encodings = _generations(space, spec, given, key, pool)
     evaluated = _STARTS * _STEPS + _POOL + _GENERATIONS * _POOL // 2

@@ -16,6 +16,7 @@ from metajax.search.enumerate import enumerate_all
 from metajax.search.groups import Group, groups, limits, taken_of
 from metajax.search.heuristics import METHODS, score
 from metajax.space import Space
+from metajax.space.relax import RULES
 from metajax.types import InputError, Key
 
 
@@ -54,6 +55,7 @@ def maximize(
     budget: float | None = None,
     around: Mapping[str, Any] | None = None,
     radius: int | None = None,
+    relaxation: str = "softmax",
 ) -> Found:
     """The k best distinct configurations by ``mean + optimism · deviation`` of the model.
 
@@ -80,11 +82,12 @@ def maximize(
         cost, budget: f32[width], as of ``supernet.costs``, and what its sum may be at most, for ``certify``.
         around, radius: a configuration, and how many choices (or items of a ``Subset``) may differ from it, for ``certify``:
             the maximum of a model far from its data says more of the model than of the space. In place of cost and budget.
+        relaxation: of ``gradient``, a rule of ``space.relax``: ``"softmax"``, ``"gumbel_softmax"``, ``"sparsemax"``, ...
 
     Raises:
-        InputError: on an unknown method, ``enumerate`` on a space that is infinite, or above 10^7 where it is not fast;
-            ``certify`` on an infinite space, a model without a formula (``kernel``) or with optimism, or constraints that
-            nothing keeps.
+        InputError: on an unknown method or relaxation; ``enumerate`` on a space that is infinite, or above 10^7 where it is
+            not fast; ``certify`` on an infinite space, a model without a formula (``kernel``) or with optimism, or
+            constraints that nothing keeps.
 
     Example:
         >>> from metajax import predictor
@@ -102,6 +105,8 @@ def maximize(
         raise InputError("maximize: the space is not the one that the model was fitted on")
     if method not in (*METHODS, "certify") or k < 1:
         raise InputError(f"maximize: method={method!r}, k={k}; accepted are {[*METHODS, 'certify']} and k >= 1")
+    if relaxation not in RULES:
+        raise InputError(f"maximize: relaxation={relaxation!r}; accepted are {list(RULES)}")
     began = time.perf_counter()
     if method == "certify":
         if (around is None) != (radius is None) or (around is not None and cost is not None):
@@ -123,7 +128,8 @@ def maximize(
     key = jax.random.key(0) if key is None else key
     # everything that changes between calls is an argument, so that a method is compiled once for a space and a spec
     given = (model.params, model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], jnp.float32(optimism))
-    encodings, evaluated, exact = METHODS[method](space, model.spec, given, key, k, start or [])
+    more = {"relaxation": relaxation} if method == "gradient" else {}
+    encodings, evaluated, exact = METHODS[method](space, model.spec, given, key, k, start or [], **more)
     values = np.asarray(score(space, model.spec, given, encodings))  # before duplicates go, so that shapes stay
     encodings, first = np.unique(np.asarray(encodings), axis=0, return_index=True)
     values = values[first]

@@ -9,6 +9,7 @@ import pytest
 from metajax import automl, cli
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
+from metajax.types import InputError
 
 pd = pytest.importorskip("pandas")
 
@@ -43,7 +44,16 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     assert metrics["log10_space"] > 12
     assert metrics["test_accuracy"] > 0.85
     assert all(isinstance(v, int | float) for v in metrics.values())
-    for name in ("config.json", "meta.json", "metrics.jsonl", "model.json", "model.npz", "trials.csv", "report.html"):
+    for name in (
+        "config.json",
+        "meta.json",
+        "metrics.jsonl",
+        "model.json",
+        "model.npz",
+        "trials.csv",
+        "space.json",
+        "report.html",
+    ):
         assert (finished / name).stat().st_size > 0
     trials = pd.read_csv(finished / "trials.csv")
     assert len(trials) == 96 + 96 - 32, "the first wave is shared with the random baseline"
@@ -51,6 +61,17 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     page = (finished / "report.html").read_text()
     assert page.count("<img") == 4
     assert "http" not in page.split("<details>")[0], "self-contained"
+
+
+def test_the_trainings_of_runs_are_learning_meta_data(finished, tmp_path):
+    trials = automl.trials(finished)
+    table = pd.read_csv(finished / "trials.csv")
+    np.testing.assert_allclose(trials.metric, table["validation_accuracy"])
+    assert set(trials.settings) >= {"seconds", "loss", "source"}
+    both = automl.trials(finished, finished.parent / "search")
+    assert len(both) == 2 * len(trials)
+    with pytest.raises(InputError, match="is not a finished run"):
+        automl.trials(tmp_path)
 
 
 def test_predict_reproduces_the_test_score_on_the_table(finished, table, tmp_path, capsys):

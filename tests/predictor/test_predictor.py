@@ -252,3 +252,13 @@ def test_bad_searches_are_named(arguments, message):
         search.maximize(big, method="enumerate")
     with pytest.raises(InputError, match=r"accepted is \(n, 9\)"):
         model.predict(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("relaxation", ["gumbel_softmax", "sparsemax", "straight_through"])
+def test_every_relaxation_climbs_to_the_best(relaxation):
+    model = predictor.fit(make(120), SPECS["ridge1"], "value")
+    best = search.maximize(model, method="enumerate", k=1)
+    found = search.maximize(model, method="gradient", k=1, relaxation=relaxation)
+    assert found.configs == best.configs
+    with pytest.raises(InputError, match="relaxation='soft'; accepted are"):
+        search.maximize(model, relaxation="soft")
