@@ -13,7 +13,7 @@ expected improvement of a Gaussian process with the errors of that prediction as
 best configuration of the nearest dataset in meta-features, then of the second nearest, and so on; nearest 10 goes down
 the mean ranks of the ten nearest.
 
-5 minutes on 2 cores.
+Expect 1.4 points for "transfer" after 3 trainings, 2.6 for average rank; 3 minutes on 2 cores.
 """
 
 import dataclasses
