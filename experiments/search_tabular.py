@@ -1,6 +1,6 @@
 """Search on tables where every outcome is known, against random search and Optuna, without and with other tables.
 
-    pip install optuna torch==2.13.0                       # Optuna's Gaussian process needs PyTorch; extra `peers`
+    pip install optuna torch==2.13.0    # Optuna's Gaussian process needs PyTorch; both are in the extra `peers`
     python -m experiments.search_tabular --out runs/search_tabular
 
 Fifteen tables: 8 of HPOBench (an MLP's balanced validation accuracy), 4 of FCNet (the logarithm of the validation error), 3
@@ -8,13 +8,14 @@ of NAS-Bench-201 (validation accuracy after 200 epochs); each configuration coun
 regret is (optimum - best so far) / (optimum - median). Optuna's samplers are given the same space, ordered hyperparameters as
 whole numbers, and run in the same invocation.
 
-"kernel" and "kernel on paths" start from 4 random configurations, fit a Gaussian process to the normal quantiles of the ranks
-seen and take the largest expected improvement. "transfer" has the other tables of the family as its prior
-(``predictor.average_prior``) and starts from its best; it draws nothing but the candidates looked at, so that its runs
+"kernel" starts from 4 random configurations, fits a Gaussian process (on the paths of a cell, where there is one) to the normal
+quantiles of the ranks seen and takes the largest expected improvement. "transfer" has the other tables of the family as its
+prior (``predictor.average_prior``) and starts from its best; it draws nothing but the candidates looked at, so that its runs
 differ little. "average rank" goes down the list of the other tables' mean normal scores.
 
-Methods and settings were chosen on a part of the HPOBench and FCNet tables with other draws; the model of a table never sees it
-beyond the trials made. Expect .25 for "kernel" and .07 for "transfer" after 10 trials, where TPE has .33; 40 minutes on 2 cores.
+Methods and settings were chosen on a part of the HPOBench and FCNet tables with other draws; the model of a table never sees
+it beyond the trials made. Expect .25 for "kernel" and .07 for "transfer" after 10 trials, where TPE has .33; 40 minutes on 2
+cores.
 """
 
 import dataclasses
