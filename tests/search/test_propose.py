@@ -29,7 +29,9 @@ def run(proposer, steps, batch=1, failing=()):
     return proposer
 
 
-@pytest.mark.parametrize("acquisition", search.ACQUISITIONS)
+@pytest.mark.parametrize(
+    "acquisition", ["ei", *(pytest.param(a, marks=pytest.mark.slow) for a in search.ACQUISITIONS if a != "ei")]
+)
 def test_every_acquisition_beats_random(acquisition):
     found = run(search.Proposer(SPACE, acquisition=acquisition, begun=6), 6, batch=3)
     drawn = [worth(c) for c in SPACE.dicts(SPACE.sample(jax.random.key(1), 18))]
