@@ -9,7 +9,7 @@ Certify runs for at most ``seconds``; its gap is what the bound leaves open. The
 column is how far below the certificate they end. Enumeration is run up to 10^``enumerate``; "of peak" is its share of the
 machine's matrix multiplications, at two operations for each unit and configuration.
 
-4 minutes on 2 cores.
+Expect about 2 s for 10^13 configurations and 3 s to enumerate 10^9; 6 minutes on 2 cores.
 """
 
 import dataclasses
