@@ -10,7 +10,7 @@ import optax
 
 from metajax import bilevel
 from metajax.predictor import targets
-from metajax.predictor.specs import Spec, descend, matern
+from metajax.predictor.specs import DENSE, Spec, descend, layers, matern, through
 from metajax.predictor.trials import Trials
 from metajax.types import InputError, Key
 
@@ -48,18 +48,6 @@ def _draw(tasks: _Tasks, key: Key, number: int, rows: int) -> tuple[jax.Array, j
     return tasks.x[task[:, None], row], tasks.y[task[:, None], row]
 
 
-def _network(key: Key, sizes: Sequence[int]) -> list[tuple[jax.Array, jax.Array]]:
-    draw = lambda i, a, b: jax.random.normal(jax.random.fold_in(key, i), (a, b), jnp.float32) * (2 / a) ** 0.5
-    return [(draw(i, a, b), jnp.zeros(b, jnp.float32)) for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:]))]
-
-
-def _forward(layers: Any, x: jax.Array) -> jax.Array:
-    for w, b in layers[:-1]:
-        x = jax.nn.relu(x @ w + b)
-    w, b = layers[-1]
-    return x @ w + b
-
-
 def deep_kernel(
     trials: Trials,
     target: str = "rank",
@@ -90,13 +78,11 @@ def deep_kernel(
     log = {
         name: jnp.full((), value, jnp.float32) for name, value in (("amplitude", 0.0), ("length", 0.0), ("noise", -2.0))
     }
-    begun = {"net": _network(key, (trials.space.width, *hidden, features)), "log": log}
+    begun = {"net": layers(key, (trials.space.width, *hidden, features)), "log": log}
 
     def gram(params, x, z):
         scale = jnp.exp(-params["log"]["length"]) * features**-0.5
-        return jnp.exp(params["log"]["amplitude"]) * matern(
-            _forward(params["net"], x), _forward(params["net"], z), scale
-        )
+        return jnp.exp(params["log"]["amplitude"]) * matern(through(params["net"], x), through(params["net"], z), scale)
 
     def factorise(params, x, weight):
         noise = jnp.exp(params["log"]["noise"]) + 1e-3
@@ -127,7 +113,7 @@ def deep_kernel(
         variance = jnp.exp(fitted["own"]["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
         return cross @ fitted["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
-    return Spec("deep kernel", fit, apply, most=8192)
+    return Spec("deep kernel", fit, apply, most=DENSE)
 
 
 def maml(
@@ -159,7 +145,7 @@ def maml(
 
     def loss(params, batch):
         x, y, weight = batch
-        error = weight * (_forward(params, x)[:, 0] - y) ** 2
+        error = weight * (through(params, x)[:, 0] - y) ** 2
         return jnp.sum(error) / jnp.maximum(jnp.sum(weight), 1e-6)
 
     problem = bilevel.Problem(
@@ -178,7 +164,7 @@ def maml(
         return search.update(state, (support, part(slice(rows, None))))
 
     learner = search._replace(
-        init=lambda key: search.init(key, _network(key, (trials.space.width, *hidden, 1))), update=update
+        init=lambda key: search.init(key, layers(key, (trials.space.width, *hidden, 1))), update=update
     )
     initial = _run(learner, key, steps).hyper
 
@@ -188,7 +174,7 @@ def maml(
         return {"net": net, "variance": loss(net, (x, y, weight)) + 1e-2}
 
     def apply(params, x):
-        mean = _forward(params["net"], x)[:, 0]
+        mean = through(params["net"], x)[:, 0]
         return mean, jnp.broadcast_to(jnp.sqrt(params["variance"]), mean.shape)
 
     return Spec("maml", fit, apply)

@@ -14,7 +14,7 @@ import optax
 
 from metajax.predictor.forms import Form, ensemble_form, ridge_form
 
-_DENSE = 8192  # rows whose matrix of pairs is factorised
+DENSE = 8192  # rows whose matrix of pairs is factorised
 
 
 class Spec(NamedTuple):
@@ -68,7 +68,7 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
         spread = jnp.maximum(prior - jnp.sum(solved**2, axis=0), 0.0) / penalty
         return cross @ params["alpha"], jnp.sqrt(params["variance"] * (1.0 + spread))
 
-    return Spec(f"ridge{order}", fit, apply, lambda params: ridge_form(params, order), _DENSE)
+    return Spec(f"ridge{order}", fit, apply, lambda params: ridge_form(params, order), DENSE)
 
 
 def matern(x: jax.Array, z: jax.Array, scale: jax.Array) -> jax.Array:
@@ -132,7 +132,7 @@ def kernel(steps: int = 60, rate: float = 0.1, most: int = 512) -> Spec:
         variance = jnp.exp(params["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
         return cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
-    return Spec("kernel", fit, apply, most=_DENSE)
+    return Spec("kernel", fit, apply, most=DENSE)
 
 
 # deviations of the normal priors on the logarithms of the kernel's hyperparameters, around their initial values
@@ -151,20 +151,25 @@ def ensemble(
     if members < 2:
         raise ValueError(f"ensemble: members={members}; a spread needs at least 2")
 
-    def initial(key, columns, dtype):
-        sizes = (columns, *hidden, 1)
-        draw = lambda i, a, b: jax.random.normal(jax.random.fold_in(key, i), (a, b), dtype) * (2 / a) ** 0.5
-        return [(draw(i, a, b), jnp.zeros(b, dtype)) for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:]))]
-
-    def forward(params, x):
-        for w, b in params[:-1]:
-            x = jax.nn.relu(x @ w + b)
-        w, b = params[-1]
-        return (x @ w + b)[..., 0]
-
+    initial = lambda key, columns, dtype: layers(key, (columns, *hidden, 1), dtype)
+    forward = lambda params, x: through(params, x)[..., 0]
     optimizer = lambda count: optax.adamw(optax.cosine_decay_schedule(rate, count), weight_decay=decay)
     spec = trained("ensemble", initial, forward, members, steps, optimizer)
     return spec._replace(form=lambda params: ensemble_form(params["nets"]))
+
+
+def layers(key: jax.Array, sizes: Sequence[int], dtype: Any = jnp.float32) -> list[tuple[jax.Array, jax.Array]]:
+    """Weights and biases of a ReLU network, by He's initialisation."""
+    draw = lambda i, a, b: jax.random.normal(jax.random.fold_in(key, i), (a, b), dtype) * (2 / a) ** 0.5
+    return [(draw(i, a, b), jnp.zeros(b, dtype)) for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:]))]
+
+
+def through(params: Sequence[tuple[jax.Array, jax.Array]], x: jax.Array) -> jax.Array:
+    """What ``layers`` make of rows f[n, in]: f[n, out]."""
+    for w, b in params[:-1]:
+        x = jax.nn.relu(x @ w + b)
+    w, b = params[-1]
+    return x @ w + b
 
 
 def trained(

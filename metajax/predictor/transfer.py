@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from scipy.stats import norm, rankdata
 
-from metajax.predictor.specs import Spec, descend, matern
+from metajax.predictor.specs import DENSE, Spec, descend, matern
 from metajax.types import InputError
 
 
@@ -184,7 +184,7 @@ def transfer(sources: int, steps: int = 40, rate: float = 0.1) -> Spec:
         variance = _FREE + jnp.exp(log["scale"]) ** 2 * own - jnp.sum(solved**2, axis=0)
         return jnp.exp(log["scale"]) * x[:, 0] + cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
-    return Spec("transfer", fit, apply, most=8192)
+    return Spec("transfer", fit, apply, most=DENSE)
 
 
 _FREE = 25.0  # the variance of the constant, in a target of deviation 1
