@@ -10,7 +10,20 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("automl", "bilevel", "data", "fewshot", "nn", "plot", "predictor", "run", "search", "space", "supernet")
+_SUBPACKAGES = (
+    "automl",
+    "bilevel",
+    "data",
+    "fewshot",
+    "hpo",
+    "nn",
+    "plot",
+    "predictor",
+    "run",
+    "search",
+    "space",
+    "supernet",
+)
 _NAMES = {"Space": "space", "Categorical": "space", "Float": "space", "Integer": "space", "Subset": "space"}
 _NAMES |= {"Learner": "types"}
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "types": 0,
     **dict.fromkeys(("space", "bilevel", "nn", "data", "run", "plot"), 1),
-    **dict.fromkeys(("fewshot", "supernet", "predictor"), 2),
+    **dict.fromkeys(("fewshot", "supernet", "hpo", "predictor"), 2),
     "search": 3,
     "automl": 4,
     "cli": 5,

@@ -6,13 +6,14 @@ number of inner steps. It says nothing of how the point was reached: an inner le
 gradient.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from metajax.bilevel import inner
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, Problem, split
+from metajax.bilevel.reach import reached
 
 Solver = Literal["cg", "neumann", "identity"]
 
@@ -39,7 +40,8 @@ def implicit(
         tolerance: relative residual at which conjugate gradient stops early.
 
     Raises:
-        ValueError: on an unknown solver or a number out of range.
+        ValueError: on an unknown solver or a number out of range; when it is used, if a part of ``hyper`` reaches neither loss
+            (an inner learning rate, an initialisation): its gradient would be zero in silence.
     """
     if solver not in ("cg", "neumann", "identity"):
         raise ValueError(f"implicit: solver={solver!r}; accepted are 'cg', 'neumann' and 'identity'")
@@ -70,6 +72,7 @@ def implicit(
             end, losses = inner.run(problem, hyper, begun, inner_batches, keys.inner)
             last = jax.tree.map(lambda x: x[-1], inner_batches)
             last_key = jax.random.fold_in(keys.inner, steps - 1)
+            out_of_reach(problem, hyper, end.params, (last, last_key), (outer_batch, keys.outer))
 
             def inner_grad(h, params):
                 return jax.grad(problem.inner_loss, argnums=1, has_aux=True)(h, params, last, last_key)[0]
@@ -88,3 +91,16 @@ def implicit(
         return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
 
     return estimator
+
+
+def out_of_reach(problem: Problem, hyper: Any, params: Any, inner_given: tuple, outer_given: tuple) -> None:
+    """Raises ``ValueError`` if a part of ``hyper`` reaches neither loss."""
+    by_inner = reached(lambda h: problem.inner_loss(h, params, *inner_given)[0], hyper)
+    by_outer = reached(lambda h: problem.outer_loss(h, params, *outer_given)[0], hyper)
+    lost = [name for name in by_inner if not (by_inner[name] or by_outer[name])]
+    if lost:
+        raise ValueError(
+            f"implicit: hyper{lost[0]} reaches neither inner_loss nor outer_loss, so implicit differentiation gives it no "
+            "gradient (it is blind to inner learning rates and initialisations); use unroll(), forward() or evolution(), or "
+            "write it into inner_loss"
+        )

@@ -122,8 +122,12 @@ class Float:
     def encode(self, column: jax.Array) -> jax.Array:
         return self._snap(_units(jnp.asarray(column).astype(jnp.float32), self.low, self.high, self.log))[..., None]
 
+    def scale(self, unit: jax.Array) -> jax.Array:
+        """Unit interval -> the number's own units, differentiable, off the grid."""
+        return _values(unit, self.low, self.high, self.log)
+
     def decode(self, block: jax.Array) -> jax.Array:
-        value = _values(self._snap(block[..., 0]), self.low, self.high, self.log)
+        value = self.scale(self._snap(block[..., 0]))
         return jnp.clip(value, self.low, self.high).astype(jnp.float32)
 
     def to_python(self, value: Any) -> float:
@@ -170,8 +174,12 @@ class Integer:
     def encode(self, column: jax.Array) -> jax.Array:
         return _units(jnp.asarray(column).astype(jnp.float32), self.low, self.high, self.log)[..., None]
 
+    def scale(self, unit: jax.Array) -> jax.Array:
+        """Unit interval -> the number's own units, differentiable, between whole numbers too."""
+        return _values(unit, float(self.low), float(self.high), self.log)
+
     def decode(self, block: jax.Array) -> jax.Array:
-        value = _values(jnp.clip(block[..., 0], 0.0, 1.0), float(self.low), float(self.high), self.log)
+        value = self.scale(jnp.clip(block[..., 0], 0.0, 1.0))
         return jnp.clip(jnp.round(value), self.low, self.high).astype(jnp.int32)
 
     def to_python(self, value: Any) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from metajax.space.domains import Categorical, Subset
+from metajax.space.domains import Categorical, Float, Integer, Subset
 
 if TYPE_CHECKING:
     from metajax.space.space import Space
@@ -144,6 +144,57 @@ def relax(space: "Space", logits: Mapping[str, Any], rule: str | Rule = "softmax
             _, parent, values = space.conditions[name]
             weight[name] = weight[parent] * _activation(space.domains[parent], blocks[parent], values)
     return jnp.concatenate([blocks[name] * weight[name] for name in space.domains])
+
+
+def values(space: "Space", encoding: jax.Array) -> dict[str, jax.Array]:
+    """What a relaxed encoding f32[width] says of every name, differentiable: numbers in their own units, between their bounds
+    and off their grid; for ``Categorical`` the weights of its options, for ``Subset`` the shares of its items.
+
+    The part of a domain that is inactive is zero, and so at its lower bound.
+
+    Example:
+        >>> from metajax.space import Float, Space
+        >>> space = Space({"rate": Float(1e-4, 1.0, log=True)})
+        >>> round(float(space.values(space.relax(space.zeros()))["rate"]), 6)
+        0.01
+    """
+    blocks = {name: encoding[part] for name, part in space.slices.items()}
+    return {
+        name: domain.scale(blocks[name][0]) if isinstance(domain, Float | Integer) else blocks[name]
+        for name, domain in space.domains.items()
+    }
+
+
+def logits(space: "Space", config: Mapping[str, Any], margin: float = 0.01) -> dict[str, jax.Array]:
+    """Logits to begin a search at a configuration, or at a part of one; names that it lacks are at zero, as in ``zeros``.
+
+    Args:
+        config: plain values. A number is where ``relax`` arrives at, a chosen option or item is one above the others.
+        margin: a number at its bound begins this far inside, as a share of the range: the sigmoid has no slope at the end.
+
+    Raises:
+        ValueError: if a name or a value is not of the space.
+
+    Example:
+        >>> from metajax.space import Categorical, Float, Space
+        >>> space = Space({"unit": Categorical(("tanh", "relu")), "rate": Float(1e-4, 1.0, log=True)})
+        >>> start = space.logits({"rate": 0.1})
+        >>> round(float(space.values(space.relax(start))["rate"]), 4), start["unit"].tolist()
+        (0.1, [0.0, 0.0])
+    """
+    unknown = [name for name in config if name not in space.domains]
+    if unknown:
+        raise ValueError(f"logits: unknown {unknown[0]!r}; the space has {list(space.domains)}")
+    found = space.zeros()
+    for name, value in config.items():
+        domain = space.domains[name]
+        block = domain.encode(jnp.asarray(domain.from_python(value, f"logits: {name}")))
+        if isinstance(domain, Float | Integer):
+            unit = jnp.clip(block[0], margin, 1 - margin)
+            found[name] = jnp.log(unit) - jnp.log1p(-unit)
+        else:
+            found[name] = block
+    return found
 
 
 def _activation(domain: Any, block: jax.Array, values: tuple[Any, ...]) -> jax.Array:

@@ -303,6 +303,14 @@ class Space:
         """One relaxed encoding f32[width] from logits; see ``metajax.space.relax``."""
         return relax.relax(self, logits, rule, key)
 
+    def values(self, encoding: jax.Array) -> dict[str, jax.Array]:
+        """Each name's value in a relaxed encoding f32[width]; see ``metajax.space.relax.values``."""
+        return relax.values(self, encoding)
+
+    def logits(self, config: Mapping[str, Any], margin: float = 0.01) -> dict[str, jax.Array]:
+        """Logits to begin a search at a configuration; see ``metajax.space.relax.logits``."""
+        return relax.logits(self, config, margin)
+
     def zeros(self) -> dict[str, jax.Array]:
         """Logits of the uniform relaxed configuration: name -> zeros, ready for ``relax``."""
         return {

@@ -251,7 +251,24 @@ def contract_case(name):
     estimator = bilevel.batched(ALL[name], chunk=2) if tasks else ALL[name]
     hyper, inner, outer = small_data(tasks=tasks)
     to32 = lambda t: jax.tree.map(lambda x: x.astype(jnp.float32), t)
-    return small_problem(), estimator, to32(hyper), to32(inner), to32(outer)
+    hyper, problem = to32(hyper), small_problem()
+    if name in ("cg", "neumann", "identity"):  # blind to the rate and the initialisation, and say so
+        problem, hyper = with_fixed(problem, hyper), {"decay": hyper["decay"]}
+    return problem, estimator, hyper, to32(inner), to32(outer)
+
+
+def with_fixed(problem, fixed):
+    """The problem with what ``hyper`` lacks taken from ``fixed``."""
+    return bilevel.Problem(*(lambda h, *rest, f=f: f({**fixed, **h}, *rest) for f in problem))
+
+
+@pytest.mark.parametrize("name", ["cg", "neumann", "identity"])
+@pytest.mark.parametrize("blind", ["rate", "init"])
+def test_implicit_estimators_refuse_what_they_cannot_see(name, blind):
+    hyper, inner, outer = small_data()
+    problem = with_fixed(small_problem(), hyper)
+    with pytest.raises(ValueError, match=rf"hyper\['{blind}'\].*reaches neither"):
+        ALL[name](problem)({"decay": hyper["decay"], blind: hyper[blind]}, None, inner, outer, jax.random.key(0))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -309,7 +326,8 @@ def test_contract_vmap_over_seeds(name):
 def test_contract_finite_where_the_inner_gradient_is_zero(name):
     problem, estimator, hyper, inner, outer = contract_case(name)
     still = jax.tree.map(jnp.zeros_like, inner)
-    hyper = {**hyper, "init": jax.tree.map(jnp.zeros_like, hyper["init"])}
+    if "init" in hyper:
+        hyper = {**hyper, "init": jax.tree.map(jnp.zeros_like, hyper["init"])}
     found = estimator(problem)(hyper, None, still, outer, jax.random.key(0))
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((found.value, found.grad)))
 

@@ -1,0 +1,51 @@
+"""Hyperparameters by gradient: rates, decays, weights of data, labels, augmentation, losses, and architectures with them."""
+
+from metajax.hpo.augment import augmentation, strengths
+from metajax.hpo.distil import distillation
+from metajax.hpo.estimators import ESTIMATORS, estimator
+from metajax.hpo.joint import Choice, joint
+from metajax.hpo.levels import nested
+from metajax.hpo.online import OnlineState, hypergradient_descent
+from metajax.hpo.parts import (
+    class_weights,
+    example_weights,
+    l2,
+    label_correction,
+    label_smoothing,
+    learned_loss,
+    meta_weight_net,
+    polynomial_loss,
+)
+from metajax.hpo.problem import PLACES, Examples, Part, Training, problem
+from metajax.hpo.rates import adam, decayed, scaled, schedule, sgd
+
+__all__ = [
+    "ESTIMATORS",
+    "PLACES",
+    "Choice",
+    "Examples",
+    "OnlineState",
+    "Part",
+    "Training",
+    "adam",
+    "augmentation",
+    "class_weights",
+    "decayed",
+    "distillation",
+    "estimator",
+    "example_weights",
+    "hypergradient_descent",
+    "joint",
+    "l2",
+    "label_correction",
+    "label_smoothing",
+    "learned_loss",
+    "meta_weight_net",
+    "nested",
+    "polynomial_loss",
+    "problem",
+    "scaled",
+    "schedule",
+    "sgd",
+    "strengths",
+]

@@ -1,0 +1,345 @@
+"""Hyperparameters by gradient: every part and every estimator against central differences, and what they are for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from metajax import bilevel, hpo, nn
+from metajax.hpo import Examples
+from metajax.space import Categorical, Float, Space
+
+N, CLASSES = 12, 3
+PARTS = {
+    "example_weights": ("weights", lambda params: hpo.example_weights(N)),
+    "class_weights": ("weights", lambda params: hpo.class_weights(CLASSES)),
+    "meta_weight_net": ("weights", lambda params: hpo.meta_weight_net(5)),
+    "label_smoothing": ("labels", lambda params: hpo.label_smoothing()),
+    "label_smoothing_by_class": ("labels", lambda params: hpo.label_smoothing(CLASSES)),
+    "label_correction": ("labels", lambda params: hpo.label_correction(N, CLASSES)),
+    "l2": ("penalty", lambda params: hpo.l2(start=-2.0)),
+    "l2_by_parameter": ("penalty", lambda params: hpo.l2(params, start=-2.0)),
+    "l2_by_layer": ("penalty", lambda params: hpo.l2({"layers": {0: 0.0, 1: 0.0}}, start=-2.0)),
+    "polynomial_loss": ("loss", lambda params: hpo.polynomial_loss()),
+    "learned_loss": ("loss", lambda params: hpo.learned_loss(4)),
+    "augmentation": ("inputs", lambda params: hpo.augmentation()),
+}
+
+
+def network(features=4):
+    made = nn.functional(lambda rngs: nn.MLP(features, (5,), CLASSES, jnp.tanh, rngs=rngs))
+    return made if not jax.config.jax_enable_x64 else nn.Functional(lambda key: to64(made.init(key)), made.apply)
+
+
+def data(key, shape=(4,), n=N):
+    x = jax.random.normal(key, (n, *shape))
+    return Examples(x, jnp.arange(n) % CLASSES, jnp.arange(n))
+
+
+def stacked(batch, steps):
+    return jax.tree.map(lambda a: jnp.broadcast_to(a, (steps, *a.shape)), batch)
+
+
+def training(name, optimizer=None):
+    place, make = PARTS[name]
+    shape = (4, 4, 1) if name == "augmentation" else (4,)
+    net = network(16) if name == "augmentation" else network()
+    flat = nn.Functional(net.init, lambda params, x: net.apply(params, x.reshape(len(x), -1)))
+    part = make(net.init(jax.random.key(9)))
+    made = hpo.problem(flat, optimizer or optax.sgd(0.5), CLASSES, **{place: part})
+    a, b = jax.random.split(jax.random.key(1))
+    return made, data(a, shape), data(b, shape)
+
+
+def to64(tree):
+    return jax.tree.map(lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def difference(f, tree, eps=1e-6):
+    flat, unravel = ravel_pytree(tree)
+    eye = eps * jnp.eye(flat.size)
+    return jnp.stack([(f(unravel(flat + e)) - f(unravel(flat - e))) / (2 * eps) for e in eye])
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_each_part_has_the_derivative_of_central_differences(x64, name):
+    made, train, held = training(name)
+    hyper = to64(made.init(jax.random.key(0)))
+    if name == "augmentation":
+        hyper["inputs"].pop("flip")  # mirrored or not is a jump
+        made, *_ = training(name)
+        made = hpo.problem(flat_network(), optax.sgd(0.5), CLASSES, inputs=hpo.augmentation(flips=False))
+    moved = jax.tree.map(lambda x: x + 0.1 * jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), hyper)
+    fn = jax.jit(bilevel.unroll()(made.problem))
+    steps = 1 if name == "meta_weight_net" else 3  # it takes the losses that it sees as constants
+    at = lambda h: fn(h, None, stacked(train, steps), held, jax.random.key(2))
+    exact = ravel_pytree(at(moved).grad)[0]
+    assert float(jnp.max(jnp.abs(exact))) > 0
+    np.testing.assert_allclose(exact, difference(lambda h: at(h).value, moved), rtol=2e-4, atol=1e-7)
+
+
+def flat_network():
+    net = network(16)
+    return nn.Functional(net.init, lambda params, x: net.apply(params, x.reshape(len(x), -1)))
+
+
+@pytest.mark.parametrize("name", ["polynomial_loss", "learned_loss", "augmentation"])
+def test_a_part_begins_as_if_it_were_not_there(name):
+    made, train, held = training(name)
+    plain = hpo.problem(flat_network() if name == "augmentation" else network(), optax.sgd(0.5), CLASSES)
+    hyper = made.init(jax.random.key(0))
+    if name == "augmentation":
+        hyper = {"inputs": jax.tree.map(lambda x: jnp.full_like(x, -40.0), hyper["inputs"])}
+    a, b = (
+        bilevel.unroll()(p.problem)(h, None, stacked(train, 3), held, jax.random.key(2)).value
+        for p, h in ((made, hyper), (plain, {}))
+    )
+    assert float(a) == pytest.approx(float(b), rel=1e-5)
+
+
+def test_regression_and_unknown_places():
+    net = nn.functional(lambda rngs: nn.MLP(4, (5,), 1, rngs=rngs))
+    made = hpo.problem(net, optax.sgd(0.1), None, weights=hpo.example_weights(N))
+    batch = data(jax.random.key(0))._replace(y=jnp.ones(N))
+    found = bilevel.unroll()(made.problem)(
+        made.init(jax.random.key(0)), None, stacked(batch, 2), batch, jax.random.key(1)
+    )
+    assert np.isfinite(found.value) and "accuracy" not in found.info
+    with pytest.raises(ValueError, match="no place 'sample_weights'; accepted are inputs"):
+        hpo.problem(net, optax.sgd(0.1), None, sample_weights=hpo.example_weights(N))
+
+
+# -- estimators -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", hpo.ESTIMATORS)
+def test_every_named_estimator_drives_a_learner(name):
+    """Jitted, scanned, and resumed from the middle in the same bits."""
+    made, train, held = training("l2_by_layer")
+    settings = {"neumann": {"step_size": 0.1}, "identity": {"step_size": 0.1}, "evolution": {"population": 4}}
+    estimator = hpo.estimator(name, **settings.get(name, {}))
+    learner = bilevel.learner(made.problem, estimator, optax.adam(0.1), 2, warm_start=True)
+    start = learner.init(jax.random.key(0), made.init(jax.random.key(0)))
+    batch = stacked(train, 2), held
+    run = jax.jit(lambda s, n: jax.lax.scan(lambda c, _: learner.update(c, batch), s, None, n), static_argnums=1)
+    whole, info = run(start, 6)
+    again, _ = run(run(start, 3)[0], 3)
+    jax.tree.map(np.testing.assert_array_equal, whole.hyper, again.hyper)
+    assert np.all(np.isfinite(info["outer_loss"]))
+    moved = any(float(jnp.max(jnp.abs(a - b))) > 0 for a, b in zip(*map(jax.tree.leaves, (whole.hyper, start.hyper))))
+    assert moved == (name != "first-order"), "a penalty acts through learning alone"
+
+
+def test_an_implicit_estimator_refuses_a_learning_rate():
+    made, train, held = training("l2", lambda h: hpo.sgd(jnp.exp(h["rate"])))
+    hyper = {**made.init(jax.random.key(0)), "rate": jnp.asarray(-1.0)}
+    for name in ("cg", "neumann", "identity"):
+        with pytest.raises(ValueError, match=r"hyper\['rate'\] reaches neither inner_loss nor outer_loss"):
+            hpo.estimator(name)(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
+    found = hpo.estimator("forward")(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
+    assert float(found.grad["rate"]) != 0
+    with pytest.raises(ValueError, match="no 'adjoint'; accepted are unroll"):
+        hpo.estimator("adjoint")
+
+
+# -- rates ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_rate_for_every_step_is_that_of_the_loop(x64):
+    rates, target = jnp.array([0.3, 0.0, 0.7, 0.2]), jnp.array([1.0, -2.0])
+    made = hpo.sgd(hpo.schedule(rates, 4), momentum=0.5, decay=0.1)
+    w = v = jnp.zeros(2)
+    state, params = made.init(w), w
+    for rate in rates:
+        v = 0.5 * v + (w - target) + 0.1 * w
+        w = w - rate * v
+        updates, state = made.update(params - target, state, params)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(params, w, rtol=1e-12)
+    with pytest.raises(ValueError, match="accepted are 1 to steps=3 values"):
+        hpo.schedule(rates, 3)
+
+
+@pytest.mark.parametrize("rate", ["scalar", "schedule", "layer", "parameter"])
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
+    made, train, held = training("l2")
+    params = made.problem.init({}, jax.random.key(0))
+    shapes = {
+        "scalar": jnp.asarray(-2.0),
+        "schedule": jnp.array([-2.0, -1.0, -3.0]),
+        "layer": {"layers": {0: jnp.asarray(-2.0), 1: jnp.asarray(-1.0)}},
+        "parameter": jax.tree.map(lambda w: jnp.full(w.shape, -2.0, jnp.float64), params),
+    }
+
+    def optimizer(h):
+        value = jax.tree.map(jnp.exp, h["rate"])
+        value = hpo.schedule(value, 3) if rate == "schedule" else value
+        return hpo.sgd(value, decay=value) if kind == "sgd" else hpo.adam(value, decay=0.1)
+
+    problem = made.problem._replace(optimizer=optimizer)
+    hyper = {**to64(made.init(jax.random.key(0))), "rate": shapes[rate]}
+    fn = jax.jit(bilevel.unroll()(problem))
+    at = lambda h: fn(h, None, stacked(train, 3), held, jax.random.key(2))
+    exact = ravel_pytree(at(hyper).grad)[0]
+    np.testing.assert_allclose(exact, difference(lambda h: at(h).value, hyper), rtol=1e-4, atol=1e-8)
+
+
+def test_adam_is_that_of_optax():
+    params = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
+    grads = jax.tree.map(lambda w: jnp.cos(w), params)
+    ours, theirs = hpo.adam(0.1, decay=0.01), optax.adamw(0.1, weight_decay=0.01, eps_root=1e-8)
+    a, b = (o.update(grads, o.init(params), params)[0] for o in (ours, theirs))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), a, b)
+
+
+# -- online, several levels, distillation, joint ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_hypergradient_descent_is_the_derivative_of_one_step(x64, kind):
+    """Against ``unroll`` over one step, with the next batch as the outer one."""
+    made, train, held = training("l2")
+    loss = lambda params, batch, key: made.problem.inner_loss({"penalty": jnp.asarray(-9.0)}, params, batch, key)
+    optimizer = lambda h: getattr(hpo, kind)(jnp.exp(h))
+    learner = hpo.hypergradient_descent(lambda key: to64(network().init(key)), loss, optimizer, optax.sgd(0.5))
+    state = learner.init(jax.random.key(0), jnp.asarray(-1.0))
+    first, _ = jax.jit(learner.update)(state, train)
+    second, _ = jax.jit(learner.update)(first, held)
+    problem = bilevel.Problem(
+        lambda h, w, b, key: loss(w, b, key),
+        lambda h, w, b, key: loss(w, b, key),
+        lambda h, key: state.params,
+        optimizer,
+    )
+    found = bilevel.unroll()(problem)(jnp.asarray(-1.0), None, stacked(train, 1), held, jax.random.key(0))
+    assert float(first.hyper) == -1.0
+    assert float(second.hyper) == pytest.approx(-1.0 - 0.5 * float(found.grad), rel=1e-12)
+
+
+def test_hypergradient_descent_finds_a_rate_and_resumes():
+    bowl = lambda w, batch, key: (0.5 * jnp.sum(w**2), {})
+    learner = hpo.hypergradient_descent(
+        lambda key: jnp.ones(3),
+        bowl,
+        lambda h: hpo.sgd(jnp.exp(h)),
+        optax.chain(optax.scale_by_sign(), optax.scale(-0.05)),
+    )
+    start = learner.init(jax.random.key(0), jnp.log(1e-3))
+    run = jax.jit(lambda s, n: jax.lax.scan(lambda c, _: learner.update(c, ()), s, None, n), static_argnums=1)
+    end, info = run(start, 200)
+    assert float(info["loss"][-1]) < 1e-6 < float(0.5 * 3 * (1 - 1e-3) ** 400)
+    jax.tree.map(np.testing.assert_array_equal, end.hyper, run(run(start, 80)[0], 120)[0].hyper)
+
+
+def test_a_third_level_has_the_derivative_of_central_differences(x64):
+    made, train, held = training("example_weights", optax.sgd(0.5))
+    make = lambda h: bilevel.learner(made.problem, bilevel.unroll(), optax.sgd(jnp.exp(h)), 2, warm_start=False)
+    begin = to64(made.init(jax.random.key(0)))
+
+    def judged(h, state, batch, key):
+        found = bilevel.unroll()(made.problem)(state.hyper, None, stacked(train, 3), batch, key)
+        return found.value, {}
+
+    third = bilevel.Problem(None, judged, None, None)
+    batches = stacked((stacked(train, 2), held), 3)
+    batches = stacked(batches, 1)
+    for remat in (True, False):
+        fn = jax.jit(hpo.nested(make, lambda h: begin, remat)(third))
+        at = lambda h, fn=fn: fn(h, None, batches, held, jax.random.key(3))
+        h = jnp.asarray(2.0)
+        slope = (at(h + 1e-5).value - at(h - 1e-5).value) / 2e-5
+        assert float(at(h).grad) == pytest.approx(float(slope), rel=1e-5)
+        assert float(slope) != 0
+
+
+def test_distilled_examples_teach_what_all_do():
+    """Three synthetic points, one for each of three clusters."""
+    key = jax.random.key(0)
+    centres = jnp.array([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
+    y = jnp.arange(60) % CLASSES
+    x = centres[y] + 0.5 * jax.random.normal(key, (60, 4))
+    made = hpo.distillation(network(), (4,), CLASSES)
+    learner = bilevel.learner(made.problem, bilevel.unroll(), optax.adam(0.1), 10, warm_start=False)
+    state = learner.init(key, made.init(key))
+    batch = jnp.arange(10), Examples(x, y, jnp.arange(60))
+    _, info = jax.jit(lambda s: jax.lax.scan(lambda c, _: learner.update(c, batch), s, None, 150))(state)
+    assert float(info["accuracy"][:5].mean()) < 0.7 and float(info["accuracy"][-5:].mean()) > 0.9
+
+
+def test_hyper_cleaning_finds_the_wrong_labels():
+    """A third of the labels wrong; each estimator that fits finds nearly all of them."""
+    key = jax.random.key(0)
+    centres = 2.0 * jnp.eye(4)[:CLASSES]
+    a, b, c, d = jax.random.split(key, 4)
+    y = jax.random.randint(a, (90,), 0, CLASSES)
+    wrong = jnp.arange(90) < 30
+    given = jnp.where(wrong, (y + 1) % CLASSES, y)
+    train = Examples(centres[y] + 0.5 * jax.random.normal(b, (90, 4)), given, jnp.arange(90))
+    y2 = jax.random.randint(c, (90,), 0, CLASSES)
+    held = Examples(centres[y2] + 0.5 * jax.random.normal(d, (90, 4)), y2, jnp.arange(90))
+    linear = nn.functional(lambda rngs: nn.MLP(4, (), CLASSES, rngs=rngs))
+    made = hpo.problem(linear, optax.sgd(0.5), CLASSES, weights=hpo.example_weights(90), penalty=hpo.l2(start=-4.0))
+    fixed = made.problem._replace(
+        inner_loss=lambda h, *rest: made.problem.inner_loss({**h, "penalty": jnp.asarray(-4.0)}, *rest)
+    )
+    for name in ("unroll", "truncated", "cg", "neumann", "identity"):
+        learner = bilevel.learner(fixed, hpo.estimator(name), optax.adam(0.3), 10, warm_start=True)
+        state = learner.init(key, {"weights": made.init(key)["weights"]})
+        batch = stacked(train, 10), held
+        state, _ = jax.jit(lambda s, u=learner.update, b=batch: jax.lax.scan(lambda c, _: u(c, b), s, None, 60))(state)
+        found = jax.nn.sigmoid(state.hyper["weights"]) < 0.5
+        agreed = float(jnp.mean(found == wrong))
+        assert agreed > 0.9, (name, agreed)
+
+
+def test_a_joint_space_has_the_derivative_of_central_differences(x64):
+    space = Space(
+        {
+            "unit": Categorical(("tanh", "relu", "none")),
+            "learning_rate": Float(1e-2, 1.0, log=True),
+            "weight_decay": Float(0.0, 0.1),
+        }
+    )
+
+    def loss(choice, w, batch, key):
+        unit = choice.values["unit"]
+        z = batch.x @ w["a"]
+        h = unit[0] * jnp.tanh(z) + unit[1] * jax.nn.softplus(z) + unit[2] * z
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(h @ w["b"], batch.y)), {}
+
+    def init(key):
+        return {"a": jax.random.normal(key, (4, 5), jnp.float64), "b": jnp.ones((5, CLASSES)) / 5}
+
+    def optimizer(values):
+        return hpo.sgd(values["learning_rate"], decay=values["weight_decay"])
+
+    made = hpo.joint(space, init, loss, loss, optimizer)
+    a, b = jax.random.split(jax.random.key(1))
+    hyper = to64(space.logits({"learning_rate": 0.3, "unit": "relu"}))
+    fn = jax.jit(bilevel.unroll()(made))
+    at = lambda h: fn(h, None, stacked(data(a), 3), data(b), jax.random.key(2))
+    exact = ravel_pytree(at(hyper).grad)[0]
+    np.testing.assert_allclose(exact, difference(lambda h: at(h).value, hyper), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_an_augmentation_refuses_widths_without_slope(start):
+    with pytest.raises(ValueError, match="accepted are shares between 0 and 1"):
+        hpo.augmentation(start=start)
+
+
+def test_augmented_images_move_by_what_was_learned():
+    """A shift alone moves the bright pixel; the flip alone mirrors."""
+    part = hpo.augmentation()
+    off = jax.tree.map(lambda x: jnp.full_like(x, -60.0), part.init(jax.random.key(0)))
+    image = jnp.zeros((64, 9, 9, 1)).at[:, 4, 2, 0].set(1.0)
+    mirrored = part.apply({**off, "flip": jnp.asarray(60.0)}, image, jax.random.key(1))
+    np.testing.assert_allclose(mirrored, image[:, :, ::-1], atol=1e-5)
+    shifted = part.apply({**off, "shift_x": jnp.asarray(0.0)}, image, jax.random.key(1))
+    columns = jnp.sum(shifted[..., 0], axis=1)
+    assert float(jnp.std(jnp.argmax(columns, axis=1))) > 0.5, "images move along x"
+    np.testing.assert_allclose(jnp.argmax(jnp.sum(shifted[..., 0], axis=2), axis=1), 4)  # and not along y
+    assert set(hpo.strengths(off)) == {*off} and hpo.strengths(off)["shift_x"] < 1e-9
