@@ -8,6 +8,7 @@ from metajax.data.fewshot import class_split
 from metajax.data.folders import cifar_fs, image_folder, mini_imagenet, tiered_imagenet
 from metajax.data.home import digest as home_digest
 from metajax.data.home import download, home, load_npz, save_npz
+from metajax.data.mnist import mnist, read_idx
 from metajax.data.omniglot import omniglot
 from metajax.data.plain import load_plain_pickle
 
@@ -30,7 +31,9 @@ __all__ = [
     "load_npz",
     "load_plain_pickle",
     "mini_imagenet",
+    "mnist",
     "omniglot",
+    "read_idx",
     "save_npz",
     "split_classes",
     "tiered_imagenet",
