@@ -14,7 +14,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import certify, pairwise, predict_nas_bench_201, published, search_tabular, transfer_oboe
+from experiments import (
+    augmentation,
+    certify,
+    hyper_cleaning,
+    joint_search,
+    many_hyperparameters,
+    pairwise,
+    predict_nas_bench_201,
+    published,
+    search_tabular,
+    transfer_oboe,
+)
 from metajax import plot, run
 from metajax.types import InputError
 
@@ -36,6 +47,10 @@ _OWN = {
     "transfer_oboe": transfer_oboe.markdown,
     "pairwise": pairwise.markdown,
     "certify": certify.markdown,
+    "hyper_cleaning": hyper_cleaning.markdown,
+    "many_hyperparameters": many_hyperparameters.markdown,
+    "augmentation": augmentation.markdown,
+    "joint_search": joint_search.markdown,
 }
 _FILES = ("result.json", "meta.json", "config.json", *_FIGURES)
 

@@ -3,7 +3,7 @@
 from metajax.hpo.augment import augmentation, strengths
 from metajax.hpo.distil import distillation
 from metajax.hpo.estimators import ESTIMATORS, estimator
-from metajax.hpo.joint import Choice, joint
+from metajax.hpo.joint import Choice, Joint, joint
 from metajax.hpo.levels import nested
 from metajax.hpo.online import OnlineState, hypergradient_descent
 from metajax.hpo.parts import (
@@ -24,6 +24,7 @@ __all__ = [
     "PLACES",
     "Choice",
     "Examples",
+    "Joint",
     "OnlineState",
     "Part",
     "Training",

@@ -19,6 +19,20 @@ class Choice(NamedTuple):
     values: dict[str, jax.Array]
 
 
+class Joint(NamedTuple):
+    """The same learning twice: as a search, and for one configuration.
+
+    Attributes:
+        relaxed: ``hyper`` is a dictionary of logits: begin at ``space.logits(config)`` or ``space.zeros()``; what it arrives at
+            is decided by ``space.decode(space.relax(hyper)[None])``.
+        chosen: ``hyper`` is an encoding f32[width], such as a row of ``space.encode(configs)``: one compiled program trains any
+            configuration, or a population of them under ``vmap``.
+    """
+
+    relaxed: Problem
+    chosen: Problem
+
+
 ChosenLoss = Callable[[Choice, Params, Any, Key], tuple[Scalar, Info]]
 
 
@@ -29,10 +43,8 @@ def joint(
     outer_loss: ChosenLoss,
     optimizer: Callable[[dict[str, jax.Array]], optax.GradientTransformation],
     rule: Any = "softmax",
-) -> Problem:
-    """A bilevel problem whose ``hyper`` are the logits of a space: every choice of it, an operation or a learning rate, is
-    searched by the same gradient (``space.logits(config)`` or ``space.zeros()`` to begin with; decode the relaxed encoding to
-    decide).
+) -> Joint:
+    """A bilevel problem over all choices of a space: an operation and a learning rate are searched by the same gradient.
 
     Args:
         space: of all choices.
@@ -53,25 +65,31 @@ def joint(
         ...     h = unit[0] * jnp.tanh(x @ w["a"]) + unit[1] * jax.nn.relu(x @ w["a"])
         ...     return jnp.mean((h @ w["b"] - y) ** 2), {}
         >>> init = lambda key: {"a": jax.random.normal(key, (1, 8)), "b": jnp.ones(8) / 8}
-        >>> problem = hpo.joint(space, init, loss, loss, lambda values: hpo.sgd(values["learning_rate"]))
+        >>> made = hpo.joint(space, init, loss, loss, lambda values: hpo.sgd(values["learning_rate"]))
         >>> batch = jnp.ones((4, 1)), jnp.ones(4)
         >>> steps = jax.tree.map(lambda a: jnp.stack([a] * 3), batch)
         >>> logits = space.logits({"learning_rate": 0.01})
-        >>> found = bilevel.unroll()(problem)(logits, None, steps, batch, jax.random.key(0))
+        >>> found = bilevel.unroll()(made.relaxed)(logits, None, steps, batch, jax.random.key(0))
         >>> {name: g.shape for name, g in found.grad.items()}
         {'learning_rate': (), 'unit': (2,)}
     """
 
-    def choose(hyper: Any, key: Key) -> Choice:
-        encoding = space.relax(hyper, rule, jax.random.fold_in(key, _DRAW))
-        return Choice(encoding, space.values(encoding))
+    def of(encode: Callable[..., jax.Array]) -> Problem:
+        def choose(hyper: Any, key: Key | None) -> Choice:
+            encoding = encode(hyper, key)
+            return Choice(encoding, space.values(encoding))
 
-    return Problem(
-        lambda hyper, params, batch, key: inner_loss(choose(hyper, key), params, batch, key),
-        lambda hyper, params, batch, key: outer_loss(choose(hyper, key), params, batch, key),
-        lambda hyper, key: init(key),
-        lambda hyper: optimizer(space.values(space.relax(hyper))),
-    )
+        return Problem(
+            lambda hyper, params, batch, key: inner_loss(choose(hyper, key), params, batch, key),
+            lambda hyper, params, batch, key: outer_loss(choose(hyper, key), params, batch, key),
+            lambda hyper, key: init(key),
+            lambda hyper: optimizer(choose(hyper, None).values),
+        )
+
+    def relaxed(hyper: Any, key: Key | None) -> jax.Array:
+        return space.relax(hyper) if key is None else space.relax(hyper, rule, jax.random.fold_in(key, _DRAW))
+
+    return Joint(of(relaxed), of(lambda hyper, key: hyper))
 
 
 # separates the key of the relaxation from the keys that the losses draw for themselves

@@ -1,0 +1,330 @@
+"""Architecture and hyperparameters by one gradient, against one after the other, TPE and random search.
+
+    python -m experiments.joint_search --out runs/joint_search
+
+A network of two hidden layers of 32 units; each layer is one of four operations (skip, ReLU, tanh, GELU), and the learning
+rate, the weight decay and the dropout of its training are searched with them: 2,160 configurations, each a training of 300
+steps of AdamW with a cosine schedule. The gradient unrolls all of a training and descends the validation loss in the relaxed
+space; now and then it decides, trains the decision, and in the end takes the best of these by validation loss. All methods
+share one compiled training and have the same seconds, compilation apart; a configuration found is trained anew with five
+other seeds, and scored on the test rows.
+
+On digits every configuration is also trained twice with other seeds: the exhaustive truth, by its own test score, and the
+regret of what a method found against its best.
+
+"decay" acts on the weights, dropout is multiplicative Gaussian noise of the same variance (Srivastava et al. 2014,
+section 10), which has a derivative. 20 minutes on 2 cores.
+"""
+
+import dataclasses
+import functools
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import grid
+from metajax import bilevel, data, hpo, run
+from metajax.automl.prepare import prepare
+from metajax.bilevel import inner
+from metajax.space import Categorical, Float, Space
+from metajax.types import InputError
+
+DATASETS = ("digits", "mnist", "breast_cancer", "wine")
+METHODS = ("joint", "one after the other", "tpe", "random")
+OPERATIONS = ("skip", "relu", "tanh", "gelu")
+WIDTH, BATCH = 32, 64
+SPACE = Space(
+    {
+        "layer_1": Categorical(OPERATIONS),
+        "layer_2": Categorical(OPERATIONS),
+        "learning_rate": Float(1e-4, 1e-1, log=True, grid=9),
+        "weight_decay": Float(1e-4, 1.0, log=True, grid=5),
+        "dropout": Float(0.0, 0.5, grid=3),
+    }
+)
+DEFAULT = {"learning_rate": SPACE.at([4 * 16])["learning_rate"].item(), "weight_decay": 1e-2, "dropout": 0.25}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """``datasets`` are ``all`` or some, separated by commas; ``seconds`` is what each search may take."""
+
+    datasets: str = "all"
+    seconds: float = 15.0
+    steps: int = 300
+    outer_rate: float = 0.3
+    decide_every: int = 5
+    seeds: int = 5
+    refits: int = 5
+    truth: bool = True
+
+    def __post_init__(self):
+        unknown = [name for name in self.names if name not in DATASETS]
+        if unknown:
+            raise InputError(f"--datasets {unknown[0]}: accepted are all, or some of {', '.join(DATASETS)}")
+        if min(self.seconds, self.steps, self.decide_every, self.seeds, self.refits) <= 0:
+            raise InputError("seconds, steps, decide_every, seeds and refits must be positive")
+
+    @property
+    def names(self) -> list[str]:
+        return list(DATASETS) if self.datasets == "all" else self.datasets.split(",")
+
+
+PRESETS = {
+    "paper": {},
+    "tiny": {"datasets": "wine", "seconds": 1.0, "steps": 20, "seeds": 1, "refits": 1, "truth": False},
+}
+
+
+@functools.cache
+def rows(name: str, seed: int) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Training, validation and test: x f32[n, d], y i32[n]."""
+    if name in ("digits", "mnist"):
+        images = data.digits(seed) if name == "digits" else data.mnist(seed, 2_000, 1_000)
+        flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
+        return {part: flat(getattr(images, part)) for part in ("train", "validation", "test")}
+    prepared = prepare(data.tabular.load(name), seed)
+    search, final = prepared.search, prepared.final
+    return {
+        "train": (search.x, search.y),
+        "validation": (search.x_judge, search.y_judge),
+        "test": (final.x_judge, final.y_judge),
+    }
+
+
+class Setting:
+    """The problem on one dataset, and its compiled pieces."""
+
+    def __init__(self, name: str, seed: int, config: Config):
+        self.parts, self.steps = rows(name, seed), config.steps
+        x, y = self.parts["train"]
+        classes = int(max(int(jnp.max(part[1])) for part in self.parts.values())) + 1
+
+        def init(key):
+            sizes = [x.shape[1], WIDTH, WIDTH, classes]
+            keys = jax.random.split(key, 3)
+            weights = [jax.random.normal(k, (a, b)) * a**-0.5 for k, a, b in zip(keys, sizes, sizes[1:])]
+            return {"w": weights, "b": [jnp.zeros(b) for b in sizes[1:]]}
+
+        def network(choice, params, x, key):
+            h = x @ params["w"][0] + params["b"][0]
+            for layer in (1, 2):
+                options = jnp.stack([h, jax.nn.relu(h), jnp.tanh(h), jax.nn.gelu(h)])
+                h = jnp.tensordot(choice.values[f"layer_{layer}"], options, axes=1)
+                if key is not None:
+                    share = choice.values["dropout"]
+                    noise = jax.random.normal(jax.random.fold_in(key, layer), h.shape)
+                    h = h * (1 + jnp.sqrt(share / (1 - share) + 1e-6) * noise)
+                h = h @ params["w"][layer] + params["b"][layer]
+            return h
+
+        def learn(choice, params, batch, key):
+            draw, noise = jax.random.split(key)
+            picked = jax.random.randint(draw, (BATCH,), 0, len(y))
+            outputs = network(choice, params, x[picked], noise)
+            return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, y[picked])), {}
+
+        def judge(choice, params, batch, key):
+            outputs = network(choice, params, batch[0], None)
+            loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, batch[1]))
+            return loss, {"accuracy": jnp.mean(jnp.argmax(outputs, -1) == batch[1], dtype=jnp.float32)}
+
+        def optimizer(values):
+            shape = lambda step: 0.5 * (1 + jnp.cos(jnp.pi * step / config.steps))
+            return hpo.adam(lambda step: values["learning_rate"] * shape(step), decay=values["weight_decay"])
+
+        self.made = hpo.joint(SPACE, init, learn, judge, optimizer)
+        self.counter = jnp.arange(config.steps)
+        self.estimate = bilevel.unroll("sqrt")(self.made.relaxed)
+        self.optimizer = optax.adam(config.outer_rate)
+        self.advance = jax.jit(self._advance)
+        self.score = jax.jit(self._score, static_argnums=2)
+        self.population = jax.jit(jax.vmap(self._score, in_axes=(0, 0, None)), static_argnums=2)
+
+    def _score(self, encoding: jax.Array, key: jax.Array, part: str) -> tuple[jax.Array, jax.Array]:
+        """Loss and accuracy on a part of the rows after training one configuration."""
+        start, learn, judge = jax.random.split(key, 3)
+        begun = inner.begin(self.made.chosen, encoding, start)
+        end, _ = inner.run(self.made.chosen, encoding, begun, self.counter, learn)
+        loss, info = self.made.chosen.outer_loss(encoding, end.params, self.parts[part], judge)
+        return loss, info["accuracy"]
+
+    def _advance(self, logits: Any, state: Any, free: Any, key: jax.Array):
+        """One step of the logits that are free, by the hypergradient through a whole training; and the relaxed encoding."""
+        grad = self.estimate(logits, None, self.counter, self.parts["validation"], key).grad
+        grad = jax.tree.map(lambda g, f: jnp.where(f & jnp.isfinite(g), g, 0.0), grad, free)
+        updates, state = self.optimizer.update(grad, state)
+        logits = optax.apply_updates(logits, updates)
+        return logits, state, SPACE.relax(logits)
+
+    def warm(self) -> None:
+        """Compiles everything that a search uses."""
+        logits, free = SPACE.logits(DEFAULT), dict.fromkeys(SPACE.domains, True)
+        jax.block_until_ready(self.advance(logits, self.optimizer.init(logits), free, jax.random.key(0)))
+        SPACE.decode(jnp.zeros((1, SPACE.width)))
+        jax.block_until_ready(self.score(jnp.zeros(SPACE.width), jax.random.key(0), "validation"))
+
+
+class Best:
+    """The configurations that a search has trained, the best by validation loss, and its clock."""
+
+    def __init__(self, setting: Setting, key: jax.Array, seconds: float):
+        self.setting, self.key = setting, key
+        self.encoding, self.loss, self.trained = np.zeros(SPACE.width, np.float32), np.inf, 0
+        self.until = time.perf_counter() + seconds
+
+    @property
+    def over(self) -> bool:
+        return time.perf_counter() > self.until
+
+    def train(self, config: dict[str, Any]) -> float:
+        encoding = SPACE.encode(SPACE.configs([config]))[0]
+        loss = float(self.setting.score(encoding, jax.random.fold_in(self.key, self.trained), "validation")[0])
+        self.trained += 1
+        if np.isfinite(loss) and loss < self.loss:
+            self.encoding, self.loss = np.asarray(encoding), loss
+        return loss
+
+
+def by_gradient(best: Best, config: Config, key: jax.Array, start: dict, free: Callable[[str], bool], until: float):
+    """Descends the logits whose names are free until the time; decides now and then. Returns the last decision."""
+    logits, made = start, best.setting
+    state, open_names = made.optimizer.init(logits), {name: free(name) for name in SPACE.domains}
+    decided, tried, encoding = {}, [], SPACE.relax(logits)
+    for number in itertools.count():
+        over = number > 0 and time.perf_counter() > until
+        if over or number % config.decide_every == config.decide_every - 1:
+            decided = SPACE.decode(encoding[None])[0]
+            if decided not in tried:
+                best.train(decided)
+                tried.append(decided)
+        if over:
+            return decided
+        logits, state, encoding = made.advance(logits, state, open_names, jax.random.fold_in(key, number))
+
+
+def search(method: str, setting: Setting, config: Config, seed: int) -> Best:
+    """Runs one method for its seconds."""
+    key = jax.random.fold_in(jax.random.key(seed), METHODS.index(method))
+    setting.warm()
+    best = Best(setting, jax.random.fold_in(key, 1), config.seconds)
+    if method == "joint":
+        by_gradient(best, config, key, SPACE.logits(DEFAULT), lambda name: True, best.until)
+    elif method == "one after the other":
+        layer = lambda name: name.startswith("layer")
+        half = best.until - config.seconds / 2
+        decided = by_gradient(best, config, key, SPACE.logits(DEFAULT), layer, half)
+        # an operation that is decided weighs nearly one
+        fixed = {n: 20.0 * v if layer(n) else v for n, v in SPACE.logits({**DEFAULT, **_only(decided, layer)}).items()}
+        by_gradient(best, config, key, fixed, lambda name: not layer(name), best.until)
+    elif method == "random":
+        for number in itertools.count():
+            if best.over:
+                break
+            best.train(SPACE.dicts(SPACE.sample(jax.random.fold_in(key, number), 1))[0])
+    else:
+        import optuna
+
+        from metajax.space import interop
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
+        while not best.over:
+            trial = study.ask(interop.to_optuna(SPACE))
+            loss = best.train({**trial.params})
+            study.tell(trial, loss if np.isfinite(loss) else 1e6)
+    return best
+
+
+def _only(config: dict, keep: Callable[[str], bool]) -> dict:
+    return {name: value for name, value in config.items() if keep(name)}
+
+
+def truth(setting: Setting, chunk: int = 144) -> np.ndarray:
+    """Test accuracy of every configuration, mean of two trainings."""
+    encodings = SPACE.encode(SPACE.at(np.arange(SPACE.size)))
+    scores = []
+    for first in range(0, len(encodings), chunk):
+        part = encodings[first : first + chunk]
+        keys = [jax.random.split(jax.random.fold_in(jax.random.key(10**6 + s), first), len(part)) for s in range(2)]
+        scores.append(np.mean([setting.population(part, k, "test")[1] for k in keys], axis=0))
+    return np.nan_to_num(np.concatenate(scores))
+
+
+def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
+    """Every method on every dataset; returns the metrics."""
+    setting = functools.cache(lambda name, seed: Setting(name, seed, config))
+    known = None
+    if config.truth and "digits" in config.names:
+        file = directory.path / "truth.npz"
+        if not file.is_file():
+            data.save_npz(file, accuracy=truth(setting("digits", 0)))
+        known = data.load_npz(file, ("accuracy",))["accuracy"]
+    encodings = np.asarray(SPACE.encode(SPACE.at(np.arange(SPACE.size))))
+
+    def work(cell):
+        # one split of the rows for all seeds of digits, whose truth is that of one split
+        made = setting(cell["dataset"], 0)
+        best = search(cell["method"], made, config, cell["seed"])
+        keys = jax.random.split(jax.random.key(10**5 + cell["seed"]), config.refits)
+        accuracy = [float(made.score(jnp.asarray(best.encoding), key, "test")[1]) for key in keys]
+        told = {"accuracy": 100 * float(np.mean(accuracy)), "validation_loss": best.loss, "trained": best.trained}
+        if known is not None and cell["dataset"] == "digits":
+            place = int(np.argmin(np.abs(encodings - best.encoding).sum(axis=1)))
+            told |= {"regret": 100 * float(known.max() - known[place]), "rank": int(np.sum(known > known[place])) + 1}
+        return told
+
+    cells = [{"dataset": d, "method": m, "seed": s} for d in config.names for m in METHODS for s in range(config.seeds)]
+    records = grid.measure(directory, cells, work, "searches", show)
+    metrics = {}
+    for dataset, method in itertools.product(config.names, METHODS):
+        mine = [r for r in records if (r["dataset"], r["method"]) == (dataset, method)]
+        for key in ("accuracy", "validation_loss", "trained", "regret", "rank"):
+            if key in mine[0]:
+                metrics[f"{dataset} {method} {key}"] = float(np.mean([r[key] for r in mine]))
+        metrics[f"{dataset} {method} deviation"] = (
+            float(np.std([r["accuracy"] for r in mine], ddof=1)) if len(mine) > 1 else 0.0
+        )
+    if known is not None:
+        metrics |= {"truth best": 100 * float(known.max()), "truth median": 100 * float(np.median(known))}
+    protocol = (
+        f"{SPACE.size} configurations, {config.seconds:g} s a search (compilation apart), means of {config.seeds} seeds; "
+        f"accuracy on test rows of {config.refits} fresh trainings of what was found; one split of the rows"
+    )
+    directory.finish({"metrics": metrics, "protocol": protocol})
+    return metrics
+
+
+def markdown(config: dict, result: dict) -> str:
+    """One row for each dataset and method."""
+    m = result["metrics"]
+    rows = [
+        "| dataset | method | test accuracy | validation loss | trained | regret | rank |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for dataset, method in itertools.product(DATASETS, METHODS):
+        if f"{dataset} {method} accuracy" not in m:
+            continue
+        mine = {k.removeprefix(f"{dataset} {method} "): v for k, v in m.items() if k.startswith(f"{dataset} {method} ")}
+        shown = {"validation_loss": ".4f", "trained": ".0f", "regret": ".2f", "rank": ".0f"}
+        values = " | ".join(format(mine[k], form) if k in mine else "" for k, form in shown.items())
+        rows.append(f"| {dataset} | {method} | {mine['accuracy']:.2f} ± {mine['deviation']:.2f} | {values} |")
+    if "truth best" in m:
+        rows += ["", f"Truth on digits: best {m['truth best']:.2f}, median {m['truth median']:.2f} of {SPACE.size}."]
+    return "\n".join(rows)
+
+
+def main(argv=None) -> int:
+    made = (Config, PRESETS, __doc__)
+    return grid.command("joint_search", made, argv, experiment, markdown, "Joint search.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
