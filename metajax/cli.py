@@ -19,6 +19,9 @@ def _parser() -> argparse.ArgumentParser:
     def run_flags(p: argparse.ArgumentParser, out: str) -> None:
         p.add_argument("--minutes", type=float, help="budget of wall time (default: none)")
         p.add_argument("--trials", type=int, help="models the search trains (default: 192, or no limit with --minutes)")
+        p.add_argument(
+            "--method", default="metalearner", help="who proposes: metalearner (default), random or optuna (its TPE)"
+        )
         p.add_argument("--seed", type=int, default=0, help="of the split and of all randomness (default: 0)")
         p.add_argument(
             "--no-baseline", action="store_true", help="do not train as many models at random to compare with"
@@ -71,6 +74,7 @@ def _fields(given: argparse.Namespace) -> dict[str, Any]:
         "data": getattr(given, "data", "digits"),
         "target": getattr(given, "target", None),
         "task": getattr(given, "task", None),
+        "method": given.method,
         "minutes": given.minutes,
         "trials": given.trials,
         "baseline": not given.no_baseline,

@@ -16,21 +16,21 @@ from metajax.data.tabular import Encoder
 from metajax.run import write_json
 from metajax.types import InputError
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class FittedModel:
-    """One configuration trained several times; a prediction is the mean of its members.
+    """Several trainings, of one configuration or of different ones; a prediction is the mean of their probabilities or values.
 
     Attributes:
-        config: as a plain dictionary.
+        configs: of each member, as a plain dictionary.
         encoder: raw columns -> inputs.
         groups: for each input, the item of ``features`` it belongs to.
         params: pytree with a leading axis of members.
     """
 
-    config: dict[str, Any]
+    configs: list[dict[str, Any]]
     encoder: Encoder
     groups: np.ndarray
     params: dict[str, Any]
@@ -38,9 +38,8 @@ class FittedModel:
     def predict_inputs(self, x: Any) -> np.ndarray:
         """Probabilities f32[n, classes], or values f64[n] in the target's units."""
         space = tabular_space(int(self.groups.max()) + 1, self.encoder.classes is not None)
-        coded = network.code(space.configs([self.config]), jnp.asarray(self.groups))
-        one = jax.tree.map(lambda a: a[0], coded)
-        outputs = jax.vmap(network.apply, in_axes=(None, 0, None))(one, self.params, jnp.asarray(x))
+        coded = network.code(space.configs(self.configs), jnp.asarray(self.groups))
+        outputs = jax.vmap(network.apply, in_axes=(0, 0, None))(coded, self.params, jnp.asarray(x))
         if self.encoder.classes is not None:
             return np.asarray(jnp.mean(jax.nn.softmax(outputs, axis=-1), axis=0))
         values = np.asarray(jnp.mean(outputs[..., 0], axis=0), np.float64)
@@ -58,7 +57,7 @@ class FittedModel:
         save_npz(directory / "model.npz", groups=self.groups, **self.params)
         write_json(
             directory / "model.json",
-            {"format": _FORMAT, "config": self.config, "encoder": dataclasses.asdict(self.encoder)},
+            {"format": _FORMAT, "configs": self.configs, "encoder": dataclasses.asdict(self.encoder)},
         )
 
     @staticmethod
@@ -74,11 +73,11 @@ class FittedModel:
             raise InputError(f"{directory}: holds no model (model.json); give the directory of a finished search")
         try:
             text = json.loads(path.read_text())
-            config, encoder = text["config"], Encoder(**text["encoder"])
-        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+            if text.get("format") != _FORMAT:
+                raise InputError(f"{path}: format {text.get('format')!r}, this version reads {_FORMAT}")
+            configs, encoder = text["configs"], Encoder(**text["encoder"])
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
-        if text.get("format") != _FORMAT:
-            raise InputError(f"{path}: format {text.get('format')!r}, this version reads {_FORMAT}")
         names = ("first", "hidden", "bias", "scale", "head", "linear", "offset")
         arrays = load_npz(directory / "model.npz", ("groups", *names))
-        return FittedModel(config, encoder, arrays["groups"], {n: jnp.asarray(arrays[n]) for n in names})
+        return FittedModel(configs, encoder, arrays["groups"], {n: jnp.asarray(arrays[n]) for n in names})

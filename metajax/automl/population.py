@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
         curve: f64[n, CURVE], the score at even shares of each member's epochs.
         seconds: f64[n], share of the group's time.
         params: per member, if kept.
+        outputs: f32[n, rows, outputs] on the judging rows, probabilities or standardised values; no rows unless asked for.
     """
 
     score: np.ndarray
@@ -58,6 +59,7 @@ class Outcome(NamedTuple):
     curve: np.ndarray
     seconds: np.ndarray
     params: list[Any]
+    outputs: np.ndarray
 
 
 def _loss(coded, params, x, y, key, outputs):
@@ -134,6 +136,13 @@ def _judge(coded, params, data, outputs):
     return jax.vmap(one)(coded, params)
 
 
+@jax.jit
+def _say(coded, params, data):
+    """What every member says of the judging rows."""
+    out = jax.vmap(network.apply, in_axes=(0, 0, None))(coded, params, data.x_judge)
+    return jax.nn.softmax(out) if jnp.issubdtype(data.y_judge.dtype, jnp.integer) else out
+
+
 @functools.partial(jax.jit, static_argnums=(2,))
 def _begin(coded, keys, outputs):
     params = jax.vmap(lambda c, k: network.init(c, jax.random.fold_in(k, 0), outputs))(coded, keys)
@@ -148,6 +157,7 @@ def train(
     outputs: int,
     key: jax.Array,
     keep: bool = False,
+    outputs_too: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Trains every configuration; the key of a member depends on its place alone, not on the grouping.
@@ -159,6 +169,7 @@ def train(
         outputs: classes, or 1.
         key: of the whole population.
         keep: return the parameters.
+        outputs_too: return what the models say of the judging rows.
         progress: called with the number of members done.
     """
     n = len(configs["model"])
@@ -166,6 +177,7 @@ def train(
     order = np.argsort(epochs, kind="stable")
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE), np.nan), [None] * n
+    said = np.zeros((n, len(data.x_judge) if outputs_too else 0, outputs), np.float32)
     for first in range(0, n, GROUP):
         began = time.perf_counter()
         rows = order[first : first + GROUP]
@@ -186,9 +198,11 @@ def train(
             curve[row] = scores[np.minimum(wanted, len(marks) - 1), slot]
             good = np.isfinite(scores[-1, slot]) and np.isfinite(losses[-1, slot])
             score[row], loss[row] = (scores[-1, slot], losses[-1, slot]) if good else (np.nan, np.nan)
+            if outputs_too and not slot:
+                said[rows] = np.asarray(_say(coded, members.params, data))[: len(rows)]
             if keep:
                 params[row] = jax.tree.map(lambda x, slot=slot: np.asarray(x[slot]), members.params)
         seconds[rows] = (time.perf_counter() - began) / len(rows)
         if progress:
             progress(min(first + GROUP, n))
-    return Outcome(score, loss, curve, seconds, params)
+    return Outcome(score, loss, curve, seconds, params, said)

@@ -43,13 +43,16 @@ class Prepared(NamedTuple):
         return int(self.groups.max()) + 1
 
 
-def prepare(dataset: tabular.Dataset, seed: int) -> Prepared:
-    """Splits 60/20/20 (classes spread evenly), fits the encoder on the training rows, and encodes everything."""
-    train, validation, test = tabular.split(dataset, seed)
+def prepare(dataset: tabular.Dataset, seed: int, test: bool = True) -> Prepared:
+    """Splits 60/20/20 (classes spread evenly), fits the encoder on the training rows, and encodes everything.
+
+    Without a test the split is 80/20, and the rows of ``final`` to be judged on are those of the validation.
+    """
+    train, validation, held = tabular.split(dataset, seed, (0.6, 0.2) if test else (0.8, 0.2))
     rows = lambda index: (dataset.frame.iloc[index], dataset.target[index])
     encoder = tabular.Encoder.fit(*rows(train), dataset.classes)
     arrays = {}
-    for name, index in (("train", train), ("validation", validation), ("test", test)):
+    for name, index in (("train", train), ("validation", validation), ("test", held if test else validation)):
         frame, target = rows(index)
         arrays[name] = (encoder.inputs(frame), encoder.targets(target))
     notes = list(dataset.notes)
@@ -64,7 +67,7 @@ def prepare(dataset: tabular.Dataset, seed: int) -> Prepared:
         groups = groups * MAX_FEATURES // encoder.features
         notes.append(f"{encoder.features} features are chosen in {MAX_FEATURES} groups of neighbours")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
-    return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(test)), notes)
+    return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(held)), notes)
 
 
 def folds(prepared: Prepared) -> list[Data]:

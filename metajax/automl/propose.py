@@ -14,10 +14,10 @@ OPTIMISM = (0.0, 0.25, 0.5, 1.0)
 
 
 class Proposal(NamedTuple):
-    """Encodings to train, the model that proposed them, and how it did in cross-validation."""
+    """Encodings to train, the model that proposed them (if one did), and how it did in cross-validation."""
 
     encodings: np.ndarray
-    model: Model
+    model: Model | None
     r2: dict[str, float]
 
 

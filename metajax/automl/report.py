@@ -83,7 +83,8 @@ def page(
 <p class="note">{html.escape(result["protocol"])}. The interval of a test score is about
 ± {show(_interval(m[f"test_{metric}"], rows["test"]))} (95%, from the number of test rows).</p>
 {f"<ul class='note'>{notes}</ul>" if notes else ""}
-<h2>What was found</h2><table><tr><th></th>{head}</tr>{body}</table>
+<h2>What was found</h2>
+<p>{_mixture(result["ensemble"])}</p><table><tr><th></th>{head}</tr>{body}</table>
 {figures}
 <h2>How to use it</h2>
 <p><code>metajax predict {html.escape(str(directory.path))} --data FILE.csv</code> writes predictions for new rows with the
@@ -93,6 +94,18 @@ same columns. Everything that was tried is in <code>trials.csv</code>, the numbe
 {html.escape((directory.path / "meta.json").read_text())}</pre></details>
 </body></html>
 """
+
+
+def _mixture(parts: list[dict[str, Any]]) -> str:
+    """How many configurations the model is made of."""
+    members = sum(part["members"] for part in parts)
+    if len(parts) == 1:
+        return f"The model is the mean of {members} trainings of one configuration."
+    rest = ", ".join(str(part["members"]) for part in parts[1:])
+    return (
+        f"The model is the mean of {members} trainings of {len(parts)} configurations: {parts[0]['members']} of the one below, "
+        f"{rest} of the others (<code>result.json</code> has them all)."
+    )
 
 
 def _interval(score: float, rows: int) -> float:

@@ -17,7 +17,8 @@ from metajax.space import Space
 
 
 class Wave(NamedTuple):
-    """One trained population: encodings f32[n, width], its outcome, and who proposed it."""
+    """One trained population: encodings f32[n, width], its outcome, who proposed it, and what its models say of the judging
+    rows, f32[n, rows, outputs], where that is kept (no rows elsewhere)."""
 
     encodings: np.ndarray
     score: np.ndarray
@@ -25,6 +26,7 @@ class Wave(NamedTuple):
     curve: np.ndarray
     seconds: np.ndarray
     source: str
+    outputs: np.ndarray
 
 
 def scaled(space: Space, encodings: np.ndarray, rows: int) -> dict[str, Any]:
@@ -45,7 +47,9 @@ class Waves:
         self.space, self.prepared, self.key = space, prepared, key
         self.done: list[Wave] = []
 
-    def run(self, encodings: Any, source: str, data: Sequence[Data], progress: Any = None) -> Wave:
+    def run(
+        self, encodings: Any, source: str, data: Sequence[Data], progress: Any = None, outputs: bool = False
+    ) -> Wave:
         """Trains these configurations as the next wave, once on each of ``data`` (the wave holds them in that order)."""
         number, each = len(self.done), len(encodings)
         file = self._file()
@@ -61,12 +65,13 @@ class Waves:
                     part,
                     self.prepared.outputs,
                     jax.random.fold_in(key, i),
+                    outputs_too=outputs,
                     progress=None if progress is None else lambda n, i=i: progress(i * each + n),
                 )
                 for i, part in enumerate(data)
             ]
             join = lambda name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
-            wave = Wave(encodings, join("score"), join("loss"), join("curve"), join("seconds"), source)
+            wave = Wave(encodings, join("score"), join("loss"), join("curve"), join("seconds"), source, join("outputs"))
             save_npz(file, **wave._asdict())
         self.done.append(wave)
         return wave

@@ -59,7 +59,7 @@ def load(data: str, target: str | None = None, task: str | None = None) -> Datas
     if task not in (None, "classification", "regression"):
         raise InputError(f"--task {task}: accepted are classification and regression")
     if data in BUNDLED:
-        return _judge(*_bundled(data), task)
+        return judge(*_bundled(data), task)
     path = Path(data)
     if path.suffix.lower() not in (".csv", ".npz"):
         raise InputError(f"--data {data}: accepted are {', '.join(BUNDLED)}, or a path ending in .csv or .npz")
@@ -67,7 +67,7 @@ def load(data: str, target: str | None = None, task: str | None = None) -> Datas
         raise InputError(f"--data {data}: no such file")
     if path.suffix.lower() == ".npz":
         frame, values = _npz(path)
-        return _judge(frame, values, target or "y", [], task)
+        return judge(frame, values, target or "y", [], task)
     frame = read_csv(path)
     if target is None:
         raise InputError(f"--target is needed with a CSV; the columns of {data} are {_some(frame.columns)}")
@@ -75,7 +75,7 @@ def load(data: str, target: str | None = None, task: str | None = None) -> Datas
         raise InputError(f"--target {target}: no such column in {data}; it has {_some(frame.columns)}")
     if len(frame.columns) < 2:
         raise InputError(f"--data {data}: has no column beside the target")
-    return _judge(frame.drop(columns=target), frame[target], target, [], task)
+    return judge(frame.drop(columns=target), frame[target], target, [], task)
 
 
 def read_csv(path: Path | str) -> Any:
@@ -152,7 +152,12 @@ def _npz(path: Path) -> tuple[Any, Any]:
     return _columns(x, path), pandas().Series(y)
 
 
-def _judge(frame: Any, target: Any, name: str, notes: list[str], task: str | None) -> Dataset:
+def judge(frame: Any, target: Any, name: str, notes: list[str], task: str | None) -> Dataset:
+    """A dataset of a data frame and a series, checked, with constant columns left out; ``task`` as in ``load``.
+
+    Raises:
+        InputError: on what cannot be learned.
+    """
     pd = pandas()
     known = target.notna().to_numpy()
     if not known.all():
@@ -314,14 +319,15 @@ class Encoder:
 
 
 def split(dataset: Dataset, seed: int, shares: tuple[float, float] = (0.6, 0.2)) -> tuple[np.ndarray, ...]:
-    """Row numbers of training, validation and test; classes are spread evenly, each in every part if it has 3 rows."""
+    """Row numbers of training, validation and test; classes are spread evenly, each in every part if it has 3 rows. There is no
+    test if the shares sum to 1."""
     rng = np.random.default_rng(seed)
     labels = dataset.target if dataset.classes is not None else np.zeros(len(dataset.target))
     parts: list[list[np.ndarray]] = [[], [], []]
     for label in dataset.classes if dataset.classes is not None else [0]:
         rows = rng.permutation(np.flatnonzero(labels == label))
         n = len(rows)
-        test = max(1, round(n * (1 - sum(shares))))
+        test = max(1, round(n * (1 - sum(shares)))) if sum(shares) < 1 else 0
         validation = max(1, round(n * shares[1]))
         for part, chosen in zip(parts, np.split(rows, [n - test - validation, n - test])):
             part.append(chosen)

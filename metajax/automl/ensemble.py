@@ -1,0 +1,110 @@
+"""From the best configurations to one model: cross-validate the finalists, select an ensemble of them, train it."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from metajax import predictor
+from metajax.automl import population
+from metajax.automl.model import FittedModel
+from metajax.automl.prepare import Prepared
+from metajax.automl.propose import SPECS
+from metajax.automl.waves import Wave, scaled
+from metajax.predictor import Trials
+from metajax.space import Space
+
+MEMBERS = 8
+"""Trainings in the final model."""
+
+
+def best(trials: Trials, n: int) -> np.ndarray:
+    """Encodings of the n best distinct configurations: by score, equal scores by loss."""
+    loss = np.where(np.isfinite(trials.settings["loss"]), trials.settings["loss"], np.inf)
+    order = np.lexsort((loss, -np.nan_to_num(trials.metric, nan=-np.inf)))
+    distinct: list[np.ndarray] = []
+    for i in order:
+        if not any(np.array_equal(trials.encodings[i], d) for d in distinct):
+            distinct.append(trials.encodings[i])
+        if len(distinct) == n:
+            break
+    return np.stack([*distinct, *distinct[-1:] * (n - len(distinct))])
+
+
+def finalists(trials: Trials, default: np.ndarray, n: int, key: jax.Array, smooth: bool) -> np.ndarray:
+    """The default, and the configurations best by the mean of two ranks: the measured one, which is noisy, and the one
+    that the meta-learner predicts without having seen that training, which is smooth (``smooth``, else the measured alone)."""
+    if smooth:
+        choice = predictor.choose(trials, SPECS, "rank", key)
+        measured = predictor.targets.make(trials, "rank")
+        blend = 0.5 * (measured.y * measured.scale + measured.shift) + 0.5 * choice.predicted[choice.best]
+        trials = dataclasses.replace(trials, metric=np.where(np.isnan(trials.metric), np.nan, blend))
+    found = best(trials, n)
+    return found if any(np.array_equal(b, default) for b in found) else np.concatenate([found[:-1], default[None]])
+
+
+def select(wave: Wave, prepared: Prepared, goals: np.ndarray, n: int) -> list[int]:
+    """Greedy selection with replacement (Caruana et al. 2004): ``MEMBERS`` times the finalist that lowers the
+    ensemble's loss on held-out rows most. Begins with the best alone.
+
+    Args:
+        wave: of the finalists, all on the first fold, then all on the second, ...; its outputs f32[folds * n, rows, k].
+        goals: [folds, rows], what is true on the held-out rows.
+        n: finalists.
+    """
+    outputs = wave.outputs.reshape(-1, n, *wave.outputs.shape[1:]).astype(np.float64)
+    failed = ~np.isfinite(outputs).all(axis=(0, 2, 3))
+    outputs = np.where(np.isfinite(outputs), outputs, 0.0)
+    total, picks = np.zeros_like(outputs[:, 0]), []
+    for count in range(1, MEMBERS + 1):
+        losses = [_loss((total + outputs[:, i]) / count, goals, prepared.classification) for i in range(n)]
+        picks.append(int(np.argmin(np.where(failed, np.inf, losses))))
+        total += outputs[:, picks[-1]]
+    return sorted(picks)
+
+
+def _loss(outputs: np.ndarray, goals: np.ndarray, classification: bool) -> float:
+    """Mean log-loss of probabilities, or squared error."""
+    if not classification:
+        return float(np.mean((outputs[..., 0] - goals) ** 2))
+    chosen = np.take_along_axis(outputs, goals[..., None].astype(int), axis=-1)
+    return float(-np.mean(np.log(np.maximum(chosen, 1e-9))))
+
+
+def refit(encodings: np.ndarray, space: Space, prepared: Prepared, key: jax.Array) -> tuple[FittedModel, float]:
+    """Trains every encoding on training and validation rows; the model that is their mean, and a member's mean score."""
+    configs = scaled(space, encodings, len(prepared.search.x))
+    outcome = population.train(configs, prepared.groups, prepared.final, prepared.outputs, key, keep=True)
+    good = np.isfinite(outcome.score) if np.isfinite(outcome.score).any() else np.ones(len(encodings), bool)
+    kept = [p for p, fine in zip(outcome.params, good) if fine]
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *kept)
+    model = FittedModel(space.decode(encodings[good]), prepared.encoder, prepared.groups, params)
+    return model, float(np.nanmean(outcome.score)) if np.isfinite(outcome.score).any() else math.nan
+
+
+def score(model: FittedModel, prepared: Prepared) -> dict[str, float]:
+    """Accuracy or R², and log-loss or root mean squared error, on the test rows."""
+    x, y = np.asarray(prepared.final.x_judge), np.asarray(prepared.final.y_judge)
+    output = model.predict_inputs(x)
+    if prepared.classification:
+        return {
+            "score": float(np.mean(np.argmax(output, axis=1) == y)),
+            "loss": float(-np.mean(np.log(np.maximum(output[np.arange(len(y)), y], 1e-12)))),
+        }
+    truth = y.astype(np.float64) * prepared.encoder.scale + prepared.encoder.shift
+    error = float(np.mean((output - truth) ** 2))
+    return {"score": float(1 - error / max(np.var(truth), 1e-300)), "loss": math.sqrt(error)}
+
+
+def described(model: FittedModel) -> list[dict[str, Any]]:
+    """The distinct configurations of a model, those with most members first, and how many members each has."""
+    distinct: list[dict[str, Any]] = []
+    for config in model.configs:
+        same = next((d for d in distinct if d["config"] == config), None)
+        if same is None:
+            distinct.append({"members": 1, "config": config})
+        else:
+            same["members"] += 1
+    return sorted(distinct, key=lambda d: -d["members"])

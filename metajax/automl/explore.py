@@ -1,0 +1,185 @@
+"""Collect, fit, search, train, repeat, until the models or the time are spent."""
+
+import dataclasses
+import math
+import sys
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metajax.automl import ensemble
+from metajax.automl.prepare import Prepared, folds
+from metajax.automl.proposers import PROPOSERS
+from metajax.automl.settings import Config
+from metajax.automl.space import default_config, tabular_space
+from metajax.automl.waves import Wave, Waves
+from metajax.predictor import Trials
+from metajax.run import Progress, RunDirectory
+from metajax.space import Space
+
+# seconds of compilation and drawing that no wave tells of beforehand
+_FIRST_PROPOSAL, _REPORT = 15.0, 8.0
+
+
+class Clock:
+    """Time spent on this search, earlier processes included, against the budget."""
+
+    def __init__(self, directory: RunDirectory, minutes: float | None):
+        self.before = max((r.get("seconds", 0.0) for r in directory.metrics()), default=0.0)
+        self.began, self.budget = time.perf_counter(), math.inf if minutes is None else 60 * minutes
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.began
+
+    def allows(self, more: float) -> bool:
+        """Would ``more`` seconds end within the budget?"""
+        return self.seconds + more <= self.budget
+
+
+class Log:
+    """Trains waves with progress, and writes their metrics."""
+
+    def __init__(self, directory: RunDirectory, clock: Clock, waves: Waves, config: Config, show: bool):
+        self.directory, self.clock, self.waves, self.config, self.show = directory, clock, waves, config, show
+        self.slowest, self.proposing = 0.0, _FIRST_PROPOSAL
+        self.bar = None
+        if config.wanted is not None:
+            total = 2 * config.wanted - config.first if config.baseline else config.wanted
+            self.bar = Progress(total, label="models", show=show)
+        self.logged = len(directory.metrics())
+
+    def ending(self) -> float:
+        """Seconds that refits and the report will take, guessed from the waves."""
+        return _REPORT + 1.5 * self.slowest
+
+    def needed(self) -> float:
+        """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end."""
+        waves = 2 + ((len(self.waves.done) + 2 - self.config.first // self.config.wave) if self.config.baseline else 0)
+        return self.proposing + waves * self.slowest + self.ending()
+
+    def say(self, text: str) -> None:
+        if self.show:
+            print(text, file=sys.stderr)
+
+    def train(
+        self, encodings: np.ndarray, source: str, r2: dict[str, float] | None = None, data: list[Any] | None = None
+    ) -> Wave:
+        before = self.waves.count()
+        began = time.perf_counter()
+        best = max([np.nanmax(w.score, initial=-np.inf) for w in self.waves.done], default=-np.inf)
+        shown = {} if best == -np.inf else {"best_validation": float(best)}
+        bar = self.bar
+        tick = None if bar is None else lambda n: bar.update(before + n, shown)
+        wave = self.waves.run(encodings, source, data or [self.waves.prepared.search], tick, outputs=source == "final")
+        took = time.perf_counter() - began
+        if len(self.waves.done) > 1:  # the first wave compiles
+            self.slowest = max(self.slowest, took)
+        record = {
+            "step": len(self.waves.done),
+            "seconds": round(self.clock.seconds, 3),
+            "trained": before + len(wave.score),
+            "source": source,
+            "best": float(np.nanmax(wave.score, initial=-1.0)),
+            "median": float(np.nanmedian(wave.score)) if np.isfinite(wave.score).any() else -1.0,
+            "failed": int(np.isnan(wave.score).sum()),
+            **{f"r2_{name}": value for name, value in (r2 or {}).items()},
+        }
+        if record["step"] > self.logged:
+            self.directory.log(record)
+        if self.bar is None:
+            self.say(f"{record['trained']} models, {source}: best {record['best']:.4f}, median {record['median']:.4f}")
+        return wave
+
+    def close(self) -> None:
+        if self.bar:
+            self.bar.close()
+
+
+class Explored(NamedTuple):
+    """What a search has come to.
+
+    Attributes:
+        waves: everything that was trained.
+        space: that was searched.
+        members: encodings f32[MEMBERS, width] of the final model, with repetition.
+        default: encoding of the default configuration.
+        rival: the best of as many random ones, or ``None``.
+        key: for refits.
+    """
+
+    waves: Waves
+    space: Space
+    members: np.ndarray
+    default: np.ndarray
+    rival: np.ndarray | None
+    key: jax.Array
+
+
+def explore(config: Config, directory: RunDirectory, prepared: Prepared, log: Log) -> Explored:
+    """The whole search in a run directory, up to the choice of the members of the final model."""
+    space, waves, clock = log.waves.space, log.waves, log.clock
+    keys = search_keys(config.seed)
+    most = sys.maxsize if config.wanted is None else config.wanted
+    drawn = lambda number: np.asarray(space.encode(space.sample(jax.random.fold_in(keys.draw, number), config.wave)))
+
+    # collect: the default, then random configurations, which the baseline shares
+    default = np.asarray(space.encode(space.configs([default_config(prepared.classification)])))
+    log.train(np.concatenate([default, drawn(0)[1:]]), "random")
+    for number in range(1, config.first // config.wave):
+        log.train(drawn(number), "random")
+
+    # fit, search, train, fine-tune, repeat
+    model, ending = None, config.finalists * config.folds
+    while (tried := waves.count()) + config.wave + ending <= most:
+        if not (waves.next_is_saved() or clock.allows(log.needed())):
+            break
+        started = time.perf_counter()
+        known = waves.trials("random", "proposed")
+        proposal = PROPOSERS[config.method](known, config.wave, jax.random.fold_in(keys.propose, tried), model)
+        model, log.proposing = proposal.model, time.perf_counter() - started
+        log.train(proposal.encodings, "proposed", proposal.r2)
+
+    # cross-validate the finalists: one validation set chooses the lucky
+    known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, 0)
+    last = ensemble.finalists(known, default[0], config.finalists, key, config.proposes and not config.small)
+    splits = folds(prepared)[: config.folds]
+    wave = log.train(last, "final", data=splits)
+    members = last[ensemble.select(wave, prepared, np.stack([np.asarray(s.y_judge) for s in splits]), len(last))]
+
+    # as many at random
+    trained = waves.count()
+    if config.baseline:
+        while (shared := waves.count("random", "baseline")) < trained:
+            if not (waves.next_is_saved() or clock.allows(log.slowest + log.ending())):
+                break
+            log.train(drawn(shared // config.wave), "baseline")
+    rivals = ensemble.best(_without_default(waves.trials("random", "baseline")), 1) if config.baseline else None
+    return Explored(waves, space, members, default[0], None if rivals is None else rivals[0], keys.refit)
+
+
+class Keys(NamedTuple):
+    """One key each for the trainings, the random draws, the proposals and the refits."""
+
+    wave: jax.Array
+    draw: jax.Array
+    propose: jax.Array
+    refit: jax.Array
+
+
+def search_keys(seed: int) -> Keys:
+    return Keys(*jax.random.split(jax.random.key(seed), 4))
+
+
+def begin(config: Config, directory: RunDirectory, prepared: Prepared, show: bool) -> Log:
+    """The clock, the waves (those of an earlier process included) and the log of a search."""
+    clock = Clock(directory, config.minutes)
+    space = tabular_space(prepared.features, prepared.classification)
+    return Log(directory, clock, Waves(directory, space, prepared, search_keys(config.seed).wave), config, show)
+
+
+def _without_default(trials: Trials) -> Trials:
+    """The default is the first trial; as a failed one it comes last."""
+    return dataclasses.replace(trials, metric=np.concatenate([[np.nan], trials.metric[1:]]))
