@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.automl import ensemble
+from metajax.automl import ensemble, prior
 from metajax.automl.prepare import Prepared, folds
 from metajax.automl.proposers import PROPOSERS
 from metajax.automl.settings import Config
@@ -131,14 +131,17 @@ def explore(config: Config, directory: RunDirectory, prepared: Prepared, log: Lo
     for number in range(1, config.first // config.wave):
         log.train(drawn(number), "random")
 
-    # fit, search, train, fine-tune, repeat
+    # what other datasets promise of this one, then: fit, search, train, fine-tune, repeat
     model, ending = None, config.finalists * config.folds
     while (tried := waves.count()) + config.wave + ending <= most:
         if not (waves.next_is_saved() or clock.allows(log.needed())):
             break
         started = time.perf_counter()
-        known = waves.trials("random", "proposed")
-        proposal = PROPOSERS[config.method](known, config.wave, jax.random.fold_in(keys.propose, tried), model)
+        known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, tried)
+        if config.proposes and not waves.count("proposed"):
+            log.train(prior.warm_start(space, prepared, config.wave, key, known.encodings), "proposed")
+            continue
+        proposal = PROPOSERS[config.method](known, config.wave, key, model)
         model, log.proposing = proposal.model, time.perf_counter() - started
         log.train(proposal.encodings, "proposed", proposal.r2)
 
@@ -177,7 +180,9 @@ def begin(config: Config, directory: RunDirectory, prepared: Prepared, show: boo
     """The clock, the waves (those of an earlier process included) and the log of a search."""
     clock = Clock(directory, config.minutes)
     space = tabular_space(prepared.features, prepared.classification)
-    return Log(directory, clock, Waves(directory, space, prepared, search_keys(config.seed).wave), config, show)
+    return Log(
+        directory, clock, Waves(directory.path / "waves", space, prepared, search_keys(config.seed).wave), config, show
+    )
 
 
 def _without_default(trials: Trials) -> Trials:

@@ -44,7 +44,7 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
         before = len(picked)
         for pool in candidates:  # in turn, so that every degree of optimism has its share
             if len(picked) < n:
-                at = _first_distant(trials.space, pool, np.stack(picked), trials.encodings)
+                at = first_distant(trials.space, pool, np.stack(picked), trials.encodings)
                 if at is not None:
                     picked.append(pool[at])
         if len(picked) == before:
@@ -53,7 +53,7 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
     return Proposal(np.stack(picked), model, choice.r2)
 
 
-def _first_distant(space: Space, pool: np.ndarray, picked: np.ndarray, tried: np.ndarray) -> int | None:
+def first_distant(space: Space, pool: np.ndarray, picked: np.ndarray, tried: np.ndarray) -> int | None:
     """The best row of the pool that is some way from everything picked and is not what was tried; the way halves until
     there is one."""
     weight = np.ones(space.width, np.float32)

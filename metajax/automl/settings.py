@@ -60,9 +60,10 @@ class Config:
 
     @property
     def first(self) -> int:
-        """Models drawn before the meta-learner proposes any: one or two waves, a third of all at most."""
+        """Models drawn at random: one wave, after which the meta-learner's prior proposes; without it two, a third of all at
+        most."""
         third = 2 * WAVE if self.wanted is None else min(self.wanted // 3, 2 * WAVE)
-        return max(self.wave, third // self.wave * self.wave)
+        return self.wave if self.proposes else max(self.wave, third // self.wave * self.wave)
 
     @property
     def finalists(self) -> int:

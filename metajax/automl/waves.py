@@ -12,7 +12,6 @@ from metajax.automl.population import Data
 from metajax.automl.prepare import Prepared, epoch_scale
 from metajax.data.home import load_npz, save_npz
 from metajax.predictor import Trials
-from metajax.run import RunDirectory
 from metajax.space import Space
 
 
@@ -41,8 +40,8 @@ class Waves:
     The randomness of a wave depends on the seed and its number alone, so a resumed search repeats an uninterrupted one.
     """
 
-    def __init__(self, directory: RunDirectory, space: Space, prepared: Prepared, key: jax.Array):
-        self.path = directory.path / "waves"
+    def __init__(self, path: Path, space: Space, prepared: Prepared, key: jax.Array):
+        self.path = path
         self.path.mkdir(exist_ok=True)
         self.space, self.prepared, self.key = space, prepared, key
         self.done: list[Wave] = []
