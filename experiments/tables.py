@@ -16,6 +16,8 @@ from typing import Any
 
 from experiments import (
     augmentation,
+    automl_prior,
+    automl_tables,
     certify,
     hyper_cleaning,
     joint_search,
@@ -49,6 +51,8 @@ _OWN = {
     "certify": certify.markdown,
     "hyper_cleaning": hyper_cleaning.markdown,
     "many_hyperparameters": many_hyperparameters.markdown,
+    "automl_prior": automl_prior.markdown,
+    "automl_tables": automl_tables.markdown,
     "augmentation": augmentation.markdown,
     "joint_search": joint_search.markdown,
 }

@@ -158,6 +158,7 @@ def train(
     key: jax.Array,
     keep: bool = False,
     outputs_too: bool = False,
+    group: int = GROUP,
     progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Trains every configuration; the key of a member depends on its place alone, not on the grouping.
@@ -170,6 +171,7 @@ def train(
         key: of the whole population.
         keep: return the parameters.
         outputs_too: return what the models say of the judging rows.
+        group: how many train side by side in one program; a score does not depend on it but for rounding.
         progress: called with the number of members done.
     """
     n = len(configs["model"])
@@ -178,10 +180,10 @@ def train(
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE), np.nan), [None] * n
     said = np.zeros((n, len(data.x_judge) if outputs_too else 0, outputs), np.float32)
-    for first in range(0, n, GROUP):
+    for first in range(0, n, group):
         began = time.perf_counter()
-        rows = order[first : first + GROUP]
-        filled = np.concatenate([rows, np.repeat(rows[-1:], GROUP - len(rows))])
+        rows = order[first : first + group]
+        filled = np.concatenate([rows, np.repeat(rows[-1:], group - len(rows))])
         coded = network.code({k: jnp.asarray(v)[filled] for k, v in configs.items()}, jnp.asarray(groups))
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(filled))
         members = _begin(coded, keys, outputs)
@@ -204,5 +206,5 @@ def train(
                 params[row] = jax.tree.map(lambda x, slot=slot: np.asarray(x[slot]), members.params)
         seconds[rows] = (time.perf_counter() - began) / len(rows)
         if progress:
-            progress(min(first + GROUP, n))
+            progress(min(first + group, n))
     return Outcome(score, loss, curve, seconds, params, said)
