@@ -73,7 +73,7 @@ class _AutoML(BaseEstimator):
         with contextlib.ExitStack() as stack:
             where = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             directory = stack.enter_context(RunDirectory(Path(where), to_dict(config), resume=True))
-            prepared = prepare(dataset, self.seed, test=False)
+            prepared = prepare(dataset, self.seed, test=False, minutes=self.minutes)
             log = begin(config, directory, prepared, self.verbose)
             found = explore(config, directory, prepared, log)
             model, _ = ensemble.refit(found.members, found.space, prepared, found.key)
@@ -148,7 +148,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels [n]."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        chosen = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[chosen]
 
 
 class AutoMLRegressor(RegressorMixin, _AutoML):

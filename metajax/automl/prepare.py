@@ -9,8 +9,8 @@ from metajax.automl.population import Data
 from metajax.automl.space import MAX_FEATURES
 from metajax.data import tabular
 
-MOST_ROWS = 20_000
-"""The search trains on at most this many rows; the refit on all."""
+SEARCH_ROWS, FINAL_ROWS = 20_000, 100_000
+"""The search trains and judges on at most so many rows, the final model on at most so many; fewer in a budget of minutes."""
 
 
 class Prepared(NamedTuple):
@@ -43,11 +43,29 @@ class Prepared(NamedTuple):
         return int(self.groups.max()) + 1
 
 
-def prepare(dataset: tabular.Dataset, seed: int, test: bool = True) -> Prepared:
+def limits(minutes: float | None) -> tuple[int, int]:
+    """Rows of the search and of the final model that a budget has time for."""
+    if minutes is None:
+        return SEARCH_ROWS, FINAL_ROWS
+    within = lambda each, least, most: int(min(max(each * minutes, least), most))
+    return within(4_000, 2_000, SEARCH_ROWS), within(10_000, 4_000, FINAL_ROWS)
+
+
+def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: float | None = None) -> Prepared:
     """Splits 60/20/20 (classes spread evenly), fits the encoder on the training rows, and encodes everything.
 
-    Without a test the split is 80/20, and the rows of ``final`` to be judged on are those of the validation.
+    Without a test the split is 80/20, and the rows of ``final`` to be judged on are those of the validation. Of many rows
+    a part is taken, with a note: what a budget of minutes has time for, and never more than fits in memory.
     """
+    most, most_final = limits(minutes)
+    if len(dataset.target) > _WHOLE:
+        rows = np.sort(_spread(dataset, _WHOLE, seed))
+        note = f"{len(rows):,} of {len(dataset.target):,} rows were drawn"
+        dataset = dataset._replace(
+            frame=dataset.frame.iloc[rows].reset_index(drop=True),
+            target=dataset.target[rows],
+            notes=[*dataset.notes, note],
+        )
     train, validation, held = tabular.split(dataset, seed, (0.6, 0.2) if test else (0.8, 0.2))
     rows = lambda index: (dataset.frame.iloc[index], dataset.target[index])
     encoder = tabular.Encoder.fit(*rows(train), dataset.classes)
@@ -56,11 +74,15 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True) -> Prepared:
         frame, target = rows(index)
         arrays[name] = (encoder.inputs(frame), encoder.targets(target))
     notes = list(dataset.notes)
-    few = train[:MOST_ROWS]
-    if len(few) < len(train):
-        notes.append(f"the search trains on {len(few)} of {len(train)} training rows; the refit on all of them")
     both = [np.concatenate([a, b]) for a, b in zip(arrays["train"], arrays["validation"])]
-    search = Data(*map(jnp.asarray, (*(a[: len(few)] for a in arrays["train"]), *arrays["validation"])))
+    if len(train) > most:
+        notes.append(f"the search trains on {most:,} of {len(train):,} training rows")
+    if len(both[0]) > most_final:
+        notes.append(f"the final model trains on {most_final:,} of {len(both[0]):,} rows")
+        drawn = np.random.default_rng(seed).permutation(len(both[0]))[:most_final]
+        both = [a[drawn] for a in both]
+    first = lambda part, n: [a[:n] for a in arrays[part]]
+    search = Data(*map(jnp.asarray, (*first("train", most), *first("validation", most // 2))))
     final = Data(*map(jnp.asarray, (*both, *arrays["test"])))
     groups = encoder.groups
     if encoder.features > MAX_FEATURES:
@@ -68,6 +90,20 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True) -> Prepared:
         notes.append(f"{encoder.features} features are chosen in {MAX_FEATURES} groups of neighbours")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
     return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(held)), notes)
+
+
+_WHOLE = 250_000
+
+
+def _spread(dataset: tabular.Dataset, n: int, seed: int) -> np.ndarray:
+    """About n row numbers at random, at least three of each class."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(dataset.target))
+    if dataset.classes is None:
+        return order[:n]
+    labels = dataset.target[order]
+    rare = np.concatenate([np.flatnonzero(labels == c)[:3] for c in dataset.classes])
+    return order[np.union1d(np.arange(n), rare)]
 
 
 def folds(prepared: Prepared) -> list[Data]:

@@ -34,7 +34,7 @@ def search(
         InputError: on bad data, before anything is trained.
     """
     dataset = tabular.load(config.data, config.target, config.task) if dataset is None else dataset
-    prepared = prepare(dataset, config.seed)
+    prepared = prepare(dataset, config.seed, minutes=config.minutes)
     log = begin(config, directory, prepared, show)
     log.say(
         f"{dataset.name}: {' + '.join(map(str, prepared.rows))} rows, {prepared.encoder.features} features, "

@@ -58,9 +58,13 @@ def download(url: str, path: Path, checksum: str) -> Path:
 def save_npz(path: Path, compress: bool = True, **arrays: Any) -> None:
     """Writes an ``.npz`` beside its place and renames it: a kill leaves the old file or the new one."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        (np.savez_compressed if compress else np.savez)(file, **arrays)
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            (np.savez_compressed if compress else np.savez)(file, **arrays)
+        part.replace(path)
+    except OSError as error:  # a full disk: what is half written only takes up more of it
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

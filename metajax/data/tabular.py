@@ -15,6 +15,7 @@ from metajax.types import InputError
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 _MOST_LEVELS = 50
 _MOST_CLASSES = 200
+_DATE = r"^\s*(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d{2})(\D|$)"
 
 
 class Dataset(NamedTuple):
@@ -217,6 +218,14 @@ def _check(column: Any, name: str) -> None:
         if infinite:
             raise InputError(f"column {name}: has {infinite} infinite values; replace them or leave them empty")
         return
+    known = column.dropna()
+    if pd.api.types.is_datetime64_any_dtype(column) or (
+        len(known) and known.head(1000).astype(str).str.match(_DATE).mean() > 0.9
+    ):
+        raise InputError(
+            f"column {name}: holds dates or times (such as {known.iloc[0]}); turn it into numbers (year, month, days since a "
+            "day) or remove it; mind that rows are split at random, which flatters a model of the past"
+        )
     levels = column.nunique(dropna=True)
     if levels > _MOST_LEVELS and levels > 0.05 * len(column):
         raise InputError(

@@ -1,5 +1,6 @@
 """The frame of every command: one clear line and exit status 2 for bad input, 1 for a run that diverged."""
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -22,6 +23,12 @@ def main(command: Callable[[], object]) -> int:
         return 1
     except Interrupted as stop:
         return int(stop.code)  # type: ignore[arg-type]
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"error: the disk is full{where}; what was finished is kept: free some space and resume", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; what was finished is saved, and resuming goes on from there", file=sys.stderr)
         return 130
