@@ -23,6 +23,7 @@ import optax
 
 from experiments import grid
 from metajax import bilevel, data, hpo, nn, run
+from metajax.hpo.augment import RANGES
 from metajax.types import InputError
 
 LEARNED = {
@@ -165,7 +166,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 def markdown(config: dict, result: dict) -> str:
     """One row for each policy, with what it does."""
     m = result["metrics"]
-    amounts = [*hpo.augment.RANGES, "flip"]
+    amounts = [*RANGES, "flip"]
     rows = [f"| | test accuracy | {' | '.join(amounts)} |", "|---|---|" + "---|" * len(amounts)]
     for name in (n for n in ROWS if f"{n} accuracy" in m):
         values = [m.get(f"{name} {a}") for a in amounts]

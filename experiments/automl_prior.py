@@ -23,7 +23,7 @@ from experiments import grid
 from metajax import predictor, run
 from metajax.automl import prior
 from metajax.automl.prepare import prepare
-from metajax.automl.space import tabular_space
+from metajax.automl.tables import table_task
 from metajax.automl.waves import Waves
 from metajax.data import tabular
 from metajax.types import InputError
@@ -67,6 +67,8 @@ def dataset(generator: str, number: int) -> tabular.Dataset:
     from sklearn import datasets
 
     rng = np.random.default_rng((GENERATORS.index(generator), number))
+    x: Any
+    y: Any
     seed, rows = int(rng.integers(2**31)), int(rng.choice([300, 800, 1500]))
     useless = int(rng.choice([0, 4, 16]))
     noise = float(rng.choice([0.05, 0.3, 1.0]))
@@ -74,7 +76,7 @@ def dataset(generator: str, number: int) -> tabular.Dataset:
     if generator in ("clusters", "noisy labels", "clusters of many classes"):
         many = generator == "clusters of many classes"
         features = int(rng.choice([8, 16]))
-        x, y = datasets.make_classification(
+        x, y, *_ = datasets.make_classification(
             rows,
             features,
             n_informative=features // 2,
@@ -93,7 +95,7 @@ def dataset(generator: str, number: int) -> tabular.Dataset:
     elif generator == "quantiles":
         x, y = datasets.make_gaussian_quantiles(n_samples=rows, n_features=6, n_classes=3, random_state=seed)
     elif generator == "linear":
-        x, y = datasets.make_regression(rows, 12, n_informative=6, noise=50 * noise, random_state=seed)
+        x, y, *_ = datasets.make_regression(rows, 12, n_informative=6, noise=50 * noise, random_state=seed)
     elif generator == "sparse":
         x, y = datasets.make_sparse_uncorrelated(rows, 10, random_state=seed)
     elif generator == "steps":
@@ -112,16 +114,16 @@ def dataset(generator: str, number: int) -> tabular.Dataset:
 def collect(config: Config, directory: run.RunDirectory, name: str, number: int) -> dict[str, Any]:
     """Trainings on one dataset: encodings of the common space, scores, and meta-features."""
     prepared = prepare(dataset(name, number), config.seed)
-    space = tabular_space(prepared.features, prepared.classification)
+    task = table_task(prepared)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), GENERATORS.index(name)), number)
     draw, train = jax.random.split(key)
-    waves = Waves(directory.path / f"{GENERATORS.index(name):02d}_{number}", space, prepared, train)
+    waves = Waves(directory.path / f"{GENERATORS.index(name):02d}_{number}", task, train)
     for wave in range(config.models // 32):
-        encodings = np.asarray(space.encode(space.sample(jax.random.fold_in(draw, wave), 32)))
+        encodings = np.asarray(task.space.encode(task.space.sample(jax.random.fold_in(draw, wave), 32)))
         waves.run(encodings, "random", [prepared.search])
     trials = waves.trials("random")
     score = trials.metric - 1e-6 * np.nan_to_num(trials.settings["loss"], nan=1e6)  # equal scores by loss
-    return {"x": prior.common(space, trials.encodings), "score": score, "meta": prior.describe(prepared)}
+    return {"x": prior.common(task.space, trials.encodings), "score": score, "meta": prior.describe(prepared)}
 
 
 def together(parts: list[dict[str, Any]]) -> predictor.Trials:

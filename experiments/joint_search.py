@@ -33,6 +33,7 @@ from experiments import grid
 from metajax import bilevel, data, hpo, run
 from metajax.automl.prepare import prepare
 from metajax.bilevel import inner
+from metajax.data import tabular
 from metajax.space import Categorical, Float, Space
 from metajax.types import InputError
 
@@ -90,7 +91,7 @@ def rows(name: str, seed: int) -> dict[str, tuple[jax.Array, jax.Array]]:
         images = data.digits(seed) if name == "digits" else data.mnist(seed, 2_000, 1_000)
         flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
         return {part: flat(getattr(images, part)) for part in ("train", "validation", "test")}
-    prepared = prepare(data.tabular.load(name), seed)
+    prepared = prepare(tabular.load(name), seed)
     search, final = prepared.search, prepared.final
     return {
         "train": (search.x, search.y),
@@ -243,7 +244,7 @@ def search(method: str, setting: Setting, config: Config, seed: int) -> Best:
     return best
 
 
-def _only(config: dict, keep: Callable[[str], bool]) -> dict:
+def _only(config: Any, keep: Callable[[str], bool]) -> dict:
     return {name: value for name, value in config.items() if keep(name)}
 
 

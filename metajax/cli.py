@@ -20,7 +20,9 @@ def _parser() -> argparse.ArgumentParser:
         p.add_argument("--minutes", type=float, help="budget of wall time (default: none)")
         p.add_argument("--trials", type=int, help="models the search trains (default: 192, or no limit with --minutes)")
         p.add_argument(
-            "--method", default="metalearner", help="who proposes: metalearner (default), random or optuna (its TPE)"
+            "--method",
+            default="metalearner",
+            help="who proposes: metalearner (default), random, optuna (its TPE), supernet (images)",
         )
         p.add_argument("--seed", type=int, default=0, help="of the split and of all randomness (default: 0)")
         p.add_argument(
@@ -32,10 +34,13 @@ def _parser() -> argparse.ArgumentParser:
 
     search = commands.add_parser("search", help="find a model for a dataset", allow_abbrev=False)
     search.add_argument(
-        "--data", required=True, help="digits, iris, wine, breast_cancer, diabetes, FILE.csv or FILE.npz"
+        "--data",
+        required=True,
+        help="digits, iris, wine, breast_cancer, diabetes, FILE.csv, FILE.npz or a folder of images",
     )
     search.add_argument("--target", help="the column to predict (CSV)")
     search.add_argument("--task", help="classification or regression (default: judged by the target)")
+    search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
     run_flags(search, "runs/search")
 
     quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
@@ -43,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="apply a found model to new rows", allow_abbrev=False)
     predict.add_argument("run", help="the run directory of a finished search")
-    predict.add_argument("--data", required=True, help="a CSV with the columns of the training data, or an .npz with x")
+    predict.add_argument(
+        "--data", required=True, help="a CSV with the columns of the training data, an .npz with x, or a folder"
+    )
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
 
     for name, text in (("show", "what a run found"), ("resume", "go on with a stopped search")):
@@ -53,16 +60,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
     from metajax import automl
-    from metajax.data import tabular
+    from metajax.automl.search import load_data
     from metajax.run import RunDirectory, to_dict
 
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other")
     config = automl.Config(**fields)
     path = Path(config.data)
-    if path.suffix:
+    if path.suffix or path.is_dir():
         config = automl.Config(**{**fields, "data": str(path.resolve())})
-    dataset = tabular.load(config.data, config.target, config.task)  # before anything is written
+    dataset = load_data(config)  # before anything is written
     with RunDirectory(out, to_dict(config), resume, overwrite) as directory:
         if directory.result is None:
             automl.search(config, directory, dataset)
@@ -79,6 +86,7 @@ def _fields(given: argparse.Namespace) -> dict[str, Any]:
         "trials": given.trials,
         "baseline": not given.no_baseline,
         "seed": given.seed,
+        "size": getattr(given, "size", None),
     }
 
 
@@ -142,13 +150,19 @@ def _short(value: Any) -> str:
 def _predict(run: str, data: str, out: str | None) -> None:
     from metajax import automl
     from metajax.data import tabular
+    from metajax.data.pictures import pixels
 
-    model = automl.FittedModel.load(run)
+    model = automl.load_model(run)
     pd = tabular.pandas()
-    labels, probabilities = model.predict(tabular.read_rows(data))
+    if isinstance(model, automl.FittedModel):
+        labels, probabilities = model.predict(tabular.read_rows(data))
+        classes = model.encoder.classes or []
+    else:
+        labels, probabilities = model.predict(pixels(data, _read(run).get("size")))
+        classes = model.classes
     frame = pd.DataFrame({"prediction": labels})
     if probabilities is not None:
-        for i, label in enumerate(model.encoder.classes or []):
+        for i, label in enumerate(classes):
             frame[f"p({label})"] = probabilities[:, i].round(6)
     if out is None:
         frame.to_csv(sys.stdout, index=False)

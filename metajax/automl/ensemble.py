@@ -8,13 +8,10 @@ import jax
 import numpy as np
 
 from metajax import predictor
-from metajax.automl import population
-from metajax.automl.model import FittedModel
-from metajax.automl.prepare import Prepared
 from metajax.automl.propose import SPECS
-from metajax.automl.waves import Wave, scaled
+from metajax.automl.task import Model, Task
+from metajax.automl.waves import Wave
 from metajax.predictor import Trials
-from metajax.space import Space
 
 MEMBERS = 8
 """Trainings in the final model."""
@@ -45,7 +42,7 @@ def finalists(trials: Trials, default: np.ndarray, n: int, key: jax.Array, smoot
     return found if any(np.array_equal(b, default) for b in found) else np.concatenate([found[:-1], default[None]])
 
 
-def select(wave: Wave, prepared: Prepared, goals: np.ndarray, n: int) -> list[int]:
+def select(wave: Wave, classification: bool, goals: np.ndarray, n: int) -> list[int]:
     """Greedy selection with replacement (Caruana et al. 2004): ``MEMBERS`` times the finalist that lowers the
     ensemble's loss on held-out rows most. Begins with the best alone.
 
@@ -59,7 +56,7 @@ def select(wave: Wave, prepared: Prepared, goals: np.ndarray, n: int) -> list[in
     outputs = np.where(np.isfinite(outputs), outputs, 0.0)
     total, picks = np.zeros_like(outputs[:, 0]), []
     for count in range(1, MEMBERS + 1):
-        losses = [_loss((total + outputs[:, i]) / count, goals, prepared.classification) for i in range(n)]
+        losses = [_loss((total + outputs[:, i]) / count, goals, classification) for i in range(n)]
         picks.append(int(np.argmin(np.where(failed, np.inf, losses))))
         total += outputs[:, picks[-1]]
     return sorted(picks)
@@ -73,32 +70,29 @@ def _loss(outputs: np.ndarray, goals: np.ndarray, classification: bool) -> float
     return float(-np.mean(np.log(np.maximum(chosen, 1e-9))))
 
 
-def refit(encodings: np.ndarray, space: Space, prepared: Prepared, key: jax.Array) -> tuple[FittedModel, float]:
+def refit(encodings: np.ndarray, task: Task, key: jax.Array) -> tuple[Any, float]:
     """Trains every encoding on training and validation rows; the model that is their mean, and a member's mean score."""
-    configs = scaled(space, encodings, len(prepared.search.x))
-    outcome = population.train(configs, prepared.groups, prepared.final, prepared.outputs, key, keep=True)
+    outcome = task.train(encodings, task.final, key, keep=True)
     good = np.isfinite(outcome.score) if np.isfinite(outcome.score).any() else np.ones(len(encodings), bool)
-    kept = [p for p, fine in zip(outcome.params, good) if fine]
-    params = jax.tree.map(lambda *leaves: np.stack(leaves), *kept)
-    model = FittedModel(space.decode(encodings[good]), prepared.encoder, prepared.groups, params)
+    model = task.model(task.space.decode(encodings[good]), [p for p, fine in zip(outcome.params, good) if fine])
     return model, float(np.nanmean(outcome.score)) if np.isfinite(outcome.score).any() else math.nan
 
 
-def score(model: FittedModel, prepared: Prepared) -> dict[str, float]:
+def score(model: Any, task: Task) -> dict[str, float]:
     """Accuracy or R², and log-loss or root mean squared error, on the test rows."""
-    x, y = np.asarray(prepared.final.x_judge), np.asarray(prepared.final.y_judge)
+    x, y = np.asarray(task.final.x_judge), np.asarray(task.final.y_judge)
     output = model.predict_inputs(x)
-    if prepared.classification:
+    if task.classification:
         return {
             "score": float(np.mean(np.argmax(output, axis=1) == y)),
             "loss": float(-np.mean(np.log(np.maximum(output[np.arange(len(y)), y], 1e-12)))),
         }
-    truth = y.astype(np.float64) * prepared.encoder.scale + prepared.encoder.shift
+    truth = y.astype(np.float64) * model.encoder.scale + model.encoder.shift
     error = float(np.mean((output - truth) ** 2))
     return {"score": float(1 - error / max(np.var(truth), 1e-300)), "loss": math.sqrt(error)}
 
 
-def described(model: FittedModel) -> list[dict[str, Any]]:
+def described(model: Model) -> list[dict[str, Any]]:
     """The distinct configurations of a model, those with most members first, and how many members each has."""
     distinct: list[dict[str, Any]] = []
     for config in model.configs:

@@ -12,6 +12,7 @@ from metajax.automl.explore import begin, explore
 from metajax.automl.model import FittedModel
 from metajax.automl.prepare import prepare
 from metajax.automl.settings import Config
+from metajax.automl.tables import table_task
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
 from metajax.types import InputError
@@ -73,10 +74,10 @@ class _AutoML(BaseEstimator):
         with contextlib.ExitStack() as stack:
             where = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             directory = stack.enter_context(RunDirectory(Path(where), to_dict(config), resume=True))
-            prepared = prepare(dataset, self.seed, test=False, minutes=self.minutes)
-            log = begin(config, directory, prepared, self.verbose)
-            found = explore(config, directory, prepared, log)
-            model, _ = ensemble.refit(found.members, found.space, prepared, found.key)
+            task = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
+            log = begin(config, directory, task, self.verbose)
+            found = explore(config, log)
+            model, _ = ensemble.refit(found.members, task, found.key)
             self.trials_ = found.waves.trials("random", "proposed")
             self.seconds_ = log.clock.seconds
             if self.directory:

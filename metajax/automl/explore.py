@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.automl import ensemble, prior
-from metajax.automl.prepare import Prepared, folds
+from metajax.automl import ensemble
 from metajax.automl.proposers import PROPOSERS
 from metajax.automl.settings import Config
-from metajax.automl.space import default_config, tabular_space
+from metajax.automl.task import Plan, Task, plan
 from metajax.automl.waves import Wave, Waves
 from metajax.predictor import Trials
 from metajax.run import Progress, RunDirectory
@@ -42,12 +41,13 @@ class Clock:
 class Log:
     """Trains waves with progress, and writes their metrics."""
 
-    def __init__(self, directory: RunDirectory, clock: Clock, waves: Waves, config: Config, show: bool):
-        self.directory, self.clock, self.waves, self.config, self.show = directory, clock, waves, config, show
+    def __init__(self, directory: RunDirectory, clock: Clock, waves: Waves, plan: Plan, config: Config, show: bool):
+        self.directory, self.clock, self.waves, self.plan = directory, clock, waves, plan
+        self.config, self.show = config, show
         self.slowest, self.proposing = 0.0, _FIRST_PROPOSAL
         self.bar = None
-        if config.wanted is not None:
-            total = 2 * config.wanted - config.first if config.baseline else config.wanted
+        if plan.wanted is not None:
+            total = 2 * plan.wanted - plan.first if config.baseline else plan.wanted
             self.bar = Progress(total, label="models", show=show)
         self.logged = len(directory.metrics())
 
@@ -57,7 +57,7 @@ class Log:
 
     def needed(self) -> float:
         """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end."""
-        waves = 2 + ((len(self.waves.done) + 2 - self.config.first // self.config.wave) if self.config.baseline else 0)
+        waves = 2 + ((len(self.waves.done) + 2 - self.plan.first // self.plan.wave) if self.config.baseline else 0)
         return self.proposing + waves * self.slowest + self.ending()
 
     def say(self, text: str) -> None:
@@ -73,7 +73,7 @@ class Log:
         shown = {} if best == -np.inf else {"best_validation": float(best)}
         bar = self.bar
         tick = None if bar is None else lambda n: bar.update(before + n, shown)
-        wave = self.waves.run(encodings, source, data or [self.waves.prepared.search], tick, outputs=source == "final")
+        wave = self.waves.run(encodings, source, data or [self.waves.task.search], tick, outputs=source == "final")
         took = time.perf_counter() - began
         if len(self.waves.done) > 1:  # the first wave compiles
             self.slowest = max(self.slowest, took)
@@ -103,7 +103,6 @@ class Explored(NamedTuple):
 
     Attributes:
         waves: everything that was trained.
-        space: that was searched.
         members: encodings f32[MEMBERS, width] of the final model, with repetition.
         default: encoding of the default configuration.
         rival: the best of as many random ones, or ``None``.
@@ -111,56 +110,69 @@ class Explored(NamedTuple):
     """
 
     waves: Waves
-    space: Space
     members: np.ndarray
     default: np.ndarray
     rival: np.ndarray | None
     key: jax.Array
 
 
-def explore(config: Config, directory: RunDirectory, prepared: Prepared, log: Log) -> Explored:
+def explore(config: Config, log: Log) -> Explored:
     """The whole search in a run directory, up to the choice of the members of the final model."""
-    space, waves, clock = log.waves.space, log.waves, log.clock
-    keys = search_keys(config.seed)
-    most = sys.maxsize if config.wanted is None else config.wanted
-    drawn = lambda number: np.asarray(space.encode(space.sample(jax.random.fold_in(keys.draw, number), config.wave)))
+    waves, clock, plan = log.waves, log.clock, log.plan
+    task, space, keys = waves.task, waves.task.space, search_keys(config.seed)
+    most = sys.maxsize if plan.wanted is None else plan.wanted
+    drawn = lambda number: np.asarray(space.encode(space.sample(jax.random.fold_in(keys.draw, number), plan.wave)))
+    decided = task.fixed(config.method, log.directory.path) if task.fixed else {}
+    within = lambda encodings: _with(space, encodings, decided)
 
     # collect: the default, then random configurations, which the baseline shares
-    default = np.asarray(space.encode(space.configs([default_config(prepared.classification)])))
-    log.train(np.concatenate([default, drawn(0)[1:]]), "random")
-    for number in range(1, config.first // config.wave):
-        log.train(drawn(number), "random")
+    default = np.asarray(space.encode(space.configs([task.default])))
+    log.train(np.concatenate([within(default), within(drawn(0)[1:])]), "random")
+    for number in range(1, plan.first // plan.wave):
+        log.train(within(drawn(number)), "random")
 
     # what other datasets promise of this one, then: fit, search, train, fine-tune, repeat
-    model, ending = None, config.finalists * config.folds
-    while (tried := waves.count()) + config.wave + ending <= most:
+    model, ending = None, plan.finalists * plan.folds
+    while (tried := waves.count()) + plan.wave + ending <= most:
         if not (waves.next_is_saved() or clock.allows(log.needed())):
             break
         started = time.perf_counter()
         known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, tried)
-        if config.proposes and not waves.count("proposed"):
-            log.train(prior.warm_start(space, prepared, config.wave, key, known.encodings), "proposed")
+        if config.proposes and task.warm is not None and not waves.count("proposed"):
+            log.train(within(task.warm(plan.wave, key, known.encodings)), "proposed")
             continue
-        proposal = PROPOSERS[config.method](known, config.wave, key, model)
+        proposal = PROPOSERS[config.method](known, plan.wave, key, model)
         model, log.proposing = proposal.model, time.perf_counter() - started
-        log.train(proposal.encodings, "proposed", proposal.r2)
+        log.train(within(proposal.encodings), "proposed", proposal.r2)
 
     # cross-validate the finalists: one validation set chooses the lucky
     known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, 0)
-    last = ensemble.finalists(known, default[0], config.finalists, key, config.proposes and not config.small)
-    splits = folds(prepared)[: config.folds]
+    smooth = config.proposes and not plan.small
+    last = ensemble.finalists(known, within(default)[0], plan.finalists, key, smooth)
+    splits = task.folds[: plan.folds]
     wave = log.train(last, "final", data=splits)
-    members = last[ensemble.select(wave, prepared, np.stack([np.asarray(s.y_judge) for s in splits]), len(last))]
+    goals = np.stack([np.asarray(s.y_judge) for s in splits])
+    members = last[ensemble.select(wave, task.classification, goals, len(last))]
 
     # as many at random
     trained = waves.count()
     if config.baseline:
-        while (shared := waves.count("random", "baseline")) < trained:
+        while (shared := waves.count("baseline") + (0 if decided else waves.count("random"))) < trained:
             if not (waves.next_is_saved() or clock.allows(log.slowest + log.ending())):
                 break
-            log.train(drawn(shared // config.wave), "baseline")
-    rivals = ensemble.best(_without_default(waves.trials("random", "baseline")), 1) if config.baseline else None
-    return Explored(waves, space, members, default[0], None if rivals is None else rivals[0], keys.refit)
+            log.train(drawn(shared // plan.wave), "baseline")
+    sources = ("baseline",) if decided else ("random", "baseline")
+    rival = None
+    if config.baseline and waves.count(*sources) > 1:
+        rival = ensemble.best(_without_default(waves.trials(*sources)), 1)[0]
+    return Explored(waves, members, default[0], rival, keys.refit)
+
+
+def _with(space: Space, encodings: np.ndarray, decided: dict[str, Any]) -> np.ndarray:
+    """The same configurations with what is decided already."""
+    if not decided:
+        return encodings
+    return np.asarray(space.encode(space.configs([{**c, **decided} for c in space.decode(encodings)])))
 
 
 class Keys(NamedTuple):
@@ -176,13 +188,11 @@ def search_keys(seed: int) -> Keys:
     return Keys(*jax.random.split(jax.random.key(seed), 4))
 
 
-def begin(config: Config, directory: RunDirectory, prepared: Prepared, show: bool) -> Log:
+def begin(config: Config, directory: RunDirectory, task: Task, show: bool) -> Log:
     """The clock, the waves (those of an earlier process included) and the log of a search."""
     clock = Clock(directory, config.minutes)
-    space = tabular_space(prepared.features, prepared.classification)
-    return Log(
-        directory, clock, Waves(directory.path / "waves", space, prepared, search_keys(config.seed).wave), config, show
-    )
+    waves = Waves(directory.path / "waves", task, search_keys(config.seed).wave)
+    return Log(directory, clock, waves, plan(task, config.trials, config.minutes, config.proposes), config, show)
 
 
 def _without_default(trials: Trials) -> Trials:

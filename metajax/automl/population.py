@@ -16,20 +16,9 @@ import numpy as np
 
 from metajax.automl import network
 from metajax.automl.space import BATCHES
+from metajax.automl.task import CURVE, GROUP, Data, Outcome
 
 MICRO = BATCHES[0]
-GROUP = 8
-CURVE = 8
-"""How many points of a learning curve are recorded."""
-
-
-class Data(NamedTuple):
-    """Rows to learn from and rows to be judged on: x f32[n, d], y i32[n] (classes) or f32[n] (standardised)."""
-
-    x: jax.Array
-    y: jax.Array
-    x_judge: jax.Array
-    y_judge: jax.Array
 
 
 class Members(NamedTuple):
@@ -40,26 +29,6 @@ class Members(NamedTuple):
     mean: Any
     square: Any
     updates: jax.Array
-
-
-class Outcome(NamedTuple):
-    """What a population came to, in the order it was given.
-
-    Attributes:
-        score: f64[n], accuracy or R² on the judging rows; NaN where training diverged.
-        loss: f64[n], log-loss or squared error there.
-        curve: f64[n, CURVE], the score at even shares of each member's epochs.
-        seconds: f64[n], share of the group's time.
-        params: per member, if kept.
-        outputs: f32[n, rows, outputs] on the judging rows, probabilities or standardised values; no rows unless asked for.
-    """
-
-    score: np.ndarray
-    loss: np.ndarray
-    curve: np.ndarray
-    seconds: np.ndarray
-    params: list[Any]
-    outputs: np.ndarray
 
 
 def _loss(coded, params, x, y, key, outputs):

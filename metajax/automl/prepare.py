@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from metajax.automl.population import Data
 from metajax.automl.space import MAX_FEATURES
+from metajax.automl.task import Data
 from metajax.data import tabular
 
 SEARCH_ROWS, FINAL_ROWS = 20_000, 100_000
@@ -106,10 +106,9 @@ def _spread(dataset: tabular.Dataset, n: int, seed: int) -> np.ndarray:
     return order[np.union1d(np.arange(n), rare)]
 
 
-def folds(prepared: Prepared) -> list[Data]:
+def folds(search: Data) -> list[Data]:
     """Other splits of the search's rows into training and validation, as large as the first, so that nothing is compiled
     again: the validation parts do not overlap, and together they hold (almost) every row."""
-    search = prepared.search
     x = jnp.concatenate([search.x, search.x_judge])
     y = jnp.concatenate([search.y, search.y_judge])
     order = np.random.default_rng(0).permutation(len(x))

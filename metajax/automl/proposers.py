@@ -85,4 +85,5 @@ PROPOSERS: dict[str, Callable[..., Proposal]] = {
     "metalearner": propose,
     "random": at_random,
     "optuna": by_optuna,
+    "supernet": propose,
 }

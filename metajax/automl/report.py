@@ -144,7 +144,10 @@ def _curves(waves: Waves, name: str):
     series = {}
     for rank, i in enumerate(order, 1):
         epochs = configs[i]["epochs"]
-        series[f"{rank}: {configs[i]['model']}"] = (np.linspace(0, epochs, curves.shape[1] + 1)[1:], curves[i])
+        series[f"{rank}: {configs[i].get('model', 'cell')}"] = (
+            np.linspace(0, epochs, curves.shape[1] + 1)[1:],
+            curves[i],
+        )
     return plot.curves(series, "epochs", f"validation {name}"), "The eight best of the search while they trained."
 
 

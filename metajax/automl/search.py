@@ -1,6 +1,8 @@
 """The main job: collect, fit the meta-learner, search through it, train, fine-tune it, and report."""
 
 import json
+import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -9,66 +11,133 @@ import numpy as np
 from metajax import predictor
 from metajax.automl import ensemble, report
 from metajax.automl.explore import Explored, Log, begin, explore
+from metajax.automl.image_model import ImageModel
+from metajax.automl.images import image_task
 from metajax.automl.model import FittedModel
-from metajax.automl.prepare import Prepared, describe, prepare
+from metajax.automl.prepare import describe, prepare
 from metajax.automl.propose import SPECS
 from metajax.automl.settings import Config
+from metajax.automl.tables import table_task
+from metajax.automl.task import Model, Task
 from metajax.data import tabular
+from metajax.data.pictures import Pictures, holds_images, pictures
 from metajax.run import RunDirectory, to_dict, write_text
 from metajax.space import interop
+from metajax.types import InputError
+
+_NORM = {
+    False: "no batch norm anywhere",
+    True: "batch norm by the batch in training and in validation, by statistics of 512 training images in the test",
+}
 
 
 class Outcome(NamedTuple):
     """The result as written to ``result.json``, and the model."""
 
     result: dict[str, Any]
-    model: FittedModel
+    model: Model
+
+
+class Described(NamedTuple):
+    """A task, and what the report says of its data."""
+
+    task: Task
+    told: dict[str, Any]
+
+
+def load_data(config: Config) -> tabular.Dataset | Pictures:
+    """The dataset that is asked for.
+
+    Raises:
+        InputError: if it is not to be had, or cannot be learned.
+    """
+    path = Path(config.data)
+    if config.data not in tabular.BUNDLED and holds_images(path):
+        if config.task == "regression":
+            raise InputError("--task regression: images are classified; give a table of features for regression")
+        return pictures(path, config.size)
+    if config.method == "supernet":
+        raise InputError(
+            "--method supernet: needs images (a folder with one folder for each class, or an .npz with x of shape "
+            "[n, height, width]); for tables use metalearner, random or optuna"
+        )
+    return tabular.load(config.data, config.target, config.task)
+
+
+def describe_task(dataset: tabular.Dataset | Pictures, config: Config) -> Described:
+    """Splits, encodes, and says how."""
+    if isinstance(dataset, Pictures):
+        task, rows, shape, notes = image_task(dataset, config.seed)
+        told = {
+            "target": "label",
+            "task": "classification",
+            "classes": len(dataset.classes),
+            "features": math.prod(shape),
+        }
+        parts = dict(zip(("train", "validation", "test"), rows))
+        return Described(task, {**told, "inputs": list(shape), "rows": parts, "notes": notes})
+    prepared = prepare(dataset, config.seed, minutes=config.minutes)
+    return Described(table_task(prepared), describe(dataset, prepared))
 
 
 def search(
-    config: Config, directory: RunDirectory, dataset: tabular.Dataset | None = None, show: bool = True
+    config: Config, directory: RunDirectory, dataset: tabular.Dataset | Pictures | None = None, show: bool = True
 ) -> Outcome:
     """Runs or resumes the whole loop in a run directory.
 
     Raises:
         InputError: on bad data, before anything is trained.
     """
-    dataset = tabular.load(config.data, config.target, config.task) if dataset is None else dataset
-    prepared = prepare(dataset, config.seed, minutes=config.minutes)
-    log = begin(config, directory, prepared, show)
+    task, told = describe_task(load_data(config) if dataset is None else dataset, config)
+    log = begin(config, directory, task, show)
+    what = f"{told['features']} features" if isinstance(told["inputs"], int) else "images of " + _times(told["inputs"])
     log.say(
-        f"{dataset.name}: {' + '.join(map(str, prepared.rows))} rows, {prepared.encoder.features} features, "
-        f"space of 10^{log.waves.space.log10_size:.0f} configurations"
+        f"{told['target']}: {' + '.join(str(n) for n in told['rows'].values())} rows, {what}, "
+        f"space of 10^{task.space.log10_size:.0f} configurations"
     )
-    for note in prepared.notes:
+    for note in told["notes"]:
         log.say(f"note: {note}")
-    explored = explore(config, directory, prepared, log)
+    explored = explore(config, log)
     log.say("refitting what was found, the default and the best random configuration on training and validation rows")
-    outcome = _finish(config, directory, dataset, prepared, explored, log)
+    outcome = _finish(config, directory, told, explored, log)
     log.close()
     return outcome
 
 
-def _finish(
-    config: Config,
-    directory: RunDirectory,
-    dataset: tabular.Dataset,
-    prepared: Prepared,
-    explored: Explored,
-    log: Log,
-) -> Outcome:
+def _times(shape: list[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def load_model(directory: Path | str) -> FittedModel | ImageModel:
+    """The model of a finished search.
+
+    Raises:
+        InputError: if the run has no model or it is damaged.
+    """
+    path = Path(directory) / "model.json"
+    try:
+        told = json.loads(path.read_text()) if path.is_file() else {}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: damaged ({error})") from error
+    if isinstance(told, dict) and told.get("kind") == "images":
+        return ImageModel.load(Path(directory), told)
+    return FittedModel.load(directory)
+
+
+def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explored: Explored, log: Log) -> Outcome:
     """Everything that is written: model, trials, report, result (last)."""
-    waves, space = explored.waves, explored.space
+    waves, task, plan = explored.waves, explored.waves.task, log.plan
+    space = task.space
     repeat = lambda encoding: np.repeat(encoding[None], ensemble.MEMBERS, axis=0)
     contenders = {"found": explored.members, "default": repeat(explored.default)}
     if explored.rival is not None:
         contenders["random"] = repeat(explored.rival)
     scores, models = {}, {}
     for name, encodings in contenders.items():
-        models[name], single = ensemble.refit(encodings, space, prepared, explored.key)
-        scores[name] = {**ensemble.score(models[name], prepared), "single": single}
+        models[name], single = ensemble.refit(encodings, task, explored.key)
+        scores[name] = {**ensemble.score(models[name], task), "single": single}
     model = models["found"]
-    metric = "accuracy" if prepared.classification else "r2"
+    metric = "accuracy" if task.classification else "r2"
     model.save(directory.path)
     everything = waves.trials("random", "proposed", "final", "baseline")
     everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
@@ -98,14 +167,15 @@ def _finish(
         "found": ensemble.described(model)[0]["config"],
         "ensemble": ensemble.described(model),
         "contenders": {name: ensemble.described(m)[0]["config"] for name, m in models.items()},
-        "data": {"name": config.data, **describe(dataset, prepared)},
+        "data": {"name": config.data, **told},
         "meta_learner": {"chosen": choice.best, "r2": choice.r2},
         "importance": matters,
         "protocol": (
             f"split 60/20/20 by seed {config.seed}; finalists chosen on validation rows; found is an ensemble of "
-            f"{ensemble.MEMBERS} trainings selected from {config.finalists} finalists by {config.folds}-fold cross-validation "
+            f"{ensemble.MEMBERS} trainings selected from {plan.finalists} finalists by {plan.folds}-fold cross-validation "
             f"on training and validation rows, the others are {ensemble.MEMBERS} trainings of one configuration; all refitted "
-            "on both; test score of the mean of the trainings ('single': mean score of one); no batch norm anywhere"
+            "on both; test score of the mean of the trainings ('single': mean score of one); "
+            + _NORM[isinstance(model, ImageModel)]
         ),
     }
     result = json.loads(json.dumps(result, default=float))

@@ -5,8 +5,8 @@ import math
 
 from metajax.types import InputError
 
-WAVE, GROUP = 32, 8
-METHODS = ("metalearner", "random", "optuna")
+METHODS = ("metalearner", "random", "optuna", "supernet")
+_LEAST = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,12 +14,14 @@ class Config:
     """What to search.
 
     Attributes:
-        data: a bundled dataset, a CSV or an ``.npz``.
+        data: a bundled dataset, a CSV, an ``.npz`` or a folder of images.
         target: the column to predict (CSV).
+        size: side in pixels to which images are resized.
         task: ``classification``, ``regression`` or ``None`` to judge by the target.
-        method: who proposes: the ``metalearner``, ``random`` draws, or ``optuna``'s multivariate TPE.
+        method: who proposes: the ``metalearner``, ``random`` draws, ``optuna``'s multivariate TPE, or, for
+            images, a ``supernet`` that decides the architecture (DrNAS) and the meta-learner the rest.
         minutes: budget of wall time; ``None`` for none.
-        trials: models trained by the search; ``None`` is 192, or no limit if ``minutes`` is given.
+        trials: models trained by the search; ``None`` is 192 (48 of images), or no limit if ``minutes`` is given.
         baseline: also train as many models at random, to compare with.
         seed: of the split and of all randomness.
     """
@@ -31,6 +33,7 @@ class Config:
     minutes: float | None = None
     trials: int | None = None
     baseline: bool = True
+    size: int | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -38,44 +41,14 @@ class Config:
             raise InputError(f"--method {self.method}: accepted are {', '.join(METHODS)}")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise InputError(f"--minutes {self.minutes:g}: accepted are numbers above 0")
-        if self.trials is not None and self.trials < 2 * GROUP:
-            raise InputError(f"--trials {self.trials}: accepted are whole numbers from {2 * GROUP}")
+        if self.trials is not None and self.trials < _LEAST:
+            raise InputError(f"--trials {self.trials}: accepted are whole numbers from {_LEAST}")
+        if self.size is not None and not 4 <= self.size <= 64:
+            raise InputError(f"--size {self.size}: accepted are whole numbers from 4 to 64")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"--seed {self.seed}: accepted are whole numbers from 0 to 2147483647")
 
     @property
-    def wanted(self) -> int | None:
-        """Models that the search trains; ``None`` if only the budget limits it."""
-        return self.trials or (192 if self.minutes is None else None)
-
-    @property
-    def small(self) -> bool:
-        """Too few models for whole waves."""
-        return self.wanted is not None and self.wanted < 2 * WAVE
-
-    @property
-    def wave(self) -> int:
-        """Models trained side by side between two fits of the meta-learner."""
-        return GROUP if self.small else WAVE
-
-    @property
-    def first(self) -> int:
-        """Models drawn at random: one wave, after which the meta-learner's prior proposes; without it two, a third of all at
-        most."""
-        third = 2 * WAVE if self.wanted is None else min(self.wanted // 3, 2 * WAVE)
-        return self.wave if self.proposes else max(self.wave, third // self.wave * self.wave)
-
-    @property
-    def finalists(self) -> int:
-        """Configurations that are cross-validated in the end."""
-        return 2 if self.small else 8
-
-    @property
-    def folds(self) -> int:
-        """On how many splits of the rows."""
-        return 2 if self.small else 4
-
-    @property
     def proposes(self) -> bool:
         """By the meta-learner, or without it."""
-        return self.method == "metalearner"
+        return self.method in ("metalearner", "supernet")

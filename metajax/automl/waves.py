@@ -7,12 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.automl import population
-from metajax.automl.population import Data
-from metajax.automl.prepare import Prepared, epoch_scale
+from metajax.automl.task import Data, Task
 from metajax.data.home import load_npz, save_npz
 from metajax.predictor import Trials
-from metajax.space import Space
 
 
 class Wave(NamedTuple):
@@ -28,22 +25,16 @@ class Wave(NamedTuple):
     outputs: np.ndarray
 
 
-def scaled(space: Space, encodings: np.ndarray, rows: int) -> dict[str, Any]:
-    """Configurations as the population trains them: the epochs of a small table count as several passes."""
-    configs = space.decode_configs(encodings)
-    return {**configs, "epochs": configs["epochs"] * epoch_scale(rows)}
-
-
 class Waves:
     """Trains waves, or reads back the ones that an earlier process finished.
 
     The randomness of a wave depends on the seed and its number alone, so a resumed search repeats an uninterrupted one.
     """
 
-    def __init__(self, path: Path, space: Space, prepared: Prepared, key: jax.Array):
+    def __init__(self, path: Path, task: Task, key: jax.Array):
         self.path = path
         self.path.mkdir(exist_ok=True)
-        self.space, self.prepared, self.key = space, prepared, key
+        self.task, self.space, self.key = task, task.space, key
         self.done: list[Wave] = []
 
     def run(
@@ -55,14 +46,11 @@ class Waves:
         encodings = np.tile(np.asarray(encodings, np.float32), (len(data), 1))
         wave = self._read(file)
         if wave is None or wave.source != source or not np.array_equal(wave.encodings, encodings):
-            configs = scaled(self.space, encodings[:each], len(data[0].x))
             key = jax.random.fold_in(self.key, number)
             outcomes = [
-                population.train(
-                    configs,
-                    self.prepared.groups,
+                self.task.train(
+                    encodings[:each],
                     part,
-                    self.prepared.outputs,
                     jax.random.fold_in(key, i),
                     outputs_too=outputs,
                     progress=None if progress is None else lambda n, i=i: progress(i * each + n),

@@ -36,13 +36,17 @@ def mnist(seed: int = 0, train: int = 50_000, validation: int = 10_000) -> Image
     path = home() / "mnist" / "mnist.npz"
     if not path.is_file():
         files = {name: download(_URL + file, path.parent / file, check) for name, (file, check) in _FILES.items()}
-        save_npz(path, **{name: read_idx(file) for name, file in files.items()})
+        save_npz(path, True, **{name: read_idx(file) for name, file in files.items()})
     arrays = load_npz(path, tuple(_FILES))
     scaled = lambda x: (x[..., None] / np.float32(255.0)).astype(np.float32)
     x, y = arrays["x_train"], arrays["y_train"].astype(np.int32)
     order = np.random.default_rng(seed).permutation(len(x))
-    parts = [(scaled(x[rows]), y[rows]) for rows in (order[:train], order[train : train + validation])]
-    return Images(*parts, (scaled(arrays["x_test"]), arrays["y_test"].astype(np.int32)))
+    part = lambda rows: (scaled(x[rows]), y[rows])
+    return Images(
+        part(order[:train]),
+        part(order[train : train + validation]),
+        (scaled(arrays["x_test"]), arrays["y_test"].astype(np.int32)),
+    )
 
 
 def read_idx(path: Path) -> np.ndarray:

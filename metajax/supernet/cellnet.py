@@ -13,6 +13,8 @@ from metajax.supernet.cell import Cell, average_pool, cell_space, normalisation
 from metajax.supernet.model import SuperNet
 from metajax.types import Params
 
+Normalise = Callable[[jax.Array], jax.Array]
+
 
 class Residual(nnx.Module):
     """The reduction between stages: two 3 x 3 convolutions, the first of stride 2, beside a mean and a 1 x 1."""
@@ -101,14 +103,24 @@ class CellNet(nnx.Module):
 
 
 def cells(
-    classes: int, channels: int = 16, stages: int = 3, depth: int = 5, inputs: int = 3, stride: int = 1, nodes: int = 4
+    classes: int,
+    channels: int = 16,
+    stages: int = 3,
+    depth: int = 5,
+    inputs: int = 3,
+    stride: int = 1,
+    nodes: int = 4,
+    single_path: bool = False,
 ) -> SuperNet:
     """NAS-Bench-201's cells as a SuperNet: 15,625 configurations with four nodes.
 
     Args:
-        classes, channels, stages, inputs, stride: see ``CellNet``.
+        classes, channels, stages, inputs, stride, single_path: see ``CellNet``.
         depth: cells of each stage.
         nodes: of the cell.
+
+    ``apply`` of what ``build`` makes takes a third argument in place of batch norm by the batch, called once for each
+    normalisation, in a fixed order.
 
     Example:
         >>> made = cells(10, channels=4, stages=1, depth=1, nodes=3)
@@ -118,7 +130,8 @@ def cells(
         (2, 10)
     """
     space = cell_space(nodes)
-    network = functional(lambda rngs: CellNet(space, classes, channels, stages, depth, inputs, stride, rngs=rngs))
+    sizes = (channels, stages, depth, inputs, stride)
+    network = functional(lambda rngs: CellNet(space, classes, *sizes, single_path=single_path, rngs=rngs))
     edges = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
 
     def extract(params: Params, config: Mapping[str, Any]) -> Params:
@@ -137,7 +150,7 @@ def cells(
         made = {i: {c: kernels(cell) for c, cell in stage.items()} for i, stage in params["stages"].items()}
         return {**params, "stages": made}
 
-    def run(cell: Params, x: jax.Array, config: Mapping[str, Any]) -> jax.Array:
+    def run(cell: Params, x: jax.Array, config: Mapping[str, Any], normalise: Normalise) -> jax.Array:
         states = [x]
         for j in range(1, nodes):
             total = jnp.zeros_like(x)
@@ -148,22 +161,22 @@ def cells(
                 elif config[name] == "avg_pool":
                     total = total + average_pool(value)
                 elif config[name] != "none":
-                    total = total + standardise(convolution(jax.nn.relu(value), cell[name]))
+                    total = total + normalise(convolution(jax.nn.relu(value), cell[name]))
             states.append(total)
         return states[-1]
 
-    def reduce(block: Params, x: jax.Array) -> jax.Array:
+    def reduce(block: Params, x: jax.Array, normalise: Normalise) -> jax.Array:
         kernels = (block["first"]["kernel"], block["second"]["kernel"], block["shortcut"]["kernel"])
-        return residual(x, *kernels)
+        return residual(x, *kernels, normalise)
 
     def build(config: Mapping[str, Any]) -> Functional:
-        def apply(params: Params, x: jax.Array) -> jax.Array:
-            x = standardise(convolution(x, params["stem"]["kernel"], stride))
+        def apply(params: Params, x: jax.Array, normalise: Normalise = standardise) -> jax.Array:
+            x = normalise(convolution(x, params["stem"]["kernel"], stride))
             for i, stage in params["stages"].items():
-                x = reduce(params["reductions"][i - 1], x) if i else x
+                x = reduce(params["reductions"][i - 1], x, normalise) if i else x
                 for cell in stage.values():
-                    x = run(cell, x, config)
-            x = jnp.mean(jax.nn.relu(standardise(x)), axis=(1, 2))
+                    x = run(cell, x, config, normalise)
+            x = jnp.mean(jax.nn.relu(normalise(x)), axis=(1, 2))
             return x @ params["head"]["kernel"] + params["head"]["bias"]
 
         space.configs([config])  # checks it

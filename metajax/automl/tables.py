@@ -1,0 +1,52 @@
+"""Tables as a task: what is trained on columns, and how."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from metajax.automl import population, prior
+from metajax.automl.model import FittedModel
+from metajax.automl.prepare import Prepared, epoch_scale, folds
+from metajax.automl.space import default_config, tabular_space
+from metajax.automl.task import GROUP, Data, Outcome, Task
+from metajax.space import Space
+
+
+def train(
+    space: Space,
+    prepared: Prepared,
+    encodings: np.ndarray,
+    data: Data,
+    key: jax.Array,
+    keep: bool = False,
+    outputs_too: bool = False,
+    progress: Any = None,
+    group: int = GROUP,
+) -> Outcome:
+    """Trains configurations side by side; the epochs of a small table count as several passes."""
+    configs = space.decode_configs(encodings)
+    configs = {**configs, "epochs": configs["epochs"] * epoch_scale(len(prepared.search.x))}
+    return population.train(configs, prepared.groups, data, prepared.outputs, key, keep, outputs_too, group, progress)
+
+
+def table_task(prepared: Prepared) -> Task:
+    """The task of a table."""
+    space = tabular_space(prepared.features, prepared.classification)
+
+    def model(configs: list[dict[str, Any]], params: list[Any]) -> FittedModel:
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
+        return FittedModel(configs, prepared.encoder, prepared.groups, stacked)
+
+    return Task(
+        space,
+        default_config(prepared.classification),
+        prepared.search,
+        folds(prepared.search),
+        prepared.final,
+        prepared.classification,
+        functools.partial(train, space, prepared),
+        model,
+        lambda n, key, tried: prior.warm_start(space, prepared, n, key, tried),
+    )
