@@ -70,7 +70,17 @@ class _AutoML(BaseEstimator):
 
     def _search(self, frame: Any, target: np.ndarray, classes: list[str] | None) -> FittedModel:
         dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], _task(classes))
-        config = Config("fit", None, _task(classes), self.method, self.minutes, self.trials, False, self.seed)
+        config = Config(
+            "fit",
+            task=_task(classes),
+            method=self.method,
+            minutes=self.minutes,
+            trials=self.trials,
+            baseline=False,
+            seed=self.seed,
+        )
+        if config.method == "supernet":
+            raise InputError("method='supernet' is for images, by `metajax search`; use metalearner, random or optuna")
         with contextlib.ExitStack() as stack:
             where = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             directory = stack.enter_context(RunDirectory(Path(where), to_dict(config), resume=True))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metajax import automl, cli
+from metajax.automl.prepare import prepare
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
 from metajax.types import InputError
@@ -113,10 +114,11 @@ def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys)
 
 def test_a_model_read_back_is_the_model(finished):
     model = automl.FittedModel.load(finished)
-    config = json.loads((finished / "result.json").read_text())["found"]
-    assert {k: v for k, v in model.config.items() if k != "features"} == {
-        k: v for k, v in config.items() if k != "features"
-    }
+    result = json.loads((finished / "result.json").read_text())
+    plain = lambda config: json.loads(json.dumps(config))
+    assert sum(part["members"] for part in result["ensemble"]) == len(model.configs) == 8
+    assert all(plain(part["config"]) in list(map(plain, model.configs)) for part in result["ensemble"])
+    assert result["found"] == result["ensemble"][0]["config"]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +127,11 @@ def test_a_model_read_back_is_the_model(finished):
         (["search", "--data", "mars"], "--data mars: accepted are digits"),
         (["search", "--data", "digits", "--minutes", "0"], "--minutes 0: accepted are numbers above 0"),
         (["search", "--data", "digits", "--minutes", "-1"], "--minutes -1"),
-        (["search", "--data", "digits", "--trials", "3"], "--trials 3: accepted are whole numbers from 64"),
+        (["search", "--data", "digits", "--trials", "3"], "--trials 3: accepted are whole numbers from 16"),
         (["search", "--data", "digits", "--seed", "-4"], "--seed -4"),
+        (["search", "--data", "digits", "--method", "guess"], "--method guess: accepted are metalearner"),
+        (["search", "--data", "digits", "--method", "supernet"], "--method supernet: needs images"),
+        (["search", "--data", "digits", "--size", "2"], "--size 2: accepted are whole numbers from 4"),
         (["search", "--data", "digits", "--resume", "--overwrite"], "exclude each other"),
         (["predict", "nowhere", "--data", "x.csv"], "nowhere: holds no model"),
         (["show", "nowhere"], "nowhere: is not a run directory"),
@@ -158,6 +163,51 @@ def test_an_existing_run_is_refused_and_another_config_too(finished, table, caps
     assert cli.main([*argv, "--resume", "--seed", "1"]) == 2
     assert "another config (seed: 0 there, 1 given)" in capsys.readouterr().err
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_dates_are_told_and_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+    days = pd.date_range("2020-01-01", periods=60).astype(str)
+    frame = pd.DataFrame({"day": days, "sales": np.arange(60) % 7, "y": np.arange(60) % 2})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert cli.main(["search", "--data", str(tmp_path / "t.csv"), "--target", "y", "--out", str(tmp_path / "o")]) == 2
+    assert "column day: holds dates or times (such as 2020-01-01)" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    argv = ["search", "--data", "iris", "--trials", "16", "--no-baseline", "--out", str(tmp_path / "o")]
+    assert cli.main(argv) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: the disk is full at") and "0000.npz" in error and "resume" in error
+    monkeypatch.undo()
+    assert not list((tmp_path / "o" / "waves").iterdir()), "half a file only takes up room"
+    assert cli.main(["resume", str(tmp_path / "o")]) == 0
+
+
+def test_many_rows_are_subsampled_and_every_class_stays():
+    """A quarter of a million rows at most are looked at, fewer in a short budget, with a note."""
+    rng = np.random.default_rng(0)
+    n = 300_000
+    target = np.where(np.arange(n) < 4, "rare", np.where(rng.random(n) < 0.5, "a", "b"))
+    frame = pd.DataFrame({"x": rng.normal(size=n).astype(np.float32)})
+    dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
+    prepared = prepare(dataset, 0, minutes=1.0)
+    assert prepared.classification and prepared.outputs == 3
+    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 10_000
+    assert any("of 300,000 rows were drawn" in note for note in prepared.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["random", "optuna"])
+def test_other_methods_propose(method, table, tmp_path):
+    if method == "optuna":
+        pytest.importorskip("optuna")
+    argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "128", "--no-baseline"]
+    assert cli.main([*argv, "--method", method, "--out", str(tmp_path / "r")]) == 0
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert result["metrics"]["test_accuracy"] > 0.8 and result["metrics"]["models_trained"] == 128
 
 
 @pytest.mark.slow

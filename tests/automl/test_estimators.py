@@ -1,0 +1,54 @@
+"""The main job as scikit-learn estimators, by scikit-learn's own checks and by what users do."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pandas")
+sklearn = pytest.importorskip("sklearn")
+
+import metajax  # noqa: E402
+from metajax.types import InputError  # noqa: E402
+
+
+def checks():
+    from sklearn.utils.estimator_checks import estimator_checks_generator
+
+    for made in (metajax.AutoMLClassifier, metajax.AutoMLRegressor):
+        for estimator, check in estimator_checks_generator(made(trials=16)):
+            name = getattr(check, "func", check).__name__
+            # those that fit are slow; a few of them run by default
+            yield pytest.param(estimator, check, id=f"{made.__name__}-{name}", marks=[pytest.mark.slow])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("estimator", "check"), checks())
+def test_scikit_learns_checks(estimator, check):
+    from metajax.run.compiled import keep_compiled
+
+    keep_compiled()
+    check(estimator)
+
+
+def test_a_data_frame_with_text_and_gaps_resumes_and_predicts(tmp_path):
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    n = 120
+    frame = pd.DataFrame({"size": rng.normal(size=n), "colour": rng.choice(["red", "blue"], n)})
+    y = np.where((frame["colour"] == "red") ^ (frame["size"] > 0), "yes", "no")
+    frame.loc[::19, "size"] = np.nan
+    model = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r")).fit(frame, y)
+    assert list(model.classes_) == ["no", "yes"] and model.score(frame, y) > 0.7
+    assert model.predict_proba(frame).shape == (n, 2) and len(model.trials_) >= 8
+    again = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r")).fit(frame, y)
+    np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
+
+
+def test_bad_targets_are_value_errors_that_say_what_is_accepted():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(InputError, match="at least two classes are needed"):
+        metajax.AutoMLClassifier(trials=16).fit(x, np.zeros(30))
+    with pytest.raises(ValueError, match="fewer than 3 rows"):
+        metajax.AutoMLClassifier(trials=16).fit(x, [0] * 28 + [1, 1])
+    with pytest.raises(InputError, match="--method guess"):
+        metajax.AutoMLClassifier(method="guess", trials=16).fit(x, np.arange(30) % 2)
