@@ -57,7 +57,8 @@ class _AutoML(BaseEstimator):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if not len(X):
                 raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-            return X.reset_index(drop=True), None if y is None else column_or_1d(y, warn=True)
+            frame = X.reset_index(drop=True).rename(columns=str)
+            return frame, None if y is None else column_or_1d(y, warn=True)
         options = {"reset": reset, "dtype": "numeric", "ensure_all_finite": "allow-nan"}
         if y is None:
             X = validate_data(self, X, **options)
