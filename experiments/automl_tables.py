@@ -12,7 +12,7 @@ test rows, once: accuracy, or R² for regression.
   the best by validation is trained anew on training and validation rows.
 * HistGradientBoosting and MLP: scikit-learn's with default settings (features standardised), on training and validation rows.
 
-65 minutes on 2 cores.
+60 searches of a minute.
 """
 
 import dataclasses
