@@ -112,9 +112,7 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
     task = table_task(prepared)
     space = task.space
     distributions, key = interop.to_optuna(space), jax.random.key(seed)
-    study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, warn_independent_sampling=False)
-    )
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
     best, trained, slowest = None, 0, 0.0
     while time.perf_counter() - began + 2 * slowest < 60 * config.minutes:
         start = time.perf_counter()

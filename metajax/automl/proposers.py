@@ -31,9 +31,7 @@ def by_optuna(trials: Trials, n: int, key: jax.Array, earlier: Any = None) -> Pr
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space, distributions = trials.space, interop.to_optuna(trials.space)
     seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
-    sampler = optuna.samplers.TPESampler(
-        seed=seed, multivariate=True, constant_liar=True, warn_independent_sampling=False
-    )
+    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     first = space.dicts(space.sample(jax.random.key(0), 1))[0]
     for config, value in zip(trials.configs(), trials.utility):
