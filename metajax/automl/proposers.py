@@ -8,7 +8,7 @@ import numpy as np
 
 from metajax.automl.propose import Proposal, propose
 from metajax.predictor import Trials
-from metajax.space import Space, Subset, interop
+from metajax.space import Float, Space, Subset, interop
 from metajax.types import InputError
 
 
@@ -62,6 +62,10 @@ def to_params(space: Space, config: dict[str, Any]) -> dict[str, Any]:
         domain = space.domains[name]
         if isinstance(domain, Subset):
             params |= {f"{name}/{i}": i in value for i in range(domain.n)}
+        elif isinstance(domain, Float):  # kept in float32, and Optuna wants its grid to the last digits
+            step = None if domain.grid is None or domain.log else (domain.high - domain.low) / (domain.grid - 1)
+            exact = value if step is None else domain.low + round((value - domain.low) / step) * step
+            params[name] = min(max(exact, domain.low), domain.high)
         else:
             params[name] = value
     return params
