@@ -51,15 +51,13 @@ class Config:
     seeds: int = 3
 
     def __post_init__(self):
-        unknown = [name for name in self.names if name not in ROWS]
-        if unknown:
-            raise InputError(f"--rows {unknown[0]}: accepted are all, or some of {', '.join(ROWS)}")
+        _ = self.names  # raises on another name
         if self.batch > min(self.train, self.validation) or self.search < self.inner:
             raise InputError("batch must not exceed train and validation, search must not be below inner")
 
     @property
     def names(self) -> list[str]:
-        return list(ROWS) if self.rows == "all" else self.rows.split(",")
+        return grid.chosen(self.rows, ROWS, "rows")
 
 
 PRESETS = {

@@ -29,7 +29,6 @@ from experiments import grid
 from metajax import automl, data, run
 from metajax.automl.ensemble import refit, score
 from metajax.automl.prepare import Prepared, prepare
-from metajax.automl.proposers import from_params
 from metajax.automl.tables import table_task
 from metajax.data import tabular
 from metajax.space import interop
@@ -58,20 +57,17 @@ class Config:
     seeds: int = 3
 
     def __post_init__(self):
-        for names, known, flag in ((self.names, DATASETS, "datasets"), (self.chosen, METHODS, "methods")):
-            unknown = [name for name in names if name not in known]
-            if unknown:
-                raise InputError(f"--{flag} {unknown[0]}: accepted are all, or some of {', '.join(known)}")
+        _ = self.names, self.chosen  # raise on another name
         if self.minutes <= 0 or self.seeds < 1:
             raise InputError("minutes and seeds must be positive")
 
     @property
     def names(self) -> list[str]:
-        return list(DATASETS) if self.datasets == "all" else self.datasets.split(",")
+        return grid.chosen(self.datasets, DATASETS, "datasets")
 
     @property
     def chosen(self) -> list[str]:
-        return list(METHODS) if self.methods == "all" else self.methods.split(",")
+        return grid.chosen(self.methods, METHODS, "methods")
 
 
 PRESETS = {"paper": {}, "tiny": {"datasets": "diabetes", "minutes": 0.2, "seeds": 1}}
@@ -117,7 +113,7 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
     while time.perf_counter() - began + 2 * slowest < 60 * config.minutes:
         start = time.perf_counter()
         trial = study.ask(distributions)
-        encoding = np.asarray(space.encode(space.configs([from_params(space, trial.params)])))
+        encoding = np.asarray(space.encode(space.configs([interop.from_params(space, trial.params)])))
         outcome = task.train(encoding, task.search, jax.random.fold_in(key, trained), group=1)
         value = float(np.nan_to_num(outcome.score[0], nan=-1e9))
         study.tell(trial, -value)

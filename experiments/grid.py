@@ -7,8 +7,23 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from metajax import run
+from metajax.types import InputError
 
 Cell = dict[str, Any]
+
+
+def chosen(given: str, known: Iterable[str], flag: str) -> list[str]:
+    """The names of a flag: ``all``, or some of those known, separated by commas.
+
+    Raises:
+        InputError: on another name.
+    """
+    names = list(known)
+    some = names if given == "all" else given.split(",")
+    unknown = [name for name in some if name not in names]
+    if unknown:
+        raise InputError(f"--{flag} {unknown[0]}: accepted are all, or some of {', '.join(names)}")
+    return some
 
 
 def measure(

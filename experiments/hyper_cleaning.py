@@ -56,15 +56,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        unknown = [name for name in self.names if name not in ROWS]
-        if unknown:
-            raise InputError(f"--rows {unknown[0]}: accepted are all, or some of {', '.join(ROWS)}")
+        _ = self.names  # raises on another name
         if min(self.train, self.validation, self.inner, self.outer, self.final_steps) < 1 or not 0 <= self.flipped < 1:
             raise InputError("sizes and steps must be positive, flipped a share below 1")
 
     @property
     def names(self) -> list[str]:
-        return list(ROWS) if self.rows == "all" else self.rows.split(",")
+        return grid.chosen(self.rows, ROWS, "rows")
 
 
 PRESETS = {

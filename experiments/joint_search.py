@@ -67,15 +67,13 @@ class Config:
     truth: bool = True
 
     def __post_init__(self):
-        unknown = [name for name in self.names if name not in DATASETS]
-        if unknown:
-            raise InputError(f"--datasets {unknown[0]}: accepted are all, or some of {', '.join(DATASETS)}")
+        _ = self.names  # raises on another name
         if min(self.seconds, self.steps, self.decide_every, self.seeds, self.refits) <= 0:
             raise InputError("seconds, steps, decide_every, seeds and refits must be positive")
 
     @property
     def names(self) -> list[str]:
-        return list(DATASETS) if self.datasets == "all" else self.datasets.split(",")
+        return grid.chosen(self.datasets, DATASETS, "datasets")
 
 
 PRESETS = {

@@ -42,15 +42,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        unknown = [name for name in self.names if name not in SOURCES]
-        if unknown:
-            raise InputError(f"--sources {unknown[0]}: accepted are all, or some of {', '.join(SOURCES)}")
+        _ = self.names  # raises on another name
         if self.models < 10 or self.draws < 1 or not 2 <= self.each <= 100 or not 10 <= self.datasets <= 300:
             raise InputError("models must be at least 10, draws at least 1, each 2 to 100, datasets 10 to 300")
 
     @property
     def names(self) -> list[str]:
-        return list(SOURCES) if self.sources == "all" else self.sources.split(",")
+        return grid.chosen(self.sources, SOURCES, "sources")
 
 
 PRESETS = {"paper": {}, "tiny": {"models": 20, "draws": 1, "datasets": 20, "each": 4}}

@@ -37,9 +37,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        unknown = [name for name in self.names if name not in MODELS]
-        if unknown:
-            raise InputError(f"--models {unknown[0]}: accepted are all, or some of {', '.join(MODELS)}")
+        _ = self.names  # raises on another name
         if self.dataset not in DATASETS:
             raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(DATASETS)}")
         if not all(n.isdigit() and 2 <= int(n) <= 6000 for n in self.trainings.split(",")) or self.draws < 1:
@@ -48,7 +46,7 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return list(MODELS) if self.models == "all" else self.models.split(",")
+        return grid.chosen(self.models, MODELS, "models")
 
     @property
     def sizes(self) -> list[int]:

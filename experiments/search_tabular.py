@@ -52,13 +52,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        for option, given, known in (
-            ("methods", self.names, METHODS),
-            ("families", self.groups, FAMILIES),
-        ):
-            unknown = [name for name in given if name not in known]
-            if unknown:
-                raise InputError(f"--{option} {unknown[0]}: accepted are all, or some of {', '.join(known)}")
+        _ = self.names, self.groups  # raise on another name
         needed = {"tpe": ["optuna"], "gp": ["optuna", "torch"]}
         lacking = [p for name in self.names for p in needed.get(name, []) if importlib.util.find_spec(p) is None]
         if lacking:
@@ -68,11 +62,11 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return list(METHODS) if self.methods == "all" else self.methods.split(",")
+        return grid.chosen(self.methods, METHODS, "methods")
 
     @property
     def groups(self) -> list[str]:
-        return list(FAMILIES) if self.families == "all" else self.families.split(",")
+        return grid.chosen(self.families, FAMILIES, "families")
 
 
 PRESETS = {

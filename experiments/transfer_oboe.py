@@ -43,15 +43,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        unknown = [name for name in self.names if name not in METHODS]
-        if unknown:
-            raise InputError(f"--methods {unknown[0]}: accepted are all, or some of {', '.join(METHODS)}")
+        _ = self.names  # raises on another name
         if self.folds < 2 or min(self.datasets, self.draws) < 1:
             raise InputError("folds must be at least 2, datasets and draws positive")
 
     @property
     def names(self) -> list[str]:
-        return list(METHODS) if self.methods == "all" else self.methods.split(",")
+        return grid.chosen(self.methods, METHODS, "methods")
 
 
 PRESETS = {"paper": {}, "tiny": {"folds": 3, "datasets": 3, "draws": 5}}

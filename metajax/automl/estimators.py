@@ -47,7 +47,6 @@ class _AutoML(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.non_deterministic = False
         return tags
 
     def _frame(self, X: Any, y: Any = None, reset: bool = False) -> tuple[Any, Any]:

@@ -16,13 +16,13 @@ from metajax import fewshot, supernet
 from metajax.automl.image_model import ImageModel, network
 from metajax.automl.prepare import folds
 from metajax.automl.task import CURVE, GROUP, Data, Outcome, Task
-from metajax.data import tabular
+from metajax.data import flip_and_crop, tabular
 from metajax.data.pictures import Pictures
 from metajax.run import write_json
 from metajax.space import Categorical, Float, Integer, Space
 from metajax.types import InputError
 
-BATCH, CHUNK, SEARCH_IMAGES, SUPERNET_STEPS = 64, 256, 8_000, 400
+BATCH, CHUNK, SEARCH_IMAGES, SUPERNET_STEPS, MOST_SHIFT = 64, 256, 8_000, 400, 3
 
 
 def image_space() -> Space:
@@ -38,7 +38,7 @@ def image_space() -> Space:
             "learning_rate": Float(1e-2, 1.0, log=True, grid=21),
             "weight_decay": Float(1e-5, 1e-2, log=True, grid=13),
             "label_smoothing": Float(0.0, 0.2, grid=5),
-            "shift": Integer(0, 3),
+            "shift": Integer(0, MOST_SHIFT),
             "mirror": Categorical((False, True)),
             "epochs": Integer(4, 16, log=True),
         }
@@ -68,19 +68,6 @@ class Coded(NamedTuple):
     mirror: jax.Array
 
 
-def _augment(coded: Coded, x: jax.Array, key: jax.Array) -> jax.Array:
-    """Mirrored with probability one half if asked for, and moved by up to ``shift`` pixels; what enters is the mean."""
-    flip, move = jax.random.split(key)
-    mirrored = jax.random.bernoulli(flip, 0.5, (len(x), 1, 1, 1)) & coded.mirror
-    x = jnp.where(mirrored, x[:, :, ::-1], x)
-    most = 3
-    padded = jnp.pad(x, ((0, 0), (most, most), (most, most), (0, 0)))
-    span = 2 * coded.shift + 1
-    starts = most - coded.shift + jax.random.randint(move, (len(x), 2), 0, span)
-    cut = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), x.shape[1:])
-    return jax.vmap(cut)(padded, starts)
-
-
 class _Programs(NamedTuple):
     """Compiled for a shape of images: a span of training steps, and what a network says of images."""
 
@@ -103,7 +90,7 @@ def _programs(classes: int, channels: int, stride: int) -> _Programs:
         params, momentum = carry
         now = jax.random.fold_in(key, number)
         rows = jax.random.randint(jax.random.fold_in(now, 0), (BATCH,), 0, len(data.x))
-        x = _augment(coded, data.x[rows], jax.random.fold_in(now, 1))
+        x = flip_and_crop(data.x[rows], jax.random.fold_in(now, 1), MOST_SHIFT, coded.shift, coded.mirror)
         grads = jax.grad(loss)(params, coded, x, data.y[rows])
         grads = jax.tree.map(lambda g, w: g + coded.weight_decay * w, grads, params)
         progress = number.astype(jnp.float32) / total.astype(jnp.float32)
@@ -143,17 +130,23 @@ def train(
     """Trains configurations one after the other; only the chosen operations of each are computed."""
     n, arch = len(encodings), supernet.cell_space(4).width
     programs = _programs(classes, data.x.shape[-1], stride)
-    configs = {k: np.asarray(v) for k, v in space.decode_configs(encodings).items()}
+    nearest = space.decode_configs(encodings)
+    configs, snapped = {k: np.asarray(v) for k, v in nearest.items()}, np.asarray(space.encode(nearest))
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE), np.nan), [None] * n
     said = np.zeros((n, len(data.x_judge) if outputs_too else 0, classes), np.float32)
     y = np.asarray(data.y_judge)
-    snapped = np.asarray(space.encode(space.decode_configs(encodings)))
     for i in range(n):
         began = time.perf_counter()
         number = lambda name, i=i: jnp.asarray(configs[name][i])
-        rates = (number(name) for name in ("learning_rate", "weight_decay", "label_smoothing"))
-        coded = Coded(jnp.asarray(snapped[i, :arch]), *rates, number("shift"), number("mirror") == 1)  # type: ignore[misc]
+        coded = Coded(
+            jnp.asarray(snapped[i, :arch]),
+            number("learning_rate"),
+            number("weight_decay"),
+            number("label_smoothing"),
+            number("shift"),
+            number("mirror") == 1,
+        )
         own = jax.random.fold_in(key, i)
         total = int(configs["epochs"][i]) * max(8, len(data.x) // BATCH)
         carry, at, out = programs.init(jax.random.fold_in(own, 2**31)), 0, None
@@ -226,6 +219,7 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
         fixed,
         GROUP,
         48,
+        "batch norm by the batch in training and in validation, by statistics of 512 training images in the test",
     )
     return ImageTask(task, (len(train_rows), len(validation), len(test)), x.shape[1:], notes)
 

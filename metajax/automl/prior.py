@@ -91,6 +91,6 @@ def warm_start(space: Space, prepared: Prepared, n: int, key: jax.Array, tried: 
     pool = pool[np.argsort(-load()(common(space, pool), describe(prepared)), kind="stable")]
     picked: list[np.ndarray] = []
     for _ in range(n):
-        at = first_distant(space, pool[:512], np.stack(picked or [np.full(space.width, 9.0, np.float32)]), tried)
+        at = first_distant(space, pool[:512], np.asarray(picked).reshape(-1, space.width), tried)
         picked.append(pool[len(picked) if at is None else at])
     return np.stack(picked)

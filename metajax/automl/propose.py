@@ -59,7 +59,7 @@ def first_distant(space: Space, pool: np.ndarray, picked: np.ndarray, tried: np.
     weight = np.ones(space.width, np.float32)
     for name, part in space.slices.items():  # a subset as a whole weighs as much as two other choices
         weight[part] = 2.0 / space.domains[name].width if isinstance(space.domains[name], Subset) else 1.0
-    nearest = lambda others: np.min((np.abs(pool[:, None] - others[None]) * weight).sum(-1), axis=1)
+    nearest = lambda others: np.min((np.abs(pool[:, None] - others[None]) * weight).sum(-1), axis=1, initial=np.inf)
     from_picked, from_tried = nearest(picked), nearest(tried)
     for radius in (0.4, 0.2, 0.1, 1e-6):
         far = np.flatnonzero((from_picked >= radius) & (from_tried >= min(radius, 0.05)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from metajax.automl.propose import Proposal, propose
 from metajax.predictor import Trials
-from metajax.space import Float, Space, Subset, interop
+from metajax.space import Space, interop
 from metajax.types import InputError
 
 
@@ -34,15 +34,16 @@ def by_optuna(trials: Trials, n: int, key: jax.Array, earlier: Any = None) -> Pr
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     first = space.dicts(space.sample(jax.random.key(0), 1))[0]
+    absent = _filled(space, first)  # Optuna wants a value for every name
     for config, value in zip(trials.configs(), trials.utility):
-        params = to_params(space, {**_filled(space, first), **config})
+        params = interop.to_params(space, {**absent, **config})
         study.add_trial(
             optuna.trial.create_trial(
                 params=params, distributions=distributions, value=float(value) if np.isfinite(value) else -1e9
             )
         )
     asked = [study.ask(distributions).params for _ in range(n)]
-    return Proposal(np.asarray(space.encode(space.configs([from_params(space, p) for p in asked]))), None, {})
+    return Proposal(np.asarray(space.encode(space.configs([interop.from_params(space, p) for p in asked]))), None, {})
 
 
 def _filled(space: Space, config: dict[str, Any]) -> dict[str, Any]:
@@ -53,34 +54,6 @@ def _filled(space: Space, config: dict[str, Any]) -> dict[str, Any]:
             drawn = domain.draw(jax.numpy.full((1, domain.width), 0.5))
             found[name] = domain.to_python(np.asarray(drawn)[0])
     return found
-
-
-def to_params(space: Space, config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as Optuna has it: a subset is a boolean for each item."""
-    params = {}
-    for name, value in config.items():
-        domain = space.domains[name]
-        if isinstance(domain, Subset):
-            params |= {f"{name}/{i}": i in value for i in range(domain.n)}
-        elif isinstance(domain, Float):  # kept in float32, and Optuna wants its grid to the last digits
-            step = None if domain.grid is None or domain.log else (domain.high - domain.low) / (domain.grid - 1)
-            exact = value if step is None else domain.low + round((value - domain.low) / step) * step
-            params[name] = min(max(exact, domain.low), domain.high)
-        else:
-            params[name] = value
-    return params
-
-
-def from_params(space: Space, params: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of Optuna's parameters, without what is inactive."""
-    config, domains = {}, space.domains
-    for name, domain in domains.items():
-        if isinstance(domain, Subset):
-            items = tuple(i for i in range(domain.n) if params[f"{name}/{i}"])
-            config[name] = items or ((0,) if domain.nonempty else ())
-        else:
-            config[name] = params[name]
-    return space.dicts(space.configs([config]))[0]
 
 
 PROPOSERS: dict[str, Callable[..., Proposal]] = {

@@ -25,11 +25,6 @@ from metajax.run import RunDirectory, to_dict, write_text
 from metajax.space import interop
 from metajax.types import InputError
 
-_NORM = {
-    False: "no batch norm anywhere",
-    True: "batch norm by the batch in training and in validation, by statistics of 512 training images in the test",
-}
-
 
 class Outcome(NamedTuple):
     """The result as written to ``result.json``, and the model."""
@@ -174,8 +169,7 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
             f"split 60/20/20 by seed {config.seed}; finalists chosen on validation rows; found is an ensemble of "
             f"{ensemble.MEMBERS} trainings selected from {plan.finalists} finalists by {plan.folds}-fold cross-validation "
             f"on training and validation rows, the others are {ensemble.MEMBERS} trainings of one configuration; all refitted "
-            "on both; test score of the mean of the trainings ('single': mean score of one); "
-            + _NORM[isinstance(model, ImageModel)]
+            f"on both; test score of the mean of the trainings ('single': mean score of one); {task.norm}"
         ),
     }
     result = json.loads(json.dumps(result, default=float))

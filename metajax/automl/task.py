@@ -69,6 +69,7 @@ class Task(NamedTuple):
         fixed: ``(method, directory) -> part of a configuration`` that a method decides beforehand, or ``None``.
         wave: models trained between two proposals, at most.
         trials: models trained where nothing is said.
+        norm: which batch norm the scores were taken with.
     """
 
     space: Space
@@ -83,6 +84,7 @@ class Task(NamedTuple):
     fixed: Callable[..., dict[str, Any]] | None = None
     wave: int = 32
     trials: int = 192
+    norm: str = "no batch norm anywhere"
 
 
 class Plan(NamedTuple):

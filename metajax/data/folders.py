@@ -41,7 +41,7 @@ def image_folder(
     empty = [name for name, found in files.items() if not found]
     if empty:
         raise InputError(f"{path / empty[0]}: holds no image; accepted are {', '.join(SUFFIXES)}")
-    return _stack({name: found[:limit] for name, found in files.items()}, size)
+    return stack_images({name: found[:limit] for name, found in files.items()}, size)
 
 
 def mini_imagenet(size: int = 84) -> ClassSplit:
@@ -57,7 +57,7 @@ def mini_imagenet(size: int = 84) -> ClassSplit:
         files: dict[str, list[Path]] = {}
         for row in _csv(root / f"{part}.csv"):
             files.setdefault(row["label"], []).append(root / "images" / row["filename"])
-        parts.append(_stack(files, size))
+        parts.append(stack_images(files, size))
     return ClassSplit(*parts)
 
 
@@ -108,7 +108,12 @@ def _csv(file: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _stack(files: dict[str, list[Path]], size: int | None) -> Classes:
+def stack_images(files: dict[str, list[Path]], size: int | None) -> Classes:
+    """The images of each name, all of one shape.
+
+    Raises:
+        InputError: if sizes differ and none is given to resize to, or an image is damaged.
+    """
     images: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
     first: Path | None = None

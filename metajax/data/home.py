@@ -67,6 +67,29 @@ def save_npz(path: Path, compress: bool = True, **arrays: Any) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The arrays of an ``.npz`` by name, with their shapes; only headers are read.
+
+    Raises:
+        InputError: if it is not a readable ``.npz``.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            shapes = {}
+            for name in file.namelist():
+                with file.open(name) as member:
+                    version = np.lib.format.read_magic(member)
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    shapes[name.removesuffix(".npy")] = read(member)[0]
+            return shapes
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: not a readable .npz ({error})") from error
+
+
 def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Named arrays of an ``.npz`` file; nothing is ever unpickled.
 

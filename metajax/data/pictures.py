@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metajax.data.folders import image_folder
-from metajax.data.home import load_npz
+from metajax.data.folders import SUFFIXES, image_folder, stack_images
+from metajax.data.home import array_shapes, load_npz
 from metajax.types import InputError
 
 _LARGEST, _MOST = 32, 50_000
@@ -27,12 +27,9 @@ def holds_images(path: Path) -> bool:
         return True
     if path.suffix.lower() != ".npz" or not path.is_file():
         return False
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            x = next((file[name] for name in ("x", "X") if name in file), None)
-    except (OSError, ValueError):
-        return False
-    return x is not None and x.ndim in (3, 4) and min(x.shape[1:3]) >= 4
+    shapes = array_shapes(path)
+    shape = shapes.get("x", shapes.get("X", ()))
+    return len(shape) in (3, 4) and min(shape[1:3]) >= 4
 
 
 def pictures(path: Path | str, size: int | None = None) -> Pictures:
@@ -68,44 +65,40 @@ def pictures(path: Path | str, size: int | None = None) -> Pictures:
         rows = np.sort(np.random.default_rng(0).permutation(len(x))[:_MOST])
         notes.append(f"{_MOST:,} of {len(x):,} images were drawn")
         x, y = x[rows], y[rows]
-    x = x if x.ndim == 4 else x[..., None]
-    top = 255.0 if x.dtype == np.uint8 or x.max() > 1.5 else 1.0
-    x = x.astype(np.float32) / np.float32(top)
-    block = -(-max(x.shape[1:3]) // _LARGEST)
-    if block > 1:
-        h, w = (side // block * block for side in x.shape[1:3])
-        notes.append(f"images of {x.shape[1]} x {x.shape[2]} were made {h // block} x {w // block} by means of blocks")
-        x = x[:, :h, :w].reshape(len(x), h // block, block, w // block, block, -1).mean(axis=(2, 4))
+    large = x.shape[1:3]
+    x = _scaled(x)
+    if x.shape[1:3] != large:
+        notes.append(f"images of {large[0]} x {large[1]} were made {x.shape[1]} x {x.shape[2]} by means of blocks")
     return Pictures(x, y.astype(np.int32), names, notes)
+
+
+def _scaled(x: np.ndarray) -> np.ndarray:
+    """f32[n, height, width, channels] in [0, 1], no side above 32."""
+    x = x if x.ndim == 4 else x[..., None]
+    x = x.astype(np.float32) / np.float32(255.0 if x.dtype == np.uint8 or x.max() > 1.5 else 1.0)
+    block = -(-max(x.shape[1:3]) // _LARGEST)
+    if block == 1:
+        return x
+    h, w = (side // block for side in x.shape[1:3])
+    return x[:, : h * block, : w * block].reshape(len(x), h, block, w, block, -1).mean(axis=(2, 4))
 
 
 def pixels(path: Path | str, size: int | None = None) -> np.ndarray:
     """Images to predict for, as ``pictures`` reads them, without labels: an ``.npz`` with x, or a folder of images."""
-    from metajax.data.folders import SUFFIXES, read_image
-
     path = Path(path)
-    if path.is_dir():
-        files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
-        if not files:
-            raise InputError(f"{path}: holds no image; accepted are {', '.join(SUFFIXES)}")
-        read = [read_image(file, size) for file in files]
-        if len({image.shape[:2] for image in read}) > 1:
-            raise InputError(f"{path}: images have different sizes; the model was trained on one")
-        channels = max(image.shape[2] for image in read)
-        return (
-            np.stack([np.broadcast_to(image, (*image.shape[:2], channels)) for image in read]).astype(np.float32) / 255
-        )
-    x = load_npz(path, ("x",))["x"]
-    x = x if x.ndim == 4 else x[..., None]
-    return x.astype(np.float32) / np.float32(255.0 if x.dtype == np.uint8 or x.max() > 1.5 else 1.0)
+    if not path.is_dir():
+        return _scaled(load_npz(path, ("x",))["x"])
+    files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
+    if not files:
+        raise InputError(f"{path}: holds no image; accepted are {', '.join(SUFFIXES)}")
+    return _scaled(stack_images({"": files}, size).x)
 
 
 def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    with np.load(path, allow_pickle=False) as file:
-        there = list(file)
+    there = array_shapes(path)
     name = "x" if "x" in there else "X"
     if "y" not in there:
-        raise InputError(f"{path}: needs the arrays x (images) and y (labels); it holds {there}")
+        raise InputError(f"{path}: needs the arrays x (images) and y (labels); it holds {list(there)}")
     arrays = load_npz(path, (name, "y"))
     x, y = arrays[name], arrays["y"]
     if y.shape != (len(x),):

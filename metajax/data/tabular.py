@@ -2,14 +2,13 @@
 
 import dataclasses
 import math
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metajax.data.bundled import sklearn_datasets
-from metajax.data.home import load_npz
+from metajax.data.home import array_shapes, load_npz
 from metajax.types import InputError
 
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
@@ -122,7 +121,7 @@ def read_rows(path: Path | str) -> Any:
         return read_csv(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    x_name = next((n for n in _names(path) if n in ("x", "X")), "x")
+    x_name = next((n for n in array_shapes(path) if n in ("x", "X")), "x")
     return _columns(load_npz(path, (x_name,))[x_name], path)
 
 
@@ -133,16 +132,8 @@ def _columns(x: np.ndarray, path: Path) -> Any:
     return pandas().DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])])
 
 
-def _names(path: Path) -> list[str]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return list(file)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npz ({error})") from error
-
-
 def _npz(path: Path) -> tuple[Any, Any]:
-    names = _names(path)
+    names = array_shapes(path)
     x_name = next((n for n in ("x", "X") if n in names), None)
     if x_name is None or "y" not in names:
         raise InputError(f"{path}: needs the arrays x (rows x features) and y (rows); it holds {_some(names)}")

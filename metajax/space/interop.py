@@ -64,6 +64,34 @@ def to_optuna(space: Space) -> dict[str, Any]:
     return result
 
 
+def to_params(space: Space, config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as Optuna has it: a subset is a boolean for each item."""
+    params = {}
+    for name, value in config.items():
+        domain = space.domains[name]
+        if isinstance(domain, Subset):
+            params |= {f"{name}/{i}": i in value for i in range(domain.n)}
+        elif isinstance(domain, Float):  # kept in float32, and Optuna wants its grid to the last digits
+            step = None if domain.grid is None or domain.log else (domain.high - domain.low) / (domain.grid - 1)
+            exact = value if step is None else domain.low + round((value - domain.low) / step) * step
+            params[name] = min(max(exact, domain.low), domain.high)
+        else:
+            params[name] = value
+    return params
+
+
+def from_params(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of Optuna's parameters, without what is inactive."""
+    config = {}
+    for name, domain in space.domains.items():
+        if isinstance(domain, Subset):
+            items = tuple(i for i in range(domain.n) if params[f"{name}/{i}"])
+            config[name] = items or ((0,) if domain.nonempty else ())
+        else:
+            config[name] = params[name]
+    return space.dicts(space.configs([config]))[0]
+
+
 def from_optuna(distributions: dict[str, Any]) -> Space:
     """A space from Optuna distributions by name, such as ``trial.distributions``. Needs Optuna."""
     from optuna import distributions as od
