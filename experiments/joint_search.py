@@ -136,7 +136,7 @@ class Setting:
             return loss, {"accuracy": jnp.mean(jnp.argmax(outputs, -1) == batch[1], dtype=jnp.float32)}
 
         def optimizer(values):
-            shape = lambda step: 0.5 * (1 + jnp.cos(jnp.pi * step / config.steps))
+            shape = lambda step: 0.5 * (1 + jnp.cos(jnp.pi * step.astype(jnp.float32) / config.steps))
             return hpo.adam(lambda step: values["learning_rate"] * shape(step), decay=values["weight_decay"])
 
         self.made = hpo.joint(SPACE, init, learn, judge, optimizer)
