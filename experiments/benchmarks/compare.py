@@ -1,0 +1,186 @@
+"""Programs that do the same work, timed in turn, and what is claimed of their times.
+
+Every benchmark measures with ``alternate``, states its claims as ``Claim`` and runs by ``command``; ``all`` makes one table
+of them.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax import run
+
+PEERS = "pip install 'metajax[peers]'"
+
+
+class Claim(NamedTuple):
+    """A goal and what was measured.
+
+    Attributes:
+        what: is claimed.
+        goal: number to reach.
+        value: measured, median over rounds.
+        low, high: quartiles over rounds; ``value`` where there are none.
+        most: the goal is the most that ``value`` may be, not the least.
+        unit: of ``value``; a ratio has none.
+        note: the fastest peer, or what else a reader has to know.
+    """
+
+    what: str
+    goal: float
+    value: float
+    low: float
+    high: float
+    most: bool = False
+    unit: str = ""
+    note: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.goal if self.most else self.value >= self.goal
+
+
+class Measured(NamedTuple):
+    """What a benchmark returns: its numbers, its claims, and how both came about."""
+
+    metrics: dict[str, float]
+    claims: list[Claim]
+    protocol: str
+
+
+def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: float = 0.0) -> dict[str, np.ndarray]:
+    """Seconds of one call of every program in every round, by name: f64[rounds].
+
+    Each is called once before, which compiles it. A round calls all of them, one after the other, in an order that moves on by one
+    from round to round.
+
+    Args:
+        programs: callables that return when their work is done.
+        least: seconds that a program is called again and again in a round, for work that takes microseconds.
+    """
+    calls = {}
+    for name, program in programs.items():
+        program()
+        began = time.perf_counter()
+        program()
+        calls[name] = max(1, round(least / max(time.perf_counter() - began, 1e-9)))
+    names, taken = list(programs), {name: [] for name in programs}
+    for number in range(rounds):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            program = programs[name]
+            began = time.perf_counter()
+            for _ in range(calls[name]):
+                program()
+            taken[name].append((time.perf_counter() - began) / calls[name])
+    return {name: np.array(values) for name, values in taken.items()}
+
+
+def against(seconds: Mapping[str, np.ndarray], ours: str = "metajax") -> tuple[str, np.ndarray]:
+    """The fastest peer by its median, and its time over ours in every round."""
+    fastest = min((name for name in seconds if name != ours), key=lambda name: np.median(seconds[name]))
+    return fastest, seconds[fastest] / seconds[ours]
+
+
+def claim(what: str, goal: float, ratios: np.ndarray, **more: Any) -> Claim:
+    """The median and the quartiles of what every round measured."""
+    low, value, high = np.percentile(ratios, [25, 50, 75])
+    return Claim(what, goal, float(value), float(low), float(high), **more)
+
+
+def times(seconds: Mapping[str, np.ndarray], unit: float = 1e3, suffix: str = "ms") -> dict[str, float]:
+    """Medians as metrics."""
+    return {f"{name} {suffix}": unit * float(np.median(values)) for name, values in seconds.items()}
+
+
+def ready(run: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+    """A call that waits for its result."""
+    return lambda: jax.block_until_ready(run(*args))
+
+
+def difference(ours: Any, theirs: Any) -> float:
+    """The largest difference of two trees of arrays, relative to the largest entry."""
+    pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(_leaves(ours), _leaves(theirs))]
+    return max(np.abs(a - b).max() for a, b in pairs) / max(max(np.abs(b).max() for _, b in pairs), 1e-30)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    return jax.tree.leaves(tree)
+
+
+def same(difference: float, most: float, what: str) -> float:
+    """Passes a difference on if the programs do the same work.
+
+    Raises:
+        AssertionError: if they do not: their times say nothing then.
+    """
+    assert difference <= most, f"{what}: the programs differ by {difference:.2g}, of at most {most:g} allowed"
+    return difference
+
+
+def torch(threads: int | None = None) -> Any:
+    """PyTorch, with a thread for each core.
+
+    Raises:
+        InputError: if it is not installed.
+    """
+    from metajax.types import InputError
+
+    try:
+        import torch
+    except ImportError:
+        raise InputError(f"this benchmark compares with PyTorch: {PEERS}") from None
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    return torch
+
+
+def peak(n: int = 1024, rounds: int = 7) -> float:
+    """Operations a second of the machine's matrix product in float32, the best of some rounds."""
+    x = jax.random.normal(jax.random.key(0), (n, n))
+    product = jax.jit(lambda a: a @ a)
+    seconds = alternate({"product": ready(product, x)}, rounds, 0.2)["product"]
+    return 2 * n**3 / float(seconds.min())
+
+
+def operations(compiled: Any) -> float:
+    """What XLA counts of a compiled program."""
+    found = compiled.cost_analysis()
+    return float((found[0] if isinstance(found, list) else found)["flops"])
+
+
+def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """The claims, then the numbers."""
+    rows = ["| claim | goal | measured | quartiles | met | |", "|---|---|---|---|---|---|"]
+    rows += [row(Claim(**told)) for told in result["claims"]]
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
+    return "\n".join(rows) + f"\n\n{numbers}"
+
+
+def row(made: Claim) -> str:
+    """A claim as a row of a table."""
+    sign = "≤" if made.most else "≥"
+    unit = made.unit and f" {made.unit}"
+    spread = "" if made.low == made.high else f"{made.low:.3g} – {made.high:.3g}"
+    met = "yes" if made.met else "no"
+    return f"| {made.what} | {sign} {made.goal:g}{unit} | {made.value:.3g}{unit} | {spread} | {met} | {made.note} |"
+
+
+def command(name: str, config_class: type, description: str | None, argv: Any, measure: Callable[[Any], Measured]) -> int:
+    """The command line of a benchmark: measures, prints, writes; returns the exit status."""
+    presets: dict[str, dict[str, Any]] = {"paper": {}, "tiny": getattr(config_class, "TINY", {})}
+    config, options = run.parse(config_class, presets, argv, description, name, f"runs/benchmarks/{name}")
+
+    def work() -> None:
+        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+            found = measure(config)
+            ratios = {"ratio": found.claims[0].value, "ratio_low": found.claims[0].low, "ratio_high": found.claims[0].high}
+            result = {"metrics": {**ratios, **found.metrics}, "claims": [c._asdict() for c in found.claims]}
+            directory.finish({**result, "protocol": found.protocol})
+            print(f"{found.protocol}\n\n{markdown(run.to_dict(config), directory.result or {})}")
+        print(f"written to {options.out}: result.json")
+
+    return run.main(work)
