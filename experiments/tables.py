@@ -37,6 +37,7 @@ _FIGURES = (
     "ranking.png",
     "regret.png",
     "returns.png",
+    "scaling.png",
     "tau.png",
     "times.png",
     "normal.svg",
@@ -59,11 +60,11 @@ _OWN = {
 _FILES = ("result.json", "meta.json", "config.json", *_FIGURES)
 
 
-def add(directory: Path) -> None:
+def add(directory: Path, results: Path = RESULTS) -> None:
     """Copies the small files of a finished run."""
     if not (directory / "result.json").is_file():
         raise InputError(f"--add {directory}: has no result.json; only finished runs can be added")
-    target = RESULTS / directory.name
+    target = results / directory.name
     target.mkdir(parents=True, exist_ok=True)
     for file in _FILES:
         if (directory / file).is_file():
@@ -72,25 +73,30 @@ def add(directory: Path) -> None:
 
 def section(directory: Path) -> str:
     """One run as Markdown."""
-    result, meta = (_json(directory / name) for name in ("result.json", "meta.json"))
-    commit = (meta["commit"] or "unknown")[:10] + (" with local changes" if meta["dirty"] else "")
+    result = read(directory / "result.json")
     rows = "\n".join(f"| {name} | {_number(value)} |" for name, value in result["metrics"].items())
     table = f"| metric | value |\n|---|---|\n{rows}"
     own = next((make for name, make in _OWN.items() if directory.name.startswith(name)), None)
     if own is not None:
-        table = own(_json(directory / "config.json"), result)
+        table = own(read(directory / "config.json"), result)
     shown = [name for name in ("tau.png", "regret.png", "times.png") if (directory / name).is_file()]
     figures = "".join(f"\n![{name}](results/{directory.name}/{name})\n" for name in shown)
     protocol = f"\n{result['protocol']}\n" if "protocol" in result else ""
     found = f"\nFound: `{json.dumps(result['found'])}`\n" if "found" in result else ""
+    return f"## {directory.name}\n\n{origin(directory)}\n{protocol}{found}\n{table}\n{figures}"
+
+
+def origin(directory: Path) -> str:
+    """With which command, commit, hardware and when."""
+    meta = read(directory / "meta.json")
+    commit = (meta["commit"] or "unknown")[:10] + (" with local changes" if meta["dirty"] else "")
     resumed = ""
     if meta.get("resumed"):
         last = (meta["resumed"][-1]["commit"] or "unknown")[:10]
         resumed = f", resumed {len(meta['resumed'])} times, last at commit {last}"
     return (
-        f"## {directory.name}\n\n`{meta['command']}`, commit {commit}, {meta['hardware']}, "
-        f"jax {meta['versions']['jax']}, {meta['started'][:10]}{resumed}\n{protocol}{found}\n"
-        f"{table}\n{figures}"
+        f"`{meta['command']}`, commit {commit}, {meta['hardware']}, jax {meta['versions']['jax']}, "
+        f"{meta['started'][:10]}{resumed}"
     )
 
 
@@ -102,7 +108,7 @@ def quickstart_summary(directories: list[Path]) -> str:
     """The seeds of the quickstart side by side."""
     rows, gaps = [], []
     for directory in directories:
-        m = _json(directory / "result.json")["metrics"]
+        m = read(directory / "result.json")["metrics"]
         rows.append(
             f"| {directory.name} | {100 * m['test_accuracy']:.2f} | {100 * m['random_test_accuracy']:.2f} | "
             f"{100 * m['default_test_accuracy']:.2f} | {m['seconds']:.0f} |"
@@ -121,7 +127,7 @@ def omniglot_table(directories: list[Path]) -> str:
     """Methods by columns: the best measured preset of each cell, and the published number."""
     found: dict[tuple[str, int, int], dict[str, list[dict[str, float]]]] = {}
     for directory in directories:
-        config, result, meta = (_json(directory / f"{name}.json") for name in ("config", "result", "meta"))
+        config, result, meta = (read(directory / f"{name}.json") for name in ("config", "result", "meta"))
         preset = next((p for p in _PRESETS if f"--preset {p}" in meta["command"]), _PRESETS[0])
         place = (config["method"], config["ways"], int(config["shots"]))
         found.setdefault(place, {}).setdefault(preset, []).append(result["metrics"])
@@ -163,7 +169,7 @@ def sinusoid_table(directories: list[Path]) -> str:
         "|---" * 7 + "|",
     ]
     for directory in directories:
-        config, m = _json(directory / "config.json"), _json(directory / "result.json")["metrics"]
+        config, m = read(directory / "config.json"), read(directory / "result.json")["metrics"]
         cells = [f"{m[f'mse_{k}_shot']:.3f} ± {m[f'interval_{k}_shot']:.3f}" for k in (5, 10, 20)]
         known = published.SINUSOID.get((config["method"], config["shots"]), "–")
         row = [config["method"], f"{config['shots']} shots", *cells, known, f"{m['seconds']:.0f}"]
@@ -178,7 +184,7 @@ def nas201_table(directories: list[Path]) -> str:
     """Methods by datasets: mean and deviation over seeds of the found cell, and the published number."""
     runs: dict[tuple[str, str], list[dict[str, float]]] = {}
     for directory in directories:
-        config, result, meta = (_json(directory / f"{name}.json") for name in ("config", "result", "meta"))
+        config, result, meta = (read(directory / f"{name}.json") for name in ("config", "result", "meta"))
         preset = "paper" if "--preset paper" in meta["command"] else "quick"
         kind = "table" if "simulated_seconds" in result["metrics"] else preset
         kind = "proxy" if kind != "table" and "evaluations" in result["metrics"] else kind
@@ -218,7 +224,7 @@ def nas201_diagnosis(directories: list[Path]) -> str:
     ]
     first = {}
     for directory in directories:
-        config, result = _json(directory / "config.json"), _json(directory / "result.json")
+        config, result = read(directory / "config.json"), read(directory / "result.json")
         if not result.get("history"):
             continue
         if config["seed"] == 0:
@@ -252,7 +258,7 @@ def nas201_cost(directories: list[Path]) -> str:
     """Searches with an expected cost in the outer loss."""
     lines = ["| method | cost | weight | seed | cost of the cell / mean | parameters, M | CIFAR-10 |", "|---" * 7 + "|"]
     for directory in directories:
-        config, m = _json(directory / "config.json"), _json(directory / "result.json")["metrics"]
+        config, m = read(directory / "config.json"), read(directory / "result.json")["metrics"]
         row = [config["method"], config["cost"], f"{config['cost_weight']:g}", str(config["seed"])]
         row += [f"{m['cost'] / m['mean_cost']:.2f}", f"{m['params_M']:.3f}", f"{m['cifar10_test']:.2f}"]
         lines.append("| " + " | ".join(row) + " |")
@@ -262,7 +268,7 @@ def nas201_cost(directories: list[Path]) -> str:
 
 def digits_table(directory: Path) -> str:
     """Every method on the small space of which the whole truth is known."""
-    m, told = _json(directory / "result.json")["metrics"], {}
+    m, told = read(directory / "result.json")["metrics"], {}
     for name, value in m.items():
         for what in DIGITS:
             if name.endswith(f"_{what}"):
@@ -282,7 +288,7 @@ def digits_table(directory: Path) -> str:
 DIGITS = ("rank", "accuracy", "kendall_tau", "discretisation_gap", "skips", "entropy", "conflict", "eigenvalue")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
@@ -295,7 +301,7 @@ def main(argv=None) -> int:
         for directory in given.add:
             add(directory)
         every = sorted(p for p in RESULTS.iterdir() if (p / "result.json").is_file())
-        kinds = {p: _json(p / "config.json") for p in every}
+        kinds = {p: read(p / "config.json") for p in every}
         seeds = [p for p in every if p.name.startswith("quickstart")]
         omniglot = [p for p in every if kinds[p].get("data") == "omniglot" and "method" in kinds[p]]
         waves = sorted(
@@ -307,9 +313,9 @@ def main(argv=None) -> int:
         priced = [p for p in cells if kinds[p].get("cost")]
         cells = [p for p in cells if p not in priced]
         parts += [nas201_table(cells)] if cells else []
-        parts += [nas201_diagnosis(cells)] if any(_json(p / "result.json").get("history") for p in cells) else []
+        parts += [nas201_diagnosis(cells)] if any(read(p / "result.json").get("history") for p in cells) else []
         parts += [nas201_cost(priced)] if priced else []
-        digits = [p for p in every if "architectures" in _json(p / "result.json")["metrics"]]
+        digits = [p for p in every if "architectures" in read(p / "result.json")["metrics"]]
         parts += [digits_table(p) for p in digits]
         parts += [quickstart_summary(seeds), section(seeds[0])] if seeds else []
         parts += [section(p) for p in every if p not in (*seeds, *cells, *priced, *digits)]

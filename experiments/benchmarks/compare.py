@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from metajax import run
+from metajax import plot, run
+from metajax.types import InputError
 
 PEERS = "pip install 'metajax[peers]'"
 
@@ -46,18 +46,19 @@ class Claim(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a benchmark returns: its numbers, its claims, and how both came about."""
+    """What a benchmark returns: its numbers, its claims, how both came about, and a figure if it draws one."""
 
     metrics: dict[str, float]
     claims: list[Claim]
     protocol: str
+    figure: Any = None
 
 
 def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: float = 0.0) -> dict[str, np.ndarray]:
     """Seconds of one call of every program in every round, by name: f64[rounds].
 
-    Each is called once before, which compiles it. A round calls all of them, one after the other, in an order that moves on by one
-    from round to round.
+    Each is called once before, which compiles it. A round calls all of them, one after the other, in an order that moves on
+    by one from round to round.
 
     Args:
         programs: callables that return when their work is done.
@@ -67,8 +68,9 @@ def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: flo
     for name, program in programs.items():
         program()
         began = time.perf_counter()
-        program()
-        calls[name] = max(1, round(least / max(time.perf_counter() - began, 1e-9)))
+        if least:
+            program()
+        calls[name] = max(1, round(least / max(time.perf_counter() - began, 1e-9))) if least else 1
     names, taken = list(programs), {name: [] for name in programs}
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
@@ -128,8 +130,6 @@ def torch(threads: int | None = None) -> Any:
     Raises:
         InputError: if it is not installed.
     """
-    from metajax.types import InputError
-
     try:
         import torch
     except ImportError:
@@ -169,16 +169,24 @@ def row(made: Claim) -> str:
     return f"| {made.what} | {sign} {made.goal:g}{unit} | {made.value:.3g}{unit} | {spread} | {met} | {made.note} |"
 
 
-def command(name: str, config_class: type, description: str | None, argv: Any, measure: Callable[[Any], Measured]) -> int:
-    """The command line of a benchmark: measures, prints, writes; returns the exit status."""
-    presets: dict[str, dict[str, Any]] = {"paper": {}, "tiny": getattr(config_class, "TINY", {})}
-    config, options = run.parse(config_class, presets, argv, description, name, f"runs/benchmarks/{name}")
+def command(
+    name: str, made: tuple[type, dict[str, Any], str | None], argv: Any, measure: Callable[[Any], Measured]
+) -> int:
+    """The command line of a benchmark, of its config, presets and docstring: measures, prints, writes; returns the exit
+    status."""
+    config, options = run.parse(*made[:2], argv, made[2], name, f"runs/benchmarks/{name}")
 
     def work() -> None:
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
             found = measure(config)
-            ratios = {"ratio": found.claims[0].value, "ratio_low": found.claims[0].low, "ratio_high": found.claims[0].high}
+            ratios = {
+                "ratio": found.claims[0].value,
+                "ratio_low": found.claims[0].low,
+                "ratio_high": found.claims[0].high,
+            }
             result = {"metrics": {**ratios, **found.metrics}, "claims": [c._asdict() for c in found.claims]}
+            if found.figure is not None:
+                plot.save(found.figure, directory.path / f"{name}.png")
             directory.finish({**result, "protocol": found.protocol})
             print(f"{found.protocol}\n\n{markdown(run.to_dict(config), directory.result or {})}")
         print(f"written to {options.out}: result.json")

@@ -2,9 +2,9 @@
 
     python -m experiments.benchmarks.maml --method maml --out runs/benchmarks/maml
 
-5-way 1-shot, 15 queries a class, 28 x 28 pixels, Conv-4 of 64 filters with stride 2, batch norm by the batch, five inner steps of
-rate 0.01, Adam outside, 16 tasks a step, float32. Methods: ``maml`` (exact second order), ``fomaml``, ``anil``, ``meta-sgd``,
-``protonet``. Peers, with the same parameters and episodes:
+5-way 1-shot, 15 queries a class, 28 x 28 pixels, Conv-4 of 64 filters with stride 2, batch norm by the batch, five inner
+steps of rate 0.01, Adam outside, 16 tasks a step, float32. Methods: ``maml`` (exact second order), ``fomaml``, ``anil``,
+``meta-sgd``, ``protonet``. Peers, with the same parameters and episodes:
 
 * loop: PyTorch's autograd, one task after the other, in the usual layout and in channels-last;
 * vmap: ``torch.func``, all tasks side by side;
@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -38,8 +37,6 @@ RATE, OUTER = 0.01, 1e-3
 class Config:
     """Sizes of the step; ``chunk`` tasks are run side by side (0: as many as the library chooses)."""
 
-    TINY = {"width": 8, "tasks": 2, "inner_steps": 1, "rounds": 1}
-
     method: str = "maml"
     width: int = 64
     tasks: int = 16
@@ -55,6 +52,9 @@ class Config:
             raise InputError("width, tasks, inner_steps and rounds must be positive")
 
 
+PRESETS = {"paper": {}, "tiny": {"width": 8, "tasks": 2, "inner_steps": 1, "rounds": 1}}
+
+
 def ours(config: Config) -> tuple[fewshot.Method, Any]:
     """The method and its initial parameters."""
     body = nn.functional(lambda rngs: nn.Conv4(None, width=config.width, rngs=rngs))
@@ -64,9 +64,7 @@ def ours(config: Config) -> tuple[fewshot.Method, Any]:
     method = {
         "maml": lambda: fewshot.maml(loss, descent, outer, steps, chunk=chunk),
         "fomaml": lambda: fewshot.maml(loss, descent, outer, steps, estimator=bilevel.first_order(), chunk=chunk),
-        "anil": lambda: fewshot.anil(
-            body.apply, fewshot.cross_entropy(head.apply), descent, outer, steps, chunk=chunk
-        ),
+        "anil": lambda: fewshot.anil(body.apply, fewshot.cross_entropy(head.apply), descent, outer, steps, chunk=chunk),
         "meta-sgd": lambda: fewshot.meta_sgd(loss, RATE, outer, steps, chunk=chunk),
         "protonet": lambda: fewshot.protonet(body.apply, outer, chunk=chunk),
     }[config.method]()
@@ -276,7 +274,7 @@ def measure(config: Config) -> compare.Measured:
 
 
 def main(argv=None) -> int:
-    return compare.command("maml", Config, __doc__, argv, measure)
+    return compare.command("maml", (Config, PRESETS, __doc__), argv, measure)
 
 
 if __name__ == "__main__":

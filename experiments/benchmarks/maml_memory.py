@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.benchmarks import memory
-from metajax import fewshot, nn, run
+from experiments.benchmarks import compare, memory
+from metajax import fewshot, nn
 from metajax.types import InputError
 
 STEPS = (1, 5, 20, 50)
@@ -34,7 +34,10 @@ class Config:
             raise InputError(f"longest must be one of {STEPS}; width and repeats must be positive")
 
 
-def measure(config: Config, steps: int) -> dict[str, float]:
+PRESETS = {"paper": {}, "tiny": {"longest": 5, "width": 8, "repeats": 1}}
+
+
+def at(config: Config, steps: int) -> dict[str, float]:
     """Both programs at this number of inner steps."""
     init, apply = nn.functional(lambda rngs: nn.Conv4(5, width=config.width, rngs=rngs))
     key, draw = jax.random.split(jax.random.key(config.seed))
@@ -43,18 +46,17 @@ def measure(config: Config, steps: int) -> dict[str, float]:
     repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, *x.shape)), support)
     problem = fewshot.problem(fewshot.cross_entropy(apply), optax.sgd(0.01))
     args = (init(key), None, repeated, query, key)
-    return memory.compare(problem, args, config.repeats)
+    return memory.both(problem, args, config.repeats)
+
+
+def measure(config: Config) -> compare.Measured:
+    """Up to the longest."""
+    steps = [n for n in STEPS if n <= config.longest]
+    return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(Config, {"quick": {}}, argv, __doc__, "maml_memory", "runs/maml_memory")
-
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            steps = [n for n in STEPS if n <= config.longest]
-            memory.table(directory, lambda n: measure(config, n), steps)
-
-    return run.main(command)
+    return compare.command("maml_memory", (Config, PRESETS, __doc__), argv, measure)
 
 
 if __name__ == "__main__":

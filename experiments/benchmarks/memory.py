@@ -8,13 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metajax import bilevel, run
+from experiments.benchmarks import compare
+from metajax import bilevel
 from metajax.bilevel import inner
 
-HEADER = "steps   full MB   sqrt MB   ratio   full ms   sqrt ms   ratio   largest relative difference"
 
-
-def compare(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float]:
+def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float]:
     """XLA's count of temporary bytes, medians of alternating runs, and how far the two gradients are apart.
 
     Args:
@@ -47,17 +46,18 @@ def compare(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, fl
     }
 
 
-def table(directory: run.RunDirectory, measure: Callable[[int], dict[str, float]], steps: Sequence[int]) -> None:
-    """Measures at each number of steps, prints a line for each, writes the result."""
+def measured(
+    measure: Callable[[int], dict[str, float]], steps: Sequence[int], goals: tuple[float, float]
+) -> compare.Measured:
+    """Measures at each number of steps and claims the last: at least so many times less memory, at most so many times the
+    time."""
     metrics: dict[str, float] = {}
-    print(HEADER)
     for n in steps:
-        m = measure(n)
-        print(
-            f"{n:5d} {m[f'bytes_full_{n}'] / 1e6:9.2f} {m[f'bytes_sqrt_{n}'] / 1e6:9.2f} "
-            f"{m[f'memory_ratio_{n}']:7.1f} {1e3 * m[f'seconds_full_{n}']:9.1f} "
-            f"{1e3 * m[f'seconds_sqrt_{n}']:9.1f} {m[f'time_ratio_{n}']:7.2f}   {m[f'difference_{n}']:.1e}",
-            flush=True,
-        )
-        metrics |= m
-    directory.finish({"metrics": metrics})
+        metrics |= measure(n)
+    last, claims = steps[-1], []
+    for what, name, goal in zip(("times less memory", "times the time"), ("memory_ratio", "time_ratio"), goals):
+        value = metrics[f"{name}_{last}"]
+        text = f"hypergradient through {last} steps, rematerialised: {what}"
+        claims.append(compare.Claim(text, goal, value, value, value, most=name == "time_ratio"))
+    protocol = "Bytes are XLA's count of a program's temporaries, seconds medians of runs in turn; both gradients agree"
+    return compare.Measured(metrics, claims, protocol)

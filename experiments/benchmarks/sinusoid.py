@@ -28,8 +28,6 @@ RATE, OUTER = 0.01, 1e-3
 class Config:
     """Sizes; ``steps`` meta-steps are a round."""
 
-    TINY = {"steps": 5, "rounds": 1}
-
     tasks: int = 25
     shots: int = 10
     steps: int = 100
@@ -41,13 +39,18 @@ class Config:
             raise InputError("tasks, shots, steps and rounds must be positive")
 
 
+PRESETS = {"paper": {}, "tiny": {"steps": 5, "rounds": 1}}
+
+
 class Peers:
     """The same training in PyTorch; programs return their losses."""
 
     def __init__(self, config: Config, params: Any, episodes: fewshot.Episode):
         self.torch, self.config = compare.torch(), config
         layers = [params["layers"][i] for i in sorted(params["layers"])]
-        self.initial = [np.asarray(a) for layer in layers for a in (np.asarray(layer["kernel"]).T.copy(), layer["bias"])]
+        self.initial = [
+            np.asarray(a) for layer in layers for a in (np.asarray(layer["kernel"]).T.copy(), layer["bias"])
+        ]
         tensor = lambda x: self.torch.tensor(np.asarray(x))
         self.episodes = jax.tree.map(tensor, (*episodes.support, *episodes.query))
 
@@ -125,9 +128,9 @@ def measure(config: Config) -> compare.Measured:
     sample = fewshot.tasks(fewshot.sinusoid(config.shots, config.shots), config.tasks)
     episodes = jax.jit(jax.vmap(sample))(jax.random.split(draw, config.steps))
     state = method.init(first, params)
-    train = jax.jit(lambda state, episodes: jax.lax.scan(method.update, state, episodes)[1]["outer_loss"])
+    train = jax.jit(lambda state, episodes: jax.lax.scan(method.update, state, episodes))
     peers = Peers(config, params, episodes).programs()
-    losses = np.asarray(train(state, episodes))
+    losses = np.asarray(train(state, episodes)[1]["outer_loss"])
     apart = {f"difference to {name}": compare.difference(losses, peer()) for name, peer in peers.items()}
     compare.same(max(apart.values()), 1e-3, "sinusoid")
     seconds = compare.alternate({"metajax": compare.ready(train, state, episodes), **peers}, config.rounds)
@@ -140,7 +143,7 @@ def measure(config: Config) -> compare.Measured:
 
 
 def main(argv=None) -> int:
-    return compare.command("sinusoid", Config, __doc__, argv, measure)
+    return compare.command("sinusoid", (Config, PRESETS, __doc__), argv, measure)
 
 
 if __name__ == "__main__":

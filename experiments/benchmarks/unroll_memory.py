@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.benchmarks import memory
-from metajax import bilevel, nn, run
+from experiments.benchmarks import compare, memory
+from metajax import bilevel, nn
 from metajax.types import InputError
 
 
@@ -32,6 +32,9 @@ class Config:
     def __post_init__(self):
         if self.longest not in (64, 256, 1024) or min(self.width, self.batch, self.repeats) < 1:
             raise InputError("longest must be 64, 256 or 1024; width, batch and repeats must be positive")
+
+
+PRESETS = {"paper": {}, "tiny": {"longest": 256, "repeats": 1}}
 
 
 def problem(config: Config):
@@ -57,24 +60,23 @@ def problem(config: Config):
     return made, {"rate": jnp.asarray(-3.0), "decay": jnp.full(3, -8.0)}, batches
 
 
-def measure(config: Config, steps: int) -> dict[str, float]:
+def at(config: Config, steps: int) -> dict[str, float]:
     """Bytes and seconds of both programs at this number of steps."""
     made, hyper, batches = problem(config)
     a, b, key = jax.random.split(jax.random.key(config.seed), 3)
     inner, outer = batches(a, steps), jax.tree.map(lambda x: x[0], batches(b, 1))
     args = (hyper, None, inner, outer, key)
-    return memory.compare(made, args, config.repeats)
+    return memory.both(made, args, config.repeats)
+
+
+def measure(config: Config) -> compare.Measured:
+    """Up to the longest."""
+    steps = [n for n in (64, 256, 1024) if n <= config.longest]
+    return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(Config, {"quick": {}}, argv, __doc__, "unroll_memory", "runs/unroll_memory")
-
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            steps = [n for n in (64, 256, 1024) if n <= config.longest]
-            memory.table(directory, lambda n: measure(config, n), steps)
-
-    return run.main(command)
+    return compare.command("unroll_memory", (Config, PRESETS, __doc__), argv, measure)
 
 
 if __name__ == "__main__":

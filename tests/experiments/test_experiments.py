@@ -17,7 +17,7 @@ from experiments import (
     sinusoid,
     tables,
 )
-from experiments.benchmarks import maml_memory, unroll_memory
+from experiments.benchmarks import unroll_memory
 from metajax import data, supernet
 from metajax.types import InputError
 
@@ -365,14 +365,6 @@ def test_methods_on_the_small_space_are_ordered_by_rank(tmp_path):
 
 
 @pytest.mark.slow
-def test_maml_memory(tmp_path, capsys):
-    assert maml_memory.main(["--longest", "5", "--width", "8", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
-    metrics = result(tmp_path / "r")["metrics"]
-    assert metrics["bytes_full_5"] > metrics["bytes_full_1"]
-    assert metrics["difference_5"] < 1e-3
-
-
-@pytest.mark.slow
 def test_navigation(tmp_path, capsys):
     sizes = ["--steps", "20", "--tasks", "2", "--trajectories", "4", "--width", "8", "--test_goals", "4"]
     assert navigation.main([*sizes, "--out", str(tmp_path / "r")]) == 0
@@ -380,15 +372,6 @@ def test_navigation(tmp_path, capsys):
     assert {"maml_after_1", "pre_trained_after_3", "oracle_after_0", "random_after_0"} <= set(metrics)
     assert (tmp_path / "r" / "returns.png").is_file()
     assert "oracle" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_unroll_memory(tmp_path, capsys):
-    assert unroll_memory.main(["--longest", "256", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
-    metrics = result(tmp_path / "r")["metrics"]
-    assert metrics["memory_ratio_256"] > 5
-    assert metrics["difference_256"] < 1e-4
-    assert "ratio" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,109 @@
+"""Every benchmark, one after the other, and their table ``experiments/benchmarks/RESULTS.md``.
+
+    python -m experiments.benchmarks.all                          # everything, 40 minutes on 2 cores
+    python -m experiments.benchmarks.all --only maml,population   # some of it; the others keep their results
+    python -m experiments.benchmarks.all --table                  # remake the table from the results kept
+
+Each runs in a process of its own and keeps its result below ``experiments/benchmarks/results/``. Needs a quiet machine and
+the extra ``peers``; exits with status 1 if a benchmark failed, after the others.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from experiments import tables
+from experiments.benchmarks.compare import Claim, row
+from experiments.grid import chosen
+from metajax import run
+
+RESULTS = Path(__file__).parent / "results"
+# name -> its module and arguments
+JOBS: dict[str, tuple[str, ...]] = {
+    "maml": ("maml", "--method", "maml"),
+    "fomaml": ("maml", "--method", "fomaml"),
+    "anil": ("maml", "--method", "anil"),
+    "meta-sgd": ("maml", "--method", "meta-sgd"),
+    "protonet": ("maml", "--method", "protonet"),
+    "sinusoid": ("sinusoid",),
+    "supernet_large": ("supernet", "--size", "32", "--channels", "16"),
+    "supernet_small": ("supernet", "--size", "16", "--channels", "8"),
+    "search_steps": ("search_steps",),
+    "population": ("population",),
+    "exhaustive": ("exhaustive",),
+    "unroll_memory": ("unroll_memory",),
+    "maml_memory": ("maml_memory",),
+    "certified": ("certified",),
+    "cold_start": ("cold_start",),
+    "checkpoints": ("checkpoints",),
+    "scaling": ("scaling",),
+}
+
+
+def table() -> str:
+    """All claims in the order of ``JOBS``, then what was measured for each."""
+    found = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
+    told = {place: tables.read(place / "result.json") for place in found}
+    lines = ["| claim | goal | measured | quartiles | met | |", "|---" * 6 + "|"]
+    lines += [row(Claim(**each)) for place in found for each in told[place]["claims"]]
+    met = [Claim(**each).met for place in found for each in told[place]["claims"]]
+    head = (
+        "# Benchmarks\n\nMade by `python -m experiments.benchmarks.all` from `experiments/benchmarks/results/`; no number is "
+        "typed. Ratios are medians over rounds in which all programs run in turn, with the quartiles beside. "
+        f"{sum(met)} of {len(met)} goals are met. On a GPU: not measured.\n\n"
+    )
+    missing = [name for name in JOBS if RESULTS / name not in found]
+    absent = f"\nNot measured: {', '.join(missing)}.\n" if missing else ""
+    sections = [
+        f"\n## {place.name}\n\n{tables.origin(place)}\n\n{told[place]['protocol']}\n\n{_numbers(told[place]['metrics'])}\n"
+        + (f"\n![Growth of the cost](results/{place.name}/scaling.png)\n" if place.name == "scaling" else "")
+        for place in found
+    ]
+    return head + "\n".join(lines) + "\n" + absent + "".join(sections)
+
+
+def _numbers(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.startswith("ratio"))
+
+
+def main(argv=None) -> int:
+    parser = run.OneLineParser(prog="all", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="all", help="some benchmarks, separated by commas")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="where the runs go")
+    parser.add_argument("--table", action="store_true", help="remake the table alone")
+    given = parser.parse_args(argv)
+    failed: list[str] = []
+
+    def command():
+        names = [] if given.table else chosen(given.only, JOBS, "only")
+        began = time.perf_counter()
+        for name in names:
+            print(f"== {name}", flush=True)
+            module, *flags = JOBS[name]
+            place = given.out / name
+            call = [
+                sys.executable,
+                "-m",
+                f"experiments.benchmarks.{module}",
+                *flags,
+                "--out",
+                str(place),
+                "--overwrite",
+            ]
+            if subprocess.run(call, check=False).returncode:
+                failed.append(name)
+            else:
+                tables.add(place, RESULTS)
+        run.write_text(RESULTS.parent / "RESULTS.md", table())
+        took = f" after {(time.perf_counter() - began) / 60:.0f} minutes" if names else ""
+        print(
+            f"written: experiments/benchmarks/RESULTS.md{took}" + (f"; failed: {', '.join(failed)}" if failed else "")
+        )
+
+    return run.main(command) or (1 if failed else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Searching billions of configurations through a learned model: all of them, or with a certificate.
+
+    python -m experiments.benchmarks.certified --out runs/benchmarks/certified
+
+Models and spaces are those of ``experiments.certify``: choices of ten values, a network of 64 hidden units trained on 1,000
+trials. There is no peer that does either, so the numbers are seconds, compilation apart, medians over models drawn anew.
+"Of peak" counts two operations for each unit and configuration.
+"""
+
+import dataclasses
+import sys
+
+import jax
+import numpy as np
+
+from experiments import certify
+from experiments.benchmarks import compare
+from metajax import search
+from metajax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """``enumerate`` is the exponent of the space that is enumerated; ``least`` the smallest that is certified."""
+
+    enumerate: int = 9
+    least: int = 9
+    units: int = 64
+    draws: int = 3
+    seed: int = 0
+
+    def __post_init__(self):
+        if min(self.enumerate, self.least, self.draws) < 1 or self.units < 2:
+            raise InputError("enumerate, least and draws must be positive, units at least 2")
+
+
+PRESETS = {"paper": {}, "tiny": {"enumerate": 4, "least": 4, "units": 8, "draws": 1}}
+
+
+def measure(config: Config) -> compare.Measured:
+    """Seconds of both."""
+    most, metrics, claims = compare.peak(), {}, []
+    taken = []
+    for draw in range(config.draws):
+        model = certify.trained(config.enumerate, config.units, config.seed + draw)
+        for _ in range(2):  # the second time it is compiled
+            found = search.maximize(model, method="enumerate", k=1, key=jax.random.key(draw))
+        taken.append(found.seconds)
+    share = 2 * config.units * 10.0**config.enumerate / np.array(taken) / most
+    what = f"10^{config.enumerate} configurations, {config.units} units"
+    claims.append(compare.claim(f"enumerate {what}", 10.0, np.array(taken), most=True, unit="s"))
+    claims.append(compare.claim(f"enumerate {what}: share of the matrix product's peak", 0.3, share))
+    metrics |= {"enumerate s": float(np.median(taken)), "peak GFLOP/s": most / 1e9}
+    for more, goal in ((0, 2.0), (2, 10.0), (4, 60.0)):
+        size, seconds, gaps = config.least + more, [], []
+        for draw in range(config.draws):
+            model = certify.trained(size, config.units, config.seed + draw)
+            search.maximize(model, method="certify", k=1, seconds=1.0)
+            proof = search.maximize(model, method="certify", k=1, seconds=2 * goal)
+            seconds.append(proof.seconds)
+            gaps.append(proof.gap)
+        note = f"largest gap left {max(gaps):.2g}"
+        claims.append(
+            compare.claim(f"certify 10^{size} configurations", goal, np.array(seconds), most=True, unit="s", note=note)
+        )
+        metrics |= {f"certify 10^{size} s": float(np.median(seconds)), f"certify 10^{size} worst s": max(seconds)}
+    protocol = f"medians of {config.draws} models of {config.units} units; compilation apart"
+    return compare.Measured(metrics, claims, protocol)
+
+
+def main(argv=None) -> int:
+    return compare.command("certified", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

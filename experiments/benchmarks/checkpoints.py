@@ -1,0 +1,72 @@
+"""What a checkpoint a minute costs a training: the seconds that the loop waits for it, over sixty.
+
+    python -m experiments.benchmarks.checkpoints --out runs/benchmarks/checkpoints
+
+``run.train`` saves between two chunks and goes on when the checkpoint is complete on the disk, so that wait is the whole cost.
+The states: MAML's on Conv-4 of 64 filters with Adam, and arrays of ``megabytes`` in all.
+"""
+
+import dataclasses
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from experiments.benchmarks import compare, maml
+from metajax.run.checkpoint import Checkpoints
+from metajax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The size of the large state, and how often it is saved."""
+
+    megabytes: int = 100
+    rounds: int = 7
+    seed: int = 0
+
+    def __post_init__(self):
+        if min(self.megabytes, self.rounds) < 1:
+            raise InputError("megabytes and rounds must be positive")
+
+
+PRESETS = {"paper": {}, "tiny": {"megabytes": 1, "rounds": 1}}
+
+
+def measure(config: Config) -> compare.Measured:
+    """Saves both states in turn."""
+    method, params = maml.ours(maml.Config())
+    small = method.init(jax.random.key(config.seed), params)
+    large = {f"layer_{i}": jnp.full((config.megabytes, 25_000), 1.0 * i) for i in range(10)}
+    with tempfile.TemporaryDirectory() as place:
+        kept = {name: Checkpoints(Path(place) / name) for name in ("MAML", "large")}
+        counters = {name: itertools.count() for name in kept}
+        save = lambda name, state: lambda: kept[name].save(next(counters[name]), state)
+        programs = {"MAML": save("MAML", small), "large": save("large", large)}
+        seconds = compare.alternate(programs, config.rounds)
+        for each in kept.values():
+            each.close()
+    claims = [
+        compare.claim(
+            "a checkpoint of MAML on Conv-4 every minute: share of the time", 0.02, seconds["MAML"] / 60, most=True
+        ),
+        compare.claim(
+            f"a checkpoint of {config.megabytes} MB every minute: share of the time",
+            0.02,
+            seconds["large"] / 60,
+            most=True,
+        ),
+    ]
+    protocol = f"{config.rounds} rounds in turn; ms that a training waits for one checkpoint"
+    return compare.Measured(compare.times(seconds), claims, protocol)
+
+
+def main(argv=None) -> int:
+    return compare.command("checkpoints", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The truth of a small space, side by side, against one training after the other in JAX.
+
+    python -m experiments.benchmarks.exhaustive --out runs/benchmarks/exhaustive
+
+125 cells of three nodes on scikit-learn's digits, as in ``experiments.nas_digits``: ``supernet.exhaust`` trains them side by
+side in one program. One at a time, each is the stand-alone network that one would write, with its own operations alone, and
+a program of its own; ``alone`` of them are trained, and their time is scaled to all. The first claim counts compilation,
+which is most of what one waits for there, the second does not. Accuracies of both are checked to agree.
+"""
+
+import dataclasses
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks import compare
+from metajax import data, nn, supernet
+from metajax.supernet.exhaust import trainer
+from metajax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Sizes of the cells and of their training."""
+
+    channels: int = 8
+    epochs: int = 4
+    side_by_side: int = 25
+    alone: int = 5
+    cells: int = 125
+    seed: int = 0
+
+    def __post_init__(self):
+        if min(self.channels, self.epochs, self.side_by_side, self.alone) < 1 or not 1 <= self.cells <= 125:
+            raise InputError("channels, epochs, side_by_side and alone must be positive, cells from 1 to 125")
+
+
+PRESETS = {"paper": {}, "tiny": {"channels": 2, "epochs": 1, "alone": 1, "cells": 25}}
+
+
+def measure(config: Config) -> compare.Measured:
+    """Both, with and without compilation."""
+    jax.config.update("jax_enable_compilation_cache", False)  # what was compiled in another process does not count
+    images = data.digits(config.seed)
+    part = lambda p: (jnp.asarray(p[0]), jnp.asarray(p[1]))
+    train, test = part(images.train), part(images.test)
+    made = supernet.cells(10, config.channels, 1, 1, 1, 2, 3)
+    space, training, key = made.space, supernet.Training(config.epochs), jax.random.key(config.seed)
+    index = np.linspace(0, 124, config.cells).astype(int)
+    stamps = [time.perf_counter()]
+    table = supernet.exhaust(
+        space,
+        made.network,
+        train,
+        test,
+        training,
+        key=key,
+        index=index,
+        side_by_side=config.side_by_side,
+        progress=lambda done, total: stamps.append(time.perf_counter()),
+    )
+    groups = np.diff(stamps)
+    together = {"with": float(groups.sum()), "without": float(np.median(groups[1:] if len(groups) > 1 else groups))}
+    together["without"] *= len(groups)
+    some, taken, scores = index[np.linspace(0, len(index) - 1, config.alone + 2).astype(int)[1:-1]], [], []
+    for place in some:
+        config_of = space.dicts(space.at([place]))[0]
+        built = made.build(config_of)
+        alone = nn.Functional(built.init, lambda params, x, encoding, built=built: built.apply(params, x))
+        began = time.perf_counter()
+        run = jax.jit(trainer(alone, training, *train, *test))
+        encoding, seed_key = jnp.zeros(space.width), jax.random.split(key, 1)[0]
+        scores.append(float(run(encoding, seed_key)))
+        middle = time.perf_counter()
+        run(encoding, seed_key).block_until_ready()
+        taken.append((middle - began, time.perf_counter() - middle))
+    apart = float(np.mean(np.abs(np.array(scores) - [table.mean[list(index).index(p)] for p in some])))
+    compare.same(apart, 0.05, "exhaustive")
+    scale = len(index)
+    first, second = np.array(taken).T
+    ratios = {"with": first * scale / together["with"], "without": second * scale / together["without"]}
+    what = f"truth of {len(index)} cells on digits: times faster than one at a time in JAX"
+    claims = [
+        compare.claim(f"{what}, compilation counted", 10.0, ratios["with"]),
+        compare.claim(f"{what}, compilation apart", 10.0, ratios["without"]),
+    ]
+    metrics = {
+        "metajax s": together["with"],
+        "one at a time s": float(first.mean() * scale),
+        "metajax s, compiled": together["without"],
+        "one at a time s, compiled": float(second.mean() * scale),
+        "difference of accuracies": apart,
+    }
+    protocol = (
+        f"{config.epochs} epochs each; one at a time scaled from {config.alone} cells, quartiles over these; batch norm by the "
+        "batch"
+    )
+    return compare.Measured(metrics, claims, protocol)
+
+
+def main(argv=None) -> int:
+    return compare.command("exhaustive", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""A population of trainings in one compiled program against PyTorch, one training after the other.
+
+    python -m experiments.benchmarks.population --out runs/benchmarks/population
+
+256 pairs of learning rate and weight decay for a network 64-32-10 with ReLU on scikit-learn's digits: 30 epochs of AdamW in
+batches of 64, all on the same rows in the same order, from the same initial weights. PyTorch (fused AdamW) trains ``alone`` of
+them, and its time is scaled to all. Validation losses are checked to be the same.
+"""
+
+import dataclasses
+import itertools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.benchmarks import compare
+from metajax import bilevel, data, hpo, nn
+from metajax.bilevel import inner
+from metajax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """``side`` rates times as many decays."""
+
+    side: int = 16
+    epochs: int = 30
+    width: int = 32
+    batch: int = 64
+    alone: int = 8
+    rounds: int = 5
+    seed: int = 0
+
+    def __post_init__(self):
+        if min(self.epochs, self.width, self.batch, self.alone, self.rounds) < 1 or self.side < 2:
+            raise InputError("epochs, width, batch, alone and rounds must be positive, side at least 2")
+
+
+PRESETS = {"paper": {}, "tiny": {"side": 2, "epochs": 1, "alone": 2, "rounds": 1}}
+
+
+class Peer:
+    """The same trainings in PyTorch."""
+
+    def __init__(self, config: Config, params: Any, parts: Any, order: np.ndarray):
+        self.torch, self.config = compare.torch(), config
+        tensor = lambda a: self.torch.tensor(np.asarray(a).copy())
+        self.train, self.validation = [(tensor(x), tensor(y).long()) for x, y in parts]
+        self.order = tensor(order).long()
+        layers = [params["layers"][i] for i in sorted(params["layers"])]
+        self.initial = [tensor(a) for layer in layers for a in (np.asarray(layer["kernel"]).T, layer["bias"])]
+
+    def loss(self, w: Any, x: Any, y: Any) -> Any:
+        f = self.torch.nn.functional
+        return f.cross_entropy(f.linear(f.relu(f.linear(x, w[0], w[1])), w[2], w[3]), y)
+
+    def fit(self, rate: float, decay: float) -> float:
+        w = [p.clone().requires_grad_() for p in self.initial]
+        # decay alone, as here, instead of the rate times the decay
+        adam = self.torch.optim.AdamW(w, rate, weight_decay=decay, fused=True)
+        for rows in self.order:
+            adam.zero_grad()
+            self.loss(w, self.train[0][rows], self.train[1][rows]).backward()
+            adam.step()
+        with self.torch.no_grad():
+            return float(self.loss(w, *self.validation))
+
+
+def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., jax.Array], Any]:
+    """``hyper of every member -> validation losses``, and the initial weights."""
+    init, apply = nn.functional(lambda rngs: nn.MLP(64, (config.width,), 10, rngs=rngs))
+    (x, y), validation = parts
+    loss = lambda w, x, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(w, x), y))
+    begun = init(jax.random.key(config.seed))
+    problem = bilevel.Problem(
+        lambda hyper, w, rows, key: (loss(w, x[rows], y[rows]), {}),
+        lambda hyper, w, batch, key: (loss(w, *batch), {}),
+        lambda hyper, key: begun,
+        lambda hyper: hpo.adam(hyper["rate"], decay=hyper["decay"]),
+    )
+    key = jax.random.key(config.seed)
+
+    def one(hyper):
+        end, _ = inner.run(problem, hyper, inner.begin(problem, hyper, key), jnp.asarray(order), key)
+        return problem.outer_loss(hyper, end.params, validation, key)[0]
+
+    return jax.jit(jax.vmap(one)), begun
+
+
+def measure(config: Config) -> compare.Measured:
+    """Both in turn."""
+    images = data.digits(config.seed)
+    flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
+    parts = flat(images.train), flat(images.validation)
+    rng, n = np.random.default_rng(config.seed), len(parts[0][1])
+    each = n // config.batch
+    order = np.concatenate(
+        [rng.permutation(n)[: each * config.batch].reshape(each, config.batch) for _ in range(config.epochs)]
+    )
+    pairs = np.array(
+        list(itertools.product(np.geomspace(1e-4, 3e-2, config.side), np.geomspace(1e-4, 1.0, config.side)))
+    ).astype(np.float32)
+    run, begun = ours(config, parts, order)
+    hyper = {"rate": jnp.asarray(pairs[:, 0]), "decay": jnp.asarray(pairs[:, 1])}
+    peer = Peer(config, begun, parts, order)
+    some = np.linspace(0, len(pairs) - 1, config.alone).astype(int)
+    alone = lambda: [peer.fit(*map(float, pairs[i])) for i in some]
+    mine = np.asarray(run(hyper))[some]
+    apart = compare.same(compare.difference(mine, np.array(alone())), 0.02, "population")
+    seconds = compare.alternate({"metajax": compare.ready(run, hyper), "PyTorch": alone}, config.rounds)
+    seconds["PyTorch"] = seconds["PyTorch"] * len(pairs) / len(some)
+    _, ratios = compare.against(seconds)
+    what = f"population of {len(pairs)} networks on digits: times faster than PyTorch, one at a time"
+    protocol = (
+        f"{config.rounds} rounds in turn; seconds for {len(pairs)} trainings of {config.epochs} epochs, PyTorch's scaled from "
+        f"{len(some)}; compilation apart"
+    )
+    metrics = compare.times(seconds, 1.0, "s") | {"difference": apart}
+    return compare.Measured(metrics, [compare.claim(what, 20.0, ratios, note="against PyTorch")], protocol)
+
+
+def main(argv=None) -> int:
+    return compare.command("population", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""How cost grows: with tasks, inner steps, operations of a SuperNet, members of a population, trials of the meta-learner.
+
+    python -m experiments.benchmarks.scaling --out runs/benchmarks/scaling
+
+Each is measured at sizes that double, all sizes of one kind in turn, and drawn in ``scaling.png``. The claim is on the
+exponent of the growth from the second largest size to the largest: 1 is linear. Fixed costs make it smaller, memory that no
+longer fits a cache makes it larger. In theory all five are linear at most.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.benchmarks import compare, maml, population
+from metajax import bilevel, data, fewshot, plot, predictor, supernet
+from metajax.space import Categorical, Space
+from metajax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """``doublings`` sizes of each kind; ``width`` of MAML's network."""
+
+    doublings: int = 5
+    width: int = 32
+    rounds: int = 5
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.doublings < 2 or min(self.width, self.rounds) < 1:
+            raise InputError("doublings must be at least 2, width and rounds positive")
+
+
+PRESETS = {"paper": {}, "tiny": {"doublings": 2, "rounds": 1, "width": 4}}
+
+
+Program = Callable[[], Any]
+
+
+def meta_step(config: Config, tasks: int, inner_steps: int) -> Program:
+    """A meta-step of MAML."""
+    method, params = maml.ours(maml.Config(width=config.width, tasks=tasks, inner_steps=inner_steps))
+    key = jax.random.key(config.seed)
+    images = jax.random.uniform(key, (20, 16, 28, 28))
+    episodes = fewshot.tasks(fewshot.classes(images, 5, 1, 15), tasks)(key)
+    return compare.ready(jax.jit(method.update), method.init(key, params), episodes)
+
+
+def search_step(config: Config, operations: int) -> Program:
+    """A first-order step of a SuperNet whose three layers each choose between so many bottlenecks."""
+    names = {f"operation_{i}": supernet.inverted_bottleneck(3, 3) for i in range(operations)}
+    made = supernet.chain(3, 10, names, layers=(3,), channels=(8,))
+    learner = supernet.search(
+        made.space,
+        made.network,
+        fewshot.cross_entropy,
+        optax.sgd(0.025),
+        optax.adam(3e-4),
+        10**4,
+        estimator=bilevel.first_order(),
+    )
+    batch = jnp.ones((32, 16, 16, 3)), jnp.zeros(32, jnp.int32)
+    state = learner.init(jax.random.key(config.seed))
+    return compare.ready(jax.jit(learner.update), state, (jax.tree.map(lambda a: a[None], batch), batch))
+
+
+def members(config: Config, number: int) -> Program:
+    """A population of networks on digits, one epoch."""
+    images = data.digits(config.seed)
+    flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
+    parts = flat(images.train), flat(images.validation)
+    order = np.random.default_rng(config.seed).integers(0, len(parts[0][1]), (len(parts[0][1]) // 64, 64))
+    run, _ = population.ours(population.Config(), parts, order)
+    hyper = {"rate": jnp.geomspace(1e-4, 1e-2, number), "decay": jnp.full(number, 1e-2)}
+    return compare.ready(run, hyper)
+
+
+def fitting(config: Config, trials: int) -> Program:
+    """The meta-learner, a network, fitted to so many trials."""
+    space = Space({f"choice_{i}": Categorical(tuple(range(10))) for i in range(8)})
+    configs = space.sample(jax.random.key(config.seed), trials)
+    metric = np.random.default_rng(config.seed).normal(size=trials)
+    made = predictor.Trials.from_arrays(space, configs, metric)
+    spec = predictor.mlp()
+    return lambda: jax.block_until_ready(predictor.fit(made, spec, "value").params)
+
+
+KINDS: dict[str, tuple[int, Callable[[Config, int], Program]]] = {
+    "tasks": (1, lambda config, n: meta_step(config, n, 1)),
+    "inner steps": (1, lambda config, n: meta_step(config, 4, n)),
+    "operations": (2, search_step),
+    "members": (16, members),
+    "trials": (256, fitting),
+}
+"""Name -> the smallest size, and what makes the program of a size."""
+
+
+def measure(config: Config) -> compare.Measured:
+    """Every kind at every size."""
+    metrics, claims, curves = {}, [], {}
+    for kind, (least, make) in KINDS.items():
+        sizes = [least * 2**i for i in range(config.doublings)]
+        seconds = compare.alternate({str(n): make(config, n) for n in sizes}, config.rounds)
+        growth = np.log2(seconds[str(sizes[-1])] / seconds[str(sizes[-2])])
+        claims.append(
+            compare.claim(f"cost against {kind}, {sizes[-2]} to {sizes[-1]}: exponent", 1.1, growth, most=True)
+        )
+        medians = [1e3 * float(np.median(seconds[str(n)])) for n in sizes]
+        curves[kind] = ([n / least for n in sizes], [m / medians[0] for m in medians])
+        metrics |= {f"{kind} {n} ms": m for n, m in zip(sizes, medians)}
+    reach = 2.0 ** np.arange(config.doublings)
+    figure = plot.curves(
+        {**curves, "linear": (list(reach), list(reach))}, "size over the smallest", "time over the smallest's"
+    )
+    figure.axes[0].set(xscale="log", yscale="log")
+    protocol = f"{config.rounds} rounds in turn; ms of a meta-step, a search step, an epoch of a population, a fit"
+    return compare.Measured(metrics, claims, protocol, figure)
+
+
+def main(argv=None) -> int:
+    return compare.command("scaling", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

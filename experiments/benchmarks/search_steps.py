@@ -1,0 +1,94 @@
+"""What a step of a search costs beside that of first-order DARTS: exact second order, and single paths.
+
+    python -m experiments.benchmarks.search_steps --out runs/benchmarks/search_steps
+
+NAS-Bench-201's SuperNet of one cell a stage. ``darts-2`` differentiates through a step of SGD with momentum exactly; ``gdas``
+and ``single path`` compute the operations that were drawn alone. A round is a compiled scan of ``steps`` steps. The single
+path learns weights only, and is held against the mixture that learns weights only. Exact second order is checked against
+central differences in the tests of ``bilevel``.
+"""
+
+import dataclasses
+import sys
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from experiments.benchmarks import compare
+from experiments.benchmarks import supernet as mixed_step
+from metajax import bilevel, fewshot, supernet
+from metajax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(mixed_step.Config):
+    """Sizes of the network, and the steps of a round."""
+
+    size: int = 16
+    channels: int = 8
+    rounds: int = 9
+    steps: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.steps < 1:
+            raise InputError("steps must be positive")
+
+
+PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds": 1, "steps": 1}}
+
+
+def searches(config: Config) -> dict[str, supernet.Search]:
+    """By name; all with the same optimizers."""
+    descent = optax.sgd(mixed_step.RATE, momentum=mixed_step.MOMENTUM, nesterov=True)
+    # a norm has no derivative at zero, so nothing is clipped where a step is differentiated
+    inner, outer = optax.chain(optax.add_decayed_weights(mixed_step.DECAY), descent), optax.adam(mixed_step.OUTER)
+    space, mixed = supernet.cell_space(), mixed_step.network(config)
+    alone, draw = mixed_step.network(config, single_path=True), supernet.straight_through()
+
+    def make(network, relaxation, estimator):
+        return supernet.search(space, network, fewshot.cross_entropy, inner, outer, 10**4, relaxation, estimator())
+
+    return {
+        "darts-1": make(mixed, None, bilevel.first_order),
+        "darts-2": make(mixed, None, bilevel.unroll),
+        "gdas": make(alone, draw, bilevel.first_order),
+        "mixture, weights": make(mixed, None, bilevel.weights_only),
+        "single path, weights": make(alone, draw, bilevel.weights_only),
+    }
+
+
+def measure(config: Config) -> compare.Measured:
+    """All in turn."""
+    prepared, programs, losses = mixed_step.batches(config, config.steps), {}, {}
+    for name, made in searches(config).items():
+        state = made.init(jax.random.key(config.seed))
+        run = jax.jit(lambda state, batches, made=made: jax.lax.scan(made.update, state, batches))
+        losses[name] = run(state, prepared)[1]["inner_loss"]
+        programs[name] = compare.ready(run, state, prepared)
+    # the first inner loss comes before any outer step: the same for both orders, and for the same mixture
+    differences = [float(jnp.abs(losses[n][0] - losses["darts-1"][0])) for n in ("darts-2", "mixture, weights")]
+    compare.same(max(differences), 1e-4, "first inner loss")
+    seconds = {name: taken / config.steps for name, taken in compare.alternate(programs, config.rounds).items()}
+    ratio = lambda a, b: seconds[a] / seconds[b]
+    claims = [
+        compare.claim("exact second-order DARTS step over first-order", 2.5, ratio("darts-2", "darts-1"), most=True),
+        compare.claim("GDAS step over the mixed first-order step", 0.4, ratio("gdas", "darts-1"), most=True),
+        compare.claim(
+            "single-path step over the mixed step, weights only",
+            0.4,
+            ratio("single path, weights", "mixture, weights"),
+            most=True,
+        ),
+    ]
+    protocol = f"{config.rounds} rounds of {config.steps} steps in turn; ms a step; batch norm by the batch"
+    return compare.Measured(compare.times(seconds), claims, protocol)
+
+
+def main(argv=None) -> int:
+    return compare.command("search_steps", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

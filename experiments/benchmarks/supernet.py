@@ -1,0 +1,192 @@
+"""A first-order DARTS step on the SuperNet of NAS-Bench-201 against PyTorch.
+
+    python -m experiments.benchmarks.supernet --size 32 --channels 16 --out runs/benchmarks/supernet_large
+    python -m experiments.benchmarks.supernet --size 16 --channels 8 --out runs/benchmarks/supernet_small
+
+Three stages of one cell, all five operations on all six edges, batch 64, batch norm by the batch, float32. A step is a
+descent of the weights on one batch (SGD with Nesterov momentum, weight decay, clipped) and of the logits on another (Adam).
+PyTorch computes edge by edge, in its usual layout and in channels-last, and takes the gradient of the logits alone where
+only they are asked for. Both losses of three steps are checked to be the same.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.benchmarks import compare
+from metajax import bilevel, fewshot, nn, supernet
+from metajax.types import InputError
+
+RATE, MOMENTUM, DECAY, CLIP, OUTER = 0.025, 0.9, 3e-4, 5.0, 3e-4
+STEPS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Sizes of the network and of the images."""
+
+    size: int = 32
+    channels: int = 16
+    batch: int = 64
+    rounds: int = 9
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.size % 4 or min(self.size, self.channels, self.batch, self.rounds) < 1:
+            raise InputError("size must be a multiple of 4; channels, batch and rounds must be positive")
+
+
+PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds": 1}}
+
+
+def network(config: Config, **more: Any) -> nn.Functional:
+    """The SuperNet of this size."""
+    space = supernet.cell_space()
+    return nn.functional(lambda rngs: supernet.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **more))
+
+
+def batches(config: Config, number: int) -> Any:
+    """``((x, y) of one inner step, (x, y))``, ``number`` of them: images of noise."""
+    rng = np.random.default_rng(config.seed)
+    x = rng.normal(size=(2, number, config.batch, config.size, config.size, 3)).astype(np.float32)
+    y = rng.integers(0, 10, size=(2, number, config.batch)).astype(np.int32)
+    return (jnp.asarray(x[0])[:, None], jnp.asarray(y[0])[:, None]), (jnp.asarray(x[1]), jnp.asarray(y[1]))
+
+
+class Peer:
+    """The same SuperNet in PyTorch, kernels and images turned by 180 degrees (see ``maml.flat``)."""
+
+    def __init__(self, params: Any, channels_last: bool):
+        self.torch = compare.torch()
+        self.layout = self.torch.channels_last if channels_last else self.torch.contiguous_format
+        turn = lambda k: np.asarray(k["kernel"])[::-1, ::-1].transpose(3, 2, 0, 1).copy()
+        w: dict[str, np.ndarray] = {"stem": turn(params["stem"])}
+        self.edges = [tuple(int(n) for n in name.split("_")[1:]) for name in supernet.cell_space().domains]
+        for s, stage in params["stages"].items():
+            cell = stage[0]
+            for name in ("conv1", "conv3"):
+                for source, kernel in cell[name].items():
+                    leaving = [e for e in self.edges if e[0] == source]
+                    for (i, j), part in zip(leaving, np.split(turn(kernel), len(leaving))):
+                        w[f"{s} {i}{j} {name}"] = part
+        for s, block in params["reductions"].items():
+            w |= {f"{s} {name}": turn(block[name]) for name in ("first", "second", "shortcut")}
+        w |= {"head": np.asarray(params["head"]["kernel"]).T.copy(), "bias": np.asarray(params["head"]["bias"])}
+        tensor = lambda v: self.torch.tensor(v)
+        laid = {k: tensor(v).contiguous(memory_format=self.layout) if v.ndim == 4 else tensor(v) for k, v in w.items()}
+        self.w = {k: v.requires_grad_() for k, v in laid.items()}
+        self.logits = self.torch.zeros(len(self.edges), 5, requires_grad=True)
+        self.descent = self.torch.optim.SGD(
+            list(self.w.values()), RATE, momentum=MOMENTUM, nesterov=True, weight_decay=DECAY
+        )
+        self.adam = self.torch.optim.Adam([self.logits], OUTER)
+
+    def norm(self, x: Any) -> Any:
+        return self.torch.nn.functional.batch_norm(x, None, None, training=True)
+
+    def cell(self, x: Any, s: int, mix: Any) -> Any:
+        f, states = self.torch.nn.functional, [x]
+        for j in range(1, 4):
+            total = 0.0
+            for i in range(j):
+                x, weight = states[i], mix[self.edges.index((i, j))]
+                total = total + weight[1] * x
+                total = total + weight[2] * self.norm(f.conv2d(f.relu(x), self.w[f"{s} {i}{j} conv1"]))
+                total = total + weight[3] * self.norm(f.conv2d(f.relu(x), self.w[f"{s} {i}{j} conv3"], padding=1))
+                total = total + weight[4] * f.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+            states.append(total)
+        return states[-1]
+
+    def loss(self, x: Any, y: Any) -> Any:
+        f, mix = self.torch.nn.functional, self.torch.softmax(self.logits, -1)
+        x = self.norm(f.conv2d(x, self.w["stem"], padding=1))
+        for s in range(3):
+            if s:
+                first, second, shortcut = (self.w[f"{s - 1} {name}"] for name in ("first", "second", "shortcut"))
+                made = self.norm(f.conv2d(f.relu(x), first, stride=2, padding=1))
+                made = self.norm(f.conv2d(f.relu(made), second, padding=1))
+                x = made + f.conv2d(f.avg_pool2d(x, 2), shortcut)
+            x = self.cell(x, s, mix)
+        x = f.relu(self.norm(x)).mean((2, 3))
+        return f.cross_entropy(f.linear(x, self.w["head"], self.w["bias"]), y)
+
+    def batch(self, x: Any, y: Any) -> tuple[Any, Any]:
+        x = self.torch.tensor(np.asarray(x)[:, ::-1, ::-1].transpose(0, 3, 1, 2).copy())
+        return x.contiguous(memory_format=self.layout), self.torch.tensor(np.asarray(y)).long()
+
+    def step(self, train: Any, validation: Any) -> tuple[Any, Any]:
+        torch, weights = self.torch, list(self.w.values())
+        inner = self.loss(*train)
+        for w, g in zip(weights, torch.autograd.grad(inner, weights)):
+            w.grad = g
+        torch.nn.utils.clip_grad_norm_(weights, CLIP)
+        self.descent.step()
+        outer = self.loss(*validation)
+        self.logits.grad = torch.autograd.grad(outer, self.logits)[0]
+        self.adam.step()
+        return inner.detach(), outer.detach()
+
+
+def search(config: Config) -> supernet.Search:
+    """First-order DARTS."""
+    inner = optax.chain(
+        optax.clip_by_global_norm(CLIP),
+        optax.add_decayed_weights(DECAY),
+        optax.sgd(RATE, momentum=MOMENTUM, nesterov=True),
+    )
+    outer, first = optax.adam(OUTER), bilevel.first_order()
+    space = supernet.cell_space()
+    return supernet.search(space, network(config), fewshot.cross_entropy, inner, outer, 10**4, None, first)
+
+
+def programs(config: Config) -> tuple[dict[str, Callable[[], Any]], dict[str, float]]:
+    """A step of each, and how far their losses are apart."""
+    made, prepared = search(config), batches(config, STEPS)
+    state = made.init(jax.random.key(config.seed))
+    # plain softmax of zeros in both
+    state = state._replace(bilevel=state.bilevel._replace(hyper=jax.tree.map(jnp.zeros_like, state.hyper)))
+    update = jax.jit(made.update)
+    now, losses = state, []
+    for number in range(STEPS):
+        now, info = update(now, jax.tree.map(lambda a, i=number: a[i], prepared))
+        losses.append([float(info["inner_loss"]), float(info["outer_loss"])])
+    first = jax.tree.map(lambda a: a[0], prepared)
+    found: dict[str, Callable[[], Any]] = {"metajax": compare.ready(update, state, first)}
+    apart = {}
+    for name, channels_last in (("PyTorch", False), ("PyTorch, channels-last", True)):
+        peer = Peer(state.params, channels_last)
+        theirs, inputs = [], []
+        for number in range(STEPS):
+            train, validation = jax.tree.map(lambda a, i=number: np.asarray(a[i]), prepared)
+            inputs.append((peer.batch(train[0][0], train[1][0]), peer.batch(*validation)))
+            theirs.append([float(v) for v in peer.step(*inputs[-1])])
+        apart[f"difference to {name}"] = compare.difference(np.array(losses), np.array(theirs))
+        found[name] = lambda peer=peer, inputs=inputs: peer.step(*inputs[0])
+    compare.same(max(apart.values()), 1e-3, "SuperNet")
+    return found, apart
+
+
+def measure(config: Config) -> compare.Measured:
+    """Both in turn."""
+    found, apart = programs(config)
+    seconds = compare.alternate(found, config.rounds)
+    fastest, ratios = compare.against(seconds)
+    size = f"{config.size} x {config.size}, {config.channels} channels"
+    what = f"SuperNet step, first order, {size}: times faster than the fastest of PyTorch"
+    protocol = f"{config.rounds} rounds in turn; ms a step of weights and logits; batch norm by the batch"
+    claims = [compare.claim(what, 1.3, ratios, note=f"against {fastest}")]
+    return compare.Measured(compare.times(seconds) | apart, claims, protocol)
+
+
+def main(argv=None) -> int:
+    return compare.command("supernet", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

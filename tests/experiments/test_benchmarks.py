@@ -1,0 +1,85 @@
+"""Benchmarks from their command lines at tiny sizes: that they run and check that the same work is done; never how fast."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from experiments import tables
+from experiments.benchmarks import all as every
+from experiments.benchmarks import compare, maml
+
+PEERED = {"maml", "fomaml", "anil", "meta-sgd", "protonet", "sinusoid", "supernet_small", "population"}
+
+
+def result(path):
+    return json.loads((path / "result.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in every.JOBS if name != "supernet_large"])
+def test_runs(name, tmp_path, capsys):
+    if name in PEERED and importlib.util.find_spec("torch") is None:
+        pytest.skip("needs torch, of the extra peers")
+    module, *flags = every.JOBS[name]
+    flags = [] if module == "supernet" else flags
+    main = importlib.import_module(f"experiments.benchmarks.{module}").main
+    assert main([*flags, "--preset", "tiny", "--out", str(tmp_path / "r")]) == 0
+    told = result(tmp_path / "r")
+    assert told["claims"]
+    assert all(np.isfinite(list(told["metrics"].values())))
+    assert {"ratio", "ratio_low", "ratio_high"} <= set(told["metrics"])
+    assert told["claims"][0]["what"] in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_memory_is_saved_and_the_gradient_is_the_same(tmp_path):
+    module = importlib.import_module("experiments.benchmarks.unroll_memory")
+    assert module.main(["--longest", "256", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
+    metrics = result(tmp_path / "r")["metrics"]
+    assert metrics["memory_ratio_256"] > 5
+    assert metrics["difference_256"] < 1e-4
+
+
+def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(every, "RESULTS", tmp_path / "results")
+    place = tmp_path / "maml"
+    place.mkdir()
+    claims = [compare.Claim("a", 3.0, 4.0, 3.5, 4.5)._asdict(), compare.Claim("b", 1.0, 2.0, 2.0, 2.0, True)._asdict()]
+    (place / "result.json").write_text(json.dumps({"metrics": {"x ms": 2.5}, "claims": claims, "protocol": "as it is"}))
+    meta = {"commit": "0123456789ab", "dirty": False, "command": "c", "hardware": "h", "started": "2026-01-01T00:00"}
+    (place / "meta.json").write_text(json.dumps({**meta, "versions": {"jax": "1"}}))
+    tables.add(place, every.RESULTS)
+    assert every.main(["--table"]) == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "| a | ≥ 3 | 4 | 3.5 – 4.5 | yes |  |" in text
+    assert "| b | ≤ 1 | 2 |  | no |  |" in text
+    assert "1 of 2 goals are met" in text
+    assert "Not measured: fomaml" in text
+    assert "x ms 2.5" in text
+
+
+def test_an_unknown_benchmark_is_one_line(capsys):
+    assert every.main(["--only", "x"]) == 2
+    assert "--only x: accepted are all, or some of maml" in capsys.readouterr().err
+
+
+def test_programs_take_turns_and_the_fastest_peer_counts():
+    calls = []
+    seconds = compare.alternate({name: (lambda name=name: calls.append(name)) for name in "abc"}, 3)
+    assert calls[3:] == list("abcbcacab"), "each once to compile, then rounds that begin one further"
+    assert all(taken.shape == (3,) for taken in seconds.values())
+    fastest, ratios = compare.against({"metajax": np.ones(3), "slow": 9 * np.ones(3), "fast": 2 * np.ones(3)})
+    assert fastest == "fast"
+    np.testing.assert_allclose(ratios, 2.0)
+
+
+def test_programs_that_do_other_work_are_refused():
+    with pytest.raises(AssertionError, match="the programs differ by"):
+        compare.same(compare.difference([np.ones(2)], [2 * np.ones(2)]), 1e-3, "x")
+
+
+def test_operations_of_a_meta_step():
+    one_layer_each = maml.products(maml.Config(tasks=1, inner_steps=5))
+    assert one_layer_each == pytest.approx(2.4e9, rel=0.05)
