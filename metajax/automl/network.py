@@ -1,9 +1,11 @@
-"""One network that is every model of the space: masked to one shape, so that a population is one vmapped program."""
+"""One network that is every model of the space: masked to a shape, so that a population is a few vmapped programs."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from metajax.automl.space import BATCHES, MAX_DEPTH, MAX_WIDTH
 
@@ -24,6 +26,10 @@ class Coded(NamedTuple):
     batch_size: jax.Array
     epochs: jax.Array
     features: jax.Array
+
+
+SHAPES = ((32, MAX_DEPTH), (MAX_WIDTH, 2), (MAX_WIDTH, MAX_DEPTH))
+"""Width and levels of the arrays that members are trained in, the cheapest first; each is a program of its own."""
 
 
 def code(configs: dict[str, Any], groups: jax.Array) -> Coded:
@@ -53,27 +59,66 @@ def code(configs: dict[str, Any], groups: jax.Array) -> Coded:
     )
 
 
+def shapes(configs: dict[str, Any]) -> np.ndarray:
+    """The first of ``SHAPES`` that each configuration fits in: i64[n]."""
+    wide, deep = np.asarray(configs["width"]), np.asarray(configs["depth"])
+    fits = np.stack([(wide <= w) & (deep <= d) for w, d in SHAPES]) | (np.asarray(configs["model"]) == 0)
+    return np.argmax(fits, axis=0)
+
+
 def init(coded: Coded, key: jax.Array, outputs: int) -> dict[str, jax.Array]:
-    """He initialisation for the units that are used; what is unused never gets a gradient."""
+    """He initialisation for the units that are used, in the largest shape; what is unused never gets a gradient."""
     inputs = coded.features.shape[-1]
-    keys = jax.random.split(key, 3)
     used = jnp.maximum(jnp.sum(coded.features), 1.0)
     width = coded.width.astype(jnp.float32)
-    normal = jax.random.normal
+    sizes = [(inputs, MAX_WIDTH), (MAX_DEPTH - 1, MAX_WIDTH, MAX_WIDTH), (MAX_WIDTH, outputs)]
+    ends = np.cumsum([math.prod(size) for size in sizes])
+    # one draw for all: each would be compiled for itself
+    parts = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
+    first, hidden, head = (part.reshape(size) for part, size in zip(parts, sizes))
     return {
-        "first": normal(keys[0], (inputs, MAX_WIDTH)) * jnp.sqrt(2.0 / used),
-        "hidden": normal(keys[1], (MAX_DEPTH - 1, MAX_WIDTH, MAX_WIDTH)) * jnp.sqrt(2.0 / width),
+        "first": first * jnp.sqrt(2.0 / used),
+        "hidden": hidden * jnp.sqrt(2.0 / width),
         "bias": jnp.zeros((MAX_DEPTH, MAX_WIDTH)),
         "scale": jnp.ones((MAX_DEPTH, MAX_WIDTH)),
-        "head": normal(keys[2], (MAX_WIDTH, outputs)) * jnp.sqrt(1.0 / width),
+        "head": head * jnp.sqrt(1.0 / width),
         "linear": jnp.zeros((inputs, outputs)),
         "offset": jnp.zeros(outputs),
     }
 
 
+def cut(params: dict[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
+    """Parameters of the largest shape, in ``(width, levels)``; leading axes stay."""
+    width, levels = shape
+    return {
+        **params,
+        "first": params["first"][..., :width],
+        "hidden": params["hidden"][..., : levels - 1, :width, :width],
+        "bias": params["bias"][..., :levels, :width],
+        "scale": params["scale"][..., :levels, :width],
+        "head": params["head"][..., :width, :],
+    }
+
+
+def fill(params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One member's parameters in the largest shape again, zero where it has no units."""
+    inputs, outputs = params["linear"].shape
+    full = {
+        "first": (inputs, MAX_WIDTH),
+        "hidden": (MAX_DEPTH - 1, MAX_WIDTH, MAX_WIDTH),
+        "bias": (MAX_DEPTH, MAX_WIDTH),
+        "scale": (MAX_DEPTH, MAX_WIDTH),
+        "head": (MAX_WIDTH, outputs),
+    }
+    wider = lambda name, value: np.pad(value, [(0, n - m) for n, m in zip(full.get(name, value.shape), value.shape)])
+    return {name: wider(name, np.asarray(value)) for name, value in params.items()}
+
+
 def apply(coded: Coded, params: Any, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
-    """f32[n, inputs] -> f32[n, outputs] of one configuration; a key turns dropout on."""
-    units = (jnp.arange(MAX_WIDTH) < coded.width).astype(jnp.float32)
+    """f32[n, inputs] -> f32[n, outputs] of one configuration, whose parameters have any shape that it fits in; a key turns
+    dropout on."""
+    levels, size = params["bias"].shape
+    units = (jnp.arange(size) < coded.width).astype(jnp.float32)
     width = coded.width.astype(jnp.float32)
     keep = 1.0 - coded.dropout
 
@@ -81,13 +126,14 @@ def apply(coded: Coded, params: Any, x: jax.Array, key: jax.Array | None = None)
         z = _norm(z * units, coded.norm, width) * params["scale"][level] + params["bias"][level]
         h = _activate(z, coded.activation) * units
         if key is not None:
-            drawn = jax.random.bits(jax.random.fold_in(key, level), h.shape, jnp.uint8)
+            # in every shape the same
+            drawn = jax.random.bits(jax.random.fold_in(key, level), (len(h), MAX_WIDTH), jnp.uint8)[:, :size]
             kept = drawn.astype(jnp.float32) < 256.0 * keep
             h = jnp.where(kept, h / keep, 0.0)
         return h
 
     h = layer(x @ (params["first"] * coded.features[:, None]), 0)
-    for level in range(1, MAX_DEPTH):
+    for level in range(1, levels):
         new = layer(h @ params["hidden"][level - 1], level) + coded.residual * h
         h = jnp.where(level < coded.depth, new, h)
     network = h @ params["head"]

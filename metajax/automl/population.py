@@ -1,8 +1,8 @@
-"""A population of configurations trained at once in one compiled program.
+"""A population of configurations trained in groups, each group at once in one compiled program.
 
 All members walk through the same shuffled rows in micro-batches of 64; a member with a larger batch adds up gradients
 over several of them, so no member computes rows it does not need. Members of one group stop at their own number of
-epochs; groups are sorted by it, so that little is wasted.
+epochs, and all are computed in the largest shape that one of them needs; groups are sorted by both, so that little is wasted.
 """
 
 import functools
@@ -15,10 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl import network
-from metajax.automl.space import BATCHES
+from metajax.automl.space import BATCHES, MAX_EPOCHS
 from metajax.automl.task import CURVE, GROUP, Data, Outcome
 
 MICRO = BATCHES[0]
+
+
+class Room(NamedTuple):
+    """Rows and epochs that a program has room for: calls with fewer share it."""
+
+    rows: int = 0
+    epochs: int = 0
 
 
 class Members(NamedTuple):
@@ -68,25 +75,47 @@ def _micro_step(coded, members, x, y, number, total, outputs, key):
     return Members(params, kept, mean, square, updates)
 
 
-@functools.partial(jax.jit, static_argnums=(4,), donate_argnums=(1,))
-def _epochs(coded, members, data, span, outputs, order_key):
-    """Trains a group from one epoch to another; the span is dynamic, so one compilation serves all."""
-    per_epoch = max(1, len(data.x) // MICRO)
-    total = coded.epochs * per_epoch
+@functools.partial(jax.jit, static_argnums=(5,), donate_argnums=(1,))
+def _epochs(coded, members, data, walk, span, outputs, key):
+    """Trains a group from one epoch to another; span and steps are dynamic, so one compilation serves all."""
+    total = coded.epochs * walk.steps
 
     def epoch(number, members):
-        epoch_key = jax.random.fold_in(order_key, number)
-        order = jnp.resize(jax.random.permutation(epoch_key, len(data.x)), (max(MICRO, len(data.x)),))
+        epoch_key, order = jax.random.fold_in(key, number), walk.orders[number]
 
         def micro(i, members):
             rows = jax.lax.dynamic_slice_in_dim(order, i * MICRO, MICRO)
             x, y = data.x[rows], data.y[rows]
-            at, key = number * per_epoch + i, jax.random.fold_in(epoch_key, i)
-            return jax.vmap(lambda c, m, t: _micro_step(c, m, x, y, at, t, outputs, key))(coded, members, total)
+            at, drop = number * walk.steps + i, jax.random.fold_in(epoch_key, i)
+            return jax.vmap(lambda c, m, t: _micro_step(c, m, x, y, at, t, outputs, drop))(coded, members, total)
 
-        return jax.lax.fori_loop(0, per_epoch, micro, members)
+        return jax.lax.fori_loop(0, walk.steps, micro, members)
 
     return jax.lax.fori_loop(span[0], span[1], epoch, members)
+
+
+class Walk(NamedTuple):
+    """The way through the rows: their order in each epoch, i32[epochs, rows], and how many micro-batches an epoch has."""
+
+    orders: jax.Array
+    steps: jax.Array
+
+
+def _walk(key: jax.Array, rows: int, epochs: int, room: Room) -> Walk:
+    """Shuffled on the host, where nothing has to be compiled for the number of rows."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    steps = max(1, rows // MICRO)
+    orders = np.zeros((max(epochs, room.epochs, MAX_EPOCHS), max(1, room.rows // MICRO, steps) * MICRO), np.int32)
+    for number in range(epochs):
+        orders[number, : steps * MICRO] = np.resize(rng.permutation(rows), max(MICRO, rows))[: steps * MICRO]
+    return Walk(jnp.asarray(orders), jnp.asarray(steps, jnp.int32))
+
+
+def _roomy(data: Data, room: Room) -> Data:
+    """The rows to learn from, followed by rows that nobody reads."""
+    more = max(0, room.rows - len(data.x))
+    wider = lambda a: np.pad(np.asarray(a), [(0, more)] + [(0, 0)] * (a.ndim - 1))
+    return data._replace(x=jnp.asarray(wider(data.x)), y=jnp.asarray(wider(data.y))) if more else data
 
 
 @functools.partial(jax.jit, static_argnums=(3,))
@@ -112,9 +141,10 @@ def _say(coded, params, data):
     return jax.nn.softmax(out) if jnp.issubdtype(data.y_judge.dtype, jnp.integer) else out
 
 
-@functools.partial(jax.jit, static_argnums=(2,))
-def _begin(coded, keys, outputs):
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _begin(coded, keys, outputs, shape):
     params = jax.vmap(lambda c, k: network.init(c, jax.random.fold_in(k, 0), outputs))(coded, keys)
+    params = network.cut(params, shape)
     zero = lambda: jax.tree.map(jnp.zeros_like, params)
     return Members(params, zero(), zero(), zero(), jnp.zeros(len(keys), jnp.int32))
 
@@ -129,6 +159,7 @@ def train(
     outputs_too: bool = False,
     group: int = GROUP,
     progress: Callable[[int], None] | None = None,
+    room: Room = Room(),  # noqa: B008
 ) -> Outcome:
     """Trains every configuration; the key of a member depends on its place alone, not on the grouping.
 
@@ -142,12 +173,15 @@ def train(
         outputs_too: return what the models say of the judging rows.
         group: how many train side by side in one program; a score does not depend on it but for rounding.
         progress: called with the number of members done.
+        room: for other calls that are to share the programs of this one.
     """
     n = len(configs["model"])
-    epochs = np.asarray(configs["epochs"])
-    order = np.argsort(epochs, kind="stable")
+    epochs, shapes = np.asarray(configs["epochs"]), network.shapes(configs)
+    order = np.lexsort((epochs, shapes))[::-1]  # the largest first, so that a group that is not full is of small ones
+    walk = _walk(jax.random.fold_in(key, 2**31), len(data.x), int(epochs.max()), room)
+    data, dropping = _roomy(data, room), jax.random.fold_in(key, 2**31 + 1)
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
-    curve, params = np.full((n, CURVE), np.nan), [None] * n
+    curve, params = np.full((n, CURVE), np.nan), [{}] * n
     said = np.zeros((n, len(data.x_judge) if outputs_too else 0, outputs), np.float32)
     for first in range(0, n, group):
         began = time.perf_counter()
@@ -155,12 +189,12 @@ def train(
         filled = np.concatenate([rows, np.repeat(rows[-1:], group - len(rows))])
         coded = network.code({k: jnp.asarray(v)[filled] for k, v in configs.items()}, jnp.asarray(groups))
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(filled))
-        members = _begin(coded, keys, outputs)
+        members = _begin(coded, keys, outputs, network.SHAPES[shapes[rows].max()])
         longest = int(epochs[rows].max())
         marks = np.unique(np.round(np.linspace(0, longest, CURVE + 1)[1:]).astype(int))
         points, at = [], 0
         for mark in marks:
-            members = _epochs(coded, members, data, jnp.array([at, mark]), outputs, jax.random.fold_in(key, 2**31))
+            members = _epochs(coded, members, data, walk, np.array([at, mark]), outputs, dropping)
             points.append([np.asarray(v, np.float64) for v in _judge(coded, members.params, data, outputs)])
             at = mark
         scores, losses = (np.stack(v) for v in zip(*points))
@@ -172,7 +206,7 @@ def train(
             if outputs_too and not slot:
                 said[rows] = np.asarray(_say(coded, members.params, data))[: len(rows)]
             if keep:
-                params[row] = jax.tree.map(lambda x, slot=slot: np.asarray(x[slot]), members.params)
+                params[row] = network.fill({k: np.asarray(v)[slot] for k, v in members.params.items()})
         seconds[rows] = (time.perf_counter() - began) / len(rows)
         if progress:
             progress(min(first + group, n))

@@ -11,6 +11,8 @@ from metajax.space import Space, Subset
 
 SPECS = (predictor.ensemble(), predictor.kernel())
 OPTIMISM = (0.0, 0.25, 0.5, 1.0)
+ROOM = 256
+"""Trials that the meta-learner's programs have room for: a search of a minute compiles them once."""
 
 
 class Proposal(NamedTuple):
@@ -28,8 +30,8 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
     Proposals keep a distance from each other, so that a wave does not spend itself on one corner.
     """
     fit_key, cross_key, search_key, random_key = jax.random.split(key, 4)
-    choice = predictor.choose(trials, SPECS, "rank", cross_key)
-    model = predictor.fit(trials, choice.spec, "rank", fit_key, start=earlier)
+    choice = predictor.choose(trials, SPECS, "rank", cross_key, room=ROOM)
+    model = predictor.fit(trials, choice.spec, "rank", fit_key, earlier, ROOM)
     order = np.argsort(-trials.utility, kind="stable")
     best = trials.space.decode(trials.encodings[order[:64]])
     candidates = []

@@ -15,7 +15,7 @@ from metajax.automl.image_model import ImageModel
 from metajax.automl.images import image_task
 from metajax.automl.model import FittedModel
 from metajax.automl.prepare import describe, prepare
-from metajax.automl.propose import SPECS
+from metajax.automl.propose import ROOM, SPECS
 from metajax.automl.settings import Config
 from metajax.automl.tables import table_task
 from metajax.automl.task import Model, Task
@@ -138,8 +138,8 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
     everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(space))
     learned = waves.trials("random", "proposed")
-    choice = predictor.choose(learned, SPECS, "rank", jax.random.key(config.seed))
-    final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed))
+    choice = predictor.choose(learned, SPECS, "rank", jax.random.key(config.seed), room=ROOM)
+    final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed), room=ROOM)
     matters = predictor.importance(final, jax.random.key(config.seed))
     metrics = {
         f"test_{metric}": scores["found"]["score"],

@@ -9,7 +9,7 @@ import numpy as np
 from metajax.automl import population, prior
 from metajax.automl.model import FittedModel
 from metajax.automl.prepare import Prepared, epoch_scale, folds
-from metajax.automl.space import default_config, tabular_space
+from metajax.automl.space import MAX_EPOCHS, default_config, tabular_space
 from metajax.automl.task import GROUP, Data, Outcome, Task
 from metajax.space import Space
 
@@ -26,9 +26,12 @@ def train(
     group: int = GROUP,
 ) -> Outcome:
     """Trains configurations side by side; the epochs of a small table count as several passes."""
-    configs = space.decode_configs(encodings)
-    configs = {**configs, "epochs": configs["epochs"] * epoch_scale(len(prepared.search.x))}
-    return population.train(configs, prepared.groups, data, prepared.outputs, key, keep, outputs_too, group, progress)
+    configs, scale = space.decode_configs(encodings), epoch_scale(len(prepared.search.x))
+    configs = {**configs, "epochs": configs["epochs"] * scale}
+    # the final model is trained by the programs of the search
+    room = population.Room(max(len(prepared.search.x), len(prepared.final.x)), MAX_EPOCHS * scale)
+    outputs, groups = prepared.outputs, prepared.groups
+    return population.train(configs, groups, data, outputs, key, keep, outputs_too, group, progress, room)
 
 
 def table_task(prepared: Prepared) -> Task:

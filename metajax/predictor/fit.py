@@ -85,8 +85,8 @@ class _Table(NamedTuple):
     context_scale: np.ndarray
 
 
-def _table(trials: Trials, target: str) -> _Table:
-    """Inputs and targets, padded with rows of weight 0 to a power of two from 64, so that few sizes are compiled."""
+def _table(trials: Trials, target: str, room: int) -> _Table:
+    """Inputs and targets, padded with rows of weight 0 to a power of two from ``room``, so that few sizes are compiled."""
     goal = targets.make(trials, target)
     known = np.where(np.isfinite(trials.context), trials.context, np.nan)
     with np.errstate(all="ignore"):
@@ -95,7 +95,7 @@ def _table(trials: Trials, target: str) -> _Table:
     scale = np.where(scale > 0, scale, 1.0)
     context = np.nan_to_num((known - shift) / scale)
     x = np.concatenate([trials.encodings, context.astype(np.float32)], axis=1)
-    n, size = len(x), max(64, 1 << (len(x) - 1).bit_length())
+    n, size = len(x), max(room, 1 << (len(x) - 1).bit_length())
     pad = lambda a: np.concatenate([a, np.zeros((size - n, *a.shape[1:]), a.dtype)])
     blocks = [i for i, name in enumerate(trials.space.domains) for _ in range(trials.space.domains[name].width)]
     blocks += [len(trials.space.domains) + i for i in range(context.shape[1])]
@@ -111,7 +111,14 @@ def _table(trials: Trials, target: str) -> _Table:
     )
 
 
-def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None, start: Model | None = None) -> Model:
+def fit(
+    trials: Trials,
+    spec: Spec,
+    target: str = "rank",
+    key: Key | None = None,
+    start: Model | None = None,
+    room: int = 64,
+) -> Model:
     """Fits a model to trials.
 
     Args:
@@ -121,6 +128,7 @@ def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None
         target: ``value``, ``rank`` or ``log_ratio``.
         key: for random initialisations.
         start: a model of the same spec to fine-tune.
+        room: trials up to this number share a compiled program; a power of two.
 
     Example:
         >>> from metajax.space import Float
@@ -139,7 +147,7 @@ def fit(trials: Trials, spec: Spec, target: str = "rank", key: Key | None = None
         )
         rows = np.random.default_rng(int(jax.random.bits(key))).permutation(len(trials))[: spec.most]
         trials = trials.take(np.union1d(rows[1:], [trials.best]))
-    table = _table(trials, target)
+    table = _table(trials, target, room)
     begun = start.params if start is not None and start.spec == spec else None
     params = compiled(spec, False)(key, table.x, table.y, table.weight, table.blocks, begun)
     return Model(
@@ -166,16 +174,22 @@ class Choice(NamedTuple):
 
 
 def choose(
-    trials: Trials, specs: Sequence[Spec], target: str = "rank", key: Key | None = None, folds: int = 5
+    trials: Trials,
+    specs: Sequence[Spec],
+    target: str = "rank",
+    key: Key | None = None,
+    folds: int = 5,
+    room: int = 64,
 ) -> Choice:
     """Cross-validates models, by group if there are at least as many groups as folds, else by configuration.
 
-    Rows with the same configuration always fall into one fold, so that repeated trainings do not leak.
+    Rows with the same configuration always fall into one fold, so that repeated trainings do not leak. ``room`` is as in
+    ``fit``.
 
     Raises:
         InputError: if there are fewer distinct configurations than folds.
     """
-    table, n = _table(trials, target), len(trials)
+    table, n = _table(trials, target, room), len(trials)
     key = jax.random.key(0) if key is None else key
     groups = np.unique(trials.group)
     if len(groups) >= folds:

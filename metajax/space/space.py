@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from metajax.space import encoding, relax
 from metajax.space.domains import Categorical, Domain, Float, Integer, Subset
+from metajax.space.rows import padded, room
 
 Configs = dict[str, Any]
 """A struct of arrays: name -> array[n] (array[n, k] for a ``Subset``)."""
@@ -179,6 +181,13 @@ class Space:
 
     def sample(self, key: jax.Array, n: int) -> Configs:
         """Draws ``n`` configurations, each domain uniform (in the logarithm if it is ``log``); can be jitted."""
+        if isinstance(key, Tracer):
+            return self._sample(key, n)
+        with jax.ensure_compile_time_eval():  # the first rows of many are those of few
+            drawn = _compiled_sample(self, key, room(n))
+            return {name: jnp.asarray(np.asarray(column)[:n]) for name, column in drawn.items()}
+
+    def _sample(self, key: jax.Array, n: int) -> Configs:
         # one draw for all: a draw for each domain would take long to compile
         uniform = jax.random.uniform(key, (n, self.width), dtype=jnp.float32)
         columns = {name: domain.draw(uniform[:, self.slices[name]]) for name, domain in self.domains.items()}
@@ -262,7 +271,7 @@ class Space:
 
     def dicts(self, configs: Configs) -> list[dict[str, Any]]:
         """Plain dictionaries of plain values, without inactive names."""
-        active = {k: np.asarray(v) for k, v in self.active(configs).items()}
+        active = {k: np.asarray(v) for k, v in _active(self, {k: configs[k] for k in self.domains}).items()}
         columns = {name: np.asarray(configs[name]) for name in self.domains}
         n = len(next(iter(columns.values())))
         return [
@@ -317,6 +326,10 @@ class Space:
             name: jnp.zeros(() if isinstance(d, Float | Integer) else (d.width,), jnp.float32)
             for name, d in self.domains.items()
         }
+
+
+_compiled_sample = jax.jit(Space._sample, static_argnums=(0, 2))
+_active = padded(Space.active)
 
 
 def _first(domain: Domain) -> Any:

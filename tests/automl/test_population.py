@@ -124,13 +124,37 @@ def test_a_table_smaller_than_a_micro_batch_trains():
     assert np.isfinite(out.score[0])
 
 
-def test_compilations_do_not_grow_with_waves():
+def test_a_member_is_the_same_in_every_shape():
+    """Trained beside larger ones, and so in larger arrays; with dropout."""
     made, data = tabular_space(5, True), problem()
+    small = {**default_config(True), "width": 16, "depth": 1, "dropout": 0.3}
+    large = {**default_config(True), "width": 128, "depth": 4}
+    run = lambda *configs: population.train(
+        made.configs(configs), np.arange(5), data, 3, jax.random.key(1), keep=True, outputs_too=True
+    )
+    alone, beside = run(small), run(small, large)
+    assert [network.SHAPES[i] for i in network.shapes(made.configs([small, large]))] == [(32, 4), (128, 4)]
+    np.testing.assert_allclose(alone.outputs[0], beside.outputs[0], atol=1e-3)
+    for name, values in alone.params[0].items():
+        np.testing.assert_allclose(values, beside.params[0][name] * (values != 0), atol=1e-3, err_msg=name)
+
+
+def test_what_a_program_has_room_for_changes_nothing():
+    made, data = tabular_space(5, True), problem(100)
+    run = lambda room: population.train(
+        made.configs([default_config(True)]), np.arange(5), data, 3, jax.random.key(1), room=room
+    )
+    np.testing.assert_array_equal(run(population.Room()).curve, run(population.Room(400, 60)).curve)
+
+
+def test_compilations_do_not_grow_with_waves():
+    made, data, already = tabular_space(5, True), problem(), population._epochs._cache_size()
     train = lambda n, seed: population.train(
         made.sample(jax.random.key(seed), n), np.arange(5), data, 3, jax.random.key(0)
     )
-    train(5, 0)
+    train(40, 0)
     before = population._epochs._cache_size()
+    assert before <= len(network.SHAPES) + already
     train(9, 1)
     train(17, 2)
     assert population._epochs._cache_size() == before
