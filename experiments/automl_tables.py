@@ -155,14 +155,16 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         prepared = prepare(dataset, cell["seed"], minutes=config.minutes if method in ("metajax", "tpe") else None)
         began = time.perf_counter()
         if method in ("metajax", "tpe"):
-            jax.clear_caches()  # neither finds what the other has compiled
+            # each compiles what it needs, as in a first search on a new machine
+            jax.clear_caches()
+            jax.config.update("jax_enable_compilation_cache", False)
             told = (by_metajax if method == "metajax" else by_tpe)(dataset, prepared, config, cell["seed"])
         else:
             told = by_sklearn(method, prepared, cell["seed"])
         return {**told, "wall": time.perf_counter() - began}
 
     cells = [
-        {"dataset": d, "seed": s, "method": m} for d in config.names for s in range(config.seeds) for m in config.chosen
+        {"dataset": d, "seed": s, "method": m} for s in range(config.seeds) for d in config.names for m in config.chosen
     ]
     records = grid.measure(directory, cells, work, "models", show)
     mean = lambda d, m, key: float(np.mean([r[key] for r in records if (r["dataset"], r["method"]) == (d, m)]))

@@ -19,7 +19,7 @@ from metajax.run import Progress, RunDirectory
 from metajax.space import Space
 
 # seconds of compilation and drawing that no wave tells of beforehand
-_FIRST_PROPOSAL, _REPORT = 15.0, 8.0
+_FIRST_PROPOSAL, _REPORT = 10.0, 6.0
 
 
 class Clock:
@@ -44,21 +44,28 @@ class Log:
     def __init__(self, directory: RunDirectory, clock: Clock, waves: Waves, plan: Plan, config: Config, show: bool):
         self.directory, self.clock, self.waves, self.plan = directory, clock, waves, plan
         self.config, self.show = config, show
-        self.slowest, self.proposing = 0.0, _FIRST_PROPOSAL
+        self.took: list[float] = []
+        self.proposing = [_FIRST_PROPOSAL]
         self.bar = None
         if plan.wanted is not None:
             total = 2 * plan.wanted - plan.first if config.baseline else plan.wanted
             self.bar = Progress(total, label="models", show=show)
         self.logged = len(directory.metrics())
 
+    @property
+    def slowest(self) -> float:
+        """Seconds of the slowest of the last waves; the very first, which compiles, does not count."""
+        return max(self.took[1:][-3:], default=0.0)
+
     def ending(self) -> float:
         """Seconds that refits and the report will take, guessed from the waves."""
-        return _REPORT + 1.5 * self.slowest
+        return _REPORT + self.slowest
 
     def needed(self) -> float:
-        """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end."""
+        """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end. A proposal that
+        had to be compiled is not expected twice."""
         waves = 2 + ((len(self.waves.done) + 2 - self.plan.first // self.plan.wave) if self.config.baseline else 0)
-        return self.proposing + waves * self.slowest + self.ending()
+        return min(self.proposing[-2:]) + waves * self.slowest + self.ending()
 
     def say(self, text: str) -> None:
         if self.show:
@@ -75,8 +82,7 @@ class Log:
         tick = None if bar is None else lambda n: bar.update(before + n, shown)
         wave = self.waves.run(encodings, source, data or [self.waves.task.search], tick, outputs=source == "final")
         took = time.perf_counter() - began
-        if len(self.waves.done) > 1:  # the first wave compiles
-            self.slowest = max(self.slowest, took)
+        self.took.append(took)
         record = {
             "step": len(self.waves.done),
             "seconds": round(self.clock.seconds, 3),
@@ -142,7 +148,8 @@ def explore(config: Config, log: Log) -> Explored:
             log.train(within(task.warm(plan.wave, key, known.encodings)), "proposed")
             continue
         proposal = PROPOSERS[config.method](known, plan.wave, key, model)
-        model, log.proposing = proposal.model, time.perf_counter() - started
+        model = proposal.model
+        log.proposing.append(time.perf_counter() - started)
         log.train(within(proposal.encodings), "proposed", proposal.r2)
 
     # cross-validate the finalists: one validation set chooses the lucky

@@ -11,7 +11,7 @@ from metajax.space import Space, Subset
 
 SPECS = (predictor.ensemble(), predictor.kernel())
 OPTIMISM = (0.0, 0.25, 0.5, 1.0)
-ROOM = 256
+ROOM = 128
 """Trials that the meta-learner's programs have room for: a search of a minute compiles them once."""
 
 
