@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from metajax.automl import ensemble
+from metajax.automl.propose import ROOM
 from metajax.automl.proposers import PROPOSERS
 from metajax.automl.settings import Config
 from metajax.automl.task import Plan, Task, plan
@@ -45,7 +46,8 @@ class Log:
         self.directory, self.clock, self.waves, self.plan = directory, clock, waves, plan
         self.config, self.show = config, show
         self.took: list[float] = []
-        self.proposing = [_FIRST_PROPOSAL]
+        self.proposing: dict[int, float] = {}
+        self.compiling = _FIRST_PROPOSAL
         self.bar = None
         if plan.wanted is not None:
             total = 2 * plan.wanted - plan.first if config.baseline else plan.wanted
@@ -62,10 +64,21 @@ class Log:
         return _REPORT + self.slowest
 
     def needed(self) -> float:
-        """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end. A proposal that
-        had to be compiled is not expected twice."""
+        """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end."""
         waves = 2 + ((len(self.waves.done) + 2 - self.plan.first // self.plan.wave) if self.config.baseline else 0)
-        return min(self.proposing[-2:]) + waves * self.slowest + self.ending()
+        return self.proposing.get(self._size(), self.compiling) + waves * self.slowest + self.ending()
+
+    def proposed(self, seconds: float) -> None:
+        """A proposal took so long; where it was the first of its size, two thirds were compilation."""
+        size = self._size()
+        if size in self.proposing:
+            self.proposing[size] = seconds
+        else:
+            self.proposing[size], self.compiling = seconds / 3, seconds
+
+    def _size(self) -> int:
+        """What the meta-learner's programs are compiled for at the next proposal."""
+        return max(ROOM, 1 << (self.waves.count("random", "proposed") - 1).bit_length())
 
     def say(self, text: str) -> None:
         if self.show:
@@ -149,7 +162,7 @@ def explore(config: Config, log: Log) -> Explored:
             continue
         proposal = PROPOSERS[config.method](known, plan.wave, key, model)
         model = proposal.model
-        log.proposing.append(time.perf_counter() - started)
+        log.proposed(time.perf_counter() - started)
         log.train(within(proposal.encodings), "proposed", proposal.r2)
 
     # cross-validate the finalists: one validation set chooses the lucky

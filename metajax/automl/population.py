@@ -75,8 +75,8 @@ def _micro_step(coded, members, x, y, number, total, outputs, key):
     return Members(params, kept, mean, square, updates)
 
 
-@functools.partial(jax.jit, static_argnums=(5,), donate_argnums=(1,))
-def _epochs(coded, members, data, walk, span, outputs, key):
+@functools.partial(jax.jit, static_argnums=(6,), donate_argnums=(1,))
+def _epochs(coded, members, x, y, walk, span, outputs, key):
     """Trains a group from one epoch to another; span and steps are dynamic, so one compilation serves all."""
     total = coded.epochs * walk.steps
 
@@ -85,9 +85,9 @@ def _epochs(coded, members, data, walk, span, outputs, key):
 
         def micro(i, members):
             rows = jax.lax.dynamic_slice_in_dim(order, i * MICRO, MICRO)
-            x, y = data.x[rows], data.y[rows]
             at, drop = number * walk.steps + i, jax.random.fold_in(epoch_key, i)
-            return jax.vmap(lambda c, m, t: _micro_step(c, m, x, y, at, t, outputs, drop))(coded, members, total)
+            step = lambda c, m, t: _micro_step(c, m, x[rows], y[rows], at, t, outputs, drop)
+            return jax.vmap(step)(coded, members, total)
 
         return jax.lax.fori_loop(0, walk.steps, micro, members)
 
@@ -111,11 +111,10 @@ def _walk(key: jax.Array, rows: int, epochs: int, room: Room) -> Walk:
     return Walk(jnp.asarray(orders), jnp.asarray(steps, jnp.int32))
 
 
-def _roomy(data: Data, room: Room) -> Data:
-    """The rows to learn from, followed by rows that nobody reads."""
-    more = max(0, room.rows - len(data.x))
-    wider = lambda a: np.pad(np.asarray(a), [(0, more)] + [(0, 0)] * (a.ndim - 1))
-    return data._replace(x=jnp.asarray(wider(data.x)), y=jnp.asarray(wider(data.y))) if more else data
+def _roomy(rows: jax.Array, room: Room) -> jax.Array:
+    """Rows to learn from, followed by rows that nobody reads."""
+    more = max(0, room.rows - len(rows))
+    return jnp.asarray(np.pad(np.asarray(rows), [(0, more)] + [(0, 0)] * (rows.ndim - 1))) if more else rows
 
 
 @functools.partial(jax.jit, static_argnums=(3,))
@@ -179,7 +178,7 @@ def train(
     epochs, shapes = np.asarray(configs["epochs"]), network.shapes(configs)
     order = np.lexsort((epochs, shapes))[::-1]  # the largest first, so that a group that is not full is of small ones
     walk = _walk(jax.random.fold_in(key, 2**31), len(data.x), int(epochs.max()), room)
-    data, dropping = _roomy(data, room), jax.random.fold_in(key, 2**31 + 1)
+    x, y, dropping = _roomy(data.x, room), _roomy(data.y, room), jax.random.fold_in(key, 2**31 + 1)
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE), np.nan), [{}] * n
     said = np.zeros((n, len(data.x_judge) if outputs_too else 0, outputs), np.float32)
@@ -194,7 +193,7 @@ def train(
         marks = np.unique(np.round(np.linspace(0, longest, CURVE + 1)[1:]).astype(int))
         points, at = [], 0
         for mark in marks:
-            members = _epochs(coded, members, data, walk, np.array([at, mark]), outputs, dropping)
+            members = _epochs(coded, members, x, y, walk, np.array([at, mark]), outputs, dropping)
             points.append([np.asarray(v, np.float64) for v in _judge(coded, members.params, data, outputs)])
             at = mark
         scores, losses = (np.stack(v) for v in zip(*points))
