@@ -71,6 +71,13 @@ class Peer:
             return float(self.loss(w, *self.validation))
 
 
+def rows(seed: int) -> Any:
+    """Training and validation rows of digits, as columns."""
+    images = data.digits(seed)
+    flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
+    return flat(images.train), flat(images.validation)
+
+
 def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., jax.Array], Any]:
     """``hyper of every member -> validation losses``, and the initial weights."""
     init, apply = nn.functional(lambda rngs: nn.MLP(64, (config.width,), 10, rngs=rngs))
@@ -94,9 +101,7 @@ def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., j
 
 def measure(config: Config) -> compare.Measured:
     """Both in turn."""
-    images = data.digits(config.seed)
-    flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
-    parts = flat(images.train), flat(images.validation)
+    parts = rows(config.seed)
     rng, n = np.random.default_rng(config.seed), len(parts[0][1])
     each = n // config.batch
     order = np.concatenate(

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from experiments.benchmarks import compare, maml, population
-from metajax import bilevel, data, fewshot, plot, predictor, supernet
+from metajax import bilevel, fewshot, plot, predictor, supernet
 from metajax.space import Categorical, Space
 from metajax.types import InputError
 
@@ -72,9 +72,7 @@ def search_step(config: Config, operations: int) -> Program:
 
 def members(config: Config, number: int) -> Program:
     """A population of networks on digits, one epoch."""
-    images = data.digits(config.seed)
-    flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
-    parts = flat(images.train), flat(images.validation)
+    parts = population.rows(config.seed)
     order = np.random.default_rng(config.seed).integers(0, len(parts[0][1]), (len(parts[0][1]) // 64, 64))
     run, _ = population.ours(population.Config(), parts, order)
     hyper = {"rate": jnp.geomspace(1e-4, 1e-2, number), "decay": jnp.full(number, 1e-2)}

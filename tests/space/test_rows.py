@@ -1,0 +1,58 @@
+"""Rows go through programs that are made for powers of two; nobody can tell."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metajax.space import Categorical, Float, Integer, Space, Subset, rows
+
+SPACE = Space(
+    {
+        "model": Categorical(("linear", "network")),
+        "width": Integer(1, 9),
+        "rate": Float(1e-3, 1.0, log=True),
+        "features": Subset(4, nonempty=True),
+    },
+    [("width", "model", ("network",))],
+)
+
+
+def same(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 70])
+def test_padded_and_traced_agree(n):
+    key = jax.random.key(n)
+    drawn = SPACE.sample(key, n)
+    same(drawn, jax.jit(SPACE.sample, static_argnums=1)(key, n))
+    encodings = SPACE.encode(drawn)
+    assert encodings.shape == (n, SPACE.width) and encodings.dtype == jnp.float32
+    same(encodings, jax.jit(SPACE.encode)(drawn))
+    same(SPACE.decode_configs(encodings), jax.jit(SPACE.decode_configs)(encodings))
+    assert len(SPACE.dicts(drawn)) == n
+
+
+def test_no_rows_stay_no_rows():
+    none = {name: column[:0] for name, column in SPACE.sample(jax.random.key(0), 1).items()}
+    assert SPACE.encode(none).shape == (0, SPACE.width)
+    assert SPACE.dicts(none) == []
+
+
+def test_constants_inside_of_a_compiled_program():
+    drawn = SPACE.sample(jax.random.key(0), 3)
+    made = jax.jit(lambda scale: scale * SPACE.encode(drawn))(2.0)
+    np.testing.assert_allclose(made, 2.0 * np.asarray(SPACE.encode(drawn)))
+
+
+def test_few_sizes_are_compiled():
+    assert [rows.room(n) for n in (1, 32, 33, 1000)] == [32, 32, 64, 1024]
+    assert rows.room(10**6) == 10**6, "many rows are not doubled"
+    SPACE.sample(jax.random.key(0), 5)
+    from metajax.space.space import _compiled_sample
+
+    before = _compiled_sample._cache_size()
+    for n in range(1, 30):
+        SPACE.sample(jax.random.key(n), n)
+    assert _compiled_sample._cache_size() == before
