@@ -1,42 +1,25 @@
 """Collect, fit, search, train, repeat, until the models or the time are spent."""
 
 import dataclasses
-import math
 import sys
-import time
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from metajax.automl import ensemble
+from metajax.automl.pace import Clock, Pace
 from metajax.automl.propose import ROOM
 from metajax.automl.proposers import PROPOSERS
 from metajax.automl.settings import Config
-from metajax.automl.task import Plan, Task, plan
+from metajax.automl.task import GROUP, Plan, Task, plan
 from metajax.automl.waves import Wave, Waves
 from metajax.predictor import Trials
 from metajax.run import Progress, RunDirectory
 from metajax.space import Space
 
-# seconds of compilation and drawing that no wave tells of beforehand
-_FIRST_PROPOSAL, _REPORT = 10.0, 6.0
-
-
-class Clock:
-    """Time spent on this search, earlier processes included, against the budget."""
-
-    def __init__(self, directory: RunDirectory, minutes: float | None):
-        self.before = max((r.get("seconds", 0.0) for r in directory.metrics()), default=0.0)
-        self.began, self.budget = time.perf_counter(), math.inf if minutes is None else 60 * minutes
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.perf_counter() - self.began
-
-    def allows(self, more: float) -> bool:
-        """Would ``more`` seconds end within the budget?"""
-        return self.seconds + more <= self.budget
+# what the meta-learner first proposes takes so many times as long to train as what was drawn
+_LARGER = 2.0
 
 
 class Log:
@@ -45,38 +28,58 @@ class Log:
     def __init__(self, directory: RunDirectory, clock: Clock, waves: Waves, plan: Plan, config: Config, show: bool):
         self.directory, self.clock, self.waves, self.plan = directory, clock, waves, plan
         self.config, self.show = config, show
-        self.took: list[float] = []
-        self.proposing: dict[int, float] = {}
-        self.compiling = _FIRST_PROPOSAL
+        self.pace = Pace()
         self.bar = None
         if plan.wanted is not None:
             total = 2 * plan.wanted - plan.first if config.baseline else plan.wanted
             self.bar = Progress(total, label="models", show=show)
         self.logged = len(directory.metrics())
 
+    def proposable(self, proposal: bool) -> int:
+        """Models that the next wave may have: a whole wave, half of one, or none, by what the budget allows; as many as an
+        earlier process trained, if it did."""
+        saved = self.waves.saved()
+        if saved is not None:
+            return saved.size if saved.source == "proposed" else 0
+        whole = self.plan.wave
+        sizes = (whole, whole // 2) if whole >= 2 * GROUP else (whole,)
+        return next((n for n in sizes if self.clock.allows(self.needed(proposal, n / whole))), 0)
+
+    def needed(self, proposal: bool, share: float) -> float:
+        """Seconds to finish well if this share of a wave is trained next: its proposal, it, the fewest finalists, the
+        baseline, the end."""
+        waves = share + self.finals(self.plan.least)
+        if self.config.baseline:
+            waves += len(self.waves.done) + 2 - self.plan.first // self.plan.wave
+        return (self.pace.proposing(self.size) if proposal else 0.0) + waves * self.wave + self.ending()
+
     @property
-    def slowest(self) -> float:
-        """Seconds of the slowest of the last waves; the very first, which compiles, does not count."""
-        return max(self.took[1:][-3:], default=0.0)
+    def wave(self) -> float:
+        """Seconds that a whole wave is expected to take: what is proposed first is larger than what was drawn."""
+        larger = _LARGER if self.config.proposes and not self.waves.count("proposed") else 1.0
+        return larger * self.pace.slowest
+
+    def finals(self, each: tuple[int, int]) -> float:
+        """The trainings of so many finalists on so many splits, in waves."""
+        return each[0] * min(each[1], len(self.waves.task.folds)) / self.plan.wave
 
     def ending(self) -> float:
-        """Seconds that refits and the report will take, guessed from the waves."""
-        return _REPORT + self.slowest
+        """Seconds that refits and the report will take."""
+        task, contenders = self.waves.task, 3 if self.config.baseline else 2
+        share = contenders * ensemble.MEMBERS / self.plan.wave * len(task.final.x) / len(task.search.x)
+        return self.pace.ending(share * self.wave)
 
-    def needed(self) -> float:
-        """Seconds to finish well if one more wave is proposed: it, the finalists, the baseline, the end."""
-        waves = 2 + ((len(self.waves.done) + 2 - self.plan.first // self.plan.wave) if self.config.baseline else 0)
-        return self.proposing.get(self._size(), self.compiling) + waves * self.slowest + self.ending()
+    def finalists(self) -> tuple[int, int]:
+        """How many are cross-validated on how many splits: fewer where the budget has no time for more."""
+        most, least = (self.plan.finalists, self.plan.folds), self.plan.least
+        saved = self.waves.saved()
+        if saved is not None:  # by an earlier process, which had another clock
+            return least if saved.size == round(self.finals(least) * self.plan.wave) else most
+        fits = self.clock.allows(self.finals(most) * self.wave + self.ending())
+        return most if fits else least
 
-    def proposed(self, seconds: float) -> None:
-        """A proposal took so long; where it was the first of its size, two thirds were compilation."""
-        size = self._size()
-        if size in self.proposing:
-            self.proposing[size] = seconds
-        else:
-            self.proposing[size], self.compiling = seconds / 3, seconds
-
-    def _size(self) -> int:
+    @property
+    def size(self) -> int:
         """What the meta-learner's programs are compiled for at the next proposal."""
         return max(ROOM, 1 << (self.waves.count("random", "proposed") - 1).bit_length())
 
@@ -88,14 +91,12 @@ class Log:
         self, encodings: np.ndarray, source: str, r2: dict[str, float] | None = None, data: list[Any] | None = None
     ) -> Wave:
         before = self.waves.count()
-        began = time.perf_counter()
         best = max([np.nanmax(w.score, initial=-np.inf) for w in self.waves.done], default=-np.inf)
         shown = {} if best == -np.inf else {"best_validation": float(best)}
         bar = self.bar
         tick = None if bar is None else lambda n: bar.update(before + n, shown)
-        wave = self.waves.run(encodings, source, data or [self.waves.task.search], tick, outputs=source == "final")
-        took = time.perf_counter() - began
-        self.took.append(took)
+        with self.pace.wave(len(encodings) * len(data or [0]) / self.plan.wave):
+            wave = self.waves.run(encodings, source, data or [self.waves.task.search], tick, outputs=source == "final")
         record = {
             "step": len(self.waves.done),
             "seconds": round(self.clock.seconds, 3),
@@ -123,6 +124,7 @@ class Explored(NamedTuple):
     Attributes:
         waves: everything that was trained.
         members: encodings f32[MEMBERS, width] of the final model, with repetition.
+        finals: how many finalists they were selected from, on how many splits.
         default: encoding of the default configuration.
         rival: the best of as many random ones, or ``None``.
         key: for refits.
@@ -130,6 +132,7 @@ class Explored(NamedTuple):
 
     waves: Waves
     members: np.ndarray
+    finals: tuple[int, int]
     default: np.ndarray
     rival: np.ndarray | None
     key: jax.Array
@@ -153,23 +156,25 @@ def explore(config: Config, log: Log) -> Explored:
     # what other datasets promise of this one, then: fit, search, train, fine-tune, repeat
     model, ending = None, plan.finalists * plan.folds
     while (tried := waves.count()) + plan.wave + ending <= most:
-        if not (waves.next_is_saved() or clock.allows(log.needed())):
+        warm = config.proposes and task.warm is not None and not waves.count("proposed")
+        if not (number := log.proposable(proposal=not warm)):
             break
-        started = time.perf_counter()
         known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, tried)
-        if config.proposes and task.warm is not None and not waves.count("proposed"):
-            log.train(within(task.warm(plan.wave, key, known.encodings)), "proposed")
+        if warm:
+            assert task.warm is not None
+            log.train(within(task.warm(number, key, known.encodings)), "proposed")
             continue
-        proposal = PROPOSERS[config.method](known, plan.wave, key, model)
+        with log.pace.proposal(log.size):
+            proposal = PROPOSERS[config.method](known, number, key, model)
         model = proposal.model
-        log.proposed(time.perf_counter() - started)
         log.train(within(proposal.encodings), "proposed", proposal.r2)
 
     # cross-validate the finalists: one validation set chooses the lucky
     known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, 0)
     smooth = config.proposes and not plan.small
-    last = ensemble.finalists(known, within(default)[0], plan.finalists, key, smooth)
-    splits = task.folds[: plan.folds]
+    number, folds = log.finalists()
+    last = ensemble.finalists(known, within(default)[0], number, key, smooth)
+    splits = task.folds[:folds]
     wave = log.train(last, "final", data=splits)
     goals = np.stack([np.asarray(s.y_judge) for s in splits])
     members = last[ensemble.select(wave, task.classification, goals, len(last))]
@@ -178,14 +183,14 @@ def explore(config: Config, log: Log) -> Explored:
     trained = waves.count()
     if config.baseline:
         while (shared := waves.count("baseline") + (0 if decided else waves.count("random"))) < trained:
-            if not (waves.next_is_saved() or clock.allows(log.slowest + log.ending())):
+            if waves.saved() is None and not clock.allows(log.wave + log.ending()):
                 break
             log.train(drawn(shared // plan.wave), "baseline")
     sources = ("baseline",) if decided else ("random", "baseline")
     rival = None
     if config.baseline and waves.count(*sources) > 1:
         rival = ensemble.best(_without_default(waves.trials(*sources)), 1)[0]
-    return Explored(waves, members, default[0], rival, keys.refit)
+    return Explored(waves, members, (number, len(splits)), default[0], rival, keys.refit)
 
 
 def _with(space: Space, encodings: np.ndarray, decided: dict[str, Any]) -> np.ndarray:
@@ -208,9 +213,9 @@ def search_keys(seed: int) -> Keys:
     return Keys(*jax.random.split(jax.random.key(seed), 4))
 
 
-def begin(config: Config, directory: RunDirectory, task: Task, show: bool) -> Log:
+def begin(config: Config, directory: RunDirectory, task: Task, show: bool, began: float | None = None) -> Log:
     """The clock, the waves (those of an earlier process included) and the log of a search."""
-    clock = Clock(directory, config.minutes)
+    clock = Clock(directory, config.minutes, began)
     waves = Waves(directory.path / "waves", task, search_keys(config.seed).wave)
     return Log(directory, clock, waves, plan(task, config.trials, config.minutes, config.proposes), config, show)
 

@@ -48,7 +48,7 @@ def limits(minutes: float | None) -> tuple[int, int]:
     if minutes is None:
         return SEARCH_ROWS, FINAL_ROWS
     within = lambda each, least, most: int(min(max(each * minutes, least), most))
-    return within(4_000, 2_000, SEARCH_ROWS), within(10_000, 4_000, FINAL_ROWS)
+    return within(4_000, 2_000, SEARCH_ROWS), within(6_000, 3_000, FINAL_ROWS)
 
 
 def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: float | None = None) -> Prepared:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,8 +84,9 @@ def search(
     Raises:
         InputError: on bad data, before anything is trained.
     """
+    began = time.perf_counter()
     task, told = describe_task(load_data(config) if dataset is None else dataset, config)
-    log = begin(config, directory, task, show)
+    log = begin(config, directory, task, show, began)
     what = f"{told['features']} features" if isinstance(told["inputs"], int) else "images of " + _times(told["inputs"])
     log.say(
         f"{told['target']}: {' + '.join(str(n) for n in told['rows'].values())} rows, {what}, "
@@ -121,7 +123,7 @@ def load_model(directory: Path | str) -> FittedModel | ImageModel:
 
 def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explored: Explored, log: Log) -> Outcome:
     """Everything that is written: model, trials, report, result (last)."""
-    waves, task, plan = explored.waves, explored.waves.task, log.plan
+    waves, task, (number, folds) = explored.waves, explored.waves.task, explored.finals
     space = task.space
     repeat = lambda encoding: np.repeat(encoding[None], ensemble.MEMBERS, axis=0)
     contenders = {"found": explored.members, "default": repeat(explored.default)}
@@ -167,7 +169,7 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
         "importance": matters,
         "protocol": (
             f"split 60/20/20 by seed {config.seed}; finalists chosen on validation rows; found is an ensemble of "
-            f"{ensemble.MEMBERS} trainings selected from {plan.finalists} finalists by {plan.folds}-fold cross-validation "
+            f"{ensemble.MEMBERS} trainings selected from {number} finalists by {folds}-fold cross-validation "
             f"on training and validation rows, the others are {ensemble.MEMBERS} trainings of one configuration; all refitted "
             f"on both; test score of the mean of the trainings ('single': mean score of one); {task.norm}"
         ),

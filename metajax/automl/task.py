@@ -105,6 +105,11 @@ class Plan(NamedTuple):
     folds: int
     small: bool
 
+    @property
+    def least(self) -> tuple[int, int]:
+        """Finalists and splits where time is short."""
+        return self.finalists, 1
+
 
 GROUP = 8
 

@@ -25,6 +25,13 @@ class Wave(NamedTuple):
     outputs: np.ndarray
 
 
+class Saved(NamedTuple):
+    """Where a wave on the disk comes from, and how many trainings it has."""
+
+    source: str
+    size: int
+
+
 class Waves:
     """Trains waves, or reads back the ones that an earlier process finished.
 
@@ -63,8 +70,10 @@ class Waves:
         self.done.append(wave)
         return wave
 
-    def next_is_saved(self) -> bool:
-        return self._file().is_file()
+    def saved(self) -> "Saved | None":
+        """The next wave, if an earlier process made it."""
+        wave = self._read(self._file())
+        return None if wave is None else Saved(wave.source, len(wave.score))
 
     def _file(self) -> Path:
         return self.path / f"{len(self.done):04d}.npz"

@@ -1,12 +1,14 @@
-"""Compiled programs kept from one process to the next, so that a second run starts at once."""
+"""Compiled programs kept from one process to the next, so that a second run starts at once; and what compiling takes."""
 
 import hashlib
 import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.monitoring
 import jaxlib.version
 
 _DAYS = 30
@@ -34,6 +36,22 @@ def keep_compiled() -> Path | None:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     return folder
+
+
+_spent: list[float] = []
+
+
+def compiling() -> float:
+    """Seconds that this process has spent on tracing and compiling programs since the first call of this function."""
+    if not _spent:
+        _spent.append(0.0)
+        jax.monitoring.register_event_duration_secs_listener(_listen)  # type: ignore[arg-type]
+    return _spent[0]
+
+
+def _listen(event: str, duration: float, **_: Any) -> None:
+    if event.startswith("/jax/core/compile/"):
+        _spent[0] += duration
 
 
 def _processor() -> str:
