@@ -195,7 +195,7 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
-    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 10_000
+    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 6_000
     assert any("of 300,000 rows were drawn" in note for note in prepared.notes)
 
 
