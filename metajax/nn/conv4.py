@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from metajax.nn.convolution import normalised_convolution
 from metajax.nn.layers import Convolution, TransductiveBatchNorm, max_pool
 
 
@@ -49,7 +50,7 @@ class Conv4(nnx.Module):
     def __call__(self, x: jax.Array, context: jax.Array | None = None, reference: int | None = None) -> jax.Array:
         """f32[n, height, width, channels] -> logits f32[n, ways] or features f32[n, d]."""
         for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms)):
-            x = norm(convolution(x), reference)
+            x = _normalised(convolution, norm, x, reference)
             if layer == 2 and self.film is not None and context is not None:
                 scale, shift = jnp.split(self.film(context), 2)
                 x = x * (1 + scale) + shift
@@ -57,3 +58,11 @@ class Conv4(nnx.Module):
             x = max_pool(x) if self.pool else x
         x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
         return x if self.head is None else self.head(x)
+
+
+def _normalised(layer: Convolution, norm: TransductiveBatchNorm, x: jax.Array, reference: int | None) -> jax.Array:
+    """Batch norm of a convolution; a bias before it is of no effect."""
+    kernel = layer.kernel[...]
+    if kernel[..., 0].size > kernel.shape[-1]:
+        return norm(layer(x), reference)
+    return normalised_convolution(x, kernel, norm.scale[...], norm.bias[...], layer.stride, reference=reference)

@@ -76,6 +76,30 @@ def test_wide_convolutions_are_the_same():
         nn.convolution(x, jnp.ones((3, 3, 3, 2)))
 
 
+@pytest.mark.parametrize("seen", [None, 3])
+def test_a_normalised_convolution_is_batch_norm_of_a_convolution(x64, seen):
+    """In value and in the derivatives of both orders, of everything that it takes."""
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape))
+    args = (1.0 + draw(5, 7, 6, 2), draw(3, 3, 2, 4), draw(4), draw(4))
+    ours = lambda x, k, a, b: nn.normalised_convolution(x, k, a, b, 2, reference=seen)
+    plain = lambda x, k, a, b: nn.standardise(nn.convolution(x, k, 2), reference=seen) * a + b
+    np.testing.assert_allclose(ours(*args), plain(*args), atol=1e-10)
+    loss = lambda f: lambda args: jnp.sum(jnp.tanh(f(*args)) ** 2)
+    gradient = lambda f: jax.grad(loss(f))(args)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), gradient(ours), gradient(plain))
+    second = lambda f: jax.jvp(jax.grad(loss(f)), (args,), (tuple(map(jnp.ones_like, args)),))[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), second(ours), second(plain))
+
+
+def test_a_batch_of_one_kernel_is_that_kernel(x64):
+    rng = np.random.default_rng(0)
+    x, kernel = jnp.asarray(rng.normal(size=(1, 2, 6, 6, 2))), jnp.asarray(rng.normal(size=(1, 3, 3, 2, 3)))
+    alone = jax.grad(lambda k: jnp.sum(jnp.sin(nn.convolution(x[0], k, 2))))(kernel[0])
+    one = jax.grad(lambda k: jnp.sum(jnp.sin(jax.vmap(lambda x, k: nn.convolution(x, k, 2))(x, k))))(kernel)
+    np.testing.assert_allclose(one[0], alone, atol=1e-12)
+
+
 def test_materialise_is_the_identity():
     x = jax.random.normal(jax.random.key(0), (4, 7))
     np.testing.assert_array_equal(jax.jit(nn.materialise)(x), x)
