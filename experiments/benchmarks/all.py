@@ -1,6 +1,6 @@
 """Every benchmark, one after the other, and their table ``experiments/benchmarks/RESULTS.md``.
 
-    python -m experiments.benchmarks.all                          # everything, 40 minutes on 2 cores
+    python -m experiments.benchmarks.all                          # everything, 17 minutes on 2 cores
     python -m experiments.benchmarks.all --only maml,population   # some of it; the others keep their results
     python -m experiments.benchmarks.all --table                  # remake the table from the results kept
 
