@@ -155,10 +155,8 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         prepared = prepare(dataset, cell["seed"], minutes=config.minutes if method in ("metajax", "tpe") else None)
         began = time.perf_counter()
         if method in ("metajax", "tpe"):
-            # each compiles what it needs, as in a first search on a new machine
-            jax.clear_caches()
-            jax.config.update("jax_enable_compilation_cache", False)
-            told = (by_metajax if method == "metajax" else by_tpe)(dataset, prepared, config, cell["seed"])
+            with grid.compiled_anew():  # as in a first search on a new machine
+                told = (by_metajax if method == "metajax" else by_tpe)(dataset, prepared, config, cell["seed"])
         else:
             told = by_sklearn(method, prepared, cell["seed"])
         return {**told, "wall": time.perf_counter() - began}

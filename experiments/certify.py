@@ -15,13 +15,12 @@ Expect about 2 s for 10^13 configurations and 3 s to enumerate 10^9; 6 minutes o
 import dataclasses
 import functools
 import sys
-import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import grid
+from experiments.benchmarks import compare
 from metajax import plot, predictor, run, search
 from metajax.space import Categorical, Space
 from metajax.types import InputError
@@ -73,21 +72,9 @@ def _spec(units: int) -> predictor.Spec:
     return _SPECS.setdefault(units, predictor.mlp(hidden=(units // 2,)))
 
 
-def peak(seconds: float = 1.0) -> float:
-    """Floating-point operations a second of a large matrix product in float32."""
-    a = jnp.ones((1024, 1024), jnp.float32)
-    product = jax.jit(lambda a: a @ a)
-    product(a).block_until_ready()
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        product(a).block_until_ready()
-        done += 1
-    return done * 2 * 1024**3 / (time.perf_counter() - began)
-
-
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every size; returns the metrics."""
-    most = peak()
+    most = compare.peak()
 
     def work(cell):
         model = trained(cell["choices"], cell["units"], config.seed + cell["draw"])

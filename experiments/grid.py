@@ -1,10 +1,14 @@
 """Experiments that are many small measurements: each is kept as soon as it is made, and a resumed run makes those missing.
 Their table is written by one function, on the screen and in ``experiments/RESULTS.md``."""
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from metajax import run
 from metajax.types import InputError
@@ -51,6 +55,23 @@ def measure(
         bar.update(sum(place(c) in known for c in cells), {k: v for k, v in record.items() if k not in names})
     bar.close()
     return [known[place(cell)] for cell in cells]
+
+
+@contextlib.contextmanager
+def compiled_anew() -> Iterator[None]:
+    """Inside, nothing is found compiled, neither by this process nor by an earlier one."""
+    before = jax.config.values["jax_enable_compilation_cache"]
+
+    def switch(on: bool) -> None:
+        jax.config.update("jax_enable_compilation_cache", on)
+        compilation_cache.reset_cache()  # which looks at the setting once
+
+    jax.clear_caches()
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(before)
 
 
 def command(

@@ -289,6 +289,7 @@ DIGITS = ("rank", "accuracy", "kendall_tau", "discretisation_gap", "skips", "ent
 
 
 def read(path: Path) -> dict[str, Any]:
+    """A JSON file."""
     return json.loads(path.read_text())
 
 

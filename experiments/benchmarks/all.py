@@ -13,9 +13,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from experiments import tables
-from experiments.benchmarks.compare import Claim, row
+from experiments.benchmarks import compare
 from experiments.grid import chosen
 from metajax import run
 
@@ -46,26 +47,22 @@ def table() -> str:
     """All claims in the order of ``JOBS``, then what was measured for each."""
     found = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
     told = {place: tables.read(place / "result.json") for place in found}
-    lines = ["| claim | goal | measured | quartiles | met | |", "|---" * 6 + "|"]
-    lines += [row(Claim(**each)) for place in found for each in told[place]["claims"]]
-    met = [Claim(**each).met for place in found for each in told[place]["claims"]]
+    claims = [compare.Claim(**each) for place in found for each in told[place]["claims"]]
     head = (
         "# Benchmarks\n\nMade by `python -m experiments.benchmarks.all` from `experiments/benchmarks/results/`; no number is "
         "typed. Ratios are medians over rounds in which all programs run in turn, with the quartiles beside. "
-        f"{sum(met)} of {len(met)} goals are met. On a GPU: not measured.\n\n"
+        f"{sum(each.met for each in claims)} of {len(claims)} goals are met. On a GPU: not measured.\n\n"
     )
     missing = [name for name in JOBS if RESULTS / name not in found]
     absent = f"\nNot measured: {', '.join(missing)}.\n" if missing else ""
-    sections = [
-        f"\n## {place.name}\n\n{tables.origin(place)}\n\n{told[place]['protocol']}\n\n{_numbers(told[place]['metrics'])}\n"
-        + (f"\n![Growth of the cost](results/{place.name}/scaling.png)\n" if place.name == "scaling" else "")
-        for place in found
-    ]
-    return head + "\n".join(lines) + "\n" + absent + "".join(sections)
+    sections = [_section(place, told[place]) for place in found]
+    return head + compare.table(claims) + "\n" + absent + "".join(sections)
 
 
-def _numbers(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.startswith("ratio"))
+def _section(place: Path, told: dict[str, Any]) -> str:
+    parts = [f"\n## {place.name}", tables.origin(place), told["protocol"], compare.numbers(told["metrics"])]
+    shown = [f"![Growth of the cost](results/{place.name}/scaling.png)"] if (place / "scaling.png").is_file() else []
+    return "\n\n".join([*parts, *shown]) + "\n"
 
 
 def main(argv=None) -> int:
@@ -94,8 +91,9 @@ def main(argv=None) -> int:
             ]
             if subprocess.run(call, check=False).returncode:
                 failed.append(name)
-            else:
-                tables.add(place, RESULTS)
+        for name in names:  # in the end, so that every run is of the tree as it was
+            if name not in failed:
+                tables.add(given.out / name, RESULTS)
         run.write_text(RESULTS.parent / "RESULTS.md", table())
         took = f" after {(time.perf_counter() - began) / 60:.0f} minutes" if names else ""
         print(

@@ -28,14 +28,9 @@ FIRST = """
 import time, jax
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 from experiments.benchmarks import maml
-from metajax import fewshot
 config = maml.Config()
 method, params = maml.ours(config)
-key = jax.random.key(0)
-images = jax.random.uniform(key, (20, 16, 28, 28))
-episodes = fewshot.tasks(fewshot.classes(images, 5, 1, 15), config.tasks)(key)
-state = method.init(key, params)
-jax.block_until_ready((episodes, state))
+state, episodes = jax.block_until_ready((method.init(jax.random.key(0), params), maml.episodes(config)))
 began = time.perf_counter()
 jax.block_until_ready(jax.jit(method.update)(state, episodes))
 print(time.perf_counter() - began)

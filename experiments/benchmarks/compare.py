@@ -6,7 +6,7 @@ of them.
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -67,10 +67,11 @@ def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: flo
     calls = {}
     for name, program in programs.items():
         program()
-        began = time.perf_counter()
+        calls[name] = 1
         if least:
+            began = time.perf_counter()
             program()
-        calls[name] = max(1, round(least / max(time.perf_counter() - began, 1e-9))) if least else 1
+            calls[name] = max(1, round(least / (time.perf_counter() - began)))
     names, taken = list(programs), {name: [] for name in programs}
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
@@ -106,12 +107,9 @@ def ready(run: Callable[..., Any], *args: Any) -> Callable[[], Any]:
 
 def difference(ours: Any, theirs: Any) -> float:
     """The largest difference of two trees of arrays, relative to the largest entry."""
-    pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(_leaves(ours), _leaves(theirs))]
+    leaves = jax.tree.leaves
+    pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(leaves(ours), leaves(theirs))]
     return max(np.abs(a - b).max() for a, b in pairs) / max(max(np.abs(b).max() for _, b in pairs), 1e-30)
-
-
-def _leaves(tree: Any) -> list[Any]:
-    return jax.tree.leaves(tree)
 
 
 def same(difference: float, most: float, what: str) -> float:
@@ -124,7 +122,7 @@ def same(difference: float, most: float, what: str) -> float:
     return difference
 
 
-def torch(threads: int | None = None) -> Any:
+def torch() -> Any:
     """PyTorch, with a thread for each core.
 
     Raises:
@@ -134,7 +132,7 @@ def torch(threads: int | None = None) -> Any:
         import torch
     except ImportError:
         raise InputError(f"this benchmark compares with PyTorch: {PEERS}") from None
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     return torch
 
 
@@ -146,22 +144,17 @@ def peak(n: int = 1024, rounds: int = 7) -> float:
     return 2 * n**3 / float(seconds.min())
 
 
-def operations(compiled: Any) -> float:
-    """What XLA counts of a compiled program."""
-    found = compiled.cost_analysis()
-    return float((found[0] if isinstance(found, list) else found)["flops"])
+def table(claims: Sequence[Claim]) -> str:
+    """One row for each claim."""
+    return "\n".join(["| claim | goal | measured | quartiles | met | |", "|---" * 6 + "|", *map(_row, claims)])
 
 
-def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
-    """The claims, then the numbers."""
-    rows = ["| claim | goal | measured | quartiles | met | |", "|---|---|---|---|---|---|"]
-    rows += [row(Claim(**told)) for told in result["claims"]]
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
-    return "\n".join(rows) + f"\n\n{numbers}"
+def numbers(metrics: Mapping[str, float]) -> str:
+    """What was measured, but for what the table says."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.startswith("ratio"))
 
 
-def row(made: Claim) -> str:
-    """A claim as a row of a table."""
+def _row(made: Claim) -> str:
     sign = "≤" if made.most else "≥"
     unit = made.unit and f" {made.unit}"
     spread = "" if made.low == made.high else f"{made.low:.3g} – {made.high:.3g}"
@@ -179,16 +172,13 @@ def command(
     def work() -> None:
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
             found = measure(config)
-            ratios = {
-                "ratio": found.claims[0].value,
-                "ratio_low": found.claims[0].low,
-                "ratio_high": found.claims[0].high,
-            }
+            first = found.claims[0]
+            ratios = {"ratio": first.value, "ratio_low": first.low, "ratio_high": first.high}
             result = {"metrics": {**ratios, **found.metrics}, "claims": [c._asdict() for c in found.claims]}
             if found.figure is not None:
                 plot.save(found.figure, directory.path / f"{name}.png")
             directory.finish({**result, "protocol": found.protocol})
-            print(f"{found.protocol}\n\n{markdown(run.to_dict(config), directory.result or {})}")
+            print(f"{found.protocol}\n\n{table(found.claims)}\n\n{numbers(found.metrics)}")
         print(f"written to {options.out}: result.json")
 
     return run.main(work)

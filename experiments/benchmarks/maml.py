@@ -71,6 +71,13 @@ def ours(config: Config) -> tuple[fewshot.Method, Any]:
     return method, (body if config.method == "protonet" else whole).init(jax.random.key(config.seed))
 
 
+def episodes(config: Config) -> fewshot.Episode:
+    """Tasks of images of noise."""
+    key = jax.random.key(config.seed)
+    images = jax.random.uniform(key, (20, SHOTS + QUERIES, SIZE, SIZE))
+    return fewshot.tasks(fewshot.classes(images, WAYS, SHOTS, QUERIES), config.tasks)(key)
+
+
 def flat(params: Any) -> dict[str, np.ndarray]:
     """Our parameters in PyTorch's layout and under its names, kernels turned by 180 degrees: with stride 2, "SAME" begins at
     the first pixel of an even image and PyTorch's padding of one before it."""
@@ -88,12 +95,12 @@ def flat(params: Any) -> dict[str, np.ndarray]:
 class Peers:
     """The same methods in PyTorch; every program is a meta-step on weights of its own."""
 
-    def __init__(self, config: Config, params: Any, episodes: fewshot.Episode):
+    def __init__(self, config: Config, params: Any, drawn: fewshot.Episode):
         self.torch, self.config = compare.torch(), config
         self.initial = flat(params)
         turned = lambda x: np.asarray(x)[:, :, ::-1, ::-1].transpose(0, 1, 4, 2, 3).copy()
         make = lambda part: (self.torch.tensor(turned(part[0])), self.torch.tensor(np.asarray(part[1])).long())
-        self.support, self.query = make(episodes.support), make(episodes.query)
+        self.support, self.query = make(drawn.support), make(drawn.query)
 
     def features(self, w: dict[str, Any], x: Any) -> Any:
         f = self.torch.nn.functional
@@ -241,14 +248,11 @@ def products(config: Config) -> float:
 def measure(config: Config) -> compare.Measured:
     """All programs in turn."""
     method, params = ours(config)
-    key = jax.random.key(config.seed)
-    images = jax.random.uniform(key, (20, SHOTS + QUERIES, SIZE, SIZE))
-    episodes = fewshot.tasks(fewshot.classes(images, WAYS, SHOTS, QUERIES), config.tasks)(key)
-    state = method.init(key, params)
+    drawn, state = episodes(config), method.init(jax.random.key(config.seed), params)
     update = jax.jit(method.update)
-    after, _ = update(state, episodes)
+    after, _ = update(state, drawn)
     learned = after.hyper["params"] if config.method == "meta-sgd" else after.hyper
-    peers = Peers(config, params, episodes).programs()
+    peers = Peers(config, params, drawn).programs()
     moved = {k: v - flat(params)[k] for k, v in flat(learned).items()}
     apart = {}
     for name, (step, weights) in peers.items():
@@ -258,7 +262,7 @@ def measure(config: Config) -> compare.Measured:
         # Adam's first step is the sign of the gradient: a share of signs, but for gradients that are nothing but rounding
         apart[name] = float(np.mean([np.abs(gone[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")]))
         compare.same(apart[name], 0.02, f"{config.method}, {name}")
-    programs = {"metajax": compare.ready(lambda: update(state, episodes))}
+    programs = {"metajax": compare.ready(update, state, drawn)}
     seconds = compare.alternate(programs | {name: step for name, (step, _) in peers.items()}, config.rounds)
     fastest, ratios = compare.against(seconds)
     rate = products(config) / seconds["metajax"]

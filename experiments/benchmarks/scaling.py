@@ -38,18 +38,15 @@ class Config:
 
 
 PRESETS = {"paper": {}, "tiny": {"doublings": 2, "rounds": 1, "width": 4}}
-
-
 Program = Callable[[], Any]
 
 
 def meta_step(config: Config, tasks: int, inner_steps: int) -> Program:
     """A meta-step of MAML."""
-    method, params = maml.ours(maml.Config(width=config.width, tasks=tasks, inner_steps=inner_steps))
-    key = jax.random.key(config.seed)
-    images = jax.random.uniform(key, (20, 16, 28, 28))
-    episodes = fewshot.tasks(fewshot.classes(images, 5, 1, 15), tasks)(key)
-    return compare.ready(jax.jit(method.update), method.init(key, params), episodes)
+    settings = maml.Config(width=config.width, tasks=tasks, inner_steps=inner_steps, seed=config.seed)
+    method, params = maml.ours(settings)
+    state = method.init(jax.random.key(config.seed), params)
+    return compare.ready(jax.jit(method.update), state, maml.episodes(settings))
 
 
 def search_step(config: Config, operations: int) -> Program:

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class _AutoML(BaseEstimator):
         return pd.DataFrame(np.asarray(X), columns=[f"x{i}" for i in range(X.shape[1])]), y
 
     def _search(self, frame: Any, target: np.ndarray, classes: list[str] | None) -> FittedModel:
+        began = time.perf_counter()
         dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], _task(classes))
         config = Config(
             "fit",
@@ -85,7 +87,7 @@ class _AutoML(BaseEstimator):
             where = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             directory = stack.enter_context(RunDirectory(Path(where), to_dict(config), resume=True))
             task = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
-            log = begin(config, directory, task, self.verbose)
+            log = begin(config, directory, task, self.verbose, began)
             found = explore(config, log)
             model, _ = ensemble.refit(found.members, task, found.key)
             self.trials_ = found.waves.trials("random", "proposed")

@@ -17,6 +17,7 @@ from metajax.automl.waves import Wave, Waves
 from metajax.predictor import Trials
 from metajax.run import Progress, RunDirectory
 from metajax.space import Space
+from metajax.space.rows import power_of_two
 
 # what the meta-learner first proposes takes so many times as long to train as what was drawn
 _LARGER = 2.0
@@ -81,7 +82,7 @@ class Log:
     @property
     def size(self) -> int:
         """What the meta-learner's programs are compiled for at the next proposal."""
-        return max(ROOM, 1 << (self.waves.count("random", "proposed") - 1).bit_length())
+        return power_of_two(self.waves.count("random", "proposed"), ROOM)
 
     def say(self, text: str) -> None:
         if self.show:
@@ -213,7 +214,7 @@ def search_keys(seed: int) -> Keys:
     return Keys(*jax.random.split(jax.random.key(seed), 4))
 
 
-def begin(config: Config, directory: RunDirectory, task: Task, show: bool, began: float | None = None) -> Log:
+def begin(config: Config, directory: RunDirectory, task: Task, show: bool, began: float) -> Log:
     """The clock, the waves (those of an earlier process included) and the log of a search."""
     clock = Clock(directory, config.minutes, began)
     waves = Waves(directory.path / "waves", task, search_keys(config.seed).wave)

@@ -15,10 +15,9 @@ _FIRST_PROPOSAL, _REPORT = 10.0, 6.0
 class Clock:
     """Time spent on this search, earlier processes included, against the budget; since ``began``, when the data was read."""
 
-    def __init__(self, directory: RunDirectory, minutes: float | None, began: float | None = None):
+    def __init__(self, directory: RunDirectory, minutes: float | None, began: float):
         self.before = max((r.get("seconds", 0.0) for r in directory.metrics()), default=0.0)
-        self.began = time.perf_counter() if began is None else began
-        self.budget = math.inf if minutes is None else 60 * minutes
+        self.began, self.budget = began, math.inf if minutes is None else 60 * minutes
 
     @property
     def seconds(self) -> float:
@@ -33,7 +32,7 @@ class Pace:
     """What waves and proposals have taken, compilation apart, which does not come again but with a larger size."""
 
     def __init__(self):
-        compiling()  # counts from now on
+        compiling()  # counts from its first call on
         self._waves: list[float] = []
         self._proposals: dict[int, float] = {}
         self._compiling = _FIRST_PROPOSAL

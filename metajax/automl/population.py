@@ -24,8 +24,11 @@ MICRO = BATCHES[0]
 class Room(NamedTuple):
     """Rows and epochs that a program has room for: calls with fewer share it."""
 
-    rows: int = 0
-    epochs: int = 0
+    rows: int
+    epochs: int
+
+
+_NONE = Room(0, 0)
 
 
 class Members(NamedTuple):
@@ -158,7 +161,7 @@ def train(
     outputs_too: bool = False,
     group: int = GROUP,
     progress: Callable[[int], None] | None = None,
-    room: Room = Room(),  # noqa: B008
+    room: Room = _NONE,
 ) -> Outcome:
     """Trains every configuration; the key of a member depends on its place alone, not on the grouping.
 

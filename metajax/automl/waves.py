@@ -72,8 +72,10 @@ class Waves:
 
     def saved(self) -> "Saved | None":
         """The next wave, if an earlier process made it."""
-        wave = self._read(self._file())
-        return None if wave is None else Saved(wave.source, len(wave.score))
+        if not self._file().is_file():
+            return None
+        found = load_npz(self._file(), ("source", "score"))
+        return Saved(str(found["source"]), len(found["score"]))
 
     def _file(self) -> Path:
         return self.path / f"{len(self.done):04d}.npz"

@@ -13,6 +13,7 @@ from metajax.predictor import targets
 from metajax.predictor.specs import Spec, compiled, compiled_apply
 from metajax.predictor.trials import Trials
 from metajax.space import Space
+from metajax.space.rows import power_of_two
 from metajax.types import InputError, Key
 
 
@@ -95,7 +96,7 @@ def _table(trials: Trials, target: str, room: int) -> _Table:
     scale = np.where(scale > 0, scale, 1.0)
     context = np.nan_to_num((known - shift) / scale)
     x = np.concatenate([trials.encodings, context.astype(np.float32)], axis=1)
-    n, size = len(x), max(room, 1 << (len(x) - 1).bit_length())
+    n, size = len(x), power_of_two(len(x), room)
     pad = lambda a: np.concatenate([a, np.zeros((size - n, *a.shape[1:]), a.dtype)])
     blocks = [i for i, name in enumerate(trials.space.domains) for _ in range(trials.space.domains[name].width)]
     blocks += [len(trials.space.domains) + i for i in range(context.shape[1])]

@@ -9,6 +9,7 @@ import numpy as np
 
 from metajax.predictor.specs import Spec, compiled, compiled_apply
 from metajax.predictor.trials import Trials
+from metajax.space.rows import power_of_two
 from metajax.types import InputError, Key
 
 
@@ -61,7 +62,7 @@ def fit_pairs(
     gain = (metric[second] - metric[first]) / metric[first] * (1 if trials.maximize else -1)
     scale = max(float(gain.std()), 1e-12)
     x = _side_by_side(trials.encodings[first], trials.encodings[second], trials.context[first])
-    size = max(64, 1 << (len(x) - 1).bit_length())
+    size = power_of_two(len(x), 64)
     pad = lambda a: jnp.asarray(np.concatenate([a, np.zeros((size - len(a), *a.shape[1:]), np.float32)]))
     y, weight = pad((gain / scale).astype(np.float32)), pad(np.ones(len(x), np.float32))
     params = compiled(spec, False)(key, pad(x), y, weight, np.arange(x.shape[1]), None)

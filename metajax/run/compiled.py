@@ -45,13 +45,13 @@ def compiling() -> float:
     """Seconds that this process has spent on tracing and compiling programs since the first call of this function."""
     if not _spent:
         _spent.append(0.0)
-        jax.monitoring.register_event_duration_secs_listener(_listen)  # type: ignore[arg-type]
+        jax.monitoring.register_event_duration_secs_listener(_listen)
     return _spent[0]
 
 
-def _listen(event: str, duration: float, **_: Any) -> None:
+def _listen(event: str, duration_secs: float, **kwargs: Any) -> None:
     if event.startswith("/jax/core/compile/"):
-        _spent[0] += duration
+        _spent[0] += duration_secs
 
 
 def _processor() -> str:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
 from metajax.space.rows import padded
 
@@ -22,7 +20,7 @@ def encode(space: "Space", configs: "Configs") -> jax.Array:
     missing = [name for name in space.domains if name not in configs]
     if missing:
         raise ValueError(f"encode: configs lacks {missing}; the space has {list(space.domains)}")
-    return _encode(space, {name: configs[name] for name in space.domains})
+    return _encode(space, {name: jnp.asarray(configs[name]) for name in space.domains})
 
 
 @padded
@@ -37,7 +35,7 @@ def _encode(space: "Space", configs: "Configs") -> jax.Array:
 
 def decode(space: "Space", encodings: Any) -> "Configs":
     """The nearest configurations: argmax, rounding, threshold at a half."""
-    encodings = _rows(encodings)
+    encodings = jnp.atleast_2d(jnp.asarray(encodings, jnp.float32))
     if encodings.shape[-1] != space.width:
         raise ValueError(f"decode: encodings have width {encodings.shape[-1]}, the space has {space.width}")
     return _decode(space, encodings)
@@ -46,9 +44,3 @@ def decode(space: "Space", encodings: Any) -> "Configs":
 @padded
 def _decode(space: "Space", encodings: jax.Array) -> "Configs":
     return space.canonical({name: d.decode(encodings[:, space.slices[name]]) for name, d in space.domains.items()})
-
-
-def _rows(encodings: Any) -> Any:
-    if isinstance(encodings, Tracer):
-        return jnp.atleast_2d(jnp.asarray(encodings, jnp.float32))
-    return np.atleast_2d(np.asarray(encodings, np.float32))

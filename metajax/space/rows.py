@@ -17,9 +17,19 @@ from jax.core import Tracer
 _LEAST, _MOST = 32, 1 << 14
 
 
+def power_of_two(n: int, least: int) -> int:
+    """The smallest power of two that is not below ``n``, and at least ``least``."""
+    return max(least, 1 << (n - 1).bit_length())
+
+
 def room(n: int) -> int:
     """The number of rows that a program is made for."""
-    return n if n > _MOST else max(_LEAST, 1 << (n - 1).bit_length())
+    return n if n > _MOST else power_of_two(n, _LEAST)
+
+
+def first(made: Any, n: int) -> Any:
+    """The first ``n`` rows of a tree of concrete arrays, cut where nothing has to be compiled for it."""
+    return jax.tree.map(lambda a: a if len(a) == n else jnp.asarray(np.asarray(a)[:n]), made)
 
 
 def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -34,11 +44,13 @@ def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         if n == 0 or any(isinstance(leaf, Tracer) for leaf in leaves):
             return run(space, rows)
         with jax.ensure_compile_time_eval():
-            made = compiled(space, jax.tree.map(lambda a: _wider(np.asarray(a), room(n)), rows))
-            return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[:n]), made)
+            return first(compiled(space, jax.tree.map(lambda a: _wider(a, room(n)), rows)), n)
 
     return padded_run
 
 
-def _wider(a: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([a, np.repeat(a[-1:], size - len(a), axis=0)]) if size > len(a) else a
+def _wider(a: jax.Array, size: int) -> Any:
+    if len(a) == size:
+        return a
+    host = np.asarray(a)
+    return np.concatenate([host, np.repeat(host[-1:], size - len(host), axis=0)])

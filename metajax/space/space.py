@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from metajax.space import encoding, relax
+from metajax.space import encoding, relax, rows
 from metajax.space.domains import Categorical, Domain, Float, Integer, Subset
-from metajax.space.rows import padded, room
 
 Configs = dict[str, Any]
 """A struct of arrays: name -> array[n] (array[n, k] for a ``Subset``)."""
@@ -184,8 +183,7 @@ class Space:
         if isinstance(key, Tracer):
             return self._sample(key, n)
         with jax.ensure_compile_time_eval():  # the first rows of many are those of few
-            drawn = _compiled_sample(self, key, room(n))
-            return {name: jnp.asarray(np.asarray(column)[:n]) for name, column in drawn.items()}
+            return rows.first(_compiled_sample(self, key, rows.room(n)), n)
 
     def _sample(self, key: jax.Array, n: int) -> Configs:
         # one draw for all: a draw for each domain would take long to compile
@@ -271,7 +269,9 @@ class Space:
 
     def dicts(self, configs: Configs) -> list[dict[str, Any]]:
         """Plain dictionaries of plain values, without inactive names."""
-        active = {k: np.asarray(v) for k, v in _active(self, {k: configs[k] for k in self.domains}).items()}
+        active = {
+            k: np.asarray(v) for k, v in _active(self, {k: jnp.asarray(configs[k]) for k in self.domains}).items()
+        }
         columns = {name: np.asarray(configs[name]) for name in self.domains}
         n = len(next(iter(columns.values())))
         return [
@@ -329,7 +329,7 @@ class Space:
 
 
 _compiled_sample = jax.jit(Space._sample, static_argnums=(0, 2))
-_active = padded(Space.active)
+_active = rows.padded(Space.active)
 
 
 def _first(domain: Domain) -> Any:

@@ -46,6 +46,13 @@ def test_constants_inside_of_a_compiled_program():
     np.testing.assert_allclose(made, 2.0 * np.asarray(SPACE.encode(drawn)))
 
 
+def test_plain_lists_are_rows_too():
+    drawn = SPACE.sample(jax.random.key(0), 5)
+    lists = {name: np.asarray(column).tolist() for name, column in drawn.items()}
+    same(SPACE.encode(lists), SPACE.encode(drawn))
+    assert SPACE.dicts(lists) == SPACE.dicts(drawn)
+
+
 def test_few_sizes_are_compiled():
     assert [rows.room(n) for n in (1, 32, 33, 1000)] == [32, 32, 64, 1024]
     assert rows.room(10**6) == 10**6, "many rows are not doubled"
