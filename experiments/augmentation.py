@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from experiments import grid
+from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.hpo.augment import RANGES
 from metajax.types import InputError
@@ -163,13 +164,11 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 def markdown(config: dict, result: dict) -> str:
     """One row for each policy, with what it does."""
     m = result["metrics"]
-    amounts = [*RANGES, "flip"]
-    rows = [f"| | test accuracy | {' | '.join(amounts)} |", "|---|---|" + "---|" * len(amounts)]
+    amounts, rows = [*RANGES, "flip"], []
     for name in (n for n in ROWS if f"{n} accuracy" in m):
-        values = [m.get(f"{name} {a}") for a in amounts]
-        shown = " | ".join("" if v is None else f"{v:.2f}" for v in values)
-        rows.append(f"| {name} | {m[f'{name} accuracy']:.2f} ± {m[f'{name} deviation']:.2f} | {shown} |")
-    return "\n".join(rows)
+        shown = [number(m.get(f"{name} {a}"), ".2f", "") for a in amounts]
+        rows.append([name, f"{m[f'{name} accuracy']:.2f} ± {m[f'{name} deviation']:.2f}", *shown])
+    return table(["", "test accuracy", *amounts], rows)
 
 
 def main(argv=None) -> int:

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from experiments import grid
+from experiments.markdown import table
 from metajax import predictor, run
 from metajax.automl import prior
 from metajax.automl.prepare import prepare
@@ -188,15 +189,12 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 def markdown(config: dict, result: dict) -> str:
     """Each measure of the prior beside that of chance."""
     m = result["metrics"]
-    return "\n".join(
-        [
-            "| | prior | random |",
-            "|---|---|---|",
-            f"| rank of the first | {m['first']:.3f} | {m['random']:.3f} |",
-            f"| best rank of eight | {m['best of 8']:.3f} | {m['random best of 8']:.3f} |",
-            f"| Kendall's tau | {m['tau']:.3f} | 0 |",
-        ]
-    )
+    rows = [
+        ["rank of the first", f"{m['first']:.3f}", f"{m['random']:.3f}"],
+        ["best rank of eight", f"{m['best of 8']:.3f}", f"{m['random best of 8']:.3f}"],
+        ["Kendall's tau", f"{m['tau']:.3f}", "0"],
+    ]
+    return table(["", "prior", "random"], rows)
 
 
 def main(argv=None) -> int:

@@ -26,6 +26,7 @@ import jax
 import numpy as np
 
 from experiments import grid
+from experiments.markdown import table
 from metajax import automl, data, run
 from metajax.automl.ensemble import refit, score
 from metajax.automl.prepare import Prepared, prepare
@@ -201,19 +202,19 @@ def markdown(config: dict, result: dict) -> str:
     """One row for each dataset."""
     m = result["metrics"]
     methods = [name for name in METHODS if f"mean rank {name}" in m]
-    line = lambda what, form: " | ".join(format(m[f"{what} {name}"], form) for name in methods)
-    rows = [f"| | {' | '.join(methods)} | models: metajax, tpe |", "|---|" + "---|" * (len(methods) + 1)]
+    line = lambda what, form: [format(m[f"{what} {name}"], form) for name in methods]
+    rows = []
     for d in (d for d in DATASETS if f"{d} {methods[0]}" in m):
         trained = ", ".join(f"{m[key]:.0f}" for name in methods if (key := f"{d} {name} trained") in m)
-        rows.append(f"| {d} | {line(d, '.2f')} | {trained} |")
-    rows += [f"| mean rank | {line('mean rank', '.2f')} | |", f"| seconds | {line('wall seconds', '.1f')} | |"]
-    if "times as many models as tpe" in m:
-        rows += [
-            "",
-            f"metajax trains {m['times as many models as tpe']:.1f} times as many models as TPE one at a time; its worst gap "
-            f"to the best neural peer is {m['worst gap to the best neural peer']:.2f} points.",
-        ]
-    return "\n".join(rows)
+        rows.append([d, *line(d, ".2f"), trained])
+    rows += [["mean rank", *line("mean rank", ".2f"), ""], ["seconds", *line("wall seconds", ".1f"), ""]]
+    made = table(["", *methods, "models: metajax, tpe"], rows)
+    if "times as many models as tpe" not in m:
+        return made
+    return (
+        f"{made}\n\nmetajax trains {m['times as many models as tpe']:.1f} times as many models as TPE one at a time; its worst "
+        f"gap to the best neural peer is {m['worst gap to the best neural peer']:.2f} points."
+    )
 
 
 def main(argv=None) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 
 from experiments import grid
 from experiments.benchmarks import compare
+from experiments.markdown import table
 from metajax import plot, predictor, run, search
 from metajax.space import Categorical, Space
 from metajax.types import InputError
@@ -141,7 +142,7 @@ def markdown(config: dict, result: dict) -> str:
     others = METHODS[1:]
     head = ["units", "configurations", "certify, s", "nodes", "gap", "enumerate, s (of peak)"]
     head += [f"{name} below, in s" for name in others]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for units in given.units.split(","):
         for choices in given.choices.split(","):
             get = functools.partial(lambda begin, name: m.get(begin + name), f"{units}_units_{choices}_")
@@ -155,8 +156,8 @@ def markdown(config: dict, result: dict) -> str:
                 "–" if counted is None else f"{counted:.2f} ({100 * get('enumerate_of_peak'):.0f}%)",
                 *(f"{get(f'{name}_below'):.3f}, {get(f'{name}_seconds'):.2f}" for name in others),
             ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            rows.append(cells)
+    return table(head, rows)
 
 
 def main(argv=None) -> int:

@@ -24,6 +24,7 @@ import numpy as np
 import optax
 
 from experiments import grid
+from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError
 
@@ -80,9 +81,8 @@ PRESETS = {
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every row of the table; returns the metrics."""
-    images = data.mnist(config.seed, config.train, config.validation)
-    flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
-    (x, y), (x_held, y_held), test = map(flat, images)
+    images = data.mnist(config.seed, config.train, config.validation).flat()
+    (x, y), (x_held, y_held), test = jax.tree.map(jnp.asarray, images)
     rng = np.random.default_rng(config.seed)
     wrong = np.zeros(len(y), bool)
     wrong[rng.permutation(len(y))[: int(config.flipped * len(y))]] = True
@@ -169,10 +169,6 @@ def learn_and_test(weights, train, held, test, network, config, key) -> float:
 
 def markdown(config: dict, result: dict) -> str:
     """One row for each estimator."""
-    rows = [
-        "| | test accuracy | F1 of wrong labels | validation loss | seconds | temporary MB |",
-        "|---|---|---|---|---|---|",
-    ]
     shown = {
         "accuracy": ".2f",
         "f1": ".3f",
@@ -181,11 +177,9 @@ def markdown(config: dict, result: dict) -> str:
         "temporary_megabytes": ".0f",
     }
     metrics = result["metrics"]
-    for name in ROWS:
-        if f"{name} accuracy" in metrics:
-            values = [(metrics.get(f"{name} {key}"), form) for key, form in shown.items()]
-            rows.append(f"| {name} | {' | '.join('' if v is None else format(v, f) for v, f in values)} |")
-    return "\n".join(rows)
+    line = lambda name: [number(metrics.get(f"{name} {key}"), form, "") for key, form in shown.items()]
+    head = ["", "test accuracy", "F1 of wrong labels", "validation loss", "seconds", "temporary MB"]
+    return table(head, ([name, *line(name)] for name in ROWS if f"{name} accuracy" in metrics))
 
 
 def main(argv=None) -> int:

@@ -30,6 +30,7 @@ import numpy as np
 import optax
 
 from experiments import grid
+from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, run
 from metajax.automl.prepare import prepare
 from metajax.bilevel import inner
@@ -87,8 +88,7 @@ def rows(name: str, seed: int) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Training, validation and test: x f32[n, d], y i32[n]."""
     if name in ("digits", "mnist"):
         images = data.digits(seed) if name == "digits" else data.mnist(seed, 2_000, 1_000)
-        flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
-        return {part: flat(getattr(images, part)) for part in ("train", "validation", "test")}
+        return jax.tree.map(jnp.asarray, images.flat()._asdict())
     prepared = prepare(tabular.load(name), seed)
     search, final = prepared.search, prepared.final
     return {
@@ -197,16 +197,16 @@ def by_gradient(best: Best, config: Config, key: jax.Array, start: dict, free: C
     logits, made = start, best.setting
     state, open_names = made.optimizer.init(logits), {name: free(name) for name in SPACE.domains}
     decided, tried, encoding = {}, [], SPACE.relax(logits)
-    for number in itertools.count():
-        over = number > 0 and time.perf_counter() > until
-        if over or number % config.decide_every == config.decide_every - 1:
+    for step in itertools.count():
+        over = step > 0 and time.perf_counter() > until
+        if over or step % config.decide_every == config.decide_every - 1:
             decided = SPACE.decode(encoding[None])[0]
             if decided not in tried:
                 best.train(decided)
                 tried.append(decided)
         if over:
             return decided
-        logits, state, encoding = made.advance(logits, state, open_names, jax.random.fold_in(key, number))
+        logits, state, encoding = made.advance(logits, state, open_names, jax.random.fold_in(key, step))
 
 
 def search(method: str, setting: Setting, config: Config, seed: int) -> Best:
@@ -224,10 +224,10 @@ def search(method: str, setting: Setting, config: Config, seed: int) -> Best:
         fixed = {n: 20.0 * v if layer(n) else v for n, v in SPACE.logits({**DEFAULT, **_only(decided, layer)}).items()}
         by_gradient(best, config, key, fixed, lambda name: not layer(name), best.until)
     elif method == "random":
-        for number in itertools.count():
+        for draw in itertools.count():
             if best.over:
                 break
-            best.train(SPACE.dicts(SPACE.sample(jax.random.fold_in(key, number), 1))[0])
+            best.train(SPACE.dicts(SPACE.sample(jax.random.fold_in(key, draw), 1))[0])
     else:
         import optuna
 
@@ -304,20 +304,18 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 def markdown(config: dict, result: dict) -> str:
     """One row for each dataset and method."""
     m = result["metrics"]
-    rows = [
-        "| dataset | method | test accuracy | validation loss | trained | regret | rank |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for dataset, method in itertools.product(DATASETS, METHODS):
         if f"{dataset} {method} accuracy" not in m:
             continue
         mine = {k.removeprefix(f"{dataset} {method} "): v for k, v in m.items() if k.startswith(f"{dataset} {method} ")}
         shown = {"validation_loss": ".4f", "trained": ".0f", "regret": ".2f", "rank": ".0f"}
-        values = " | ".join(format(mine[k], form) if k in mine else "" for k, form in shown.items())
-        rows.append(f"| {dataset} | {method} | {mine['accuracy']:.2f} ± {mine['deviation']:.2f} | {values} |")
-    if "truth best" in m:
-        rows += ["", f"Truth on digits: best {m['truth best']:.2f}, median {m['truth median']:.2f} of {SPACE.size}."]
-    return "\n".join(rows)
+        values = [number(mine.get(k), form, "") for k, form in shown.items()]
+        rows.append([dataset, method, f"{mine['accuracy']:.2f} ± {mine['deviation']:.2f}", *values])
+    made = table(["dataset", "method", "test accuracy", "validation loss", "trained", "regret", "rank"], rows)
+    if "truth best" not in m:
+        return made
+    return f"{made}\n\nTruth on digits: best {m['truth best']:.2f}, median {m['truth median']:.2f} of {SPACE.size}."
 
 
 def main(argv=None) -> int:

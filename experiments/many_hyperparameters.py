@@ -22,6 +22,7 @@ import numpy as np
 import optax
 
 from experiments import grid
+from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError
 
@@ -67,9 +68,8 @@ class Setting:
     """Data, network and learners of one seed."""
 
     def __init__(self, config: Config, seed: int):
-        images = data.mnist(seed, config.train, config.validation)
-        flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
-        self.train, self.held, self.test = map(flat, images)
+        images = data.mnist(seed, config.train, config.validation).flat()
+        self.train, self.held, self.test = jax.tree.map(jnp.asarray, images)
         sizes = (config.hidden, config.second)
         self.network = nn.functional(lambda rngs: nn.MLP(784, sizes, 10, rngs=rngs))
         self.config, self.key = config, jax.random.key(seed)
@@ -179,15 +179,15 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 def markdown(config: dict, result: dict) -> str:
     """One row for each way to decay."""
     m = result["metrics"]
-    rows = ["| | train | validation | test | seconds | MB | memory over plain |", "|---|---|---|---|---|---|---|"]
+    rows = []
     names = list(dict.fromkeys(key.rsplit(" ", 1)[0] for key in m if key.endswith(" test")))
     for name in names:
-        ratio = m.get(f"{name} memory_ratio")
         best = " (best single)" if name == f"decay {m['best single decay']:g}" else ""
-        scores = " | ".join(f"{m[f'{name} {k}']:.2f}" for k in ("train", "validation", "test"))
-        cost = f"{m[f'{name} training_seconds']:.1f} | {m[f'{name} megabytes']:.1f}"
-        rows.append(f"| {name}{best} | {scores} | {cost} | {'' if ratio is None else f'{ratio:.2f}'} |")
-    return "\n".join([f"{m['hyperparameters']:,} hyperparameters.", "", *rows])
+        scores = [f"{m[f'{name} {k}']:.2f}" for k in ("train", "validation", "test")]
+        cost = [f"{m[f'{name} {k}']:.1f}" for k in ("training_seconds", "megabytes")]
+        rows.append([name + best, *scores, *cost, number(m.get(f"{name} memory_ratio"), ".2f", "")])
+    made = table(["", "train", "validation", "test", "seconds", "MB", "memory over plain"], rows)
+    return f"{m['hyperparameters']:,} hyperparameters.\n\n{made}"
 
 
 def main(argv=None) -> int:

@@ -16,12 +16,14 @@ one encoding, and a pair by the difference. "circles" is the share of triples th
 """
 
 import dataclasses
+import itertools
 import sys
 
 import jax
 import numpy as np
 
 from experiments import grid
+from experiments.markdown import number, table
 from experiments.search_tabular import cells
 from metajax import predictor, run
 from metajax.types import InputError
@@ -169,14 +171,9 @@ def markdown(config: dict, result: dict) -> str:
     """Shares of pairs ordered right."""
     columns = ("leaking", "honest", "truth", "circles", "contradictions")
     head = ("pairs held out (leaks)", "models held out", "truth", "circles", "contradictions")
-    lines = ["| source | target | " + " | ".join(head) + " |", "|---" * (len(head) + 2) + "|"]
-    for source in Config(**config).names:
-        for target in TARGETS:
-            found = [result["metrics"].get(f"{source}_{target}_{what}") for what in columns]
-            lines.append(
-                f"| {source} | {target} | " + " | ".join("–" if v is None else f"{v:.3f}" for v in found) + " |"
-            )
-    return "\n".join(lines)
+    get = lambda source, target, what: number(result["metrics"].get(f"{source}_{target}_{what}"), ".3f")
+    places = itertools.product(Config(**config).names, TARGETS)
+    return table(["source", "target", *head], ([*place, *(get(*place, what) for what in columns)] for place in places))
 
 
 def main(argv=None) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from experiments import grid, published
+from experiments.markdown import number, table
 from metajax import plot, predictor, run, supernet
 from metajax.supernet.bench201 import DATASETS
 from metajax.types import InputError
@@ -146,23 +147,19 @@ def markdown(config: dict, result: dict) -> str:
     """The table of a finished run, published rows first."""
     given, metrics = Config(**config), result["metrics"]
     head = [*map(str, given.sizes), f"regret of the first 10 at {given.sizes[0]}"]
-    lines = ["| model | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    rows = []
     if given.dataset == "cifar10":
         for name, values in published.PREDICTED.items():
-            at = dict(zip(published.PREDICTED_SIZES, values))
-            lines.append(
-                f"| {name}, published | "
-                + " | ".join(f"{at[s]:.3f}" if s in at else "–" for s in given.sizes)
-                + " | – |"
-            )
+            at: dict[int, float] = dict(zip(published.PREDICTED_SIZES, values))
+            rows.append([f"{name}, published", *(number(at.get(s), ".3f") for s in given.sizes), "–"])
     for name in given.names:
         cells = [
             f"{metrics[f'{_label(name)}_{s}_tau']:.3f} ± {metrics[f'{_label(name)}_{s}_tau_std']:.3f}"
             for s in given.sizes
         ]
         cells.append(f"{metrics[f'{_label(name)}_{given.sizes[0]}_regret_10']:.2f}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([name, *cells])
+    return table(["model", *head], rows)
 
 
 def main(argv=None) -> int:

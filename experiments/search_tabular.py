@@ -28,6 +28,7 @@ import jax
 import numpy as np
 
 from experiments import grid, pool
+from experiments.markdown import table
 from metajax import plot, predictor, run, supernet
 from metajax.space import interop
 from metajax.types import InputError
@@ -209,10 +210,7 @@ def _interval(values: np.ndarray, seed: int, draws: int = 4000) -> float:
 def markdown(config: dict, result: dict) -> str:
     """Regret by method and budget, and by method and family at 10 trials."""
     given, metrics, records = Config(**config), result["metrics"], result["records"]
-    lines = [
-        "| method | " + " | ".join(f"{b} trials" for b in BUDGETS) + " | seconds a run |",
-        "|---" * (len(BUDGETS) + 2) + "|",
-    ]
+    rows = []
     runs = {"gp": given.gp_seeds, "random": 10 * given.seeds, "average rank": 1}
     for name in given.names:
         label = name.replace(" ", "_")
@@ -225,21 +223,12 @@ def markdown(config: dict, result: dict) -> str:
         seconds = sum(r["seconds"] for r in records if r["method"] == name)
         tables = sum(r["method"] == name for r in records)
         optuna = "Optuna's " if name in ("tpe", "gp") else ""
-        lines.append(
-            f"| {optuna}{name} | " + " | ".join(cells) + f" | {seconds / tables / runs.get(name, given.seeds):.2f} |"
-        )
-    names = list(dict.fromkeys((r["family"], r["table"]) for r in records))
-    lines += [
-        "",
-        "After 10 trials, by table:",
-        "",
-        "| table | " + " | ".join(given.names) + " |",
-        "|---" * (len(given.names) + 1) + "|",
-    ]
+        rows.append([f"{optuna}{name}", *cells, f"{seconds / tables / runs.get(name, given.seeds):.2f}"])
+    budgets = table(["method", *(f"{b} trials" for b in BUDGETS), "seconds a run"], rows)
+    places = list(dict.fromkeys((r["family"], r["table"]) for r in records))
     at = {(r["method"], r["family"], r["table"]): r.get("regret_10", float("nan")) for r in records}
-    for family, table in names:
-        lines.append(f"| {family} {table} | " + " | ".join(f"{at[m, family, table]:.3f}" for m in given.names) + " |")
-    return "\n".join(lines)
+    regrets = ([" ".join(place), *(f"{at[m, *place]:.3f}" for m in given.names)] for place in places)
+    return f"{budgets}\n\nAfter 10 trials, by table:\n\n{table(['table', *given.names], regrets)}"
 
 
 def main(argv=None) -> int:

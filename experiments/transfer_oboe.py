@@ -24,6 +24,7 @@ import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
 from experiments import grid, pool
+from experiments.markdown import table
 from metajax import plot, predictor, run
 from metajax.predictor.transfer import by_rank
 from metajax.types import InputError
@@ -150,19 +151,19 @@ def _label(name: str) -> str:
 
 def markdown(config: dict, result: dict) -> str:
     """Mean regret over datasets, and over families, by method and trainings, with the test against transfer."""
-    given, metrics, lines = Config(**config), result["metrics"], []
+    given, metrics, parts = Config(**config), result["metrics"], []
     for title, suffix, p in (("Mean over datasets", "", "p"), ("Mean over families", "_by_family", "p_by_family")):
         head = ["from meta-features alone" if not t else f"{t} training{'s' * (t > 1)}" for t in TRAININGS]
-        lines += [f"{title}:", "", "| method | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+        rows = []
         for name in given.names:
             cells = []
             for t in TRAININGS:
                 label = f"{_label(name)}_{t}"
                 tail = f" (p {metrics[f'{label}_{p}']:.0e})" if f"{label}_{p}" in metrics else ""
                 cells.append(f"{metrics[label + suffix]:.2f}{tail}")
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
+            rows.append([name, *cells])
+        parts.append(f"{title}:\n\n{table(['method', *head], rows)}\n")
+    return "\n".join(parts)
 
 
 def main(argv=None) -> int:

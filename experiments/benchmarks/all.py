@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments import tables
+from experiments import finished
 from experiments.benchmarks import compare
 from experiments.grid import chosen
 from metajax import run
@@ -46,7 +46,7 @@ JOBS: dict[str, tuple[str, ...]] = {
 def table() -> str:
     """All claims in the order of ``JOBS``, then what was measured for each."""
     found = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
-    told = {place: tables.read(place / "result.json") for place in found}
+    told = {place: finished.read(place / "result.json") for place in found}
     claims = [compare.Claim(**each) for place in found for each in told[place]["claims"]]
     head = (
         "# Benchmarks\n\nMade by `python -m experiments.benchmarks.all` from `experiments/benchmarks/results/`; no number is "
@@ -60,7 +60,7 @@ def table() -> str:
 
 
 def _section(place: Path, told: dict[str, Any]) -> str:
-    parts = [f"\n## {place.name}", tables.origin(place), told["protocol"], compare.numbers(told["metrics"])]
+    parts = [f"\n## {place.name}", finished.origin(place), told["protocol"], compare.numbers(told["metrics"])]
     shown = [f"![Growth of the cost](results/{place.name}/scaling.png)"] if (place / "scaling.png").is_file() else []
     return "\n\n".join([*parts, *shown]) + "\n"
 
@@ -93,7 +93,7 @@ def main(argv=None) -> int:
                 failed.append(name)
         for name in names:  # in the end, so that every run is of the tree as it was
             if name not in failed:
-                tables.add(given.out / name, RESULTS)
+                finished.add(given.out / name, RESULTS)
         run.write_text(RESULTS.parent / "RESULTS.md", table())
         took = f" after {(time.perf_counter() - began) / 60:.0f} minutes" if names else ""
         print(

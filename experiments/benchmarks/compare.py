@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments import markdown
 from metajax import plot, run
 from metajax.types import InputError
 
@@ -146,7 +147,7 @@ def peak(n: int = 1024, rounds: int = 7) -> float:
 
 def table(claims: Sequence[Claim]) -> str:
     """One row for each claim."""
-    return "\n".join(["| claim | goal | measured | quartiles | met | |", "|---" * 6 + "|", *map(_row, claims)])
+    return markdown.table(["claim", "goal", "measured", "quartiles", "met", ""], map(_row, claims))
 
 
 def numbers(metrics: Mapping[str, float]) -> str:
@@ -154,12 +155,12 @@ def numbers(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.startswith("ratio"))
 
 
-def _row(made: Claim) -> str:
+def _row(made: Claim) -> list[str]:
     sign = "≤" if made.most else "≥"
     unit = made.unit and f" {made.unit}"
     spread = "" if made.low == made.high else f"{made.low:.3g} – {made.high:.3g}"
     met = "yes" if made.met else "no"
-    return f"| {made.what} | {sign} {made.goal:g}{unit} | {made.value:.3g}{unit} | {spread} | {met} | {made.note} |"
+    return [made.what, f"{sign} {made.goal:g}{unit}", f"{made.value:.3g}{unit}", spread, met, made.note]
 
 
 def command(

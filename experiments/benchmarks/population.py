@@ -73,9 +73,8 @@ class Peer:
 
 def rows(seed: int) -> Any:
     """Training and validation rows of digits, as columns."""
-    images = data.digits(seed)
-    flat = lambda part: (jnp.asarray(part[0].reshape(len(part[0]), -1)), jnp.asarray(part[1]))
-    return flat(images.train), flat(images.validation)
+    images = jax.tree.map(jnp.asarray, data.digits(seed).flat())
+    return images.train, images.validation
 
 
 def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., jax.Array], Any]:

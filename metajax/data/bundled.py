@@ -14,6 +14,15 @@ class Images(NamedTuple):
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
 
+    def flat(self) -> "Images":
+        """Every image as one row of numbers.
+
+        Example:
+            >>> digits().flat().train[0].shape
+            (898, 64)
+        """
+        return Images(*((x.reshape(len(x), -1), y) for x, y in self))
+
 
 def digits(seed: int = 0, shares: tuple[float, float] = (0.5, 0.25)) -> Images:
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, 10 classes.

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import tables
+from experiments import finished
 from experiments.benchmarks import all as every
 from experiments.benchmarks import compare, maml
 
@@ -50,7 +50,7 @@ def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
     (place / "result.json").write_text(json.dumps({"metrics": {"x ms": 2.5}, "claims": claims, "protocol": "as it is"}))
     meta = {"commit": "0123456789ab", "dirty": False, "command": "c", "hardware": "h", "started": "2026-01-01T00:00"}
     (place / "meta.json").write_text(json.dumps({**meta, "versions": {"jax": "1"}}))
-    tables.add(place, every.RESULTS)
+    finished.add(place, every.RESULTS)
     assert every.main(["--table"]) == 0
     text = (tmp_path / "RESULTS.md").read_text()
     assert "| a | ≥ 3 | 4 | 3.5 – 4.5 | yes |  |" in text

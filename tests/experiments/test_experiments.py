@@ -12,10 +12,11 @@ from experiments import (
     nas_bench_201,
     nas_darts,
     nas_digits,
+    nas_summaries,
     navigation,
     omniglot,
     sinusoid,
-    tables,
+    summaries,
 )
 from experiments.benchmarks import unroll_memory
 from metajax import data, supernet
@@ -300,26 +301,26 @@ def test_tables_stand_beside_published_numbers(tmp_path):
         finished("a", config, "x --preset quick", accuracy=90.0, interval=0.5, seconds=60),
         finished("b", config, "x --preset cpu", accuracy=97.0, interval=0.3, seconds=600),
     ]
-    table = tables.omniglot_table(runs)
+    table = summaries.omniglot(runs)
     assert "| maml | 97.00 ± 0.30 (cpu, 10 min) | 98.7 ± 0.4 | not measured | 99.9 ± 0.1 |" in table
     assert "| protonet | not measured | 98.8 |" in table
     runs.append(finished("c", config, "x --preset cpu", accuracy=98.0, interval=0.3, seconds=600))
-    assert "| maml | 97.50, std 0.71 of 2 seeds (cpu) |" in tables.omniglot_table(runs)
+    assert "| maml | 97.50, std 0.71 of 2 seeds (cpu) |" in summaries.omniglot(runs)
     wave = {f"{n}_{k}_shot": 0.5 for n in ("mse", "interval") for k in (5, 10, 20)}
-    row = tables.sinusoid_table([finished("s", {"method": "maml", "shots": 5}, "x", seconds=9, **wave)])
+    row = summaries.sinusoid([finished("s", {"method": "maml", "shots": 5}, "x", seconds=9, **wave)])
     assert "| maml | 5 shots | 0.500 ± 0.500 | 0.500 ± 0.500 | 0.500 ± 0.500 | 1.13 ± 0.18 | 9 |" in row
     scores = {"cifar100_test": 70.0, "imagenet16_test": 45.0, "seconds": 60.0}
     cells = [
         finished(f"n{seed}", {"method": "gdas"}, "x --preset quick", cifar10_test=93.0 + seed, **scores)
         for seed in (0, 1)
     ]
-    found = tables.nas201_table(cells)
+    found = nas_summaries.found(cells)
     assert "| gdas | quick | 2 | 93.50 ± 0.71 | 93.61 ± 0.09 | 70.00 ± 0.00 | 70.70 ± 0.30 |" in found
     assert "Not measured: random, reinforce" in found
 
 
 def test_searches_are_diagnosed_in_tables(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(nas_summaries, "RESULTS", tmp_path)
     story = {"step": [1, 2], "eigenvalue": [0.1, 0.3], "skips": [1, 4], "cifar10_test": [90.0, 54.3]}
     common = {"skips": 4, "entropy": 0.5, "eigenvalue": 0.25, "cifar10_test": 54.3, "params_M": 0.07}
     runs = []
@@ -337,10 +338,10 @@ def test_searches_are_diagnosed_in_tables(tmp_path, monkeypatch):
         arch = "|skip_connect~0|+|none~0|none~1|"
         (folder / "result.json").write_text(json.dumps({"metrics": common | more, "arch": arch, "history": story}))
         runs.append(folder)
-    told = tables.nas201_diagnosis(runs[:1])
+    told = nas_summaries.diagnosis(runs[:1])
     assert "| darts-1 | 0 | `/skip_connect~0/+/none~0/none~1/` | 4 | 0.5 | 0.25 | – | – | – |" in told
     assert (tmp_path / "collapse.png").stat().st_size > 10_000
-    assert "| drnas | flops | 0.1 | 0 | 0.50 | 0.070 | 54.30 |" in tables.nas201_cost(runs[1:])
+    assert "| drnas | flops | 0.1 | 0 | 0.50 | 0.070 | 54.30 |" in nas_summaries.cost(runs[1:])
 
 
 def test_methods_on_the_small_space_are_ordered_by_rank(tmp_path):
@@ -356,7 +357,7 @@ def test_methods_on_the_small_space_are_ordered_by_rank(tmp_path):
     }
     for name, content in (("result", {"metrics": metrics}), ("meta", meta)):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    lines = tables.digits_table(tmp_path).splitlines()
+    lines = summaries.digits(tmp_path).splitlines()
     assert lines[-2:] == [
         "| spos | 2 | 98.9 | – | – | 1 | – | – | – |",
         "| darts-1 | 40 | 97.6 | – | – | – | – | – | – |",

@@ -1,0 +1,65 @@
+"""Finished runs: what their files say, and copies of the small ones below ``experiments/results/``."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from metajax.types import InputError
+
+RESULTS = Path(__file__).parent / "results"
+_FIGURES = (
+    "adaptation.png",
+    "ranking.png",
+    "regret.png",
+    "returns.png",
+    "scaling.png",
+    "tau.png",
+    "times.png",
+    "normal.svg",
+    "reduce.svg",
+)
+_FILES = ("result.json", "meta.json", "config.json", *_FIGURES)
+
+
+def add(directory: Path, results: Path = RESULTS) -> None:
+    """Copies the small files of a finished run."""
+    if not (directory / "result.json").is_file():
+        raise InputError(f"--add {directory}: has no result.json; only finished runs can be added")
+    target = results / directory.name
+    target.mkdir(parents=True, exist_ok=True)
+    for file in _FILES:
+        if (directory / file).is_file():
+            shutil.copyfile(directory / file, target / file)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file."""
+    return json.loads(path.read_text())
+
+
+def origin(directory: Path) -> str:
+    """With which command, commit, hardware and when."""
+    meta = read(directory / "meta.json")
+    commit = (meta["commit"] or "unknown")[:10] + (" with local changes" if meta["dirty"] else "")
+    resumed = ""
+    if meta.get("resumed"):
+        last = (meta["resumed"][-1]["commit"] or "unknown")[:10]
+        resumed = f", resumed {len(meta['resumed'])} times, last at commit {last}"
+    return (
+        f"`{meta['command']}`, commit {commit}, {meta['hardware']}, jax {meta['versions']['jax']}, "
+        f"{meta['started'][:10]}{resumed}"
+    )
+
+
+def heading(directory: Path) -> str:
+    """Name, origin and protocol of a run, and what it found."""
+    result = read(directory / "result.json")
+    protocol = f"\n{result['protocol']}\n" if "protocol" in result else ""
+    found = f"\nFound: `{json.dumps(result['found'])}`\n" if "found" in result else ""
+    return f"## {directory.name}\n\n{origin(directory)}\n{protocol}{found}"
+
+
+def number(value: float) -> str:
+    """A whole number whole, another to four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

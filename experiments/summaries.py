@@ -1,0 +1,101 @@
+"""One table for many runs of one experiment: methods beside each other, and beside the published numbers."""
+
+import statistics
+from pathlib import Path
+
+from experiments import published
+from experiments.finished import heading, number, read
+from experiments.markdown import table
+
+
+def quickstart(directories: list[Path]) -> str:
+    """The seeds of the quickstart side by side."""
+    rows, gaps = [], []
+    for directory in directories:
+        m = read(directory / "result.json")["metrics"]
+        accuracies = [f"{100 * m[f'{kind}test_accuracy']:.2f}" for kind in ("", "random_", "default_")]
+        rows.append([directory.name, *accuracies, f"{m['seconds']:.0f}"])
+        gaps.append(m["test_accuracy"] - m["random_test_accuracy"])
+    mean = 100 * sum(gaps) / len(gaps)
+    return (
+        "## quickstart over seeds\n\nTest accuracy on digits, %; 192 models each for the search and for random search.\n\n"
+        + table(["run", "search", "random", "default", "seconds"], rows)
+        + f"\n\nSearch minus random: {mean:+.2f} points on average, {sum(g >= 0 for g in gaps)} of {len(gaps)} not below.\n"
+    )
+
+
+def omniglot(directories: list[Path]) -> str:
+    """Methods by columns: the best measured preset of each cell, and the published number."""
+    found: dict[tuple[str, int, int], dict[str, list[dict[str, float]]]] = {}
+    for directory in directories:
+        config, result, meta = (read(directory / f"{name}.json") for name in ("config", "result", "meta"))
+        preset = next((p for p in _PRESETS if f"--preset {p}" in meta["command"]), _PRESETS[0])
+        place = (config["method"], config["ways"], int(config["shots"]))
+        found.setdefault(place, {}).setdefault(preset, []).append(result["metrics"])
+    cells = {place: _cell(*max(runs.items(), key=lambda r: _PRESETS.index(r[0]))) for place, runs in found.items()}
+    methods = [*published.OMNIGLOT, *sorted({method for method, *_ in cells} - set(published.OMNIGLOT))]
+    head, rows = ["method"], []
+    for ways, shots in published.COLUMNS:
+        head += [f"{ways}-way {shots}-shot", "published"]
+    for method in methods:
+        _, numbers = published.OMNIGLOT.get(method, ("", (None,) * 4))
+        row = [method]
+        for column, known in zip(published.COLUMNS, numbers):
+            row += [cells.get((method, *column), "not measured"), known or "–"]
+        rows.append(row)
+    sources = "; ".join(f"{method}: {source}" for method, (source, _) in published.OMNIGLOT.items())
+    note = (
+        "Accuracy in % and 95% interval over 600 test tasks of 423 characters, 15 queries a class, transductive batch norm, "
+        "checkpoint chosen on validation tasks. Presets `quick` and `cpu` train for a fraction of the papers' iterations; "
+        "minutes are those of the hardware that the run's own section names."
+    )
+    return f"## Omniglot, all methods\n\n{note}\n\n{table(head, rows)}\n\nPublished: {sources}.\n"
+
+
+_PRESETS = ("quick", "cpu", "paper")
+
+
+def _cell(preset: str, runs: list[dict[str, float]]) -> str:
+    """One run with its interval over tasks, or several seeds with their deviation."""
+    minutes = statistics.mean(m["seconds"] for m in runs) / 60
+    if len(runs) == 1:
+        return f"{runs[0]['accuracy']:.2f} ± {runs[0]['interval']:.2f} ({preset}, {minutes:.0f} min)"
+    scores = [m["accuracy"] for m in runs]
+    return f"{statistics.mean(scores):.2f}, std {statistics.stdev(scores):.2f} of {len(runs)} seeds ({preset})"
+
+
+def sinusoid(directories: list[Path]) -> str:
+    """Meta-SGD's table: error after one step by method and shots."""
+    rows = []
+    for directory in directories:
+        config, m = read(directory / "config.json"), read(directory / "result.json")["metrics"]
+        cells = [f"{m[f'mse_{k}_shot']:.3f} ± {m[f'interval_{k}_shot']:.3f}" for k in (5, 10, 20)]
+        known = published.SINUSOID.get((config["method"], config["shots"]), "–")
+        rows.append([config["method"], f"{config['shots']} shots", *cells, known, f"{m['seconds']:.0f}"])
+    head = ["method", "trained with", *(f"{k} shots" for k in (5, 10, 20)), "published, same shots", "seconds"]
+    note = (
+        "Mean squared error and 95% interval over 600 waves after one step; published: Li et al. 2017 over 100 waves."
+    )
+    return f"## Sinusoids by Meta-SGD's protocol\n\n{note}\n\n{table(head, rows)}\n"
+
+
+def digits(directory: Path) -> str:
+    """Every method on the small space of which the whole truth is known."""
+    m, told = read(directory / "result.json")["metrics"], {}
+    for name, value in m.items():
+        for what in DIGITS:
+            if name.endswith(f"_{what}"):
+                told.setdefault(name.removesuffix(f"_{what}").replace("_", "-"), {})[what] = value
+    line = lambda values: [number(values[what]) if what in values else "–" for what in DIGITS]
+    rows = ([method, *line(values)] for method, values in sorted(told.items(), key=lambda each: each[1]["rank"]))
+    good = sum(values["rank"] <= 0.02 * m["architectures"] for values in told.values())
+    note = (
+        f"{m['architectures']} cells of three nodes, each also trained alone; best {m['best']:.2f}%, median "
+        f"{m['median']:.2f}%. {good} of {len(told)} methods found one of the best 2%. "
+        "Rank 1 is the best; cells of equal accuracy share a rank."
+    )
+    head = ["method", *(what.replace("_", " ") for what in DIGITS)]
+    return f"{heading(directory)}\n{note}\n\n{table(head, rows)}\n"
+
+
+DIGITS = ("rank", "accuracy", "kendall_tau", "discretisation_gap", "skips", "entropy", "conflict", "eigenvalue")
