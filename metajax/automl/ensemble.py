@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from metajax import predictor
-from metajax.automl.propose import ROOM, SPECS
 from metajax.automl.task import Model, Task
 from metajax.automl.waves import Wave
 from metajax.predictor import Trials
@@ -30,11 +29,11 @@ def best(trials: Trials, n: int) -> np.ndarray:
     return np.stack([*distinct, *distinct[-1:] * (n - len(distinct))])
 
 
-def finalists(trials: Trials, default: np.ndarray, n: int, key: jax.Array, smooth: bool) -> np.ndarray:
+def finalists(trials: Trials, default: np.ndarray, n: int, choice: predictor.Choice | None) -> np.ndarray:
     """The default, and the configurations best by the mean of two ranks: the measured one, which is noisy, and the one
-    that the meta-learner predicts without having seen that training, which is smooth (``smooth``, else the measured alone)."""
-    if smooth:
-        choice = predictor.choose(trials, SPECS, "rank", key, room=ROOM)
+    that the meta-learner predicts without having seen that training, which is smooth; without a ``choice``, the measured
+    alone."""
+    if choice is not None:
         measured = predictor.targets.make(trials, "rank")
         blend = 0.5 * (measured.y * measured.scale + measured.shift) + 0.5 * choice.predicted[choice.best]
         trials = dataclasses.replace(trials, metric=np.where(np.isnan(trials.metric), np.nan, blend))

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metajax import predictor
 from metajax.automl import ensemble
 from metajax.automl.pace import Clock, Pace
-from metajax.automl.propose import ROOM
+from metajax.automl.propose import SPECS
 from metajax.automl.proposers import PROPOSERS
 from metajax.automl.settings import Config
 from metajax.automl.task import GROUP, Plan, Task, plan
@@ -21,6 +22,8 @@ from metajax.space.rows import power_of_two
 
 # what the meta-learner first proposes takes so many times as long to train as what was drawn
 _LARGER = 2.0
+# how many waves a proposal may be for
+_SEVERAL = (4, 2)
 
 
 class Log:
@@ -36,23 +39,28 @@ class Log:
             self.bar = Progress(total, label="models", show=show)
         self.logged = len(directory.metrics())
 
-    def proposable(self, proposal: bool) -> int:
-        """Models that the next wave may have: a whole wave, half of one, or none, by what the budget allows; as many as an
-        earlier process trained, if it did."""
+    def proposable(self, most: int, proposal: bool) -> int:
+        """Models that the next wave may have, up to ``most``: several waves', one, half of one, or none, by what the budget
+        allows; as many as an earlier process trained, if it did.
+
+        Several, where by the clock the training has had less than half of the time: small models on a small table train
+        faster than the meta-learner thinks.
+        """
         saved = self.waves.saved()
         if saved is not None:
             return saved.size if saved.source == "proposed" else 0
-        whole = self.plan.wave
-        sizes = (whole, whole // 2) if whole >= 2 * GROUP else (whole,)
-        return next((n for n in sizes if self.clock.allows(self.needed(proposal, n / whole))), 0)
+        thinking, whole = self.pace.proposing(self.size(0)) if proposal else 0.0, self.plan.wave
+        spare = self.clock.seconds + thinking - 2 * self.pace.training
+        many = [n * whole for n in _SEVERAL if proposal and self.config.minutes is not None and n * self.wave <= spare]
+        sizes = [*many, whole, whole // 2] if whole >= 2 * GROUP else [whole]
+        return next((n for n in sizes if n <= most and self.clock.allows(thinking + self.needed(n))), 0)
 
-    def needed(self, proposal: bool, share: float) -> float:
-        """Seconds to finish well if this share of a wave is trained next: its proposal, it, the fewest finalists, the
-        baseline, the end."""
-        waves = share + self.finals(self.plan.least)
+    def needed(self, number: int) -> float:
+        """Seconds to finish well if so many are trained next: them, the fewest finalists, the baseline, the end."""
+        waves = number / self.plan.wave + self.finals(self.plan.least)
         if self.config.baseline:
-            waves += len(self.waves.done) + 2 - self.plan.first // self.plan.wave
-        return (self.pace.proposing(self.size) if proposal else 0.0) + waves * self.wave + self.ending()
+            waves += waves + (self.waves.count() - self.plan.first) / self.plan.wave
+        return waves * self.wave + self.ending(number)
 
     @property
     def wave(self) -> float:
@@ -64,11 +72,11 @@ class Log:
         """The trainings of so many finalists on so many splits, in waves."""
         return each[0] * min(each[1], len(self.waves.task.folds)) / self.plan.wave
 
-    def ending(self) -> float:
-        """Seconds that refits and the report will take."""
+    def ending(self, more: int = 0) -> float:
+        """Seconds that refits and the report will take, with so many more trials."""
         task, contenders = self.waves.task, 3 if self.config.baseline else 2
         share = contenders * ensemble.MEMBERS / self.plan.wave * len(task.final.x) / len(task.search.x)
-        return self.pace.ending(share * self.wave)
+        return self.pace.ending(share * self.wave, self.size(more))
 
     def finalists(self) -> tuple[int, int]:
         """How many are cross-validated on how many splits: fewer where the budget has no time for more."""
@@ -79,10 +87,9 @@ class Log:
         fits = self.clock.allows(self.finals(most) * self.wave + self.ending())
         return most if fits else least
 
-    @property
-    def size(self) -> int:
-        """What the meta-learner's programs are compiled for at the next proposal."""
-        return power_of_two(self.waves.count("random", "proposed"), ROOM)
+    def size(self, more: int) -> int:
+        """What the meta-learner's programs are compiled for, with so many more trials."""
+        return power_of_two(self.waves.count("random", "proposed") + more, self.plan.room)
 
     def say(self, text: str) -> None:
         if self.show:
@@ -124,6 +131,7 @@ class Explored(NamedTuple):
 
     Attributes:
         waves: everything that was trained.
+        choice: of the meta-learner, by all that was drawn or proposed.
         members: encodings f32[MEMBERS, width] of the final model, with repetition.
         finals: how many finalists they were selected from, on how many splits.
         default: encoding of the default configuration.
@@ -132,6 +140,7 @@ class Explored(NamedTuple):
     """
 
     waves: Waves
+    choice: predictor.Choice
     members: np.ndarray
     finals: tuple[int, int]
     default: np.ndarray
@@ -156,25 +165,26 @@ def explore(config: Config, log: Log) -> Explored:
 
     # what other datasets promise of this one, then: fit, search, train, fine-tune, repeat
     model, ending = None, plan.finalists * plan.folds
-    while (tried := waves.count()) + plan.wave + ending <= most:
+    while (left := most - (tried := waves.count()) - ending) >= plan.wave:
         warm = config.proposes and task.warm is not None and not waves.count("proposed")
-        if not (number := log.proposable(proposal=not warm)):
+        if not (number := log.proposable(left, proposal=not warm)):
             break
         known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, tried)
         if warm:
             assert task.warm is not None
             log.train(within(task.warm(number, key, known.encodings)), "proposed")
             continue
-        with log.pace.proposal(log.size):
-            proposal = PROPOSERS[config.method](known, number, key, model)
+        with log.pace.proposal(log.size(0)):
+            proposal = PROPOSERS[config.method](known, number, key, model, plan.room)
         model = proposal.model
         log.train(within(proposal.encodings), "proposed", proposal.r2)
 
     # cross-validate the finalists: one validation set chooses the lucky
     known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, 0)
-    smooth = config.proposes and not plan.small
+    choice = predictor.choose(known, SPECS, "rank", key, room=plan.room)
     number, folds = log.finalists()
-    last = ensemble.finalists(known, within(default)[0], number, key, smooth)
+    smooth = config.proposes and not plan.small
+    last = ensemble.finalists(known, within(default)[0], number, choice if smooth else None)
     splits = task.folds[:folds]
     wave = log.train(last, "final", data=splits)
     goals = np.stack([np.asarray(s.y_judge) for s in splits])
@@ -191,7 +201,7 @@ def explore(config: Config, log: Log) -> Explored:
     rival = None
     if config.baseline and waves.count(*sources) > 1:
         rival = ensemble.best(_without_default(waves.trials(*sources)), 1)[0]
-    return Explored(waves, members, (number, len(splits)), default[0], rival, keys.refit)
+    return Explored(waves, choice, members, (number, len(splits)), default[0], rival, keys.refit)
 
 
 def _with(space: Space, encodings: np.ndarray, decided: dict[str, Any]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The model that a search ends with: saved as arrays and JSON, loaded without unpickling anything."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,17 @@ from metajax.automl.space import tabular_space
 from metajax.data.home import load_npz, save_npz
 from metajax.data.tabular import Encoder
 from metajax.run import write_json
+from metajax.space.rows import room
 from metajax.types import InputError
 
 _FORMAT = 2
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _mean(coded: network.Coded, params: Any, x: jax.Array, classification: bool) -> jax.Array:
+    """What the members say of rows f32[n, inputs], probabilities or standardised values, on average: f32[n, outputs]."""
+    outputs = jax.vmap(network.apply, in_axes=(0, 0, None))(coded, params, x)
+    return jnp.mean(jax.nn.softmax(outputs) if classification else outputs, axis=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +47,13 @@ class FittedModel:
     def predict_inputs(self, x: Any) -> np.ndarray:
         """Probabilities f32[n, classes], or values f64[n] in the target's units."""
         space = tabular_space(int(self.groups.max()) + 1, self.encoder.classes is not None)
-        coded = network.code(space.configs(self.configs), jnp.asarray(self.groups))
-        outputs = jax.vmap(network.apply, in_axes=(0, 0, None))(coded, self.params, jnp.asarray(x))
+        x, n = np.asarray(x), len(x)
+        x = np.pad(x, [(0, room(n) - n), (0, 0)])  # few sizes are compiled
+        coded = network.code(space.configs(self.configs), self.groups)
+        outputs = np.asarray(_mean(coded, self.params, x, self.encoder.classes is not None))[:n]
         if self.encoder.classes is not None:
-            return np.asarray(jnp.mean(jax.nn.softmax(outputs, axis=-1), axis=0))
-        values = np.asarray(jnp.mean(outputs[..., 0], axis=0), np.float64)
-        return values * self.encoder.scale + self.encoder.shift
+            return outputs
+        return outputs[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift
 
     def predict(self, frame: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels and probabilities, or values and ``None``, for a data frame with the training columns."""

@@ -32,6 +32,7 @@ SHAPES = ((32, MAX_DEPTH), (MAX_WIDTH, 2), (MAX_WIDTH, MAX_DEPTH))
 """Width and levels of the arrays that members are trained in, the cheapest first; each is a program of its own."""
 
 
+@jax.jit
 def code(configs: dict[str, Any], groups: jax.Array) -> Coded:
     """Struct of arrays of the space -> arrays of the network, all with a leading axis.
 
@@ -121,14 +122,14 @@ def apply(coded: Coded, params: Any, x: jax.Array, key: jax.Array | None = None)
     units = (jnp.arange(size) < coded.width).astype(jnp.float32)
     width = coded.width.astype(jnp.float32)
     keep = 1.0 - coded.dropout
+    # one draw for all levels, in every shape the same
+    drawn = None if key is None else jax.random.bits(key, (MAX_DEPTH, len(x), MAX_WIDTH), jnp.uint8)
 
     def layer(z, level):
         z = _norm(z * units, coded.norm, width) * params["scale"][level] + params["bias"][level]
         h = _activate(z, coded.activation) * units
-        if key is not None:
-            # in every shape the same
-            drawn = jax.random.bits(jax.random.fold_in(key, level), (len(h), MAX_WIDTH), jnp.uint8)[:, :size]
-            kept = drawn.astype(jnp.float32) < 256.0 * keep
+        if drawn is not None:
+            kept = drawn[level, :, :size].astype(jnp.float32) < 256.0 * keep
             h = jnp.where(kept, h / keep, 0.0)
         return h
 

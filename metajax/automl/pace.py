@@ -9,7 +9,7 @@ from metajax.run import RunDirectory
 from metajax.run.compiled import compiling
 
 # seconds of the meta-learner's first fit and search, mostly compilation, and of drawing the report
-_FIRST_PROPOSAL, _REPORT = 10.0, 6.0
+_FIRST_PROPOSAL, _REPORT = 10.0, 4.0
 
 
 class Clock:
@@ -34,6 +34,7 @@ class Pace:
     def __init__(self):
         compiling()  # counts from its first call on
         self._waves: list[float] = []
+        self.training = 0.0  # seconds of all waves
         self._proposals: dict[int, float] = {}
         self._compiling = _FIRST_PROPOSAL
 
@@ -46,7 +47,12 @@ class Pace:
 
     def wave(self, share: float) -> contextlib.AbstractContextManager[None]:
         """Around the training of this share of a wave."""
-        return self._timed(lambda took, apart: self._waves.append(apart / share))
+
+        def keep(took: float, apart: float) -> None:
+            self._waves.append(apart / share)
+            self.training += apart
+
+        return self._timed(keep)
 
     def proposal(self, size: int) -> contextlib.AbstractContextManager[None]:
         """Around a proposal by programs that are compiled for ``size``."""
@@ -67,6 +73,7 @@ class Pace:
         """Seconds that a proposal is expected to take."""
         return self._proposals.get(size, self._compiling)
 
-    def ending(self, refits: float) -> float:
-        """Seconds that refits and the report will take; the meta-learner draws the report, so it is compiled by then."""
-        return _REPORT + refits + (0.0 if self._proposals else _FIRST_PROPOSAL / 2)
+    def ending(self, refits: float, size: int) -> float:
+        """Seconds that refits and the report will take; the meta-learner draws the report, by programs that are compiled for
+        ``size``."""
+        return _REPORT + refits + (0.0 if size in self._proposals else self._compiling / 2)

@@ -177,8 +177,9 @@ def train(
         progress: called with the number of members done.
         room: for other calls that are to share the programs of this one.
     """
+    configs = {name: np.asarray(value) for name, value in configs.items()}
     n = len(configs["model"])
-    epochs, shapes = np.asarray(configs["epochs"]), network.shapes(configs)
+    epochs, shapes = configs["epochs"], network.shapes(configs)
     order = np.lexsort((epochs, shapes))[::-1]  # the largest first, so that a group that is not full is of small ones
     walk = _walk(jax.random.fold_in(key, 2**31), len(data.x), int(epochs.max()), room)
     x, y, dropping = _roomy(data.x, room), _roomy(data.y, room), jax.random.fold_in(key, 2**31 + 1)
@@ -189,7 +190,7 @@ def train(
         began = time.perf_counter()
         rows = order[first : first + group]
         filled = np.concatenate([rows, np.repeat(rows[-1:], group - len(rows))])
-        coded = network.code({k: jnp.asarray(v)[filled] for k, v in configs.items()}, jnp.asarray(groups))
+        coded = network.code({k: v[filled] for k, v in configs.items()}, groups)
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(filled))
         members = _begin(coded, keys, outputs, network.SHAPES[shapes[rows].max()])
         longest = int(epochs[rows].max())

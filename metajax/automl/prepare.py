@@ -109,15 +109,15 @@ def _spread(dataset: tabular.Dataset, n: int, seed: int) -> np.ndarray:
 def folds(search: Data) -> list[Data]:
     """Other splits of the search's rows into training and validation, as large as the first, so that nothing is compiled
     again: the validation parts do not overlap, and together they hold (almost) every row."""
-    x = jnp.concatenate([search.x, search.x_judge])
-    y = jnp.concatenate([search.y, search.y_judge])
+    # on the host, where nothing has to be compiled for the numbers of rows
+    x, y = (np.concatenate([a, b]) for a, b in ((search.x, search.x_judge), (search.y, search.y_judge)))
     order = np.random.default_rng(0).permutation(len(x))
     size = len(search.x_judge)
     made = []
     for start in range(0, len(x) - size + 1, size):
         judge = order[start : start + size]
         rest = np.concatenate([order[:start], order[start + size :]])
-        made.append(Data(x[rest], y[rest], x[judge], y[judge]))
+        made.append(Data(*map(jnp.asarray, (x[rest], y[rest], x[judge], y[judge]))))
     return made
 
 

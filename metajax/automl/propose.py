@@ -9,10 +9,9 @@ from metajax import predictor, search
 from metajax.predictor import Model, Trials
 from metajax.space import Space, Subset
 
-SPECS = (predictor.ensemble(), predictor.kernel())
+# length scales that 128 trainings cannot tell, more would not either; they cost the cube of their number
+SPECS = (predictor.ensemble(), predictor.kernel(most=128))
 OPTIMISM = (0.0, 0.25, 0.5, 1.0)
-ROOM = 128
-"""Trials that the meta-learner's programs have room for: a search of a minute compiles them once."""
 
 
 class Proposal(NamedTuple):
@@ -23,15 +22,16 @@ class Proposal(NamedTuple):
     r2: dict[str, float]
 
 
-def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None) -> Proposal:
+def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None, room: int = 64) -> Proposal:
     """Fits the better of the two models (by cross-validation), fine-tuning the earlier one where it is the same kind,
     and searches through it at several degrees of optimism.
 
-    Proposals keep a distance from each other, so that a wave does not spend itself on one corner.
+    Proposals keep a distance from each other, so that a wave does not spend itself on one corner. ``room`` is as in
+    ``predictor.fit``.
     """
     fit_key, cross_key, search_key, random_key = jax.random.split(key, 4)
-    choice = predictor.choose(trials, SPECS, "rank", cross_key, room=ROOM)
-    model = predictor.fit(trials, choice.spec, "rank", fit_key, earlier, ROOM)
+    choice = predictor.choose(trials, SPECS, "rank", cross_key, room=room)
+    model = predictor.fit(trials, choice.spec, "rank", fit_key, earlier, room)
     order = np.argsort(-trials.utility, kind="stable")
     best = trials.space.decode(trials.encodings[order[:64]])
     candidates = []

@@ -12,12 +12,12 @@ from metajax.space import Space, interop
 from metajax.types import InputError
 
 
-def at_random(trials: Trials, n: int, key: jax.Array, earlier: Any = None) -> Proposal:
+def at_random(trials: Trials, n: int, key: jax.Array, earlier: Any = None, room: int = 64) -> Proposal:
     """Draws."""
     return Proposal(np.asarray(trials.space.encode(trials.space.sample(key, n))), None, {})
 
 
-def by_optuna(trials: Trials, n: int, key: jax.Array, earlier: Any = None) -> Proposal:
+def by_optuna(trials: Trials, n: int, key: jax.Array, earlier: Any = None, room: int = 64) -> Proposal:
     """Multivariate TPE (Bergstra et al. 2011; Falkner et al. 2018), told of everything tried, asked for ``n`` at once: what is
     asked for and not yet trained counts as bad ("constant liar").
 

@@ -16,7 +16,6 @@ from metajax.automl.image_model import ImageModel
 from metajax.automl.images import image_task
 from metajax.automl.model import FittedModel
 from metajax.automl.prepare import describe, prepare
-from metajax.automl.propose import ROOM, SPECS
 from metajax.automl.settings import Config
 from metajax.automl.tables import table_task
 from metajax.automl.task import Model, Task
@@ -124,6 +123,7 @@ def load_model(directory: Path | str) -> FittedModel | ImageModel:
 def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explored: Explored, log: Log) -> Outcome:
     """Everything that is written: model, trials, report, result (last)."""
     waves, task, (number, folds) = explored.waves, explored.waves.task, explored.finals
+    choice = explored.choice
     space = task.space
     repeat = lambda encoding: np.repeat(encoding[None], ensemble.MEMBERS, axis=0)
     contenders = {"found": explored.members, "default": repeat(explored.default)}
@@ -140,8 +140,7 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
     everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(space))
     learned = waves.trials("random", "proposed")
-    choice = predictor.choose(learned, SPECS, "rank", jax.random.key(config.seed), room=ROOM)
-    final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed), room=ROOM)
+    final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed), room=log.plan.room)
     matters = predictor.importance(final, jax.random.key(config.seed))
     metrics = {
         f"test_{metric}": scores["found"]["score"],

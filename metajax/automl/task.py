@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from metajax.space import Space
+from metajax.space.rows import power_of_two
 
 
 class Data(NamedTuple):
@@ -96,6 +97,7 @@ class Plan(NamedTuple):
         first: drawn at random before anything is proposed.
         finalists, folds: configurations that are cross-validated in the end, on how many splits of the rows.
         small: too few for the meta-learner to say anything.
+        room: trials that the meta-learner's programs are compiled for, so that most searches compile them once.
     """
 
     wanted: int | None
@@ -104,6 +106,7 @@ class Plan(NamedTuple):
     finalists: int
     folds: int
     small: bool
+    room: int
 
     @property
     def least(self) -> tuple[int, int]:
@@ -112,6 +115,7 @@ class Plan(NamedTuple):
 
 
 GROUP = 8
+_ROOM = 512  # more trials than a minute has time for
 
 
 def plan(task: Task, trials: int | None, minutes: float | None, proposes: bool) -> Plan:
@@ -121,6 +125,6 @@ def plan(task: Task, trials: int | None, minutes: float | None, proposes: bool) 
     wave = GROUP if small else task.wave
     third = 2 * wave if wanted is None else min(wanted // 3, 2 * wave)
     first = wave if proposes and task.warm is not None else max(wave, third // wave * wave)
-    if small:
-        return Plan(wanted, wave, first, 2, 2, small)
-    return Plan(wanted, wave, first, *((8, 4) if task.wave > GROUP else (4, 2)), small)
+    finalists, folds = (2, 2) if small else (8, 4) if task.wave > GROUP else (4, 2)
+    room = power_of_two(min(wanted or _ROOM, _ROOM), 128)
+    return Plan(wanted, wave, first, finalists, folds, small, room)

@@ -200,7 +200,9 @@ def choose(
     number = units.max() + 1
     if number < folds:
         raise InputError(f"choose: {number} distinct configurations cannot make {folds} folds")
-    fold_of_unit = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), number)) % folds
+    # on the host, where nothing has to be compiled for their number
+    drawn = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, 1))).tolist())
+    fold_of_unit = drawn.permutation(number) % folds
     fold = fold_of_unit[units]
     weights = np.zeros((folds, len(table.weight)), np.float32)
     weights[:, :n] = fold[None] != np.arange(folds)[:, None]

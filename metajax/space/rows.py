@@ -1,7 +1,7 @@
 """Functions of many configurations, compiled once for many numbers of them.
 
 Outside of a compiled program every operation on a new number of rows is compiled for itself, some thirty for a space of a
-dozen domains. Rows are therefore padded to a power of two and go through one program; where they are traced, nothing is
+dozen domains. Rows are therefore padded to a power of four and go through one program; where they are traced, nothing is
 padded.
 """
 
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-_LEAST, _MOST = 32, 1 << 14
+_LEAST, _MOST = 64, 1 << 14
 
 
 def power_of_two(n: int, least: int) -> int:
@@ -24,7 +24,8 @@ def power_of_two(n: int, least: int) -> int:
 
 def room(n: int) -> int:
     """The number of rows that a program is made for."""
-    return n if n > _MOST else power_of_two(n, _LEAST)
+    bits = power_of_two(n, _LEAST).bit_length() - 1
+    return n if n > _MOST else 1 << (bits + bits % 2)
 
 
 def first(made: Any, n: int) -> Any:
@@ -34,7 +35,7 @@ def first(made: Any, n: int) -> Any:
 
 def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """``run(space, tree of arrays [n, ...]) -> tree of arrays [n, ...]``, row by row, in one program for all n up to a power
-    of two."""
+    of four."""
     compiled = jax.jit(run, static_argnums=0)
 
     @functools.wraps(run)

@@ -54,7 +54,7 @@ def test_plain_lists_are_rows_too():
 
 
 def test_few_sizes_are_compiled():
-    assert [rows.room(n) for n in (1, 32, 33, 1000)] == [32, 32, 64, 1024]
+    assert [rows.room(n) for n in (1, 64, 65, 1000, 1025)] == [64, 64, 256, 1024, 4096]
     assert rows.room(10**6) == 10**6, "many rows are not doubled"
     SPACE.sample(jax.random.key(0), 5)
     from metajax.space.space import _compiled_sample
