@@ -129,7 +129,9 @@ def _show(run: Path | str) -> None:
     name = "accuracy" if result["data"]["task"] == "classification" else "r2"
     show = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
     print(f"found: {', '.join(f'{k}={_short(v)}' for k, v in result['found'].items())}")
-    line = [f"test {name}: found {show(metrics[f'test_{name}'])}", f"default {show(metrics[f'default_test_{name}'])}"]
+    line = [f"test {name}: found {show(metrics[f'test_{name}'])}"]
+    if f"default_test_{name}" in metrics:
+        line.append(f"default {show(metrics[f'default_test_{name}'])}")
     if f"random_test_{name}" in metrics:
         line.append(f"best of {metrics['models_trained_random']} at random {show(metrics[f'random_test_{name}'])}")
     print(", ".join(line))

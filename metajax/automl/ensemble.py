@@ -9,7 +9,6 @@ import numpy as np
 
 from metajax import predictor
 from metajax.automl.task import Model, Task
-from metajax.automl.waves import Wave
 from metajax.predictor import Trials
 
 MEMBERS = 8
@@ -30,27 +29,39 @@ def best(trials: Trials, n: int) -> np.ndarray:
 
 
 def finalists(trials: Trials, default: np.ndarray, n: int, choice: predictor.Choice | None) -> np.ndarray:
-    """The default, and the configurations best by the mean of two ranks: the measured one, which is noisy, and the one
-    that the meta-learner predicts without having seen that training, which is smooth; without a ``choice``, the measured
-    alone."""
-    if choice is not None:
-        measured = predictor.targets.make(trials, "rank")
-        blend = 0.5 * (measured.y * measured.scale + measured.shift) + 0.5 * choice.predicted[choice.best]
-        trials = dataclasses.replace(trials, metric=np.where(np.isnan(trials.metric), np.nan, blend))
-    found = best(trials, n)
+    """The default, and the best configurations, f32[n, width]; see ``smoothed``."""
+    found = best(smoothed(trials, choice), n)
     return found if any(np.array_equal(b, default) for b in found) else np.concatenate([found[:-1], default[None]])
 
 
-def select(wave: Wave, classification: bool, goals: np.ndarray, n: int) -> list[int]:
+def kept_finalists(
+    trials: Trials, kept: np.ndarray, n: int, choice: predictor.Choice | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best of the trainings with the numbers ``kept``, n at most: their encodings, and their places in ``kept``."""
+    some = smoothed(trials, choice).take(kept)
+    order = np.argsort(-np.nan_to_num(some.metric, nan=-np.inf), kind="stable")[:n]
+    return some.encodings[order], order
+
+
+def smoothed(trials: Trials, choice: predictor.Choice | None) -> Trials:
+    """With the mean of two ranks in place of the metric: the measured one, which is noisy, and the one that the meta-learner
+    predicts without having seen that training, which is smooth. Without a choice, as they are."""
+    if choice is None:
+        return trials
+    measured = predictor.targets.make(trials, "rank")
+    blend = 0.5 * (measured.y * measured.scale + measured.shift) + 0.5 * choice.predicted[choice.best]
+    return dataclasses.replace(trials, metric=np.where(np.isnan(trials.metric), np.nan, blend))
+
+
+def select(outputs: np.ndarray, classification: bool, goals: np.ndarray) -> list[int]:
     """Greedy selection with replacement (Caruana et al. 2004): ``MEMBERS`` times the finalist that lowers the
     ensemble's loss on held-out rows most. Begins with the best alone.
 
     Args:
-        wave: of the finalists, all on the first fold, then all on the second, ...; its outputs f32[folds * n, rows, k].
+        outputs: f32[folds, n, rows, k] of the finalists on each fold.
         goals: [folds, rows], what is true on the held-out rows.
-        n: finalists.
     """
-    outputs = wave.outputs.reshape(-1, n, *wave.outputs.shape[1:]).astype(np.float64)
+    outputs, n = outputs.astype(np.float64), outputs.shape[1]
     failed = ~np.isfinite(outputs).all(axis=(0, 2, 3))
     outputs = np.where(np.isfinite(outputs), outputs, 0.0)
     total, picks = np.zeros_like(outputs[:, 0]), []

@@ -9,7 +9,7 @@ import numpy as np
 
 from metajax import predictor
 from metajax.automl import ensemble
-from metajax.automl.pace import Clock, Pace
+from metajax.automl.pace import REPORT, Clock, Pace
 from metajax.automl.propose import SPECS
 from metajax.automl.proposers import PROPOSERS
 from metajax.automl.settings import Config
@@ -24,6 +24,8 @@ from metajax.space.rows import power_of_two
 _LARGER = 2.0
 # how many waves a proposal may be for
 _SEVERAL = (4, 2)
+# share of the budget that is little
+_LITTLE = 0.05
 
 
 class Log:
@@ -40,11 +42,11 @@ class Log:
         self.logged = len(directory.metrics())
 
     def proposable(self, most: int, proposal: bool) -> int:
-        """Models that the next wave may have, up to ``most``: several waves', one, half of one, or none, by what the budget
+        """Models that the next wave may have, up to ``most``: several waves', one, a part of one, or none, by what the budget
         allows; as many as an earlier process trained, if it did.
 
         Several, where by the clock the training has had less than half of the time: small models on a small table train
-        faster than the meta-learner thinks.
+        faster than the meta-learner thinks. A part, where it trains longer than the meta-learner thinks.
         """
         saved = self.waves.saved()
         if saved is not None:
@@ -52,15 +54,22 @@ class Log:
         thinking, whole = self.pace.proposing(self.size(0)) if proposal else 0.0, self.plan.wave
         spare = self.clock.seconds + thinking - 2 * self.pace.training
         many = [n * whole for n in _SEVERAL if proposal and self.config.minutes is not None and n * self.wave <= spare]
-        sizes = [*many, whole, whole // 2] if whole >= 2 * GROUP else [whole]
+        few = [n for n in (whole // 2, GROUP) if GROUP <= n < whole and n / whole * self.wave >= thinking]
+        sizes = [*many, whole, *few]
         return next((n for n in sizes if n <= most and self.clock.allows(thinking + self.needed(n))), 0)
 
     def needed(self, number: int) -> float:
-        """Seconds to finish well if so many are trained next: them, the fewest finalists, the baseline, the end."""
-        waves = number / self.plan.wave + self.finals(self.plan.least)
+        """Seconds to finish well if so many are trained next: them, the finalists on one split if that costs little, the
+        baseline, the end."""
+        final = self.finals(1)
+        waves = number / self.plan.wave + (final if self.cheap(final * self.wave) else 0.0)
         if self.config.baseline:
             waves += waves + (self.waves.count() - self.plan.first) / self.plan.wave
         return waves * self.wave + self.ending(number)
+
+    def cheap(self, seconds: float) -> bool:
+        """So little of the budget that it is always set aside."""
+        return seconds <= _LITTLE * self.clock.budget
 
     @property
     def wave(self) -> float:
@@ -68,24 +77,32 @@ class Log:
         larger = _LARGER if self.config.proposes and not self.waves.count("proposed") else 1.0
         return larger * self.pace.slowest
 
-    def finals(self, each: tuple[int, int]) -> float:
-        """The trainings of so many finalists on so many splits, in waves."""
-        return each[0] * min(each[1], len(self.waves.task.folds)) / self.plan.wave
+    def finals(self, folds: int) -> float:
+        """The trainings of the finalists on so many splits, in waves."""
+        return self.plan.finalists * min(folds, len(self.waves.task.folds)) / self.plan.wave
 
     def ending(self, more: int = 0) -> float:
-        """Seconds that refits and the report will take, with so many more trials."""
-        task, contenders = self.waves.task, 3 if self.config.baseline else 2
-        share = contenders * ensemble.MEMBERS / self.plan.wave * len(task.final.x) / len(task.search.x)
-        return self.pace.ending(share * self.wave, self.size(more))
+        """Seconds from the last wave to the end, with so many more trials: the meta-learner's last fit, refits, the report."""
+        return self.pace.proposing(self.size(more)) + self.refits()
 
-    def finalists(self) -> tuple[int, int]:
-        """How many are cross-validated on how many splits: fewer where the budget has no time for more."""
-        most, least = (self.plan.finalists, self.plan.folds), self.plan.least
+    def refits(self) -> float:
+        """Seconds that refits and the report will take; the default is trained anew if that costs little."""
+        task = self.waves.task
+        refit = self.wave * ensemble.MEMBERS / self.plan.wave * len(task.final.x) / len(task.search.x)
+        refits = 1 + self.config.baseline + self.cheap(refit)
+        return refits * refit + REPORT
+
+    def spares(self, refit: float) -> bool:
+        """Is there time to train the default anew, which takes so many seconds?"""
+        return self.cheap(refit) or self.clock.allows(refit + REPORT)
+
+    def folds(self) -> int:
+        """On how many splits the finalists are cross-validated: on one, or on none, where the budget has no time for more."""
         saved = self.waves.saved()
         if saved is not None:  # by an earlier process, which had another clock
-            return least if saved.size == round(self.finals(least) * self.plan.wave) else most
-        fits = self.clock.allows(self.finals(most) * self.wave + self.ending())
-        return most if fits else least
+            return saved.size // self.plan.finalists if saved.source == "final" else 0
+        sizes = (self.plan.folds, 1)
+        return next((n for n in sizes if self.clock.allows(self.finals(n) * self.wave + self.refits())), 0)
 
     def size(self, more: int) -> int:
         """What the meta-learner's programs are compiled for, with so many more trials."""
@@ -104,7 +121,7 @@ class Log:
         bar = self.bar
         tick = None if bar is None else lambda n: bar.update(before + n, shown)
         with self.pace.wave(len(encodings) * len(data or [0]) / self.plan.wave):
-            wave = self.waves.run(encodings, source, data or [self.waves.task.search], tick, outputs=source == "final")
+            wave = self.waves.run(encodings, source, data or [self.waves.task.search], tick, whole=source == "final")
         record = {
             "step": len(self.waves.done),
             "seconds": round(self.clock.seconds, 3),
@@ -133,7 +150,7 @@ class Explored(NamedTuple):
         waves: everything that was trained.
         choice: of the meta-learner, by all that was drawn or proposed.
         members: encodings f32[MEMBERS, width] of the final model, with repetition.
-        finals: how many finalists they were selected from, on how many splits.
+        finals: how many finalists they were selected from, on how many splits; 0 are the rows of the search.
         default: encoding of the default configuration.
         rival: the best of as many random ones, or ``None``.
         key: for refits.
@@ -153,15 +170,19 @@ def explore(config: Config, log: Log) -> Explored:
     waves, clock, plan = log.waves, log.clock, log.plan
     task, space, keys = waves.task, waves.task.space, search_keys(config.seed)
     most = sys.maxsize if plan.wanted is None else plan.wanted
-    drawn = lambda number: np.asarray(space.encode(space.sample(jax.random.fold_in(keys.draw, number), plan.wave)))
     decided = task.fixed(config.method, log.directory.path) if task.fixed else {}
     within = lambda encodings: _with(space, encodings, decided)
 
+    def drawn(count: int) -> np.ndarray:
+        """The rest of the wave of random configurations of which so many are drawn already."""
+        number, begun = divmod(count, plan.wave)
+        return np.asarray(space.encode(space.sample(jax.random.fold_in(keys.draw, number), plan.wave)))[begun:]
+
     # collect: the default, then random configurations, which the baseline shares
     default = np.asarray(space.encode(space.configs([task.default])))
-    log.train(np.concatenate([within(default), within(drawn(0)[1:])]), "random")
-    for number in range(1, plan.first // plan.wave):
-        log.train(within(drawn(number)), "random")
+    log.train(np.concatenate([within(default), within(drawn(0)[1 : plan.first])]), "random")
+    while (count := waves.count()) < plan.first:
+        log.train(within(drawn(count)), "random")
 
     # what other datasets promise of this one, then: fit, search, train, fine-tune, repeat
     model, ending = None, plan.finalists * plan.folds
@@ -182,13 +203,17 @@ def explore(config: Config, log: Log) -> Explored:
     # cross-validate the finalists: one validation set chooses the lucky
     known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, 0)
     choice = predictor.choose(known, SPECS, "rank", key, room=plan.room)
-    number, folds = log.finalists()
-    smooth = config.proposes and not plan.small
-    last = ensemble.finalists(known, within(default)[0], number, choice if smooth else None)
-    splits = task.folds[:folds]
-    wave = log.train(last, "final", data=splits)
-    goals = np.stack([np.asarray(s.y_judge) for s in splits])
-    members = last[ensemble.select(wave, task.classification, goals, len(last))]
+    smooth = choice if config.proposes and not plan.small else None
+    splits = task.folds[: log.folds()]
+    if splits:
+        last = ensemble.finalists(known, within(default)[0], plan.finalists, smooth)
+        outputs = log.train(last, "final", data=splits).outputs
+        outputs, goals = outputs.reshape(len(splits), len(last), *outputs.shape[1:]), [s.y_judge for s in splits]
+    else:  # no time: by what the best of every wave said of the rows that they were judged on
+        kept, said = waves.said("random", "proposed")
+        last, at = ensemble.kept_finalists(known, kept, plan.finalists, smooth)
+        outputs, goals = said[None, at], [task.search.y_judge[: said.shape[1]]]
+    members = last[ensemble.select(outputs, task.classification, np.stack([np.asarray(y) for y in goals]))]
 
     # as many at random
     trained = waves.count()
@@ -196,12 +221,12 @@ def explore(config: Config, log: Log) -> Explored:
         while (shared := waves.count("baseline") + (0 if decided else waves.count("random"))) < trained:
             if waves.saved() is None and not clock.allows(log.wave + log.ending()):
                 break
-            log.train(drawn(shared // plan.wave), "baseline")
+            log.train(drawn(shared), "baseline")
     sources = ("baseline",) if decided else ("random", "baseline")
     rival = None
     if config.baseline and waves.count(*sources) > 1:
         rival = ensemble.best(_without_default(waves.trials(*sources)), 1)[0]
-    return Explored(waves, choice, members, (number, len(splits)), default[0], rival, keys.refit)
+    return Explored(waves, choice, members, (len(last), len(splits)), default[0], rival, keys.refit)
 
 
 def _with(space: Space, encodings: np.ndarray, decided: dict[str, Any]) -> np.ndarray:

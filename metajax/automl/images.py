@@ -124,7 +124,7 @@ def train(
     data: Data,
     key: jax.Array,
     keep: bool = False,
-    outputs_too: bool = False,
+    outputs_of: int = 0,
     progress: Any = None,
 ) -> Outcome:
     """Trains configurations one after the other; only the chosen operations of each are computed."""
@@ -134,7 +134,7 @@ def train(
     configs, snapped = {k: np.asarray(v) for k, v in nearest.items()}, np.asarray(space.encode(nearest))
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE), np.nan), [None] * n
-    said = np.zeros((n, len(data.x_judge) if outputs_too else 0, classes), np.float32)
+    said = np.zeros((n, min(outputs_of, len(data.x_judge)), classes), np.float32)
     y = np.asarray(data.y_judge)
     for i in range(n):
         began = time.perf_counter()
@@ -158,8 +158,7 @@ def train(
         assert out is not None
         if np.isfinite(out).all():
             score[i], loss[i] = curve[i, -1], -np.mean(out[np.arange(len(y)), y])
-        if outputs_too:
-            said[i] = np.exp(out)
+        said[i] = np.exp(out[: said.shape[1]])
         if keep:
             params[i] = jax.tree.map(np.asarray, carry[0])
         seconds[i] = time.perf_counter() - began

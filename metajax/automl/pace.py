@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from metajax.run import RunDirectory
 from metajax.run.compiled import compiling
 
-# seconds of the meta-learner's first fit and search, mostly compilation, and of drawing the report
-_FIRST_PROPOSAL, _REPORT = 10.0, 4.0
+REPORT = 3.0
+"""Seconds of drawing the report."""
+_FIRST_PROPOSAL = 10.0  # seconds of the meta-learner's first fit and search, mostly compilation
 
 
 class Clock:
@@ -72,8 +73,3 @@ class Pace:
     def proposing(self, size: int) -> float:
         """Seconds that a proposal is expected to take."""
         return self._proposals.get(size, self._compiling)
-
-    def ending(self, refits: float, size: int) -> float:
-        """Seconds that refits and the report will take; the meta-learner draws the report, by programs that are compiled for
-        ``size``."""
-        return _REPORT + refits + (0.0 if size in self._proposals else self._compiling / 2)

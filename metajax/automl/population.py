@@ -121,26 +121,21 @@ def _roomy(rows: jax.Array, room: Room) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=(3,))
-def _judge(coded, params, data, outputs):
-    """Score and loss of every member on the judging rows."""
-
-    def one(coded, params):
-        out = network.apply(coded, params, data.x_judge)
-        y = data.y_judge
-        if jnp.issubdtype(y.dtype, jnp.integer):
-            chosen = jnp.take_along_axis(jax.nn.log_softmax(out), y[:, None], axis=-1)
-            return jnp.mean(jnp.argmax(out, -1).astype(y.dtype) == y, dtype=jnp.float32), -jnp.mean(chosen)
-        error = jnp.mean(jnp.square(out[:, 0] - y))
-        return 1 - error / jnp.maximum(jnp.var(y), 1e-12), error
-
-    return jax.vmap(one)(coded, params)
+def _say(coded, params, x, classification):
+    """What every member says of rows: log-probabilities or values, f32[members, rows, outputs]."""
+    out = jax.vmap(network.apply, in_axes=(0, 0, None))(coded, params, x)
+    return jax.nn.log_softmax(out) if classification else out
 
 
-@jax.jit
-def _say(coded, params, data):
-    """What every member says of the judging rows."""
-    out = jax.vmap(network.apply, in_axes=(0, 0, None))(coded, params, data.x_judge)
-    return jax.nn.softmax(out) if jnp.issubdtype(data.y_judge.dtype, jnp.integer) else out
+def _judged(said: np.ndarray, y: np.ndarray, classification: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Score and loss of every member, f64[members]."""
+    if classification:
+        score = np.mean(np.argmax(said, axis=-1) == y, axis=-1)
+        loss = -np.mean(said[:, np.arange(len(y)), y], axis=-1, dtype=np.float64)
+    else:
+        loss = np.mean(np.square(said[..., 0] - y), axis=-1, dtype=np.float64)
+        score = 1 - loss / max(float(np.var(y)), 1e-12)
+    return np.asarray(score), np.asarray(loss)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -158,7 +153,7 @@ def train(
     outputs: int,
     key: jax.Array,
     keep: bool = False,
-    outputs_too: bool = False,
+    outputs_of: int = 0,
     group: int = GROUP,
     progress: Callable[[int], None] | None = None,
     room: Room = _NONE,
@@ -172,7 +167,7 @@ def train(
         outputs: classes, or 1.
         key: of the whole population.
         keep: return the parameters.
-        outputs_too: return what the models say of the judging rows.
+        outputs_of: return what the models say of the first so many judging rows.
         group: how many train side by side in one program; a score does not depend on it but for rounding.
         progress: called with the number of members done.
         room: for other calls that are to share the programs of this one.
@@ -185,7 +180,9 @@ def train(
     x, y, dropping = _roomy(data.x, room), _roomy(data.y, room), jax.random.fold_in(key, 2**31 + 1)
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE), np.nan), [{}] * n
-    said = np.zeros((n, len(data.x_judge) if outputs_too else 0, outputs), np.float32)
+    told = np.zeros((n, min(outputs_of, len(data.x_judge)), outputs), np.float32)
+    y_judge = np.asarray(data.y_judge)
+    classification = np.issubdtype(y_judge.dtype, np.integer)
     for first in range(0, n, group):
         began = time.perf_counter()
         rows = order[first : first + group]
@@ -195,22 +192,23 @@ def train(
         members = _begin(coded, keys, outputs, network.SHAPES[shapes[rows].max()])
         longest = int(epochs[rows].max())
         marks = np.unique(np.round(np.linspace(0, longest, CURVE + 1)[1:]).astype(int))
-        points, at = [], 0
+        points, at, said = [], 0, np.zeros(0)
         for mark in marks:
             members = _epochs(coded, members, x, y, walk, np.array([at, mark]), outputs, dropping)
-            points.append([np.asarray(v, np.float64) for v in _judge(coded, members.params, data, outputs)])
+            said = np.asarray(_say(coded, members.params, data.x_judge, classification))
+            points.append(_judged(said, y_judge, classification))
             at = mark
+        last = said[: len(rows), : told.shape[1]]
+        told[rows] = np.exp(last) if classification else last
         scores, losses = (np.stack(v) for v in zip(*points))
         for slot, row in enumerate(rows):
             wanted = np.searchsorted(marks, np.linspace(0, epochs[row], CURVE + 1)[1:])
             curve[row] = scores[np.minimum(wanted, len(marks) - 1), slot]
             good = np.isfinite(scores[-1, slot]) and np.isfinite(losses[-1, slot])
             score[row], loss[row] = (scores[-1, slot], losses[-1, slot]) if good else (np.nan, np.nan)
-            if outputs_too and not slot:
-                said[rows] = np.asarray(_say(coded, members.params, data))[: len(rows)]
             if keep:
                 params[row] = network.fill({k: np.asarray(v)[slot] for k, v in members.params.items()})
         seconds[rows] = (time.perf_counter() - began) / len(rows)
         if progress:
             progress(min(first + group, n))
-    return Outcome(score, loss, curve, seconds, params, said)
+    return Outcome(score, loss, curve, seconds, params, told)

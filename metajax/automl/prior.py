@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from metajax.automl.prepare import Prepared
-from metajax.automl.propose import first_distant
+from metajax.automl.propose import Pool
 from metajax.automl.space import tabular_space
 from metajax.data.home import load_npz, save_npz
 from metajax.predictor import Model, metafeatures
@@ -87,10 +87,11 @@ def load(path: Path = FILE) -> Warm:
 def warm_start(space: Space, prepared: Prepared, n: int, key: jax.Array, tried: np.ndarray) -> np.ndarray:
     """Encodings f32[n, width] that promise most on this dataset before its own trainings say anything: the best by the prior of
     many random configurations, each some way from those before it and from what was tried."""
-    pool = np.asarray(space.encode(space.sample(key, CANDIDATES)))
-    pool = pool[np.argsort(-load()(common(space, pool), describe(prepared)), kind="stable")]
-    picked: list[np.ndarray] = []
+    drawn = np.asarray(space.encode(space.sample(key, CANDIDATES)))
+    ranked = drawn[np.argsort(-load()(common(space, drawn), describe(prepared)), kind="stable")]
+    pool, picked = Pool(space, ranked[:512], tried), []
     for _ in range(n):
-        at = first_distant(space, pool[:512], np.asarray(picked).reshape(-1, space.width), tried)
-        picked.append(pool[len(picked) if at is None else at])
+        row = pool.take()
+        picked.append(ranked[len(picked)] if row is None else row)
+        pool.keep_from(picked[-1])
     return np.stack(picked)

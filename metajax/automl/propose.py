@@ -33,38 +33,58 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
     choice = predictor.choose(trials, SPECS, "rank", cross_key, room=room)
     model = predictor.fit(trials, choice.spec, "rank", fit_key, earlier, room)
     order = np.argsort(-trials.utility, kind="stable")
-    best = trials.space.decode(trials.encodings[order[:64]])
-    candidates = []
+    space, best = trials.space, trials.space.decode(trials.encodings[order[:64]])
+    pools = []
     for i, optimism in enumerate(OPTIMISM):
         found = search.maximize(
             model, method="gradient", k=256, optimism=optimism, key=jax.random.fold_in(search_key, i), start=best
         )
-        candidates.append(np.asarray(trials.space.encode(trials.space.configs(found.configs))))
-    explore = np.asarray(trials.space.encode(trials.space.sample(random_key, max(1, n // 16))))
-    picked = list(explore)
+        pools.append(Pool(space, np.asarray(space.encode(space.configs(found.configs))), trials.encodings))
+    picked: list[np.ndarray] = []
+
+    def pick(row: np.ndarray) -> None:
+        picked.append(row)
+        for pool in pools:
+            pool.keep_from(row)
+
+    for row in np.asarray(space.encode(space.sample(random_key, max(1, n // 16)))):
+        pick(row)
     while len(picked) < n:
         before = len(picked)
-        for pool in candidates:  # in turn, so that every degree of optimism has its share
-            if len(picked) < n:
-                at = first_distant(trials.space, pool, np.stack(picked), trials.encodings)
-                if at is not None:
-                    picked.append(pool[at])
+        for pool in pools:  # in turn, so that every degree of optimism has its share
+            if len(picked) < n and (row := pool.take()) is not None:
+                pick(row)
         if len(picked) == before:
-            extra = trials.space.encode(trials.space.sample(jax.random.fold_in(random_key, 1), n - before))
+            extra = space.encode(space.sample(jax.random.fold_in(random_key, 1), n - before))
             picked += list(np.asarray(extra))
     return Proposal(np.stack(picked), model, choice.r2)
 
 
-def first_distant(space: Space, pool: np.ndarray, picked: np.ndarray, tried: np.ndarray) -> int | None:
-    """The best row of the pool that is some way from everything picked and is not what was tried; the way halves until
-    there is one."""
-    weight = np.ones(space.width, np.float32)
-    for name, part in space.slices.items():  # a subset as a whole weighs as much as two other choices
-        weight[part] = 2.0 / space.domains[name].width if isinstance(space.domains[name], Subset) else 1.0
-    nearest = lambda others: np.min((np.abs(pool[:, None] - others[None]) * weight).sum(-1), axis=1, initial=np.inf)
-    from_picked, from_tried = nearest(picked), nearest(tried)
-    for radius in (0.4, 0.2, 0.1, 1e-6):
-        far = np.flatnonzero((from_picked >= radius) & (from_tried >= min(radius, 0.05)))
-        if len(far):
-            return int(far[0])
-    return None
+class Pool:
+    """Configurations in the order of their promise, f32[n, width], of which the next is taken that is some way from everything
+    picked and is not what was tried; the way halves until there is one."""
+
+    def __init__(self, space: Space, rows: np.ndarray, tried: np.ndarray):
+        self.rows = rows
+        self._weight = np.ones(space.width, np.float32)
+        for name, part in space.slices.items():  # a subset as a whole weighs as much as two other choices
+            domain = space.domains[name]
+            self._weight[part] = 2.0 / domain.width if isinstance(domain, Subset) else 1.0
+        self._tried, self._picked = (np.full(len(rows), np.inf, np.float32) for _ in range(2))
+        for row in tried:
+            self._tried = np.minimum(self._tried, self._to(row))
+
+    def _to(self, row: np.ndarray) -> np.ndarray:
+        return np.abs(self.rows - row) @ self._weight
+
+    def keep_from(self, row: np.ndarray) -> None:
+        """This was picked, from here or elsewhere."""
+        self._picked = np.minimum(self._picked, self._to(row))
+
+    def take(self) -> np.ndarray | None:
+        """The best that is far enough, f32[width], or ``None``."""
+        for radius in (0.4, 0.2, 0.1, 1e-6):
+            far = np.flatnonzero((self._picked >= radius) & (self._tried >= min(radius, 0.05)))
+            if len(far):
+                return self.rows[far[0]]
+        return None

@@ -43,10 +43,9 @@ def page(
     name = "accuracy" if metric == "accuracy" else "R²"
     show = (lambda v: f"{100 * v:.2f}%") if metric == "accuracy" else (lambda v: f"{v:.4f}")
     rows = data["rows"]
-    scores = [
-        ("found", "found by the search", f"test_{metric}"),
-        ("", "default configuration", f"default_test_{metric}"),
-    ]
+    scores = [("found", "found by the search", f"test_{metric}")]
+    if f"default_test_{metric}" in m:
+        scores.append(("", "default configuration", f"default_test_{metric}"))
     if f"random_test_{metric}" in m:
         scores.append(("", f"best of {m['models_trained_random']} at random", f"random_test_{metric}"))
     cards = "".join(

@@ -124,15 +124,21 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
     """Everything that is written: model, trials, report, result (last)."""
     waves, task, (number, folds) = explored.waves, explored.waves.task, explored.finals
     choice = explored.choice
+    judged = f"{folds}-fold cross-validation on training and validation rows" if folds else "the validation rows"
     space = task.space
     repeat = lambda encoding: np.repeat(encoding[None], ensemble.MEMBERS, axis=0)
     contenders = {"found": explored.members, "default": repeat(explored.default)}
     if explored.rival is not None:
         contenders["random"] = repeat(explored.rival)
-    scores, models = {}, {}
+    scores, models, took = {}, {}, 0.0
     for name, encodings in contenders.items():
+        if name == "default" and not log.spares(took):
+            told["notes"].append("no time was left to train the default configuration anew")
+            continue
+        began = time.perf_counter()
         models[name], single = ensemble.refit(encodings, task, explored.key)
         scores[name] = {**ensemble.score(models[name], task), "single": single}
+        took = time.perf_counter() - began
     model = models["found"]
     metric = "accuracy" if task.classification else "r2"
     model.save(directory.path)
@@ -145,8 +151,6 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
     metrics = {
         f"test_{metric}": scores["found"]["score"],
         f"test_{metric}_single": scores["found"]["single"],
-        f"default_test_{metric}": scores["default"]["score"],
-        f"default_test_{metric}_single": scores["default"]["single"],
         "test_loss": scores["found"]["loss"],
         "models_trained": waves.count("random", "proposed", "final"),
         "models_failed": int(np.isnan(everything.metric).sum()),
@@ -154,9 +158,11 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
         "log10_space": space.log10_size,
         "seconds": round(log.clock.seconds, 1),
     }
+    for name in ("default", "random"):
+        if name in scores:
+            metrics[f"{name}_test_{metric}"] = scores[name]["score"]
+            metrics[f"{name}_test_{metric}_single"] = scores[name]["single"]
     if "random" in scores:
-        metrics[f"random_test_{metric}"] = scores["random"]["score"]
-        metrics[f"random_test_{metric}_single"] = scores["random"]["single"]
         metrics["models_trained_random"] = waves.count("random", "baseline")
     result = {
         "metrics": metrics,
@@ -168,9 +174,9 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
         "importance": matters,
         "protocol": (
             f"split 60/20/20 by seed {config.seed}; finalists chosen on validation rows; found is an ensemble of "
-            f"{ensemble.MEMBERS} trainings selected from {number} finalists by {folds}-fold cross-validation "
-            f"on training and validation rows, the others are {ensemble.MEMBERS} trainings of one configuration; all refitted "
-            f"on both; test score of the mean of the trainings ('single': mean score of one); {task.norm}"
+            f"{ensemble.MEMBERS} trainings selected from {number} finalists by {judged}, the others are "
+            f"{ensemble.MEMBERS} trainings of one configuration; all refitted on both; test score of the mean of the "
+            f"trainings ('single': mean score of one); {task.norm}"
         ),
     }
     result = json.loads(json.dumps(result, default=float))

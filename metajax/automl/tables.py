@@ -21,7 +21,7 @@ def train(
     data: Data,
     key: jax.Array,
     keep: bool = False,
-    outputs_too: bool = False,
+    outputs_of: int = 0,
     progress: Any = None,
     group: int = GROUP,
 ) -> Outcome:
@@ -31,7 +31,7 @@ def train(
     # the final model is trained by the programs of the search
     room = population.Room(max(len(prepared.search.x), len(prepared.final.x)), MAX_EPOCHS * scale)
     outputs, groups = prepared.outputs, prepared.groups
-    return population.train(configs, groups, data, outputs, key, keep, outputs_too, group, progress, room)
+    return population.train(configs, groups, data, outputs, key, keep, outputs_of, group, progress, room)
 
 
 def table_task(prepared: Prepared) -> Task:

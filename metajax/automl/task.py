@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
         curve: f64[n, CURVE], the score at even shares of each member's epochs.
         seconds: f64[n], share of the group's time.
         params: per member, if kept.
-        outputs: f32[n, rows, outputs] on the judging rows, probabilities or standardised values; no rows unless asked for.
+        outputs: f32[n, rows, outputs] on the first judging rows, probabilities or standardised values; as many as asked for.
     """
 
     score: np.ndarray
@@ -64,7 +64,7 @@ class Task(NamedTuple):
         folds: other splits of the same rows, as large.
         final: training and validation rows together, and the test rows.
         classification: or regression.
-        train: ``(encodings f32[n, width], data, key, keep, outputs_too, progress) -> Outcome``.
+        train: ``(encodings f32[n, width], data, key, keep, outputs_of, progress) -> Outcome``.
         model: ``(configurations, params of each) -> Model``.
         warm: ``(n, key, encodings tried) -> encodings``: what other datasets promise of this one, or ``None``.
         fixed: ``(method, directory) -> part of a configuration`` that a method decides beforehand, or ``None``.
@@ -94,7 +94,7 @@ class Plan(NamedTuple):
     Attributes:
         wanted: in all; ``None`` if only the budget limits it.
         wave: side by side between two fits of the meta-learner.
-        first: drawn at random before anything is proposed.
+        first: drawn at random before anything is proposed, the default among them.
         finalists, folds: configurations that are cross-validated in the end, on how many splits of the rows.
         small: too few for the meta-learner to say anything.
         room: trials that the meta-learner's programs are compiled for, so that most searches compile them once.
@@ -108,23 +108,22 @@ class Plan(NamedTuple):
     small: bool
     room: int
 
-    @property
-    def least(self) -> tuple[int, int]:
-        """Finalists and splits where time is short."""
-        return self.finalists, 1
-
 
 GROUP = 8
 _ROOM = 512  # more trials than a minute has time for
 
 
 def plan(task: Task, trials: int | None, minutes: float | None, proposes: bool) -> Plan:
-    """The plan of a search: one random wave where something is known of other datasets, else two, a third of all at most."""
+    """The plan of a search. Drawn first: a wave where something is known of other datasets, a group where the clock runs too;
+    else two waves, a third of all at most."""
     wanted = trials or (task.trials if minutes is None else None)
     small = wanted is not None and wanted < 2 * task.wave
     wave = GROUP if small else task.wave
     third = 2 * wave if wanted is None else min(wanted // 3, 2 * wave)
-    first = wave if proposes and task.warm is not None else max(wave, third // wave * wave)
+    warm = proposes and task.warm is not None
+    first = max(wave, third // wave * wave)
+    if warm:
+        first = GROUP if wanted is None else wave
     finalists, folds = (2, 2) if small else (8, 4) if task.wave > GROUP else (4, 2)
     room = power_of_two(min(wanted or _ROOM, _ROOM), 128)
     return Plan(wanted, wave, first, finalists, folds, small, room)

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.automl.task import Data, Task
+from metajax.automl.task import GROUP, Data, Task
 from metajax.data.home import load_npz, save_npz
 from metajax.predictor import Trials
 
 
 class Wave(NamedTuple):
-    """One trained population: encodings f32[n, width], its outcome, who proposed it, and what its models say of the judging
-    rows, f32[n, rows, outputs], where that is kept (no rows elsewhere)."""
+    """One trained population: encodings f32[n, width], its outcome, who proposed it, and what some of its models say of the
+    judging rows: f32[m, rows, outputs] of the models with the numbers ``kept`` i64[m]."""
 
     encodings: np.ndarray
     score: np.ndarray
@@ -23,6 +23,11 @@ class Wave(NamedTuple):
     seconds: np.ndarray
     source: str
     outputs: np.ndarray
+    kept: np.ndarray
+
+
+KEPT_ROWS = 2000
+"""Of so many judging rows it is kept what the best models of a wave say."""
 
 
 class Saved(NamedTuple):
@@ -44,10 +49,12 @@ class Waves:
         self.task, self.space, self.key = task, task.space, key
         self.done: list[Wave] = []
 
-    def run(
-        self, encodings: Any, source: str, data: Sequence[Data], progress: Any = None, outputs: bool = False
-    ) -> Wave:
-        """Trains these configurations as the next wave, once on each of ``data`` (the wave holds them in that order)."""
+    def run(self, encodings: Any, source: str, data: Sequence[Data], progress: Any = None, whole: bool = False) -> Wave:
+        """Trains these configurations as the next wave, once on each of ``data`` (the wave holds them in that order).
+
+        What its models say of the judging rows is kept of all if ``whole``, else of the first and of the best group, on
+        ``KEPT_ROWS``.
+        """
         number, each = len(self.done), len(encodings)
         file = self._file()
         encodings = np.tile(np.asarray(encodings, np.float32), (len(data), 1))
@@ -59,13 +66,16 @@ class Waves:
                     encodings[:each],
                     part,
                     jax.random.fold_in(key, i),
-                    outputs_too=outputs,
+                    outputs_of=len(part.x_judge) if whole else KEPT_ROWS,
                     progress=None if progress is None else lambda n, i=i: progress(i * each + n),
                 )
                 for i, part in enumerate(data)
             ]
             join = lambda name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
-            wave = Wave(encodings, join("score"), join("loss"), join("curve"), join("seconds"), source, join("outputs"))
+            score, loss, said = join("score"), join("loss"), join("outputs")
+            order = np.lexsort((loss, -np.nan_to_num(score, nan=-np.inf)))
+            kept = np.arange(len(score)) if whole else np.union1d([0], order[:GROUP])
+            wave = Wave(encodings, score, loss, join("curve"), join("seconds"), source, said[kept], kept)
             save_npz(file, **wave._asdict())
         self.done.append(wave)
         return wave
@@ -106,6 +116,12 @@ class Waves:
                 "source": np.concatenate([np.full(len(w.score), w.source) for w in chosen]),
             },
         )
+
+    def said(self, *sources: str) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers i64[m] of the trials of these sources of which outputs were kept, and those f32[m, rows, outputs]."""
+        chosen = [w for w in self.done if w.source in sources]
+        begins = np.cumsum([0, *(len(w.score) for w in chosen)])
+        return np.concatenate([b + w.kept for b, w in zip(begins, chosen)]), np.concatenate([w.outputs for w in chosen])
 
     def curves(self, *sources: str) -> np.ndarray:
         return np.concatenate([w.curve for w in self.done if w.source in sources])

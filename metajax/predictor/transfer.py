@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy.stats import norm, rankdata
 
 from metajax.predictor.specs import DENSE, Spec, descend, matern
+from metajax.predictor.targets import ranks
 from metajax.types import InputError
 
 
@@ -42,7 +42,14 @@ def normal_scores(values: Any, maximize: bool = True) -> np.ndarray:
         raise InputError(
             f"normal_scores: values of shape {values.shape}; accepted are finite ones, datasets x configurations"
         )
-    return norm.ppf((np.apply_along_axis(rankdata, 1, values) - 0.5) / values.shape[1])
+    return _normal((np.apply_along_axis(ranks, 1, values) - 0.5) / values.shape[1])
+
+
+def _normal(share: np.ndarray) -> np.ndarray:
+    """Quantiles of the normal distribution."""
+    from scipy.special import ndtri  # as long to import as the whole of this package
+
+    return ndtri(share)
 
 
 def average_prior(scores: Any) -> Prior:
@@ -120,7 +127,7 @@ def by_rank(known: np.ndarray, some: np.ndarray) -> np.ndarray:
             continue
         place = np.searchsorted(column, some[:, j], "left") + np.searchsorted(column, some[:, j], "right")
         share = np.clip(place / (2 * len(column)), 0.5 / len(column), 1 - 0.5 / len(column))
-        scaled[:, j] = np.where(np.isfinite(some[:, j]), norm.ppf(share), 0.0)
+        scaled[:, j] = np.where(np.isfinite(some[:, j]), _normal(share), 0.0)
     return scaled
 
 

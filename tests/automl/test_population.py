@@ -130,7 +130,7 @@ def test_a_member_is_the_same_in_every_shape():
     small = {**default_config(True), "width": 16, "depth": 1, "dropout": 0.3}
     large = {**default_config(True), "width": 128, "depth": 4}
     run = lambda *configs: population.train(
-        made.configs(configs), np.arange(5), data, 3, jax.random.key(1), keep=True, outputs_too=True
+        made.configs(configs), np.arange(5), data, 3, jax.random.key(1), keep=True, outputs_of=10**6
     )
     alone, beside = run(small), run(small, large)
     assert [network.SHAPES[i] for i in network.shapes(made.configs([small, large]))] == [(32, 4), (128, 4)]

@@ -11,7 +11,6 @@ from metajax.automl import prior
 from metajax.automl.ensemble import select
 from metajax.automl.prepare import prepare
 from metajax.automl.tables import table_task
-from metajax.automl.waves import Wave
 from metajax.data import tabular
 
 
@@ -43,8 +42,5 @@ def test_selection_mixes_what_errs_in_different_places():
     sure, unsure = np.eye(2)[goals[0]] * 0.98 + 0.01, np.full((40, 2), 0.5)
     a, b, bad = sure.copy(), sure.copy(), 1 - sure
     a[:10], b[20:30] = unsure[:10], unsure[20:30]
-    outputs = np.stack([a, b, bad] * 2).astype(np.float32)
-    empty = np.zeros(6)
-    wave = Wave(np.zeros((6, 1)), empty, empty, np.zeros((6, 8)), empty, "final", outputs)
-    picks = select(wave, True, goals, 3)
+    picks = select(np.stack([[a, b, bad]] * 2).astype(np.float32), True, goals)
     assert len(picks) == 8 and set(picks) == {0, 1}
