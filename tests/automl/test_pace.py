@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metajax.automl.explore import begin
+from metajax.automl.explore import begin, explore
 from metajax.automl.settings import Config
 from metajax.automl.task import CURVE, Data, Outcome, Task
 from metajax.run import RunDirectory
@@ -25,7 +25,7 @@ def instant(encodings, data, key, keep=False, outputs_of=0, progress=None):
         np.zeros((n, CURVE)),
         np.zeros(n),
         [{}] * n,
-        np.zeros((n, min(outputs_of, 4), 1), np.float32),
+        np.tile(np.asarray(encodings, np.float32)[:, None], (1, min(outputs_of, 4), 1)),
     )
 
 
@@ -73,3 +73,14 @@ def test_programs_that_are_not_compiled_yet_take_time_at_the_end(log):
     with made.pace.proposal(made.size(0)):
         jax.jit(lambda x: 3.7 * x)(jnp.ones(3))
     assert made.ending(made.plan.room) > made.ending(0), "another size is compiled anew"
+
+
+def test_without_time_the_ensemble_is_selected_by_what_was_said_of_the_validation_rows(log):
+    """A score is x, what is said is x, and the truth is 0: of the best by score, the smallest is selected."""
+    made = log(spent=58.0)
+    found = explore(made.config, made)
+    assert found.finals == (8, 0) and found.waves.count("final") == found.waves.count("proposed") == 0
+    kept, said = found.waves.said("random")
+    scores = found.waves.trials("random").metric
+    assert said.shape == (len(kept), 4, 1) and np.allclose(said[:, 0, 0], scores[kept])
+    assert len(set(found.members[:, 0].tolist())) == 1 and np.median(scores) < found.members[0, 0] < scores.max()
