@@ -1,5 +1,6 @@
 """Collect, fit, search, train, repeat, until the models or the time are spent."""
 
+import contextlib
 import dataclasses
 import sys
 from typing import Any, NamedTuple
@@ -120,8 +121,11 @@ class Log:
         shown = {} if best == -np.inf else {"best_validation": float(best)}
         bar = self.bar
         tick = None if bar is None else lambda n: bar.update(before + n, shown)
-        with self.pace.wave(len(encodings) * len(data or [0]) / self.plan.wave):
+        share, known = len(encodings) * len(data or [0]) / self.plan.wave, self.waves.saved() is not None
+        with contextlib.nullcontext() if known else self.pace.wave(share):
             wave = self.waves.run(encodings, source, data or [self.waves.task.search], tick, whole=source == "final")
+        if known:
+            self.pace.remember(float(wave.seconds.sum()), share)
         record = {
             "step": len(self.waves.done),
             "seconds": round(self.clock.seconds, 3),

@@ -48,12 +48,12 @@ class Pace:
 
     def wave(self, share: float) -> contextlib.AbstractContextManager[None]:
         """Around the training of this share of a wave."""
+        return self._timed(lambda took, apart: self.remember(apart, share))
 
-        def keep(took: float, apart: float) -> None:
-            self._waves.append(apart / share)
-            self.training += apart
-
-        return self._timed(keep)
+    def remember(self, seconds: float, share: float) -> None:
+        """What the training of this share of a wave took, if in an earlier process."""
+        self._waves.append(seconds / share)
+        self.training += seconds
 
     def proposal(self, size: int) -> contextlib.AbstractContextManager[None]:
         """Around a proposal by programs that are compiled for ``size``."""

@@ -23,7 +23,7 @@ def instant(encodings, data, key, keep=False, outputs_of=0, progress=None):
         encodings[:, 0].astype(float),
         np.zeros(n),
         np.zeros((n, CURVE)),
-        np.zeros(n),
+        np.full(n, 0.125),
         [{}] * n,
         np.tile(np.asarray(encodings, np.float32)[:, None], (1, min(outputs_of, 4), 1)),
     )
@@ -38,9 +38,9 @@ TASK = Task(SPACE, {"x": 0.5}, ROWS, [ROWS] * 5, ROWS, False, instant, MODEL)
 def log(tmp_path):
     """After two waves that took no time, 20 seconds into a minute."""
 
-    def made(minutes: float | None = 1.0, spent: float = 20.0):
+    def made(minutes: float | None = 1.0, spent: float = 20.0, resume: bool = False):
         config = Config("table", minutes=minutes, trials=None if minutes else 192, baseline=False)
-        with RunDirectory(tmp_path / "r", {}) as directory:
+        with RunDirectory(tmp_path / "r", {}, resume=resume) as directory:
             found = begin(config, directory, TASK, False, time.perf_counter() - spent)
             encodings = np.linspace(0, 1, 64, dtype=np.float32)[:, None]
             found.train(encodings[:32], "random")
@@ -84,3 +84,9 @@ def test_without_time_the_ensemble_is_selected_by_what_was_said_of_the_validatio
     scores = found.waves.trials("random").metric
     assert said.shape == (len(kept), 4, 1) and np.allclose(said[:, 0, 0], scores[kept])
     assert len(set(found.members[:, 0].tolist())) == 1 and np.median(scores) < found.members[0, 0] < scores.max()
+
+
+def test_a_resumed_search_knows_what_its_waves_took(log):
+    assert log().pace.slowest < 1.0
+    made = log(resume=True)
+    assert made.pace.slowest == 32 * 0.125 and made.pace.training == 64 * 0.125
