@@ -15,19 +15,20 @@ from metajax.predictor import Model, Spec, Trials
 from metajax.predictor.specs import compiled_apply
 from metajax.run import write_text
 from metajax.search.acquire import ACQUISITIONS, acquire
+from metajax.search.design import representative
 from metajax.search.maximize import maximize
 from metajax.space import Space, interop
 from metajax.types import InputError
 
-_POOL = 4096
+_POOL, _DRAWN = 4096, 256
 _KERNEL = predictor.kernel()  # one, so that it is compiled once
 
 
 class Proposer:
     """Asks for configurations and is told how they did.
 
-    The first ``begun`` are those that earlier datasets recommend, or random ones. Then a model is fitted to what was told, and
-    the candidates (a random pool, mutations of the best, and the best of a search by gradient)
+    The first ``begun`` are those that earlier datasets recommend, or ``representative`` ones of a random sample. Then a model is
+    fitted to what was told, and the candidates (a random pool, mutations of the best, and the best of a search by gradient)
     compete by the acquisition; in a batch every next one must differ from those before. Everything that it knows is its
     arguments and what it was told, so that ``save`` and ``load`` go on as if nothing had happened.
 
@@ -79,7 +80,7 @@ class Proposer:
         self.space, self.spec, self.maximize = space, spec or _KERNEL, maximize
         self.acquisition, self.optimism, self.target, self.radius = acquisition, optimism, target, radius
         self.begun, self.seed = begun, seed
-        self.first = [] if earlier is None else recommend(earlier, begun)
+        self.first = self._design() if earlier is None else recommend(earlier, begun)
         self.configs: list[dict[str, Any]] = []
         self.metrics: list[float] = []
         self.waiting: list[dict[str, Any]] = []
@@ -166,6 +167,11 @@ class Proposer:
         self.tell([_plain(c) for c in told[0]], told[1])
         self.waiting = [_plain(c) for c in waiting]
         return self
+
+    def _design(self) -> list[dict[str, Any]]:
+        drawn = self.space.sample(jax.random.fold_in(jax.random.key(self.seed), 2**31), max(_DRAWN, self.begun))
+        encodings = np.asarray(self.space.encode(drawn))
+        return self.space.decode(encodings[representative(encodings, self.begun)])
 
     def _random(self, purpose: int) -> jax.Array:
         return jax.random.fold_in(jax.random.key(self.seed), 8 * (len(self.configs) + len(self.waiting)) + purpose)

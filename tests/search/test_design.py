@@ -1,0 +1,43 @@
+"""What is tried before anything is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metajax import search
+from metajax.space import Categorical, Float, Space
+from metajax.types import InputError
+
+
+def reach(x, chosen):
+    """The mean distance of a row to the nearest chosen one."""
+    return np.abs(x[:, None] - x[chosen][None]).sum(axis=-1).min(axis=1).mean()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_representative_rows_reach_all_better_than_drawn_ones(seed, k):
+    rng = np.random.default_rng(seed)
+    x = rng.random((60, 4)).astype(np.float32)
+    chosen = search.representative(x, k)
+    assert len(set(chosen.tolist())) == k
+    assert reach(x, chosen) <= np.mean([reach(x, rng.permutation(60)[:k]) for _ in range(20)])
+
+
+def test_the_first_is_the_best_single_one():
+    x = np.random.default_rng(0).random((50, 3)).astype(np.float32)
+    assert search.representative(x, 1)[0] == np.argmin([reach(x, [i]) for i in range(50)])
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_impossible_numbers_are_named(k):
+    with pytest.raises(InputError, match=f"k={k} of 3 rows"):
+        search.representative(np.zeros((3, 1)), k)
+
+
+def test_a_proposer_begins_in_the_middle_and_covers_every_choice():
+    space = Space({"x": Float(0.0, 1.0), "kind": Categorical(("a", "b"))})
+    asked = search.Proposer(space, begun=4, seed=1).ask(4)
+    assert abs(asked[0]["x"] - 0.5) < 0.15
+    assert {c["kind"] for c in asked} == {"a", "b"}
