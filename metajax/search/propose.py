@@ -27,8 +27,8 @@ _KERNEL = predictor.kernel()  # one, so that it is compiled once
 class Proposer:
     """Asks for configurations and is told how they did.
 
-    The first ``begun`` are those that earlier datasets recommend, or ``representative`` ones of a random sample. Then a model is
-    fitted to what was told, and the candidates (a random pool, mutations of the best, and the best of a search by gradient)
+    The first ``begun`` are those that earlier datasets recommend, or ``representative`` ones of a random sample. Then a model
+    is fitted to what was told, and the candidates (a random pool, mutations of the best, and the best of a search by gradient)
     compete by the acquisition; in a batch every next one must differ from those before. Everything that it knows is its
     arguments and what it was told, so that ``save`` and ``load`` go on as if nothing had happened.
 
