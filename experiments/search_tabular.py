@@ -11,7 +11,8 @@ whole numbers, and run in the same invocation.
 "kernel" starts from 4 representative configurations of 256 drawn, fits a Gaussian process (on the paths of a cell, where
 there is one) to the normal quantiles of the ranks seen and takes the largest expected improvement. "transfer" has the other
 tables of the family as its prior (``predictor.average_prior``) and starts from its best; it draws
-nothing but the candidates looked at, so that its runs differ little. "average rank" goes down the list of the other tables' mean normal scores.
+nothing but the candidates looked at, so that its runs differ little. "average rank" goes down the list of the other tables'
+mean normal scores.
 
 Methods and settings were chosen on a part of the HPOBench and FCNet tables with other draws; the model of a table never sees
 it beyond the trials made. Expect .25 for "kernel" and .07 for "transfer" after 10 trials, where TPE has .33; 40 minutes on 2
