@@ -18,7 +18,8 @@ _MD5 = "md5:c32a1d4ab5d03f1284b67883e8d87530"
 def cifar10(seed: int = 0, size: int = 32, validation: int = 25_000) -> Images:
     """CIFAR-10, standardised by the training images' channel means and deviations.
 
-    The official test images stay the test; the 50,000 training images are shuffled by ``seed`` and cut. Read from
+    The official test images stay the test, always in the same mixed order: files may hold them class by class, and batch norm
+    by a batch of one class says nothing. The 50,000 training images are shuffled by ``seed`` and cut. Read from
     ``cifar10/cifar10.npz`` below ``$METAJAX_DATA`` or the cache, which is made once: from the prepared
     ``cifar10/cifar10_full_jpegbytes.npz`` (slightly lossy) if that is there, else from the official binary archive, which
     is fetched if it is not there either.
@@ -49,8 +50,8 @@ def cifar10(seed: int = 0, size: int = 32, validation: int = 25_000) -> Images:
     mean, deviation = (f(x, axis=(0, 1, 2), dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))
     x, x_test = (x - mean) / deviation, (x_test - mean) / deviation
     order = np.random.default_rng(seed).permutation(len(x))
-    held, kept = order[:validation], order[validation:]
-    return Images((x[kept], y[kept]), (x[held], y[held]), (x_test, y_test))
+    held, kept, mixed = order[:validation], order[validation:], np.random.default_rng(0).permutation(len(x_test))
+    return Images((x[kept], y[kept]), (x[held], y[held]), (x_test[mixed], y_test[mixed]))
 
 
 def _decoded() -> Path:

@@ -78,11 +78,17 @@ def test_shrunk_standardised_and_cut(tmp_path, monkeypatch):
     (tmp_path / "cifar10").mkdir()
     arrays = {"x_train": rng.integers(0, 256, (50_000, 1, 1, 3), np.uint8), "y_train": rng.integers(0, 10, 50_000)}
     arrays["x_train"] = np.broadcast_to(arrays["x_train"], (50_000, 32, 32, 3))
-    arrays |= {"x_test": arrays["x_train"][:100], "y_test": arrays["y_train"][:100]}
+    labels = np.repeat(np.arange(10), 100)  # a file that is sorted by class
+    pixels = np.broadcast_to(labels.astype(np.uint8)[:, None, None, None], (1000, 32, 32, 3))
+    arrays |= {"x_test": pixels, "y_test": labels}
     np.savez_compressed(tmp_path / "cifar10" / "cifar10.npz", **arrays)
     parts = data.cifar10(0, 8, validation=10_000)
     assert parts.train[0].shape == (40_000, 8, 8, 3)
     assert parts.validation[1].shape == (10_000,)
+    x, y = parts.test
+    assert len(x) == len(y) == 1000
+    assert np.all(np.diff(x[np.argsort(y, kind="stable"), 0, 0, 0]) >= 0), "images keep their labels"
+    assert min(len(set(y[i : i + 100].tolist())) for i in range(0, 1000, 100)) >= 8, "every batch holds most classes"
     both = np.concatenate([parts.train[0], parts.validation[0]]).astype(np.float64)
     np.testing.assert_allclose(both.mean((0, 1, 2)), 0.0, atol=1e-4)
     np.testing.assert_allclose(both.std((0, 1, 2)), 1.0, atol=1e-3)
