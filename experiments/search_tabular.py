@@ -15,7 +15,7 @@ nothing but the candidates looked at, so that its runs differ little. "average r
 mean normal scores.
 
 Methods and settings were chosen on a part of the HPOBench and FCNet tables with other draws; the model of a table never sees
-it beyond the trials made. Expect .25 for "kernel" and .07 for "transfer" after 10 trials, where TPE has .33; 40 minutes on 2
+it beyond the trials made. Expect .23 for "kernel" and .07 for "transfer" after 10 trials, where TPE has .33; 40 minutes on 2
 cores.
 """
 
