@@ -223,7 +223,7 @@ def explore(config: Config, log: Log) -> Explored:
     trained = waves.count()
     if config.baseline:
         while (shared := waves.count("baseline") + (0 if decided else waves.count("random"))) < trained:
-            if waves.saved() is None and not clock.allows(log.wave + log.ending()):
+            if waves.saved() is None and not clock.allows(log.wave + log.refits()):
                 break
             log.train(drawn(shared), "baseline")
     sources = ("baseline",) if decided else ("random", "baseline")
