@@ -52,12 +52,12 @@ def origin(directory: Path) -> str:
     )
 
 
-def heading(directory: Path) -> str:
-    """Name, origin and protocol of a run, and what it found."""
+def heading(directory: Path, found: bool = True) -> str:
+    """Name, origin and protocol of a run, and what it found unless the table says so."""
     result = read(directory / "result.json")
     protocol = f"\n{result['protocol']}\n" if "protocol" in result else ""
-    found = f"\nFound: `{json.dumps(result['found'])}`\n" if "found" in result else ""
-    return f"## {directory.name}\n\n{origin(directory)}\n{protocol}{found}"
+    told = f"\nFound: `{json.dumps(result['found'])}`\n" if found and "found" in result else ""
+    return f"## {directory.name}\n\n{origin(directory)}\n{protocol}{told}"
 
 
 def number(value: float) -> str:

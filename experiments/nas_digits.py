@@ -107,8 +107,8 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     figure = plot.scatter(
         100 * scores,
         100 * table.mean,
-        f"SuperNet's accuracy, % (validation, shared weights of {last})",
-        "true accuracy, % (test, trained alone)",
+        f"accuracy by shared weights of {last}, %",
+        "accuracy trained alone, %",
         f"All {int(space.size)} architectures, τ = {metrics[last.replace('-', '_') + '_kendall_tau']:.2f}",
         diagonal=False,
     )

@@ -81,21 +81,26 @@ def sinusoid(directories: list[Path]) -> str:
 
 def digits(directory: Path) -> str:
     """Every method on the small space of which the whole truth is known."""
-    m, told = read(directory / "result.json")["metrics"], {}
+    result, told = read(directory / "result.json"), {}
+    m, found = result["metrics"], result["found"]
     for name, value in m.items():
         for what in DIGITS:
             if name.endswith(f"_{what}"):
                 told.setdefault(name.removesuffix(f"_{what}").replace("_", "-"), {})[what] = value
     line = lambda values: [number(values[what]) if what in values else "–" for what in DIGITS]
-    rows = ([method, *line(values)] for method, values in sorted(told.items(), key=lambda each: each[1]["rank"]))
+    rows = (
+        [method, " / ".join(found[method].values()), *line(values)]
+        for method, values in sorted(told.items(), key=lambda each: each[1]["rank"])
+    )
     good = sum(values["rank"] <= 0.02 * m["architectures"] for values in told.values())
     note = (
         f"{m['architectures']} cells of three nodes, each also trained alone; best {m['best']:.2f}%, median "
         f"{m['median']:.2f}%. {good} of {len(told)} methods found one of the best 2%. "
-        "Rank 1 is the best; cells of equal accuracy share a rank."
+        "Rank 1 is the best; cells of equal accuracy share a rank. Operations are those of the edges 0-1, 0-2 and 1-2."
     )
-    head = ["method", *(what.replace("_", " ") for what in DIGITS)]
-    return f"{heading(directory)}\n{note}\n\n{table(head, rows)}\n"
+    head = ["method", "found", *(what.replace("_", " ") for what in DIGITS)]
+    figure = f"![ranking.png](results/{directory.name}/ranking.png)"
+    return f"{heading(directory, found=False)}\n{note}\n\n{table(head, rows)}\n\n{figure}\n"
 
 
 DIGITS = ("rank", "accuracy", "kendall_tau", "discretisation_gap", "skips", "entropy", "conflict", "eigenvalue")

@@ -13,10 +13,12 @@ from metajax.predictor import Trials
 
 
 class Wave(NamedTuple):
-    """One trained population: encodings f32[n, width], its outcome, who proposed it, and what some of its models say of the
-    judging rows: f32[m, rows, outputs] of the models with the numbers ``kept`` i64[m]."""
+    """One trained population: encodings f32[n, width], on which split i64[n] of the rows each was trained and judged (0 is the
+    search's, others are numbers of the task's folds from 1), its outcome, who proposed it, and what some of its models say of
+    the judging rows: f32[m, rows, outputs] of the models with the numbers ``kept`` i64[m]."""
 
     encodings: np.ndarray
+    split: np.ndarray
     score: np.ndarray
     loss: np.ndarray
     curve: np.ndarray
@@ -75,7 +77,8 @@ class Waves:
             score, loss, said = join("score"), join("loss"), join("outputs")
             order = np.lexsort((loss, -np.nan_to_num(score, nan=-np.inf)))
             kept = np.arange(len(score)) if whole else np.union1d([0], order[:GROUP])
-            wave = Wave(encodings, score, loss, join("curve"), join("seconds"), source, said[kept], kept)
+            split = np.repeat([0 if part is self.task.search else 1 + i for i, part in enumerate(data)], each)
+            wave = Wave(encodings, split, score, loss, join("curve"), join("seconds"), source, said[kept], kept)
             save_npz(file, **wave._asdict())
         self.done.append(wave)
         return wave
@@ -102,7 +105,8 @@ class Waves:
         return sum(len(w.score) for w in self.done if not sources or w.source in sources)
 
     def trials(self, *sources: str) -> Trials:
-        """Everything tried by these sources, in order."""
+        """Everything tried by these sources, in order; each split of the rows is a group, for scores on different rows are not
+        repetitions."""
         chosen = [w for w in self.done if w.source in sources]
         column = lambda name: np.concatenate([getattr(w, name) for w in chosen])
         return Trials.from_arrays(
@@ -110,7 +114,9 @@ class Waves:
             self.space.decode_configs(column("encodings")),
             column("score"),
             maximize=True,
+            group=column("split"),
             settings={
+                "split": column("split"),
                 "loss": column("loss"),
                 "seconds": column("seconds"),
                 "source": np.concatenate([np.full(len(w.score), w.source) for w in chosen]),

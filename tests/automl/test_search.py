@@ -68,7 +68,12 @@ def test_the_trainings_of_runs_are_learning_meta_data(finished, tmp_path):
     trials = automl.trials(finished)
     table = pd.read_csv(finished / "trials.csv")
     np.testing.assert_allclose(trials.metric, table["validation_accuracy"])
-    assert set(trials.settings) >= {"seconds", "loss", "source"}
+    assert set(trials.settings) >= {"seconds", "loss", "source", "split"}
+    splits = trials.settings["split"]
+    assert (splits[table["source"] != "final"] == 0).all() and (splits[table["source"] == "final"] > 0).all()
+    for split in np.unique(splits):
+        assert len(np.unique(trials.group[splits == split])) == 1, "scores on other rows are another group"
+    assert len(np.unique(trials.group)) == len(np.unique(splits)) > 2
     both = automl.trials(finished, finished.parent / "search")
     assert len(both) == 2 * len(trials)
     with pytest.raises(InputError, match="is not a finished run"):
