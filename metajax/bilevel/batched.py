@@ -1,5 +1,7 @@
 """An estimator for many inner problems at once: meta-learning is a bilevel problem averaged over tasks."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -22,6 +24,7 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
 
     def batched_estimator(problem: Problem) -> HypergradientFn:
         one = estimator(problem)
+        mean = one.mean or (lambda hyper, start, *work: _mean(one, hyper, start, *work))
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             tasks = jax.tree.leaves(outer_batch)[0].shape[0]
@@ -31,28 +34,30 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(tasks))
             inner_first = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inner_batches)
             work = (start, inner_first, outer_batch, keys)
-            run = jax.vmap(lambda s, i, o, k: one(hyper, s, i, o, k), in_axes=(None if start is None else 0, 0, 0, 0))
             if size == tasks:
-                found = run(*work)
-                mean = lambda tree: jax.tree.map(lambda x: jnp.mean(x, axis=0), tree)
-                return Hypergradient(mean(found.value), mean(found.grad), found.end, mean(dict(found.info)))
+                return mean(hyper, *work)
 
             folded = jax.tree.map(lambda x: x.reshape(tasks // size, size, *x.shape[1:]), work)
 
             def add(total, part):
-                found = run(*part)
-                summed = jax.tree.map(lambda x: jnp.sum(x, axis=0), (found.value, found.grad, dict(found.info)))
-                return jax.tree.map(jnp.add, total, summed), found.end
+                found = mean(hyper, *part)
+                return jax.tree.map(jnp.add, total, (found.value, found.grad, dict(found.info))), found.end
 
-            shapes = jax.eval_shape(lambda part: run(*part), jax.tree.map(lambda x: x[0], folded))
-            zeros = jax.tree.map(
-                lambda s: jnp.zeros(s.shape[1:], s.dtype), (shapes.value, shapes.grad, dict(shapes.info))
-            )
+            shapes = jax.eval_shape(lambda part: mean(hyper, *part), jax.tree.map(lambda x: x[0], folded))
+            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.value, shapes.grad, dict(shapes.info)))
             total, ends = jax.lax.scan(add, zeros, folded)
-            value, grad, info = jax.tree.map(lambda x: x / tasks, total)
+            value, grad, info = jax.tree.map(lambda x: x / (tasks // size), total)
             end = jax.tree.map(lambda x: x.reshape(tasks, *x.shape[2:]), ends)
             return Hypergradient(value, grad, end, info)
 
         return HypergradientFn(estimate, one.begin)
 
     return batched_estimator
+
+
+def _mean(one: HypergradientFn, hyper: Any, start: Any, *work: Any) -> Hypergradient:
+    """The mean of every task's own hypergradient."""
+    each = jax.vmap(one, in_axes=(None, None if start is None else 0, 0, 0, 0))
+    found = each(hyper, start, *work)
+    value, grad, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (found.value, found.grad, dict(found.info)))
+    return Hypergradient(value, grad, found.end, info)

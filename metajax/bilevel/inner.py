@@ -53,7 +53,8 @@ def run(
     remat: Remat = None,
     first: int = 0,
 ) -> tuple[InnerState, jax.Array]:
-    """All inner steps in a scan; returns the end and the loss before each step.
+    """All inner steps in a scan (a single one outside: what tasks share it reads once for all of them); returns the end and
+    the loss before each step.
 
     Args:
         remat: ``None`` keeps what reverse mode needs of every step. ``k`` keeps only every k-th state and computes the
@@ -67,6 +68,9 @@ def run(
         index, batch = index_and_batch
         return step(problem, hyper, carry, batch, jax.random.fold_in(key, index))
 
+    if steps == 1:
+        end, loss = body(state, (first, jax.tree.map(lambda x: x[0], inner_batches)))
+        return end, loss[None]
     return checkpointed_scan(body, state, (first + jnp.arange(steps), inner_batches), steps, remat)
 
 

@@ -59,10 +59,14 @@ class HypergradientFn:
     leading axis of ``inner_batches`` counts the inner steps.
 
     ``begin(hyper, key)`` makes the first inner state of a warm-started search.
+
+    ``mean``, if there is one, is ``estimate`` averaged over tasks, at less than the cost of every task's own gradient: all
+    arguments but ``hyper`` and a ``start`` of ``None`` have a leading axis of tasks, and so has ``end``.
     """
 
     estimate: Callable[[Hyper, Any, Batch, Batch, Key], Hypergradient]
     begin: Callable[[Hyper, Key], Any]
+    mean: Callable[[Hyper, Any, Batch, Batch, Key], Hypergradient] | None = None
 
     def __call__(self, hyper: Hyper, start: Any, inner_batches: Batch, outer_batch: Batch, key: Key) -> Hypergradient:
         return self.estimate(hyper, start, inner_batches, outer_batch, key)

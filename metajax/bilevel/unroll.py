@@ -30,14 +30,24 @@ def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
         raise ValueError(f"unroll: truncate={truncate}; accepted are None or a positive number of steps")
 
     def estimator(problem: Problem) -> HypergradientFn:
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            (value, aux), grad = jax.value_and_grad(
-                lambda h: learn_and_judge(problem, h, start, inner_batches, outer_batch, key, remat, truncate),
-                has_aux=True,
-            )(hyper)
-            return Hypergradient(value, grad, *aux)
+        def task(hyper, start, inner_batches, outer_batch, key):
+            return learn_and_judge(problem, hyper, start, inner_batches, outer_batch, key, remat, truncate)
 
-        return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
+        def tasks(hyper, start, *work):
+            each = jax.vmap(task, in_axes=(None, None if start is None else 0, 0, 0, 0))
+            values, (ends, info) = each(hyper, start, *work)
+            value, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (values, info))
+            return value, (ends, info)
+
+        def differentiated(loss):
+            def estimate(hyper, *work):
+                (value, aux), grad = jax.value_and_grad(lambda h: loss(h, *work), has_aux=True)(hyper)
+                return Hypergradient(value, grad, *aux)
+
+            return estimate
+
+        begin = lambda hyper, key: inner.begin(problem, hyper, key)
+        return HypergradientFn(differentiated(task), begin, differentiated(tasks))
 
     return estimator
 
