@@ -1,8 +1,9 @@
 """Convolution, implemented by what is fast where it runs.
 
 A vmapped kernel makes of XLA's convolution a grouped one, which runs 5 to 9 times slower on a CPU than a batched matrix
-product of patches; with a shared kernel XLA's convolution is the faster one, below 64 channels, and its derivatives are much
-faster than those of patches, slices padded and summed. To have both, a convolution is a primitive of its own.
+product of patches; with a shared kernel XLA's convolution is often the faster one, and its derivatives are much faster than
+those of patches, slices padded and summed. To have both, a convolution is a primitive of its own. How it is computed on a
+CPU is chosen in ``_output_on_cpu``, ``_input_on_cpu`` and ``_kernel_on_cpu``, by what was measured.
 
 Σ convolution(x, kernel) · slope is linear in each of x, kernel and slope. Its derivatives in them are three primitives, and
 the derivatives of each are the other two: ``_output(x, kernel)``, ``_input(kernel, slope)``, ``_kernel(x, slope)``. So
@@ -19,8 +20,9 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-# input channels from which a product of patches is faster than XLA's convolution on a CPU
-_WIDE = 64
+# on a CPU: input channels from which a product of patches is faster than XLA's convolution; bytes of patches that are too many
+# for the cache, and that fit into it; output channels from which it then pays to take them some images at a time
+_WIDE, _LARGE, _FITTING, _MANY = 64, 9_000_000, 2_400_000, 32
 
 
 def patches(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
@@ -48,11 +50,9 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
         >>> convolution(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 5)))[0, 0, :2, 0].tolist()  # a corner, an edge
         [8.0, 12.0]
     """
-    size, _, channels, out = kernel.shape
+    size, _, channels, _ = kernel.shape
     if x.dtype != kernel.dtype or x.shape[-1] != channels:
         raise TypeError(f"convolution: x {x.dtype}{x.shape} and kernel {kernel.dtype}{kernel.shape} do not fit")
-    if size == 1:
-        return x[:, ::stride, ::stride, :] @ kernel.reshape(-1, out)
     return _output.bind(x, kernel, form=_Form(size, stride, *x.shape[1:3]))
 
 
@@ -151,6 +151,51 @@ def _kernel_product(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array
     return made.reshape(form.size, form.size, x.shape[-1], slope.shape[-1])
 
 
+def _bytes(x: jax.Array, form: _Form) -> int:
+    """Of all patches of x."""
+    rows = len(x) * -(-form.height // form.stride) * -(-form.width // form.stride)
+    return rows * form.size**2 * x.shape[-1] * x.dtype.itemsize
+
+
+def _output_on_cpu(x: jax.Array, kernel: jax.Array, *, form: _Form) -> jax.Array:
+    total = _bytes(x, form)
+    if form.size > 1 and total > _LARGE and kernel.shape[-1] >= _MANY:
+        fitting = max(1, min(len(x), len(x) * _FITTING // total))
+        each = next(n for n in range(fitting, 0, -1) if len(x) % n == 0)
+        made = jax.lax.map(lambda x: _output_product(x, kernel, form=form), x.reshape(-1, each, *x.shape[1:]))
+        return made.reshape(-1, *made.shape[2:])
+    return (_output_product if form.size == 1 or x.shape[-1] >= _WIDE else _output_direct)(x, kernel, form=form)
+
+
+def _input_on_cpu(kernel: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
+    if form.stride == 1 and form.size % 2:
+        return _output_on_cpu(slope, kernel[::-1, ::-1].swapaxes(2, 3), form=form)
+    return (_input_product if form.size == 1 or kernel.shape[-2] >= _WIDE else _input_direct)(kernel, slope, form=form)
+
+
+def _kernel_on_cpu(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
+    channels, out = x.shape[-1], slope.shape[-1]
+    if form.size > 1 and channels >= _MANY and _bytes(x, form) > _LARGE:
+        return _kernel_by_place(x, slope, form=form)
+    if form.size == 1 or channels >= _WIDE:
+        return _kernel_product(x, slope, form=form)
+    # XLA's takes twice as long where the output channels are no power of two
+    power = 1 << (out.bit_length() - 1)
+    pieces = [slope] if power == out else [slope[..., :power], slope[..., power:]]
+    return jnp.concatenate([_kernel_direct(x, piece, form=form) for piece in pieces], axis=-1)
+
+
+def _kernel_by_place(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
+    """A product for each place of the kernel, without patches."""
+    edges = [(before, behind, 0) for before, behind in form.padding()]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    height, width = ((n - 1) * form.stride + 1 for n in slope.shape[1:3])
+    seen = lambda i, j: x[:, i : i + height : form.stride, j : j + width : form.stride]
+    places = range(form.size)
+    made = [jnp.einsum("nhwc,nhwo->co", seen(i, j), slope) for i in places for j in places]
+    return jnp.stack(made).reshape(form.size, form.size, x.shape[-1], slope.shape[-1])
+
+
 def _folded(run: Callable[[jax.Array], jax.Array], x: jax.Array, at: int) -> tuple[jax.Array, int]:
     """A batch of batches of images as one."""
     x = jnp.moveaxis(x, at, 0)
@@ -180,16 +225,12 @@ def _kernel_batched(args: Any, dims: Any, *, form: _Form) -> tuple[jax.Array, in
     return jax.vmap(partial(_kernel_product, form=form), dims)(*args), 0
 
 
-def _primitive(name: str, direct: Callable, product: Callable, batched: Callable) -> Primitive:
+def _primitive(name: str, direct: Callable, on_cpu: Callable, batched: Callable) -> Primitive:
     made = Primitive(name)
     made.def_impl(jax.jit(made.bind, static_argnames="form"))
 
     def shape(first: Any, second: Any, *, form: _Form) -> Any:
         return first.update(shape=jax.eval_shape(partial(direct, form=form), first, second).shape)
-
-    def on_cpu(first: jax.Array, second: jax.Array, *, form: _Form) -> jax.Array:
-        channels = first.shape[-2] if name == "convolution_input" else first.shape[-1]
-        return (product if channels >= _WIDE else direct)(first, second, form=form)
 
     def batch(args: Any, dims: Any, *, form: _Form) -> tuple[jax.Array, int]:
         if {a.shape[d] for a, d in zip(args, dims) if d is not None} != {1}:
@@ -204,9 +245,9 @@ def _primitive(name: str, direct: Callable, product: Callable, batched: Callable
     return made
 
 
-_output = _primitive("convolution", _output_direct, _output_product, _output_batched)
-_input = _primitive("convolution_input", _input_direct, _input_product, _input_batched)
-_kernel = _primitive("convolution_kernel", _kernel_direct, _kernel_product, _kernel_batched)
+_output = _primitive("convolution", _output_direct, _output_on_cpu, _output_batched)
+_input = _primitive("convolution_input", _input_direct, _input_on_cpu, _input_batched)
+_kernel = _primitive("convolution_kernel", _kernel_direct, _kernel_on_cpu, _kernel_batched)
 # of each, the derivatives in its first and its second argument, given the slope ``by`` of its value
 ad.defbilinear(
     _output,
