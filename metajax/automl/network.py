@@ -89,20 +89,22 @@ def init(coded: Coded, key: jax.Array, outputs: int) -> dict[str, jax.Array]:
 
 
 def cut(params: dict[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
-    """Parameters of the largest shape, in ``(width, levels)``; leading axes stay."""
+    """Parameters of the largest shape, in ``(width, levels)``; leading axes stay. Each hidden level is an array of its own:
+    of a part of one, the gradient would be written into zeros as large as the whole."""
     width, levels = shape
     return {
         **params,
         "first": params["first"][..., :width],
-        "hidden": params["hidden"][..., : levels - 1, :width, :width],
+        "hidden": tuple(params["hidden"][..., level, :width, :width] for level in range(levels - 1)),
         "bias": params["bias"][..., :levels, :width],
         "scale": params["scale"][..., :levels, :width],
         "head": params["head"][..., :width, :],
     }
 
 
-def fill(params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def fill(params: dict[str, Any]) -> dict[str, np.ndarray]:
     """One member's parameters in the largest shape again, zero where it has no units."""
+    params = {**params, "hidden": np.stack(params["hidden"])}
     inputs, outputs = params["linear"].shape
     full = {
         "first": (inputs, MAX_WIDTH),
@@ -123,7 +125,7 @@ def apply(coded: Coded, params: Any, x: jax.Array, key: jax.Array | None = None)
     width = coded.width.astype(jnp.float32)
     keep = 1.0 - coded.dropout
     # one draw for all levels, in every shape the same
-    drawn = None if key is None else jax.random.bits(key, (MAX_DEPTH, len(x), MAX_WIDTH), jnp.uint8)
+    drawn = None if key is None else _bytes(key, (MAX_DEPTH, len(x), MAX_WIDTH))
 
     def layer(z, level):
         z = _norm(z * units, coded.norm, width) * params["scale"][level] + params["bias"][level]
@@ -140,6 +142,12 @@ def apply(coded: Coded, params: Any, x: jax.Array, key: jax.Array | None = None)
     network = h @ params["head"]
     linear = x @ (params["linear"] * coded.features[:, None])
     return jnp.where(coded.linear > 0, linear, network) + params["offset"]
+
+
+def _bytes(key: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
+    """Random u8, four from each word; ``jax.random.bits`` draws a word for each."""
+    words = jax.random.bits(key, (*shape[:2], shape[2] // 4), jnp.uint32)
+    return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(shape)
 
 
 def _norm(z: jax.Array, kind: jax.Array, width: jax.Array) -> jax.Array:

@@ -65,11 +65,14 @@ def _micro_step(coded, members, x, y, number, total, outputs, key):
     t = jnp.maximum(updates, 1).astype(jnp.float32)
 
     def update(w, g, m, v):
-        m_new, v_new = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-        step = (m_new / (1 - 0.9**t)) / (jnp.sqrt(v_new / (1 - 0.999**t)) + 1e-8)
-        decay = coded.weight_decay * w if w.ndim > 1 else 0.0
         choose = lambda new, old: jnp.where(full, new, old)
-        return choose(w - rate * (step + decay), w), choose(m_new, m), choose(v_new, v), choose(0.0 * g, g)
+        # written before they are read again: otherwise XLA reads the old ones, and copies them to keep them
+        m, v, g = jax.lax.optimization_barrier(
+            (choose(0.9 * m + 0.1 * g, m), choose(0.999 * v + 0.001 * g * g, v), choose(0.0 * g, g))
+        )
+        step = (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        decay = coded.weight_decay * w if w.ndim > 1 else 0.0
+        return choose(w - rate * (step + decay), w), m, v, g
 
     leaves, tree = jax.tree.flatten(members.params)
     rest = (jax.tree.leaves(t) for t in (gradient, members.mean, members.square))
@@ -89,8 +92,10 @@ def _epochs(coded, members, x, y, walk, span, outputs, key):
         def micro(i, members):
             rows = jax.lax.dynamic_slice_in_dim(order, i * MICRO, MICRO)
             at, drop = number * walk.steps + i, jax.random.fold_in(epoch_key, i)
-            step = lambda c, m, t: _micro_step(c, m, x[rows], y[rows], at, t, outputs, drop)
-            return jax.vmap(step)(coded, members, total)
+            # a copy of the rows for each: of shared ones, the first layer's gradient is a product of transposed slopes
+            seen = jnp.broadcast_to(x[rows], (len(total), MICRO, x.shape[1]))
+            step = lambda c, m, x, t: _micro_step(c, m, x, y[rows], at, t, outputs, drop)
+            return jax.vmap(step)(coded, members, seen, total)
 
         return jax.lax.fori_loop(0, walk.steps, micro, members)
 
@@ -207,7 +212,7 @@ def train(
             good = np.isfinite(scores[-1, slot]) and np.isfinite(losses[-1, slot])
             score[row], loss[row] = (scores[-1, slot], losses[-1, slot]) if good else (np.nan, np.nan)
             if keep:
-                params[row] = network.fill({k: np.asarray(v)[slot] for k, v in members.params.items()})
+                params[row] = network.fill(jax.tree.map(lambda v, slot=slot: np.asarray(v)[slot], members.params))
         seconds[rows] = (time.perf_counter() - began) / len(rows)
         if progress:
             progress(min(first + group, n))
