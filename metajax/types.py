@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 Key = jax.Array
 """A typed JAX random key, made by ``jax.random.key(seed)``."""
@@ -46,6 +47,12 @@ class Learner(NamedTuple):
 
     init: Callable[..., Any]
     update: Callable[[Any, Batch], tuple[Any, Info]]
+
+
+def generator(key: Key) -> np.random.Generator:
+    """NumPy's generator seeded by a key, for what is drawn on the host: permutations, of whose every length JAX would compile
+    another program."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
 
 
 class InputError(ValueError):

@@ -17,6 +17,7 @@ import numpy as np
 from metajax.automl import network
 from metajax.automl.space import BATCHES, MAX_EPOCHS
 from metajax.automl.task import CURVE, GROUP, Data, Outcome
+from metajax.types import generator
 
 MICRO = BATCHES[0]
 
@@ -111,7 +112,7 @@ class Walk(NamedTuple):
 
 def _walk(key: jax.Array, rows: int, epochs: int, room: Room) -> Walk:
     """Shuffled on the host, where nothing has to be compiled for the number of rows."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    rng = generator(key)
     steps = max(1, rows // MICRO)
     orders = np.zeros((max(epochs, room.epochs, MAX_EPOCHS), max(1, room.rows // MICRO, steps) * MICRO), np.int32)
     for number in range(epochs):

@@ -14,7 +14,7 @@ from metajax.predictor.specs import Spec, compiled, compiled_apply
 from metajax.predictor.trials import Trials
 from metajax.space import Space
 from metajax.space.rows import power_of_two
-from metajax.types import InputError, Key
+from metajax.types import InputError, Key, generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,7 @@ def fit(
             f"fit: {len(trials):,} trials; {spec.name} takes {spec.most:,} of them, drawn at random with the best of all",
             stacklevel=2,
         )
-        rows = np.random.default_rng(int(jax.random.bits(key))).permutation(len(trials))[: spec.most]
+        rows = generator(key).permutation(len(trials))[: spec.most]
         trials = trials.take(np.union1d(rows[1:], [trials.best]))
     table = _table(trials, target, room)
     begun = start.params if start is not None and start.spec == spec else None
@@ -200,9 +200,7 @@ def choose(
     number = units.max() + 1
     if number < folds:
         raise InputError(f"choose: {number} distinct configurations cannot make {folds} folds")
-    # on the host, where nothing has to be compiled for their number
-    drawn = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, 1))).tolist())
-    fold_of_unit = drawn.permutation(number) % folds
+    fold_of_unit = generator(jax.random.fold_in(key, 1)).permutation(number) % folds
     fold = fold_of_unit[units]
     weights = np.zeros((folds, len(table.weight)), np.float32)
     weights[:, :n] = fold[None] != np.arange(folds)[:, None]

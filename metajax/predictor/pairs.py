@@ -10,7 +10,7 @@ import numpy as np
 from metajax.predictor.specs import Spec, compiled, compiled_apply
 from metajax.predictor.trials import Trials
 from metajax.space.rows import power_of_two
-from metajax.types import InputError, Key
+from metajax.types import InputError, Key, generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def fit_pairs(
         raise InputError("fit_pairs: relative improvements need metrics above 0")
     if pairs is None:
         first, second = np.nonzero((trials.group[:, None] == trials.group[None]) & ~np.eye(len(trials), dtype=bool))
-        chosen = np.random.default_rng(int(jax.random.bits(key))).permutation(len(first))[:most]
+        chosen = generator(key).permutation(len(first))[:most]
         pairs = np.stack([first[chosen], second[chosen]], axis=1)
     if not len(pairs):
         raise InputError(

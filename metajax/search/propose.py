@@ -80,7 +80,7 @@ class Proposer:
         self.space, self.spec, self.maximize = space, spec or _KERNEL, maximize
         self.acquisition, self.optimism, self.target, self.radius = acquisition, optimism, target, radius
         self.begun, self.seed = begun, seed
-        self.first = self._design() if earlier is None else recommend(earlier, begun)
+        self._first = None if earlier is None else recommend(earlier, begun)
         self.configs: list[dict[str, Any]] = []
         self.metrics: list[float] = []
         self.waiting: list[dict[str, Any]] = []
@@ -158,15 +158,18 @@ class Proposer:
             raise InputError(f"{path}: not what a Proposer saved ({error})") from error
         if space != self.space:
             raise InputError(f"{path}: was saved with another space")
-        self.configs, self.metrics, self.waiting, self.first = (
-            [],
-            [],
-            [_plain(c) for c in waiting],
-            [_plain(c) for c in first],
-        )
+        self.configs, self.metrics, self.waiting = [], [], [_plain(c) for c in waiting]
+        self._first = [_plain(c) for c in first]
         self.tell([_plain(c) for c in told[0]], told[1])
         self.waiting = [_plain(c) for c in waiting]
         return self
+
+    @property
+    def first(self) -> list[dict[str, Any]]:
+        """What is asked for before there is a model."""
+        if self._first is None:
+            self._first = self._design()
+        return self._first
 
     def _design(self) -> list[dict[str, Any]]:
         drawn = self.space.sample(jax.random.fold_in(jax.random.key(self.seed), 2**31), max(_DRAWN, self.begun))

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from metajax.space import Space
 from metajax.supernet.relaxation import Moment, log_probability, policy_paths
-from metajax.types import Key, Scalar
+from metajax.types import Key, Scalar, generator
 
 
 class Trail(NamedTuple):
@@ -107,7 +107,7 @@ def evolve(
     def walk(look: Look) -> None:
         start = space.sample(key, population)
         members = list(zip(space.dicts(start), look(start)))
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        rng = generator(key)
         while True:
             drawn = rng.choice(len(members), min(tournament, len(members)), replace=False)
             parent = members[max(drawn, key=lambda i: members[i][1])][0]
