@@ -91,7 +91,7 @@ def normalised_convolution(
     centred = rows - mean
     variance = jnp.sum(flat * (centred.T @ centred @ flat), axis=0) / len(rows)
     gain = scale * jax.lax.rsqrt(variance + eps)
-    return seen @ (flat * gain) + (shift - mean @ flat * gain)
+    return convolution(seen, (flat * gain)[None, None]) + (shift - mean @ flat * gain)
 
 
 class _Form(NamedTuple):
@@ -147,8 +147,13 @@ def _input_product(kernel: jax.Array, slope: jax.Array, *, form: _Form) -> jax.A
 
 
 def _kernel_product(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
-    made = jnp.einsum("nhwp,nhwo->po", patches(x, form.size, form.stride), slope)
+    made = _over_rows(patches(x, form.size, form.stride), slope)
     return made.reshape(form.size, form.size, x.shape[-1], slope.shape[-1])
+
+
+def _over_rows(a: jax.Array, b: jax.Array) -> jax.Array:
+    """[..., p], [..., o] -> [p, o]. As matrices, because XLA copies both, transposed, where a product is over several axes."""
+    return a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
 
 
 def _bytes(x: jax.Array, form: _Form) -> int:
@@ -192,7 +197,7 @@ def _kernel_by_place(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Arra
     height, width = ((n - 1) * form.stride + 1 for n in slope.shape[1:3])
     seen = lambda i, j: x[:, i : i + height : form.stride, j : j + width : form.stride]
     places = range(form.size)
-    made = [jnp.einsum("nhwc,nhwo->co", seen(i, j), slope) for i in places for j in places]
+    made = [_over_rows(seen(i, j), slope) for i in places for j in places]
     return jnp.stack(made).reshape(form.size, form.size, x.shape[-1], slope.shape[-1])
 
 
