@@ -11,7 +11,7 @@ derivatives of any order, in any mode, come back to the same three, which choose
 lowered or batched.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,18 +30,17 @@ def patches(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
 
     The channel order is that of a kernel [size, size, c, out] reshaped to [size²·c, out].
     """
-    height, width = x.shape[1:3]
-    out_h, out_w = -(-height // stride), -(-width // stride)
-    pad_h = max((out_h - 1) * stride + size - height, 0)
-    pad_w = max((out_w - 1) * stride + size - width, 0)
-    x = jnp.pad(x, ((0, 0), (pad_h // 2, pad_h - pad_h // 2), (pad_w // 2, pad_w - pad_w // 2), (0, 0)))
-    rows, columns = (out_h - 1) * stride + 1, (out_w - 1) * stride + 1
-    shifted = [x[:, i : i + rows : stride, j : j + columns : stride, :] for i in range(size) for j in range(size)]
-    return jnp.concatenate(shifted, axis=-1)
+    return _patches(x, _Form(size, stride, *x.shape[1:3]))
 
 
-def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+def convolution(
+    x: jax.Array, kernel: jax.Array, stride: int = 1, dilation: int = 1, symmetric: bool = False
+) -> jax.Array:
     """Convolution with "SAME" padding: x [n, h, w, c], kernel [k, k, c, out]; both may be vmapped.
+
+    Args:
+        dilation: pixels from one place of the kernel to the next.
+        symmetric: as much padding before as behind, as in PyTorch, also where a stride leaves pixels over.
 
     Raises:
         TypeError: if they do not fit each other.
@@ -53,7 +52,7 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     size, _, channels, _ = kernel.shape
     if x.dtype != kernel.dtype or x.shape[-1] != channels:
         raise TypeError(f"convolution: x {x.dtype}{x.shape} and kernel {kernel.dtype}{kernel.shape} do not fit")
-    return _output.bind(x, kernel, form=_Form(size, stride, *x.shape[1:3]))
+    return _output.bind(x, kernel, form=_Form(size, stride, *x.shape[1:3], dilation, symmetric))
 
 
 def normalised_convolution(
@@ -101,18 +100,40 @@ class _Form(NamedTuple):
     stride: int
     height: int
     width: int
+    dilation: int = 1
+    symmetric: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the first to the last that a window reads."""
+        return (self.size - 1) * self.dilation + 1
 
     def padding(self) -> list[tuple[int, int]]:
         """Before and behind each axis, "SAME" up to the last pixel that a window reads."""
         found = []
         for length in (self.height, self.width):
-            reach = (-(-length // self.stride) - 1) * self.stride + self.size
-            before = max(reach - length, 0) // 2
-            found.append((before, reach - length - before))
+            needed = (-(-length // self.stride) - 1) * self.stride + self.reach - length
+            before = self.reach // 2 if self.symmetric else max(needed, 0) // 2
+            found.append((before, needed - before))
         return found
 
 
-def _direct(x: jax.Array, kernel: jax.Array, stride: int, padding: Any, dilation: int = 1) -> jax.Array:
+def _places(x: jax.Array, form: _Form) -> list[jax.Array]:
+    """What each place of the kernel reads: [n, ceil(h/stride), ceil(w/stride), c] of each."""
+    edges = [(before, behind, 0) for before, behind in form.padding()]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    rows, columns = ((-(-n // form.stride) - 1) * form.stride + 1 for n in (form.height, form.width))
+    starts = range(0, form.reach, form.dilation)
+    return [x[:, i : i + rows : form.stride, j : j + columns : form.stride] for i in starts for j in starts]
+
+
+def _patches(x: jax.Array, form: _Form) -> jax.Array:
+    return jnp.concatenate(_places(x, form), axis=-1)
+
+
+def _direct(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Sequence[tuple[int, int]] | str, dilation: int
+) -> jax.Array:
     """XLA's convolution in the one layout that it runs fast everywhere: the derivatives that it makes of it itself run 40
     times slower inside of loops on a CPU."""
     layout, strides, apart = ("NHWC", "HWIO", "NHWC"), (stride, stride), (dilation, dilation)
@@ -120,23 +141,23 @@ def _direct(x: jax.Array, kernel: jax.Array, stride: int, padding: Any, dilation
 
 
 def _output_direct(x: jax.Array, kernel: jax.Array, *, form: _Form) -> jax.Array:
-    return _direct(x, kernel, form.stride, form.padding())
+    return _direct(x, kernel, form.stride, form.padding(), form.dilation)
 
 
 def _input_direct(kernel: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
-    zero, inside = jnp.zeros((), slope.dtype), form.stride - 1
-    edges = [(form.size - 1 - a, form.size - 1 - b, inside) for a, b in form.padding()]
+    zero, inside, reach = jnp.zeros((), slope.dtype), form.stride - 1, form.reach - 1
+    edges = [(reach - before, reach - behind, inside) for before, behind in form.padding()]
     spread = jax.lax.pad(slope, zero, [(0, 0, 0), *edges, (0, 0, 0)])
-    return _direct(spread, kernel[::-1, ::-1].swapaxes(2, 3), 1, "VALID")
+    return _direct(spread, kernel[::-1, ::-1].swapaxes(2, 3), 1, "VALID", form.dilation)
 
 
 def _kernel_direct(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
-    made = _direct(x.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3), 1, form.padding(), form.stride)
-    return made.transpose(1, 2, 0, 3)
+    turned = x.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)
+    return _direct(*turned, form.dilation, form.padding(), form.stride).transpose(1, 2, 0, 3)
 
 
 def _output_product(x: jax.Array, kernel: jax.Array, *, form: _Form) -> jax.Array:
-    return patches(x, form.size, form.stride) @ kernel.reshape(-1, kernel.shape[-1])
+    return _patches(x, form) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _input_product(kernel: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
@@ -147,7 +168,7 @@ def _input_product(kernel: jax.Array, slope: jax.Array, *, form: _Form) -> jax.A
 
 
 def _kernel_product(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
-    made = _over_rows(patches(x, form.size, form.stride), slope)
+    made = _over_rows(_patches(x, form), slope)
     return made.reshape(form.size, form.size, x.shape[-1], slope.shape[-1])
 
 
@@ -192,12 +213,7 @@ def _kernel_on_cpu(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
 
 def _kernel_by_place(x: jax.Array, slope: jax.Array, *, form: _Form) -> jax.Array:
     """A product for each place of the kernel, without patches."""
-    edges = [(before, behind, 0) for before, behind in form.padding()]
-    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
-    height, width = ((n - 1) * form.stride + 1 for n in slope.shape[1:3])
-    seen = lambda i, j: x[:, i : i + height : form.stride, j : j + width : form.stride]
-    places = range(form.size)
-    made = [_over_rows(seen(i, j), slope) for i in places for j in places]
+    made = [_over_rows(seen, slope) for seen in _places(x, form)]
     return jnp.stack(made).reshape(form.size, form.size, x.shape[-1], slope.shape[-1])
 
 

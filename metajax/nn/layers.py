@@ -36,16 +36,18 @@ def separable(
     Returns:
         f32[n, h / stride, w / stride, out of all kernels].
     """
-    pad, layout = dilation * (kernels[0][0].shape[0] // 2), ("NHWC", "HWIO", "NHWC")
-
-    def run(kernel: jax.Array, groups: int) -> jax.Array:
-        padding, apart = ((pad, pad), (pad, pad)), (dilation, dilation)
-        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, None, apart, layout, groups)
-
     channels = x.shape[-1]
     if channels <= 32:
-        return run(jnp.concatenate([depth[..., None] * point for depth, point in kernels], axis=-1), 1)
-    return jnp.concatenate([run(depth[:, :, None], channels) @ point for depth, point in kernels], axis=-1)
+        whole = jnp.concatenate([depth[..., None] * point for depth, point in kernels], axis=-1)
+        return convolution(x, whole, stride, dilation, symmetric=True)
+    pad, layout = dilation * (kernels[0][0].shape[0] // 2), ("NHWC", "HWIO", "NHWC")
+
+    def run(depth: jax.Array) -> jax.Array:
+        padding, apart = ((pad, pad), (pad, pad)), (dilation, dilation)
+        kernel = depth[:, :, None]
+        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, None, apart, layout, channels)
+
+    return jnp.concatenate([convolution(run(depth), point[None, None]) for depth, point in kernels], axis=-1)
 
 
 def standardise(x: jax.Array, eps: float = 1e-5, reference: int | None = None) -> jax.Array:

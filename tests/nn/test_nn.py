@@ -1,5 +1,6 @@
 """Networks and layers: the matmul convolution is a convolution, in value and in every derivative."""
 
+import importlib
 import re
 
 import jax
@@ -65,6 +66,40 @@ def test_convolutions_are_products_of_patches_with_all_their_derivatives(x64, si
         close(jax.jit(order(made))(x, kernel), order(plain)(x, kernel))
         for args, axes in (((xs, kernel), (3, None)), ((x, kernels), (None, 1)), ((xs, kernels), (3, 1))):
             close(jax.jit(jax.vmap(order(made), axes))(*args), jax.vmap(order(plain), axes)(*args))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("size", "dilation"), [(3, 1), (3, 2), (5, 2)])
+def test_dilation_and_symmetric_padding_with_derivatives_of_both_orders(x64, size, dilation, stride):
+    keys = jax.random.split(jax.random.key(0), 3)
+    args = jax.random.normal(keys[0], (2, 8, 7, 3)), jax.random.normal(keys[1], (size, size, 3, 2))
+    pad = [(dilation * (size // 2),) * 2] * 2
+    theirs = lambda x, kernel: jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), pad, None, (dilation, dilation), ("NHWC", "HWIO", "NHWC")
+    )
+    ours = lambda x, kernel: nn.convolution(x, kernel, stride, dilation, symmetric=True)
+    np.testing.assert_allclose(ours(*args), theirs(*args), atol=1e-12)
+    v = jax.tree.map(lambda a: jax.random.normal(keys[2], a.shape), args)
+    slope = lambda conv: jax.grad(lambda *a: jnp.sum(jnp.tanh(conv(*a)) ** 2), (0, 1))
+    for f in (slope, lambda conv: lambda *a: jax.jvp(slope(conv), a, v)[1]):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), f(ours)(*args), f(theirs)(*args))
+
+
+@pytest.mark.parametrize("large", [0, 10**9])
+@pytest.mark.parametrize(
+    ("size", "stride", "channels", "out"), [(3, 1, 4, 6), (3, 2, 5, 3), (2, 3, 6, 5), (1, 2, 3, 4)]
+)
+def test_every_implementation_on_a_cpu_is_the_same(x64, monkeypatch, size, stride, channels, out, large):
+    """Patches some images at a time, kernels' gradients place by place or in pieces: chosen by size otherwise."""
+    chosen = importlib.import_module("metajax.nn.convolution")
+    monkeypatch.setattr(chosen, "_LARGE", large)
+    monkeypatch.setattr(chosen, "_MANY", 4)
+    monkeypatch.setattr(chosen, "_FITTING", 20_000)
+    keys = jax.random.split(jax.random.key(size), 2)
+    x, kernel = jax.random.normal(keys[0], (6, 9, 8, channels)), jax.random.normal(keys[1], (size, size, channels, out))
+    loss = lambda conv: jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(conv(*a))), (0, 1)))(x, kernel)
+    made, plain = loss(lambda *a: nn.convolution(*a, stride)), loss(lambda *a: reference(*a, stride))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), made, plain)
 
 
 def test_wide_convolutions_are_the_same():
