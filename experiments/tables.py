@@ -80,6 +80,7 @@ def main(argv=None) -> int:
         cells = [p for p in cells if p not in priced]
         parts += [nas_summaries.found(cells)] if cells else []
         parts += [nas_summaries.diagnosis(cells)] if any(read(p / "result.json").get("history") for p in cells) else []
+        parts += [told] if (told := nas_summaries.proxies(cells)) else []
         parts += [nas_summaries.cost(priced)] if priced else []
         digits = [p for p in every if "architectures" in read(p / "result.json")["metrics"]]
         parts += [summaries.digits(p) for p in digits]

@@ -317,6 +317,10 @@ def test_tables_stand_beside_published_numbers(tmp_path):
     found = nas_summaries.found(cells)
     assert "| gdas | quick | 2 | 93.50 ± 0.71 | 93.61 ± 0.09 | 70.00 ± 0.00 | 70.70 ± 0.30 |" in found
     assert "Not measured: random, reinforce" in found
+    scored = finished("p", {"method": "naswot"}, "x", cifar10_test=92.5, evaluations=300, kendall_tau=0.61, **scores)
+    assert "naswot" not in nas_summaries.found([*cells, scored])
+    assert "| naswot | 0.610 | 92.50 | 70.00 | 45.00 | 60 |" in nas_summaries.proxies([*cells, scored])
+    assert nas_summaries.proxies(cells) == ""
 
 
 def test_searches_are_diagnosed_in_tables(tmp_path, monkeypatch):
