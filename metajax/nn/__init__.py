@@ -3,7 +3,7 @@
 from metajax.nn.conv4 import Conv4
 from metajax.nn.convolution import convolution, normalised_convolution, patches
 from metajax.nn.functional import Functional, by_support, chain, functional, with_context
-from metajax.nn.layers import Convolution, TransductiveBatchNorm, materialise, max_pool, separable, standardise
+from metajax.nn.layers import Convolution, TransductiveBatchNorm, dense, materialise, max_pool, separable, standardise
 from metajax.nn.mlp import MLP
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "by_support",
     "chain",
     "convolution",
+    "dense",
     "functional",
     "materialise",
     "max_pool",

@@ -21,6 +21,16 @@ def materialise(x: jax.Array) -> jax.Array:
     return x @ jnp.eye(x.shape[-1], dtype=x.dtype) if jax.default_backend() == "cpu" else x
 
 
+def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """``x @ kernel``: f32[..., c] and f32[c, out] -> f32[..., out].
+
+    The kernel's gradient is a product of two matrices. XLA makes of that of ``x @ kernel`` a product over several axes, for
+    which it copies both, transposed, on a CPU.
+    """
+    rows = x.reshape(1, -1, 1, x.shape[-1])
+    return convolution(rows, kernel[None, None]).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
 def separable(
     x: jax.Array, kernels: Sequence[tuple[jax.Array, jax.Array]], stride: int = 1, dilation: int = 1
 ) -> jax.Array:
@@ -47,7 +57,7 @@ def separable(
         kernel = depth[:, :, None]
         return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, None, apart, layout, channels)
 
-    return jnp.concatenate([convolution(run(depth), point[None, None]) for depth, point in kernels], axis=-1)
+    return jnp.concatenate([dense(run(depth), point) for depth, point in kernels], axis=-1)
 
 
 def standardise(x: jax.Array, eps: float = 1e-5, reference: int | None = None) -> jax.Array:

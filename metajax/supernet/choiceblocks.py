@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metajax.nn import Functional, convolution, standardise
+from metajax.nn import Functional, convolution, dense, standardise
 from metajax.space import Categorical, Space
 from metajax.supernet.darts import max_pool
 from metajax.supernet.elastic import normal
@@ -144,7 +144,9 @@ def choice_blocks(
                 seen = total([w * node for w, node in zip(holding(encoding, k), nodes)])
                 mix = encoding[space.slices[f"op_{k}"]]
                 nodes.append(total([w * operate(name, own, k, seen) for w, name in zip(mix, BLOCK_OPERATIONS)]))
-            return total([w * (node @ kernel) for w, node, kernel in zip(holding(encoding, last), nodes, own["out"])])
+            return total(
+                [w * dense(node, kernel) for w, node, kernel in zip(holding(encoding, last), nodes, own["out"])]
+            )
 
         return run(params, x, cell)
 
@@ -160,7 +162,7 @@ def choice_blocks(
             for k in range(1, last):
                 seen = total([nodes[parent] for parent in chosen(config, k)])
                 nodes.append(operate(config[f"op_{k}"], own, k, seen))
-            return total([nodes[parent] @ kernel for parent, kernel in zip(chosen(config, last), own["out"])])
+            return total([dense(nodes[parent], kernel) for parent, kernel in zip(chosen(config, last), own["out"])])
 
         used = lambda k: [name for name in kinds if config[f"op_{k}"] == name]
         return Functional(lambda key: fresh(key, used, chosen(config, last)), lambda params, x: run(params, x, cell))

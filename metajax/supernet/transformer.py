@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metajax.nn import Functional
+from metajax.nn import Functional, dense
 from metajax.space import Categorical, Space
 from metajax.supernet.elastic import ascending, layered, masks, normal, share
 from metajax.supernet.model import SuperNet
@@ -75,10 +75,10 @@ def elastic_transformer(
         scores = jax.nn.softmax(jnp.einsum("nthe,nshe->nhts", q, k) / head_size**0.5, axis=-1)
         seen = jnp.einsum("nhts,nshe->nthe", scores, v) * some[:, None]
         x = x + jnp.einsum("nthe,hed->ntd", seen, layer["join"])
-        return x + (jax.nn.gelu(norm(x, mask) @ layer["up"]) * units) @ layer["down"]
+        return x + dense(jax.nn.gelu(dense(norm(x, mask), layer["up"])) * units, layer["down"])
 
     def ends(params: Params, x: jax.Array, body: Callable[[jax.Array], jax.Array], mask: jax.Array) -> jax.Array:
-        x = body(x @ params["enter"] + params["place"])
+        x = body(dense(x, params["enter"]) + params["place"])
         return jnp.mean(norm(x, mask), axis=1) @ params["head"]["kernel"] + params["head"]["bias"]
 
     def apply(params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
