@@ -45,6 +45,9 @@ _OWN = {
 }
 
 
+_SHOWN = ("tau.png", "regret.png", "times.png", "normal.svg", "reduce.svg")
+
+
 def section(directory: Path) -> str:
     """One run as Markdown."""
     result = read(directory / "result.json")
@@ -53,7 +56,7 @@ def section(directory: Path) -> str:
         made = table(["metric", "value"], ([name, number(value)] for name, value in result["metrics"].items()))
     else:
         made = own(read(directory / "config.json"), result)
-    shown = [name for name in ("tau.png", "regret.png", "times.png", "normal.svg", "reduce.svg") if (directory / name).is_file()]
+    shown = [name for name in _SHOWN if (directory / name).is_file()]
     figures = "".join(f"\n![{name}](results/{directory.name}/{name})\n" for name in shown)
     return f"{heading(directory)}\n{made}\n{figures}"
 
