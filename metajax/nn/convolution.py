@@ -30,7 +30,8 @@ def patches(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
 
     The channel order is that of a kernel [size, size, c, out] reshaped to [size²·c, out].
     """
-    return _patches(x, _Form(size, stride, *x.shape[1:3]))
+    height, width = x.shape[1:3]
+    return _patches(x, _Form(size, stride, height, width))
 
 
 def convolution(
@@ -52,7 +53,8 @@ def convolution(
     size, _, channels, _ = kernel.shape
     if x.dtype != kernel.dtype or x.shape[-1] != channels:
         raise TypeError(f"convolution: x {x.dtype}{x.shape} and kernel {kernel.dtype}{kernel.shape} do not fit")
-    return _output.bind(x, kernel, form=_Form(size, stride, *x.shape[1:3], dilation, symmetric))
+    height, width = x.shape[1:3]
+    return _output.bind(x, kernel, form=_Form(size, stride, height, width, dilation, symmetric))
 
 
 def normalised_convolution(
