@@ -57,7 +57,7 @@ def enumerate_all(network: Network, parts: Sequence[Group], keep: Limits, k: int
     every = np.arange(suffixes.size)
     b = suffixes.values(every)
     at_once = 1 << max(0, min(2, (512 // units).bit_length() - 1))
-    columns = jnp.asarray(_pad((b * size).astype(np.float32), -(-len(b) // 8) * 8).T)
+    columns = jnp.asarray(_pad((b * size).astype(np.float32), -(-len(b) // 16) * 16).T)
     reach = sum((np.abs(w).max(axis=0) for w in worth), np.abs(bias))
     margin = 8 * (units + len(parts)) * 2.0**-24 * float(reach @ size + abs(last[0]))
 
@@ -68,10 +68,10 @@ def enumerate_all(network: Network, parts: Sequence[Group], keep: Limits, k: int
     copies = [jax.device_put(columns, device) for device in devices]
     for turn, start in enumerate(range(0, prefixes.size, _CHUNK)):
         a = prefixes.values(np.arange(start, min(start + _CHUNK, prefixes.size))) + bias
-        rows = np.concatenate([-a * size, (a @ weight + last[0])[:, None]], axis=1).astype(np.float32)
-        rows = np.concatenate(
-            [rows, np.repeat(rows[:1], _CHUNK - len(rows), axis=0)]
-        )  # again the first, to fill the chunk
+        rows = np.empty((_CHUNK, units + 1), np.float32)
+        np.multiply(a, -size, out=rows[: len(a), :units], casting="same_kind")
+        rows[: len(a), units] = a @ weight + last[0]
+        rows[len(a) :] = rows[0]  # fills the chunk
         place = turn % len(devices)
         sent = jax.device_put(rows, devices[place])
         waiting.append((start, best_of(copies[place], sent, int((weight >= 0).sum()), at_once)))
@@ -124,7 +124,7 @@ def _pad(rows: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([rows, np.zeros((length - len(rows), rows.shape[1]), rows.dtype)])
 
 
-# XLA takes half of an AVX-512 register unless it is told otherwise; as nothing here waits for memory, that is half of the speed
+# XLA takes half of an AVX-512 register unless it is told otherwise; whole ones are up to a quarter faster here
 _WIDE = {"xla_cpu_prefer_vector_width": 512}
 
 
