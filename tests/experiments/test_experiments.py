@@ -359,12 +359,15 @@ def test_methods_on_the_small_space_are_ordered_by_rank(tmp_path):
         "versions": {"jax": "1"},
         "started": "2026-01-01",
     }
-    for name, content in (("result", {"metrics": metrics}), ("meta", meta)):
+    found = {"darts-1": {"edge_0_1": "none", "edge_0_2": "skip"}, "spos": {"edge_0_1": "conv3x3", "edge_0_2": "none"}}
+    for name, content in (("result", {"metrics": metrics, "found": found}), ("meta", meta)):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     lines = summaries.digits(tmp_path).splitlines()
-    assert lines[-2:] == [
-        "| spos | 2 | 98.9 | – | – | 1 | – | – | – |",
-        "| darts-1 | 40 | 97.6 | – | – | – | – | – | – |",
+    assert lines[-4:] == [
+        "| spos | conv3x3 / none | 2 | 98.9 | – | – | 1 | – | – | – |",
+        "| darts-1 | none / skip | 40 | 97.6 | – | – | – | – | – | – |",
+        "",
+        f"![ranking.png](results/{tmp_path.name}/ranking.png)",
     ]
     assert any("1 of 2 methods found one of the best 2%" in line for line in lines)
 
