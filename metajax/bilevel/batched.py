@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, Problem
+from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, Problem, over_tasks
 
 
 def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
@@ -57,7 +57,6 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
 
 def _mean(one: HypergradientFn, hyper: Any, start: Any, *work: Any) -> Hypergradient:
     """The mean of every task's own hypergradient."""
-    each = jax.vmap(one, in_axes=(None, None if start is None else 0, 0, 0, 0))
-    found = each(hyper, start, *work)
+    found = over_tasks(one, hyper, start, *work)
     value, grad, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (found.value, found.grad, dict(found.info)))
     return Hypergradient(value, grad, found.end, info)

@@ -75,6 +75,13 @@ class HypergradientFn:
 Estimator = Callable[[Problem], HypergradientFn]
 
 
+def over_tasks(work: Callable[..., Any], hyper: Hyper, start: Any, *batches: Any) -> Any:
+    """``work(hyper, start, *batches)`` of every task, stacked: all have a leading axis of tasks but ``hyper``, and a ``start``
+    of ``None``."""
+    axes = (None, None if start is None else 0, *(0 for _ in batches))
+    return jax.vmap(work, in_axes=axes)(hyper, start, *batches)
+
+
 class Keys(NamedTuple):
     """One key each for the initial parameters, the inner steps and the outer loss."""
 

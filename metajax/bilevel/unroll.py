@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from metajax.bilevel import inner
-from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem, split
+from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem, over_tasks, split
 
 
 def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
@@ -34,8 +34,7 @@ def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
             return learn_and_judge(problem, hyper, start, inner_batches, outer_batch, key, remat, truncate)
 
         def tasks(hyper, start, *work):
-            each = jax.vmap(task, in_axes=(None, None if start is None else 0, 0, 0, 0))
-            values, (ends, info) = each(hyper, start, *work)
+            values, (ends, info) = over_tasks(task, hyper, start, *work)
             value, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (values, info))
             return value, (ends, info)
 

@@ -188,7 +188,7 @@ def _bytes(x: jax.Array, form: _Form) -> int:
 def _output_on_cpu(x: jax.Array, kernel: jax.Array, *, form: _Form) -> jax.Array:
     total = _bytes(x, form)
     if form.size > 1 and total > _LARGE and kernel.shape[-1] >= _MANY:
-        fitting = max(1, min(len(x), len(x) * _FITTING // total))
+        fitting = max(1, len(x) * _FITTING // total)
         each = next(n for n in range(fitting, 0, -1) if len(x) % n == 0)
         made = jax.lax.map(lambda x: _output_product(x, kernel, form=form), x.reshape(-1, each, *x.shape[1:]))
         return made.reshape(-1, *made.shape[2:])
