@@ -128,33 +128,37 @@ class Cell(nnx.Module):
         return edges
 
     def _alone(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
-        """The same for single paths; what a branch keeps for its derivative is its input alone."""
-        value, edges = materialise(value), []
+        """The same for single paths. A branch keeps its input alone for its derivative, and the convolutions, which need no
+        more, are not computed again for it; batch norm behind them is."""
+        learned, edges = jnp.array([name.startswith("conv") for name in self.operations]), []
         for position, mix in enumerate(weights):
-            branches = [jax.checkpoint(self._operation(name, source, position)) for name in self.operations]
             chosen = jnp.argmax(mix)
-            edges.append(mix[chosen] * jax.lax.switch(chosen, branches, value))
+            branches = [jax.checkpoint(self._operation(name, source, position)) for name in self.operations]
+            made = jax.lax.switch(chosen, branches, value)
+            made = jax.lax.cond(learned[chosen], jax.checkpoint(self.normalise), lambda made: made, made)
+            edges.append(mix[chosen] * made)
         return edges
 
-    def _operation(self, name: str, source: int, position: int):
+    def _operation(self, name: str, source: int, position: int) -> Callable[[jax.Array], jax.Array]:
+        """One operation of an edge, without batch norm."""
         if name == "none":
             return jnp.zeros_like
         if name == "skip":
             return lambda value: value
         if name == "avg_pool":
-            return lambda value: materialise(average_pool(value))
+            return average_pool
         group = self.conv1 if name == "conv1x1" else self.conv3
         assert group is not None
         kernel = group[source].kernel[...][..., position * self.channels : (position + 1) * self.channels]
-        return lambda value: self.normalise(convolution(materialise(jax.nn.relu(value)), kernel))
+        return lambda value: convolution(jax.nn.relu(value), kernel)
 
     def _operations(self, value: jax.Array, source: int) -> dict[str, Any]:
         """Each operation of ``source``'s value; of a convolution, what it makes for each edge."""
         value = materialise(value)
-        active = materialise(jax.nn.relu(value))
+        active = jax.nn.relu(value)
         made: dict[str, Any] = {"skip": value}
         if "avg_pool" in self.operations:
-            made["avg_pool"] = materialise(average_pool(value))
+            made["avg_pool"] = average_pool(value)
         for name, group in (("conv1x1", self.conv1), ("conv3x3", self.conv3)):
             if group is not None:
                 kernel = group[source].kernel[...]

@@ -38,8 +38,8 @@ def residual(
 ) -> jax.Array:
     """``Residual`` as a function of its kernels."""
     x = materialise(x)
-    y = normalise(convolution(materialise(jax.nn.relu(x)), first, 2))
-    y = normalise(convolution(materialise(jax.nn.relu(y)), second))
+    y = normalise(convolution(jax.nn.relu(x), first, 2))
+    y = normalise(convolution(jax.nn.relu(y), second))
     n, h, w, c = x.shape
     even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
     halved = even.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))
