@@ -1,6 +1,6 @@
 """Every benchmark, one after the other, and their table ``experiments/benchmarks/RESULTS.md``.
 
-    python -m experiments.benchmarks.all                          # everything, 17 minutes on 2 cores
+    python -m experiments.benchmarks.all                          # everything, 20 minutes on 2 cores
     python -m experiments.benchmarks.all --only maml,population   # some of it; the others keep their results
     python -m experiments.benchmarks.all --table                  # remake the table from the results kept
 
@@ -41,6 +41,32 @@ JOBS: dict[str, tuple[str, ...]] = {
     "cold_start": ("cold_start",),
     "checkpoints": ("checkpoints",),
     "scaling": ("scaling",),
+    "profile": ("profile",),
+}
+_CONVOLUTIONS = (
+    "PyTorch's convolutions (oneDNN) read images in place; here they are matrix products of patches, which have to be made, "
+    "and the products of a support set's few images run well below the peak. The rest is batch norm and its derivatives (see "
+    "profile). Tried without gain: several tasks at once, unrolled inner steps (a little faster, a third more compilation), "
+    "forward over reverse mode, huge pages, XLA's own convolutions and oneDNN's flags. Next: a native convolution through "
+    "XLA's foreign function interface."
+)
+# why a goal is missed, what was tried, and what to try next
+REASONS: dict[str, str] = {
+    **dict.fromkeys(("maml", "fomaml", "anil", "meta-sgd", "protonet"), _CONVOLUTIONS),
+    "sinusoid": "A step is some ninety operations of microseconds each, one after the other, two thirds of their time in "
+    "products of 10 x 40 by 40 x 40 for every task (see profile); one core is as fast as two. Tried without gain: operands "
+    "turned beforehand, sums of outer products, one flat Adam. Next: one kernel for a layer of all tasks.",
+    "supernet_large": "Values of a stage do not fit into the cache nearest to a core, so that sums, batch norm and patches, "
+    "more than half of the time (see profile), wait for memory. Next: stages computed some images at a time where batch norm "
+    "allows, or a native convolution that adds up batch norm's statistics while its output is at hand.",
+    "supernet_small": "As the larger SuperNet.",
+    "search_steps_small": "Stem, reductions, batch norm and optimizer are the same for both, and a quarter of the mixed step; "
+    "at 32 x 32, in search_steps_large, convolutions weigh more.",
+    "search_steps_large": "Stem and reductions are the same for both.",
+    "exhaustive": "A cell that is trained alone leaves out what it does not use, the SuperNet computes all five operations; "
+    "what one program for all cells saves is compilation.",
+    "maml_memory": "What is left is the pass over the query's images, which rematerialised inner steps do not make smaller.",
+    "scaling": "Twice as many operations share one wider convolution, whose values leave the cache.",
 }
 
 
@@ -61,7 +87,12 @@ def table() -> str:
 
 
 def _section(place: Path, told: dict[str, Any]) -> str:
-    parts = [f"\n## {place.name}", finished.origin(place), told["protocol"], compare.numbers(told["metrics"])]
+    claims = [compare.Claim(**each) for each in told["claims"]]
+    parts = [f"\n## {place.name}", finished.origin(place), told["protocol"]]
+    if claims:
+        parts.append(compare.numbers(told["metrics"]))
+    if not all(each.met for each in claims) and place.name in REASONS:
+        parts.append(f"Missed, because: {REASONS[place.name]}")
     shown = [f"![Growth of the cost](results/{place.name}/scaling.png)"] if (place / "scaling.png").is_file() else []
     return "\n\n".join([*parts, *shown]) + "\n"
 

@@ -47,7 +47,9 @@ class Claim(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a benchmark returns: its numbers, its claims, how both came about, and a figure if it draws one."""
+    """What a benchmark returns: its numbers, its claims, how both came about, and a figure if it draws one.
+
+    Without claims nothing but ``protocol`` is shown, which then says what was measured."""
 
     metrics: dict[str, float]
     claims: list[Claim]
@@ -173,13 +175,16 @@ def command(
     def work() -> None:
         with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
             found = measure(config)
-            first = found.claims[0]
-            ratios = {"ratio": first.value, "ratio_low": first.low, "ratio_high": first.high}
+            ratios = {}
+            if found.claims:
+                first = found.claims[0]
+                ratios = {"ratio": first.value, "ratio_low": first.low, "ratio_high": first.high}
             result = {"metrics": {**ratios, **found.metrics}, "claims": [c._asdict() for c in found.claims]}
             if found.figure is not None:
                 plot.save(found.figure, directory.path / f"{name}.png")
             directory.finish({**result, "protocol": found.protocol})
-            print(f"{found.protocol}\n\n{table(found.claims)}\n\n{numbers(found.metrics)}")
+            told = [table(found.claims), numbers(found.metrics)] if found.claims else []
+            print("\n\n".join([found.protocol, *told]))
         print(f"written to {options.out}: result.json")
 
     return run.main(work)

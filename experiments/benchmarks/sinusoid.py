@@ -42,6 +42,15 @@ class Config:
 PRESETS = {"paper": {}, "tiny": {"steps": 5, "rounds": 1}}
 
 
+def ours(config: Config) -> tuple[fewshot.Method, Any, fewshot.Episode]:
+    """The method, its first state and the tasks of every meta-step."""
+    init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
+    method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(RATE), optax.adam(OUTER))
+    first, draw = jax.random.split(jax.random.key(config.seed))
+    sample = fewshot.tasks(fewshot.sinusoid(config.shots, config.shots), config.tasks)
+    return method, method.init(first, init(first)), jax.jit(jax.vmap(sample))(jax.random.split(draw, config.steps))
+
+
 class Peers:
     """The same training in PyTorch; programs return their losses."""
 
@@ -121,15 +130,9 @@ class Peers:
 
 def measure(config: Config) -> compare.Measured:
     """All programs in turn."""
-    init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
-    method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(RATE), optax.adam(OUTER))
-    first, draw = jax.random.split(jax.random.key(config.seed))
-    params = init(first)
-    sample = fewshot.tasks(fewshot.sinusoid(config.shots, config.shots), config.tasks)
-    episodes = jax.jit(jax.vmap(sample))(jax.random.split(draw, config.steps))
-    state = method.init(first, params)
+    method, state, episodes = ours(config)
     train = jax.jit(lambda state, episodes: jax.lax.scan(method.update, state, episodes))
-    peers = Peers(config, params, episodes).programs()
+    peers = Peers(config, state.hyper, episodes).programs()
     losses = np.asarray(train(state, episodes)[1]["outer_loss"])
     apart = {f"difference to {name}": compare.difference(losses, peer()) for name, peer in peers.items()}
     compare.same(max(apart.values()), 1e-3, "sinusoid")

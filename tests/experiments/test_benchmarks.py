@@ -3,12 +3,14 @@
 import importlib.util
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import finished
 from experiments.benchmarks import all as every
-from experiments.benchmarks import compare, maml
+from experiments.benchmarks import compare, maml, profile
 
 PEERED = {"maml", "fomaml", "anil", "meta-sgd", "protonet", "sinusoid", "supernet_small", "population"}
 
@@ -18,17 +20,19 @@ def result(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in every.JOBS if name != "supernet_large"])
+@pytest.mark.parametrize("name", [name for name in every.JOBS if name not in ("supernet_large", "search_steps_large")])
 def test_runs(name, tmp_path, capsys):
     if name in PEERED and importlib.util.find_spec("torch") is None:
         pytest.skip("needs torch, of the extra peers")
     module, *flags = every.JOBS[name]
-    flags = [] if module == "supernet" else flags
+    flags = [] if module in ("supernet", "search_steps") else flags
     main = importlib.import_module(f"experiments.benchmarks.{module}").main
     assert main([*flags, "--preset", "tiny", "--out", str(tmp_path / "r")]) == 0
     told = result(tmp_path / "r")
-    assert told["claims"]
     assert all(np.isfinite(list(told["metrics"].values())))
+    if name == "profile":
+        assert told["protocol"] in capsys.readouterr().out
+        return
     assert {"ratio", "ratio_low", "ratio_high"} <= set(told["metrics"])
     assert told["claims"][0]["what"] in capsys.readouterr().out
 
@@ -40,6 +44,23 @@ def test_memory_is_saved_and_the_gradient_is_the_same(tmp_path):
     metrics = result(tmp_path / "r")["metrics"]
     assert metrics["memory_ratio_256"] > 5
     assert metrics["difference_256"] < 1e-4
+
+
+def test_the_profile_knows_products_convolutions_and_copies():
+    def work(x, kernel):
+        product = (x[:, :, 0, :] @ x[0, 0].T).sum()
+        return jnp.flip(
+            jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", None, None, ("NHWC", "HWIO", "NHWC"))
+        ), product
+
+    args = jnp.ones((4, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
+    compiled = jax.jit(work).lower(*args).compile()
+    found = set(profile.kinds(compiled.as_text()).values())
+    assert {"products", "convolutions", "sums"} <= found <= set(profile.KINDS)
+    if jax.default_backend() == "cpu":
+        told = profile.shares(work, args, 1)
+        assert sum(told[kind] for kind in profile.KINDS) == pytest.approx(100)
+        assert min(told["products"], told["convolutions"]) > 0
 
 
 def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
@@ -58,6 +79,7 @@ def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
     assert "1 of 2 goals are met" in text
     assert "Not measured: fomaml" in text
     assert "x ms 2.5" in text
+    assert f"Missed, because: {every.REASONS['maml']}" in text
 
 
 def test_an_unknown_benchmark_is_one_line(capsys):

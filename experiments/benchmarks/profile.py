@@ -1,0 +1,181 @@
+"""Where the time of the benchmarks' programs goes, by kind of operation.
+
+    python -m experiments.benchmarks.profile --out runs/benchmarks/profile
+
+The steps of MAML, of the SuperNet and of the sinusoid, as the other benchmarks time them, compiled once more so that XLA
+records every operation it runs (on a CPU; which costs a few percent). Operations of two threads may overlap: shares are of the
+sum of all. A product or a convolution that XLA fused with other work counts as one.
+"""
+
+import collections
+import dataclasses
+import gzip
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments import grid, markdown
+from experiments.benchmarks import compare, maml, search_steps, sinusoid
+from experiments.benchmarks import supernet as mixed_step
+from metajax.types import InputError
+
+KINDS = ("products", "convolutions", "sums", "elementwise", "moved")
+_RECORDED = {"xla_cpu_enable_xprof_traceme": True}
+_TELLING = (("dot", "products"), ("convolution", "convolutions"), ("reduce", "sums"), ("reduce-window", "sums"))
+_MOVING = {"bitcast", "broadcast", "concatenate", "constant", "copy", "dynamic-slice", "dynamic-update-slice", "gather"}
+_MOVING |= {
+    "get-tuple-element",
+    "iota",
+    "pad",
+    "parameter",
+    "reshape",
+    "reverse",
+    "scatter",
+    "slice",
+    "transpose",
+    "tuple",
+}
+_HOLDING = {"while", "conditional", "call"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """``only`` some programs, separated by commas; ``tiny`` ones for a test."""
+
+    only: str = "all"
+    tiny: bool = False
+
+
+PRESETS = {"paper": {}, "tiny": {"only": "sinusoid", "tiny": True}}
+
+
+def programs(tiny: bool) -> dict[str, Callable[[], tuple[Any, tuple[Any, ...], int]]]:
+    """By name: a function to compile, its arguments and how many steps a call is."""
+    sized = lambda module, **more: module.Config(**(module.PRESETS["tiny"] if tiny else {}), **({} if tiny else more))
+
+    def of_maml(method: str):
+        config = dataclasses.replace(sized(maml), method=method)
+        made, params = maml.ours(config)
+        return made.update, (made.init(jax.random.key(0), params), maml.episodes(config)), 1
+
+    def of_search(name: str, **sizes: int):
+        config = sized(search_steps, **sizes)
+        made, prepared = search_steps.searches(config)[name], mixed_step.batches(config, config.steps)
+        train = lambda state, batches: jax.lax.scan(made.update, state, batches)
+        return train, (made.init(jax.random.key(0)), prepared), config.steps
+
+    def of_sinusoid():
+        config = sized(sinusoid)
+        made, state, episodes = sinusoid.ours(config)
+        return lambda state, episodes: jax.lax.scan(made.update, state, episodes), (state, episodes), config.steps
+
+    large, small = {"size": 32, "channels": 16}, {"size": 16, "channels": 8}
+    return {
+        **{name: lambda name=name: of_maml(name) for name in ("maml", "anil", "protonet")},
+        "sinusoid": of_sinusoid,
+        "SuperNet 32 x 32": lambda: of_search("darts-1", **large),
+        "SuperNet 16 x 16": lambda: of_search("darts-1", **small),
+        "GDAS 16 x 16": lambda: of_search("gdas", **small),
+    }
+
+
+def kinds(program: str) -> dict[str, str]:
+    """The kind of every operation of a compiled program, given as its text, by the operation's name.
+
+    Example:
+        >>> kinds('''
+        ... %inside (p: f32[3]) -> f32[3] {
+        ...   ROOT %neg = f32[3]{0} negate(%p)
+        ... }
+        ... ENTRY %main (x: f32[3]) -> f32[3] {
+        ...   %fused = f32[3]{0} fusion(%x), kind=kLoop, calls=%inside
+        ...   ROOT %copied = f32[3]{0} copy(%fused)
+        ... }''')
+        {'neg': 'elementwise', 'fused': 'elementwise', 'copied': 'moved'}
+    """
+    inside: dict[str, set[str]] = collections.defaultdict(set)
+    operations: dict[str, tuple[str, str | None]] = {}
+    computation = ""
+    for line in program.splitlines():
+        if begins := re.match(r"(?:ENTRY )?%([\w.\-]+) \(.*\{$", line):
+            computation = begins[1]
+        elif found := re.match(r"\s+(?:ROOT )?%([\w.\-]+) = (?:\(.*?\)|\S+) ([\w\-]+)\(", line):
+            inside[computation].add(found[2])
+            called = re.search(r"calls=%([\w.\-]+)", line) if found[2] == "fusion" else None
+            operations[found[1]] = found[2], called and called[1]
+    held = {name: inside[called] if called else {code} for name, (code, called) in operations.items()}
+    return {name: _kind(codes) for name, codes in held.items() if not codes & _HOLDING}
+
+
+def _kind(codes: set[str]) -> str:
+    telling = [kind for code, kind in _TELLING if code in codes]
+    return telling[0] if telling else "moved" if codes <= _MOVING else "elementwise"
+
+
+def recorded(run: Callable[[], Any]) -> collections.Counter[str]:
+    """Seconds of everything that ran, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, create_perfetto_trace=True):
+            run()
+        (path,) = Path(folder).rglob("perfetto_trace.json.gz")
+        events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    seconds: collections.Counter[str] = collections.Counter()
+    for event in events:
+        if event.get("ph") == "X":
+            seconds[event["name"]] += event["dur"] / 1e6
+    return seconds
+
+
+def shares(function: Callable[..., Any], args: tuple[Any, ...], steps: int) -> dict[str, float]:
+    """Milliseconds of a step, operations that ran in it, and the share of each kind in percent.
+
+    Raises:
+        InputError: where XLA records no operations.
+    """
+    compiled = jax.jit(function, compiler_options=_RECORDED).lower(*args).compile()
+    run = compare.ready(compiled, *args)
+    run()
+    began = time.perf_counter()
+    run()
+    taken = time.perf_counter() - began
+    of, seconds = kinds(compiled.as_text() or ""), recorded(run)
+    sums = {kind: sum(t for name, t in seconds.items() if of.get(name) == kind) for kind in KINDS}
+    whole = sum(sums.values())
+    if not whole:
+        raise InputError("profile: XLA recorded no operations; it does so on a CPU alone")
+    return {"ms a step": 1e3 * taken / steps, **{kind: 100 * t / whole for kind, t in sums.items()}}
+
+
+def table(found: Mapping[str, Mapping[str, float]]) -> str:
+    """A line for each program."""
+    head = ["program", "ms a step", *(f"{kind} %" for kind in KINDS)]
+    return markdown.table(
+        head, ([name, *(f"{told[c]:.3g}" for c in ("ms a step", *KINDS))] for name, told in found.items())
+    )
+
+
+def measure(config: Config) -> compare.Measured:
+    """One program after the other."""
+    made = programs(config.tiny)
+    names = grid.chosen(config.only, made, "only")
+    found = {name: shares(*made[name]()) for name in names}
+    protocol = (
+        "products, convolutions, sums (reductions), elementwise work, and data moved: copies, patches, transpositions"
+    )
+    metrics = {f"{name}, {what}": value for name, told in found.items() for what, value in told.items()}
+    return compare.Measured(metrics, [], f"{protocol}\n\n{table(found)}")
+
+
+def main(argv=None) -> int:
+    return compare.command("profile", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
