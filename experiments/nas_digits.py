@@ -73,7 +73,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     training = supernet.Training(config.truth_epochs, config.batch, config.truth_rate)
     table = supernet.exhaust(
         space,
-        network(),
+        network(single_path=jax.default_backend() == "cpu"),
         both,  # type: ignore[arg-type]
         parts.test,
         training,

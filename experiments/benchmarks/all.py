@@ -63,8 +63,8 @@ REASONS: dict[str, str] = {
     "search_steps_small": "Stem, reductions, batch norm and optimizer are the same for both, and a quarter of the mixed step; "
     "at 32 x 32, in search_steps_large, convolutions weigh more.",
     "search_steps_large": "Stem and reductions are the same for both.",
-    "exhaustive": "A cell that is trained alone leaves out what it does not use, the SuperNet computes all five operations; "
-    "what one program for all cells saves is compilation.",
+    "exhaustive": "On a CPU the arithmetic of a training is the same in both; what one program for all cells saves is "
+    "compilation. On an accelerator small trainings side by side would fill it.",
     "maml_memory": "What is left is the pass over the query's images, which rematerialised inner steps do not make smaller.",
     "scaling": "Twice as many operations share one wider convolution, whose values leave the cache.",
 }

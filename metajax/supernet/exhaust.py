@@ -1,4 +1,4 @@
-"""The truth of a small space: every architecture trained side by side in one vmapped program, kept in a file."""
+"""The truth of a small space: every architecture trained in one program, kept in a file."""
 
 import hashlib
 import json
@@ -144,18 +144,22 @@ def exhaust(
     progress: Callable[[int, int], None] | None = None,
     path: str | Path | None = None,
 ) -> Table:
-    """Trains every architecture of a small space, ``side_by_side`` at a time in one compiled program, spread evenly over the
+    """Trains every architecture of a small space, ``side_by_side`` in a call of one compiled program, spread evenly over the
     devices that there are.
+
+    An accelerator trains those of a call together. A CPU gains nothing from that and trains one after the other, so that a
+    network of single paths computes no operation but the architecture's own.
 
     Args:
         space: finite and small.
-        network: ``init(key)`` and ``apply(params, x, encoding)``.
+        network: ``init(key)`` and ``apply(params, x, encoding)``; on a CPU best one of single paths, such as that of
+            ``supernet.cells(..., single_path=True)``.
         train, test: ``(x, y)``.
         training: how; seeds differ in initialisation and order, architectures of one seed share both.
         seeds: trainings of each architecture.
         key: of the whole table.
         index: the architectures to train by their index in ``space.at``; all by default.
-        side_by_side: how many are vmapped; fewer need less memory. With several devices, rounded up to a multiple of them.
+        side_by_side: how many a call trains; fewer need less memory. With several devices, rounded up to a multiple of them.
         progress: called with (trained, total).
         path: a file that is written after every group; what it holds is not trained again.
 
@@ -182,9 +186,12 @@ def exhaust(
             raise InputError(f"{path}: holds another table (other space, data, training or seeds); give another path")
 
     run = trainer(network, training, *map(jnp.asarray, (*train, *test)))
-    many = jax.jit(jax.vmap(run, in_axes=(0, None)))
-    mesh = jax.sharding.Mesh(np.asarray(devices), ("rows",))
-    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
+    one_by_one = lambda encodings, key: jax.lax.map(lambda encoding: run(encoding, key), encodings)
+    some = one_by_one if jax.default_backend() == "cpu" else jax.vmap(run, in_axes=(0, None))
+    mesh, rows = jax.sharding.Mesh(np.asarray(devices), ("rows",)), jax.sharding.PartitionSpec("rows")
+    spread = jax.sharding.NamedSharding(mesh, rows)
+    whole = jax.sharding.PartitionSpec()
+    many = jax.jit(jax.shard_map(some, mesh=mesh, in_specs=(rows, whole), out_specs=rows, check_vma=False))
     scores, done = table.accuracy, 0
     for s in range(seeds):
         for start in range(0, len(index), size):
