@@ -218,14 +218,16 @@ def _mixed(x: jax.Array, edges: Sequence[Params], mixes: Sequence[jax.Array], st
 
 
 def _alone(x: jax.Array, edges: Sequence[Params], mixes: Sequence[jax.Array], stride: int) -> list[jax.Array]:
-    """The same for one-hot mixes: only the chosen operation of each edge is computed."""
+    """The same for one-hot mixes: only the chosen operation of each edge is computed. The edges are a loop, not one program
+    each, because XLA takes minutes to compile a hundred of these choices."""
 
-    def one(edge: Params, mix: jax.Array) -> jax.Array:
+    def one(edge_and_mix: tuple[Params, jax.Array]) -> jax.Array:
+        edge, mix = edge_and_mix
         branch = lambda name: jax.checkpoint(lambda x: operate(name, [edge[name]], x, stride)[0])
         chosen = jnp.argmax(mix)
         return mix[chosen] * jax.lax.switch(chosen, [branch(name) for name in PRIMITIVES], x)
 
-    return [one(edge, mix) for edge, mix in zip(edges, mixes)]
+    return list(jax.lax.map(one, jax.tree.map(lambda *parts: jnp.stack(parts), *zip(edges, mixes))))
 
 
 def darts(

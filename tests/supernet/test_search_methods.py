@@ -322,20 +322,28 @@ def test_partial_channels_pass_the_others_by():
         supernet.Cell(SPACE, 6, partial=4, rngs=nnx.Rngs(0))
 
 
-def test_a_single_path_is_the_mixture_on_one_hot_encodings():
-    make = lambda single: nn.functional(
-        lambda rngs: supernet.CellNet(SPACE, 3, 4, 2, stride=2, single_path=single, rngs=rngs)
-    )
+def _cellnet(single):
+    build = lambda rngs: supernet.CellNet(SPACE, 3, 4, 2, stride=2, single_path=single, rngs=rngs)
+    return SPACE, nn.functional(build)
+
+
+def _darts(single):
+    made = supernet.darts(3, 4, 3, 1, nodes=2, single_path=single)
+    return made.space, made.network
+
+
+@pytest.mark.parametrize(("network", "cells"), [(_cellnet, 6), pytest.param(_darts, 4, marks=pytest.mark.slow)])
+def test_a_single_path_is_the_mixture_on_one_hot_encodings(network, cells):
     x, y = contract.informative(16)
-    mixed, single = make(False), make(True)
+    space, mixed = network(False)
     params = mixed.init(jax.random.key(0))
 
     def slope(network):
         loss = lambda p, e: fewshot.cross_entropy(lambda p, x: network.apply(p, x, e))(p, (x, y), None)[0]
         return jax.jit(jax.value_and_grad(loss))
 
-    first, second = slope(mixed), slope(single)
-    for encoding in SPACE.encode(SPACE.sample(jax.random.key(1), 6)):
+    first, second = slope(mixed), slope(network(True)[1])
+    for encoding in space.encode(space.sample(jax.random.key(1), cells)):
         contract.close(first(params, encoding), second(params, encoding), 2e-5)
 
 
