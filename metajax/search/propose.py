@@ -158,7 +158,7 @@ class Proposer:
             raise InputError(f"{path}: not what a Proposer saved ({error})") from error
         if space != self.space:
             raise InputError(f"{path}: was saved with another space")
-        self.configs, self.metrics, self.waiting = [], [], [_plain(c) for c in waiting]
+        self.configs, self.metrics, self.waiting = [], [], []
         self._first = [_plain(c) for c in first]
         self.tell([_plain(c) for c in told[0]], told[1])
         self.waiting = [_plain(c) for c in waiting]
