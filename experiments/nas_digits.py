@@ -1,7 +1,7 @@
 """Architecture search on a small cell space, against the truth of that space.
 
 The space is a three-node cell with five operations on each of three edges: 125 architectures, searched on
-scikit-learn's digits by any of the methods. Every architecture is also trained from scratch, side by side in one vmapped
+scikit-learn's digits by any of the methods. Every architecture is also trained from scratch, all by one compiled
 program, so that the rank of what was found is known.
 
     python -m experiments.nas_digits --out runs/nas_digits
