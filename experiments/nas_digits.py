@@ -19,6 +19,7 @@ import numpy as np
 
 from experiments import searching
 from metajax import data, nn, plot, run, supernet
+from metajax.supernet.exhaust import in_turn
 from metajax.types import InputError
 
 
@@ -73,7 +74,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     training = supernet.Training(config.truth_epochs, config.batch, config.truth_rate)
     table = supernet.exhaust(
         space,
-        network(single_path=jax.default_backend() == "cpu"),
+        network(single_path=in_turn()),
         both,  # type: ignore[arg-type]
         parts.test,
         training,

@@ -1,6 +1,6 @@
 """Every benchmark, one after the other, and their table ``experiments/benchmarks/RESULTS.md``.
 
-    python -m experiments.benchmarks.all                          # everything, 20 minutes on 2 cores
+    python -m experiments.benchmarks.all                          # everything, 17 minutes on 2 cores
     python -m experiments.benchmarks.all --only maml,population   # some of it; the others keep their results
     python -m experiments.benchmarks.all --table                  # remake the table from the results kept
 
@@ -59,14 +59,12 @@ REASONS: dict[str, str] = {
     "supernet_large": "Values of a stage do not fit into the cache nearest to a core, so that sums, batch norm and patches, "
     "more than half of the time (see profile), wait for memory. Next: stages computed some images at a time where batch norm "
     "allows, or a native convolution that adds up batch norm's statistics while its output is at hand.",
-    "supernet_small": "As the larger SuperNet.",
     "search_steps_small": "Stem, reductions, batch norm and optimizer are the same for both, and a quarter of the mixed step; "
     "at 32 x 32, in search_steps_large, convolutions weigh more.",
-    "search_steps_large": "Stem and reductions are the same for both.",
     "exhaustive": "On a CPU the arithmetic of a training is the same in both; what one program for all cells saves is "
     "compilation. On an accelerator small trainings side by side would fill it.",
     "maml_memory": "What is left is the pass over the query's images, which rematerialised inner steps do not make smaller.",
-    "scaling": "Twice as many operations share one wider convolution, whose values leave the cache.",
+    "scaling": "Not profiled. Perhaps that twice as many operations share one wider convolution, whose values leave the cache.",
 }
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from experiments import grid
 from experiments.benchmarks import compare
 from metajax import data, nn, supernet
-from metajax.supernet.exhaust import trainer
+from metajax.supernet.exhaust import in_turn, trainer
 from metajax.types import InputError
 
 
@@ -53,7 +53,7 @@ def _measured(config: Config) -> compare.Measured:
     images = data.digits(config.seed)
     part = lambda p: (jnp.asarray(p[0]), jnp.asarray(p[1]))
     train, test = part(images.train), part(images.test)
-    made = supernet.cells(10, config.channels, 1, 1, 1, 2, 3, single_path=jax.default_backend() == "cpu")
+    made = supernet.cells(10, config.channels, 1, 1, 1, 2, 3, single_path=in_turn())
     space, training, key = made.space, supernet.Training(config.epochs), jax.random.key(config.seed)
     index = np.linspace(0, 124, config.cells).astype(int)
     stamps = [time.perf_counter()]

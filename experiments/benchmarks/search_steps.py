@@ -72,10 +72,9 @@ def measure(config: Config) -> compare.Measured:
     differences = [float(jnp.abs(losses[n][0] - losses["darts-1"][0])) for n in ("darts-2", "mixture, weights")]
     compare.same(max(differences), 1e-4, "first inner loss")
     seconds = {name: taken / config.steps for name, taken in compare.alternate(programs, config.rounds).items()}
-    size = f"{config.size} x {config.size}, {config.channels} channels"
 
     def held(name: str, against: str, what: str, most: float) -> compare.Claim:
-        return compare.claim(f"{what}, {size}", most, seconds[name] / seconds[against], most=True)
+        return compare.claim(f"{what}, {config.sizes}", most, seconds[name] / seconds[against], most=True)
 
     claims = [
         held("darts-2", "darts-1", "exact second-order DARTS step over first-order", 2.5),

@@ -41,6 +41,11 @@ class Config:
         if self.size % 4 or min(self.size, self.channels, self.batch, self.rounds) < 1:
             raise InputError("size must be a multiple of 4; channels, batch and rounds must be positive")
 
+    @property
+    def sizes(self) -> str:
+        """Of images and network, as a claim names them."""
+        return f"{self.size} x {self.size}, {self.channels} channels"
+
 
 PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds": 1}}
 
@@ -174,8 +179,7 @@ def measure(config: Config) -> compare.Measured:
     found, apart = programs(config)
     seconds = {name: taken / STEPS for name, taken in compare.alternate(found, config.rounds).items()}
     fastest, ratios = compare.against(seconds)
-    size = f"{config.size} x {config.size}, {config.channels} channels"
-    what = f"SuperNet step, first order, {size}: times faster than the fastest of PyTorch"
+    what = f"SuperNet step, first order, {config.sizes}: times faster than the fastest of PyTorch"
     protocol = (
         f"{config.rounds} rounds of {STEPS} steps in turn; ms a step of weights and logits; batch norm by the batch"
     )

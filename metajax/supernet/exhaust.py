@@ -86,6 +86,11 @@ def _made_of(*parts: Any) -> str:
     return made.hexdigest()
 
 
+def in_turn() -> bool:
+    """Whether ``exhaust`` trains one architecture after the other here, so that a network of single paths pays."""
+    return jax.default_backend() == "cpu"
+
+
 class Training(NamedTuple):
     """How each architecture is trained: Adam with cosine decay on shuffled epochs."""
 
@@ -187,7 +192,7 @@ def exhaust(
 
     run = trainer(network, training, *map(jnp.asarray, (*train, *test)))
     one_by_one = lambda encodings, key: jax.lax.map(lambda encoding: run(encoding, key), encodings)
-    some = one_by_one if jax.default_backend() == "cpu" else jax.vmap(run, in_axes=(0, None))
+    some = one_by_one if in_turn() else jax.vmap(run, in_axes=(0, None))
     mesh, rows = jax.sharding.Mesh(np.asarray(devices), ("rows",)), jax.sharding.PartitionSpec("rows")
     spread = jax.sharding.NamedSharding(mesh, rows)
     whole = jax.sharding.PartitionSpec()
