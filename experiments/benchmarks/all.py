@@ -53,7 +53,7 @@ _CONVOLUTIONS = (
 # why a goal is missed, what was tried, and what to try next
 REASONS: dict[str, str] = {
     **dict.fromkeys(("maml", "fomaml", "anil", "meta-sgd", "protonet"), _CONVOLUTIONS),
-    "sinusoid": "A step is some ninety operations of microseconds each, one after the other, two thirds of their time in "
+    "sinusoid": "A step is dozens of operations of microseconds each, one after the other, two thirds of their time in "
     "products of 10 x 40 by 40 x 40 for every task (see profile); one core is as fast as two. Tried without gain: operands "
     "turned beforehand, sums of outer products, one flat Adam. Next: one kernel for a layer of all tasks.",
     "supernet_large": "Values of a stage do not fit into the cache nearest to a core, so that sums, batch norm and patches, "
