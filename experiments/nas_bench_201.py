@@ -123,10 +123,11 @@ def cellnet(space: Space, config: Config, **more: Any) -> nn.Functional:
     )
 
 
-def setting(config: Config, cost: supernet.Cost | None = None) -> searching.Setting:
+def setting(config: Config, cost: supernet.Cost | None = None, parts: data.Images | None = None) -> searching.Setting:
+    """What is searched; on CIFAR-10 unless other images are given."""
     space = supernet.cell_space()
     network = lambda partial, single_path: cellnet(space, config, partial=partial, single_path=single_path)
-    parts = data.cifar10(config.seed, config.size)
+    parts = data.cifar10(config.seed, config.size) if parts is None else parts
     pad, seed = config.size // 8, config.seed
     more = () if cost is None else (penalty(cost, config),)
     return searching.Setting(

@@ -76,7 +76,7 @@ def table() -> str:
     head = (
         "# Benchmarks\n\nMade by `python -m experiments.benchmarks.all` from `experiments/benchmarks/results/`; no number is "
         "typed. Ratios are medians over rounds in which all programs run in turn, with the quartiles beside. "
-        f"{sum(each.met for each in claims)} of {len(claims)} goals are met. On a GPU: not measured.\n\n"
+        f"{sum(each.met for each in claims)} of {len(claims)} goals are met. On GPUs: [GPU.md](GPU.md).\n\n"
     )
     missing = [name for name in JOBS if RESULTS / name not in found]
     absent = f"\nNot measured: {', '.join(missing)}.\n" if missing else ""

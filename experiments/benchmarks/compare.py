@@ -4,7 +4,6 @@ Every benchmark measures with ``alternate``, states its claims as ``Claim`` and 
 of them.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,9 +13,6 @@ import numpy as np
 
 from experiments import markdown
 from metajax import plot, run
-from metajax.types import InputError
-
-PEERS = "pip install 'metajax[peers]'"
 
 
 class Claim(NamedTuple):
@@ -86,6 +82,13 @@ def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: flo
     return {name: np.array(values) for name, values in taken.items()}
 
 
+def once(program: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    program()
+    return time.perf_counter() - began
+
+
 def against(seconds: Mapping[str, np.ndarray], ours: str = "metajax") -> tuple[str, np.ndarray]:
     """The fastest peer by its median, and its time over ours in every round."""
     fastest = min((name for name in seconds if name != ours), key=lambda name: np.median(seconds[name]))
@@ -123,20 +126,6 @@ def same(difference: float, most: float, what: str) -> float:
     """
     assert difference <= most, f"{what}: the programs differ by {difference:.2g}, of at most {most:g} allowed"
     return difference
-
-
-def torch() -> Any:
-    """PyTorch, with a thread for each core.
-
-    Raises:
-        InputError: if it is not installed.
-    """
-    try:
-        import torch
-    except ImportError:
-        raise InputError(f"this benchmark compares with PyTorch: {PEERS}") from None
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    return torch
 
 
 def peak(n: int = 1024, rounds: int = 7) -> float:

@@ -8,7 +8,10 @@ steps of rate 0.01, Adam outside, 16 tasks a step, float32. Methods: ``maml`` (e
 
 * loop: PyTorch's autograd, one task after the other, in the usual layout and in channels-last;
 * vmap: ``torch.func``, all tasks side by side;
-* higher: its inner loop on an ``nn.Module`` (``maml`` and ``fomaml``), where it is installed.
+* higher: its inner loop on an ``nn.Module`` (``maml`` and ``fomaml``), where it is installed;
+* on a GPU also vmap by ``torch.compile``, and loop and vmap as CUDA graphs.
+
+``--dtype bfloat16`` computes the networks in bfloat16 on float32 parameters, in metajax and in PyTorch alike.
 
 The parameters after the first meta-step are checked to be the same in all of them. "Of peak" counts the convolutions'
 products alone: forward one, backward two, and a backward pass through a step twice those.
@@ -24,7 +27,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments.benchmarks import compare
+from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, fewshot, nn
 from metajax.types import InputError
 
@@ -35,19 +38,21 @@ RATE, OUTER = 0.01, 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Sizes of the step; ``chunk`` tasks are run side by side (0: as many as the library chooses)."""
+    """Sizes of the step; ``chunk`` tasks are run side by side (0: all)."""
 
     method: str = "maml"
     width: int = 64
     tasks: int = 16
     inner_steps: int = 5
     chunk: int = 1
+    dtype: str = "float32"
     rounds: int = 7
     seed: int = 0
 
     def __post_init__(self):
         if self.method not in METHODS:
             raise InputError(f"--method {self.method}: accepted are {', '.join(METHODS)}")
+        pytorch.check_dtype(self.dtype)
         if min(self.width, self.tasks, self.inner_steps, self.rounds) < 1:
             raise InputError("width, tasks, inner_steps and rounds must be positive")
 
@@ -59,6 +64,7 @@ def ours(config: Config) -> tuple[fewshot.Method, Any]:
     """The method and its initial parameters."""
     body = nn.functional(lambda rngs: nn.Conv4(None, width=config.width, rngs=rngs))
     head = nn.functional(lambda rngs: nnx.Linear(config.width, WAYS, rngs=rngs))
+    body, head = (nn.Functional(part.init, pytorch.in_dtype(part.apply, config.dtype)) for part in (body, head))
     whole, descent, outer = nn.chain(body, head), optax.sgd(RATE), optax.adam(OUTER)
     loss, steps, chunk = fewshot.cross_entropy(whole.apply), config.inner_steps, config.chunk or None
     method = {
@@ -96,21 +102,24 @@ class Peers:
     """The same methods in PyTorch; every program is a meta-step on weights of its own."""
 
     def __init__(self, config: Config, params: Any, drawn: fewshot.Episode):
-        self.torch, self.config = compare.torch(), config
+        self.torch, self.config = pytorch.load(), config
+        self.dtype = getattr(self.torch, config.dtype)
         self.initial = flat(params)
         turned = lambda x: np.asarray(x)[:, :, ::-1, ::-1].transpose(0, 1, 4, 2, 3).copy()
         make = lambda part: (self.torch.tensor(turned(part[0])), self.torch.tensor(np.asarray(part[1])).long())
         self.support, self.query = make(drawn.support), make(drawn.query)
 
     def features(self, w: dict[str, Any], x: Any) -> Any:
-        f = self.torch.nn.functional
+        f, x = self.torch.nn.functional, x.to(self.dtype)
+        w = {k: v.to(self.dtype) for k, v in w.items() if k[0].isdigit()}
         for i in range(4):
             x = f.conv2d(x, w[f"{i}.weight"], w[f"{i}.bias"], stride=2, padding=1)
             x = f.relu(f.batch_norm(x, None, None, w[f"{i}.scale"], w[f"{i}.shift"], training=True))
-        return x.mean((2, 3))
+        return x.mean((2, 3)).float()
 
     def head(self, w: dict[str, Any], features: Any) -> Any:
-        return self.torch.nn.functional.linear(features, w["head.weight"], w["head.bias"])
+        features, weight, bias = (x.to(self.dtype) for x in (features, w["head.weight"], w["head.bias"]))
+        return self.torch.nn.functional.linear(features, weight, bias).float()
 
     def loss(self, w: dict[str, Any], x: Any, y: Any) -> Any:
         return self.torch.nn.functional.cross_entropy(self.head(w, self.features(w, x)), y)
@@ -152,9 +161,12 @@ class Peers:
             w |= {f"rate {k}": full(v) for k, v in self.initial.items()}
         return w
 
+    def adam(self, w: dict[str, Any]) -> Any:
+        return self.torch.optim.Adam(list(w.values()), OUTER, capturable=pytorch.on_gpu())
+
     def loop(self, channels_last: bool) -> tuple[Callable[[], Any], dict[str, Any]]:
         torch, w = self.torch, self.weights()
-        adam, tasks = torch.optim.Adam(list(w.values()), OUTER), self.config.tasks
+        adam, tasks = self.adam(w), self.config.tasks
         layout = torch.channels_last if channels_last else torch.contiguous_format
         inputs = [x.contiguous(memory_format=layout) for x in self.support[0]]
         asked = [x.contiguous(memory_format=layout) for x in self.query[0]]
@@ -174,13 +186,15 @@ class Peers:
 
         return step, w
 
-    def vmap(self) -> tuple[Callable[[], Any], dict[str, Any]]:
+    def vmap(self, compiled: bool = False) -> tuple[Callable[[], Any], dict[str, Any]]:
         torch, w = self.torch, self.weights()
-        adam = torch.optim.Adam(list(w.values()), OUTER)
+        adam = self.adam(w)
         grad = lambda loss, weights, *args: torch.func.grad(loss)(weights, *args)
         task = lambda w, sx, sy, qx, qy: self.judged(w, (sx, sy), (qx, qy), grad)
         mean = lambda w: torch.vmap(task, (None, 0, 0, 0, 0))(w, *self.support, *self.query).mean()
         gradient = torch.func.grad(mean)
+        if compiled:
+            gradient = torch.compile(gradient)
 
         def step():
             for k, g in gradient({k: v.detach() for k, v in w.items()}).items():
@@ -228,10 +242,14 @@ class Peers:
 
         return step, {k: getattr(network, k.replace(".", "_")) for k in w}
 
-    def programs(self) -> dict[str, tuple[Callable[[], Any], dict[str, Any]]]:
-        found = {"loop": self.loop(False), "loop, channels-last": self.loop(True), "vmap": self.vmap()}
-        made = self.higher() if self.config.method in ("maml", "fomaml") else None
-        return found | ({"higher": made} if made else {})
+    def programs(self) -> dict[str, Callable[[], tuple[Callable[[], Any], dict[str, Any]]]]:
+        """By name, what makes a step and its weights."""
+        found = {"loop": lambda: self.loop(False), "loop, channels-last": lambda: self.loop(True), "vmap": self.vmap}
+        if self.config.method in ("maml", "fomaml") and not pytorch.on_gpu() and self.config.dtype == "float32":
+            found["higher"] = self.higher
+        if pytorch.on_gpu():
+            found["vmap, torch.compile"] = lambda: self.vmap(True)
+        return found
 
 
 def products(config: Config) -> float:
@@ -245,36 +263,65 @@ def products(config: Config) -> float:
     return config.tasks * (each * config.inner_steps * support + 3 * query)
 
 
+def compared(
+    config: Config, peers: Peers, moved: dict[str, np.ndarray]
+) -> tuple[dict[str, Callable[[], Any]], dict[str, float], dict[str, str]]:
+    """PyTorch's programs that run and do the same work, how far each is from ours, and why others do not run.
+
+    Args:
+        moved: what the first meta-step changes here.
+    """
+    programs, apart, failed = {}, {}, {}
+    for name, build in peers.programs().items():
+        made = pytorch.attempt(name, lambda build=build, name=name: checked(config, name, build(), moved), failed)
+        for step, difference in filter(None, made.values()):
+            programs[name], apart[name] = step, difference
+    graphs = pytorch.graphs({name: programs[name] for name in ("loop", "vmap") if name in programs}, failed)
+    return {name: pytorch.synchronized(step) for name, step in programs.items()} | graphs, apart, failed
+
+
+def checked(
+    config: Config, name: str, made: tuple[Callable[[], Any], dict[str, Any]] | None, moved: dict[str, np.ndarray]
+) -> tuple[Callable[[], Any], float] | None:
+    """A step of PyTorch, and the share of weights that its first call moves another way than ours."""
+    if made is None:
+        return None
+    step, weights = made
+    values = lambda: {k: weights[k].detach().cpu().numpy().copy() for k in moved}
+    before = values()
+    with pytorch.exact():
+        step()
+    gone = {k: v - before[k] for k, v in values().items()}
+    # Adam's first step is the sign of the gradient: a share of signs, but for gradients that are nothing but rounding
+    apart = float(np.mean([np.abs(gone[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")]))
+    most = 0.02 if config.dtype == "float32" else 0.3
+    return step, compare.same(apart, most, f"{config.method}, {name}")
+
+
 def measure(config: Config) -> compare.Measured:
     """All programs in turn."""
     method, params = ours(config)
     drawn, state = episodes(config), method.init(jax.random.key(config.seed), params)
     update = jax.jit(method.update)
-    after, _ = update(state, drawn)
+    with pytorch.exact():
+        after, _ = update(state, drawn)
     learned = after.hyper["params"] if config.method == "meta-sgd" else after.hyper
-    peers = Peers(config, params, drawn).programs()
     moved = {k: v - flat(params)[k] for k, v in flat(learned).items()}
-    apart = {}
-    for name, (step, weights) in peers.items():
-        before = {k: v.detach().numpy().copy() for k, v in weights.items()}
-        step()
-        gone = {k: weights[k].detach().numpy() - before[k] for k in moved}
-        # Adam's first step is the sign of the gradient: a share of signs, but for gradients that are nothing but rounding
-        apart[name] = float(np.mean([np.abs(gone[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")]))
-        compare.same(apart[name], 0.02, f"{config.method}, {name}")
-    programs = {"metajax": compare.ready(update, state, drawn)}
-    seconds = compare.alternate(programs | {name: step for name, (step, _) in peers.items()}, config.rounds)
+    programs, apart, failed = compared(config, Peers(config, params, drawn), moved)
+    seconds = compare.alternate({"metajax": compare.ready(update, state, drawn)} | programs, config.rounds)
     fastest, ratios = compare.against(seconds)
     rate = products(config) / seconds["metajax"]
     best = compare.peak()
     goal = 3.0 if config.method == "maml" else 2.5
-    what = f"{config.method}, Conv-4, {config.tasks} tasks: times faster than the fastest of PyTorch"
+    precision = "" if config.dtype == "float32" else f" in {config.dtype}"
+    what = f"{config.method}, Conv-4, {config.tasks} tasks{precision}: times faster than the fastest of PyTorch"
     claims = [compare.claim(what, goal, ratios, note=f"against {fastest}")]
     if config.method == "maml":
         claims.append(compare.claim("maml: share of the matrix product's peak", 0.55, rate / best))
     metrics = compare.times(seconds) | {"peak GFLOP/s": best / 1e9, "GFLOP/s": float(np.median(rate)) / 1e9}
     metrics |= {f"difference to {name}": value for name, value in apart.items()}
-    return compare.Measured(metrics, claims, f"{config.rounds} rounds in turn; ms a meta-step; batch norm by the batch")
+    protocol = f"{config.rounds} rounds in turn; ms a meta-step; batch norm by the batch; {config.dtype}"
+    return compare.Measured(metrics, claims, protocol + pytorch.not_measured(failed))
 
 
 def main(argv=None) -> int:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.benchmarks import compare
+from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, data, hpo, nn
 from metajax.bilevel import inner
 from metajax.types import InputError
@@ -48,7 +48,7 @@ class Peer:
     """The same trainings in PyTorch."""
 
     def __init__(self, config: Config, params: Any, parts: Any, order: np.ndarray):
-        self.torch, self.config = compare.torch(), config
+        self.torch, self.config = pytorch.load(), config
         tensor = lambda a: self.torch.tensor(np.asarray(a).copy())
         self.train, self.validation = [(tensor(x), tensor(y).long()) for x, y in parts]
         self.order = tensor(order).long()

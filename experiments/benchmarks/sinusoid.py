@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import optax
 
-from experiments.benchmarks import compare
+from experiments.benchmarks import compare, pytorch
 from metajax import fewshot, nn
 from metajax.types import InputError
 
@@ -55,7 +55,7 @@ class Peers:
     """The same training in PyTorch; programs return their losses."""
 
     def __init__(self, config: Config, params: Any, episodes: fewshot.Episode):
-        self.torch, self.config = compare.torch(), config
+        self.torch, self.config = pytorch.load(), config
         layers = [params["layers"][i] for i in sorted(params["layers"])]
         self.initial = [
             np.asarray(a) for layer in layers for a in (np.asarray(layer["kernel"]).T.copy(), layer["bias"])

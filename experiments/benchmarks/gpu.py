@@ -1,0 +1,263 @@
+"""Everything that is measured on a GPU, in one command, in order of worth.
+
+    python -m experiments.benchmarks.gpu --minutes 8 --out runs/benchmarks/gpu
+    python -m experiments.benchmarks.gpu --add runs/benchmarks/gpu         # keep its results, remake the table
+
+First that everything runs there, then steps of MAML, prototypical networks and the SuperNet against PyTorch (eager,
+``torch.compile``, CUDA graphs) in float32 and bfloat16; populations of 256 and 4,096 networks; the truth of a small space; a
+billion configurations enumerated; steps a second of the `paper` presets. The minutes that are left go into a `paper` training
+on Omniglot, which needs its data below ``$METAJAX_DATA``.
+
+Each measurement is a process of its own, and ``gpu.json`` is written after each. The command goes on where an earlier one
+stopped, from ``gpu.json`` in ``--out`` or from the results kept for the same card; the training goes on from
+``training.tar.gz``, which holds its newest checkpoint. On a machine without a GPU, ``--preset tiny`` runs all of it in
+miniature.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from experiments import finished
+from experiments.benchmarks import compare
+from experiments.grid import chosen
+from metajax import run
+from metajax.types import InputError
+
+RESULTS = Path(__file__).parent / "results" / "gpu"
+PAGE = Path(__file__).parent / "GPU.md"
+TRAINING = ("experiments.omniglot", "--preset", "paper", "--method", "maml")
+# What a training needs before it is worth beginning, and what it is given to save its state and be packed.
+MIN_TRAINING_SECONDS, PACKING_SECONDS = 60.0, 25.0
+# A measurement is not begun with less than this left, and is ended after this much.
+MIN_JOB_SECONDS, MAX_JOB_SECONDS = 15.0, 180.0
+
+
+class Job(NamedTuple):
+    """A benchmark and its arguments on a GPU; ``tiny`` are its arguments in miniature."""
+
+    module: str
+    flags: tuple[str, ...] = ()
+
+
+_MAML = ("--chunk", "0", "--rounds", "5")
+_SUPERNET = ("--size", "32", "--channels", "16", "--rounds", "5")
+JOBS: dict[str, Job] = {
+    "checks": Job("checks"),
+    "maml": Job("maml", ("--method", "maml", *_MAML)),
+    "protonet": Job("maml", ("--method", "protonet", *_MAML)),
+    "supernet": Job("supernet", _SUPERNET),
+    "maml_bfloat16": Job("maml", ("--method", "maml", "--dtype", "bfloat16", *_MAML)),
+    "protonet_bfloat16": Job("maml", ("--method", "protonet", "--dtype", "bfloat16", *_MAML)),
+    "supernet_bfloat16": Job("supernet", (*_SUPERNET, "--dtype", "bfloat16")),
+    "population_256": Job("population", ("--side", "16", "--alone", "2", "--rounds", "3")),
+    "population_4096": Job("population", ("--side", "64", "--alone", "2", "--rounds", "3")),
+    "exhaustive": Job("exhaustive", ("--alone", "2")),
+    "enumerate": Job("certified"),
+    "omniglot_steps": Job("paper_steps", ("--experiment", "omniglot", "--method", "maml")),
+    "omniglot_steps_20w": Job("paper_steps", ("--experiment", "omniglot", "--method", "maml", "--ways", "20")),
+    "nas_steps_darts-1": Job("paper_steps", ("--experiment", "nas_bench_201", "--method", "darts-1")),
+    "nas_steps_gdas": Job("paper_steps", ("--experiment", "nas_bench_201", "--method", "gdas")),
+}
+# Sizes of their own in miniature: those of preset `tiny` are kept
+_SIZES = ("--size", "--channels", "--rounds", "--side", "--alone", "--chunk")
+
+
+def card() -> str:
+    """The accelerator as a file name, such as ``nvidia-h100-80gb-hbm3``."""
+    return "-".join(jax.devices()[0].device_kind.lower().split())
+
+
+class Record:
+    """``gpu.json``: the results of every measurement so far on one card."""
+
+    def __init__(self, folder: Path, device: str):
+        self.path = folder / "gpu.json"
+        kept = RESULTS / f"{device}.json"
+        source = self.path if self.path.is_file() else kept
+        self.told: dict[str, Any] = finished.read(source) if source.is_file() else {}
+        if self.told.get("card", device) != device:
+            raise InputError(
+                f"--out {folder}: holds results of {self.told['card']}, and this is {device}; give another"
+            )
+        self.told = {"card": device, "jobs": {}, **self.told}
+
+    def done(self, name: str) -> bool:
+        """Whether a measurement is there; the checks are of the machine and its libraries, and are made every time."""
+        return name != "checks" and self.told["jobs"].get(name, {}).get("status") == "ok"
+
+    def add(self, name: str, entry: dict[str, Any]) -> None:
+        self.told["jobs"][name] = entry
+        run.write_json(self.path, self.told)
+
+
+def environment() -> dict[str, str]:
+    """JAX takes memory as it needs it, so that PyTorch finds some in the same process."""
+    return {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def arguments(job: Job, tiny: bool) -> list[str]:
+    """The flags of a job; in miniature without its sizes."""
+    if not tiny:
+        return list(job.flags)
+    pairs = zip(job.flags[::2], job.flags[1::2])
+    return ["--preset", "tiny", *(word for pair in pairs if pair[0] not in _SIZES for word in pair)]
+
+
+def measured(name: str, work: Path, tiny: bool, seconds: float) -> dict[str, Any]:
+    """Runs a job in a process of its own below ``work``, for at most ``seconds``; its entry for the record."""
+    place, job = work / name, JOBS[name]
+    call = [sys.executable, "-m", f"experiments.benchmarks.{job.module}", *arguments(job, tiny)]
+    began = time.perf_counter()
+    try:
+        done = subprocess.run(
+            [*call, "--out", str(place), "--overwrite"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+        error = "" if done.returncode == 0 else "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        status = "ok" if done.returncode == 0 else "failed"
+    except subprocess.TimeoutExpired:
+        status, error = "timeout", f"ended after {seconds:.0f} s"
+    entry = {"status": status, "error": error[-1000:], "seconds": round(time.perf_counter() - began, 1)}
+    if status == "ok":
+        entry |= {"result": finished.read(place / "result.json"), "meta": finished.read(place / "meta.json")}
+    return entry
+
+
+def train(archive: Path, work: Path, tiny: bool, seconds: float) -> dict[str, Any]:
+    """Goes on with the `paper` training for ``seconds`` below ``work``, and packs its run directory into ``archive``."""
+    place = work / "training"
+    if archive.is_file():
+        with tarfile.open(archive) as packed:
+            packed.extractall(work, filter="data")
+    small = ["--width", "4", "--tasks", "2", "--chunk", "2", "--steps", "40", "--episodes", "50"] if tiny else []
+    call = [sys.executable, "-m", *TRAINING, *small, "--out", str(place), "--resume"]
+    began = time.perf_counter()
+    process = subprocess.Popen(call, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        _, error = process.communicate(timeout=max(1.0, seconds - PACKING_SECONDS))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)  # the run saves its state and leaves
+        try:
+            _, error = process.communicate(timeout=PACKING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            _, error = process.communicate()
+    entry = {"seconds": round(time.perf_counter() - began, 1), "error": "", "status": "partial"}
+    if (place / "result.json").is_file():
+        entry |= {"status": "ok", "result": finished.read(place / "result.json")}
+        entry["meta"] = finished.read(place / "meta.json")
+    elif process.returncode not in (128 + signal.SIGTERM, -signal.SIGKILL):
+        entry |= {"status": "failed", "error": "\n".join(error.strip().splitlines()[-5:])[-1000:]}
+    if place.is_dir():
+        part = archive.with_name(archive.name + ".part")
+        with tarfile.open(part, "w:gz") as packed:
+            packed.add(place, "training")
+        part.replace(archive)
+        metrics = place / "metrics.jsonl"
+        lines = metrics.read_text().splitlines() if metrics.is_file() else []
+        entry["last"] = json.loads(lines[-1]) if lines else {}
+    return entry
+
+
+def table() -> str:
+    """Every card's claims, and what was measured for each."""
+    parts = ["# Benchmarks on GPUs\n\nMade by `python -m experiments.benchmarks.gpu --add`; no number is typed.\n"]
+    files = sorted(RESULTS.glob("*.json"))
+    for file in files:
+        told = finished.read(file)
+        good = {name: entry for name, entry in told["jobs"].items() if "result" in entry}
+        claims = [compare.Claim(**each) for entry in good.values() for each in entry["result"].get("claims", ())]
+        parts.append(f"\n## {told['card']}\n\n{compare.table(claims)}")
+        for name, entry in told["jobs"].items():
+            parts.append(f"\n### {name}\n\n{_section(entry)}\n")
+    if not files:
+        parts.append("\nNot measured: no GPU was at hand.\n")
+    return "".join(parts)
+
+
+def _section(entry: dict[str, Any]) -> str:
+    if "result" not in entry:
+        last = f"; at step {entry['last']['step']:,}" if entry.get("last") else ""
+        return f"{entry['status']} after {entry['seconds']:.0f} s{last}. {entry['error']}".strip()
+    result, meta = entry["result"], entry["meta"]
+    versions = ", ".join(f"{name} {meta['versions'][name]}" for name in ("jax",) if meta["versions"].get(name))
+    commit = (meta["commit"] or "unknown")[:10]
+    head = f"`{meta['command']}`, commit {commit}, {meta['hardware']}, {versions}, {meta['started'][:10]}"
+    return f"{head}\n\n{result['protocol']}\n\n{compare.numbers(result['metrics'])}"
+
+
+def add(folder: Path) -> None:
+    """Keeps the results of a folder under the card's name, and remakes the table."""
+    source = folder / "gpu.json"
+    if not source.is_file():
+        raise InputError(f"--add {folder}: has no gpu.json; give the --out of a run of this command")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, RESULTS / f"{finished.read(source)['card']}.json")
+    run.write_text(PAGE, table())
+
+
+def measure_all(given: argparse.Namespace, work: Path) -> None:
+    """Every measurement that is missing, while the minutes last; their run directories are below ``work``."""
+    device, tiny, end = card(), given.preset == "tiny", time.monotonic() + 60 * given.minutes
+    if jax.default_backend() != "gpu" and not tiny:
+        raise InputError("no GPU: JAX runs on a CPU here; --preset tiny runs the measurements in miniature")
+    names = chosen(given.only, JOBS, "only")
+    given.out.mkdir(parents=True, exist_ok=True)
+    record, left = Record(given.out, device), lambda: end - time.monotonic()
+    for name in names:
+        if record.done(name):
+            print(f"{name}: measured before", flush=True)
+        elif left() < (1.0 if tiny else MIN_JOB_SECONDS):
+            print(f"{name}: no time left", flush=True)
+        else:
+            entry = measured(name, work, tiny, min(left(), MAX_JOB_SECONDS))
+            record.add(name, entry)
+            print(f"{name}: {entry['status']} in {entry['seconds']} s {entry['error']}".rstrip(), flush=True)
+            for each in entry.get("result", {}).get("claims", ()):
+                print(f"    {each['what']}: {each['value']:.4g} {each['unit']} {each['note']}".rstrip(), flush=True)
+    if given.train and not record.done("training") and left() > (1.0 if tiny else MIN_TRAINING_SECONDS):
+        entry = train(given.out / "training.tar.gz", work, tiny, left())
+        record.add("training", entry)
+        print(f"training: {entry['status']} {entry.get('last', '')} {entry['error']}".rstrip(), flush=True)
+    print(f"written: {record.path}; keep it with --add {given.out}")
+
+
+def main(argv=None) -> int:
+    parser = run.OneLineParser(prog="gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=8.0, help="time for all of it (default: 8)")
+    parser.add_argument("--only", default="all", help="some measurements, separated by commas")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/gpu"), help="where gpu.json goes")
+    parser.add_argument(
+        "--preset", choices=("paper", "tiny"), default="paper", help="tiny: in miniature, on any device"
+    )
+    parser.add_argument("--no-train", dest="train", action="store_false", help="leave out the training at the end")
+    parser.add_argument("--add", type=Path, help="keep the results of this folder, remake the table, measure nothing")
+    given = parser.parse_args(argv)
+
+    def command() -> None:
+        if given.add:
+            add(given.add)
+            return
+        with tempfile.TemporaryDirectory() as work:
+            measure_all(given, Path(work))
+
+    return run.main(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

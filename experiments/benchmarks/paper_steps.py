@@ -1,0 +1,112 @@
+"""Steps a second of the `paper` presets, and how long their trainings take.
+
+    python -m experiments.benchmarks.paper_steps --experiment omniglot --method maml --out runs/benchmarks/omniglot_steps
+    python -m experiments.benchmarks.paper_steps --experiment nas_bench_201 --method gdas --out runs/benchmarks/nas_steps
+
+The training is that of ``experiments.omniglot --preset paper`` or ``experiments.nas_bench_201 --preset paper``, on images of
+noise of the same shape, so that no data is needed: chunks of ``steps`` steps in one compiled scan, batches drawn on the device.
+There is no peer; the claim is the time that the whole training would take.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import fewshot as few_shot
+from experiments import methods, nas_bench_201, omniglot, searching
+from experiments.benchmarks import compare
+from metajax import data, fewshot, supernet
+from metajax.run.loop import compiled_chunk
+from metajax.types import InputError, Learner, stream
+
+EXPERIMENTS = ("omniglot", "nas_bench_201")
+GOAL_HOURS = 6.0
+"""A `paper` training should end within a working day on one accelerator."""
+_SMALL_OMNIGLOT: dict[str, Any] = {"width": 4, "tasks": 2, "chunk": 2, "steps": 100}
+_SMALL_SEARCH: dict[str, Any] = {"size": 8, "channels": 4, "cells": 1, "steps": 100, "batch": 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which training, and how much of it is timed: ``rounds`` chunks of ``steps`` steps."""
+
+    experiment: str = "omniglot"
+    method: str = "maml"
+    ways: int = 5
+    shots: int = 1
+    steps: int = 50
+    rounds: int = 5
+    small: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.experiment not in EXPERIMENTS:
+            raise InputError(f"--experiment {self.experiment}: accepted are {', '.join(EXPERIMENTS)}")
+        known = list(methods.SETTINGS) if self.experiment == "omniglot" else list(supernet.METHODS)
+        if self.method not in known:
+            raise InputError(f"--method {self.method}: accepted for {self.experiment} are {', '.join(known)}")
+        if min(self.ways, self.shots, self.steps, self.rounds) < 1:
+            raise InputError("ways, shots, steps and rounds must be at least 1")
+
+
+PRESETS = {"paper": {}, "tiny": {"steps": 2, "rounds": 1, "small": True}}
+
+
+def omniglot_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array], Any], int]:
+    """Learner, state, sampler of batches and number of steps of ``experiments.omniglot --preset paper``."""
+    chosen: dict[str, Any] = {"method": config.method, "ways": config.ways, "shots": str(config.shots)}
+    chosen["seed"] = config.seed
+    values = omniglot.PRESETS["paper"](chosen) | chosen | (_SMALL_OMNIGLOT if config.small else {})
+    filled = few_shot.Config(**values).filled()
+    rng = np.random.default_rng(config.seed)
+    images = rng.integers(0, 256, (60 if config.small else 1200, 20, 28, 28), np.uint8)
+    parts = data.split_classes(data.from_array(images), config.seed)
+    method, init = methods.make(filled, few_shot.networks(filled, parts), filled.steps)
+    sampler = fewshot.tasks(few_shot.episodes(filled, parts.train, "training", train=True), filled.tasks or 1)
+    key = jax.random.key(config.seed)
+    return method.learner, method.init(stream(key, "state"), init(stream(key, "params"))), sampler, filled.steps
+
+
+def search_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array], Any], int]:
+    """The same of ``experiments.nas_bench_201 --preset paper``."""
+    chosen: dict[str, Any] = {"method": config.method, "seed": config.seed}
+    values = nas_bench_201.PRESETS["paper"](chosen) | chosen | (_SMALL_SEARCH if config.small else {})
+    filled = nas_bench_201.Config(**values)
+    rng, number = np.random.default_rng(config.seed), 64 if config.small else 25_000
+    draw = lambda: rng.normal(size=(number, filled.size, filled.size, 3)).astype(np.float32)
+    part = lambda: (draw(), rng.integers(0, 10, number).astype(np.int32))
+    setting = nas_bench_201.setting(filled, parts=data.Images(part(), part(), part()))
+    search = searching.made(config.method, setting)[0]
+    return search.learner, search.init(jax.random.key(config.seed)), searching.sampler(setting), filled.steps
+
+
+def measure(config: Config) -> compare.Measured:
+    """Seconds of compiling and of a step."""
+    make = omniglot_training if config.experiment == "omniglot" else search_training
+    learner, state, sampler, steps = make(config)
+    run = compiled_chunk(learner, sampler)
+    held = [state]
+
+    def chunk():
+        held[0], _, healthy = run(held[0], None, config.steps)  # the state is donated
+        return jax.block_until_ready(healthy)
+
+    first = compare.once(chunk)
+    seconds = compare.alternate({"step": chunk}, config.rounds)["step"] / config.steps
+    hours = steps * seconds / 3600
+    what = f"{config.experiment}, {config.method}, preset paper: {steps:,} steps"
+    metrics = {"steps a second": float(1 / np.median(seconds)), "first chunk s": first}
+    protocol = f"{config.rounds} chunks of {config.steps} steps; images of noise"
+    return compare.Measured(metrics, [compare.claim(what, GOAL_HOURS, hours, most=True, unit="h")], protocol)
+
+
+def main(argv=None) -> int:
+    return compare.command("paper_steps", (Config, PRESETS, __doc__), argv, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
