@@ -9,6 +9,7 @@ import optax
 from metajax.bilevel import inner
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem, split
 from metajax.bilevel.unroll import learn_and_judge
+from metajax.types import stream
 
 
 def finite_difference(eps: float = 0.01) -> Estimator:
@@ -28,7 +29,7 @@ def finite_difference(eps: float = 0.01) -> Estimator:
             if steps > 1:
                 state, _ = inner.run(problem, hyper, state, jax.tree.map(lambda x: x[:-1], inner_batches), keys.inner)
             batch = jax.tree.map(lambda x: x[-1], inner_batches)
-            step_key = jax.random.fold_in(keys.inner, steps - 1)
+            step_key = inner.step_key(keys.inner, steps - 1)
 
             def inner_value(h, params):
                 return problem.inner_loss(h, params, batch, step_key)[0]
@@ -97,7 +98,7 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
             return PersistentState(state, copies, jax.tree.map(lambda h: jnp.zeros((pairs, *jnp.shape(h))), hyper))
 
         def estimate(hyper, start: Any, inner_batches, outer_batch, key):
-            noise_key, run_key = jax.random.split(key)
+            noise_key = stream(key, "perturbations")
             leaves, tree = jax.tree.flatten(hyper)
             noise = tree.unflatten(
                 [
@@ -106,12 +107,12 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
                 ]
             )
             if persistent and start is None:
-                start = begin(hyper, split(run_key).init)
+                start = begin(hyper, split(key).init)
             main, particles = (start.main, start.particles) if persistent else (start, start)
             total = jax.tree.map(jnp.add, start.total, noise) if persistent else noise
 
             def run(h, state):
-                return learn_and_judge(problem, h, state, inner_batches, outer_batch, run_key)
+                return learn_and_judge(problem, h, state, inner_batches, outer_batch, key)
 
             hypers = jax.tree.map(lambda h, e: jnp.concatenate([h + e, h - e]), hyper, noise)
             value, (end, info) = run(hyper, main)

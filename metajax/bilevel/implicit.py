@@ -71,7 +71,7 @@ def implicit(
             begun = inner.begin(problem, hyper, keys.init) if start is None else start
             end, losses = inner.run(problem, hyper, begun, inner_batches, keys.inner)
             last = jax.tree.map(lambda x: x[-1], inner_batches)
-            last_key = jax.random.fold_in(keys.inner, steps - 1)
+            last_key = inner.step_key(keys.inner, steps - 1)
             out_of_reach(problem, hyper, end.params, (last, last_key), (outer_batch, keys.outer))
 
             def inner_grad(h, params):

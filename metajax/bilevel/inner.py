@@ -44,6 +44,11 @@ def length(inner_batches: Batch) -> int:
     return int(steps)
 
 
+def step_key(key: Key, index: int | jax.Array) -> Key:
+    """The key of inner step ``index``: of the step itself, and of what an estimator computes of the same step again."""
+    return jax.random.fold_in(key, index)
+
+
 def run(
     problem: Problem,
     hyper: Hyper,
@@ -66,7 +71,7 @@ def run(
 
     def body(carry, index_and_batch):
         index, batch = index_and_batch
-        return step(problem, hyper, carry, batch, jax.random.fold_in(key, index))
+        return step(problem, hyper, carry, batch, step_key(key, index))
 
     if steps == 1:
         end, loss = body(state, (first, jax.tree.map(lambda x: x[0], inner_batches)))
@@ -80,7 +85,7 @@ def trajectory(problem: Problem, hyper: Hyper, batch: Batch, steps: int, key: Ke
     state = begin(problem, hyper, keys.init)
 
     def body(state, index):
-        state, _ = step(problem, hyper, state, batch, jax.random.fold_in(keys.inner, index))
+        state, _ = step(problem, hyper, state, batch, step_key(keys.inner, index))
         return state, state.params
 
     _, path = jax.lax.scan(body, state, jnp.arange(steps))

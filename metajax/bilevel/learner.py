@@ -9,10 +9,7 @@ import optax
 from metajax.bilevel import inner
 from metajax.bilevel.problem import Estimator, Problem
 from metajax.bilevel.unroll import weights_only
-from metajax.types import Hyper, Key, Learner
-
-# no step reaches this number, so the key of a beginning is no step's key
-_BEGIN = 2**32 - 1
+from metajax.types import Hyper, Key, Learner, stream
 
 
 class BilevelState(NamedTuple):
@@ -74,7 +71,7 @@ def learner(
 
     def init(key: Key, hyper: Hyper) -> BilevelState:
         hyper = jax.tree.map(_strong, hyper)
-        begun = hypergradient.begin(hyper, jax.random.fold_in(key, _BEGIN)) if warm_start else None
+        begun = hypergradient.begin(hyper, stream(key, "begin")) if warm_start else None
         return BilevelState(jnp.zeros((), jnp.int32), key, hyper, outer_optimizer.init(hyper), begun)
 
     def update(state: BilevelState, batch: Any) -> tuple[BilevelState, dict[str, Any]]:
@@ -85,7 +82,7 @@ def learner(
         key = jax.random.fold_in(state.key, state.step)
         start = state.inner
         if restart_every is not None:
-            anew = hypergradient.begin(state.hyper, jax.random.fold_in(key, _BEGIN))
+            anew = hypergradient.begin(state.hyper, stream(key, "begin"))
             again = (state.step % restart_every) == 0
             start = jax.tree.map(lambda new, old: jnp.where(again, new, old), anew, start)
 

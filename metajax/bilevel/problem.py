@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from metajax.types import Batch, Hyper, Info, Key, Params, Scalar
+from metajax.types import Batch, Hyper, Info, Key, Params, Scalar, stream
 
 
 class Problem(NamedTuple):
@@ -91,4 +91,4 @@ class Keys(NamedTuple):
 
 
 def split(key: Key) -> Keys:
-    return Keys(*jax.random.split(key, 3))
+    return Keys(*(stream(key, name) for name in Keys._fields))

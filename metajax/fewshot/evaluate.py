@@ -9,7 +9,7 @@ import numpy as np
 
 from metajax.fewshot.episodes import Episode, Sampler, check
 from metajax.fewshot.method import Method
-from metajax.types import Hyper, Key
+from metajax.types import Hyper, Key, stream
 
 
 class Report(NamedTuple):
@@ -78,11 +78,11 @@ def evaluator(
         check(first)
 
     def one(hyper: Hyper, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-        drawn = task_key(key, number)
-        episode, learn = sampler(drawn), jax.random.fold_in(drawn, 1)
-        learned = method.adapt(hyper, episode.support, learn)
+        own = task_key(key, number)
+        episode, judge_key = sampler(own), stream(own, "judge")
+        learned = method.adapt(hyper, episode.support, stream(own, "adapt"))
         learned = learned if every_step else jax.tree.map(lambda x: x[-1:], learned)
-        losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, learn))(learned)
+        losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, judge_key))(learned)
         return info[metric], jnp.all(jnp.isfinite(losses))
 
     @jax.jit

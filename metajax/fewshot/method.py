@@ -10,7 +10,7 @@ import optax
 from metajax import bilevel
 from metajax.bilevel import BilevelState
 from metajax.fewshot.episodes import Episode
-from metajax.types import Hyper, Info, Key, Learner, Params, Scalar
+from metajax.types import Hyper, Info, Key, Learner, Params, Scalar, stream
 
 
 class Method(NamedTuple):
@@ -66,7 +66,7 @@ def by_gradient(
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (inner_steps, *x.shape)), episodes.support)
 
     def update(state: BilevelState, episodes: Episode):
-        drawn = (batches or repeated)(episodes, jax.random.fold_in(state.key, state.step))
+        drawn = (batches or repeated)(episodes, jax.random.fold_in(stream(state.key, "batches"), state.step))
         return search.update(state, (drawn, episodes.query))
 
     return Method(

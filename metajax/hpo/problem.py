@@ -9,7 +9,7 @@ import optax
 
 from metajax.bilevel import Problem
 from metajax.nn import Functional
-from metajax.types import Hyper, Key
+from metajax.types import Hyper, Key, stream
 
 PLACES = ("inputs", "labels", "loss", "weights", "penalty")
 
@@ -102,7 +102,7 @@ def problem(
         return jnp.mean(plain(outputs, targets(batch.y))), info
 
     def init(key: Key) -> dict[str, Hyper]:
-        return {name: part.init(jax.random.fold_in(key, PLACES.index(name))) for name, part in parts.items()}
+        return {name: part.init(stream(key, name)) for name, part in parts.items()}
 
     made = optimizer if callable(optimizer) else lambda hyper: optimizer
     return Training(Problem(inner_loss, outer_loss, lambda hyper, key: network.init(key), made), init)

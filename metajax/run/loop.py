@@ -17,7 +17,7 @@ from metajax.run.checkpoint import Checkpoints
 from metajax.run.directory import RunDirectory
 from metajax.run.progress import Progress
 from metajax.run.signals import Interrupted, Watch
-from metajax.types import Learner
+from metajax.types import Learner, stream
 
 
 class Diverged(RuntimeError):
@@ -134,7 +134,7 @@ def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None)
 
     def body(sampler, state, batch):
         if sampler is not None:
-            batch = sampler(jax.random.fold_in(jax.random.fold_in(state.key, _DATA), state.step))
+            batch = sampler(data_key(state))
         return learner.update(state, batch)
 
     def run(sampler, state, stacked, length):
@@ -151,8 +151,9 @@ def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None)
     return partial(jax.jit(run, static_argnums=3, donate_argnums=1), given)
 
 
-# separates the key that draws batches from the keys that learners draw for themselves
-_DATA = 2**31 + 7
+def data_key(state: Any) -> jax.Array:
+    """The key by which ``train`` draws the batch of a step, apart from the keys that a learner draws for itself."""
+    return jax.random.fold_in(stream(state.key, "data"), state.step)
 
 
 def _stack(iterator: Iterator[Any], length: int) -> Any:
