@@ -48,7 +48,7 @@ class Config:
     sigma: float = 0.3
     batch: int = 32
     width: int = 16
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1)
+    rates: str = "0.01,0.03,0.1"
     judged: int = 4
     seeds: int = 3
     seed: int = 0
@@ -65,19 +65,26 @@ class Config:
             self.judged,
             self.seeds,
         )
-        if min(sizes) < 1 or self.horizon % self.segment or not self.rates:
-            raise InputError(
-                "sizes and seeds must be positive, horizon a multiple of segment, and rates hold at least one"
-            )
+        if min(sizes) < 1 or self.horizon % self.segment:
+            raise InputError("sizes and seeds must be positive, and horizon a multiple of segment")
+        _ = self.outer_rates
 
     @property
     def names(self) -> list[str]:
         return grid.chosen(self.methods, METHODS, "methods")
 
+    @property
+    def outer_rates(self) -> list[float]:
+        """Adam's rates to choose from."""
+        try:
+            return [float(rate) for rate in self.rates.split(",")]
+        except ValueError:
+            raise InputError(f"--rates {self.rates}: accepted are numbers separated by commas") from None
+
 
 PRESETS = {
     "paper": {},
-    "tiny": {"horizon": 20, "segment": 5, "budget": 20, "rates": (0.03,), "judged": 2, "seeds": 2, "width": 4},
+    "tiny": {"horizon": 20, "segment": 5, "budget": 20, "rates": "0.03", "judged": 2, "seeds": 2, "width": 4},
 }
 
 
@@ -197,7 +204,7 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
     config = inner.config
     search = jax.jit(jax.vmap(searcher(method, inner)))
     judged = jax.jit(jax.vmap(lambda hyper, key: judge(inner, hyper, key)))
-    rates = jnp.asarray(config.rates, jnp.float32)
+    rates = jnp.asarray(config.outer_rates, jnp.float32)
     key = jax.random.key(config.seed)
     best = 0
     if method != "random":
@@ -214,7 +221,7 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
         "test_accuracy": np.asarray(accuracies).tolist(),
         "learning_rates": np.exp(np.asarray(hypers)).tolist(),
         "largest_gradient": float(jnp.max(norms)),
-        "outer_rate": None if method == "random" else config.rates[best],
+        "outer_rate": None if method == "random" else config.outer_rates[best],
         "search_seconds": seconds,
     }
 
