@@ -191,7 +191,7 @@ def sandwich_paths(random: int = 2, sizes: Any = None) -> Encode:
         extreme = lambda sign: relaxed(lambda progress: hardest)(
             space, jax.tree.map(lambda x: sign * x, by_size), moment, key
         )
-        return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, key)])
+        return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, stream(key, "paths"))])
 
     return encode
 
