@@ -22,7 +22,7 @@ from flax import nnx
 
 from experiments import methods
 from metajax import data, fewshot, nn, run
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 CHUNK = 20
 VALIDATION_TASKS = 200
@@ -220,7 +220,7 @@ def planned(config: Config, directory: run.RunDirectory, method, state, sampler,
     compiling is still to come. Kept with the run, so that resuming has the same."""
     file = directory.path / "plan.json"
     if not file.is_file():
-        step = lambda s, _: method.update(s, sampler(jax.random.fold_in(s.key, s.step)))
+        step = lambda s, _: method.update(s, sampler(jax.random.fold_in(stream(s.key, "data"), s.step)))
         few = jax.jit(lambda s: jax.lax.scan(step, s, None, _TIMED)[0])
         clock = [time.perf_counter()]
         for work in (few, few, lambda s: validation(s.hyper), lambda s: validation(s.hyper)):

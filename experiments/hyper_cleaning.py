@@ -9,14 +9,18 @@ validation images together, as in the paper, whose "oracle" (the clean half) has
 about 90.07 with an F1 of .914 to .924. Test images are used once, at the end of each row.
 
 Every estimator runs the same schedule: ``outer`` hypergradient steps of Adam, warm-started, each after ``inner`` full-batch
-steps of gradient descent. Bytes are XLA's count of temporary memory of one outer step; seconds are those of all steps, without
-compilation. 13 minutes on 2 cores, with other work beside.
+steps of gradient descent. Persistent evolution begins the inner loop anew after every ``RESTARTS`` outer steps: its particles
+gather all perturbations since they began, so that the variance of its gradient grows with their number. Its validation loss is
+that after so many steps only. Each row is the mean
+over ``seeds`` (images, wrong labels and initial weights). Bytes are XLA's count of temporary memory of one outer step; seconds
+are those of all steps, without compilation. 13 minutes for each seed on 2 cores, with other work beside.
 """
 
 import dataclasses
+import functools
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +30,7 @@ import optax
 from experiments import grid
 from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 ESTIMATORS = {
     "unroll": {},
@@ -38,6 +42,7 @@ ESTIMATORS = {
     "evolution": {"population": 32, "sigma": 0.1},
     "pes": {"population": 32, "sigma": 0.1},
 }
+RESTARTS = {"pes": 8}
 ROWS = ("oracle", "none", "validation alone", *ESTIMATORS)
 
 
@@ -54,12 +59,16 @@ class Config:
     rate: float = 0.5
     outer_rate: float = 0.2
     final_steps: int = 1_000
+    seeds: int = 3
     seed: int = 0
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if min(self.train, self.validation, self.inner, self.outer, self.final_steps) < 1 or not 0 <= self.flipped < 1:
-            raise InputError("sizes and steps must be positive, flipped a share below 1")
+        if (
+            min(self.train, self.validation, self.inner, self.outer, self.final_steps, self.seeds) < 1
+            or not 0 <= self.flipped < 1
+        ):
+            raise InputError("sizes, steps and seeds must be positive, flipped a share below 1")
 
     @property
     def names(self) -> list[str]:
@@ -74,16 +83,29 @@ PRESETS = {
         "inner": 5,
         "outer": 3,
         "final_steps": 20,
+        "seeds": 2,
         "rows": "none,unroll,identity",
     },
 }
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Every row of the table; returns the metrics."""
-    images = data.mnist(config.seed, config.train, config.validation).flat()
+class Setting(NamedTuple):
+    """The data of one seed and the bilevel problem on it."""
+
+    train: hpo.Examples
+    held: hpo.Examples
+    test: tuple[jax.Array, jax.Array]
+    wrong: np.ndarray
+    network: nn.Functional
+    made: hpo.Training
+    key: jax.Array
+
+
+def prepare(config: Config, seed: int) -> Setting:
+    """Training images, a share of them with a random wrong label, and clean ones."""
+    images = data.mnist(seed, config.train, config.validation).flat()
     (x, y), (x_held, y_held), test = jax.tree.map(jnp.asarray, images)
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng(seed)
     wrong = np.zeros(len(y), bool)
     wrong[rng.permutation(len(y))[: int(config.flipped * len(y))]] = True
     given = jnp.where(jnp.asarray(wrong), (y + jnp.asarray(rng.integers(1, 10, len(y)))) % 10, y)
@@ -91,52 +113,56 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     held = hpo.Examples(x_held, y_held, jnp.arange(len(y_held)))
     network = nn.functional(lambda rngs: nn.MLP(x.shape[1], (), 10, rngs=rngs))
     made = hpo.problem(network, optax.sgd(config.rate), 10, weights=hpo.example_weights(len(y)))
-    key = jax.random.key(config.seed)
+    return Setting(train, held, test, wrong, network, made, jax.random.key(seed))
 
-    def work(cell):
-        name = cell["row"]
-        fixed = {
-            "oracle": jnp.asarray(~wrong, jnp.float32),
-            "none": jnp.ones(len(y)),
-            "validation alone": jnp.zeros(len(y)),
-        }
-        weights, told = (fixed[name], {}) if name in fixed else clean(name, config, made, train, held, key)
-        accuracy = learn_and_test(weights, train, held, test, network, config, key)
-        if name in fixed:
-            return {"accuracy": accuracy}
-        found = np.asarray(weights < 0.5)
-        hits = int(np.sum(found & wrong))
-        f1 = 2 * hits / max(int(found.sum()) + int(wrong.sum()), 1)
-        return {"accuracy": accuracy, "f1": f1, **told}
 
-    records = grid.measure(directory, [{"row": name} for name in config.names], work, "cleaning", show)
+def measure(row: str, config: Config, setting: Setting) -> dict[str, float]:
+    """Accuracy, F1 and costs of one row on the data of one seed."""
+    n, wrong = len(setting.wrong), setting.wrong
+    fixed = {"oracle": jnp.asarray(~wrong, jnp.float32), "none": jnp.ones(n), "validation alone": jnp.zeros(n)}
+    if row in fixed:
+        return {"accuracy": learn_and_test(fixed[row], config, setting)}
+    weights, told = clean(row, config, setting)
+    found = np.asarray(weights < 0.5)
+    f1 = 2 * int(np.sum(found & wrong)) / max(int(found.sum()) + int(wrong.sum()), 1)
+    return {"accuracy": learn_and_test(weights, config, setting), "f1": f1, **told}
+
+
+def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
+    """Every row of the table; returns the metrics: means over seeds, and ``deviation`` where there are several."""
+    setting = functools.lru_cache(maxsize=1)(lambda seed: prepare(config, seed))
+    cells = [{"row": row, "seed": config.seed + i} for i in range(config.seeds) for row in config.names]
+    work = lambda cell: measure(cell["row"], config, setting(cell["seed"]))
+    records = grid.measure(directory, cells, work, "cleaning", show)
     metrics = {}
-    for record in records:
-        for name, value in record.items():
-            if name not in ("row", "seconds"):
-                metrics[f"{record['row']} {name}"] = value
-    exact = next((r for r in records if r["row"] == "unroll"), None)
-    if exact is not None:
-        metrics |= {"accuracy": exact["accuracy"], "f1": exact["f1"]}
+    for row in config.names:
+        own = [record for record in records if record["row"] == row]
+        for name in own[0].keys() - {"row", "seed", "seconds"}:
+            values = [record[name] for record in own]
+            metrics[f"{row} {name}"] = float(np.mean(values))
+            if len(own) > 1:
+                metrics[f"{row} {name} deviation"] = float(np.std(values, ddof=1))
+    if "unroll" in config.names:
+        metrics |= {"accuracy": metrics["unroll accuracy"], "f1": metrics["unroll f1"]}
     protocol = (
         f"MNIST, {config.train} training images with {100 * config.flipped:g}% wrong labels, {config.validation} for "
-        f"validation, {len(test[1])} for the test; softmax regression; {config.outer} hypergradients, each after "
-        f"{config.inner} full-batch steps; then {config.final_steps} steps on weighted training and validation images. "
-        "`accuracy` and `f1` "
-        "are those of the exact hypergradient, `unroll`."
+        f"validation, the official test images; softmax regression; {config.outer} hypergradients, each after "
+        f"{config.inner} full-batch steps; then {config.final_steps} steps on weighted training and validation images; mean "
+        f"and standard deviation over {config.seeds} seeds. `accuracy` and `f1` are those of the exact hypergradient, `unroll`."
     )
     directory.finish({"metrics": metrics, "protocol": protocol})
     return metrics
 
 
-def clean(name: str, config: Config, made: hpo.Training, train: hpo.Examples, held: hpo.Examples, key: jax.Array):
+def clean(name: str, config: Config, setting: Setting):
     """Weights f32[n] by this estimator, and what they cost."""
-    estimator = hpo.estimator(name.split()[0], **ESTIMATORS[name])
-    whole = lambda hyper, params, step, key: made.problem.inner_loss(hyper, params, train, key)
+    estimator, made = hpo.estimator(name.split()[0], **ESTIMATORS[name]), setting.made
+    whole = lambda hyper, params, step, key: made.problem.inner_loss(hyper, params, setting.train, key)
     problem = made.problem._replace(inner_loss=whole)  # full batches: what is stacked only counts the steps
-    learner = bilevel.learner(problem, estimator, optax.adam(config.outer_rate), config.inner, warm_start=True)
-    state = learner.init(key, made.init(key))
-    batches = jnp.arange(config.inner), held
+    outer_optimizer = optax.adam(config.outer_rate)
+    learner = bilevel.learner(problem, estimator, outer_optimizer, config.inner, True, RESTARTS.get(name))
+    state = learner.init(stream(setting.key, "search"), made.init(stream(setting.key, "hyper")))
+    batches = jnp.arange(config.inner), setting.held
     compiled = jax.jit(learner.update).lower(state, batches).compile()
     memory: Any = compiled.memory_analysis()
     info, began = {}, time.perf_counter()
@@ -151,8 +177,9 @@ def clean(name: str, config: Config, made: hpo.Training, train: hpo.Examples, he
     }
 
 
-def learn_and_test(weights, train, held, test, network, config, key) -> float:
+def learn_and_test(weights: jax.Array, config: Config, setting: Setting) -> float:
     """Test accuracy in per cent of a fresh model of weighted training and validation images."""
+    train, held, test, network = setting.train, setting.held, setting.test, setting.network
     x = jnp.concatenate([train.x, held.x])
     y = jnp.concatenate([train.y, held.y])
     weight = jnp.concatenate([weights, jnp.ones(len(held.y))])
@@ -163,12 +190,12 @@ def learn_and_test(weights, train, held, test, network, config, key) -> float:
 
     learner = bilevel.supervised(network.init, loss, optax.sgd(config.rate))
     train_all = jax.jit(lambda s: jax.lax.scan(lambda c, _: learner.update(c, ()), s, None, config.final_steps)[0])
-    state = train_all(learner.init(jax.random.fold_in(key, 1)))
+    state = train_all(learner.init(stream(setting.key, "final")))
     return 100 * float(jnp.mean(jnp.argmax(network.apply(state.params, test[0]), -1) == test[1]))
 
 
 def markdown(config: dict, result: dict) -> str:
-    """One row for each estimator."""
+    """One row for each estimator, and what the row without training images says of the accuracies."""
     shown = {
         "accuracy": ".2f",
         "f1": ".3f",
@@ -177,9 +204,36 @@ def markdown(config: dict, result: dict) -> str:
         "temporary_megabytes": ".0f",
     }
     metrics = result["metrics"]
-    line = lambda name: [number(metrics.get(f"{name} {key}"), form, "") for key, form in shown.items()]
+
+    def cell(name: str, key: str, form: str) -> str:
+        deviation = metrics.get(f"{name} {key} deviation")
+        spread = (
+            "" if deviation is None or key in ("search_seconds", "temporary_megabytes") else f" ± {deviation:{form}}"
+        )
+        return number(metrics.get(f"{name} {key}"), form, "") + spread
+
+    line = lambda name: [cell(name, key, form) for key, form in shown.items()]
     head = ["", "test accuracy", "F1 of wrong labels", "validation loss", "seconds", "temporary MB"]
-    return table(head, ([name, *line(name)] for name in ROWS if f"{name} accuracy" in metrics))
+    rows = table(head, ([name, *line(name)] for name in ROWS if f"{name} accuracy" in metrics))
+    return f"{rows}\n\n{comparison(metrics)}".rstrip()
+
+
+def comparison(metrics: dict[str, float]) -> str:
+    """What the estimators gain over leaving all training images out, in words; empty where that was not measured."""
+    measured = [name for name in ESTIMATORS if f"{name} accuracy" in metrics]
+    if "validation alone accuracy" not in metrics or not measured:
+        return ""
+    alone = metrics["validation alone accuracy"]
+    gains = {name: metrics[f"{name} accuracy"] - alone for name in measured}
+    best, worst = max(gains, key=lambda n: gains[n]), min(gains, key=lambda n: gains[n])
+    whole = metrics.get("oracle accuracy")
+    limit = "" if whole is None else f" The oracle, with every correct label, gains {whole - alone:+.2f} points."
+    return (
+        f"The last model also learns on the validation images, and these alone give {alone:.2f}. Beside that, the training "
+        f"images as the estimators weigh them change the accuracy by {gains[worst]:+.2f} points (`{worst}`) to "
+        f"{gains[best]:+.2f} (`{best}`).{limit} An accuracy near that of the validation images alone is therefore no evidence "
+        "of good weights; the F1 of the wrong labels tells the estimators apart."
+    )
 
 
 def main(argv=None) -> int:

@@ -20,6 +20,7 @@ from metajax.predictor import Trials
 from metajax.run import Progress, RunDirectory
 from metajax.space import Space
 from metajax.space.rows import power_of_two
+from metajax.types import stream
 
 # what the meta-learner first proposes takes so many times as long to train as what was drawn
 _LARGER = 2.0
@@ -205,7 +206,7 @@ def explore(config: Config, log: Log) -> Explored:
         log.train(within(proposal.encodings), "proposed", proposal.r2)
 
     # cross-validate the finalists: one validation set chooses the lucky
-    known, key = waves.trials("random", "proposed"), jax.random.fold_in(keys.propose, 0)
+    known, key = waves.trials("random", "proposed"), stream(keys.propose, "choice")
     choice = predictor.choose(known, SPECS, "rank", key, room=plan.room)
     smooth = choice if config.proposes and not plan.small else None
     splits = task.folds[: log.folds()]
@@ -250,7 +251,7 @@ class Keys(NamedTuple):
 
 
 def search_keys(seed: int) -> Keys:
-    return Keys(*jax.random.split(jax.random.key(seed), 4))
+    return Keys(*(stream(jax.random.key(seed), name) for name in Keys._fields))
 
 
 def begin(config: Config, directory: RunDirectory, task: Task, show: bool, began: float) -> Log:

@@ -20,7 +20,7 @@ from metajax.data import flip_and_crop, tabular
 from metajax.data.pictures import Pictures
 from metajax.run import write_json
 from metajax.space import Categorical, Float, Integer, Space
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 BATCH, CHUNK, SEARCH_IMAGES, SUPERNET_STEPS, MOST_SHIFT = 64, 256, 8_000, 400, 3
 
@@ -89,8 +89,8 @@ def _programs(classes: int, channels: int, stride: int) -> _Programs:
     def step(number, carry, coded, data, total, key):
         params, momentum = carry
         now = jax.random.fold_in(key, number)
-        rows = jax.random.randint(jax.random.fold_in(now, 0), (BATCH,), 0, len(data.x))
-        x = flip_and_crop(data.x[rows], jax.random.fold_in(now, 1), MOST_SHIFT, coded.shift, coded.mirror)
+        rows = jax.random.randint(stream(now, "rows"), (BATCH,), 0, len(data.x))
+        x = flip_and_crop(data.x[rows], stream(now, "augmentation"), MOST_SHIFT, coded.shift, coded.mirror)
         grads = jax.grad(loss)(params, coded, x, data.y[rows])
         grads = jax.tree.map(lambda g, w: g + coded.weight_decay * w, grads, params)
         progress = number.astype(jnp.float32) / total.astype(jnp.float32)
@@ -149,7 +149,7 @@ def train(
         )
         own = jax.random.fold_in(key, i)
         total = int(configs["epochs"][i]) * max(8, len(data.x) // BATCH)
-        carry, at, out = programs.init(jax.random.fold_in(own, 2**31)), 0, None
+        carry, at, out = programs.init(stream(own, "init")), 0, None
         for point, mark in enumerate(np.round(np.linspace(0, total, CURVE + 1)[1:]).astype(int)):
             carry = programs.span(carry, coded, data, jnp.asarray(at), jnp.asarray(mark), jnp.asarray(total), own)
             at = mark
@@ -243,17 +243,19 @@ def by_supernet(data: Data, classes: int, stride: int, seed: int) -> dict[str, A
         warm_up=warm_up,
     )
 
+    key = stream(jax.random.key(seed), "supernet")
+
     def draw(key, x, y):
         rows = jax.random.randint(key, (BATCH,), 0, len(y))
         return x[rows], y[rows]
 
     def body(state, _):
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        inner = jax.tree.map(lambda a: a[None], draw(jax.random.fold_in(key, 0), data.x, data.y))
-        outer = draw(jax.random.fold_in(key, 1), data.x_judge, data.y_judge)
+        now = jax.random.fold_in(stream(key, "data"), state.step)
+        inner = jax.tree.map(lambda a: a[None], draw(stream(now, "training"), data.x, data.y))
+        outer = draw(stream(now, "validation"), data.x_judge, data.y_judge)
         return search.update(state, (inner, outer))[0], None
 
-    state = jax.jit(lambda s: jax.lax.scan(body, s, None, steps)[0])(search.init(jax.random.key(seed)))
+    state = jax.jit(lambda s: jax.lax.scan(body, s, None, steps)[0])(search.init(key))
     if not np.isfinite(np.asarray(search.strengths(state))).all():
         raise InputError("--method supernet: the SuperNet diverged on these images; use --method metalearner")
     return supernet.decide(made.space, search.strengths(state))

@@ -17,7 +17,7 @@ import numpy as np
 from metajax.automl import network
 from metajax.automl.space import BATCHES, MAX_EPOCHS
 from metajax.automl.task import CURVE, GROUP, Data, Outcome
-from metajax.types import generator
+from metajax.types import generator, stream
 
 MICRO = BATCHES[0]
 
@@ -146,7 +146,7 @@ def _judged(said: np.ndarray, y: np.ndarray, classification: bool) -> tuple[np.n
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _begin(coded, keys, outputs, shape):
-    params = jax.vmap(lambda c, k: network.init(c, jax.random.fold_in(k, 0), outputs))(coded, keys)
+    params = jax.vmap(lambda c, k: network.init(c, stream(k, "init"), outputs))(coded, keys)
     params = network.cut(params, shape)
     zero = lambda: jax.tree.map(jnp.zeros_like, params)
     return Members(params, zero(), zero(), zero(), jnp.zeros(len(keys), jnp.int32))
@@ -182,8 +182,8 @@ def train(
     n = len(configs["model"])
     epochs, shapes = configs["epochs"], network.shapes(configs)
     order = np.lexsort((epochs, shapes))[::-1]  # the largest first, so that a group that is not full is of small ones
-    walk = _walk(jax.random.fold_in(key, 2**31), len(data.x), int(epochs.max()), room)
-    x, y, dropping = _roomy(data.x, room), _roomy(data.y, room), jax.random.fold_in(key, 2**31 + 1)
+    walk = _walk(stream(key, "rows"), len(data.x), int(epochs.max()), room)
+    x, y, dropping = _roomy(data.x, room), _roomy(data.y, room), stream(key, "dropout")
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE), np.nan), [{}] * n
     told = np.zeros((n, min(outputs_of, len(data.x_judge)), outputs), np.float32)

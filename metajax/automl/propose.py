@@ -8,6 +8,7 @@ import numpy as np
 from metajax import predictor, search
 from metajax.predictor import Model, Trials
 from metajax.space import Space, Subset
+from metajax.types import stream
 
 # length scales that 128 trainings cannot tell, more would not either; they cost the cube of their number
 SPECS = (predictor.ensemble(), predictor.kernel(most=128))
@@ -29,9 +30,9 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
     Proposals keep a distance from each other, so that a wave does not spend itself on one corner. ``room`` is as in
     ``predictor.fit``.
     """
-    fit_key, cross_key, search_key, random_key = jax.random.split(key, 4)
-    choice = predictor.choose(trials, SPECS, "rank", cross_key, room=room)
-    model = predictor.fit(trials, choice.spec, "rank", fit_key, earlier, room)
+    search_key = stream(key, "search")
+    choice = predictor.choose(trials, SPECS, "rank", stream(key, "choose"), room=room)
+    model = predictor.fit(trials, choice.spec, "rank", stream(key, "fit"), earlier, room)
     order = np.argsort(-trials.utility, kind="stable")
     space, best = trials.space, trials.space.decode(trials.encodings[order[:64]])
     pools = []
@@ -47,7 +48,7 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
         for pool in pools:
             pool.keep_from(row)
 
-    for row in np.asarray(space.encode(space.sample(random_key, max(1, n // 16)))):
+    for row in np.asarray(space.encode(space.sample(stream(key, "random"), max(1, n // 16)))):
         pick(row)
     while len(picked) < n:
         before = len(picked)
@@ -55,7 +56,7 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
             if len(picked) < n and (row := pool.take()) is not None:
                 pick(row)
         if len(picked) == before:
-            extra = space.encode(space.sample(jax.random.fold_in(random_key, 1), n - before))
+            extra = space.encode(space.sample(stream(key, "extra"), n - before))
             picked += list(np.asarray(extra))
     return Proposal(np.stack(picked), model, choice.r2)
 

@@ -1,5 +1,6 @@
 """Hypergradients from finite differences: DARTS' Hessian-vector product, and evolution strategies."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import optax
 from metajax.bilevel import inner
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem, split
 from metajax.bilevel.unroll import learn_and_judge
+from metajax.types import InputError, stream
 
 
 def finite_difference(eps: float = 0.01) -> Estimator:
@@ -19,7 +21,7 @@ def finite_difference(eps: float = 0.01) -> Estimator:
     works; for plain gradient descent it is the paper's. Kept as a check: ``unroll(truncate=1)`` is exact and as cheap.
     """
     if eps <= 0:
-        raise ValueError(f"finite_difference: eps={eps}; accepted are positive numbers")
+        raise InputError(f"finite_difference: eps={eps}; accepted are positive numbers")
 
     def estimator(problem: Problem) -> HypergradientFn:
         def estimate(hyper, start, inner_batches, outer_batch, key):
@@ -28,7 +30,7 @@ def finite_difference(eps: float = 0.01) -> Estimator:
             if steps > 1:
                 state, _ = inner.run(problem, hyper, state, jax.tree.map(lambda x: x[:-1], inner_batches), keys.inner)
             batch = jax.tree.map(lambda x: x[-1], inner_batches)
-            step_key = jax.random.fold_in(keys.inner, steps - 1)
+            step_key = inner.step_key(keys.inner, steps - 1)
 
             def inner_value(h, params):
                 return problem.inner_loss(h, params, batch, step_key)[0]
@@ -51,7 +53,7 @@ def finite_difference(eps: float = 0.01) -> Estimator:
             grad = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), direct, through_optimizer, mixed)
             return Hypergradient(value, grad, InnerState(params, opt_state), {**info, "inner_loss": inner_loss})
 
-        return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
+        return HypergradientFn(estimate, partial(inner.begin, problem))
 
     return estimator
 
@@ -80,24 +82,24 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
             ``PersistentState``.
 
     Raises:
-        ValueError: if the population is odd or sigma is not positive.
+        InputError: if the population is odd or sigma is not positive.
     """
     if population < 2 or population % 2 or sigma <= 0:
-        raise ValueError(
-            f"evolution: need an even population >= 2 and sigma > 0; got population={population}, sigma={sigma}"
+        raise InputError(
+            f"evolution: population={population}, sigma={sigma}; accepted are an even population >= 2 and sigma > 0"
         )
     pairs = population // 2
 
     def estimator(problem: Problem) -> HypergradientFn:
-        def begin(hyper, key):
-            state = inner.begin(problem, hyper, key)
+        def begin(hyper, key, tasks=None):
+            state = inner.begin(problem, hyper, key, tasks)
             if not persistent:
                 return state
             copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (population, *jnp.shape(x))), state)
             return PersistentState(state, copies, jax.tree.map(lambda h: jnp.zeros((pairs, *jnp.shape(h))), hyper))
 
         def estimate(hyper, start: Any, inner_batches, outer_batch, key):
-            noise_key, run_key = jax.random.split(key)
+            noise_key = stream(key, "perturbations")
             leaves, tree = jax.tree.flatten(hyper)
             noise = tree.unflatten(
                 [
@@ -106,12 +108,12 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
                 ]
             )
             if persistent and start is None:
-                start = begin(hyper, split(run_key).init)
+                start = begin(hyper, split(key).init)
             main, particles = (start.main, start.particles) if persistent else (start, start)
             total = jax.tree.map(jnp.add, start.total, noise) if persistent else noise
 
             def run(h, state):
-                return learn_and_judge(problem, h, state, inner_batches, outer_batch, run_key)
+                return learn_and_judge(problem, h, state, inner_batches, outer_batch, key)
 
             hypers = jax.tree.map(lambda h, e: jnp.concatenate([h + e, h - e]), hyper, noise)
             value, (end, info) = run(hyper, main)

@@ -8,12 +8,19 @@ import jax.numpy as jnp
 import optax
 
 from metajax.bilevel.problem import InnerState, Problem, split
-from metajax.types import Batch, Hyper, Key, Params, Scalar
+from metajax.types import Batch, Hyper, InputError, Key, Params, Scalar
 
 Remat = Literal["sqrt"] | int | None
 
 
-def begin(problem: Problem, hyper: Hyper, key: Key) -> InnerState:
+def begin(problem: Problem, hyper: Hyper, key: Key, tasks: int | None = None) -> InnerState:
+    """The first inner state of one inner problem.
+
+    Raises:
+        InputError: if ``tasks`` is given: only ``batched`` makes states of several tasks.
+    """
+    if tasks is not None:
+        raise InputError(f"begin: tasks={tasks}; accepted is None, or wrap the estimator in bilevel.batched")
     params = problem.init(hyper, key)
     return InnerState(params, problem.optimizer(hyper).init(params))
 
@@ -30,18 +37,23 @@ def length(inner_batches: Batch) -> int:
     """The number of inner steps that the batches hold.
 
     Raises:
-        ValueError: if there are no arrays, no steps, or leaves that disagree.
+        InputError: if there are no arrays, no steps, or leaves that disagree.
     """
     lengths = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else None for leaf in jax.tree.leaves(inner_batches)}
     if len(lengths) != 1 or None in lengths:
-        raise ValueError(
+        raise InputError(
             "inner_batches: all leaves need one leading axis that counts the inner steps; "
             f"got leading sizes {sorted(map(str, lengths))}"
         )
     (steps,) = lengths
     if not steps:
-        raise ValueError("inner_batches: the leading axis counts the inner steps and has size 0; give at least 1")
+        raise InputError("inner_batches: the leading axis counts the inner steps and has size 0; give at least 1")
     return int(steps)
+
+
+def step_key(key: Key, index: int | jax.Array) -> Key:
+    """The key of inner step ``index``: of the step itself, and of what an estimator computes of the same step again."""
+    return jax.random.fold_in(key, index)
 
 
 def run(
@@ -66,7 +78,7 @@ def run(
 
     def body(carry, index_and_batch):
         index, batch = index_and_batch
-        return step(problem, hyper, carry, batch, jax.random.fold_in(key, index))
+        return step(problem, hyper, carry, batch, step_key(key, index))
 
     if steps == 1:
         end, loss = body(state, (first, jax.tree.map(lambda x: x[0], inner_batches)))
@@ -80,7 +92,7 @@ def trajectory(problem: Problem, hyper: Hyper, batch: Batch, steps: int, key: Ke
     state = begin(problem, hyper, keys.init)
 
     def body(state, index):
-        state, _ = step(problem, hyper, state, batch, jax.random.fold_in(keys.inner, index))
+        state, _ = step(problem, hyper, state, batch, step_key(keys.inner, index))
         return state, state.params
 
     _, path = jax.lax.scan(body, state, jnp.arange(steps))

@@ -7,12 +7,10 @@ import jax.numpy as jnp
 import optax
 
 from metajax.bilevel import inner
+from metajax.bilevel.batched import batched
 from metajax.bilevel.problem import Estimator, Problem
 from metajax.bilevel.unroll import weights_only
-from metajax.types import Hyper, Key, Learner
-
-# no step reaches this number, so the key of a beginning is no step's key
-_BEGIN = 2**32 - 1
+from metajax.types import Hyper, InputError, Key, Learner, stream
 
 
 class BilevelState(NamedTuple):
@@ -33,6 +31,7 @@ def learner(
     warm_start: bool,
     restart_every: int | None = None,
     warm_up: int = 0,
+    tasks: int | None = None,
 ) -> Learner:
     """Descends the outer loss by estimated hypergradients.
 
@@ -50,6 +49,12 @@ def learner(
         restart_every: with a warm start, begin the inner loop anew after this many outer steps.
         warm_up: with a warm start, so many first steps learn inside alone: no hypergradient is computed, ``hyper`` and the
             outer optimizer stay, and what the outer loss would report is 0.
+        tasks: with a warm start of an estimator made by ``batched``, the number of tasks: each goes on from where its own
+            inner loop ended.
+
+    Raises:
+        InputError: on a number out of range; when it is used, if the batches hold another number of inner steps or of tasks,
+            or if a batched estimator is warm-started without ``tasks``.
 
     Example:
         >>> problem = Problem(
@@ -65,27 +70,40 @@ def learner(
         -0.1
     """
     if inner_steps < 1:
-        raise ValueError(f"learner: inner_steps={inner_steps}; accepted is a positive whole number")
+        raise InputError(f"learner: inner_steps={inner_steps}; accepted is a positive whole number")
     if restart_every is not None and (restart_every < 1 or not warm_start):
-        raise ValueError(f"learner: restart_every={restart_every} needs warm_start=True and a positive whole number")
+        raise InputError(
+            f"learner: restart_every={restart_every} with warm_start={warm_start}; accepted is None, or a positive "
+            "whole number with warm_start=True"
+        )
     if warm_up < 0 or (warm_up and not warm_start):
-        raise ValueError(f"learner: warm_up={warm_up} needs warm_start=True and a whole number from 0")
-    hypergradient, inside = estimator(problem), weights_only()(problem)
+        raise InputError(
+            f"learner: warm_up={warm_up} with warm_start={warm_start}; accepted is 0, or a positive whole number with "
+            "warm_start=True"
+        )
+    if tasks is not None and (tasks < 1 or not warm_start):
+        raise InputError(
+            f"learner: tasks={tasks} with warm_start={warm_start}; accepted is None, or a positive whole number with "
+            "warm_start=True"
+        )
+    hypergradient = estimator(problem)
+    inside = (weights_only() if tasks is None else batched(weights_only()))(problem)
+    number = {} if tasks is None else {"tasks": tasks}
 
     def init(key: Key, hyper: Hyper) -> BilevelState:
         hyper = jax.tree.map(_strong, hyper)
-        begun = hypergradient.begin(hyper, jax.random.fold_in(key, _BEGIN)) if warm_start else None
+        begun = hypergradient.begin(hyper, stream(key, "begin"), **number) if warm_start else None
         return BilevelState(jnp.zeros((), jnp.int32), key, hyper, outer_optimizer.init(hyper), begun)
 
     def update(state: BilevelState, batch: Any) -> tuple[BilevelState, dict[str, Any]]:
         inner_batches, outer_batch = batch
         steps = inner.length(inner_batches)
         if steps != inner_steps:
-            raise ValueError(f"learner: inner_batches has {steps} inner steps, the learner was made for {inner_steps}")
+            raise InputError(f"learner: inner_batches has {steps} inner steps, the learner was made for {inner_steps}")
         key = jax.random.fold_in(state.key, state.step)
         start = state.inner
         if restart_every is not None:
-            anew = hypergradient.begin(state.hyper, jax.random.fold_in(key, _BEGIN))
+            anew = hypergradient.begin(state.hyper, stream(key, "begin"), **number)
             again = (state.step % restart_every) == 0
             start = jax.tree.map(lambda new, old: jnp.where(again, new, old), anew, start)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from metajax.types import Batch, Hyper, Info, Key, Params, Scalar
+from metajax.types import Batch, Hyper, Info, Key, Params, Scalar, stream
 
 
 class Problem(NamedTuple):
@@ -58,14 +58,15 @@ class HypergradientFn:
     on from, or ``None``: then it is ``problem.init(hyper, key)``, differentiated through where the estimator can. The
     leading axis of ``inner_batches`` counts the inner steps.
 
-    ``begin(hyper, key)`` makes the first inner state of a warm-started search.
+    ``begin(hyper, key, tasks=None)`` makes the first inner state of a warm-started search: that of one inner problem, or, for
+    an estimator made by ``batched``, those of so many tasks along a leading axis.
 
     ``mean``, if there is one, is ``estimate`` averaged over tasks, at less than the cost of every task's own gradient: all
     arguments but ``hyper`` and a ``start`` of ``None`` have a leading axis of tasks, and so has ``end``.
     """
 
     estimate: Callable[[Hyper, Any, Batch, Batch, Key], Hypergradient]
-    begin: Callable[[Hyper, Key], Any]
+    begin: Callable[..., Any]
     mean: Callable[[Hyper, Any, Batch, Batch, Key], Hypergradient] | None = None
 
     def __call__(self, hyper: Hyper, start: Any, inner_batches: Batch, outer_batch: Batch, key: Key) -> Hypergradient:
@@ -91,4 +92,4 @@ class Keys(NamedTuple):
 
 
 def split(key: Key) -> Keys:
-    return Keys(*jax.random.split(key, 3))
+    return Keys(*(stream(key, name) for name in Keys._fields))

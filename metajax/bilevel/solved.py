@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem, split
-from metajax.types import Batch, Hyper, Key, Params
+from metajax.types import Batch, Hyper, InputError, Key, Params
 
 
 def solved(solve: Callable[[Hyper, Batch, Key], Params]) -> Estimator:
@@ -31,8 +31,8 @@ def solved(solve: Callable[[Hyper, Batch, Key], Params]) -> Estimator:
             (loss, aux), grad = jax.value_and_grad(value, has_aux=True)(hyper)
             return Hypergradient(loss, grad, *aux)
 
-        def begin(hyper, key):
-            raise ValueError("solved: an inner problem that is solved at once has no state to warm-start from")
+        def begin(hyper, key, tasks=None):
+            raise InputError("solved: an inner problem that is solved at once has no state to warm-start from")
 
         return HypergradientFn(estimate, begin)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.types import Info, Key, Learner, LossFn, Params
+from metajax.types import Info, Key, Learner, LossFn, Params, stream
 
 
 class SupervisedState(NamedTuple):
@@ -36,7 +36,7 @@ def supervised(init: Callable[[Key], Params], loss: LossFn, optimizer: optax.Gra
     """
 
     def start(key: Key) -> SupervisedState:
-        params = init(jax.random.fold_in(key, 2**32 - 1))
+        params = init(stream(key, "init"))
         return SupervisedState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params))
 
     def update(state: SupervisedState, batch: Any) -> tuple[SupervisedState, Info]:

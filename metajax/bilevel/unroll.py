@@ -1,5 +1,6 @@
 """Hypergradients by differentiating the inner loop itself: reverse mode, forward mode, first order."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from metajax.bilevel import inner
 from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem, over_tasks, split
+from metajax.types import InputError
 
 
 def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
@@ -22,12 +24,12 @@ def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
             then biased, and an initialisation learned through ``problem.init`` gets none unless all steps are covered.
 
     Raises:
-        ValueError: if ``remat`` or ``truncate`` is not positive.
+        InputError: if ``remat`` or ``truncate`` is not positive.
     """
     if not (remat is None or remat == "sqrt" or (isinstance(remat, int) and remat >= 1)):
-        raise ValueError(f"unroll: remat={remat!r}; accepted are None, 'sqrt' or a positive whole number")
+        raise InputError(f"unroll: remat={remat!r}; accepted are None, 'sqrt' or a positive whole number")
     if truncate is not None and truncate < 1:
-        raise ValueError(f"unroll: truncate={truncate}; accepted are None or a positive number of steps")
+        raise InputError(f"unroll: truncate={truncate}; accepted are None or a positive number of steps")
 
     def estimator(problem: Problem) -> HypergradientFn:
         def task(hyper, start, inner_batches, outer_batch, key):
@@ -45,8 +47,7 @@ def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
 
             return estimate
 
-        begin = lambda hyper, key: inner.begin(problem, hyper, key)
-        return HypergradientFn(differentiated(task), begin, differentiated(tasks))
+        return HypergradientFn(differentiated(task), partial(inner.begin, problem), differentiated(tasks))
 
     return estimator
 
@@ -94,7 +95,7 @@ def forward() -> Estimator:
             loss, grad, aux = jax.vmap(push, out_axes=(None, 0, None))(jnp.eye(flat.size, dtype=flat.dtype))
             return Hypergradient(loss, unravel(grad), *aux)
 
-        return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
+        return HypergradientFn(estimate, partial(inner.begin, problem))
 
     return estimator
 
@@ -123,7 +124,7 @@ def first_order() -> Estimator:
             (loss, info), grad = jax.value_and_grad(value, has_aux=True)(hyper)
             return Hypergradient(loss, grad, end, {**info, "inner_loss": losses[-1]})
 
-        return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
+        return HypergradientFn(estimate, partial(inner.begin, problem))
 
     return estimator
 
@@ -139,6 +140,6 @@ def weights_only() -> Estimator:
             end, losses = inner.run(problem, hyper, begun, inner_batches, keys.inner)
             return Hypergradient(losses[-1], jax.tree.map(jnp.zeros_like, hyper), end, {"inner_loss": losses[-1]})
 
-        return HypergradientFn(estimate, lambda hyper, key: inner.begin(problem, hyper, key))
+        return HypergradientFn(estimate, partial(inner.begin, problem))
 
     return estimator

@@ -9,7 +9,7 @@ import numpy as np
 
 from metajax.fewshot.episodes import Episode, Sampler, check
 from metajax.fewshot.method import Method
-from metajax.types import Hyper, Key
+from metajax.types import Hyper, InputError, Key, stream
 
 
 class Report(NamedTuple):
@@ -72,17 +72,17 @@ def evaluator(
         method, sampler, metric, key, episodes, batch_norm, chunk, checkpoint: as in ``evaluate``.
     """
     if episodes < 1 or chunk < 1 or episodes % chunk:
-        raise ValueError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
+        raise InputError(f"evaluate: episodes={episodes}; accepted is a positive multiple of chunk={chunk}")
     first = sampler(task_key(key, 0))
     if _is_classification(first):
         check(first)
 
     def one(hyper: Hyper, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-        drawn = task_key(key, number)
-        episode, learn = sampler(drawn), jax.random.fold_in(drawn, 1)
-        learned = method.adapt(hyper, episode.support, learn)
+        own = task_key(key, number)
+        episode, judge_key = sampler(own), stream(own, "judge")
+        learned = method.adapt(hyper, episode.support, stream(own, "adapt"))
         learned = learned if every_step else jax.tree.map(lambda x: x[-1:], learned)
-        losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, learn))(learned)
+        losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, judge_key))(learned)
         return info[metric], jnp.all(jnp.isfinite(losses))
 
     @jax.jit
@@ -128,7 +128,7 @@ def evaluate(
         checkpoint: how the weights were chosen, for the record.
 
     Raises:
-        ValueError: if ``episodes`` is not a positive multiple of ``chunk``.
+        InputError: if ``episodes`` is not a positive multiple of ``chunk``.
         InputError: if a classification task has other labels than 0 to N-1.
 
     Example:
@@ -153,9 +153,9 @@ def over_seeds(reports: Sequence[Report]) -> tuple[float, float]:
     """Mean and standard deviation (n - 1) of the last step's score over reports of several seeds.
 
     Raises:
-        ValueError: if there are fewer than two.
+        InputError: if there are fewer than two.
     """
     if len(reports) < 2:
-        raise ValueError(f"over_seeds: {len(reports)} report; a deviation over seeds needs at least 2")
+        raise InputError(f"over_seeds: reports has length {len(reports)}; accepted are at least 2, of several seeds")
     last = [float(report.mean[-1]) for report in reports]
     return float(np.mean(last)), float(np.std(last, ddof=1))

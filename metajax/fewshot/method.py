@@ -10,7 +10,7 @@ import optax
 from metajax import bilevel
 from metajax.bilevel import BilevelState
 from metajax.fewshot.episodes import Episode
-from metajax.types import Hyper, Info, Key, Learner, Params, Scalar
+from metajax.types import Hyper, Info, InputError, Key, Learner, Params, Scalar, stream
 
 
 class Method(NamedTuple):
@@ -59,14 +59,14 @@ def by_gradient(
     """
     test_steps = inner_steps if test_steps is None else test_steps
     if test_steps < 1:
-        raise ValueError(f"test_steps={test_steps}; accepted is a positive whole number")
+        raise InputError(f"by_gradient: test_steps={test_steps}; accepted is a positive whole number")
     search = bilevel.learner(problem, bilevel.batched(estimator, chunk), outer_optimizer, inner_steps, warm_start=False)
 
     def repeated(episodes: Episode, key: Key) -> Any:
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (inner_steps, *x.shape)), episodes.support)
 
     def update(state: BilevelState, episodes: Episode):
-        drawn = (batches or repeated)(episodes, jax.random.fold_in(state.key, state.step))
+        drawn = (batches or repeated)(episodes, jax.random.fold_in(stream(state.key, "batches"), state.step))
         return search.update(state, (drawn, episodes.query))
 
     return Method(

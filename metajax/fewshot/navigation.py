@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from metajax.fewshot.episodes import Episode
 from metajax.fewshot.method import Method
-from metajax.types import Key, Learner, LossFn, Params
+from metajax.types import Key, Learner, LossFn, Params, stream
 
 Policy = Callable[[Params, jax.Array, jax.Array], jax.Array]
 """``(params, position f32[..., 2], goal f32[..., 2]) -> mean action``; one that may not see the goal ignores it."""
@@ -137,7 +137,9 @@ def reinforced(method: Method, policy: Policy, runs: int = 20, horizon: int = 10
     draw = lambda params, goal, key: rollout(policy, params, goal, key, runs, horizon)
 
     def update(state: Any, tasks: jax.Array):
-        key = jax.random.fold_in(state.key, state.step)
+        gather_key, epoch_key = (
+            jax.random.fold_in(stream(state.key, name), state.step) for name in ("gather", "epochs")
+        )
 
         def gather(goal: jax.Array, key: Key) -> Episode:
             before, after, learn = jax.random.split(key, 3)
@@ -145,10 +147,10 @@ def reinforced(method: Method, policy: Policy, runs: int = 20, horizon: int = 10
             learned = jax.tree.map(lambda x: x[-1], method.adapt(state.hyper, support, learn))
             return Episode(support, draw(learned, goal, after))
 
-        episodes = jax.vmap(gather)(tasks, jax.random.split(key, tasks.shape[0]))
+        episodes = jax.vmap(gather)(tasks, jax.random.split(gather_key, tasks.shape[0]))
         again = lambda inner, _: method.update(inner, episodes)
-        moved, info = jax.lax.scan(again, state, None, epochs)
-        return moved._replace(step=state.step + 1), jax.tree.map(lambda x: x[0], dict(info))
+        moved, info = jax.lax.scan(again, state._replace(key=epoch_key), None, epochs)
+        return moved._replace(step=state.step + 1, key=state.key), jax.tree.map(lambda x: x[0], dict(info))
 
     return Learner(method.init, update)
 

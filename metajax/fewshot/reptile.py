@@ -1,5 +1,7 @@
 """Reptile (Nichol et al. 2018, arXiv:1803.02999): move the initialisation towards where a task's training ends."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -23,7 +25,7 @@ def displacement(made: Problem) -> HypergradientFn:
         grad = jax.tree.map(jnp.subtract, hyper, end.params)
         return Hypergradient(value, grad, end, {**info, "inner_loss": losses[-1]})
 
-    return HypergradientFn(estimate, lambda hyper, key: inner.begin(made, hyper, key))
+    return HypergradientFn(estimate, partial(inner.begin, made))
 
 
 def reptile(

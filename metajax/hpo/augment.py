@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.hpo.problem import Part
-from metajax.types import Key
+from metajax.types import InputError, Key
 
 RANGES = {
     "shift_x": 0.5,
@@ -32,10 +32,10 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Part:
         start: of the widths, as a share of ``RANGES``; below 1. The probability of a flip begins at 1/2.
 
     Raises:
-        ValueError: if start is not between 0 and 1.
+        InputError: if start is not between 0 and 1.
     """
     if not 0 < start < 1:
-        raise ValueError(f"augmentation: start={start}; accepted are shares between 0 and 1")
+        raise InputError(f"augmentation: start={start}; accepted are shares between 0 and 1")
     logit = float(jnp.log(start / (1 - start)))
 
     def init(key: Key) -> dict[str, jax.Array]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from metajax import bilevel
 from metajax.bilevel import Estimator
+from metajax.types import InputError
 
 
 class Named(NamedTuple):
@@ -34,7 +35,7 @@ ESTIMATORS: dict[str, Named] = {
     ),
     "neumann": Named(
         lambda **more: bilevel.implicit("neumann", **more),
-        "millions of hyperparameters of the inner loss, warm-started; needs step_size below 2/λ_max",
+        "millions of hyperparameters of the inner loss, warm-started; look at solver_residual",
     ),
     "identity": Named(
         lambda **more: bilevel.implicit("identity", **more),
@@ -64,16 +65,16 @@ def estimator(name: str, **settings: Any) -> Estimator:
     """An estimator from its name in ``ESTIMATORS``.
 
     Raises:
-        ValueError: on another name.
+        InputError: on another name.
 
     Example:
         >>> made = estimator("neumann", iterations=5, step_size=0.1)
         >>> estimator("backprop")
         Traceback (most recent call last):
         ...
-        ValueError: estimator: no 'backprop'; accepted are unroll, truncated, forward, cg, neumann, identity, \
+        metajax.types.InputError: estimator: no 'backprop'; accepted are unroll, truncated, forward, cg, neumann, identity, \
 finite-difference, first-order, evolution, pes
     """
     if name not in ESTIMATORS:
-        raise ValueError(f"estimator: no {name!r}; accepted are {', '.join(ESTIMATORS)}")
+        raise InputError(f"estimator: no {name!r}; accepted are {', '.join(ESTIMATORS)}")
     return ESTIMATORS[name].make(**settings)

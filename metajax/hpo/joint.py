@@ -8,7 +8,7 @@ import optax
 
 from metajax.bilevel import Problem
 from metajax.space import Space
-from metajax.types import Info, Key, Params, Scalar
+from metajax.types import Info, Key, Params, Scalar, stream
 
 
 class Choice(NamedTuple):
@@ -87,10 +87,6 @@ def joint(
         )
 
     def relaxed(hyper: Any, key: Key | None) -> jax.Array:
-        return space.relax(hyper) if key is None else space.relax(hyper, rule, jax.random.fold_in(key, _DRAW))
+        return space.relax(hyper) if key is None else space.relax(hyper, rule, stream(key, "relaxation"))
 
     return Joint(of(relaxed), of(lambda hyper, key: hyper))
-
-
-# separates the key of the relaxation from the keys that the losses draw for themselves
-_DRAW = 2**31 + 11

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.types import Hyper, Info, Key, Learner, LossFn, Params
+from metajax.types import Hyper, Info, Key, Learner, LossFn, Params, stream
 
 
 class OnlineState(NamedTuple):
@@ -54,7 +54,7 @@ def hypergradient_descent(
     """
 
     def start(key: Key, hyper: Hyper) -> OnlineState:
-        params = init(jax.random.fold_in(key, 2**32 - 1))
+        params = init(stream(key, "init"))
         hyper = jax.tree.map(lambda x: jax.lax.convert_element_type(jnp.asarray(x), jnp.asarray(x).dtype), hyper)
         opt_state = optimizer(hyper).init(params)
         nothing = jax.tree.map(jnp.zeros_like, params)

@@ -9,7 +9,7 @@ import optax
 
 from metajax.bilevel import Problem
 from metajax.nn import Functional
-from metajax.types import Hyper, Key
+from metajax.types import Hyper, InputError, Key, stream
 
 PLACES = ("inputs", "labels", "loss", "weights", "penalty")
 
@@ -59,7 +59,7 @@ def problem(
         parts: by place: ``inputs``, ``labels``, ``loss``, ``weights``, ``penalty``.
 
     Raises:
-        ValueError: on another place.
+        InputError: on another place.
 
     Example:
         >>> from metajax import bilevel, hpo, nn
@@ -76,7 +76,7 @@ def problem(
     """
     unknown = [name for name in parts if name not in PLACES]
     if unknown:
-        raise ValueError(f"problem: no place {unknown[0]!r}; accepted are {', '.join(PLACES)}")
+        raise InputError(f"problem: no place {unknown[0]!r}; accepted are {', '.join(PLACES)}")
 
     def targets(y: jax.Array) -> jax.Array:
         return y[:, None] if classes is None else jax.nn.one_hot(y, classes)
@@ -102,7 +102,7 @@ def problem(
         return jnp.mean(plain(outputs, targets(batch.y))), info
 
     def init(key: Key) -> dict[str, Hyper]:
-        return {name: part.init(jax.random.fold_in(key, PLACES.index(name))) for name, part in parts.items()}
+        return {name: part.init(stream(key, name)) for name, part in parts.items()}
 
     made = optimizer if callable(optimizer) else lambda hyper: optimizer
     return Training(Problem(inner_loss, outer_loss, lambda hyper, key: network.init(key), made), init)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metajax.types import InputError
+
 Rate = Any
 """A scalar, a schedule ``step -> scalar``, or a pytree whose leaves stand for the parts of the parameters below them: a scalar
 for a layer, an array for its every parameter."""
@@ -21,7 +23,7 @@ def schedule(values: jax.Array, steps: int) -> Callable[[jax.Array], jax.Array]:
         steps: of the inner loop; the last value holds afterwards.
 
     Raises:
-        ValueError: if there are more values than steps, or none.
+        InputError: if there are more values than steps, or none.
 
     Example:
         >>> rate = schedule(jnp.array([0.4, 0.0]), steps=5)
@@ -29,7 +31,7 @@ def schedule(values: jax.Array, steps: int) -> Callable[[jax.Array], jax.Array]:
         [0.4, 0.3, 0.2, 0.1, 0.0, 0.0]
     """
     if values.ndim != 1 or not 1 <= len(values) <= steps:
-        raise ValueError(
+        raise InputError(
             f"schedule: values has shape {values.shape}; accepted are 1 to steps={steps} values along one axis"
         )
     knots = jnp.linspace(0, steps - 1, len(values), dtype=values.dtype)

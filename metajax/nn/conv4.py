@@ -6,6 +6,7 @@ from flax import nnx
 
 from metajax.nn.convolution import normalised_convolution
 from metajax.nn.layers import Convolution, TransductiveBatchNorm, max_pool
+from metajax.types import InputError
 
 
 class Conv4(nnx.Module):
@@ -38,7 +39,9 @@ class Conv4(nnx.Module):
         rngs: nnx.Rngs,
     ):
         if ways is not None and flatten:
-            raise ValueError("Conv4: flatten=True is for features (ways=None); the head takes their spatial mean")
+            raise InputError(
+                f"Conv4: flatten=True with ways={ways}; accepted is ways=None: the head takes the features' mean"
+            )
         sizes, stride = (channels, width, width, width, width), 1 if pool else 2
         pairs = zip(sizes[:-1], sizes[1:])
         self.convolutions = nnx.List([Convolution(a, b, stride=stride, rngs=rngs) for a, b in pairs])

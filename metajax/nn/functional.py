@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metajax.types import Key, Params
+from metajax.types import InputError, Key, Params
 
 
 class Functional(NamedTuple):
@@ -33,7 +33,7 @@ def functional(module: Any, *example: Any) -> Functional:
         value: what learns must be in the parameters.
 
     Raises:
-        ValueError: if ``module`` is none of these.
+        InputError: if ``module`` is none of these.
 
     Example:
         >>> from flax import nnx
@@ -63,7 +63,7 @@ def functional(module: Any, *example: Any) -> Functional:
         if jax.tree.leaves(rest):  # its values count, not only its structure
             rest = nnx.split(module(nnx.Rngs(0)), nnx.Param, ...)[2]
         return Functional(jax.jit(init), _applier(graph, params, rest))
-    raise ValueError(
+    raise InputError(
         f"functional: module is a {type(module).__name__}; accepted are an nnx.Module, a function of nnx.Rngs that "
         "makes one, a Linen module with example inputs, or a pair (init, apply)"
     )

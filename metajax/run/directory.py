@@ -102,7 +102,9 @@ class RunDirectory:
         """Writes ``result.json``, whole or not at all; figures asked for belong under ``"metrics"``."""
         bad = [k for k, v in result.get("metrics", {}).items() if isinstance(v, bool) or not isinstance(v, int | float)]
         if bad:
-            raise ValueError(f"finish: result['metrics'] holds plain numbers only; these are not: {bad}")
+            raise InputError(
+                f"finish: result['metrics'] has {bad}, which are no plain numbers; accepted are int and float"
+            )
         write_json(self.path / "result.json", result)
 
     @property

@@ -17,7 +17,7 @@ from metajax.run.checkpoint import Checkpoints
 from metajax.run.directory import RunDirectory
 from metajax.run.progress import Progress
 from metajax.run.signals import Interrupted, Watch
-from metajax.types import Learner
+from metajax.types import InputError, Learner, stream
 
 
 class Diverged(RuntimeError):
@@ -62,13 +62,14 @@ def train(
         minutes: stop after this much time in all, resumed time included.
 
     Raises:
+        InputError: if steps or chunk are out of range, or batches end before the steps do.
         Diverged: at the first value that is not finite, naming the last good checkpoint.
         Interrupted: after SIGTERM or SIGINT, once the state is saved.
     """
     if steps < 0 or chunk < 1:
-        raise ValueError(f"train: need steps >= 0 and chunk >= 1; got steps={steps}, chunk={chunk}")
+        raise InputError(f"train: steps={steps}, chunk={chunk}; accepted are steps >= 0 and chunk >= 1")
     if evaluate_every is not None and evaluate_every % chunk:
-        raise ValueError(f"train: evaluate_every={evaluate_every} must be a multiple of chunk={chunk}")
+        raise InputError(f"train: evaluate_every={evaluate_every}; accepted are multiples of chunk={chunk}")
     saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
     step, spent = int(state.step), 0.0
     state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)  # the caller's arrays survive the donation
@@ -134,7 +135,7 @@ def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None)
 
     def body(sampler, state, batch):
         if sampler is not None:
-            batch = sampler(jax.random.fold_in(jax.random.fold_in(state.key, _DATA), state.step))
+            batch = sampler(data_key(state))
         return learner.update(state, batch)
 
     def run(sampler, state, stacked, length):
@@ -151,8 +152,9 @@ def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None)
     return partial(jax.jit(run, static_argnums=3, donate_argnums=1), given)
 
 
-# separates the key that draws batches from the keys that learners draw for themselves
-_DATA = 2**31 + 7
+def data_key(state: Any) -> jax.Array:
+    """The key by which ``train`` draws the batch of a step, apart from the keys that a learner draws for itself."""
+    return jax.random.fold_in(stream(state.key, "data"), state.step)
 
 
 def _stack(iterator: Iterator[Any], length: int) -> Any:
@@ -161,7 +163,9 @@ def _stack(iterator: Iterator[Any], length: int) -> Any:
         try:
             got.append(next(iterator))
         except StopIteration:
-            raise ValueError("train: the iterator of batches ended before the steps did; make it repeat") from None
+            raise InputError(
+                "train: batches ended before the steps did; accepted is an iterator that repeats"
+            ) from None
     return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *got)
 
 

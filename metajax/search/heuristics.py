@@ -11,7 +11,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from metajax.space import Categorical, Space, Subset
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -59,7 +59,7 @@ def _generations(space, spec, given, key, encodings):
         encodings, values = carry
         order = jnp.argsort(-values)[: _POOL // 2]
         parents = encodings[order]
-        drawn = jax.random.fold_in(key, number)
+        drawn = jax.random.fold_in(stream(key, "mutate"), number)
         children = space.encode(space.mutate(drawn, space.decode_configs(parents), rate=1.5 / len(space.domains)))
         both = jnp.concatenate([parents, children])
         scores = jnp.concatenate([values[order], score(space, spec, given, children)])
@@ -73,7 +73,7 @@ def _generations(space, spec, given, key, encodings):
 
 
 def _evolve(space, spec, given, key, k, start):
-    encodings = _generations(space, spec, given, key, _initial(space, jax.random.fold_in(key, 1), start))
+    encodings = _generations(space, spec, given, key, _initial(space, stream(key, "initial"), start))
     return encodings, _POOL + _GENERATIONS * _POOL // 2, False
 
 
@@ -89,7 +89,7 @@ def _ascend(space, spec, given, key, rule):
 
     def one(key):
         flat, unravel = ravel_pytree(space.zeros())
-        logits = unravel(jax.random.normal(key, flat.shape, flat.dtype))
+        logits = unravel(jax.random.normal(stream(key, "start"), flat.shape, flat.dtype))
 
         def loss(logits, temperature, drawn):
             sharp = jax.tree.map(lambda z: z / temperature, logits)
@@ -101,7 +101,7 @@ def _ascend(space, spec, given, key, rule):
             updates, opt_state = optimizer.update(jax.grad(loss)(logits, temperature, drawn), opt_state)
             return (optax.apply_updates(logits, updates), opt_state), None
 
-        steps = (temperatures, jax.random.split(jax.random.fold_in(key, 1), _STEPS))
+        steps = (temperatures, jax.random.split(stream(key, "rule"), _STEPS))
         (logits, _), _ = jax.lax.scan(step, (logits, optimizer.init(logits)), steps)
         return space.relax(jax.tree.map(lambda z: z / temperatures[-1], logits))
 
@@ -109,8 +109,8 @@ def _ascend(space, spec, given, key, rule):
 
 
 def _gradient(space, spec, given, key, k, start, relaxation="softmax"):
-    ascended = _ascend(space, spec, given, jax.random.fold_in(key, 2), relaxation)
-    pool = _initial(space, jax.random.fold_in(key, 1), start).at[-_STARTS:].set(ascended)
+    ascended = _ascend(space, spec, given, stream(key, "ascend"), relaxation)
+    pool = _initial(space, stream(key, "initial"), start).at[-_STARTS:].set(ascended)
     encodings = _generations(space, spec, given, key, pool)
     evaluated = _STARTS * _STEPS + _POOL + _GENERATIONS * _POOL // 2
     return jnp.concatenate([ascended, encodings]), evaluated, False
@@ -130,7 +130,8 @@ def _policy(space, spec, given, key):
     optimizer = optax.adam(0.1)
 
     def draw(logits, key, spread):
-        uniform, normal = jax.random.uniform(key, (space.width,)), jax.random.normal(key, (space.width,))
+        uniform = jax.random.uniform(stream(key, "choices"), (space.width,))
+        normal = jax.random.normal(stream(key, "numbers"), (space.width,))
         parts = {}
         for name, domain in space.domains.items():
             z, columns = logits[name], space.slices[name]

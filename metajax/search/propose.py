@@ -18,7 +18,7 @@ from metajax.search.acquire import ACQUISITIONS, acquire
 from metajax.search.design import representative
 from metajax.search.maximize import maximize
 from metajax.space import Space, interop
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 _POOL, _DRAWN = 4096, 256
 _KERNEL = predictor.kernel()  # one, so that it is compiled once
@@ -108,7 +108,7 @@ class Proposer:
                     picked.append(config)
                     known.add(_key(config))
         if len(picked) < n:  # a small space is used up: once more what is there
-            drawn = self.space.dicts(self.space.sample(self._random(3), n - len(picked)))
+            drawn = self.space.dicts(self.space.sample(self._random("again"), n - len(picked)))
             picked += drawn
         self.waiting += picked
         return picked
@@ -172,27 +172,27 @@ class Proposer:
         return self._first
 
     def _design(self) -> list[dict[str, Any]]:
-        drawn = self.space.sample(jax.random.fold_in(jax.random.key(self.seed), 2**31), max(_DRAWN, self.begun))
+        drawn = self.space.sample(stream(jax.random.key(self.seed), "design"), max(_DRAWN, self.begun))
         encodings = np.asarray(self.space.encode(drawn))
         return self.space.decode(encodings[representative(encodings, self.begun)])
 
-    def _random(self, purpose: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(self.seed), 8 * (len(self.configs) + len(self.waiting)) + purpose)
+    def _random(self, purpose: str) -> jax.Array:
+        return jax.random.fold_in(stream(jax.random.key(self.seed), purpose), len(self.configs) + len(self.waiting))
 
     def _pools(self) -> list[list[dict[str, Any]]]:
         """Lists of candidates, best first, to be taken in turn."""
-        drawn = self.space.dicts(self.space.sample(self._random(0), max(64, self.begun)))
+        drawn = self.space.dicts(self.space.sample(self._random("random"), max(64, self.begun)))
         succeeded = int(np.isfinite(self.metrics).sum())
         if succeeded < min(2, self.begun) or len(self.configs) < self.begun:
             return [self.first, drawn]
         trials = self.trials
-        self.model = predictor.fit(trials, self.spec, self.target, jax.random.key(self.seed))
+        self.model = predictor.fit(trials, self.spec, self.target, stream(jax.random.key(self.seed), "fit"))
         order = np.argsort(-trials.utility, kind="stable")
         top = trials.encodings[order[:32]]
-        candidates = [np.asarray(self.space.encode(self.space.sample(self._random(1), _POOL)))]
+        candidates = [np.asarray(self.space.encode(self.space.sample(self._random("candidates"), _POOL)))]
         parents = self.space.decode_configs(np.repeat(top, _POOL // len(top), axis=0))
-        candidates.append(np.asarray(self.space.encode(self.space.mutate(self._random(2), parents))))
-        found = maximize(self.model, k=64, key=self._random(4), start=self.space.decode(top))
+        candidates.append(np.asarray(self.space.encode(self.space.mutate(self._random("mutate"), parents))))
+        found = maximize(self.model, k=64, key=self._random("maximize"), start=self.space.decode(top))
         candidates.append(np.asarray(self.space.encode(self.space.configs(found.configs))))
         pool = np.unique(np.concatenate(candidates), axis=0)
         if self.radius is not None:
@@ -201,7 +201,7 @@ class Proposer:
         padded = np.concatenate([pool, np.repeat(top[:1], 2 * _POOL + 64 + 32 - len(top) - len(pool), axis=0), top])
         mean, std = compiled_apply(self.spec, False)(self.model.params, self.model.inputs(padded))
         best = jnp.max(mean[len(padded) - len(top) :])
-        score = acquire(self.acquisition, mean, std, best, self.optimism, self._random(5))[: len(pool)]
+        score = acquire(self.acquisition, mean, std, best, self.optimism, self._random("acquire"))[: len(pool)]
         return [self.space.decode(pool[np.argsort(-np.asarray(score), kind="stable")[:256]]), drawn]
 
     def _distance(self, encodings: np.ndarray, centre: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from metajax.space import Space
 from metajax.supernet.diagnose import dominant_eigenvalue
 from metajax.supernet.relaxation import Moment, blocks
 from metajax.supernet.search import Event
+from metajax.types import stream
 
 
 def prune(at: Sequence[float], keep: Sequence[int]) -> Event:
@@ -65,12 +66,13 @@ def project(images: jax.Array, labels: jax.Array, start: float = 0.5, batch: int
         widest = max(part.stop - part.start for _, part in choices)
         starts = jnp.asarray([part.start for _, part in choices])
         widths = jnp.asarray([part.stop - part.start for _, part in choices])
-        order = jax.random.permutation(jax.random.fold_in(state.key, _ORDER), len(choices))
+        order = jax.random.permutation(stream(state.key, "projection order"), len(choices))
+        key = jax.random.fold_in(stream(state.key, "projection"), state.step)
 
         def accuracy(mask):
             moment = Moment(state.step / parts.steps, mask)
-            encoding = parts.relaxation.judge(space, state.logits, moment, state.key)[0]
-            right = lambda xy: parts.loss(state.params, encoding, xy, state.key)[1]["accuracy"]
+            encoding = parts.relaxation.judge(space, state.logits, moment, stream(key, "encoding"))[0]
+            right = lambda xy: parts.loss(state.params, encoding, xy, stream(key, "loss"))[1]["accuracy"]
             return jnp.mean(jax.lax.map(right, (cut(images), cut(labels))))
 
         def decide(mask):
@@ -91,9 +93,6 @@ def project(images: jax.Array, labels: jax.Array, start: float = 0.5, batch: int
         return state._replace(mask=mask), done + due.astype(jnp.int32), {}
 
     return Event(init, apply)
-
-
-_ORDER = 2**32 - 3
 
 
 def eigenvalue(
@@ -121,14 +120,15 @@ def eigenvalue(
     def apply(state, memory, parts, batch):
         every = max(1, parts.steps // checks)
         due = (state.step % every == 0) & (memory["done"] < checks)
+        key = jax.random.fold_in(stream(state.key, "eigenvalue"), state.step)
 
         def value(logits):
             moment = Moment(state.step / parts.steps, state.mask)
-            encoding = parts.relaxation.judge(parts.space, logits, moment, state.key)[0]
-            return parts.loss(state.params, encoding, batch, state.key)[0]
+            encoding = parts.relaxation.judge(parts.space, logits, moment, stream(key, "encoding"))[0]
+            return parts.loss(state.params, encoding, batch, stream(key, "loss"))[0]
 
         def check(memory):
-            found = dominant_eigenvalue(value, state.logits, jax.random.fold_in(state.key, _ORDER))
+            found = dominant_eigenvalue(value, state.logits, stream(key, "first vector"))
             done = memory["done"]
             values = memory["values"].at[done].set(found)
             logits = jax.tree.map(lambda all, now: all.at[done].set(now), memory["logits"], state.logits)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.space import Categorical, Space, relax
-from metajax.types import Key
+from metajax.types import Key, stream
 
 Logits = dict[str, jax.Array]
 
@@ -161,10 +161,11 @@ def fair_paths() -> Encode:
     def encode(space, logits, moment, key):
         parts = blocks(space)
         number = max(part.stop - part.start for _, part in parts)
-        paths = jnp.concatenate([draw(space, logits, moment, jax.random.fold_in(key, i)) for i in range(number)])
+        paths_key, order_key = stream(key, "paths"), stream(key, "order")
+        paths = jnp.concatenate([draw(space, logits, moment, jax.random.fold_in(paths_key, i)) for i in range(number)])
         for i, (_, part) in enumerate(parts):
             width = part.stop - part.start
-            order = jax.random.permutation(jax.random.fold_in(key, number + i), jnp.arange(number) % width)
+            order = jax.random.permutation(jax.random.fold_in(order_key, i), jnp.arange(number) % width)
             rows = jax.nn.one_hot(order, width, dtype=paths.dtype)
             alive = jnp.sum(rows * moment.mask[part], axis=1, keepdims=True)
             paths = paths.at[:, part].set(alive * rows + (1 - alive) * paths[:, part])
@@ -190,7 +191,7 @@ def sandwich_paths(random: int = 2, sizes: Any = None) -> Encode:
         extreme = lambda sign: relaxed(lambda progress: hardest)(
             space, jax.tree.map(lambda x: sign * x, by_size), moment, key
         )
-        return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, key)])
+        return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, stream(key, "paths"))])
 
     return encode
 

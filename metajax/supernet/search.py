@@ -13,7 +13,7 @@ from metajax.nn import Functional
 from metajax.space import Space
 from metajax.supernet import relaxation as relaxations
 from metajax.supernet.relaxation import Logits, Moment, Relaxation
-from metajax.types import Info, Key, Learner, LossFn, Scalar
+from metajax.types import Info, Key, Learner, LossFn, Scalar, stream
 
 Regulariser = Callable[[Space, Logits, jax.Array, jax.Array], Scalar]
 """``(space, logits, encoding f32[width], progress) -> scalar``, added to the outer loss."""
@@ -174,18 +174,22 @@ def search(
 
     def inner(hyper, params, batch, key):
         batch, moment = batch
-        encodings = relaxation.train(space, hyper["arch"], moment, jax.random.fold_in(key, 0))
-        each = lambda encoding: of(params, encoding, batch, jax.random.fold_in(key, 1))
+        encodings = relaxation.train(space, hyper["arch"], moment, stream(key, "encoding"))
+        each = lambda encoding: of(params, encoding, batch, stream(key, "loss"))
         if disturb is not None:
-            moved = [disturb(lambda e: each(e)[0], e, moment.progress, jax.random.fold_in(key, 2)) for e in encodings]
+            value, disturb_key = lambda e: each(e)[0], stream(key, "disturbance")
+            moved = [
+                disturb(value, encoding, moment.progress, jax.random.fold_in(disturb_key, i))
+                for i, encoding in enumerate(encodings)
+            ]
             encodings = jnp.stack(moved)
         return over_paths(each, lambda encoding: network.apply(params, batch[0], encoding), encodings)
 
     def outer(hyper, params, batch, key):
         batch, moment = batch
         logits = hyper["arch"]
-        encodings = relaxation.judge(space, logits, moment, jax.random.fold_in(key, 0))
-        each = lambda encoding: of(params, encoding, batch, jax.random.fold_in(key, 1))
+        encodings = relaxation.judge(space, logits, moment, stream(key, "encoding"))
+        each = lambda encoding: of(params, encoding, batch, stream(key, "loss"))
         if relaxation.score_function:
             value, info = _score_function(space, logits, moment, encodings, *jax.lax.map(each, encodings))
         else:
@@ -202,7 +206,7 @@ def search(
 
     def init(key: Key, hyper: Any = None) -> SearchState:
         if hyper is None:
-            hyper = {"arch": relaxations.begin(space, jax.random.fold_in(key, _LOGITS), relaxation.scale)}
+            hyper = {"arch": relaxations.begin(space, stream(key, "logits"), relaxation.scale)}
         memory = tuple(event.init(space, steps) for event in events)
         return SearchState(core.init(key, hyper), jnp.ones(space.width), memory)
 
@@ -223,10 +227,6 @@ def search(
         return relaxation.strengths(space, state.logits, state.mask)
 
     return Search(init, update, strengths, space)
-
-
-# no step reaches this number, nor does bilevel's beginning
-_LOGITS = 2**32 - 2
 
 
 def _score_function(space, logits, moment, encodings, losses, info):

@@ -8,6 +8,7 @@ import pytest
 
 from metajax import bilevel
 from metajax.bilevel.unroll import learn_and_judge
+from metajax.types import InputError
 
 STEPS = 6
 
@@ -72,6 +73,9 @@ ALL = EXACT | {
     "evolution": bilevel.evolution(4),
     "persistent_evolution": bilevel.evolution(4, persistent=True),
     "batched_unroll": bilevel.unroll(),
+    "batched_truncated": bilevel.unroll(truncate=2),
+    "batched_first_order": bilevel.first_order(),
+    "batched_persistent_evolution": bilevel.evolution(4, persistent=True),
 }
 OPTIMIZERS = {
     "sgd": lambda h: optax.sgd(jnp.exp(h["rate"])),
@@ -146,6 +150,34 @@ def test_ridge_closed_form(x64, estimator, rtol):
     found = jax.jit(estimator(problem))(hyper, None, repeat(300), outer, jax.random.key(3))
     scale = float(jnp.max(jnp.abs(truth)))
     np.testing.assert_allclose(found.grad, truth, rtol=rtol, atol=rtol * scale)
+
+
+def test_neumann_chooses_a_step_that_converges(x64):
+    """Curvature up to 13, where a step of 1 diverges; the residual tells a good solve from a bad one."""
+    problem, hyper, repeat, outer, _ = ridge()
+    (x, y), (xv, yv) = jax.tree.map(lambda a: a[0], repeat(1)), outer
+    x, xv, n = 3 * x, 3 * xv, len(x)
+
+    def closed_form(h):
+        w = jnp.linalg.solve(x.T @ x / n + jnp.diag(jnp.exp(h)), x.T @ y / n)
+        return 0.5 * jnp.mean((xv @ w - yv) ** 2)
+
+    truth, curvature = jax.grad(closed_form)(hyper), jnp.linalg.eigvalsh(x.T @ x / n + jnp.diag(jnp.exp(hyper)))
+    assert float(curvature[-1]) > 2
+    problem = problem._replace(optimizer=lambda h: optax.sgd(1 / float(curvature[-1])))
+    inner = jax.tree.map(lambda a: jnp.broadcast_to(a, (400, *a.shape)), (x, y))
+    solve = lambda *args, **more: jax.jit(bilevel.implicit(*args, **more)(problem))(
+        hyper, None, inner, (xv, yv), jax.random.key(0)
+    )
+    found, exact = solve("neumann", iterations=200), solve("cg", tolerance=1e-12)
+    np.testing.assert_allclose(found.grad, truth, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(exact.grad, truth, rtol=1e-6, atol=1e-8)
+    assert float(found.info["solver_residual"]) < 1e-6 and float(exact.info["solver_residual"]) < 1e-6
+    few, many = (float(solve("neumann", iterations=k).info["solver_residual"]) for k in (2, 20))
+    assert many < few < 1
+    assert float(solve("neumann", step_size=1.0).info["solver_residual"]) > 1e3
+    identity = float(solve("identity", step_size=0.1).info["solver_residual"])
+    assert 0.01 < identity < 1
 
 
 def test_bias_of_truncation_falls_geometrically(x64):
@@ -280,15 +312,15 @@ def test_contract_jit_dtypes_and_structure(name):
     assert jax.tree.structure(plain.grad) == jax.tree.structure(hyper)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), plain.grad) == jax.tree.map(lambda x: (x.shape, x.dtype), hyper)
     assert plain.value.shape == () and {"inner_loss", "seen"} <= set(plain.info)
+    assert ("solver_residual" in plain.info) == (name in ("cg", "neumann", "identity"))
 
 
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("name", ALL)
 def test_contract_scan_is_the_loop_and_resume_is_exact(name, warm_start):
-    if name.startswith("batched") and warm_start:
-        pytest.skip("tasks are begun anew")
     problem, estimator, hyper, inner, outer = contract_case(name)
-    search = bilevel.learner(problem, estimator, optax.adam(0.01), STEPS, warm_start)
+    tasks = 4 if name.startswith("batched") and warm_start else None
+    search = bilevel.learner(problem, estimator, optax.adam(0.01), STEPS, warm_start, tasks=tasks)
     state = start = search.init(jax.random.key(1), hyper)
     update = jax.jit(search.update)
     for t in range(4):
@@ -349,6 +381,45 @@ def test_batched_is_the_mean_over_tasks(x64):
     close(chunked.end, whole.end, rtol=1e-10)
 
 
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_a_warm_start_of_tasks_is_every_task_alone(x64, chunk):
+    """Six tasks carried on together end where each would end alone, and have the mean of its gradients."""
+    problem = small_problem(OPTIMIZERS["momentum"])
+    hyper, inner, outer = small_data(tasks=6)
+    still = {"rate": hyper["rate"], "decay": hyper["decay"], "init": hyper["init"]}
+    search = bilevel.learner(
+        problem, bilevel.batched(bilevel.unroll(), chunk), optax.sgd(0.0), STEPS, True, warm_up=1, tasks=6
+    )
+    state, update = search.init(jax.random.key(0), still), jax.jit(search.update)
+    for _ in range(3):
+        state, info = update(state, (inner, outer))
+    single = jax.jit(bilevel.unroll()(problem))
+    grads = []
+    for i in range(6):
+        own = jax.tree.map(lambda x, i=i: x[:, i], inner), jax.tree.map(lambda x, i=i: x[i], outer)
+        found = single(hyper, None, *own, jax.random.key(0))
+        for _ in range(2):
+            found = single(hyper, found.end, *own, jax.random.key(0))
+        close(jax.tree.map(lambda x, i=i: x[i], state.inner), found.end, rtol=1e-9)
+        grads.append(found.grad)
+    mean = jax.tree.map(lambda *g: sum(g) / 6, *grads)
+    assert float(info["hypergradient_norm"]) == pytest.approx(float(optax.tree.norm(mean)), rel=1e-9)
+
+
+def test_a_warm_start_of_tasks_names_what_is_missing():
+    problem, estimator, hyper, inner, outer = contract_case("batched_unroll")
+    make = lambda tasks: bilevel.learner(problem, estimator, optax.sgd(0.1), STEPS, True, tasks=tasks)
+    with pytest.raises(InputError, match=r"batched: tasks=None.*tasks=4"):
+        make(None).init(jax.random.key(0), hyper)
+    other = make(2)
+    with pytest.raises(InputError, match=r"start \['2'\], inner_batches \['4'\], outer_batch \['4'\]"):
+        other.update(other.init(jax.random.key(0), hyper), (inner, outer))
+    with pytest.raises(InputError, match="tasks=4 with warm_start=False"):
+        bilevel.learner(problem, estimator, optax.sgd(0.1), STEPS, False, tasks=4)
+    with pytest.raises(InputError, match=r"begin: tasks=4.*batched"):
+        bilevel.unroll()(problem).begin(hyper, jax.random.key(0), 4)
+
+
 def test_restart_every_begins_anew(x64):
     problem, hyper, repeat, outer, _ = ridge()
     search = bilevel.learner(problem, bilevel.unroll(), optax.sgd(0.0), 5, warm_start=True, restart_every=2)
@@ -373,7 +444,7 @@ def test_restart_every_begins_anew(x64):
     ],
 )
 def test_bad_arguments_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         make()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from metajax import bilevel, run
 from metajax.run.checkpoint import Checkpoints
-from metajax.run.loop import compiled_chunk
+from metajax.run.loop import compiled_chunk, data_key
 from metajax.types import InputError, Learner
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -134,11 +134,8 @@ def test_train_equals_the_plain_loop_and_ignores_chunking(tmp_path):
     method = target.learner()
     start = method.init(jax.random.key(0), jnp.zeros(4))
     state, update = start, jax.jit(method.update)
-    from metajax.run.loop import _DATA
-
     for _ in range(20):
-        key = jax.random.fold_in(jax.random.fold_in(state.key, _DATA), state.step)
-        state, _ = update(state, target.sampler(key))
+        state, _ = update(state, target.sampler(data_key(state)))
     for chunk in (1, 7, 20):
         trained = run.train(method, start, target.sampler, 20, chunk=chunk, show=False)
         np.testing.assert_allclose(trained.hyper, state.hyper, rtol=1e-5)

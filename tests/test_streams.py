@@ -1,0 +1,271 @@
+"""Randomness: no key is used for two purposes, in any learner.
+
+Every use of a key is recorded as the program runs: a draw, a split, a fold with a count. A key that is used at two places of
+the program serves two purposes, whichever way it came there. A named stream of a key does not use it up.
+"""
+
+import inspect
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metajax import bilevel, fewshot, hpo, predictor, run, search, supernet, types
+from metajax.automl import population
+from metajax.automl.space import tabular_space
+from metajax.fewshot import navigation
+from metajax.nn import Functional
+from metajax.space import Categorical, Float, Space
+from metajax.supernet import relaxation
+
+OWN = (str(Path(__file__).parents[1] / "metajax"), __file__)
+SKIPPED = (types.__file__,)
+
+
+def place() -> str:
+    """The innermost line of the project, or of a test, that is being run."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(OWN) and file not in SKIPPED and frame.f_code.co_name != "watched":
+            return f"{Path(file).name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "elsewhere"
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """Key data -> the places at which that key was used; filled while programs run that are compiled in the test."""
+    places = defaultdict(set)
+
+    def watch(name, function):
+        def watched(key, *args, **kwargs):
+            counts = name == "fold_in" and isinstance(args[0], int) and args[0] >= 2**31
+            if not counts and isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+                where = place()
+
+                def save(data):
+                    for row in np.asarray(data).reshape(-1, data.shape[-1]):
+                        places[tuple(row.tolist())].add(where)
+
+                jax.debug.callback(save, jax.random.key_data(key))
+            return function(key, *args, **kwargs)
+
+        return watched
+
+    for name, function in inspect.getmembers(jax.random, callable):
+        if next(iter(inspect.signature(function).parameters), "") == "key" and name not in ("key_data", "clone"):
+            monkeypatch.setattr(jax.random, name, watch(name, function))
+    return places
+
+
+def alone(used, at_least=3):
+    """Every key was used at one place."""
+    jax.effects_barrier()
+    shared = {key: sorted(where) for key, where in used.items() if len(where) > 1}
+    assert not shared, (
+        f"{len(shared)} keys are used at several places, among them {sorted(map(tuple, shared.values()))[:5]}"
+    )
+    assert len(used) >= at_least, "nothing was recorded"
+
+
+def draw(key):
+    return jax.random.normal(key)
+
+
+def noisy(curvature):
+    """A loss that draws from its key."""
+
+    def loss(hyper, params, batch, key):
+        noise = jax.random.normal(key)
+        return 0.5 * curvature * jnp.sum((params - hyper - batch) ** 2) + 0.0 * noise, {}
+
+    return loss
+
+
+def judge(hyper, params, batch, key):
+    return jnp.sum((params - batch) ** 2) + 0.0 * jax.random.normal(key), {}
+
+
+PROBLEM = bilevel.Problem(noisy(0.5), judge, lambda h, key: h + jax.random.normal(key, (2,)), lambda h: optax.sgd(0.1))
+ESTIMATORS = {
+    "unroll": bilevel.unroll(),
+    "truncated": bilevel.unroll(truncate=1),
+    "forward": bilevel.forward(),
+    "first_order": bilevel.first_order(),
+    "finite_difference": bilevel.finite_difference(),
+    "neumann": bilevel.implicit("neumann"),
+    "identity": bilevel.implicit("identity"),
+    "evolution": bilevel.evolution(4),
+    "persistent": bilevel.evolution(4, persistent=True),
+    "weights_only": bilevel.weights_only(),
+    "batched": bilevel.batched(bilevel.unroll()),
+}
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_bilevel(used, name, warm_start):
+    tasks = 3 if name == "batched" else None
+    lead = () if tasks is None else (tasks,)
+    more = {"restart_every": 2, "tasks": tasks} if warm_start else {}
+    made = bilevel.learner(PROBLEM, ESTIMATORS[name], optax.sgd(0.1), 2, warm_start, **more)
+    sample = lambda key: jax.tree.map(lambda x: x + 0.0 * draw(key), (jnp.ones((2, *lead, 2)), jnp.ones((*lead, 2))))
+    run.train(made, made.init(jax.random.key(0), jnp.zeros(2)), sample, 3, chunk=3, show=False)
+    alone(used)
+
+
+def test_training_alone_and_hyperparameters(used):
+    init = lambda key: jax.random.normal(key, (2,))
+    loss = lambda params, batch, key: (jnp.sum(params**2) + 0.0 * jax.random.normal(key), {})
+    for made, rest in (
+        (bilevel.supervised(init, loss, optax.sgd(0.1)), ()),
+        (hpo.hypergradient_descent(init, loss, hpo.sgd, optax.sgd(0.1)), (jnp.asarray(0.1),)),
+    ):
+        used.clear()
+        run.train(made, made.init(jax.random.key(0), *rest), lambda key: 0.0 * draw(key), 2, chunk=2, show=False)
+        alone(used)
+
+
+def test_parts_and_joint_choices(used):
+    network = Functional(lambda key: {"w": jax.random.normal(key, (2, 3))}, lambda p, x: x @ p["w"])
+    part = lambda: hpo.Part(lambda key: jax.random.normal(key), lambda h, losses, batch: losses * 0 + jax.nn.sigmoid(h))
+    other = hpo.Part(lambda key: jax.random.normal(key), lambda h, params: h**2)
+    hpo.problem(network, optax.sgd(0.1), 3, weights=part(), penalty=other).init(jax.random.key(0))
+    alone(used, 2)
+    used.clear()
+    space = Space({"unit": Categorical(("a", "b")), "rate": Float(0.1, 1.0)})
+    loss = lambda choice, w, batch, key: (jnp.sum(choice.encoding) * w + 0.0 * jax.random.normal(key), {})
+    after = lambda choice, w, batch, key: (jnp.sum(choice.encoding) * w + 0.0 * jax.random.normal(key), {})
+    init = lambda key: jax.random.normal(key)
+    made = hpo.joint(space, init, loss, after, lambda values: hpo.sgd(values["rate"]), "gumbel_softmax").relaxed
+    bilevel.unroll()(made)(space.zeros(), None, jnp.zeros(2), jnp.zeros(()), jax.random.key(0))
+    alone(used)
+
+
+def test_three_levels(used):
+    make = lambda rate: bilevel.learner(PROBLEM, bilevel.unroll(), optax.sgd(rate), 2, warm_start=True)
+    outer = lambda h, state, batch, key: (jnp.sum(state.hyper**2) + 0.0 * jax.random.normal(key), {})
+    third = bilevel.Problem(outer, outer, lambda h, key: (), lambda h: optax.identity())
+    estimate = hpo.nested(make, lambda rate: jnp.zeros(2))(third)
+    estimate(jnp.asarray(0.1), None, (jnp.ones((1, 2, 2, 2)), jnp.ones((1, 2, 2))), jnp.ones(()), jax.random.key(0))
+    alone(used)
+
+
+def init_pair(key):
+    return jax.random.normal(key, (2, 3))
+
+
+LOSS = lambda params, batch, key: (jnp.mean((batch[0] @ params) ** 2) + 0.0 * jax.random.normal(key), {"loss": 0.0})
+SGD = optax.sgd(0.1)
+FEWSHOT = {
+    "maml": fewshot.maml(LOSS, SGD, SGD, 2),
+    "first_order": fewshot.maml(LOSS, SGD, SGD, 2, estimator=bilevel.first_order()),
+    "reptile": fewshot.reptile(LOSS, SGD, SGD, 2, batch=2),
+    "maml++": fewshot.maml_plus_plus(LOSS, 0.1, SGD, 2, multi_step_until=1),
+    "imaml": fewshot.imaml(LOSS, SGD, SGD, 2.0, 2),
+    "protonet": fewshot.protonet(lambda p, x: x @ p, SGD),
+}
+
+
+@pytest.mark.parametrize("name", FEWSHOT)
+def test_few_shot_methods_and_their_evaluation(used, name):
+    method = FEWSHOT[name]
+
+    def sampler(key):
+        x = jax.random.normal(key, (8, 2))
+        half = x[:4], jnp.arange(4) % 2
+        return fewshot.Episode(half, (x[4:], jnp.arange(4) % 2))
+
+    state = method.init(jax.random.key(0), init_pair(jax.random.key(1)))
+    run.train(method.learner, state, fewshot.tasks(sampler, 3), 2, chunk=2, show=False)
+    alone(used)
+    used.clear()
+    metric = "accuracy" if name == "protonet" else "loss"
+    fewshot.evaluate(method, state.hyper, sampler, metric, jax.random.key(2), 2, chunk=2)
+    alone(used)
+
+
+def test_navigation(used):
+    policy = lambda params, position, goal: position @ params
+    loss = navigation.surrogate(policy)
+    drawn = lambda params, batch, key: (loss(params, batch, key)[0] + 0.0 * jax.random.normal(key), {})
+    made = navigation.reinforced(fewshot.maml(drawn, SGD, SGD, 1), policy, runs=2, horizon=3, epochs=2)
+    params = {"mean": jnp.zeros((2, 2)), "log_std": jnp.zeros(2)}
+    sample = lambda key: navigation.goals(key, 2)
+    run.train(made, made.init(jax.random.key(0), params), sample, 3, chunk=3, show=False)
+    alone(used)
+
+
+SPACE = Space({"a": Categorical((0, 1, 2)), "b": Categorical((0, 1))})
+RELAXATIONS = {
+    "softmax": relaxation.softmax(),
+    "straight_through": relaxation.straight_through(),
+    "dirichlet": relaxation.dirichlet(),
+    "policy": relaxation.policy(2),
+    "fair": relaxation.sampled(relaxation.fair_paths()),
+    "sandwich": relaxation.sampled(relaxation.sandwich_paths(1)),
+}
+
+
+@pytest.mark.parametrize("name", RELAXATIONS)
+def test_search(used, name):
+    network = Functional(
+        lambda key: jax.random.normal(key, (SPACE.width, 2)), lambda p, x, encoding: (x + encoding) @ p
+    )
+
+    def loss(apply):
+        return lambda params, batch, key: (
+            jnp.mean((apply(params, batch[0]) - jax.nn.one_hot(batch[1], 2)) ** 2) + 0.0 * jax.random.normal(key),
+            {"accuracy": jnp.zeros(())},
+        )
+
+    def disturb(value, encoding, progress, key):
+        return encoding + 0.0 * jax.random.normal(key, encoding.shape)
+
+    x, y = jnp.ones((4, SPACE.width)), jnp.zeros(4, jnp.int32)
+    events = supernet.project(x, y, 0.0, 2), supernet.eigenvalue(2)
+    made = supernet.search(
+        SPACE, network, loss, SGD, SGD, 4, RELAXATIONS[name], disturb=disturb, events=events, warm_up=1
+    )
+    sample = lambda key: (((x + 0.0 * draw(key))[None], y[None]), (x, y))
+    run.train(made.learner, made.init(jax.random.key(0)), sample, 3, chunk=3, show=False)
+    alone(used)
+
+
+def test_populations(used):
+    space = tabular_space(2, classification=True)
+    rng = np.random.default_rng(0)
+    x, y = jnp.asarray(rng.normal(size=(83, 2)), jnp.float32), jnp.asarray(rng.integers(0, 2, 83), jnp.int32)
+    configs = {name: np.asarray(value) for name, value in space.sample(jax.random.key(1), 2).items()}
+    configs["epochs"] = np.minimum(configs["epochs"], 2)
+    used.clear()
+    population.train(configs, np.arange(2), population.Data(x, y, x, y), 2, jax.random.key(0), group=2)
+    alone(used)
+
+
+def test_proposals(used):
+    space = Space({f"x{i}": Categorical((0, 1, 2)) for i in range(3)} | {"y": Float(0.0, 1.0)})
+    proposer = search.Proposer(space, maximize=True, begun=4, spec=predictor.ridge(1))
+    for _ in range(2):
+        asked = proposer.ask(4)
+        proposer.tell(asked, [c["x0"] + c["y"] for c in asked])
+    used.clear()
+    proposer.ask(4)
+    alone(used)
+
+
+@pytest.mark.parametrize("method", ["gradient", "reinforce", "evolve", "random"])
+def test_maximize(used, method):
+    space = Space({f"{method}{i}": Categorical((0, 1, 2)) for i in range(4)})
+    configs = space.sample(jax.random.key(0), 40)
+    gain = [sum(c.values()) for c in space.dicts(configs)]
+    model = predictor.fit(predictor.Trials.from_arrays(space, configs, gain), predictor.ridge(1), "value")
+    used.clear()
+    search.maximize(model, method=method, k=2, key=jax.random.key(3), relaxation="gumbel_softmax")
+    alone(used, 1)
