@@ -2,10 +2,22 @@
 
 import gc
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("METAJAX_COMPILED", "0")  # tests leave the home alone
+# Compiling takes most of the tests' time: without XLA's costly passes twice as many tests fit into it. Tests of optimized
+# programs are marked `optimized`.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Programs that take long to compile are compiled once a session, for all of its workers and the processes that they start.
+_COMPILED = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _COMPILED = tempfile.mkdtemp(prefix="metajax_tests_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 import optax
@@ -14,6 +26,29 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # compiled programs keep millions of objects alive, which are not worth walking again and again
 gc.set_threshold(100_000, 50, 100)
+
+
+def pytest_unconfigure():
+    if _COMPILED is not None:
+        shutil.rmtree(_COMPILED, ignore_errors=True)
+
+
+def _optimize(on: bool) -> None:
+    """For this process and those that it starts; what is compiled is forgotten."""
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not on))
+    jax.config.update("jax_disable_most_optimizations", not on)
+    jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _optimization(request):
+    """Optimized programs for the tests that are marked so."""
+    marked = request.node.get_closest_marker("optimized") and jax.config.read("jax_disable_most_optimizations")
+    if marked:
+        _optimize(True)
+    yield
+    if marked:
+        _optimize(False)
 
 
 @pytest.fixture
