@@ -431,7 +431,7 @@ def test_restart_every_begins_anew(x64):
 
 
 def test_restarts_bound_what_persistent_evolution_gathers(x64):
-    """The sum of perturbations, and with it the deviation of the gradient, grows as the root of the segments since a restart."""
+    """The sum of perturbations, and with it the noise of the gradient, grows as the root of the segments since a restart."""
     problem, hyper, repeat, outer, _ = ridge()
     estimator = bilevel.evolution(2000, sigma=0.1, persistent=True)
     search = bilevel.learner(problem, estimator, optax.sgd(0.0), 1, warm_start=True, restart_every=3)
