@@ -26,7 +26,7 @@ from experiments import grid
 from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.hpo.augment import RANGES
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 LEARNED = {
     "neumann": {"iterations": 3, "step_size": 0.1},
@@ -103,7 +103,7 @@ class Setting:
         learner = bilevel.learner(made.problem, estimator, optax.adam(config.outer_rate), config.inner, warm_start=True)
 
         def body(state, _):
-            a, b = jax.random.split(jax.random.fold_in(jax.random.fold_in(self.key, 7), state.step))
+            a, b = jax.random.split(jax.random.fold_in(stream(self.key, "search data"), state.step))
             inner = jax.vmap(lambda k: self.draw(k, self.train))(jax.random.split(a, config.inner))
             return learner.update(state, (inner, self.draw(b, self.held)))[0], None
 
@@ -122,10 +122,10 @@ class Setting:
         learner = bilevel.supervised(self.network.init, loss, self.optimizer(config.steps))
 
         def body(state, _):
-            key = jax.random.fold_in(jax.random.fold_in(self.key, 8), state.step)
+            key = jax.random.fold_in(stream(self.key, "data"), state.step)
             return learner.update(state, self.draw(key, self.train))[0], None
 
-        start = learner.init(jax.random.fold_in(self.key, 1))
+        start = learner.init(stream(self.key, "training"))
         state = jax.jit(lambda s: jax.lax.scan(body, s, None, config.steps)[0])(start)
         folded = [a.reshape(-1, 500, *a.shape[1:]) for a in self.test]
         right = lambda part: jnp.mean(jnp.argmax(self.network.apply(state.params, part[0]), -1) == part[1])

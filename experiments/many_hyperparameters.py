@@ -24,7 +24,7 @@ import optax
 from experiments import grid
 from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 SINGLE = (0.0, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 PER_PARAMETER = ("neumann", "identity")
@@ -95,7 +95,7 @@ class Setting:
             return jnp.mean(losses) + 0.5 * decay * optax.tree.norm(params, squared=True), {}
 
         learner = bilevel.supervised(self.network.init, loss, self.optimizer)
-        chunk = lambda state: self.draw(jax.random.fold_in(jax.random.fold_in(self.key, 7), state.step), self.train)
+        chunk = lambda state: self.draw(jax.random.fold_in(stream(self.key, "data"), state.step), self.train)
         return self.run(learner, learner.init(self.key), chunk, self.config.steps)
 
     def learned(self, name: str) -> tuple[Any, float, float]:
@@ -111,7 +111,7 @@ class Setting:
         learner = bilevel.learner(problem, hpo.estimator(name, **settings), outer, config.inner, warm_start=True)
 
         def chunk(state):
-            a, b = jax.random.split(jax.random.fold_in(jax.random.fold_in(self.key, 7), state.step))
+            a, b = jax.random.split(jax.random.fold_in(stream(self.key, "data"), state.step))
             rows = jax.random.randint(a, (config.inner, config.batch), 0, config.train)
             return rows, self.draw(b, self.held)
 

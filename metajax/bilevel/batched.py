@@ -84,14 +84,14 @@ def _agreed(start: Any, inner_batches: Any, outer_batch: Any) -> int:
         name: {leaf.shape[axis] if jnp.ndim(leaf) > axis else None for leaf in jax.tree.leaves(tree)}
         for name, (tree, axis) in axes.items()
     }
-    counts = set().union(*sizes.values())
-    if len(counts) != 1 or None in counts:
+    counts = {size for found in sizes.values() for size in found}
+    tasks = next(iter(counts), None)
+    if len(counts) != 1 or tasks is None:
         told = ", ".join(f"{name} {sorted(map(str, size))}" for name, size in sizes.items() if size)
         raise InputError(
             f"batched: sizes of the tasks' axis are {told}; accepted is one number of tasks throughout: the first axis of "
             "start and outer_batch, the second of inner_batches"
         )
-    (tasks,) = counts
     return int(tasks)
 
 

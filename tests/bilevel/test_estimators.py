@@ -430,6 +430,18 @@ def test_restart_every_begins_anew(x64):
     assert losses[0] == losses[2] > losses[1] == losses[3]
 
 
+def test_restarts_bound_what_persistent_evolution_gathers(x64):
+    """The sum of perturbations, and with it the noise of the gradient, grows as the root of the segments since a restart."""
+    problem, hyper, repeat, outer, _ = ridge()
+    estimator = bilevel.evolution(2000, sigma=0.1, persistent=True)
+    search = bilevel.learner(problem, estimator, optax.sgd(0.0), 1, warm_start=True, restart_every=3)
+    state, update, spread = search.init(jax.random.key(0), hyper), jax.jit(search.update), []
+    for _ in range(5):
+        state, _ = update(state, (repeat(1), outer))
+        spread.append(float(jnp.std(state.inner.total)))
+    np.testing.assert_allclose(spread, 0.1 * np.sqrt([1, 2, 3, 1, 2]), rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

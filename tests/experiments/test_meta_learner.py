@@ -63,6 +63,14 @@ def test_runs_and_resumes(experiment, tmp_path, capsys, monkeypatch):
     assert text.count("|---") > 3 and "| metric | value |" not in text
 
 
+def test_hyper_cleaning_says_what_the_validation_images_alone_give():
+    accuracies = {"oracle": 91.3, "validation alone": 90.9, "unroll": 91.0, "pes": 90.2}
+    metrics = {f"{name} accuracy": value for name, value in accuracies.items()}
+    text = hyper_cleaning.markdown({}, {"metrics": {**metrics, "unroll accuracy deviation": 0.21}})
+    assert "| unroll | 91.00 ± 0.21 |" in text and "these alone give 90.90" in text
+    assert "-0.70 points (`pes`) to +0.10 (`unroll`)" in text and "gains +0.40 points" in text
+
+
 def test_missing_data_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path / "none"))
     for experiment in (predict_nas_bench_201, transfer_oboe, pairwise):

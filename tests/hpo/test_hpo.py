@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from metajax import bilevel, hpo, nn
 from metajax.hpo import Examples
 from metajax.space import Categorical, Float, Space
+from metajax.types import stream
 
 N, CLASSES = 12, 3
 PARTS = {
@@ -260,13 +261,14 @@ def test_distilled_examples_teach_what_all_do():
     key = jax.random.key(0)
     centres = jnp.array([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
     y = jnp.arange(60) % CLASSES
-    x = centres[y] + 0.5 * jax.random.normal(key, (60, 4))
+    x = centres[y] + 0.5 * jax.random.normal(stream(key, "noise"), (60, 4))
     made = hpo.distillation(network(), (4,), CLASSES)
     learner = bilevel.learner(made.problem, bilevel.unroll(), optax.adam(0.1), 10, warm_start=False)
-    state = learner.init(key, made.init(key))
+    state = learner.init(key, made.init(stream(key, "hyper")))
     batch = jnp.arange(10), Examples(x, y, jnp.arange(60))
-    _, info = jax.jit(lambda s: jax.lax.scan(lambda c, _: learner.update(c, batch), s, None, 150))(state)
-    assert float(info["accuracy"][:5].mean()) < 0.7 and float(info["accuracy"][-5:].mean()) > 0.9
+    _, info = jax.jit(lambda s: jax.lax.scan(lambda c, _: learner.update(c, batch), s, None, 300))(state)
+    # each step learns from other initial weights, from some of which it fails: the mean over many says what was learned
+    assert float(info["accuracy"][:20].mean()) < 0.7 and float(info["accuracy"][-100:].mean()) > 0.85
 
 
 def test_hyper_cleaning_finds_the_wrong_labels():
