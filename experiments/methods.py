@@ -110,7 +110,7 @@ def make(config: Any, networks: Networks, steps: int) -> tuple[fewshot.Method, C
     if name == "imaml":
         return fewshot.imaml(loss, descent, outer, 2.0, inner, test, chunk=chunk), init
     if name == "reptile":
-        towards = optax.sgd(optax.linearschedule(config.outer_rate, 0.0, steps))
+        towards = optax.sgd(optax.linear_schedule(config.outer_rate, 0.0, steps))
         adam = optax.adam(rate, b1=0.0)
         minibatch = 10 if config.ways <= 10 else 20  # as in the authors' commands for 5 and for 20 ways
         return fewshot.reptile(loss, adam, towards, inner, minibatch, test, chunk), init
@@ -127,7 +127,7 @@ def _no_norm(path: str) -> bool:
 def schedule(config: Any, steps: int) -> optax.ScalarOrSchedule:
     """The outer rate: constant, halved at intervals, or annealed by a cosine (in MAML++ to a hundredth, as its authors do)."""
     if config.cosine:
-        return optax.cosine_decayschedule(config.outer_rate, steps, 0.01 if config.method == "maml++" else 0.0)
+        return optax.cosine_decay_schedule(config.outer_rate, steps, 0.01 if config.method == "maml++" else 0.0)
     if config.halve_every is not None:
         return optax.exponential_decay(config.outer_rate, config.halve_every, 0.5, staircase=True)
     return config.outer_rate
