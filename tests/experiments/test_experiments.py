@@ -1,8 +1,11 @@
 """Every experiment runs from its command line at a tiny size, and resumes."""
 
+import dataclasses
 import importlib
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -181,6 +184,19 @@ def test_papers_presets_translate_the_loss_of_the_authors_code():
     assert (reptile.inner_rate, reptile.inner_steps, reptile.train_queries, reptile.steps) == (5e-4, 10, 5, 200_000)
     proto = paper("protonet")
     assert (proto.train_ways, proto.train_queries, proto.batch_norm, proto.halve_every) == (60, 5, "running", 2000)
+
+
+def test_batch_norms_do_not_adapt_in_the_paper_of_maml():
+    """Its code keeps the shift of batch norms out of the weights that take inner steps, and has no scale."""
+    some = data.from_array(np.zeros((5, 4, 16, 16), np.uint8))
+    parts = data.ClassSplit(some, some, some)
+    for adapt_norms in (False, True):
+        config = dataclasses.replace(paper("maml"), width=4, adapt_norms=adapt_norms)
+        method, init = methods.make(config, fewshot.networks(config, parts), 100)
+        support = (jnp.zeros((5, 16, 16, 1)), jnp.arange(5))
+        learned = jax.eval_shape(lambda key: method.adapt(init(key), support, key), jax.random.key(0))
+        assert all((learned["body"]["norms"][i]["scale"] is not None) == adapt_norms for i in range(4))
+        assert learned["head"]["kernel"].shape == (4, 4, 5)
 
 
 def test_maml_plus_plus_sees_as_many_tasks_as_maml():
