@@ -190,11 +190,15 @@ def test_batch_norms_do_not_adapt_in_the_paper_of_maml():
     """Its code keeps the shift of batch norms out of the weights that take inner steps, and has no scale."""
     some = data.from_array(np.zeros((5, 4, 16, 16), np.uint8))
     parts = data.ClassSplit(some, some, some)
-    for adapt_norms in (False, True):
+    support = (jnp.zeros((5, 16, 16, 1)), jnp.arange(5))
+
+    def adapted(adapt_norms):
         config = dataclasses.replace(paper("maml"), width=4, adapt_norms=adapt_norms)
         method, init = methods.make(config, fewshot.networks(config, parts), 100)
-        support = (jnp.zeros((5, 16, 16, 1)), jnp.arange(5))
-        learned = jax.eval_shape(lambda key: method.adapt(init(key), support, key), jax.random.key(0))
+        return jax.eval_shape(lambda key: method.adapt(init(key), support, key), jax.random.key(0))
+
+    for adapt_norms in (False, True):
+        learned = adapted(adapt_norms)
         assert all((learned["body"]["norms"][i]["scale"] is not None) == adapt_norms for i in range(4))
         assert learned["head"]["kernel"].shape == (4, 4, 5)
 

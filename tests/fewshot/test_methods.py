@@ -11,34 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from plain import dense, normed
 
 from metajax import bilevel, fewshot, nn
-from metajax.nn.layers import moments
 
 WAYS, TASKS, FEATURES = 3, 4, 6
-
-
-def dense(features, out, activation=lambda x: x):
-    """A layer as two plain functions: what is traced and compiled is small."""
-
-    def init(key):
-        return {"kernel": jax.random.normal(key, (features, out)) / np.sqrt(features), "bias": jnp.zeros(out)}
-
-    return nn.Functional(init, lambda p, x: activation(x @ p["kernel"] + p["bias"]))
-
-
-def normed(p, x, report=False, statistics=None):
-    """``BODY`` with a batch norm in front, of the batch or of given statistics."""
-    own = moments(x)
-    mean, variance = own if statistics is None else statistics[0]
-    y = BODY.apply(p, (x - mean) * jax.lax.rsqrt(variance + 1e-5))
-    return (y, (own,)) if report else y
 
 
 BODY, HEAD, MANY = dense(FEATURES, 8, jnp.tanh), dense(8, WAYS), dense(8, 10)
 WHOLE = nn.chain(BODY, HEAD)
 CONTEXT = nn.chain(dense(FEATURES + 4, 8, jnp.tanh), HEAD)
-RUNNING = nn.running(nn.Functional(BODY.init, normed), np.zeros((1, FEATURES), np.float32))
+RUNNING = nn.running(normed(BODY), np.zeros((1, FEATURES), np.float32))
 LOSS, HEAD_LOSS = fewshot.cross_entropy(WHOLE.apply), fewshot.cross_entropy(HEAD.apply)
 CONTEXT_LOSS = fewshot.cross_entropy(lambda p, x: CONTEXT.apply(p["params"], nn.with_context(x, p["context"])))
 SGD, OUTER = optax.sgd(0.1), optax.sgd(0.1, momentum=0.5)
