@@ -87,7 +87,8 @@ def test_every_method_runs_by_one_command(tmp_path, pictures, method, capsys):
 
 
 def test_prototypical_networks_train_and_are_tested_with_running_statistics(tmp_path, pictures, capsys):
-    argv = "--batch-norm running --train-ways 6 --pool true --cosine false --halve-every 20".split()
+    argv = ["--batch-norm", "running", "--train-ways", "6", "--pool", "true"]
+    argv += ["--cosine", "false", "--halve-every", "20"]
     assert few(pictures, tmp_path / "r", *argv) == 0
     assert "batch norm: running; checkpoint: best on validation tasks" in capsys.readouterr().out
 
