@@ -2,6 +2,7 @@
 
     python -m experiments.fewshot --method protonet --data omniglot --ways 5 --shots 1 --queries 15 --minutes 10
     python -m experiments.fewshot --method maml --data pictures.npz --ways 5 --shots 5 --minutes 20
+    python -m experiments.fewshot --method protonet --batch-norm running --train-ways 60 --minutes 10
     python -m experiments.fewshot --method r2d2 --data my_folder --size 64 --minutes 20 --test-data other_folder
 
 Data: omniglot, mini-imagenet, tiered-imagenet, cifar-fs, sklearn:NAME, an .npz with ``images`` (classes x examples x height
@@ -18,6 +19,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from experiments import methods
@@ -35,6 +37,11 @@ _TIMED, _VALIDATING, _SETTING_UP = 5, 0.15, 8.0
 class Config:
     """Settings; ``None`` takes the method's own (``methods.SETTINGS``).
 
+    ``batch_norm`` is ``transductive`` (the statistics of the batch at hand), ``support`` (those of the support alone) or
+    ``running`` (running means of training; for methods that solve a task on features). ``adapt_norms`` says whether MAML's
+    inner steps move scale and shift of batch norms. ``cosine`` anneals the outer rate over the run; ``halve_every`` halves it
+    after every so many steps instead. ``leak`` is the slope of the activation below zero.
+
     ``shots`` may be a list such as 1,2,3,4,5: one number for each way, for classes out of balance. ``minutes`` sets the
     number of steps by timing the first ones, so that a schedule ends with them.
     """
@@ -51,16 +58,19 @@ class Config:
     steps: int = 10_000
     tasks: int | None = None
     chunk: int | None = None
+    adapt_norms: bool = True
     inner_steps: int | None = None
     test_steps: int | None = None
     inner_rate: float | None = None
     outer_rate: float | None = None
     cosine: bool = True
+    halve_every: int | None = None
     batch_norm: str = "transductive"
     rotations: bool = False
     size: int | None = None
     width: int = 64
     pool: bool = False
+    leak: float = 0.0
     episodes: int = 600
     evaluations: int = 10
     seed: int = 0
@@ -76,8 +86,18 @@ class Config:
             raise InputError(f"--minutes {self.minutes}: accepted is a positive number")
         if self.episodes % 50:
             raise InputError(f"--episodes {self.episodes}: accepted are multiples of 50")
-        if self.batch_norm not in ("transductive", "support"):
-            raise InputError(f"--batch-norm {self.batch_norm}: accepted are transductive and support")
+        if self.batch_norm not in ("transductive", "support", "running"):
+            raise InputError(f"--batch-norm {self.batch_norm}: accepted are transductive, support and running")
+        if self.batch_norm == "running" and self.method not in methods.SOLVERS:
+            raise InputError(
+                f"--batch-norm running: --method {self.method} has no running statistics; accepted with it are "
+                f"{', '.join(methods.SOLVERS)}"
+            )
+        if self.halve_every is not None and (self.halve_every < 1 or self.cosine):
+            raise InputError(
+                f"--halve-every {self.halve_every} --cosine {self.cosine}: accepted is a positive number of steps with "
+                "--cosine false"
+            )
         shots(self.shots)
 
     def filled(self) -> "Config":
@@ -109,10 +129,13 @@ def networks(config: Config, parts: data.ClassSplit) -> methods.Networks:
     image = len(shape) == 3
     if image and min(shape[:2]) < 16 and config.pool:
         raise InputError(f"--pool true: images of {shape[0]} x {shape[1]} are too small to be halved four times")
+    if not image and config.batch_norm == "running":
+        raise InputError(f"--batch-norm running: the perceptron for {config.data} has no batch norm; give images")
 
     def make(flatten: bool, context: int = 0) -> nn.Functional:
         if image:
-            build = lambda rngs: nn.Conv4(None, shape[-1], config.width, config.pool, flatten, context, rngs=rngs)
+            sizes = (shape[-1], config.width, config.pool, flatten, context, config.leak)
+            build = lambda rngs: nn.Conv4(None, *sizes, rngs=rngs)
         else:
             build = lambda rngs: nn.MLP(shape[-1] + context, (config.width, config.width), config.width, rngs=rngs)
         made = nn.functional(build)
@@ -124,7 +147,8 @@ def networks(config: Config, parts: data.ClassSplit) -> methods.Networks:
         return nn.functional(lambda rngs: nnx.Linear(features, outputs, rngs=rngs))
 
     classes = len(parts.train.counts) * (4 if config.rotations else 1)
-    return methods.Networks(make, head, config.width, classes)
+    example = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    return methods.Networks(make, head, config.width, classes, example)
 
 
 def prepare(config: Config) -> tuple[data.ClassSplit, data.Classes]:

@@ -2,24 +2,30 @@
 
     python -m experiments.omniglot --preset quick --out runs/omniglot
     python -m experiments.omniglot --preset cpu --method r2d2 --out runs/omniglot_cpu_r2d2_5w1s
+    python -m experiments.omniglot --preset cpu-inductive --out runs/omniglot_inductive_protonet_5w1s
     python -m experiments.omniglot --preset paper --method maml --ways 20 --shots 5 --out runs/omniglot_paper_maml_20w5s
 
-Conv-4 of 64 filters with stride 2, transductive batch norm; 1100/100/423 characters for training, validation and test,
-rotations as new classes in all parts. Presets: ``quick`` takes up to 12 minutes on 2 cores, ``cpu`` up to 40; ``paper`` has
-the published settings of each method (Finn et al. 2017, arXiv:1703.03400; Antoniou et al. 2019, arXiv:1810.09502; Snell et
-al. 2017, arXiv:1703.05175; Nichol et al. 2018, arXiv:1803.02999), 60,000 iterations, and wants a GPU. Published numbers
-stand beside measured ones in ``experiments/RESULTS.md``.
+1100/100/423 characters for training, validation and test, rotations as new classes in all parts. Presets ``quick`` and ``cpu``
+have Conv-4 of 64 filters with stride 2 and transductive batch norm; ``quick`` takes up to 12 minutes on 2 cores, ``cpu`` up
+to 40 (MAML++ some hours: it sees as many tasks as MAML and takes five inner steps on each). ``cpu-inductive`` trains a method
+on features (prototypical networks by default) on 60 ways with batch norm by running statistics. ``equal-tasks`` is a small
+comparison, with half the filters, in which every method sees the same number of tasks; see ``experiments.maml_versions``.
+
+Preset ``paper`` has the published settings of each method that was published on Omniglot, or says what they are of
+(``experiments/published_settings.py``), and wants a GPU. Published numbers stand beside measured ones in
+``experiments/RESULTS.md``.
 """
 
 import functools
 import sys
 from typing import Any
 
-from experiments import fewshot
+from experiments import fewshot, methods, published_settings
 from metajax import run
 from metajax.types import InputError
 
-# outer steps of preset `cpu` on few ways and on many, by the time that they were seen to take; `quick` has 3/10 of them
+# outer steps of preset `cpu` on few ways and on many, by the time that they were seen to take; `quick` has 3/10 of them.
+# MAML++, with 8 tasks a step (4 on many ways), sees as many tasks as MAML
 STEPS = {
     "maml": (8000, 3400),
     "fomaml": (10_000, 5000),
@@ -27,41 +33,38 @@ STEPS = {
     "anil": (11_000, 8000),
     "boil": (8000, 3400),
     "meta-sgd": (7500, 7000),
-    "maml++": (8000, 2800),
+    "maml++": (16_000, 3400),
     "imaml": (1800, 1800),
     "cavia": (8000, 8000),
     "linear-probe": (15_000, 15_000),
     "nearest-centroid": (15_000, 15_000),
 }
 SOLVED = (5000, 5000)
+EQUAL_TASKS = 24_000
 
 
 def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a preset for the method and the ways that the command line gives."""
-    method, ways = given.get("method", "maml"), given.get("ways", 5)
+    """The settings of a preset for the method, the ways and the shots that the command line gives."""
+    method, ways = given.get("method", "protonet" if name == "cpu-inductive" else "maml"), given.get("ways", 5)
     values: dict[str, Any] = {"method": method, "data": "omniglot", "rotations": True}
     if given.get("data", "omniglot") != "omniglot":
         raise InputError(f"--data {given['data']}: this experiment is Omniglot's; use experiments.fewshot")
-    if name != "paper":
-        few, many = STEPS.get(method, SOLVED)
-        steps = few if ways < 10 else many
-        if method != "reptile":
-            values["outer_rate"] = 2e-3
-        if ways >= 10 and method in STEPS:
-            values["tasks"] = 4
-        return {**values, "steps": steps if name == "cpu" else 3 * steps // 10}
-    tasks = 32 if ways < 10 else 16
-    values |= {"steps": 60_000, "train_queries": 15, "tasks": tasks, "chunk": tasks, "cosine": False}
-    if method == "maml++":
-        values |= {"inner_steps": 5, "test_steps": 5, "inner_rate": 0.4 if ways < 10 else 0.1, "cosine": True}
-    if method == "protonet":
-        values |= {"train_queries": 5, "train_ways": 60, "tasks": 1, "chunk": 1}
-    if method == "reptile":
-        values |= {"train_queries": 10, "tasks": 5, "chunk": 5}
-    return values
+    if name == "paper":
+        return values | published_settings.of(method, ways, given.get("shots", "1"))
+    if name == "cpu-inductive":
+        return values | {"batch_norm": "running", "train_ways": 60, "tasks": 1, "outer_rate": 2e-3, "steps": 8000}
+    if name == "equal-tasks":
+        return values | {"width": 32, "tasks": 8, "steps": EQUAL_TASKS // 8, "outer_rate": 2e-3}
+    few, many = STEPS.get(method, SOLVED)
+    steps = few if ways < 10 else many
+    if method != "reptile":
+        values["outer_rate"] = 2e-3
+    if ways >= 10 and method not in methods.SOLVERS and method not in methods.BASELINES:
+        values["tasks"] = 4
+    return {**values, "steps": steps if name == "cpu" else 3 * steps // 10}
 
 
-PRESETS = {name: functools.partial(preset, name) for name in ("quick", "cpu", "paper")}
+PRESETS = {name: functools.partial(preset, name) for name in ("quick", "cpu", "cpu-inductive", "equal-tasks", "paper")}
 
 
 def main(argv=None) -> int:

@@ -4,16 +4,22 @@ deviation over seeds (architecture search) as printed. What could not be confirm
 # columns are (ways, shots)
 COLUMNS = ((5, 1), (5, 5), (20, 1), (20, 5))
 
-# method -> (source, the four columns)
+# (method, batch norm) -> (source, the four columns)
 OMNIGLOT = {
-    "maml": ("Finn et al. 2017", ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2")),
-    "fomaml": ("Finn et al. 2017", ("98.3 ± 0.5", "99.2 ± 0.2", "89.4 ± 0.5", "97.9 ± 0.1")),
-    "reptile": ("Nichol et al. 2018", ("97.68 ± 0.04", "99.48 ± 0.06", "89.43 ± 0.14", "97.12 ± 0.32")),
-    "imaml": ("Rajeswaran et al. 2019", ("99.50 ± 0.26", "99.74 ± 0.11", "96.18 ± 0.36", "99.14 ± 0.1")),
-    "anil": ("Raghu et al. 2020", (None, None, "96.2 ± 0.5", "98.0 ± 0.3")),
-    "meta-sgd": ("Li et al. 2017", ("99.53 ± 0.26", "99.93 ± 0.09", None, None)),
-    "maml++": ("Antoniou et al. 2019", ("99.47", "99.93", "97.65", "99.33")),
-    "protonet": ("Snell et al. 2017", ("98.8", "99.7", "96.0", "98.9")),
+    ("maml", "transductive"): ("Finn et al. 2017", ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2")),
+    ("fomaml", "transductive"): ("Finn et al. 2017", ("98.3 ± 0.5", "99.2 ± 0.2", "89.4 ± 0.5", "97.9 ± 0.1")),
+    ("reptile", "transductive"): (
+        "Nichol et al. 2018",
+        ("97.68 ± 0.04", "99.48 ± 0.06", "89.43 ± 0.14", "97.12 ± 0.32"),
+    ),
+    ("imaml", "transductive"): (
+        "Rajeswaran et al. 2019",
+        ("99.50 ± 0.26", "99.74 ± 0.11", "96.18 ± 0.36", "99.14 ± 0.1"),
+    ),
+    ("anil", "transductive"): ("Raghu et al. 2020", (None, None, "96.2 ± 0.5", "98.0 ± 0.3")),
+    ("meta-sgd", "transductive"): ("Li et al. 2017", ("99.53 ± 0.26", "99.93 ± 0.09", None, None)),
+    ("maml++", "transductive"): ("Antoniou et al. 2019", ("99.47", "99.93", "97.65", "99.33")),
+    ("protonet", "running"): ("Snell et al. 2017", ("98.8", "99.7", "96.0", "98.9")),
 }
 
 # (method, shots in training and test) -> mean squared error after one step, Li et al. 2017, table 1

@@ -1,14 +1,20 @@
 """Sinusoid regression with MAML and Meta-SGD.
 
-Sine waves of amplitude [0.1, 5] and phase [0, π]; a 1-40-40-1 network adapts to K points of one by gradient descent.
+Sine waves of amplitude [0.1, 5] and phase [0, π], of frequency 1 unless a range is given; a 1-40-40-1 network adapts to K
+points of one by gradient descent.
 
     python -m experiments.sinusoid --preset quick --out runs/sinusoid
     python -m experiments.sinusoid --preset meta-sgd-paper --method meta-sgd --shots 5 --out runs/sinusoid_meta-sgd_5
 
 Preset ``paper`` is Finn et al. 2017 (arXiv:1703.03400, section 5.1 and figure 2): 1 inner step of rate 0.01, 25 tasks, Adam
-1e-3, 70,000 iterations; ``quick`` takes 5 inner steps, which suits a test after 10 steps better. Preset ``meta-sgd-paper``
-is the table of Li et al. 2017 (arXiv:1707.09835): one step in training and test, 4 tasks, 60,000 iterations, 100 queries
-on an even grid; it tests on 600 waves instead of 100, with 5, 10 and 20 shots after training with K.
+1e-3, 70,000 iterations; ``quick`` takes 5 inner steps, which suits a test after 10 steps better.
+
+Preset ``meta-sgd-paper`` is the table of Li et al. 2017 (arXiv:1707.09835, section 4.1): frequency [0.8, 1.2], one step in
+training and test, 4 tasks, 60,000 iterations, 100 queries on an even grid, tested with 5, 10 and 20 shots after training
+with K. It differs from the paper in three points. It tests on 600 waves instead of 100. Meta-SGD's rates all begin at 0.01
+instead of at one random value of [0.005, 0.1] for each parameter. The paper does not say how many query points a training
+task has; here they are as many as the shots. Expected, 5 shots: MAML about 0.95, Meta-SGD about 0.76 (published: 1.13 and
+0.90), in about 15 seconds a run on one core.
 """
 
 import dataclasses
@@ -39,6 +45,8 @@ class Config:
     episodes: int = 600
     test_queries: int = 100
     even: bool = False
+    min_frequency: float = 1.0
+    max_frequency: float = 1.0
     seed: int = 0
 
     def __post_init__(self):
@@ -48,12 +56,22 @@ class Config:
             raise InputError("shots, queries, inner_steps, tasks, steps and test_steps must be positive")
         if self.episodes % 50:
             raise InputError(f"episodes={self.episodes} must be a multiple of 50")
+        if not 0 < self.min_frequency <= self.max_frequency:
+            raise InputError(
+                f"--min-frequency {self.min_frequency} --max-frequency {self.max_frequency}: accepted are two positive "
+                "numbers, the smaller first"
+            )
+
+    def waves(self, shots: int, queries: int, even: bool = False) -> fewshot.Sampler:
+        """A sampler of one wave, with frequencies of this config's range."""
+        drawn = (self.min_frequency, self.max_frequency)
+        return fewshot.sinusoid(shots, queries, even, None if drawn == (1.0, 1.0) else drawn)
 
 
 def meta_sgd_paper(given):
-    """One step, 4 tasks; queries in training are as many as shots."""
+    """One step, 4 tasks, frequencies of 0.8 to 1.2; queries in training are as many as shots."""
     fixed = {"tasks": 4, "steps": 60_000, "test_steps": 1, "even": True, "shots": given.get("shots", 5)}
-    return {**fixed, "queries": fixed["shots"]}
+    return {**fixed, "queries": fixed["shots"], "min_frequency": 0.8, "max_frequency": 1.2}
 
 
 PRESETS = {
@@ -78,12 +96,12 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True):
     """Trains, tests on ``episodes`` tasks, writes the figure and the result; returns the report."""
     init, apply, method = make(config)
     state_key, init_key, test_key, figure_key = jax.random.split(jax.random.key(config.seed), 4)
-    sampler = fewshot.tasks(fewshot.sinusoid(config.shots, config.queries), config.tasks)
+    sampler = fewshot.tasks(config.waves(config.shots, config.queries), config.tasks)
     state = method.init(state_key, init(init_key))
     state = run.train(method.learner, state, sampler, config.steps, directory, chunk=1000, label="sinusoid", show=show)
 
     def score(shots: int) -> fewshot.Report:
-        test = fewshot.sinusoid(shots, config.test_queries, config.even)
+        test = config.waves(shots, config.test_queries, config.even)
         return fewshot.evaluate(method, state.hyper, test, "mse", test_key, config.episodes)
 
     report = score(config.shots)
@@ -105,7 +123,7 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True):
 
 def figure(config: Config, apply, method: fewshot.Method, hyper, key, directory: run.RunDirectory) -> None:
     """Three new waves, and the network after 0, 1 and all adaptation steps."""
-    sample, grid = fewshot.sinusoid(config.shots, 200), np.linspace(-5, 5, 200)[:, None].astype(np.float32)
+    sample, grid = config.waves(config.shots, 200), np.linspace(-5, 5, 200)[:, None].astype(np.float32)
     panels = []
     for i in range(3):
         episode = sample(jax.random.fold_in(key, i))

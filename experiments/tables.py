@@ -16,8 +16,10 @@ from experiments import (
     automl_tables,
     certify,
     hyper_cleaning,
+    inner_rates,
     joint_search,
     long_horizon,
+    maml_versions,
     many_hyperparameters,
     nas_summaries,
     pairwise,
@@ -44,6 +46,8 @@ _OWN = {
     "automl_tables": automl_tables.markdown,
     "augmentation": augmentation.markdown,
     "joint_search": joint_search.markdown,
+    "maml_versions": maml_versions.markdown,
+    "inner_rates": inner_rates.markdown,
 }
 
 

@@ -5,7 +5,7 @@ import optax
 
 from metajax import bilevel
 from metajax.fewshot.method import Method, by_gradient
-from metajax.types import LossFn
+from metajax.types import InputError, LossFn
 
 
 def cavia(
@@ -35,7 +35,7 @@ def cavia(
         (2, 5)
     """
     if size < 1:
-        raise ValueError(f"cavia: size={size}; accepted is a positive whole number")
+        raise InputError(f"cavia: size={size}; accepted is a positive whole number")
     see = lambda hyper, context, batch, key: loss({"params": hyper, "context": context}, batch, key)
     problem = bilevel.Problem(
         inner_loss=see,

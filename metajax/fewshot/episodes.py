@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax.data import Classes, from_array
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 
 class Episode(NamedTuple):
@@ -164,12 +164,29 @@ def _rotate(images: jax.Array, turns: jax.Array) -> jax.Array:
     return jnp.stack([jnp.rot90(images, k, axes=(1, 2)) for k in range(4)])[turns]
 
 
-def sinusoid(shots: int, queries: int, even: bool = False) -> Sampler:
-    """Sine waves of amplitude [0.1, 5] and phase [0, π] on x in [-5, 5] (Finn et al. 2017, section 5.1).
+def sinusoid(shots: int, queries: int, even: bool = False, frequency: tuple[float, float] | None = None) -> Sampler:
+    """Sine waves of amplitude [0.1, 5] and phase [0, π] on x in [-5, 5].
 
     Args:
-        even: queries on an even grid instead of at random (the test of Meta-SGD's paper).
+        shots: support points of a wave, at random places.
+        queries: query points of a wave.
+        even: queries lie on an even grid instead of at random places.
+        frequency: range of the angular frequency of a wave. ``None`` makes every frequency 1.
+
+    Raises:
+        InputError: if ``frequency`` is not a range of positive numbers.
+
+    References:
+        Finn et al. 2017, arXiv:1703.03400, section 5.1 (frequency 1). Li et al. 2017 (Meta-SGD), arXiv:1707.09835,
+        section 4.1 (``frequency=(0.8, 1.2)``, and an even grid of queries in the test).
+
+    Example:
+        >>> (x, y), _ = sinusoid(shots=5, queries=10, frequency=(0.8, 1.2))(jax.random.key(0))
+        >>> x.shape, y.shape
+        ((5, 1), (5, 1))
     """
+    if frequency is not None and not 0 < frequency[0] <= frequency[1]:
+        raise InputError(f"sinusoid: frequency={frequency}; accepted are two positive numbers, the smaller first")
 
     def sampler(key: jax.Array) -> Episode:
         a, p, s = jax.random.split(key, 3)
@@ -177,7 +194,11 @@ def sinusoid(shots: int, queries: int, even: bool = False) -> Sampler:
         phase = jax.random.uniform(p, (), maxval=jnp.pi)
         x = jax.random.uniform(s, (shots + queries, 1), minval=-5.0, maxval=5.0)
         x = x.at[shots:, 0].set(jnp.linspace(-5.0, 5.0, queries)) if even else x
-        y = amplitude * jnp.sin(x - phase)
+        angle = x
+        if frequency is not None:
+            low, high = frequency
+            angle = x * jax.random.uniform(stream(key, "frequency"), (), minval=low, maxval=high)
+        y = amplitude * jnp.sin(angle - phase)
         return Episode((x[:shots], y[:shots]), (x[shots:], y[shots:]))
 
     return sampler

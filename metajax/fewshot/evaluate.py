@@ -20,7 +20,7 @@ class Report(NamedTuple):
         mean, interval: float[steps + 1], after 0, 1, ... adaptation steps, or float[1], after all of them; the interval
             is 1.96·std/√episodes over tasks.
         episodes: how many tasks.
-        batch_norm: the mode, worth about 3 points on Omniglot: ``transductive``, ``support`` or ``none``.
+        batch_norm: the mode, worth about 3 points on Omniglot: ``transductive``, ``support``, ``running`` or ``none``.
         diverged: the numbers of tasks whose adaptation was not finite; they are left out of the mean. Task i is
             ``sampler(task_key(key, i))``.
         train_steps, test_steps: adaptation steps in training and here.

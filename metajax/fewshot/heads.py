@@ -7,15 +7,20 @@ example get the score ``ABSENT``, so that the number of ways need not be known a
 import jax
 import jax.numpy as jnp
 
-from metajax.types import Scalar
+from metajax import nn
+from metajax.types import Hyper, Scalar
 
 ABSENT = -1e9
 """The score of a class without an example: finite, so that no gradient is NaN."""
 
 
 def one_hot(labels: jax.Array, dtype) -> tuple[jax.Array, jax.Array]:
-    """Memberships [n, n] of n examples in at most n classes, and how many each class has [n]."""
-    members = jax.nn.one_hot(labels, labels.shape[0], dtype=dtype)
+    """Memberships [n, n] of n examples in at most n classes, and how many each class has [n].
+
+    Raises:
+        InputError: if the labels are concrete and not all of 0 to n-1; inside of a compiled program the memberships are NaN.
+    """
+    members = nn.one_hot(labels, labels.shape[0], dtype)
     return members, jnp.sum(members, axis=0)
 
 
@@ -44,3 +49,9 @@ def ridge(features: jax.Array, labels: jax.Array, l2: Scalar | float) -> tuple[j
     members, counts = one_hot(labels, features.dtype)
     gram = features @ features.T + l2 * jnp.eye(features.shape[0], dtype=features.dtype)
     return features.T @ jax.scipy.linalg.solve(gram, members, assume_a="pos"), counts
+
+
+def linear_scores(hyper: Hyper, learned: tuple[jax.Array, jax.Array], features: jax.Array) -> jax.Array:
+    """Scores [n, classes] of learned weights [d, classes], scaled by ``exp(hyper["log_scale"])``."""
+    weights, counts = learned
+    return only_present(jnp.exp(hyper["log_scale"]) * (features @ weights), counts)

@@ -6,7 +6,7 @@ import optax
 
 from metajax import bilevel
 from metajax.fewshot.method import Method, by_gradient
-from metajax.types import LossFn
+from metajax.types import InputError, LossFn
 
 
 def imaml(
@@ -23,7 +23,9 @@ def imaml(
     """Adapts on ``loss + strength/2 · ‖params - initialisation‖²`` and solves ``(I + H/strength) x = g`` by conjugate
     gradient, so that memory does not grow with the inner steps.
 
-    Exact where the inner steps have converged and ``H + strength·I`` is positive definite.
+    Exact where the inner steps have converged and ``H + strength·I`` is positive definite. This is the paper's problem. The
+    authors' code (github.com/aravindr93/imaml_dev) takes the inner steps on ``loss`` alone, with one step on the proximal term
+    after them, and solves ``(2 I + H / (strength + 10)) x = g``.
 
     Args:
         strength: λ of the proximal term; 2.0 in the paper's Omniglot 5-way 1-shot.
@@ -33,7 +35,7 @@ def imaml(
         loss, inner_optimizer, outer_optimizer, test_steps, chunk: as in ``maml``.
 
     Raises:
-        ValueError: if ``strength`` is not positive.
+        InputError: if ``strength`` is not positive.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -43,7 +45,7 @@ def imaml(
         16
     """
     if strength <= 0:
-        raise ValueError(f"imaml: strength={strength}; accepted are positive numbers")
+        raise InputError(f"imaml: strength={strength}; accepted are positive numbers")
 
     def proximal(hyper, params, batch, key):
         value, info = loss(params, batch, key)

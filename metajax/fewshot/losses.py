@@ -6,14 +6,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from metajax import nn
 from metajax.types import Info, LossFn, Scalar
 
 
 def scored(logits: jax.Array, y: jax.Array) -> tuple[Scalar, Info]:
-    """Mean softmax cross-entropy of logits f32[n, classes] with labels i32[n], and ``accuracy``."""
-    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=-1)
+    """Mean softmax cross-entropy of logits f32[n, classes] with labels i32[n], and ``accuracy``.
+
+    A label that is none of the classes makes the loss NaN inside of a compiled program.
+
+    Raises:
+        InputError: if the labels are concrete and not all of 0 to ``classes - 1``.
+    """
+    losses = nn.label_cross_entropy(logits, y)
     hit = jnp.argmax(logits, axis=-1).astype(y.dtype) == y
-    return -jnp.mean(chosen), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
+    return jnp.mean(losses), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
 
 
 def cross_entropy(apply: Callable[..., Any]) -> LossFn:

@@ -1,16 +1,16 @@
 """Prototypical networks (Snell et al. 2017, arXiv:1703.05175): the nearest class mean of learned features."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from metajax import nn
 from metajax.fewshot import heads
-from metajax.fewshot.losses import scored
-from metajax.fewshot.method import Method, by_solution
-from metajax.types import InputError, Params
+from metajax.fewshot.features import Embed, Head, by_features
+from metajax.fewshot.method import Method
+from metajax.types import InputError
 
 Distance = Literal["euclidean", "cosine"]
 
@@ -27,17 +27,19 @@ def nearest(
 
 
 def protonet(
-    embed: Callable[[Params, Any], jax.Array],
+    embed: Embed | nn.Running,
     outer_optimizer: optax.GradientTransformation,
     distance: Distance = "euclidean",
     chunk: int | None = None,
 ) -> Method:
     """Learns features in which a class is where its examples' mean is.
 
-    Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler.
+    Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler. The
+    published numbers are inductive: batch norm by running statistics, which ``nn.running`` makes of a network. With a plain
+    function the scores are transductive.
 
     Args:
-        embed: ``(params, x) -> features f32[n, d]``.
+        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``features.by_features``.
         outer_optimizer: Adam with rate 1e-3, halved every 2,000 episodes, in the paper.
         distance: ``"euclidean"`` (squared, the paper's) or ``"cosine"``.
         chunk: tasks side by side; the rest follow in a scan.
@@ -56,10 +58,8 @@ def protonet(
     if distance not in ("euclidean", "cosine"):
         raise InputError(f"distance={distance!r}; accepted are 'euclidean' and 'cosine'")
 
-    def solve(hyper, support, key):
-        return heads.centroids(embed(hyper, support[0]), support[1])
-
-    def judge(hyper, learned, batch, key):
-        return scored(nearest(embed(hyper, batch[0]), learned, distance), batch[1])
-
-    return by_solution(solve, judge, outer_optimizer, chunk=chunk)
+    head = Head(
+        solve=lambda hyper, features, labels: heads.centroids(features, labels),
+        scores=lambda hyper, prototypes, features: nearest(features, prototypes, distance),
+    )
+    return by_features(embed, head, outer_optimizer, chunk=chunk)

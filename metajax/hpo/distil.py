@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from metajax.bilevel import Problem
 from metajax.hpo.problem import Examples, Training, cross_entropy
 from metajax.hpo.rates import sgd
-from metajax.nn import Functional
+from metajax.nn import Functional, one_hot
 from metajax.types import Key
 
 
@@ -45,7 +45,7 @@ def distillation(network: Functional, shape: tuple[int, ...], classes: int, per_
     def outer_loss(hyper: Any, params: Any, batch: Examples, key: Key):
         outputs = network.apply(params, batch.x)
         accuracy = jnp.mean(jnp.argmax(outputs, -1) == batch.y, dtype=outputs.dtype)
-        return jnp.mean(cross_entropy(outputs, jax.nn.one_hot(batch.y, classes))), {"accuracy": accuracy}
+        return jnp.mean(cross_entropy(outputs, one_hot(batch.y, classes))), {"accuracy": accuracy}
 
     def init(key: Key) -> dict[str, jax.Array]:
         return {"x": jax.random.normal(key, (classes * per_class, *shape)), "rate": jnp.log(jnp.asarray(0.02))}

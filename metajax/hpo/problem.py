@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from metajax.bilevel import Problem
-from metajax.nn import Functional
+from metajax.nn import Functional, one_hot
 from metajax.types import Hyper, InputError, Key, stream
 
 PLACES = ("inputs", "labels", "loss", "weights", "penalty")
@@ -55,7 +55,7 @@ def problem(
         network: ``(init, apply)`` with ``apply(params, x) -> f32[n, classes]`` (``[n, 1]`` for regression).
         optimizer: of the weights; a function of ``hyper`` where rates or decays are searched too: add what it reads to the
             dictionary that ``init`` returns.
-        classes: cross-entropy with so many classes, or ``None`` for half the squared error.
+        classes: cross-entropy with so many classes (labels are 0 to ``classes - 1``), or ``None`` for half the squared error.
         parts: by place: ``inputs``, ``labels``, ``loss``, ``weights``, ``penalty``.
 
     Raises:
@@ -79,7 +79,7 @@ def problem(
         raise InputError(f"problem: no place {unknown[0]!r}; accepted are {', '.join(PLACES)}")
 
     def targets(y: jax.Array) -> jax.Array:
-        return y[:, None] if classes is None else jax.nn.one_hot(y, classes)
+        return y[:, None] if classes is None else one_hot(y, classes)
 
     plain = squared_error if classes is None else cross_entropy
     use = lambda place, hyper, *given: parts[place].apply(hyper[place], *given)

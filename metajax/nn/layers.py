@@ -1,6 +1,7 @@
 """Layers that stay fast and exact when their weights are vmapped and differentiated twice."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +73,19 @@ def standardise(x: jax.Array, eps: float = 1e-5, reference: int | None = None) -
     return (x - mean) * jax.lax.rsqrt(variance + eps)
 
 
+class Moments(NamedTuple):
+    """Mean and variance of each channel, f32[channels]."""
+
+    mean: jax.Array
+    variance: jax.Array
+
+
+def moments(x: jax.Array) -> Moments:
+    """The mean and the variance of f32[..., channels] over all axes but the last."""
+    axes = tuple(range(x.ndim - 1))
+    return Moments(jnp.mean(x, axis=axes), jnp.var(x, axis=axes))
+
+
 def max_pool(x: jax.Array) -> jax.Array:
     """The largest of each 2 x 2 window, [n, h, w, c] -> [n, h//2, w//2, c]; a last odd row or column is left out."""
     n, height, width, channels = x.shape
@@ -105,3 +119,7 @@ class TransductiveBatchNorm(nnx.Module):
 
     def __call__(self, x: jax.Array, reference: int | None = None) -> jax.Array:
         return standardise(x, reference=reference) * self.scale[...] + self.bias[...]
+
+    def fixed(self, x: jax.Array, statistics: Moments, eps: float = 1e-5) -> jax.Array:
+        """Normalises by given statistics instead of those of ``x``."""
+        return (x - statistics.mean) * jax.lax.rsqrt(statistics.variance + eps) * self.scale[...] + self.bias[...]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metajax.nn import Functional
+from metajax.nn import Functional, check_labels, label_cross_entropy
 from metajax.run.directory import write_json
 from metajax.space import Space
 from metajax.types import InputError
@@ -111,7 +111,9 @@ def trainer(
 
     def loss(params, encoding, xb, yb):
         logits = network.apply(params, xb, encoding)
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, yb))
+        for name, labels in (("y", y), ("y_test", y_test)):
+            check_labels(labels, logits.shape[-1], name)
+        return jnp.mean(label_cross_entropy(logits, yb))
 
     def run(encoding: jax.Array, key: jax.Array) -> jax.Array:
         init_key, order_key = jax.random.split(key)

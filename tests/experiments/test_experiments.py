@@ -1,13 +1,18 @@
 """Every experiment runs from its command line at a tiny size, and resumes."""
 
+import dataclasses
 import importlib
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import (
     fewshot,
+    inner_rates,
+    maml_versions,
     methods,
     nas_bench_201,
     nas_darts,
@@ -81,6 +86,13 @@ def test_every_method_runs_by_one_command(tmp_path, pictures, method, capsys):
     assert metrics["interval"] >= 0
 
 
+def test_prototypical_networks_train_and_are_tested_with_running_statistics(tmp_path, pictures, capsys):
+    argv = ["--batch-norm", "running", "--train-ways", "6", "--pool", "true"]
+    argv += ["--cosine", "false", "--halve-every", "20"]
+    assert few(pictures, tmp_path / "r", *argv) == 0
+    assert "batch norm: running; checkpoint: best on validation tasks" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_minutes_plan_the_steps_and_a_resumed_run_keeps_them(tmp_path, pictures):
     out, argv = tmp_path / "r", ["--method", "protonet", "--minutes", "0.3", "--rotations", "true"]
@@ -115,6 +127,8 @@ def test_features_of_scikit_learn_and_another_domain(tmp_path, pictures, capsys)
         (["--tasks", "3", "--chunk", "2"], "--tasks 3: accepted are multiples of --chunk 2"),
         (["--data", "nowhere"], "--data nowhere: accepted are omniglot, mini-imagenet"),
         (["--minutes", "0"], "--minutes 0.0: accepted is a positive number"),
+        (["--method", "maml", "--batch-norm", "running"], "--method maml has no running statistics; accepted"),
+        (["--halve-every", "5"], "accepted is a positive number of steps with --cosine false"),
     ],
 )
 def test_bad_few_shot_settings_are_one_line_and_nothing_is_written(tmp_path, pictures, argv, message, capsys):
@@ -130,11 +144,109 @@ def test_bad_few_shot_settings_are_one_line_and_nothing_is_written(tmp_path, pic
 
 
 def test_omniglot_presets_know_the_method_and_the_ways():
-    paper = omniglot.preset("paper", {"method": "maml++", "ways": 20})
-    assert (paper["inner_steps"], paper["inner_rate"], paper["tasks"], paper["steps"]) == (5, 0.1, 16, 60_000)
     assert omniglot.preset("cpu", {})["method"] == "maml"
     assert omniglot.preset("quick", {"method": "protonet"})["steps"] == 3 * omniglot.SOLVED[0] // 10
-    assert fewshot.Config(**omniglot.preset("paper", {})).filled().inner_rate == 0.4
+    inductive = fewshot.Config(**omniglot.preset("cpu-inductive", {})).filled()
+    assert (inductive.method, inductive.batch_norm, inductive.train_ways) == ("protonet", "running", 60)
+    with pytest.raises(InputError, match="--preset paper --method r2d2: accepted are maml, fomaml"):
+        omniglot.preset("paper", {"method": "r2d2"})
+
+
+def paper(method, ways=5, shots="1"):
+    given = {"method": method, "ways": ways, "shots": shots}
+    return fewshot.Config(**{**omniglot.preset("paper", given), **given}).filled()
+
+
+def test_papers_presets_translate_the_loss_of_the_authors_code():
+    """MAML's code divides the sum over N·K examples by K, which is N times the mean; other codes take the mean."""
+    for method in ("maml", "fomaml", "anil"):
+        for shots in ("1", "5"):
+            assert paper(method, 5, shots).inner_rate == 0.4 * 5
+            assert paper(method, 20, shots).inner_rate == 0.1 * 20
+    few, many = paper("maml"), paper("maml", 20)
+    settings = lambda c: (
+        c.inner_steps,
+        c.test_steps,
+        c.tasks,
+        c.steps,
+        c.train_queries,
+        c.outer_rate,
+        c.cosine,
+        c.pool,
+    )
+    assert settings(few) == (1, 3, 32, 60_000, 15, 1e-3, False, False)
+    assert settings(many) == (5, 5, 16, 60_000, 15, 1e-3, False, False)
+    assert not few.adapt_norms and few.width == 64
+    assert settings(paper("maml++"))[:4] == (5, 5, 8, 50_000)
+    plus = paper("maml++", 20)
+    assert (plus.inner_rate, plus.pool, plus.leak, plus.cosine, plus.train_queries) == (0.1, True, 0.01, True, 1)
+    assert [paper(m).inner_rate for m in ("imaml", "boil", "cavia")] == [0.1, 0.5, 1.0]
+    reptile = paper("reptile", 20, "5")
+    assert (reptile.inner_rate, reptile.inner_steps, reptile.train_queries, reptile.steps) == (5e-4, 10, 5, 200_000)
+    proto = paper("protonet")
+    assert (proto.train_ways, proto.train_queries, proto.batch_norm, proto.halve_every) == (60, 5, "running", 2000)
+
+
+def test_batch_norms_do_not_adapt_in_the_paper_of_maml():
+    """Its code keeps the shift of batch norms out of the weights that take inner steps, and has no scale."""
+    some = data.from_array(np.zeros((5, 4, 16, 16), np.uint8))
+    parts = data.ClassSplit(some, some, some)
+    support = (jnp.zeros((5, 16, 16, 1)), jnp.arange(5))
+
+    def adapted(adapt_norms):
+        config = dataclasses.replace(paper("maml"), width=4, adapt_norms=adapt_norms)
+        method, init = methods.make(config, fewshot.networks(config, parts), 100)
+        return jax.eval_shape(lambda key: method.adapt(init(key), support, key), jax.random.key(0))
+
+    for adapt_norms in (False, True):
+        learned = adapted(adapt_norms)
+        assert all((learned["body"]["norms"][i]["scale"] is not None) == adapt_norms for i in range(4))
+        assert learned["head"]["kernel"].shape == (4, 4, 5)
+
+
+def test_maml_plus_plus_sees_as_many_tasks_as_maml():
+    for preset in ("quick", "cpu", "equal-tasks"):
+        for ways in (5, 20):
+            seen = []
+            for method in ("maml", "maml++"):
+                given = {"method": method, "ways": ways}
+                config = fewshot.Config(**{**omniglot.preset(preset, given), **given}).filled()
+                seen.append(config.steps * config.tasks)
+            assert seen[0] == seen[1]
+
+
+def test_the_outer_rate_of_maml_plus_plus_is_annealed_to_a_hundredth():
+    rate = methods.schedule(paper("maml++"), 1000)
+    assert float(rate(0)) == pytest.approx(1e-3)
+    assert float(rate(500)) == pytest.approx((1e-3 + 1e-5) / 2)
+    assert float(rate(1000)) == pytest.approx(1e-5)
+    halved = methods.schedule(paper("protonet"), 1000)
+    assert [float(halved(step)) for step in (0, 1999, 2000, 4000)] == pytest.approx([1e-3, 1e-3, 5e-4, 2.5e-4])
+    assert methods.schedule(paper("maml"), 1000) == 1e-3
+
+
+def test_versions_of_maml_are_compared_with_intervals(tmp_path, monkeypatch):
+    """The table of three seeds; trainings that are finished are not repeated."""
+    trained = []
+
+    def train(config, directory):
+        trained.append((config.method, config.seed))
+        score = {"maml": 97.0, "maml++": 98.0}[config.method] + 0.1 * config.seed * (config.method == "maml++")
+        directory.finish({"metrics": {"accuracy": score, "interval": 0.3, "seconds": 60.0}})
+        return score
+
+    monkeypatch.setattr(maml_versions.fewshot, "train", train)
+    argv = ["--out", str(tmp_path / "r"), "--seeds", "3"]
+    assert maml_versions.main(argv) == 0
+    assert sorted(trained) == [(m, s) for m in ("maml", "maml++") for s in (0, 1, 2)]
+    found = result(tmp_path / "r")
+    assert found["metrics"]["difference"] == pytest.approx(1.1)
+    assert found["metrics"]["interval_over_seeds"] == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=1e-3)
+    assert "MAML++ is above MAML" in maml_versions.markdown({}, found)
+    assert maml_versions.main([*argv, "--resume"]) == 0
+    assert len(trained) == 6
+    found["metrics"]["difference"] = 0.1
+    assert "no difference is shown" in maml_versions.markdown({}, found)
 
 
 @pytest.mark.slow
@@ -302,10 +414,16 @@ def test_tables_stand_beside_published_numbers(tmp_path):
         finished("b", config, "x --preset cpu", accuracy=97.0, interval=0.3, seconds=600),
     ]
     table = summaries.omniglot(runs)
-    assert "| maml | 97.00 ± 0.30 (cpu, 10 min) | 98.7 ± 0.4 | not measured | 99.9 ± 0.1 |" in table
-    assert "| protonet | not measured | 98.8 |" in table
+    assert "| maml | transductive | 97.00 ± 0.30 (cpu, 10 min) | 98.7 ± 0.4 | not measured | 99.9 ± 0.1 |" in table
+    assert "| protonet | running | not measured | 98.8 |" in table
+    for name, mode in (("d", "transductive"), ("e", "running")):
+        own = {**config, "method": "protonet", "batch_norm": mode}
+        runs.append(finished(name, own, "x --preset cpu-inductive --out y", accuracy=96.0, interval=0.3, seconds=60))
+    table = summaries.omniglot(runs)
+    assert "| protonet | running | 96.00 ± 0.30 (cpu-inductive, 1 min) | 98.8 |" in table
+    assert "| protonet | transductive | 96.00 ± 0.30 (cpu-inductive, 1 min) | – |" in table
     runs.append(finished("c", config, "x --preset cpu", accuracy=98.0, interval=0.3, seconds=600))
-    assert "| maml | 97.50, std 0.71 of 2 seeds (cpu) |" in summaries.omniglot(runs)
+    assert "| maml | transductive | 97.50, std 0.71 of 2 seeds (cpu) |" in summaries.omniglot(runs)
     wave = {f"{n}_{k}_shot": 0.5 for n in ("mse", "interval") for k in (5, 10, 20)}
     row = summaries.sinusoid([finished("s", {"method": "maml", "shots": 5}, "x", seconds=9, **wave)])
     assert "| maml | 5 shots | 0.500 ± 0.500 | 0.500 ± 0.500 | 0.500 ± 0.500 | 1.13 ± 0.18 | 9 |" in row
@@ -388,6 +506,9 @@ def test_navigation(tmp_path, capsys):
         (sinusoid, ["--episodes", "60"], "episodes=60 must be a multiple of 50"),
         (omniglot, ["--data", "x"], "--data x: this experiment is Omniglot's"),
         (nas_digits, ["--steps", "0"], "must be positive"),
+        (sinusoid, ["--min-frequency", "2"], "--min-frequency 2.0 --max-frequency 1.0: accepted are two positive"),
+        (inner_rates, ["--rates", "x"], "--rates x: accepted are numbers separated by commas"),
+        (maml_versions, ["--seeds", "1"], "--seeds 1: accepted is a whole number from 2"),
         (unroll_memory, ["--longest", "3"], "longest must be 64, 256 or 1024"),
     ],
 )

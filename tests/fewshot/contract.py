@@ -1,8 +1,13 @@
-"""What every few-shot method must do, as checks of ``(method, init, batches)``: ``init(key) -> params`` are the initial
-parameters, ``batches(key)`` is what ``update`` takes. Used by the test suite, and by whoever adds a method."""
+"""What every few-shot method must do, as checks of a ``Case``. Used by the test suite, and by whoever adds a method.
+
+Compiling is nearly all of the time, so a case compiles each program once and all checks share it.
+"""
 
 import functools
 import tempfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +15,36 @@ import numpy as np
 
 from metajax import fewshot, run
 
+DRAWS = 4
 
-def start_of(method, init):
-    return method.init(jax.random.key(0), init(jax.random.key(1)))
+
+class Case(NamedTuple):
+    """A method with what is compiled of it.
+
+    Attributes:
+        method: the method.
+        init: ``key -> params``, the initial parameters.
+        draws: ``DRAWS`` batches that ``update`` takes.
+        update: the compiled update.
+        judge: ``hyper -> Report``, the compiled evaluation.
+    """
+
+    method: fewshot.Method
+    init: Callable[[jax.Array], Any]
+    draws: list[Any]
+    update: Any
+    judge: Callable[[Any], fewshot.Report]
+
+    @property
+    def start(self) -> Any:
+        return self.method.init(jax.random.key(0), self.init(jax.random.key(1)))
+
+
+def case(method, init, batches, task, metric="accuracy", episodes=40) -> Case:
+    """A case of a method: ``batches(key)`` is what ``update`` takes, ``task(key)`` an episode to be tested on."""
+    draws = [batches(key) for key in jax.random.split(jax.random.key(2), DRAWS)]
+    judge = fewshot.evaluator(method, task, metric, jax.random.key(6), episodes, chunk=20)
+    return Case(method, init, draws, jax.jit(method.update), judge)
 
 
 def floats(tree):
@@ -24,65 +56,97 @@ def close(a, b, rtol=2e-3, atol=2e-4):
         np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
 
 
-def compiles_once_and_stays_finite(method, init, batches):
+def compiles_once_and_stays_finite(case: Case):
     """One compilation serves all steps, types and shapes stay, something is learned, a blank task gives no NaN."""
-    start, update = start_of(method, init), jax.jit(method.update)
-    state, _ = update(start, batches(jax.random.key(0)))
-    state, info = update(state, batches(jax.random.key(1)))
+    state, _ = case.update(case.start, case.draws[0])
+    state, info = case.update(state, case.draws[1])
     assert int(state.step) == 2
     assert all(np.isfinite(v) for v in info.values())
     kinds = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
-    assert kinds(state) == kinds(start)
-    assert any(np.any(x != y) for x, y in zip(floats(start.hyper), floats(state.hyper))), "nothing was learned"
-    blank = jax.tree.map(jnp.zeros_like, batches(jax.random.key(0)))
-    after, info = update(state, blank)
+    assert kinds(state) == kinds(case.start)
+    before, after = floats(case.start.hyper), floats(state.hyper)
+    assert any(np.any(x != y) for x, y in zip(before, after)), "nothing was learned"
+    blank = jax.tree.map(jnp.zeros_like, case.draws[0])
+    after, info = case.update(state, blank)
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in floats((after, info)))
-    assert update._cache_size() == 1, "one compilation serves all steps"
-    return state
+    assert case.update._cache_size() == 1, "one compilation serves all steps"
 
 
-def evaluates(method, hyper, task, metric):
+def evaluates(case: Case):
     """``adapt`` has an entry for each step, and the protocol takes it."""
-    report = fewshot.evaluate(method, hyper, task, metric, jax.random.key(6), 40, chunk=20)
-    assert report.mean.shape == (method.test_steps + 1,)
+    report = case.judge(case.start.hyper)
+    assert report.mean.shape == (case.method.test_steps + 1,)
     assert np.all(np.isfinite(report.mean)) and not report.diverged
 
 
-def jit_and_scan_change_nothing(method, init, batches):
-    """The same with and without jit, and in a scan as in a loop."""
-    start, update = start_of(method, init), jax.jit(method.update)
-    draws, state = [batches(jax.random.key(t)) for t in range(4)], start
-    for draw in draws:
-        state, _ = update(state, draw)
-    close(method.update(start, draws[0])[0].hyper, update(start, draws[0])[0].hyper)
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *draws)
-    scanned, _ = jax.jit(lambda s: jax.lax.scan(method.update, s, stacked))(start)
-    close(scanned.hyper, state.hyper)
+def jit_changes_nothing(case: Case):
+    """The same with and without jit; without any, so that the small programs of operations serve all methods."""
+    with jax.disable_jit():
+        plain, _ = case.method.update(case.start, case.draws[0])
+    close(plain.hyper, case.update(case.start, case.draws[0])[0].hyper)
 
 
-def vmaps_over_seeds(method, init, batches):
-    keys, draw = jax.random.split(jax.random.key(5), 2), batches(jax.random.key(2))
-    step = lambda key: method.update(method.init(key, init(key)), draw)[0].hyper
-    many = jax.jit(jax.vmap(step))(keys)
-    close(jax.tree.map(lambda x: x[1], many), jax.jit(step)(keys[1]))
+def vmaps_over_seeds(case: Case):
+    """Two seeds side by side learn what each learns alone."""
+    keys = jax.random.split(jax.random.key(5), 2)
+    begun = [case.method.init(key, case.init(key)) for key in keys]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *begun)
+    many, _ = jax.jit(jax.vmap(case.method.update, in_axes=(0, None)))(stacked, case.draws[2])
+    close(jax.tree.map(lambda x: x[1], many.hyper), case.update(begun[1], case.draws[2])[0].hyper)
 
 
-def resumes_to_the_same_bits(method, init, batches):
-    train = functools.partial(run.train, method.learner, start_of(method, init), batches, chunk=2, show=False)
-    whole = train(4)
-    with tempfile.TemporaryDirectory() as folder:
+class Replay:
+    """The draws of a case as an iterator whose position can be saved."""
+
+    def __init__(self, draws):
+        self.draws, self.position = draws, 0
+
+    def __next__(self):
+        self.position += 1
+        return self.draws[self.position - 1]
+
+    def __iter__(self):
+        return self
+
+    def get_state(self):
+        return {"position": self.position}
+
+    def set_state(self, state):
+        self.position = state["position"]
+
+
+def scans_and_resumes_to_the_same_bits(case: Case):
+    """In a scan as in a loop; and stopped, saved and resumed, to the last bit as without a stop."""
+    state = case.start
+    for draw in case.draws:
+        state, _ = case.update(state, draw)
+    learner = case.method.learner
+    chunk = functools.cache(run.loop.compiled_chunk)  # three trainings of one program
+    train = lambda steps, *where: run.train(
+        learner, case.start, Replay(case.draws), steps, *where, chunk=DRAWS // 2, show=False
+    )
+    with mock.patch.object(run.loop, "compiled_chunk", chunk), tempfile.TemporaryDirectory() as folder:
+        whole = train(DRAWS)
         with run.RunDirectory(f"{folder}/r", {}) as directory:
-            train(2, directory)
+            train(DRAWS // 2, directory)
         with run.RunDirectory(f"{folder}/r", {}, resume=True) as directory:
-            resumed = train(4, directory)
+            resumed = train(DRAWS, directory)
+    close(whole.hyper, state.hyper)
     for a, b in zip(floats(whole), floats(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+CHECKS = (
+    compiles_once_and_stays_finite,
+    evaluates,
+    jit_changes_nothing,
+    vmaps_over_seeds,
+    scans_and_resumes_to_the_same_bits,
+)
+
+
 def check(method, init, task, tasks=4, metric="accuracy"):
     """The whole contract for a method that takes episodes of ``task``."""
-    batches = fewshot.tasks(task, tasks)
-    state = compiles_once_and_stays_finite(method, init, batches)
-    evaluates(method, state.hyper, task, metric)
-    for part in (jit_and_scan_change_nothing, vmaps_over_seeds, resumes_to_the_same_bits):
-        part(method, init, batches)
+    made = case(method, init, fewshot.tasks(task, tasks), task, metric)
+    for part in CHECKS:
+        part(made)

@@ -50,6 +50,24 @@ def test_sinusoids_are_those_of_the_paper():
     assert float(jnp.min(jnp.max(jnp.abs(yq), axis=1))) >= 0.05
 
 
+def test_sinusoids_of_meta_sgd_have_a_frequency():
+    """The frequency of a wave is what makes its values fit, found by least squares of sine and cosine."""
+    drawn = jax.vmap(fewshot.sinusoid(5, 60, even=True, frequency=(0.8, 1.2)))(jax.random.split(jax.random.key(0), 100))
+    x, y = (np.asarray(part, np.float64)[..., 0] for part in drawn.query)
+    tried = np.linspace(0.7, 1.3, 121)  # in steps of 0.005
+
+    def misfit(frequency, x, y):
+        basis = np.stack([np.sin(frequency * x), np.cos(frequency * x)], axis=1)
+        return np.linalg.lstsq(basis, y, rcond=None)[1][0]
+
+    found = np.array([tried[np.argmin([misfit(f, *wave) for f in tried])] for wave in zip(x, y)])
+    assert 0.794 < found.min() < 0.83 and 1.17 < found.max() < 1.206
+    plain, always = fewshot.sinusoid(5, 5), fewshot.sinusoid(5, 5, frequency=(1.0, 1.0))
+    np.testing.assert_allclose(plain(jax.random.key(1)).query[1], always(jax.random.key(1)).query[1], rtol=1e-6)
+    with pytest.raises(InputError, match=r"frequency=\(1.2, 0.8\); accepted are two positive numbers"):
+        fewshot.sinusoid(5, 5, frequency=(1.2, 0.8))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -71,7 +89,7 @@ def test_golden_value_of_one_step():
     loss = fewshot.squared_error(lambda p, x: x @ p["w"] + p["b"])
     method = fewshot.maml(loss, optax.sgd(0.1), optax.sgd(0.1), 1)
     x, y = jnp.array([[[1.0], [2.0]]]), jnp.array([[[2.0], [4.0]]])
-    state, info = method.update(method.init(jax.random.key(0), init(None)), fewshot.Episode((x, y), (x, y)))
+    state, info = jax.jit(method.update)(method.init(jax.random.key(0), init(None)), fewshot.Episode((x, y), (x, y)))
     # by hand: gradient at (.5, .1) is (-7.2, -4.3), so w' = 1.22, b' = .53, query loss .9841/2 + ... below
     w, b = 0.5 + 0.72, 0.1 + 0.43
     r = np.array([w + b - 2, 2 * w + b - 4])
@@ -180,6 +198,13 @@ def test_labels_must_be_0_to_n_minus_1():
         fewshot.check(fewshot.Episode((x, jnp.array([1, 2])), (x, jnp.array([1, 2]))))
     with pytest.raises(InputError, match="query: label 2 is not among"):
         fewshot.check(fewshot.Episode((x, jnp.array([0, 1])), (x, jnp.array([0, 2]))))
+    logits = jnp.zeros((3, 3))
+    for labels, wrong in (([1, 2, 3], 3), ([-1, 0, 1], -1)):
+        with pytest.raises(InputError, match=f"labels: {wrong} is not a class; accepted are the integers 0 to 2"):
+            fewshot.scored(logits, jnp.array(labels))
+        with pytest.raises(InputError, match=f"labels: {wrong} is not a class"):
+            fewshot.heads.centroids(jnp.zeros((3, 2)), jnp.array(labels))
+        assert np.isnan(jax.jit(fewshot.scored)(logits, jnp.array(labels))[0]), "never a plausible loss"
     method = fewshot.protonet(lambda p, x: x * p, optax.sgd(0.1))
     bad = lambda key: fewshot.Episode((x, jnp.array([3, 4])), (x, jnp.array([3, 4])))
     with pytest.raises(InputError, match="accepted are 0 to N-1"):

@@ -1,4 +1,7 @@
-"""The contract that every few-shot method inherits. A new method joins by one line in ``METHODS``."""
+"""The contract that every few-shot method inherits. A new method joins by one line in ``METHODS``.
+
+All checks of a method share the programs that are compiled for it (``contract.Case``), so every method is in the default tests.
+"""
 
 import functools
 
@@ -8,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
+from plain import dense, normed
 
-from metajax import bilevel, fewshot, nn, run
+from metajax import bilevel, fewshot, nn
 
-WAYS, TASKS = 3, 4
-BODY = nn.functional(lambda rngs: nn.MLP(6, (8,), 8, jnp.tanh, rngs=rngs))
-HEAD = nn.functional(lambda rngs: nnx.Linear(8, WAYS, rngs=rngs))
+WAYS, TASKS, FEATURES = 3, 4, 6
+
+
+BODY, HEAD, MANY = dense(FEATURES, 8, jnp.tanh), dense(8, WAYS), dense(8, 10)
 WHOLE = nn.chain(BODY, HEAD)
-MANY = nn.functional(lambda rngs: nnx.Linear(8, 10, rngs=rngs))
-CONTEXT = nn.functional(lambda rngs: nn.MLP(6 + 4, (8,), WAYS, jnp.tanh, rngs=rngs))
+CONTEXT = nn.chain(dense(FEATURES + 4, 8, jnp.tanh), HEAD)
+RUNNING = nn.running(normed(BODY), np.zeros((1, FEATURES), np.float32))
 LOSS, HEAD_LOSS = fewshot.cross_entropy(WHOLE.apply), fewshot.cross_entropy(HEAD.apply)
 CONTEXT_LOSS = fewshot.cross_entropy(lambda p, x: CONTEXT.apply(p["params"], nn.with_context(x, p["context"])))
 SGD, OUTER = optax.sgd(0.1), optax.sgd(0.1, momentum=0.5)
@@ -41,69 +45,53 @@ METHODS = {
     "cavia": (fewshot.cavia(CONTEXT_LOSS, 4, optax.sgd(1.0), OUTER, 2, 3), CONTEXT.init),
     "protonet": (fewshot.protonet(BODY.apply, OUTER), BODY.init),
     "protonet_cosine": (fewshot.protonet(BODY.apply, OUTER, "cosine", chunk=2), BODY.init),
+    "protonet_running": (fewshot.protonet(RUNNING, OUTER), BODY.init),
+    "r2d2_running": (fewshot.r2d2(RUNNING, OUTER), BODY.init),
     "r2d2": (fewshot.r2d2(BODY.apply, OUTER), BODY.init),
     "metaoptnet_ridge": (fewshot.metaoptnet_ridge(BODY.apply, OUTER, l2=1.0), BODY.init),
-    "metaoptnet_svm": (fewshot.metaoptnet(BODY.apply, OUTER), BODY.init),
+    "metaoptnet_svm": (fewshot.metaoptnet(BODY.apply, OUTER, iterations=50), BODY.init),
     "nearest_centroid": (fewshot.nearest_centroid(BODY.apply, MANY.apply, OUTER), nn.chain(BODY, MANY).init),
     "linear_probe": (fewshot.linear_probe(BODY.apply, MANY.apply, OUTER, test_steps=5), nn.chain(BODY, MANY).init),
 }
-# the rest of the contract is run for these by default, for the others with -m slow
-SHOWN = ("maml++",)
-EACH = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in SHOWN else [pytest.mark.slow]) for n in METHODS]
-)
 BASELINES = ("nearest_centroid", "linear_probe")
+LEARNING_STEPS = 200
 
 
 @functools.cache
 def points():
-    """Ten classes of twelve noisy points in six dimensions."""
+    """Ten classes of twelve noisy points."""
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(10, 1, 6))
-    return (centres + 0.3 * rng.normal(size=(10, 12, 6))).astype(np.float32)
+    centers = rng.normal(size=(10, 1, FEATURES))
+    return (centers + 0.3 * rng.normal(size=(10, 12, FEATURES))).astype(np.float32)
 
 
+@functools.cache
 def one_task():
     return fewshot.classes(points(), WAYS, shots=2, queries=4)
 
 
-def batches(name):
-    return fewshot.examples(points(), 16) if name in BASELINES else fewshot.tasks(one_task(), TASKS)
+@functools.cache
+def sampler(baseline):
+    """Compiled once for all methods that take the same batches."""
+    return jax.jit(fewshot.examples(points(), 16) if baseline else fewshot.tasks(one_task(), TASKS))
 
 
-def case(name):
-    return *METHODS[name], batches(name)
+@pytest.fixture(scope="module", params=METHODS)
+def case(request):
+    """A method and its compiled programs, for all tests of it."""
+    name = request.param
+    return contract.case(*METHODS[name], sampler(name in BASELINES), one_task(), episodes=200)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_contract_one_compilation_adapts_and_stays_finite_on_a_blank_task(name):
-    method, init, sampler = case(name)
-    state = contract.compiles_once_and_stays_finite(method, init, sampler)
-    contract.evaluates(method, state.hyper, one_task(), "accuracy")
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_contract(case, check):
+    check(case)
 
 
-@EACH
-def test_contract_jit_and_scan(name):
-    contract.jit_and_scan_change_nothing(*case(name))
-
-
-@EACH
-def test_contract_vmap_over_seeds(name):
-    contract.vmaps_over_seeds(*case(name))
-
-
-@EACH
-def test_contract_resume_is_bit_exact(name):
-    contract.resumes_to_the_same_bits(*case(name))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_learns(name):
+def test_every_method_learns(case, request):
     """Two hundred steps on ten classes must beat the initial network on the same tasks."""
-    method, init, sampler = case(name)
-    state = contract.start_of(method, init)
-    score = lambda hyper: fewshot.evaluate(method, hyper, one_task(), "accuracy", jax.random.key(6), 200).mean[-1]
-    before = score(state.hyper)
-    state = run.train(method.learner, state, sampler, 200, chunk=200, show=False)
-    assert score(state.hyper) > min(before + 0.05, 0.97)
+    draw = sampler(request.node.callspec.params["case"] in BASELINES)
+    before, state = case.judge(case.start.hyper).mean[-1], case.start
+    for step in range(LEARNING_STEPS):
+        state, _ = case.update(state, draw(jax.random.fold_in(jax.random.key(7), step)))
+    assert case.judge(state.hyper).mean[-1] > min(before + 0.05, 0.97)

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
+import scipy.optimize
+from plain import dense, normed
 
 from metajax import bilevel, fewshot, nn
-from metajax.fewshot.svm import project, svm
+from metajax.fewshot.maml_plus_plus import importance
+from metajax.fewshot.svm import crammer_singer, project, svm
 from metajax.types import InputError
 
 
@@ -121,8 +123,10 @@ def test_maml_plus_plus_parts(x64):
     contraction = lambda k: np.linalg.matrix_power(np.eye(3) - RATE * A, k)
     outer = [A @ (w - query) for w in path]
 
-    # the multi-step loss: even weights at step 0, the last step alone from step 2 on
-    method = fewshot.maml_plus_plus(quadratic, RATE, optax.sgd(1.0), STEPS, multi_step_until=2, learned_rates=False)
+    # the multi-step loss: even weights at step 0, annealed at step 1, the last step alone from step 2 on
+    method = fewshot.maml_plus_plus(
+        quadratic, RATE, optax.sgd(1.0), STEPS, multi_step_until=2, multi_step_epochs=2, learned_rates=False
+    )
     grad, info = unit_step(method, jnp.asarray(START), episodes)
     close(grad["params"], sum(contraction(k) @ outer[k] for k in range(1, STEPS + 1)) / STEPS)
     close(info["outer_loss"], np.mean([loss(w) for w in path[1:]]))
@@ -130,8 +134,9 @@ def test_maml_plus_plus_parts(x64):
     later, info = jax.jit(method.update)(state._replace(step=jnp.asarray(2, jnp.int32)), episodes)
     close(state.hyper["params"] - later.hyper["params"], contraction(STEPS) @ outer[-1])
     halfway, _ = jax.jit(method.update)(state._replace(step=jnp.asarray(1, jnp.int32)), episodes)
-    even = sum(contraction(k) @ outer[k] for k in range(1, STEPS + 1)) / STEPS
-    close(state.hyper["params"] - halfway.hyper["params"], (even + contraction(STEPS) @ outer[-1]) / 2)
+    weights = [1 / 4 - 1 / 8] * 3 + [1 / 4 + 3 / 8]  # 1/S - epoch/(S·E), with S = 4, E = 2, in epoch 1
+    expected = sum(weight * contraction(k) @ outer[k] for k, weight in enumerate(weights, 1))
+    close(state.hyper["params"] - halfway.hyper["params"], expected)
 
     # derivative-order annealing: first order before, exact after
     method = fewshot.maml_plus_plus(quadratic, RATE, optax.sgd(1.0), STEPS, learned_rates=False, first_order_until=1)
@@ -153,6 +158,61 @@ def test_maml_plus_plus_parts(x64):
     close(grad["rates"], central_difference(value, jnp.full(STEPS, RATE)), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("epoch", "steps", "epochs", "expected"),
+    [
+        (0, 5, 10, [0.2] * 5),
+        (1, 5, 10, [0.18] * 4 + [0.28]),
+        (9, 5, 10, [0.02] * 4 + [0.92]),
+        (10, 5, 10, [0.006] * 4 + [0.976]),  # the floor of 0.03/S
+        (2, 2, 3, [1 / 6, 5 / 6]),
+        (3, 1, 10, [1.0]),
+    ],
+)
+def test_the_importance_of_every_step_is_that_of_the_authors_code(x64, epoch, steps, epochs, expected):
+    close(importance(epoch, steps, epochs), np.array(expected))
+
+
+def test_the_query_runs_with_the_batch_norm_of_the_step_before_it(x64):
+    """After inner step t the authors' code evaluates the query with the parameters of step t, not of step t + 1."""
+    support, query, episodes = one_quadratic()
+    loss = lambda p, batch, key: quadratic(p["w"] + p["norm"], batch, key)
+    method = fewshot.maml_plus_plus(
+        loss,
+        RATE,
+        optax.sgd(1.0),
+        STEPS,
+        multi_step_until=10,
+        learned_rates=False,
+        per_step=lambda path: path == "norm",
+    )
+    params = {"w": jnp.asarray(START), "norm": jnp.zeros(3)}
+
+    def value(norms):
+        w, total = jnp.asarray(START), 0.0
+        for k in range(STEPS):
+            w = w - RATE * (jnp.asarray(A) @ (w + norms[k] - support))
+            apart = w + norms[k] - query
+            total += 0.5 * apart @ jnp.asarray(A) @ apart / STEPS
+        return total
+
+    grad, _ = unit_step(method, params, episodes)
+    close(grad["per_step"]["norm"], central_difference(value, jnp.zeros((STEPS, 3))), rtol=1e-6, atol=1e-8)
+    learned = method.adapt(method.init(jax.random.key(0), params).hyper, episodes.support[0], jax.random.key(0))
+    assert learned["step"].tolist() == [0, 0, 1, 2, 3]
+
+
+def test_every_array_of_parameters_has_a_rate_for_every_step():
+    init, apply = nn.functional(lambda rngs: nn.Conv4(3, width=4, rngs=rngs))
+    norms = lambda path: "norms" in path
+    method = fewshot.maml_plus_plus(fewshot.cross_entropy(apply), 0.1, optax.adam(1e-3), 5, per_step=norms)
+    hyper = method.init(jax.random.key(0), init(jax.random.key(1))).hyper
+    rates = jax.tree.leaves(hyper["rates"])
+    assert len(rates) == 10, "kernel and bias of four convolutions and the head, no batch norm"
+    assert all(rate.shape == (5,) and np.allclose(rate, 0.1) for rate in rates)
+    assert all(x.shape == (5, 4) for x in jax.tree.leaves(hyper["per_step"])), "one scale and shift for each step"
+
+
 def test_maml_plus_plus_keeps_some_parameters_for_each_step(x64):
     support, query, episodes = one_quadratic()
     loss = lambda p, batch, key: quadratic(p["w"] + p["norm"], batch, key)
@@ -161,7 +221,7 @@ def test_maml_plus_plus_keeps_some_parameters_for_each_step(x64):
     )
     params = {"w": jnp.asarray(START), "norm": jnp.zeros(3)}
     grad, _ = unit_step(method, params, episodes)
-    assert grad["per_step"]["norm"].shape == (STEPS + 1, 3)
+    assert grad["per_step"]["norm"].shape == (STEPS, 3)
 
     def value(norms):
         w = jnp.asarray(START)
@@ -169,13 +229,12 @@ def test_maml_plus_plus_keeps_some_parameters_for_each_step(x64):
             w = w - RATE * (jnp.asarray(A) @ (w + norms[k] - support))
         return 0.5 * (w + norms[-1] - query) @ jnp.asarray(A) @ (w + norms[-1] - query)
 
-    close(grad["per_step"]["norm"], central_difference(value, jnp.zeros((STEPS + 1, 3))), rtol=1e-6, atol=1e-8)
+    close(grad["per_step"]["norm"], central_difference(value, jnp.zeros((STEPS, 3))), rtol=1e-6, atol=1e-8)
 
 
 # -- on a small network ----------------------------------------------------------------------------------------------
 
-BODY = nn.functional(lambda rngs: nn.MLP(1, (5,), 4, jnp.tanh, rngs=rngs))
-HEAD = nn.functional(lambda rngs: nnx.Linear(4, 1, rngs=rngs))
+BODY, HEAD = dense(1, 4, jnp.tanh), dense(4, 1)
 WHOLE = nn.chain(BODY, HEAD)
 
 
@@ -261,22 +320,59 @@ def test_the_prototype_is_the_mean(x64):
     close(fewshot.heads.squared_distances(x, means), direct)
 
 
-@pytest.mark.parametrize("c", [0.1, 1.0])
-def test_the_support_vector_machine_is_scikit_learns(x64, c):
+@pytest.mark.parametrize(("c", "ridge"), [(0.1, 0.0), (1.0, 0.0), (0.1, 1.0), (1.0, 1.0)])
+def test_the_support_vector_machine_is_scikit_learns(x64, c, ridge):
+    """The Gram matrix plus the identity is the Gram matrix of features with a coordinate of its own for every example."""
     svm_module = pytest.importorskip("sklearn.svm")
     x, y = features(30, 6)
+    wide = np.hstack([x, np.sqrt(ridge) * np.eye(30)])
     machine = svm_module.LinearSVC(C=c, multi_class="crammer_singer", fit_intercept=False, tol=1e-10, max_iter=10**6)
-    expected = machine.fit(np.asarray(x), np.asarray(y)).coef_.T
-    weights, _ = svm(x, y, c, 3000)
+    expected = machine.fit(wide, np.asarray(y)).coef_.T[:6]
+    weights, _ = svm(x, y, c, 3000, ridge)
     close(weights[:, :3], expected, rtol=1e-3, atol=2e-4)
     assert np.all(np.asarray(weights[:, 3:]) == 0)
 
 
-def test_the_derivative_of_the_support_vector_machine(x64):
-    x, y = features(9, 5)
-    weight = jnp.asarray(np.random.default_rng(1).normal(size=(5, 9)))
-    value = lambda x: jnp.sum(weight * svm(x, y, 0.5, 4000)[0])
-    close(jax.grad(value)(x), central_difference(value, x, 1e-5), rtol=1e-3, atol=1e-5)
+def test_the_dual_is_that_of_metaoptnets_code(x64):
+    """Its quadratic program, ``½ zᵀ (K ⊗ I + I) z - Yᵀ z`` with C = 0.1, by a solver that knows nothing of its structure."""
+    x, y = features(7, 3)
+    members, n, k, c = np.eye(3)[np.asarray(y)], 7, 3, 0.1
+    gram = np.kron(x @ x.T, np.eye(k)) + np.eye(n * k)
+    rows = np.kron(np.eye(n), np.ones((1, k)))
+    solved = scipy.optimize.minimize(
+        lambda z: 0.5 * z @ gram @ z - members.ravel() @ z,
+        np.zeros(n * k),
+        jac=lambda z: gram @ z - members.ravel(),
+        method="SLSQP",
+        bounds=[(None, c * m) for m in members.ravel()],
+        constraints={"type": "eq", "fun": lambda z: rows @ z, "jac": lambda z: rows},
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    weights, _ = svm(x, y, iterations=2000)
+    close(weights[:, :3], np.asarray(x).T @ solved.x.reshape(n, k), rtol=1e-4, atol=1e-6)
+    bare, _ = svm(x, y, iterations=2000, ridge=0.0)
+    assert float(jnp.max(jnp.abs(weights - bare))) > 1e-3, "the identity counts"
+
+
+def test_the_solver_is_exact_enough_within_its_default_iterations():
+    """The duality gap of 5 ways and 5 shots on features as large as those of a network, in float32."""
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(5, 1, 64)) + 0.7 * rng.normal(size=(5, 5, 64)), 0).reshape(25, 64)
+    x, members = jnp.asarray(x, jnp.float32), jnp.asarray(np.repeat(np.eye(5), 5, axis=0), jnp.float32)
+    gram = x @ x.T + jnp.eye(25)
+    alpha = np.asarray(crammer_singer(gram, members, 0.1, 200), np.float64)
+    slope = np.asarray(members) - np.asarray(gram, np.float64) @ alpha
+    gap = np.sum(0.1 * (np.sum(slope * members, axis=1) - slope.min(axis=1)) - np.sum(alpha * slope, axis=1))
+    value = np.sum(alpha * members) - 0.5 * np.sum(alpha * (np.asarray(gram) @ alpha))
+    assert gap > -1e-5 and gap < 1e-3 * value
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1.0])
+def test_the_derivative_of_the_support_vector_machine(x64, ridge):
+    x, y = features(6, 3)
+    weight = jnp.asarray(np.random.default_rng(1).normal(size=(3, 6)))
+    value = lambda x: jnp.sum(weight * svm(x, y, 0.5, 1000, ridge)[0])
+    close(jax.jit(jax.grad(value))(x), central_difference(value, x, 1e-5), rtol=1e-3, atol=1e-5)
 
 
 def test_projection_on_the_simplex(x64):
@@ -305,10 +401,53 @@ def test_normalised_by_the_support_a_prediction_ignores_the_other_queries():
     np.testing.assert_allclose(run(params, support), apply(params, support), rtol=1e-6)
 
 
+def inductive():
+    """Prototypical networks with running statistics, the network as a function, a task, and two episodes."""
+    points = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
+    model = normed(dense(4, 3, jnp.tanh))
+    task = fewshot.classes(points, 3, 1, 2)
+    return model, nn.running(model, jnp.zeros((1, 4))), task, fewshot.tasks(task, 2)(jax.random.key(2))
+
+
+def test_running_statistics_follow_support_and_queries_as_one_batch():
+    """The mode of the code of prototypical networks: one batch in training, a tenth of its statistics into the running ones,
+    in which the optimizer, here with a weight decay, has no say."""
+    model, network, _, episodes = inductive()
+    method = fewshot.protonet(network, optax.adamw(1e-3, weight_decay=0.5))
+    state = method.init(jax.random.key(0), model.init(jax.random.key(1)))
+    moved, info = jax.jit(method.update)(state, episodes)
+    together = jnp.concatenate([episodes.support[0], episodes.query[0]], axis=1)
+    params, seen = state.hyper["hyper"], []
+    losses = []
+    for task, x in enumerate(together):
+        features, statistics = network.train(params, x)
+        prototypes = fewshot.heads.centroids(features[:3], episodes.support[1][task])
+        scores = -fewshot.heads.squared_distances(features[3:], prototypes[0][:3])
+        losses.append(fewshot.scored(scores, episodes.query[1][task])[0])
+        seen.append(statistics)
+    np.testing.assert_allclose(info["outer_loss"], np.mean(losses), rtol=1e-4)
+    for layer, (running, *each) in enumerate(zip(moved.hyper["statistics"], *seen)):
+        expected = jax.tree.map(lambda *values: 0.1 * sum(values) / len(values), *each)
+        np.testing.assert_allclose(running.mean, expected.mean, rtol=1e-3, atol=1e-5, err_msg=f"layer {layer}")
+        np.testing.assert_allclose(running.variance, 0.9 + expected.variance, rtol=1e-3, err_msg=f"layer {layer}")
+
+
+def test_by_running_statistics_a_prediction_ignores_the_other_queries():
+    model, network, task, _ = inductive()
+    method = fewshot.protonet(network, optax.adam(1e-3))
+    hyper = method.init(jax.random.key(0), model.init(jax.random.key(1))).hyper
+    support, (x, y) = task(jax.random.key(3))
+    learned = jax.tree.map(lambda a: a[-1], method.adapt(hyper, support, jax.random.key(0)))
+    loss = lambda rows: method.loss(hyper, learned, (x[rows], y[rows]), jax.random.key(0))[0]
+    each = [float(loss(jnp.array([row]))) for row in range(len(y))]
+    assert float(loss(jnp.arange(len(y)))) == pytest.approx(np.mean(each), rel=1e-4)
+    report = fewshot.evaluate(method, hyper, task, "accuracy", jax.random.key(3), 10, "running", 5)
+    assert "batch norm: running" in str(report)
+
+
 def test_with_support_gives_pairs_that_methods_take():
-    images = np.random.default_rng(0).uniform(size=(6, 5, 8, 8)).astype(np.float32)
-    init, apply = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
-    sampler = fewshot.with_support(fewshot.classes(images, 3, 1, 2))
+    init, apply = normed(dense(4, 3, jnp.tanh))
+    sampler = fewshot.with_support(fewshot.classes(np.random.default_rng(0).normal(size=(6, 5, 4)), 3, 1, 2))
     method = fewshot.protonet(nn.by_support(apply), optax.adam(1e-3))
     state = method.init(jax.random.key(0), init(jax.random.key(1)))
     state, info = jax.jit(method.update)(state, fewshot.tasks(sampler, 2)(jax.random.key(2)))

@@ -165,6 +165,25 @@ def test_functional_models_train_under_jit_grad_and_vmap():
     assert all(bool(jnp.all(jnp.isfinite(g))) for g in jax.tree.leaves(grads))
 
 
+def test_conv4_reports_its_statistics_and_runs_with_fixed_ones():
+    init, apply = nn.functional(lambda rngs: nn.Conv4(None, width=4, leak=0.01, rngs=rngs))
+    params, x = init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (5, 8, 8, 1))
+
+    @jax.jit
+    def run(params, x):
+        y, seen = apply(params, x, report=True)
+        return apply(params, x), y, seen, apply(params, x[:2], statistics=seen)
+
+    plain, reported, seen, few = run(params, x)
+    np.testing.assert_allclose(reported, plain, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(few, plain[:2], rtol=1e-3, atol=1e-4, err_msg="the other examples do not count")
+    first = jax.jit(nn.convolution, static_argnums=2)(x, params["convolutions"][0]["kernel"], 2)
+    np.testing.assert_allclose(seen[0].mean, first.mean((0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(seen[0].variance, first.var((0, 1, 2)), rtol=1e-4)
+    assert len(seen) == 4
+    assert float(plain.min()) < 0, "the leaky activation lets some of what is negative through"
+
+
 def test_standardise_is_batch_norm():
     x = jax.random.normal(jax.random.key(0), (4, 3, 3, 5)) * 3 + 1
     y = nn.standardise(x)

@@ -1,0 +1,41 @@
+"""Labels that are no classes are named, or make NaN; never a plausible number."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metajax import hpo, nn
+from metajax.types import InputError
+
+
+def test_right_labels_give_what_optax_gives():
+    logits, labels = jax.random.normal(jax.random.key(0), (6, 4)), jnp.array([0, 1, 2, 3, 3, 0])
+    expected = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    np.testing.assert_allclose(nn.label_cross_entropy(logits, labels), expected, rtol=1e-5)
+    np.testing.assert_array_equal(nn.one_hot(labels, 4), jax.nn.one_hot(labels, 4))
+    slope = jax.grad(lambda z: jnp.sum(nn.label_cross_entropy(z, labels)))(logits)
+    np.testing.assert_allclose(slope, jax.nn.softmax(logits) - nn.one_hot(labels, 4), atol=1e-6)
+
+
+@pytest.mark.parametrize(("labels", "wrong"), [([1, 2, 3], 3), ([-1, 0, 1], -1)])
+def test_wrong_labels_are_named_or_make_nan(labels, wrong):
+    labels, logits = jnp.array(labels), jnp.zeros((3, 3))
+    for call in (lambda y: nn.one_hot(y, 3), lambda y: nn.label_cross_entropy(logits, y)):
+        with pytest.raises(InputError, match=f"labels: {wrong} is not a class; accepted are the integers 0 to 2"):
+            call(labels)
+        lost = jnp.isnan(jax.jit(call)(labels)).reshape(3, -1).any(axis=1)
+        assert lost.tolist() == [label == wrong for label in labels.tolist()]
+    with pytest.raises(InputError, match="are float32; accepted are the integers 0 to 2"):
+        nn.one_hot(labels.astype(jnp.float32), 3)
+
+
+def test_hyperparameter_problems_notice_wrong_labels():
+    made = hpo.problem(nn.functional(lambda rngs: nn.MLP(2, (4,), 3, rngs=rngs)), optax.sgd(0.1), 3)
+    params = made.problem.init({}, jax.random.key(0))
+    batch = hpo.Examples(jnp.ones((2, 2)), jnp.array([1, 3]), jnp.arange(2))
+    for loss in (made.problem.inner_loss, made.problem.outer_loss):
+        with pytest.raises(InputError, match="labels: 3 is not a class"):
+            loss({}, params, batch, jax.random.key(1))
+        assert np.isnan(jax.jit(loss)({}, params, batch, jax.random.key(1))[0])
