@@ -31,7 +31,7 @@ def to_string(config: dict[str, str]) -> str:
     """
     wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in _OFFICIAL]
     if wrong or len(config) != len(_EDGES):
-        raise ValueError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or sorted(config)})")
+        raise InputError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or sorted(config)})")
     node = lambda j: "|" + "|".join(f"{_OFFICIAL[config[f'edge_{i}_{j}']]}~{i}" for i in range(j)) + "|"
     return "+".join(node(j) for j in range(1, 4))
 
@@ -40,20 +40,20 @@ def from_string(name: str) -> dict[str, str]:
     """A configuration of ``cell_space()`` from its official name.
 
     Raises:
-        ValueError: naming the part that does not have the form ``|operation~0|+|operation~0|operation~1|+...``.
+        InputError: naming the part that does not have the form ``|operation~0|+|operation~0|operation~1|+...``.
     """
     nodes, config = name.split("+"), {}
     if len(nodes) != 3:
-        raise ValueError(f"from_string: {name!r} has {len(nodes)} nodes, accepted are 3 joined by '+'")
+        raise InputError(f"from_string: {name!r} has {len(nodes)} nodes, accepted are 3 joined by '+'")
     for j, node in enumerate(nodes, 1):
         edges = node.split("|")
         if len(edges) != j + 2 or edges[0] or edges[-1]:
-            raise ValueError(f"from_string: node {j} is {node!r}, accepted are {j} edges between '|'")
+            raise InputError(f"from_string: node {j} is {node!r}, accepted are {j} edges between '|'")
         for i, edge in enumerate(edges[1:-1]):
             operation, _, source = edge.partition("~")
             if operation not in _OURS or source != str(i):
                 accepted = f"one of {list(_OURS)} and '~{i}'"
-                raise ValueError(f"from_string: edge {i} of node {j} is {edge!r}, accepted is {accepted}")
+                raise InputError(f"from_string: edge {i} of node {j} is {edge!r}, accepted is {accepted}")
             config[f"edge_{i}_{j}"] = _OURS[operation]
     return {f"edge_{i}_{j}": config[f"edge_{i}_{j}"] for i, j in _EDGES}
 
@@ -102,7 +102,7 @@ class Oracle(NamedTuple):
         """One number of one cell; of several seeds, their mean.
 
         Raises:
-            ValueError: on another dataset or column.
+            InputError: on another dataset or column.
         """
         return float(self.scores(dataset, column)[self.row(cell)])
 
@@ -110,7 +110,7 @@ class Oracle(NamedTuple):
         """float[15625]: a column; of several seeds, their mean. Raises as ``query`` does."""
         if dataset not in self.columns or column not in self.columns[dataset]:
             there = tuple(self.columns[DATASETS[0]])
-            raise ValueError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
+            raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
         found = self.columns[dataset][column]
         return found if found.ndim == 1 else np.nanmean(found, axis=1)
 

@@ -1,0 +1,95 @@
+"""Zero-cost proxies on NAS-Bench-201: drawn cells are scored at their initial weights, and nothing is trained.
+
+The proxies are those of ``supernet.proxies`` and, as the trivial one, the number of parameters. Their networks are those of the
+benchmark, five cells a stage; where the authors' settings differ, it is said here:
+
+* the authors of most proxies (Abdelfattah et al. 2021) take images of 32 x 32; preset ``quick`` takes 16 x 16;
+* initial weights are truncated normals of deviation 1/√fan-in for all cells, not PyTorch's uniform ones, and one draw is
+  shared by the cells; TE-NAS, which ``ntk`` is from, draws Kaiming normals three times;
+* the batch has 64 images (Abdelfattah et al.), 128 for ``naswot`` (Mellor et al. 2021), and 16 for ``ntk``, where TE-NAS takes
+  72, because its time grows with their square.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import grid
+from metajax import data, run, supernet
+from metajax.supernet import proxies
+from metajax.types import stream
+
+SCORES: dict[str, Callable[..., jax.Array]] = {
+    "gradient-norm": proxies.gradient_norm,
+    "snip": proxies.snip,
+    "grasp": proxies.grasp,
+    "synflow": lambda apply, loss, params, x, y: proxies.synflow(apply, params, x),
+    "jacobian": lambda apply, loss, params, x, y: proxies.jacobian_covariance(apply, params, x),
+    "ntk": lambda apply, loss, params, x, y: proxies.ntk_condition(apply, params, x),
+}
+"""Those that are compiled once for all cells."""
+NAMES = (*SCORES, "naswot", "parameters")
+IMAGES = {"naswot": 128, "ntk": 16, "synflow": 1, "parameters": 1}
+"""Images in the batch, where that is not the ``batch`` of the experiment's config."""
+
+
+class Scored(NamedTuple):
+    """What a proxy says of the drawn cells.
+
+    Attributes:
+        configs: the cells.
+        scores: float[drawn], larger is better; -inf where a score is not finite.
+    """
+
+    configs: list[dict[str, Any]]
+    scores: np.ndarray
+
+    @property
+    def best(self) -> dict[str, Any]:
+        return self.configs[int(np.argmax(self.scores))]
+
+
+def images(config: Any) -> int:
+    """How many images the proxy of a config sees."""
+    return IMAGES.get(config.method, config.batch)
+
+
+def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored:
+    """Scores ``config.drawn`` cells, which are the same for every proxy; a resumed run goes on where it stopped."""
+    space, key = supernet.cell_space(), jax.random.key(config.seed)
+    drawn = space.sample(stream(key, "cells"), config.drawn)
+    configs, encodings = space.dicts(drawn), space.encode(drawn)
+    value = _scorer(config, stream(key, "weights"))
+    work = lambda cell: {"score": value(configs[cell["cell"]], encodings[cell["cell"]])}
+    cells = [{"cell": i} for i in range(config.drawn)]
+    with jax.enable_x64(True):  # eigenvalues and flows span more than float32 holds; networks stay in float32
+        records = grid.measure(directory, cells, work, config.method, show)
+    scores = np.array([record["score"] for record in records], np.float64)
+    return Scored(configs, np.where(np.isfinite(scores), scores, -np.inf))
+
+
+def _scorer(config: Any, key: jax.Array) -> Callable[[dict[str, Any], jax.Array], float]:
+    """``(config, encoding) -> score`` of a cell."""
+    sizes = (10, config.channels, 3, config.cells)
+    alone = supernet.cells(*sizes)
+    if config.method in ("parameters", "naswot"):  # ReLUs count only in a network that has no others
+        params = alone.network.init(key)
+    if config.method == "parameters":
+        return lambda cell, encoding: float(sum(leaf.size for leaf in jax.tree.leaves(alone.extract(params, cell))))
+    train = data.cifar10(config.seed, config.size).train
+    x, y = (jnp.asarray(part[: images(config)]) for part in train)
+    if config.method == "naswot":
+        return lambda cell, encoding: float(proxies.naswot(alone.build(cell).apply, alone.extract(params, cell), x))
+    network = supernet.layered_cells(*sizes, normalised=config.method != "synflow")
+    loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
+
+    @jax.jit
+    def value(params, encoding):
+        return SCORES[config.method](lambda p, x: network.apply(p, x, encoding), loss, params, x, y)
+
+    layers = network.init(key)
+    return lambda cell, encoding: float(value(layers, encoding))
