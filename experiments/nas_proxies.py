@@ -55,7 +55,7 @@ class Scored(NamedTuple):
 
 def images(config: Any) -> int:
     """How many images the proxy of a config sees."""
-    return IMAGES.get(config.method, config.batch)
+    return {config.method: config.batch, **IMAGES}[config.method]
 
 
 def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored:

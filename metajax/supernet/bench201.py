@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,14 +25,19 @@ _COLUMNS = ("test200", "val200_seeds", "val12", "test12", "train_time_s", "laten
 def to_string(config: dict[str, str]) -> str:
     """The official name of a cell of ``cell_space()``.
 
+    Raises:
+        InputError: if config is no configuration of that space.
+
     Example:
         >>> to_string({"edge_0_1": "conv3x3", "edge_0_2": "none", "edge_1_2": "skip", "edge_0_3": "skip",
         ...            "edge_1_3": "conv1x1", "edge_2_3": "avg_pool"})
         '|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|'
     """
-    wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in _OFFICIAL]
+    if not isinstance(config, Mapping):
+        raise InputError(f"to_string: config is a {type(config).__name__}, {config!r}; accepted are dictionaries")
+    wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in OPERATIONS]
     if wrong or len(config) != len(_EDGES):
-        raise InputError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or sorted(config)})")
+        raise InputError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or list(config)})")
     node = lambda j: "|" + "|".join(f"{_OFFICIAL[config[f'edge_{i}_{j}']]}~{i}" for i in range(j)) + "|"
     return "+".join(node(j) for j in range(1, 4))
 
@@ -42,6 +48,10 @@ def from_string(name: str) -> dict[str, str]:
     Raises:
         InputError: naming the part that does not have the form ``|operation~0|+|operation~0|operation~1|+...``.
     """
+    if not isinstance(name, str):
+        raise InputError(
+            f"from_string: name is a {type(name).__name__}, {name!r}; accepted are texts such as '|none~0|+...'"
+        )
     nodes, config = name.split("+"), {}
     if len(nodes) != 3:
         raise InputError(f"from_string: {name!r} has {len(nodes)} nodes, accepted are 3 joined by '+'")
@@ -67,6 +77,7 @@ def canonical(config: dict[str, str]) -> str:
         >>> canonical({**none, **first}), canonical({**none, **first}) == canonical({**none, **second})
         ('#+#+(0)@conv3x3', True)
     """
+    to_string(config)  # checks it
     nodes = ["0"]
     for j in range(1, 4):
         terms = []

@@ -42,8 +42,12 @@ def measure(config: Any, made: SuperNet, x: jax.Array, kind: Kind, repeats: int 
     compiled pass here.
 
     Raises:
-        InputError: on another kind.
+        InputError: on another kind, or if nothing is repeated.
     """
+    if kind not in ("parameters", "flops", "seconds") or repeats < 1:
+        raise InputError(
+            f"measure: kind={kind!r}, repeats={repeats}; accepted are 'parameters', 'flops' and 'seconds', 1 or more times"
+        )
     alone = made.build(config)
     if kind == "parameters":
         shapes = jax.eval_shape(alone.init, jax.random.key(0))
@@ -52,15 +56,13 @@ def measure(config: Any, made: SuperNet, x: jax.Array, kind: Kind, repeats: int 
         shapes = jax.eval_shape(alone.init, jax.random.key(0))
         told = jax.jit(alone.apply).lower(shapes, x).cost_analysis()
         return float(told["flops"])  # type: ignore[index]
-    if kind == "seconds":
-        run, params, spent = jax.jit(alone.apply), alone.init(jax.random.key(0)), []
+    run, params, spent = jax.jit(alone.apply), alone.init(jax.random.key(0)), []
+    jax.block_until_ready(run(params, x))
+    for _ in range(repeats):
+        began = time.perf_counter()
         jax.block_until_ready(run(params, x))
-        for _ in range(repeats):
-            began = time.perf_counter()
-            jax.block_until_ready(run(params, x))
-            spent.append(time.perf_counter() - began)
-        return statistics.median(spent)
-    raise InputError(f"measure: kind={kind!r}; accepted are 'parameters', 'flops' and 'seconds'")
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent)
 
 
 def fit_cost(

@@ -93,10 +93,15 @@ def dominant_eigenvalue(value: Callable[[Any], jax.Array], x: Any, key: jax.Arra
         key: of the first vector.
         iterations: Hessian-vector products.
 
+    Raises:
+        InputError: unless there is an iteration.
+
     Example:
         >>> float(dominant_eigenvalue(lambda x: x[0] ** 2 - 3 * x[1] ** 2, jnp.ones(2), jax.random.key(0)))
         2.0
     """
+    if iterations < 1:
+        raise InputError(f"dominant_eigenvalue: iterations={iterations}; accepted is a positive number")
     flat, unravel = ravel_pytree(x)
     gradient = jax.grad(lambda v: value(unravel(v)))
     steps = min(iterations, flat.size)
@@ -129,7 +134,12 @@ def conflict(loss: Callable[[Any, jax.Array], jax.Array], params: Any, encodings
     Args:
         loss: ``(params, encoding) -> scalar``.
         encodings: f32[paths, width], two or more.
+
+    Raises:
+        InputError: if there are fewer than two paths.
     """
+    if len(encodings) < 2:
+        raise InputError(f"conflict: encodings of {len(encodings)} paths; accepted are two or more")
     grads = jax.lax.map(lambda e: ravel_pytree(jax.grad(loss)(params, e))[0], encodings)
     unit = grads / jnp.maximum(jnp.linalg.norm(grads, axis=1, keepdims=True), 1e-12)
     cosines, number = unit @ unit.T, len(encodings)

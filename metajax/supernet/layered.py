@@ -33,11 +33,9 @@ def layered_cells(
         (2, 10)
     """
     space, normalise = cell_space(), normalisation(normalised)
-    whole = functional(lambda rngs: CellNet(space, classes, channels, stages, depth, inputs, rngs=rngs))
-    made = [
-        functional(lambda rngs, width=channels * 2**i: Cell(space, width, 1, True, normalised, rngs=rngs))
-        for i in range(stages)
-    ]
+    whole = functional(lambda rngs: CellNet(space, classes, channels, stages, cells=depth, inputs=inputs, rngs=rngs))
+    cell = lambda width: lambda rngs: Cell(space, width, single_path=True, normalised=normalised, rngs=rngs)
+    made = [functional(cell(channels * 2**i)) for i in range(stages)]
 
     def init(key: Any) -> Params:
         params = whole.init(key)
@@ -50,8 +48,8 @@ def layered_cells(
         for i, stage in enumerate(params["stages"]):
             if i:
                 block = params["reductions"][i - 1]
-                kernels = (block[name]["kernel"] for name in ("first", "second", "shortcut"))
-                x = residual(x, *kernels, normalise)
+                first, second, shortcut = (block[name]["kernel"] for name in ("first", "second", "shortcut"))
+                x = residual(x, first, second, shortcut, normalise)
             loop = lambda x, cell, i=i: (made[i].apply(cell, x, encoding), None)
             x = jax.lax.scan(loop, x, jax.tree.map(lambda *each: jnp.stack(each), *map(_join, stage)))[0]
         x = jnp.mean(jax.nn.relu(normalise(x)), axis=(1, 2))

@@ -46,8 +46,8 @@ def _layers(params: Params) -> tuple[Layers, Callable[[Layers], Params]]:
 
 
 def _wide(x: jax.Array) -> jax.Array:
-    """In float64 where that is enabled."""
-    return x.astype(jnp.promote_types(x.dtype, jax.dtypes.canonicalize_dtype(np.float64)))
+    """In float64 where that is enabled, else in float32."""
+    return x.astype(jax.dtypes.canonicalize_dtype(np.float64))
 
 
 def _gradient(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -> tuple[Layers, Callable]:

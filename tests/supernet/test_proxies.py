@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from metajax import supernet
 from metajax.supernet import proxies
 from metajax.types import InputError
 
@@ -126,3 +127,22 @@ def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
     assert np.isfinite(float(proxies.naswot(apply, (0 * a, 0 * b), x)))
     with pytest.raises(InputError, match="no ReLU"):
         proxies.naswot(lambda w, x: x @ w, a, x)
+
+
+def test_the_layered_network_is_the_stand_alone_one_layer_by_layer():
+    """Operations that a cell does not have add nothing, and the kernels that a SuperNet fuses count one by one."""
+    space, sizes, key = supernet.cell_space(), (3, 4, 2, 2), jax.random.key(0)
+    network, made = supernet.layered_cells(*sizes), supernet.cells(*sizes)
+    fused, layers = made.network.init(key), network.init(key)
+    x, y = jax.random.normal(jax.random.key(1), (4, 8, 8, 3)), jnp.array([0, 1, 2, 0])
+    loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
+    operations = ("conv3x3", "conv3x3", "conv1x1", "none", "skip", "conv3x3")  # two that leave the first node
+    config = dict(zip(space.domains, operations))
+    encoding = space.encode(space.configs([config]))[0]
+    alone, own = made.build(config).apply, made.extract(fused, config)
+    of_layers = jax.jit(lambda p, x: network.apply(p, x, encoding))
+    np.testing.assert_allclose(of_layers(layers, x), alone(own, x), atol=1e-5)
+    for score in (proxies.gradient_norm, proxies.snip):
+        assert float(score(of_layers, loss, layers, x, y)) == pytest.approx(
+            float(score(alone, loss, own, x, y)), rel=1e-3
+        )
