@@ -222,11 +222,7 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
             f"{config.method} on the table, validation accuracy after 12 epochs, {config.budget:g} simulated seconds"
         )
     if config.method in nas_proxies.NAMES:
-        norm = "none" if config.method == "synflow" else "transductive"
-        protocol = (
-            f"best of {config.drawn} drawn cells by {config.method} at initial weights, {nas_proxies.images(config)} images of "
-            f"CIFAR-10 at {config.size} x {config.size}, C={config.channels}, N={config.cells}; batch norm: {norm}"
-        )
+        protocol = nas_proxies.protocol(config)
     made_by = {"method_version": method_versions.version(config.method)}
     directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol, **made_by, **story})
     return metrics

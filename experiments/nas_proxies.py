@@ -33,7 +33,7 @@ SCORES: dict[str, Callable[..., jax.Array]] = {
 }
 """Those that are compiled once for all cells."""
 NAMES = (*SCORES, "naswot", "parameters")
-IMAGES = {"naswot": 128, "ntk": 16, "synflow": 1, "parameters": 1}
+IMAGES = {"naswot": 128, "ntk": 16}
 """Images in the batch, where that is not the ``batch`` of the experiment's config."""
 
 
@@ -56,6 +56,13 @@ class Scored(NamedTuple):
 def images(config: Any) -> int:
     """How many images the proxy of a config sees."""
     return {config.method: config.batch, **IMAGES}[config.method]
+
+
+def protocol(config: Any) -> str:
+    """What was scored, and by which inputs."""
+    seen = f"{images(config)} images of CIFAR-10 at {config.size} x {config.size}; batch norm: transductive"
+    seen = {"synflow": "an input of ones; no batch norm", "parameters": "no input"}.get(config.method, seen)
+    return f"best of {config.drawn} drawn cells by {config.method} at initial weights, C={config.channels}, N={config.cells}; {seen}"
 
 
 def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored:

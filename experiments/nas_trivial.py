@@ -51,7 +51,7 @@ def answers(oracle: supernet.Oracle, column: str = "test200") -> dict[str, Any]:
             metrics[f"{name}_{dataset}_deviation"] = float(scores[mask].std())
         metrics[f"best_{dataset}_test"] = float(scores.max())
     largest = cells[int(np.argmax(parameters))]
-    metrics["conv3x3_is_largest"] = set(largest.values()) == {"conv3x3"}
+    metrics["conv3x3_is_largest"] = int(set(largest.values()) == {"conv3x3"})
     metrics["conv3x3_params_M"] = float(parameters[which["conv3x3"]][0])
     metrics["share_above_conv3x3"] = float(np.mean(first > metrics["conv3x3_cifar10_test"]))
     metrics["parameters_kendall_tau"] = supernet.kendall_tau(parameters, first)
