@@ -62,7 +62,8 @@ def protocol(config: Any) -> str:
     """What was scored, and by which inputs."""
     seen = f"{images(config)} images of CIFAR-10 at {config.size} x {config.size}; batch norm: transductive"
     seen = {"synflow": "an input of ones; no batch norm", "parameters": "no input"}.get(config.method, seen)
-    return f"best of {config.drawn} drawn cells by {config.method} at initial weights, C={config.channels}, N={config.cells}; {seen}"
+    network = f"C={config.channels}, N={config.cells}"
+    return f"best of {config.drawn} drawn cells by {config.method} at initial weights, {network}; {seen}"
 
 
 def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored:
