@@ -9,6 +9,7 @@ import numpy as np
 from experiments import method_versions, published
 from experiments.finished import heading, number, read
 from experiments.markdown import table
+from experiments.nas_summaries import chance, tau
 from metajax import supernet
 
 
@@ -88,14 +89,15 @@ def digits(directory: Path) -> str:
     result = read(directory / "result.json")
     m, found, told = result["metrics"], result["found"], {}
     for name, value in m.items():
-        for what in DIGITS:
+        for what in (*DIGITS, "kendall_tau_error"):
             if name.endswith(f"_{what}"):
                 told.setdefault(name.removesuffix(f"_{what}").replace("_", "-"), {})[what] = value
     versions = result.get("method_versions", {})
     made_now = {n: method_versions.is_current(n, {"method_version": versions.get(n, 1)}) for n in told}
     old = method_versions.left_out(name for name, good in made_now.items() if not good)
     told = {n: {**values, "rank": shared_rank(result, found[n])} for n, values in told.items() if made_now[n]}
-    line = lambda values: [number(values[what]) if what in values else "–" for what in DIGITS]
+    cell = lambda values, what: tau(values) if what == "kendall_tau" else number(values[what])
+    line = lambda values: [cell(values, what) if what in values else "–" for what in DIGITS]
     rows = (
         [method, " / ".join(found[method].values()), *line(values)]
         for method, values in sorted(told.items(), key=lambda each: each[1]["rank"])
@@ -105,7 +107,8 @@ def digits(directory: Path) -> str:
         f"{m['architectures']} cells of three nodes, each also trained alone; best {m['best']:.2f}%, median "
         f"{m['median']:.2f}%. {good} of {len(told)} methods found one of the best 2%. Rank 1 is the best; cells within one of "
         f"the {n_test_images(result)} test images of each other share a rank: it is one more than the number of cells that are "
-        "better by more than one image. Operations are those of the edges 0-1, 0-2 and 1-2."
+        "better by more than one image. Kendall τ of scores without any relation to the truth has a standard error of "
+        f"{chance(m['architectures']):.3f}. Operations are those of the edges 0-1, 0-2 and 1-2."
     )
     head = ["method", "found", *(what.replace("_", " ") for what in DIGITS)]
     figure = f"![ranking.png](results/{directory.name}/ranking.png)"
