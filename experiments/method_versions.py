@@ -8,17 +8,18 @@ VERSIONS = {
     "beta-darts": 2,  # the weight of the decay grows with epochs
     "darts-pt": 2,  # no renormalization after a removal; more validation images; the rate is set back
     "darts-pt-fixed": 2,
-    "drnas": 2,  # L2 on the raw parameters in place of a distance
-    "drnas-pruned": 2,
-    "enas": 2,  # chooses among sampled cells by shared weights; entropy bonus, tanh constant and temperature
-    "fair-darts": 2,  # no operation "none"
-    "idarts": 2,
-    "r-darts-l2": 2,
+    "drnas": 2,  # L2 on the raw logits in place of a distance
+    "drnas-pruned": 2,  # partial channels that widen
+    "enas": 2,  # the best of sampled cells by shared weights; entropy bonus, accuracy as reward
+    "fair-darts": 2,  # no operation "none"; a threshold
+    "idarts": 2,  # four weight steps for one of the logits
+    "pc-darts": 2,  # edges have logits of their own
     "r-darts-stop": 2,  # the state at the center of the window
     "s-darts-adversarial": 2,  # the radius grows from .03 to .3, on the simplex
     "s-darts-random": 2,
     "sandwich": 2,  # the smallest path can learn
-    # proxies: of five cells a stage, layer by layer
+    "snas": 2,  # 150 epochs, by which the rate of the logits goes
+    # proxies: of five cells a stage; gradient norms layer by layer
     "gradient-norm": 2,
     "snip": 2,
     "grasp": 2,
