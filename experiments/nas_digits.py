@@ -55,7 +55,7 @@ class Config:
 PRESETS = {
     "quick": {},
     "full": {"methods": "all", "steps": 2000, "truth_epochs": 30, "truth_seeds": 5},
-    "tiny": {"channels": 4, "side_by_side": 25, "steps": 20, "truth_epochs": 1, "truth_seeds": 1},
+    "tiny": {"methods": "darts-1", "channels": 4, "side_by_side": 25, "steps": 20, "truth_epochs": 1, "truth_seeds": 1},
 }
 
 
