@@ -30,9 +30,9 @@ SCORES: dict[str, Callable[..., jax.Array]] = {
     "synflow": lambda apply, loss, params, x, y: proxies.synflow(apply, params, x),
     "jacobian": lambda apply, loss, params, x, y: proxies.jacobian_covariance(apply, params, x),
     "ntk": lambda apply, loss, params, x, y: proxies.ntk_condition(apply, params, x),
+    "naswot": lambda apply, loss, params, x, y: proxies.naswot(apply, params, x),
 }
-"""Those that are compiled once for all cells."""
-NAMES = (*SCORES, "naswot", "parameters")
+NAMES = (*SCORES, "parameters")
 IMAGES = {"naswot": 128, "ntk": 16}
 """Images in the batch, where that is not the ``batch`` of the experiment's config."""
 
@@ -83,15 +83,12 @@ def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored
 def _scorer(config: Any, key: jax.Array) -> Callable[[dict[str, Any], jax.Array], float]:
     """``(config, encoding) -> score`` of a cell."""
     sizes = (10, config.channels, 3, config.cells)
-    alone = supernet.cells(*sizes)
-    if config.method in ("parameters", "naswot"):  # ReLUs count only in a network that has no others
-        params = alone.network.init(key)
     if config.method == "parameters":
+        alone = supernet.cells(*sizes)
+        params = alone.network.init(key)
         return lambda cell, encoding: float(sum(leaf.size for leaf in jax.tree.leaves(alone.extract(params, cell))))
     train = data.cifar10(config.seed, config.size).train
     x, y = (jnp.asarray(part[: images(config)]) for part in train)
-    if config.method == "naswot":
-        return lambda cell, encoding: float(proxies.naswot(alone.build(cell).apply, alone.extract(params, cell), x))
     network = supernet.layered_cells(*sizes, normalised=config.method != "synflow")
     loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
 

@@ -149,8 +149,13 @@ def naswot(apply: Apply, params: Params, x: jax.Array) -> Scalar:
     """How differently inputs switch the ReLUs on: log det of the matrix of units in which the codes of two inputs agree
     (NASWOT, Mellor et al. 2021, arXiv:2006.04647).
 
-    Every ReLU of ``apply`` counts, as in the authors' code; also one behind which the encoding of a SuperNet gives no weight:
-    give it the stand-alone network.
+    Every ReLU that is computed counts, as in the authors' code: in a loop each time, in a choice of branches those of the
+    branch that is taken. (In a network that mixes all operations these are those of all operations.)
+
+    Args:
+        apply: a network whose ReLUs, ``jax.nn.relu`` or ``jnp.maximum(v, 0)``, act on arrays with the inputs' leading axis.
+        params: see above.
+        x: the batch.
 
     Raises:
         InputError: if there is no ReLU.
@@ -161,38 +166,75 @@ def naswot(apply: Apply, params: Params, x: jax.Array) -> Scalar:
         >>> round(float(apart), 2)  # log det [[2, 0], [0, 2]]
         1.39
     """
-    number, codes = len(x), []
-    closed = jax.make_jaxpr(apply)(params, x)
-    _collect(closed.jaxpr, closed.consts, jax.tree.leaves((params, x)), codes)
-    if not codes:
+    closed, found = jax.make_jaxpr(apply)(params, x), _Agreement(len(x))
+    agreeing = found.run(closed.jaxpr, closed.consts, jax.tree.leaves((params, x)))[1]
+    if not found.relus:
         raise InputError("naswot: apply has no ReLU; accepted are networks with at least one")
-    agreeing = jnp.zeros((number, number), _wide(x).dtype)
-    for code in codes:
-        on = code.reshape(number, -1).astype(x.dtype)
-        agreeing += _wide(on @ on.T + (1 - on) @ (1 - on).T)
     # inputs with equal codes would make it singular
-    return jnp.linalg.slogdet(agreeing + 1e-3 * jnp.eye(number, dtype=agreeing.dtype))[1]
-
-
-def _collect(jaxpr: Any, consts: Any, args: Any, codes: list[jax.Array]) -> list[Any]:
-    """Runs a program and notes where its ReLUs, ``max(v, 0)``, are on; those inside loops and branches are not seen."""
-    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args)))
-    read = lambda var: var.val if isinstance(var, core.Literal) else values[var]
-    for equation in jaxpr.eqns:
-        given = [read(var) for var in equation.invars]
-        inner = equation.params.get("call_jaxpr", equation.params.get("jaxpr"))
-        zero = any(not isinstance(v, jax.Array) and np.ndim(v) == 0 and v == 0 for v in given)
-        if equation.primitive.name == "max" and zero:
-            codes.append(jnp.maximum(*given) > 0)
-        if equation.primitive.name in _CALLS and inner is not None:
-            closed = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
-            made = _collect(*closed, given, codes)
-        else:
-            made = equation.primitive.bind(*given, **equation.params)
-            made = made if equation.primitive.multiple_results else [made]
-        values.update(zip(equation.outvars, made))
-    return [read(var) for var in jaxpr.outvars]
+    return jnp.linalg.slogdet(agreeing + 1e-3 * jnp.eye(len(x), dtype=agreeing.dtype))[1]
 
 
 # programs within programs that compute what they hold
 _CALLS = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")
+
+
+class _Agreement:
+    """Runs programs and counts in how many ReLUs, ``max(v, 0)``, two of the inputs agree.
+
+    Attributes:
+        number: of inputs.
+        relus: that were met in the text of the programs.
+    """
+
+    def __init__(self, number: int):
+        self.number, self.relus = number, 0
+
+    def run(self, jaxpr: Any, consts: Any, args: Any) -> tuple[list[Any], jax.Array]:
+        """The outputs of a program, and f[number, number]."""
+        values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args)))
+        read = lambda var: var.val if isinstance(var, core.Literal) else values[var]
+        total = _wide(jnp.zeros((self.number, self.number), np.float32))
+        for equation in jaxpr.eqns:
+            given = [read(var) for var in equation.invars]
+            made, more = self._equation(equation, given)
+            total = total if more is None else total + more
+            values.update(zip(equation.outvars, made))
+        return [read(var) for var in jaxpr.outvars], total
+
+    def _equation(self, equation: Any, given: list[Any]) -> tuple[Any, jax.Array | None]:
+        name, params = equation.primitive.name, equation.params
+        inner = params.get("call_jaxpr", params.get("jaxpr"))
+        if name in _CALLS and inner is not None:
+            return self._closed(inner, given)
+        if name == "cond":
+            branches = [lambda *args, branch=branch: self._closed(branch, args) for branch in params["branches"]]
+            return jax.lax.switch(given[0], branches, *given[1:])
+        if name == "scan":
+            return self._loop(params, given)
+        made = equation.primitive.bind(*given, **params)
+        zero = any(not isinstance(v, jax.Array) and np.ndim(v) == 0 and v == 0 for v in given)
+        more = self._agreeing(made > 0) if name == "max" and zero else None
+        return made if equation.primitive.multiple_results else [made], more
+
+    def _closed(self, inner: Any, given: Any) -> tuple[list[Any], jax.Array]:
+        closed = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
+        return self.run(*closed, given)
+
+    def _loop(self, params: Any, given: list[Any]) -> tuple[list[Any], jax.Array]:
+        fixed, carried = params["num_consts"], params["num_carry"]
+        consts, init, xs = given[:fixed], given[fixed : fixed + carried], given[fixed + carried :]
+
+        def step(carry: Any, x: Any) -> Any:
+            made, more = self._closed(params["jaxpr"], [*consts, *carry, *x])
+            return made[:carried], (made[carried:], more)
+
+        last, (each, more) = jax.lax.scan(step, init, xs, params["length"], params["reverse"])
+        return [*last, *each], jnp.sum(more, axis=0)
+
+    def _agreeing(self, code: jax.Array) -> jax.Array:
+        """In how many units the codes of two inputs agree: those that both switch on, and those that none does."""
+        self.relus += 1
+        on = code.reshape(self.number, -1).astype(np.float32)
+        both = _wide(on @ on.T)  # exact below 2^24 units
+        each = jnp.diagonal(both)
+        return 2 * both - each[:, None] - each + on.shape[1]

@@ -140,6 +140,29 @@ def test_the_layered_network_is_the_stand_alone_one_with_a_leaf_for_every_layer(
     config = dict(zip(space.domains, operations))
     encoding = space.encode(space.configs([config]))[0]
     logits = jax.jit(network.apply)(layers, x, encoding)
-    np.testing.assert_allclose(logits, made.build(config).apply(made.extract(fused, config), x), atol=1e-5)
+    alone, own = made.build(config).apply, made.extract(fused, config)
+    np.testing.assert_allclose(logits, alone(own, x), atol=1e-5)
+    naswot = jax.jit(lambda p, e: proxies.naswot(lambda p, x: network.apply(p, x, e), p, x))(layers, encoding)
+    assert float(naswot) == pytest.approx(float(proxies.naswot(alone, own, x)), rel=1e-5)
     kernels = sorted(leaf.shape for leaf in jax.tree.leaves(layers["stages"]))
     assert kernels == [(1, 1, 2, 2)] * 12 + [(3, 3, 2, 2)] * 12, "two cells of six edges"
+
+
+def test_relus_in_loops_and_branches_count_as_often_as_they_are_computed(x64):
+    """So that one program scores all cells: a loop counts each time, a choice what it takes."""
+    a = jax.random.normal(jax.random.key(0), (3, 5, 5))
+    x = jax.random.normal(jax.random.key(1), (6, 5))
+
+    def looped(params, x, which):
+        step = lambda h, w: (jax.lax.switch(which, [lambda h: h @ w, lambda h: jax.nn.relu(h @ w)], h), None)
+        return jax.nn.relu(jax.lax.scan(step, x, params)[0])
+
+    def plain(params, x, which):
+        for w in params:
+            x = jax.nn.relu(x @ w) if which else x @ w
+        return jax.nn.relu(x)
+
+    score = jax.jit(lambda x, which: proxies.naswot(lambda p, x: looped(p, x, which), a, x))
+    for which in (0, 1):
+        expected = proxies.naswot(lambda p, x, which=which: plain(p, x, which), a, x)
+        assert float(score(x, which)) == pytest.approx(float(expected), rel=1e-9)
