@@ -161,12 +161,13 @@ def proxies(directories: list[Path], trivial: dict[str, Any] | None = None) -> s
     for one in scored:
         m, name = one.metrics, one.method + (" (trivial)" if one.method == "parameters" else "")
         scores = [f"{m[f'{dataset}_test']:.2f}" for dataset in _DATASETS]
-        rows.append([name, tau(m), str(m["evaluations"]), *scores, f"{m['seconds']:.0f}"])
-    head = ["proxy", "Kendall τ", "cells", "CIFAR-10 of the best", "CIFAR-100", "ImageNet16-120", "seconds"]
+        rows.append([name, tau(m), str(m["evaluations"]), *scores, f"{m['seconds_a_cell']:.2f}"])
+    head = ["proxy", "Kendall τ", "cells", "CIFAR-10 of the best", "CIFAR-100", "ImageNet16-120", "seconds a cell"]
     note = (
         "Drawn cells, the same for every proxy, at initial weights and by one batch, nothing trained "
         f"({'; '.join(sorted({_size(one) for one in scored if one.method != 'parameters'}))}): Kendall τ against the table's "
-        "test accuracy on CIFAR-10 with its standard error over cells (jackknife), and the cell of the best score."
+        "test accuracy on CIFAR-10 with its standard error over cells (jackknife), the cell of the best score, and the median "
+        "time of a cell."
     )
     whole = (
         f"\nOver all {trivial['cells']:,} cells, the number of parameters has τ {tau(trivial, 'parameters_kendall_tau')}.\n"

@@ -89,13 +89,13 @@ def test_results_of_earlier_versions_are_left_out_and_named(finish, monkeypatch)
     assert "naswot" not in told
     again = found(finish, "enas", 93.0, version=method_versions.version("enas"))
     assert "| enas | quick | 1 |" in nas_summaries.found(again)
-    m = {"evaluations": 300, "kendall_tau": 0.61, "kendall_tau_error": 0.03}
+    m = {"evaluations": 300, "kendall_tau": 0.61, "kendall_tau_error": 0.03, "seconds_a_cell": 0.42}
     scored = found(finish, "naswot", 92.5, metrics=m)
     assert nas_summaries.proxies(old) == ""
     assert "naswot (1 run)" in nas_summaries.proxies(scored)
     scored = found(finish, "parameters", 92.5, metrics=m)
     text = nas_summaries.proxies(scored, TRIVIAL)
-    assert "| parameters (trivial) | 0.610 ± 0.030 | 300 | 92.50 | 70.00 | 45.00 | 60 |" in text
+    assert "| parameters (trivial) | 0.610 ± 0.030 | 300 | 92.50 | 70.00 | 45.00 | 0.42 |" in text
     assert "Over all 15,625 cells, the number of parameters has τ 0.577 ± 0.003." in text
 
 
