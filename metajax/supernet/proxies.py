@@ -12,13 +12,12 @@ The flow of ``synflow`` and the eigenvalues of the others span more than float32
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
 
+from metajax.supernet.agreement import Agreement
 from metajax.types import InputError, Params, Scalar
 
 Apply = Callable[[Params, jax.Array], jax.Array]
@@ -150,7 +149,7 @@ def naswot(apply: Apply, params: Params, x: jax.Array) -> Scalar:
     (NASWOT, Mellor et al. 2021, arXiv:2006.04647).
 
     Every ReLU that is computed counts, as in the authors' code: in a loop each time, in a choice of branches those of the
-    branch that is taken. (In a network that mixes all operations these are those of all operations.)
+    branch that is taken; only those in a ``while_loop`` are not seen. (A network that mixes all operations computes those of all.)
 
     Args:
         apply: a network whose ReLUs, ``jax.nn.relu`` or ``jnp.maximum(v, 0)``, act on arrays with the inputs' leading axis.
@@ -166,75 +165,9 @@ def naswot(apply: Apply, params: Params, x: jax.Array) -> Scalar:
         >>> round(float(apart), 2)  # log det [[2, 0], [0, 2]]
         1.39
     """
-    closed, found = jax.make_jaxpr(apply)(params, x), _Agreement(len(x))
+    closed, found = jax.make_jaxpr(apply)(params, x), Agreement(len(x), _wide(x).dtype)
     agreeing = found.run(closed.jaxpr, closed.consts, jax.tree.leaves((params, x)))[1]
     if not found.relus:
         raise InputError("naswot: apply has no ReLU; accepted are networks with at least one")
     # inputs with equal codes would make it singular
     return jnp.linalg.slogdet(agreeing + 1e-3 * jnp.eye(len(x), dtype=agreeing.dtype))[1]
-
-
-# programs within programs that compute what they hold
-_CALLS = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")
-
-
-class _Agreement:
-    """Runs programs and counts in how many ReLUs, ``max(v, 0)``, two of the inputs agree.
-
-    Attributes:
-        number: of inputs.
-        relus: that were met in the text of the programs.
-    """
-
-    def __init__(self, number: int):
-        self.number, self.relus = number, 0
-
-    def run(self, jaxpr: Any, consts: Any, args: Any) -> tuple[list[Any], jax.Array]:
-        """The outputs of a program, and f[number, number]."""
-        values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args)))
-        read = lambda var: var.val if isinstance(var, core.Literal) else values[var]
-        total = _wide(jnp.zeros((self.number, self.number), np.float32))
-        for equation in jaxpr.eqns:
-            given = [read(var) for var in equation.invars]
-            made, more = self._equation(equation, given)
-            total = total if more is None else total + more
-            values.update(zip(equation.outvars, made))
-        return [read(var) for var in jaxpr.outvars], total
-
-    def _equation(self, equation: Any, given: list[Any]) -> tuple[Any, jax.Array | None]:
-        name, params = equation.primitive.name, equation.params
-        inner = params.get("call_jaxpr", params.get("jaxpr"))
-        if name in _CALLS and inner is not None:
-            return self._closed(inner, given)
-        if name == "cond":
-            branches = [lambda *args, branch=branch: self._closed(branch, args) for branch in params["branches"]]
-            return jax.lax.switch(given[0], branches, *given[1:])
-        if name == "scan":
-            return self._loop(params, given)
-        made = equation.primitive.bind(*given, **params)
-        zero = any(not isinstance(v, jax.Array) and np.ndim(v) == 0 and v == 0 for v in given)
-        more = self._agreeing(made > 0) if name == "max" and zero else None
-        return made if equation.primitive.multiple_results else [made], more
-
-    def _closed(self, inner: Any, given: Any) -> tuple[list[Any], jax.Array]:
-        closed = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
-        return self.run(*closed, given)
-
-    def _loop(self, params: Any, given: list[Any]) -> tuple[list[Any], jax.Array]:
-        fixed, carried = params["num_consts"], params["num_carry"]
-        consts, init, xs = given[:fixed], given[fixed : fixed + carried], given[fixed + carried :]
-
-        def step(carry: Any, x: Any) -> Any:
-            made, more = self._closed(params["jaxpr"], [*consts, *carry, *x])
-            return made[:carried], (made[carried:], more)
-
-        last, (each, more) = jax.lax.scan(step, init, xs, params["length"], params["reverse"])
-        return [*last, *each], jnp.sum(more, axis=0)
-
-    def _agreeing(self, code: jax.Array) -> jax.Array:
-        """In how many units the codes of two inputs agree: those that both switch on, and those that none does."""
-        self.relus += 1
-        on = code.reshape(self.number, -1).astype(np.float32)
-        both = _wide(on @ on.T)  # exact below 2^24 units
-        each = jnp.diagonal(both)
-        return 2 * both - each[:, None] - each + on.shape[1]
