@@ -149,7 +149,8 @@ def naswot(apply: Apply, params: Params, x: jax.Array) -> Scalar:
     (NASWOT, Mellor et al. 2021, arXiv:2006.04647).
 
     Every ReLU that is computed counts, as in the authors' code: in a loop each time, in a choice of branches those of the
-    branch that is taken; only those in a ``while_loop`` are not seen. (A network that mixes all operations computes those of all.)
+    branch that is taken; only those in a ``while_loop`` are not seen. A network that mixes all operations computes those of
+    all.
 
     Args:
         apply: a network whose ReLUs, ``jax.nn.relu`` or ``jnp.maximum(v, 0)``, act on arrays with the inputs' leading axis.
