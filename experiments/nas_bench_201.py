@@ -166,7 +166,8 @@ def scored(
         "kendall_tau_error": supernet.kendall_tau_error(found.scores, true[rows]),
     }
     finite = [float(score) if np.isfinite(score) else None for score in found.scores]
-    numbers = {"evaluations": len(rows), "seconds_a_cell": found.seconds, **tau}
+    seconds = {"seconds": float(found.seconds.sum()), "seconds_a_cell": float(np.median(found.seconds))}
+    numbers = {"evaluations": len(rows), **seconds, **tau}
     return found.best, numbers, {"cells": rows, "scores": finite}
 
 

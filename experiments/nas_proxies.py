@@ -10,7 +10,6 @@ benchmark, five cells a stage; where the authors' settings differ, it is said he
   72, because its time grows with their square.
 """
 
-import statistics
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -44,12 +43,12 @@ class Scored(NamedTuple):
     Attributes:
         configs: the cells.
         scores: float[drawn], larger is better; -inf where a score is not finite.
-        seconds: of one cell, the median, so without compilation.
+        seconds: float[drawn], that each took; the first one's are mostly compilation.
     """
 
     configs: list[dict[str, Any]]
     scores: np.ndarray
-    seconds: float
+    seconds: np.ndarray
 
     @property
     def best(self) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored
     with jax.enable_x64(True):  # eigenvalues and flows span more than float32 holds; networks stay in float32
         records = grid.measure(directory, cells, work, config.method, show)
     scores = np.array([record["score"] for record in records], np.float64)
-    seconds = statistics.median(record["seconds"] for record in records)
+    seconds = np.array([record["seconds"] for record in records])
     return Scored(configs, np.where(np.isfinite(scores), scores, -np.inf), seconds)
 
 
