@@ -8,8 +8,9 @@ encoding; the cell that is found is looked up in the table. Preset ``quick`` (16
 stage) takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50
 epochs; 100 for DrNAS and β-DARTS, 250 for GDAS and single paths) and wants a GPU. ``random``, ``evolution``,
 ``local-search`` and ``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the
-12,000 simulated seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk`` and
-``naswot`` score 300 drawn cells at initial weights. Batch norm: statistics of the batch (``synflow``: none).
+12,000 simulated seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk``,
+``naswot`` and, as the trivial one, ``parameters`` score 300 drawn cells at initial weights, in networks of the benchmark's
+five cells a stage (see ``experiments.nas_proxies``). Batch norm: statistics of the batch (``synflow``: none).
 
 ``--cost parameters`` (or ``flops``, ``seconds``) adds the expected cost of the cell, as fitted to stand-alone networks, to the
 outer loss, ``--cost_budget`` only what exceeds a budget. Without the prepared table, the validation accuracies of
@@ -25,9 +26,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from experiments import searching
+from experiments import method_versions, nas_proxies, searching
 from metajax import data, nn, plot, run, supernet
 from metajax.space import Space
 from metajax.types import InputError
@@ -38,17 +38,6 @@ TABULAR = {
     "local-search": supernet.local_search,
     "reinforce": supernet.reinforce,
 }
-# scores of a cell at its initial weights; the best of the drawn ones is taken
-PROXIES = {
-    "gradient-norm": supernet.proxies.gradient_norm,
-    "snip": supernet.proxies.snip,
-    "grasp": supernet.proxies.grasp,
-    "synflow": lambda apply, loss, params, x, y: supernet.proxies.synflow(apply, params, x),
-    "jacobian": lambda apply, loss, params, x, y: supernet.proxies.jacobian_covariance(apply, params, x),
-    "ntk": lambda apply, loss, params, x, y: supernet.proxies.ntk_condition(apply, params, x[:16]),
-    "naswot": lambda apply, loss, params, x, y: supernet.proxies.naswot(apply, params, x),
-}
-SCORED = 300
 # steps of preset `quick`, by the time that they were seen to take
 STEPS = {
     "darts-2": 1000,
@@ -69,7 +58,7 @@ def _recipe(method: str) -> supernet.Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings of a search."""
+    """Settings of a search; ``drawn`` is how many cells a proxy scores."""
 
     method: str = "drnas"
     steps: int = MIXED
@@ -83,13 +72,14 @@ class Config:
     cost: str = ""
     cost_weight: float = 0.1
     cost_budget: float = 0.0
+    drawn: int = 300
     seed: int = 0
 
     def __post_init__(self):
-        known = [*supernet.METHODS, *TABULAR, *PROXIES]
+        known = [*supernet.METHODS, *TABULAR, *nas_proxies.NAMES]
         if self.method not in known:
             raise InputError(f"--method {self.method}: accepted are {', '.join(known)}")
-        bad = [n for n in ("steps", "batch", "channels", "cells", "budget") if getattr(self, n) <= 0]
+        bad = [n for n in ("steps", "batch", "channels", "cells", "budget", "drawn") if getattr(self, n) <= 0]
         if bad:
             raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers")
         kinds = ("parameters", "flops", "seconds")
@@ -103,6 +93,8 @@ class Config:
 
 
 def quick(given: dict[str, Any]) -> dict[str, Any]:
+    if given.get("method") in nas_proxies.NAMES:  # nothing is trained: the network can be that of the benchmark
+        return {"channels": 16, "cells": 5}
     # with so few steps, four times the rate of the papers gives the SuperNet a higher validation accuracy
     return {"steps": STEPS.get(given.get("method", Config.method), MIXED), "rate": 0.1}
 
@@ -164,28 +156,20 @@ def tabular(config: Config, oracle: supernet.Oracle) -> tuple[dict[str, Any], di
     return trail.best, {"evaluations": len(trail.values), "simulated_seconds": float(trail.seconds[-1])}
 
 
-def scored(config: Config, true: np.ndarray, row: Callable[[Any], int]) -> tuple[dict[str, Any], dict[str, float]]:
-    """The drawn cell with the best proxy on one batch, no training; and how the proxy ranks the drawn ones."""
-    place = setting(config)
-    network = cellnet(place.space, config, single_path=True, normalised=config.method != "synflow")
-    params = network.init(jax.random.key(config.seed))
-    x, y = (jnp.asarray(a[: config.batch]) for a in place.parts.train)
-    loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
-    value = PROXIES[config.method]
-
-    def score(params, encoding):
-        found = value(lambda p, x: network.apply(p, x, encoding), loss, params, x, y)
-        return jnp.where(jnp.isfinite(found), found, -jnp.inf)
-
-    def alone(encodings):  # ReLUs count only in a network that has no others
-        made = supernet.cells(10, config.channels, 3, config.cells)
-        each = [(made.build(c).apply, made.extract(params, c)) for c in place.space.decode(np.asarray(encodings))]
-        return np.array([float(value(apply, loss, own, x, y)) for apply, own in each]), np.zeros(len(each))
-
-    judge = alone if config.method == "naswot" else supernet.by_shared_weights(score, params)
-    trail = supernet.random_search(place.space, judge, jax.random.key(config.seed), evaluations=SCORED)
-    tau = supernet.kendall_tau(trail.values, true[[row(found) for found in trail.configs]])
-    return trail.best, {"evaluations": len(trail.values), "kendall_tau": tau}
+def scored(
+    config: Config, directory: run.RunDirectory, true: np.ndarray, row: Callable[[Any], int], show: bool
+) -> tuple[dict[str, Any], dict[str, float], dict[str, Any]]:
+    """The drawn cell with the best proxy; how the proxy ranks the drawn ones; and the scores, cell by cell."""
+    found = nas_proxies.score(config, directory, show)
+    rows = [row(cell) for cell in found.configs]
+    tau = {
+        "kendall_tau": supernet.kendall_tau(found.scores, true[rows]),
+        "kendall_tau_error": supernet.kendall_tau_error(found.scores, true[rows]),
+    }
+    finite = [float(score) if np.isfinite(score) else None for score in found.scores]
+    seconds = {"seconds": float(found.seconds.sum()), "seconds_a_cell": float(np.median(found.seconds))}
+    numbers = {"evaluations": len(rows), **seconds, **tau}
+    return found.best, numbers, {"cells": rows, "scores": finite}
 
 
 Judge = tuple[supernet.Oracle, str]
@@ -203,8 +187,11 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
     """Searches, looks up, writes the result."""
     (oracle, column), began, story = judged, time.perf_counter(), {}
     true, kind = oracle.scores(column=column), "test" if column == "test200" else "validation"
-    if config.method in TABULAR or config.method in PROXIES:
-        found, more = tabular(config, oracle) if config.method in TABULAR else scored(config, true, oracle.row)
+    if config.method in TABULAR or config.method in nas_proxies.NAMES:
+        if config.method in TABULAR:
+            found, more = tabular(config, oracle)
+        else:
+            found, more, story = scored(config, directory, true, oracle.row, show)
         more = {**more, "skips": supernet.count(found, "skip")}
         seconds = time.perf_counter() - began
     else:
@@ -237,12 +224,10 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
         protocol = (
             f"{config.method} on the table, validation accuracy after 12 epochs, {config.budget:g} simulated seconds"
         )
-    if config.method in PROXIES:
-        protocol = (
-            f"best of {SCORED} drawn cells by {config.method} at initial weights, one batch of {config.batch} of CIFAR-10 at "
-            f"{config.size} x {config.size}, C={config.channels}, N={config.cells}; batch norm: transductive"
-        )
-    directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol, **story})
+    if config.method in nas_proxies.NAMES:
+        protocol = nas_proxies.protocol(config)
+    made_by = {"method_version": method_versions.version(config.method)}
+    directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol, **made_by, **story})
     return metrics
 
 

@@ -8,7 +8,8 @@ program, so that the rank of what was found is known.
     python -m experiments.nas_digits --methods gdas,drnas,spos --out runs/nas_digits_more
 
 Weights learn on half of the data, the encoding on a quarter; the truth is the accuracy on the last quarter after
-training on the other three, mean of ``truth_seeds`` trainings. Batch norm: statistics of the batch, everywhere.
+training on the other three, mean of ``truth_seeds`` trainings. Cells within one test image of each other share a rank.
+Batch norm: statistics of the batch, everywhere.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import sys
 import jax
 import numpy as np
 
-from experiments import searching
+from experiments import method_versions, searching
 from metajax import data, nn, plot, run, supernet
 from metajax.supernet.exhaust import in_turn
 from metajax.types import InputError
@@ -54,7 +55,7 @@ class Config:
 PRESETS = {
     "quick": {},
     "full": {"methods": "all", "steps": 2000, "truth_epochs": 30, "truth_seeds": 5},
-    "tiny": {"channels": 4, "side_by_side": 25, "steps": 20, "truth_epochs": 1, "truth_seeds": 1},
+    "tiny": {"methods": "darts-1", "channels": 4, "side_by_side": 25, "steps": 20, "truth_epochs": 1, "truth_seeds": 1},
 }
 
 
@@ -90,7 +91,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     true = lambda encodings: table.mean  # asked for every architecture, in the table's order
     metrics, found = {"architectures": int(space.size), "best": 100 * float(table.mean.max())}, {}
     metrics["median"] = 100 * float(np.median(table.mean))
-    encodings = space.encode(space.at(table.index))
+    encodings, tests = space.encode(space.at(table.index)), len(parts.test[1])
     scores = np.zeros(0)
     for name in config.names:
         own = {**run.to_dict(config), "method": name}
@@ -101,7 +102,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         scores = supernet.by_shared_weights(outcome.path, outcome.state.params)(encodings)[0]
         found[name] = outcome.found
         label = name.replace("-", "_")
-        metrics[f"{label}_rank"] = table.rank(at)
+        metrics[f"{label}_rank"] = table.rank(at, within=1 / tests)
         metrics[f"{label}_accuracy"] = 100 * float(table.mean[at])
         metrics |= {f"{label}_{what}": value for what, value in told.items()}
     last = config.names[-1]
@@ -114,7 +115,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         diagonal=False,
     )
     plot.save(figure, directory.path / "ranking.png")
-    directory.finish({"metrics": metrics, "found": found, "truth": table.accuracy.tolist()})
+    versions = {name: method_versions.version(name) for name in config.names}
+    truth = {"truth": table.accuracy.tolist(), "test_images": tests}
+    directory.finish({"metrics": metrics, "found": found, "method_versions": versions, **truth})
     return metrics, found
 
 

@@ -209,8 +209,8 @@ def diagnosis(
     directory: run.RunDirectory,
     encodings: Any = None,
 ) -> dict[str, float]:
-    """How far the SuperNet can be trusted: Kendall's τ with the truth, the discretisation gap in points, skips, and what the
-    search logged of itself at its end.
+    """How far the SuperNet can be trusted: Kendall's τ with the truth and its standard error, the discretisation gap in points,
+    skips, and what the search logged of itself at its end.
 
     Args:
         truth: encodings f32[n, width] -> true scores.
@@ -225,8 +225,10 @@ def diagnosis(
     decided = space.encode(space.configs([outcome.found]))
     relaxed, one_hot = outcome.mixture(params, jnp.asarray(outcome.strengths)), judge(decided)[0][0]
     last = directory.metrics()[-1]
+    scores, true = judge(encodings)[0], truth(encodings)
     return {
-        "kendall_tau": supernet.kendall_tau(judge(encodings)[0], truth(encodings)),
+        "kendall_tau": supernet.kendall_tau(scores, true),
+        "kendall_tau_error": supernet.kendall_tau_error(scores, true),
         "discretisation_gap": 100 * float(relaxed - one_hot),
         "skips": supernet.count(outcome.found, "skip"),
         **{name: last[name] for name in ("entropy", "conflict", "eigenvalue") if name in last},

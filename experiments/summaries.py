@@ -2,10 +2,15 @@
 
 import statistics
 from pathlib import Path
+from typing import Any
 
-from experiments import published
+import numpy as np
+
+from experiments import method_versions, published
 from experiments.finished import heading, number, read
 from experiments.markdown import table
+from experiments.nas_summaries import chance, tau
+from metajax import supernet
 
 
 def quickstart(directories: list[Path]) -> str:
@@ -84,13 +89,18 @@ def sinusoid(directories: list[Path]) -> str:
 
 def digits(directory: Path) -> str:
     """Every method on the small space of which the whole truth is known."""
-    result, told = read(directory / "result.json"), {}
-    m, found = result["metrics"], result["found"]
+    result = read(directory / "result.json")
+    m, found, told = result["metrics"], result["found"], {}
     for name, value in m.items():
-        for what in DIGITS:
+        for what in (*DIGITS, "kendall_tau_error"):
             if name.endswith(f"_{what}"):
                 told.setdefault(name.removesuffix(f"_{what}").replace("_", "-"), {})[what] = value
-    line = lambda values: [number(values[what]) if what in values else "–" for what in DIGITS]
+    versions = result.get("method_versions", {})
+    made_now = {n: method_versions.is_current(n, {"method_version": versions.get(n, 1)}) for n in told}
+    old = method_versions.left_out(name for name, good in made_now.items() if not good)
+    told = {n: {**values, "rank": shared_rank(result, found[n])} for n, values in told.items() if made_now[n]}
+    cell = lambda values, what: tau(values) if what == "kendall_tau" else number(values[what])
+    line = lambda values: [cell(values, what) if what in values else "–" for what in DIGITS]
     rows = (
         [method, " / ".join(found[method].values()), *line(values)]
         for method, values in sorted(told.items(), key=lambda each: each[1]["rank"])
@@ -98,12 +108,33 @@ def digits(directory: Path) -> str:
     good = sum(values["rank"] <= 0.02 * m["architectures"] for values in told.values())
     note = (
         f"{m['architectures']} cells of three nodes, each also trained alone; best {m['best']:.2f}%, median "
-        f"{m['median']:.2f}%. {good} of {len(told)} methods found one of the best 2%. "
-        "Rank 1 is the best; cells of equal accuracy share a rank. Operations are those of the edges 0-1, 0-2 and 1-2."
+        f"{m['median']:.2f}%. {good} of {len(told)} methods found one of the best 2%. Rank 1 is the best; cells within one of "
+        f"the {n_test_images(result)} test images of each other share a rank: it is one more than the number of cells that are "
+        "better by more than one image. Kendall τ of scores without any relation to the truth has a standard error of "
+        f"{chance(m['architectures']):.3f}. Operations are those of the edges 0-1, 0-2 and 1-2."
     )
     head = ["method", "found", *(what.replace("_", " ") for what in DIGITS)]
     figure = f"![ranking.png](results/{directory.name}/ranking.png)"
-    return f"{heading(directory, found=False)}\n{note}\n\n{table(head, rows)}\n\n{figure}\n"
+    return f"{heading(directory, found=False)}\n{note}\n\n{table(head, rows)}\n{old}\n{figure}\n"
+
+
+def shared_rank(result: dict[str, Any], cell: dict[str, str]) -> int:
+    """The rank of a cell by the truth in a result, shared with those within one test image."""
+    space = supernet.cell_space(nodes=3)
+    truth = supernet.Table(np.asarray(result["truth"]), np.arange(int(space.size)))
+    return truth.rank(supernet.index_of(space, cell), within=1 / n_test_images(result))
+
+
+def n_test_images(result: dict[str, Any]) -> int:
+    """How many test images a truth was measured with: recorded, or the least number of which every accuracy is a share.
+
+    Example:
+        >>> n_test_images({"truth": [[0.25, 0.75], [1.0, 0.5]]})
+        4
+    """
+    truth = np.asarray(result["truth"], np.float64)
+    whole = lambda n: np.allclose(truth * n, np.round(truth * n), rtol=0.0, atol=1e-3)
+    return result.get("test_images") or next(n for n in range(1, 100_000) if whole(n))
 
 
 DIGITS = ("rank", "accuracy", "kendall_tau", "discretisation_gap", "skips", "entropy", "conflict", "eigenvalue")

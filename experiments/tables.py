@@ -3,7 +3,8 @@
     python -m experiments.tables                       # remake the table
     python -m experiments.tables --add runs/sinusoid   # copy a finished run there first
 
-Each run becomes a section: its metrics, its protocol, and with which command, commit, hardware and time they came about.
+The first page says in plain words what was found. Each run becomes a section: its metrics, its protocol, and with which
+command, commit, hardware and time they came about.
 """
 
 import argparse
@@ -15,13 +16,16 @@ from experiments import (
     automl_prior,
     automl_tables,
     certify,
+    first_page,
     hyper_cleaning,
     inner_rates,
     joint_search,
     long_horizon,
     maml_versions,
     many_hyperparameters,
+    method_versions,
     nas_summaries,
+    nas_trivial,
     pairwise,
     predict_nas_bench_201,
     search_tabular,
@@ -48,6 +52,7 @@ _OWN = {
     "joint_search": joint_search.markdown,
     "maml_versions": maml_versions.markdown,
     "inner_rates": inner_rates.markdown,
+    "nas201_trivial": nas_trivial.markdown,
 }
 
 
@@ -56,15 +61,53 @@ _SHOWN = ("tau.png", "regret.png", "times.png", "normal.svg", "reduce.svg")
 
 def section(directory: Path) -> str:
     """One run as Markdown."""
-    result = read(directory / "result.json")
+    config, result = read(directory / "config.json"), read(directory / "result.json")
     own = next((make for name, make in _OWN.items() if directory.name.startswith(name)), None)
     if own is None:
         made = table(["metric", "value"], ([name, number(value)] for name, value in result["metrics"].items()))
     else:
-        made = own(read(directory / "config.json"), result)
+        made = own(config, result)
     shown = [name for name in _SHOWN if (directory / name).is_file()]
     figures = "".join(f"\n![{name}](results/{directory.name}/{name})\n" for name in shown)
-    return f"{heading(directory)}\n{made}\n{figures}"
+    old = "" if method_versions.is_current(config.get("method", ""), result) else _OLD
+    return f"{heading(directory)}{old}\n{made}\n{figures}"
+
+
+_OLD = "\nAn earlier version of the method made this result.\n"
+
+
+def architecture_search(cells: list[Path]) -> list[str]:
+    """The tables of NAS-Bench-201."""
+    results = {p: read(p / "result.json") for p in cells}
+    trivial = next((r["metrics"] for r in results.values() if nas_summaries.is_trivial(r)), None)
+    runs = [p for p in cells if not nas_summaries.is_trivial(results[p])]
+    priced = [p for p in runs if read(p / "config.json").get("cost")]
+    plain = [p for p in runs if p not in priced]
+    parts = [nas_summaries.found(plain, trivial)] if plain else []
+    parts += [nas_summaries.diagnosis(plain)] if any(results[p].get("history") for p in plain) else []
+    parts += [told] if (told := nas_summaries.proxies(plain, trivial)) else []
+    return parts + ([nas_summaries.cost(priced)] if priced else [])
+
+
+def document(every: list[Path]) -> str:
+    """All of ``RESULTS.md``."""
+    kinds = {p: read(p / "config.json") for p in every}
+    runs = {p.name: first_page.Run(kinds[p], read(p / "result.json"), read(p / "meta.json")["command"]) for p in every}
+    seeds = [p for p in every if p.name.startswith("quickstart")]
+    omniglot = [p for p in every if kinds[p].get("data") == "omniglot" and "method" in kinds[p]]
+    waves = sorted((p for p in every if kinds[p].get("even")), key=lambda p: (kinds[p]["method"], kinds[p]["shots"]))
+    cells = [p for p in every if p.name.startswith("nas201")]
+    digits = [p for p in every if "architectures" in runs[p.name].metrics]
+    parts = [first_page.page(runs)]
+    parts += [summaries.omniglot(omniglot)] if omniglot else []
+    parts += [summaries.sinusoid(waves)] if waves else []
+    parts += architecture_search(cells)
+    parts += [summaries.digits(p) for p in digits]
+    parts += [summaries.quickstart(seeds), section(seeds[0])] if seeds else []
+    own = [p for p in cells if nas_summaries.is_trivial(runs[p.name].result)]
+    parts += [section(p) for p in every if p in own or p not in (*seeds, *cells, *digits)]
+    head = "# Results\n\nMade by `python -m experiments.tables` from `experiments/results/`; no number is typed.\n\n"
+    return head + "\n".join(parts)
 
 
 def main(argv=None) -> int:
@@ -76,29 +119,7 @@ def main(argv=None) -> int:
         for directory in given.add:
             add(directory)
         every = sorted(p for p in RESULTS.iterdir() if (p / "result.json").is_file())
-        kinds = {p: read(p / "config.json") for p in every}
-        seeds = [p for p in every if p.name.startswith("quickstart")]
-        omniglot = [p for p in every if kinds[p].get("data") == "omniglot" and "method" in kinds[p]]
-        waves = sorted(
-            (p for p in every if kinds[p].get("even")), key=lambda p: (kinds[p]["method"], kinds[p]["shots"])
-        )
-        parts = [summaries.omniglot(omniglot)] if omniglot else []
-        parts += [summaries.sinusoid(waves)] if waves else []
-        cells = [p for p in every if p.name.startswith("nas201")]
-        priced = [p for p in cells if kinds[p].get("cost")]
-        cells = [p for p in cells if p not in priced]
-        parts += [nas_summaries.found(cells)] if cells else []
-        parts += [nas_summaries.diagnosis(cells)] if any(read(p / "result.json").get("history") for p in cells) else []
-        parts += [told] if (told := nas_summaries.proxies(cells)) else []
-        parts += [nas_summaries.cost(priced)] if priced else []
-        digits = [p for p in every if "architectures" in read(p / "result.json")["metrics"]]
-        parts += [summaries.digits(p) for p in digits]
-        parts += [summaries.quickstart(seeds), section(seeds[0])] if seeds else []
-        parts += [section(p) for p in every if p not in (*seeds, *cells, *priced, *digits)]
-        head = (
-            "# Results\n\nMade by `python -m experiments.tables` from `experiments/results/`; no number is typed.\n\n"
-        )
-        run.write_text(Path(__file__).parent / "RESULTS.md", head + "\n".join(parts))
+        run.write_text(Path(__file__).parent / "RESULTS.md", document(every))
         print(f"{len(every)} results written to experiments/RESULTS.md")
 
     return run.main(command)

@@ -23,10 +23,12 @@ from metajax.supernet.diagnose import (
     dominant_eigenvalue,
     index_of,
     kendall_tau,
+    kendall_tau_error,
 )
 from metajax.supernet.elastic import elastic_convolution, elastic_mlp
 from metajax.supernet.events import alive, eigenvalue, project, prune
 from metajax.supernet.exhaust import Table, Training, exhaust, load_table, trainer
+from metajax.supernet.layered import layered_cells
 from metajax.supernet.methods import EPOCH, METHODS, Recipe, auxiliary_skip, normalised_edges, recipe
 from metajax.supernet.model import SuperNet
 from metajax.supernet.regularise import (
@@ -134,6 +136,8 @@ __all__ = [
     "index_of",
     "inverted_bottleneck",
     "kendall_tau",
+    "kendall_tau_error",
+    "layered_cells",
     "load_table",
     "local_search",
     "log10_cells",

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,14 +25,19 @@ _COLUMNS = ("test200", "val200_seeds", "val12", "test12", "train_time_s", "laten
 def to_string(config: dict[str, str]) -> str:
     """The official name of a cell of ``cell_space()``.
 
+    Raises:
+        InputError: if config is no configuration of that space.
+
     Example:
         >>> to_string({"edge_0_1": "conv3x3", "edge_0_2": "none", "edge_1_2": "skip", "edge_0_3": "skip",
         ...            "edge_1_3": "conv1x1", "edge_2_3": "avg_pool"})
         '|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|'
     """
-    wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in _OFFICIAL]
+    if not isinstance(config, Mapping):
+        raise InputError(f"to_string: config is a {type(config).__name__}, {config!r}; accepted are dictionaries")
+    wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in OPERATIONS]
     if wrong or len(config) != len(_EDGES):
-        raise ValueError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or sorted(config)})")
+        raise InputError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or list(config)})")
     node = lambda j: "|" + "|".join(f"{_OFFICIAL[config[f'edge_{i}_{j}']]}~{i}" for i in range(j)) + "|"
     return "+".join(node(j) for j in range(1, 4))
 
@@ -40,20 +46,24 @@ def from_string(name: str) -> dict[str, str]:
     """A configuration of ``cell_space()`` from its official name.
 
     Raises:
-        ValueError: naming the part that does not have the form ``|operation~0|+|operation~0|operation~1|+...``.
+        InputError: naming the part that does not have the form ``|operation~0|+|operation~0|operation~1|+...``.
     """
+    if not isinstance(name, str):
+        raise InputError(
+            f"from_string: name is a {type(name).__name__}, {name!r}; accepted are texts such as '|none~0|+...'"
+        )
     nodes, config = name.split("+"), {}
     if len(nodes) != 3:
-        raise ValueError(f"from_string: {name!r} has {len(nodes)} nodes, accepted are 3 joined by '+'")
+        raise InputError(f"from_string: {name!r} has {len(nodes)} nodes, accepted are 3 joined by '+'")
     for j, node in enumerate(nodes, 1):
         edges = node.split("|")
         if len(edges) != j + 2 or edges[0] or edges[-1]:
-            raise ValueError(f"from_string: node {j} is {node!r}, accepted are {j} edges between '|'")
+            raise InputError(f"from_string: node {j} is {node!r}, accepted are {j} edges between '|'")
         for i, edge in enumerate(edges[1:-1]):
             operation, _, source = edge.partition("~")
             if operation not in _OURS or source != str(i):
                 accepted = f"one of {list(_OURS)} and '~{i}'"
-                raise ValueError(f"from_string: edge {i} of node {j} is {edge!r}, accepted is {accepted}")
+                raise InputError(f"from_string: edge {i} of node {j} is {edge!r}, accepted is {accepted}")
             config[f"edge_{i}_{j}"] = _OURS[operation]
     return {f"edge_{i}_{j}": config[f"edge_{i}_{j}"] for i, j in _EDGES}
 
@@ -67,6 +77,7 @@ def canonical(config: dict[str, str]) -> str:
         >>> canonical({**none, **first}), canonical({**none, **first}) == canonical({**none, **second})
         ('#+#+(0)@conv3x3', True)
     """
+    to_string(config)  # checks it
     nodes = ["0"]
     for j in range(1, 4):
         terms = []
@@ -102,7 +113,7 @@ class Oracle(NamedTuple):
         """One number of one cell; of several seeds, their mean.
 
         Raises:
-            ValueError: on another dataset or column.
+            InputError: on another dataset or column.
         """
         return float(self.scores(dataset, column)[self.row(cell)])
 
@@ -110,7 +121,7 @@ class Oracle(NamedTuple):
         """float[15625]: a column; of several seeds, their mean. Raises as ``query`` does."""
         if dataset not in self.columns or column not in self.columns[dataset]:
             there = tuple(self.columns[DATASETS[0]])
-            raise ValueError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
+            raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
         found = self.columns[dataset][column]
         return found if found.ndim == 1 else np.nanmean(found, axis=1)
 

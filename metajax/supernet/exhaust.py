@@ -34,10 +34,26 @@ class Table(NamedTuple):
     def mean(self) -> np.ndarray:
         return self.accuracy.mean(axis=1)
 
-    def rank(self, index: int) -> int:
-        """1 is the best; architectures with the same mean share the better rank."""
-        at = int(np.flatnonzero(self.index == index)[0])
-        return 1 + int(np.sum(self.mean > self.mean[at]))
+    def rank(self, index: int, within: float = 0.0) -> int:
+        """The rank of an architecture, 1 for the best: one more than the number of architectures that are better.
+
+        Args:
+            index: its place in ``space.at``.
+            within: how much better another one may be and yet share the rank, such as one test image, ``1 / len(test)``.
+
+        Raises:
+            InputError: if the table does not have it.
+
+        Example:
+            >>> table = Table(np.array([[0.9], [0.8], [0.7]]), np.arange(3))
+            >>> table.rank(1), table.rank(1, within=0.1)
+            (2, 1)
+        """
+        places = np.flatnonzero(self.index == index)
+        if not len(places):
+            raise InputError(f"rank: index={index} is not in this table of {len(self.index)} architectures")
+        mean = self.mean
+        return 1 + int(np.sum(mean - mean[places[0]] > within + 1e-6))  # accuracies are float32
 
 
 def load_table(path: str | Path) -> Table:
@@ -171,8 +187,11 @@ def exhaust(
         path: a file that is written after every group; what it holds is not trained again.
 
     Raises:
-        InputError: if the space has more than 100,000 configurations, or the file is altered or holds another table.
+        InputError: if the space has more than 100,000 configurations, seeds or side_by_side are not positive, or the file is
+            altered or holds another table.
     """
+    if seeds < 1 or side_by_side < 1:
+        raise InputError(f"exhaust: seeds={seeds}, side_by_side={side_by_side}; accepted are positive numbers")
     if index is None:
         if space.size > 100_000:
             raise InputError(f"exhaust: the space has {space.size} configurations; accepted are at most 100000")

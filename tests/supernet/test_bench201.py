@@ -34,13 +34,19 @@ def test_names_are_read_as_they_are_written(index):
     ],
 )
 def test_wrong_names_say_where(name, message):
-    with pytest.raises(ValueError, match=message.replace("|", r"\|")):
+    with pytest.raises(InputError, match=message.replace("|", r"\|")):
         supernet.from_string(name)
 
 
 def test_configurations_of_other_spaces_have_no_name():
-    with pytest.raises(ValueError, match="is not a configuration of cell_space"):
+    with pytest.raises(InputError, match="is not a configuration of cell_space"):
         supernet.to_string({"edge_0_1": "none"})
+    with pytest.raises(InputError, match="is not a configuration of cell_space"):
+        supernet.canonical({"edge_0_1": "none"})
+    with pytest.raises(InputError, match="config is a list"):
+        supernet.to_string([])
+    with pytest.raises(InputError, match="name is a int"):
+        supernet.from_string(3)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +70,7 @@ def test_the_table_has_the_published_cells(oracle):
     assert len(set(zip(file["unique_str"].tolist(), ours.tolist()))) == 6466, "one function there is one function here"
     rows = [oracle.row(config) for config in SPACE.dicts(SPACE.at(np.arange(0, 15_625, 997)))]
     assert rows == list(range(0, 15_625, 997))
-    with pytest.raises(ValueError, match="query: mnist/test200; accepted are"):
+    with pytest.raises(InputError, match="query: mnist/test200; accepted are"):
         oracle.query(best, "mnist")
 
 
@@ -102,7 +108,7 @@ def test_the_package_has_the_same_cells(oracle):
     assert np.mean(np.abs(sizes[0] - sizes[1]) < 1e-5) > 0.98, "a few cells have runs of another size in the package"
     best = SPACE.dicts(SPACE.at([np.argmax(found.scores(column="val200_seeds"))]))[0]
     assert found.rank(best, column="val200_seeds") == 1
-    with pytest.raises(ValueError, match="query: cifar10/test200; accepted are"):
+    with pytest.raises(InputError, match="query: cifar10/test200; accepted are"):
         found.query(best)
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metajax import supernet
+from metajax.types import InputError
 
 SPACE = supernet.darts_space()
 # the cells that the DARTS paper found by its second order
@@ -50,6 +51,34 @@ def test_derived_cells_keep_the_two_strongest_edges_into_every_node(nodes, seed)
     assert supernet.from_genotype(supernet.to_genotype(found)) == found
 
 
+@settings(max_examples=25, deadline=None)
+@given(nodes=st.integers(1, 4), data=st.data())
+def test_every_cell_of_two_edges_a_node_or_fewer_survives_its_printed_form(nodes, data):
+    """Also those with fewer edges, as a threshold leaves them, and with concat given as a range."""
+    space = supernet.darts_space(nodes)
+    config = dict.fromkeys(space.domains, "none")
+    for cell in ("normal", "reduce"):
+        for j in range(2, 2 + nodes):
+            sources = data.draw(st.lists(st.integers(0, j - 1), max_size=2, unique=True))
+            for i in sources:
+                config[f"{cell}_{i}_{j}"] = data.draw(st.sampled_from(supernet.PRIMITIVES[1:]))
+    text = supernet.to_genotype(config)
+    assert supernet.from_genotype(text) == config
+    assert text.count("', ") == 4 * nodes, "two pairs for every node"
+    for spelled in (text.replace(str(list(range(2, 2 + nodes))), f"range(2, {2 + nodes})"), f"BEST = {text}"):
+        assert supernet.from_genotype(spelled) == config
+
+
+def test_cells_with_three_edges_into_a_node_have_no_printed_form():
+    config = {name: "skip" if name.endswith("_4") else "none" for name in supernet.darts_space(3).domains}
+    with pytest.raises(InputError, match=r"node 4 of normal has 4 edges.*accepted are at most two"):
+        supernet.to_genotype(config)
+    with pytest.raises(InputError, match="config: 'edge' is no edge"):
+        supernet.to_genotype({"edge": "skip"})
+    with pytest.raises(InputError, match="config: 'edge' is no edge"):
+        supernet.cell_graphs({"edge": "skip"})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -59,10 +88,29 @@ def test_derived_cells_keep_the_two_strongest_edges_into_every_node(nodes, seed)
         (DARTS_V2.replace("sep_conv_3x3', 0", "sep_conv_9x9', 0", 1), r"edge 0 of normal is \('sep_conv_9x9', 0\)"),
         (DARTS_V2.replace("dil_conv_3x3', 2", "dil_conv_3x3', 5"), "a source below 5"),
         (DARTS_V2.replace("('dil_conv_3x3', 2)", "open('x')"), "no normal="),
+        (
+            DARTS_V2.replace("normal_concat=[2, 3, 4, 5]", "normal_concat=[4, 5]"),
+            r"normal_concat=\[4, 5\]; accepted is",
+        ),
+        (DARTS_V2.replace("reduce_concat=[2, 3, 4, 5]", "reduce_concat=range(2, 5)"), r"reduce_concat=\[2, 3, 4\]"),
+        (DARTS_V2.replace("reduce_concat=[2, 3, 4, 5]", "reduce_concat=4"), "reduce_concat=4; accepted is"),
+        (
+            DARTS_V2.replace("('sep_conv_3x3', 1)", "('sep_conv_5x5', 0)", 1),
+            "0 and 1 of normal both come from 0 into node 2",
+        ),
+        (DARTS_V2.replace("('skip_connect', 0)", "5", 1), "edge 5 of normal is 5, accepted is a pair"),
+        (DARTS_V2.replace("('skip_connect', 0)", "'ab'", 1), "edge 5 of normal is 'ab', accepted is a pair"),
+        (DARTS_V2.replace("('skip_connect', 0)", "('skip_connect', 0, 1)", 1), "edge 5 of normal"),
+        (DARTS_V2.replace("('skip_connect', 0)", "('skip_connect', True)", 1), "edge 5 of normal"),
+        (DARTS_V2.replace("('skip_connect', 0)", "(['skip_connect'], 0)", 1), "edge 5 of normal"),
+        (
+            DARTS_V2.replace("('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5]", "]"),
+            "normal has 3 nodes and reduce 4",
+        ),
     ],
 )
 def test_strings_of_another_form_are_named(text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         supernet.from_genotype(text)
 
 
@@ -78,9 +126,9 @@ def test_graphs_of_both_kinds_of_cells():
 
 
 def test_bad_sizes_are_named():
-    with pytest.raises(ValueError, match="nodes=0"):
+    with pytest.raises(InputError, match="nodes=0"):
         supernet.darts_space(0)
-    with pytest.raises(ValueError, match="channels=6, partial=4"):
+    with pytest.raises(InputError, match="channels=6, partial=4"):
         supernet.darts(10, channels=6, partial=4)
-    with pytest.raises(ValueError, match="layers=2"):
+    with pytest.raises(InputError, match="layers=2"):
         supernet.darts(10, layers=2)

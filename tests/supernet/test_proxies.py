@@ -1,12 +1,16 @@
 """Zero-cost proxies against what they are defined to be, in float64 on small perceptrons."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from metajax import supernet
 from metajax.supernet import proxies
+from metajax.types import InputError
 
 
 @pytest.fixture
@@ -31,10 +35,36 @@ def test_snip_grasp_and_the_norm_are_their_formulas(case):
     flat, unravel = jax.flatten_util.ravel_pytree(params)
     value = jax.jit(lambda p: loss(apply(p, x), y))
     grads = central(value, params)
-    assert float(proxies.gradient_norm(*case)) == pytest.approx(np.linalg.norm(grads), rel=1e-6)
+    by_layer = [np.linalg.norm(grads[:15]), np.linalg.norm(grads[15:])]
+    assert float(proxies.gradient_norm(*case)) == pytest.approx(sum(by_layer), rel=1e-6)
     assert float(proxies.snip(*case)) == pytest.approx(np.abs(flat * grads).sum(), rel=1e-6)
     hessian = jax.hessian(lambda v: value(unravel(v)))(flat)
     assert float(proxies.grasp(*case)) == pytest.approx(-float(flat @ hessian @ grads), rel=1e-5)
+
+
+def test_biases_and_scales_are_no_layers(case):
+    """As in the authors' code, which asks the weights of convolutions and dense layers alone."""
+    apply, loss, params, x, y = case
+    more = {**params, "bias": jnp.array([0.3, -0.2]), "scale": jnp.array([1.5, 0.5])}
+    fixed = lambda p, x: more["scale"] * apply(p, x) + more["bias"]
+    learned = lambda p, x: p["scale"] * apply(p, x) + p["bias"]
+    for score in (proxies.gradient_norm, proxies.snip, proxies.grasp):
+        assert float(score(learned, loss, more, x, y)) == pytest.approx(
+            float(score(fixed, loss, params, x, y)), rel=1e-9
+        )
+    found = proxies.ntk_condition(learned, more, x)
+    assert float(found) == pytest.approx(float(proxies.ntk_condition(fixed, params, x)), rel=1e-9)
+    with pytest.raises(InputError, match="params has no layer"):
+        proxies.gradient_norm(lambda p, x: p * x, loss, jnp.ones(2), x, y)
+
+
+def test_a_flow_beyond_float32_is_told_apart(x64):
+    """Thirty layers of 64 units: 10^58 and 10^59; in float32 both are infinite and would rank as equal."""
+    apply = lambda params, x: functools.reduce(jnp.matmul, params, x)
+    sizes = [[jnp.full((64, 64), scale, jnp.float32)] * 30 for scale in (1.3, 1.4)]
+    small, large = (float(proxies.synflow(apply, params, jnp.zeros((1, 64), jnp.float32))) for params in sizes)
+    assert small == pytest.approx(np.log(30 * 64) + 30 * np.log(64 * 1.3), rel=1e-4)
+    assert large - small == pytest.approx(30 * np.log(1.4 / 1.3), rel=1e-4)
 
 
 def test_synflow_of_a_linear_chain_is_the_product_of_sizes_times_the_layers(x64):
@@ -49,17 +79,23 @@ def test_synflow_of_a_linear_chain_is_the_product_of_sizes_times_the_layers(x64)
 def test_the_tangent_kernel_of_a_linear_model_is_its_gram_matrix(x64):
     x = jax.random.normal(jax.random.key(0), (4, 9))
     found = proxies.ntk_condition(lambda w, x: x @ w, jnp.ones((9, 1)), x)
-    values = np.linalg.eigvalsh(np.asarray(x @ x.T))
+    values = np.linalg.eigvalsh(np.asarray(x @ x.T))  # whose condition number is to be small
     assert float(found) == pytest.approx(-np.log(values[-1] / values[0]), rel=1e-9)
 
 
-def test_networks_that_tell_inputs_apart_have_the_better_jacobians(x64):
-    x = jax.random.normal(jax.random.key(0), (8, 12))
-    linear = proxies.jacobian_covariance(lambda w, x: x @ w, jnp.arange(12.0)[:, None], x)  # the same slope everywhere
-    bent = proxies.jacobian_covariance(
-        lambda w, x: jnp.sin(3 * x @ w), jax.random.normal(jax.random.key(1), (12, 12)), x
-    )
-    assert float(bent) > float(linear)
+def test_the_jacobian_score_is_the_formula_of_its_authors(x64):
+    """``np.corrcoef`` of the gradients in the inputs, and k = 1e-5, in double precision also for a network in single."""
+    x = jax.random.normal(jax.random.key(0), (8, 12), jnp.float32)
+    w = jax.random.normal(jax.random.key(1), (12, 12), jnp.float32)
+    apply = lambda w, x: jnp.sin(3 * x @ w)
+    slopes = np.asarray(jax.vmap(jax.grad(lambda x: apply(w, x).sum()))(x), np.float64)
+    values = np.linalg.eigvalsh(np.corrcoef(slopes)) + 1e-5
+    bent = float(proxies.jacobian_covariance(apply, w, x))
+    assert bent == pytest.approx(-np.sum(np.log(values) + 1 / values), rel=1e-4)
+    linear = proxies.jacobian_covariance(
+        lambda w, x: x @ w, jnp.arange(12, dtype=x.dtype)[:, None], x
+    )  # the same slope everywhere
+    assert bent > float(linear)
 
 
 def test_a_dead_network_has_finite_scores(case):
@@ -68,7 +104,9 @@ def test_a_dead_network_has_finite_scores(case):
     for score in (proxies.gradient_norm, proxies.snip, proxies.grasp):
         assert np.isfinite(float(score(apply, loss, dead, x, y)))
     for score in (proxies.synflow, proxies.jacobian_covariance, proxies.ntk_condition):
-        assert np.isfinite(float(score(apply, dead, x)))
+        found = float(score(apply, dead, x))
+        assert np.isfinite(found)
+        assert found < float(score(apply, params, x))
 
 
 def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
@@ -89,5 +127,42 @@ def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
     assert float(proxies.naswot(apply, (a, b), x)) == pytest.approx(expected, rel=1e-4)
     assert float(jax.jit(lambda x: proxies.naswot(apply, (a, b), x))(x)) == pytest.approx(expected, rel=1e-4)
     assert np.isfinite(float(proxies.naswot(apply, (0 * a, 0 * b), x)))
-    with pytest.raises(ValueError, match="no ReLU"):
+    with pytest.raises(InputError, match="no ReLU"):
         proxies.naswot(lambda w, x: x @ w, a, x)
+
+
+def test_the_layered_network_is_the_stand_alone_one_with_a_leaf_for_every_layer():
+    """The kernels that a SuperNet fuses, of edges that leave one node, are layers of their own."""
+    space, sizes, key = supernet.cell_space(), (3, 2, 1, 2), jax.random.key(0)
+    network, made = supernet.layered_cells(*sizes), supernet.cells(*sizes)
+    fused, layers, x = made.network.init(key), network.init(key), jax.random.normal(jax.random.key(1), (3, 4, 4, 3))
+    operations = ("conv3x3", "conv3x3", "conv1x1", "none", "skip", "conv3x3")  # two that leave the first node
+    config = dict(zip(space.domains, operations))
+    encoding = space.encode(space.configs([config]))[0]
+    logits = jax.jit(network.apply)(layers, x, encoding)
+    alone, own = made.build(config).apply, made.extract(fused, config)
+    np.testing.assert_allclose(logits, alone(own, x), atol=1e-5)
+    naswot = jax.jit(lambda p, e: proxies.naswot(lambda p, x: network.apply(p, x, e), p, x))(layers, encoding)
+    assert float(naswot) == pytest.approx(float(proxies.naswot(alone, own, x)), rel=1e-5)
+    kernels = sorted(leaf.shape for leaf in jax.tree.leaves(layers["stages"]))
+    assert kernels == [(1, 1, 2, 2)] * 12 + [(3, 3, 2, 2)] * 12, "two cells of six edges"
+
+
+def test_relus_in_loops_and_branches_count_as_often_as_they_are_computed(x64):
+    """So that one program scores all cells: a loop counts each time, a choice what it takes."""
+    a = jax.random.normal(jax.random.key(0), (3, 5, 5))
+    x = jax.random.normal(jax.random.key(1), (6, 5))
+
+    def looped(params, x, which):
+        step = lambda h, w: (jax.lax.switch(which, [lambda h: h @ w, lambda h: jax.nn.relu(h @ w)], h), None)
+        return jax.nn.relu(jax.lax.scan(step, x, params)[0])
+
+    def plain(params, x, which):
+        for w in params:
+            x = jax.nn.relu(x @ w) if which else x @ w
+        return jax.nn.relu(x)
+
+    score = jax.jit(lambda x, which: proxies.naswot(lambda p, x: looped(p, x, which), a, x))
+    for which in (0, 1):
+        expected = proxies.naswot(lambda p, x, which=which: plain(p, x, which), a, x)
+        assert float(score(x, which)) == pytest.approx(float(expected), rel=1e-9)

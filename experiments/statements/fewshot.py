@@ -1,0 +1,60 @@
+"""Few-shot learning."""
+
+import statistics
+from typing import Any
+
+from experiments import published
+from experiments.statements.words import Runs, against, duration, listed
+
+
+def omniglot(runs: Runs) -> list[str]:
+    """The methods on Omniglot 5-way 1-shot with the preset for a CPU, against their published accuracies."""
+    mine: dict[str, list[dict[str, Any]]] = {}
+    for run in runs.values():
+        c = run.config
+        asked = (c.get("data"), c.get("ways"), str(c.get("shots")), c.get("batch_norm", "transductive"))
+        if asked == ("omniglot", 5, "1", "transductive") and "--preset cpu" in run.command:
+            mine.setdefault(c["method"], []).append(run.metrics)
+    score = {name: statistics.mean(m["accuracy"] for m in each) for name, each in mine.items()}
+    best = max(score, key=lambda name: score[name])
+    minutes = [m["seconds"] / 60 for each in mine.values() for m in each]
+    compared: dict[str, list[str]] = {"above": [], "below": [], "level with": []}
+    for name in sorted(score):
+        known = published.OMNIGLOT.get(name, ("", (None,)))[1][0]
+        if known:
+            value, _, spread = known.partition(" ± ")
+            margin = float(spread or 0.0) + max(m["interval"] for m in mine[name])
+            compared[against(score[name], float(value), margin)].append(f"{name} ({score[name]:.2f} against {value})")
+    verdict = "; ".join(f"{how} it: {listed(names)}" for how, names in compared.items() if names)
+    return [
+        f"Omniglot, 5 ways, 1 shot: {len(score)} methods trained for {min(minutes):.0f} to {max(minutes):.0f} minutes each; "
+        f"the best is {best} with {score[best]:.2f}%. Against the published accuracy, which took a full training, and "
+        f"counting the intervals of both: {verdict}."
+    ]
+
+
+def sinusoids(runs: Runs) -> list[str]:
+    """MAML and Meta-SGD by Meta-SGD's protocol, where that draws a frequency."""
+    told = []
+    for method in ("maml", "meta-sgd"):
+        wave = next(
+            r.metrics
+            for r in runs.values()
+            if (r.config.get("method"), r.config.get("shots")) == (method, 5)
+            and r.config.get("min_frequency", 1.0) < r.config.get("max_frequency", 1.0)
+        )
+        known, _, spread = published.SINUSOID[(method, 5)].partition(" ± ")
+        how = against(wave["mse_5_shot"], float(known), float(spread) + wave["interval_5_shot"])
+        told.append(f"{method} has an error of {wave['mse_5_shot']:.2f}, {how} the published {known}")
+    return [f"Sinusoids with a drawn frequency, 5 shots (smaller is better): {listed(told)}."]
+
+
+def navigation(runs: Runs) -> list[str]:
+    """Reinforcement learning of goals."""
+    m = runs["navigation"].metrics
+    how = against(m["maml_after_3"], m["pre_trained_after_3"], m["maml_after_3_interval"])
+    return [
+        f"Navigation to a new goal: after three steps MAML has a return of {m['maml_after_3']:.1f}, {how} a pre-trained policy "
+        f"({m['pre_trained_after_3']:.1f}) and {against(m['maml_after_3'], m['oracle_after_0'], m['maml_after_3_interval'])} "
+        f"the oracle ({m['oracle_after_0']:.1f}), in {duration(m['seconds'])} of training."
+    ]

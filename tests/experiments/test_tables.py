@@ -1,0 +1,196 @@
+"""Tables and the first page say what the results say: no training, only text."""
+
+import json
+
+import pytest
+
+from experiments import finished, first_page, method_versions, nas_summaries, summaries, tables
+from experiments.statements import architectures, automl, hyperparameters
+
+CELL = {"steps": 2000, "batch": 64, "size": 16, "channels": 8, "cells": 1, "seed": 0}
+TRIVIAL = {
+    **{f"{name}_{dataset}_test": 90.0 for name in ("random", "convolutions", "best") for dataset in ("cifar100", "imagenet16")},
+    **{f"conv3x3_{dataset}_test": 71.0 for dataset in ("cifar100", "imagenet16")},
+    **{"random_cifar10_test": 87.0, "random_cifar10_deviation": 13.0, "convolutions_cifar10_test": 93.2},
+    **{"conv3x3_cifar10_test": 93.8, "best_cifar10_test": 94.4, "cells": 15_625, "share_above_conv3x3": 0.011},
+    **{"parameters_kendall_tau": 0.577, "parameters_kendall_tau_error": 0.003},
+}  # fmt: skip
+
+
+@pytest.fixture
+def finish(tmp_path):
+    """Writes the files of a finished run."""
+
+    def write(name, config, metrics, command="x --preset quick", **more):
+        folder = tmp_path / name
+        folder.mkdir()
+        meta = {"command": command, "commit": "0" * 40, "dirty": False, "hardware": "h", "versions": {"jax": "1"}}
+        meta["started"] = "2026-01-01"
+        for file, content in (("config", config), ("meta", meta), ("result", {"metrics": metrics, **more})):
+            (folder / f"{file}.json").write_text(json.dumps(content))
+        return folder
+
+    return write
+
+
+def test_few_shot_tables_stand_beside_published_numbers(finish):
+    config = {"method": "maml", "ways": 5, "shots": "1", "data": "omniglot"}
+    score = lambda accuracy, seconds: {"accuracy": accuracy, "interval": 0.3, "seconds": seconds}
+    runs = [
+        finish("a", config, score(90.0, 60)),
+        finish("b", config, score(97.0, 600), "x --preset cpu"),
+    ]
+    table = summaries.omniglot(runs)
+    assert "| maml | transductive | 97.00 ± 0.30 (cpu, 10 min) | 98.7 ± 0.4 | not measured | 99.9 ± 0.1 |" in table
+    assert "| protonet | running | not measured | 98.8 |" in table
+    for name, mode in (("d", "transductive"), ("e", "running")):
+        own = {**config, "method": "protonet", "batch_norm": mode}
+        runs.append(finish(name, own, score(96.0, 60), "x --preset cpu-inductive --out y"))
+    table = summaries.omniglot(runs)
+    assert "| protonet | running | 96.00 ± 0.30 (cpu-inductive, 1 min) | 98.8 |" in table
+    assert "| protonet | transductive | 96.00 ± 0.30 (cpu-inductive, 1 min) | – |" in table
+    runs.append(finish("c", config, score(98.0, 600), "x --preset cpu"))
+    assert "| maml | transductive | 97.50, std 0.71 of 2 seeds (cpu) |" in summaries.omniglot(runs)
+    wave = {f"{n}_{k}_shot": 0.5 for n in ("mse", "interval") for k in (5, 10, 20)}
+    row = summaries.sinusoid([finish("s", {"method": "maml", "shots": 5}, {"seconds": 9, **wave})])
+    assert "| maml | 5 shots | 0.500 ± 0.500 | 0.500 ± 0.500 | 0.500 ± 0.500 | 1.13 ± 0.18 | 9 |" in row
+
+
+def found(finish, method, *scores, command="x --preset quick", **more):
+    """Runs of a method on NAS-Bench-201, one a score."""
+    rest = {"cifar100_test": 70.0, "imagenet16_test": 45.0, "seconds": 60.0, "params_M": 1.0}
+    metrics = lambda score: {"cifar10_test": score, **rest, **more.get("metrics", {})}
+    version = {"method_version": more["version"]} if "version" in more else {}
+    make = lambda i, score: finish(
+        f"nas201_{method}_{i}", {"method": method, **CELL}, metrics(score), command, **version
+    )
+    return [make(i, score) for i, score in enumerate(scores)]
+
+
+def test_searches_stand_below_the_trivial_answers_with_their_cost(finish):
+    """Published numbers, of searches of 50 epochs and more, stand beside no short search."""
+    cells = found(finish, "gdas", 93.0, 94.0)
+    cells += found(finish, "random", 93.6, metrics={"simulated_seconds": 11_000, "evaluations": 9})
+    text = nas_summaries.found(cells, TRIVIAL)
+    lines = text.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("|---"))
+    assert lines[first + 1].startswith("| a random cell | – | – | – | – | – | 87.00 ± 13.00 | – |")
+    assert "| gdas | quick | 2 | 2,000 | 128,000 | 1.0 | 93.50 ± 0.71 | – | 70.00 ± 0.00 | – |" in text
+    assert "| random | table | 1 | – | 0 | 1.0 | 93.60 | 93.70 ± 0.36 | 70.00 | – |" in text
+    assert "`quick`: 16 x 16 pixels, 8 channels, 1 cells a stage" in text
+    assert "reach 93.80% on CIFAR-10 without a search. Of the 1 SuperNet rows, none is above it." in text
+    paper = nas_summaries.found(found(finish, "darts-minus", 95.0, command="x --preset paper"), TRIVIAL)
+    assert "| darts-minus | paper | 1 | 2,000 | 128,000 | 1.0 | 95.00 | 93.80 ± 0.40 |" in paper
+    assert "above it are darts-minus 95.00." in paper
+    assert "Not measured: random, reinforce" in paper
+
+
+def test_results_of_earlier_versions_are_left_out_and_named(finish, monkeypatch):
+    monkeypatch.setitem(method_versions.VERSIONS, "drnas", 2)
+    monkeypatch.setitem(method_versions.VERSIONS, "naswot", 2)
+    old = found(finish, "drnas", 93.0, 94.0) + found(finish, "gdas", 92.0)
+    told = nas_summaries.found(old)
+    assert "| drnas |" not in told
+    assert "Left out, because an earlier version of the method made them: drnas (2 runs)." in told
+    assert "naswot" not in told
+    again = found(finish, "enas", 93.0, version=method_versions.version("enas"))
+    assert "| enas | quick | 1 |" in nas_summaries.found(again)
+    m = {"evaluations": 300, "kendall_tau": 0.61, "kendall_tau_error": 0.03, "seconds_a_cell": 0.42}
+    scored = found(finish, "naswot", 92.5, metrics=m)
+    assert nas_summaries.proxies(old) == ""
+    assert "naswot (1 run)" in nas_summaries.proxies(scored)
+    scored = found(finish, "parameters", 92.5, metrics=m)
+    text = nas_summaries.proxies(scored, TRIVIAL)
+    assert "| parameters (trivial) | 0.610 ± 0.030 | 300 | 92.50 | 70.00 | 45.00 | 0.42 |" in text
+    assert "Over all 15,625 cells, the number of parameters has τ 0.577 ± 0.003." in text
+
+
+def test_searches_are_diagnosed_in_tables(finish, tmp_path, monkeypatch):
+    monkeypatch.setattr(nas_summaries, "RESULTS", tmp_path)
+    story = {"step": [1, 2], "eigenvalue": [0.1, 0.3], "skips": [1, 4], "cifar10_test": [90.0, 54.3]}
+    m = {"skips": 4, "entropy": 0.5, "eigenvalue": 0.25, "cifar10_test": 54.3, "params_M": 0.07, "kendall_tau": 0.1}
+    more = {"arch": "|skip_connect~0|+|none~0|none~1|", "history": story}
+    told = nas_summaries.diagnosis([finish("nas201_darts-1_0", {"method": "darts-1", **CELL}, m, **more)])
+    assert "| darts-1 | 0 | `/skip_connect~0/+/none~0/none~1/` | 4 | 0.5 | 0.25 | – | – | 0.100 |" in told
+    assert "have a standard error of 0.068" in told
+    assert (tmp_path / "collapse.png").stat().st_size > 10_000
+    config = {"method": "gdas", **CELL, "cost": "flops", "cost_weight": 0.1}
+    priced = nas_summaries.cost([finish("nas201_cost", config, {**m, "cost": 5.0, "mean_cost": 10}, **more)])
+    assert "| gdas | flops | 0.1 | 0 | 0.50 | 0.070 | 54.30 |" in priced
+
+
+def test_methods_on_the_small_space_share_ranks_within_one_test_image(finish, monkeypatch):
+    """The best cell is 1.5 of 100 images better than that of spos, or less than one of 50."""
+    monkeypatch.setitem(method_versions.VERSIONS, "enas", 2)
+    truth = [[0.5, 0.52]] * 125
+    truth[0], truth[3], truth[4], truth[15] = [0.99, 0.98], [0.97, 0.97], [0.96, 0.96], [0.92, 0.94]
+    metrics = {"architectures": 125, "best": 98.0, "median": 51.0}
+    for name in ("darts_1", "spos", "enas"):
+        metrics |= {f"{name}_rank": 99, f"{name}_accuracy": 97.0, f"{name}_skips": 1}
+    cell = lambda *operations: dict(zip(("edge_0_1", "edge_0_2", "edge_1_2"), operations))
+    cells = {"darts-1": cell("none", "conv3x3", "none"), "spos": cell("conv3x3", "none", "none")}
+    cells["enas"] = cells["spos"]
+    folder = finish("nas_digits", {}, metrics, found=cells, truth=truth)
+    assert summaries.n_test_images({"truth": truth}) == 100, "the least number that fits"
+    lines = summaries.digits(folder).splitlines()
+    rows = [line for line in lines if line.startswith(("| spos", "| darts-1", "| enas"))]
+    assert rows == [
+        "| spos | conv3x3 / none / none | 2 | 97 | – | – | 1 | – | – | – |",
+        "| darts-1 | none / conv3x3 / none | 4 | 97 | – | – | 1 | – | – | – |",
+    ]
+    told = "\n".join(lines)
+    assert "cells within one of the 100 test images of each other share a rank" in told
+    assert "1 of 2 methods found one of the best 2%" in told
+    assert "earlier version of the method made them: enas (1 run)" in told
+    folder = finish("nas_digits_50", {}, metrics, found=cells, truth=truth, test_images=50)
+    assert "| spos | conv3x3 / none / none | 1 |" in summaries.digits(folder)
+
+
+def runs(**metrics):
+    return {name: first_page.Run({}, {"metrics": m}) for name, m in metrics.items()}
+
+
+def test_the_first_page_follows_the_numbers():
+    """The same statement says above or below, as the numbers are."""
+    search = lambda score: first_page.Run({"method": "gdas"}, {"metrics": {"cifar10_test": score, "seconds": 60.0}})
+    bars = {**TRIVIAL, "cells": 1}
+    for score, word in ((93.5, "above it: none"), (94.0, "above it: gdas")):
+        told = architectures.supernets({**runs(nas201_trivial=bars), "nas201_gdas_0": search(score)})
+        assert f"gdas with {score:.2f}%" in told[0]
+        assert word in told[1]
+    m = {"none accuracy": 88.0, "oracle accuracy": 92.0, "cg accuracy": 91.0, "cg search_seconds": 24.0}
+    for alone, word in ((91.1, "level with"), (90.0, "above"), (91.9, "below")):
+        (told,) = hyperparameters.cleaning(runs(hyper_cleaning={**m, "validation alone accuracy": alone}))
+        assert f"{word} training on the clean validation images alone ({alone:.2f})" in told
+    scores = {f"{d} {name}": v for d in "abc" for name, v in (("metajax", 90.0), ("boosting", 91.0))}
+    scores |= {
+        "mean rank metajax": 2.0,
+        "mean rank boosting": 1.0,
+        "wall seconds metajax": 60.0,
+        "a metajax trained": 9.0,
+    }
+    told = automl.tables_of_users(runs(automl_tables=scores))
+    assert "On 3 tables" in told[0]
+    assert "better than boosting on 0 (p 0.25)" in told[0]
+    assert "It loses on most datasets to boosting." in told[0]
+    assert "better on a, b and c, at most by 1.00 points" in automl.lost_tables(runs(automl_tables=scores))[0]
+
+
+def test_the_first_page_names_what_is_missing():
+    page = first_page.page({})
+    assert "Not on this page, because a result is missing: omniglot, sinusoids," in page
+    assert "###" not in page
+    broken = first_page.page(runs(navigation={"seconds": 1.0}))
+    assert "navigation" in broken.split("missing:")[1]
+
+
+def test_the_committed_results_make_a_document_that_begins_with_one_page(monkeypatch, tmp_path):
+    every = sorted(p for p in finished.RESULTS.iterdir() if (p / "result.json").is_file())
+    monkeypatch.setattr(nas_summaries, "RESULTS", tmp_path)
+    text = tables.document(every)
+    start = text.index("## In one page")
+    page = text[start : text.index("\n## ", start)]
+    assert start < 200
+    assert page.count("###") == len(first_page.PILLARS)
+    assert len(page.split()) < 900, "one page"
+    assert text.count("\n## ") > 20
