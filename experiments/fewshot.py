@@ -158,6 +158,7 @@ def episodes(config: Config, part: data.Classes, name: str, train: bool = False)
 def train(config: Config, directory: run.RunDirectory, show: bool = True) -> fewshot.Report:
     """Trains, chooses the checkpoint on validation tasks, tests on ``episodes`` tasks, writes the result."""
     parts, test = prepare(config)
+    directory.bind_data(run.fingerprint(train=parts.train, validation=parts.validation, test=test))
     built = networks(config, parts)
     keys = jax.random.split(jax.random.key(config.seed), 4)
     if config.method in methods.BASELINES:
