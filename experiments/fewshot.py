@@ -12,7 +12,6 @@ is on 600 fresh tasks of test classes (of ``--test-data`` where given), and the 
 
 import dataclasses
 import itertools
-import json
 import sys
 import time
 from typing import Any
@@ -238,7 +237,7 @@ def planned(config: Config, directory: run.RunDirectory, method, state, sampler,
             )
         plan = {"steps": steps, "evaluations": evaluations, "seconds_per_step": again / _TIMED}
         run.write_json(file, {**plan, "seconds_per_validation": judging})
-    found = json.loads(file.read_text())
+    found = run.read_json(file)
     return int(found["steps"]), int(found["evaluations"])
 
 

@@ -70,9 +70,9 @@ class Checkpoints:
 
     @property
     def best(self) -> int | None:
-        """The step of the best one by the metric (of equal ones the first), or the latest if none was measured."""
+        """The step of the best one by the metric (of equal ones the last), or the latest if none was measured."""
         scores = {step: score for step in self.steps if (score := self._score(step)) is not None}
-        return max(scores, key=lambda step: scores[step]) if scores else self.latest
+        return max(scores, key=lambda step: (scores[step], step)) if scores else self.latest
 
     def _score(self, step: int) -> float | None:
         """The metric, larger is better; ``None`` where it was not measured, or cannot be read."""

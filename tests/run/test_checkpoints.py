@@ -143,6 +143,10 @@ def test_a_damaged_best_checkpoint_is_not_replaced_by_another(tmp_path):
     for step, score in ((10, 0.9), (20, 0.5), (30, 0.6), (40, 0.7)):
         saved.save(step, state(step), None, {"score": score})
     assert saved.steps == [10, 30, 40] and saved.best == 10
+    equal = Checkpoints(tmp_path / "equal", best="score", maximize=False)
+    for step in (10, 20, 30, 40):
+        equal.save(step, state(step), None, {"score": 0.5 + (step > 20)})
+    assert equal.steps == [20, 30, 40] and equal.best == 20, "the last of equal ones"
     assert int(run.load(state(0), tmp_path, best=("score", True))["step"]) == 10
     damage(tmp_path / "checkpoints" / "10")
     with pytest.raises(InputError, match="checkpoint 10 is damaged"):
