@@ -148,13 +148,13 @@ _PLAIN = (str, int, float, bool, type(None))
 def _column(name: str, values: Any) -> Column:
     """Of a series or an array. Text and mixed values are hashed with the type and the length of each."""
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    shape = list(array.shape[1:]) or ""
     if array.dtype.kind not in "OUST":
-        shape = list(array.shape[1:])
-        return Column(name, f"{array.dtype}{shape if shape else ''}", digest(array))
+        return Column(name, f"{array.dtype}{shape}", digest(array))
     made, kinds = hashlib.sha256(), set()
     for value in array.reshape(-1).tolist():
-        kind, text = type(value).__name__, str(value)
+        kind, text = type(value).__name__, digest(value) if isinstance(value, np.ndarray) else str(value)
         kinds.add(kind)
         made.update(f"{kind}:{len(text)}:{text}".encode("utf-8", "surrogatepass"))
     missing = {"float", "NoneType", "NAType"}
-    return Column(name, "text" if kinds - missing == {"str"} else "mixed values", made.hexdigest())
+    return Column(name, f"{'text' if kinds - missing == {'str'} else 'mixed values'}{shape}", made.hexdigest())
