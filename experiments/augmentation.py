@@ -135,6 +135,8 @@ class Setting:
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every row of the table; returns the metrics."""
     setting = functools.cache(lambda seed: Setting(config, seed))
+    first = setting(0)
+    directory.bind_data(run.fingerprint(train=first.train, validation=first.held, test=first.test))
     part = hpo.augmentation()
 
     def work(cell):

@@ -144,6 +144,9 @@ def together(parts: list[dict[str, Any]]) -> predictor.Trials:
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Collects, judges on generators left out, fits on all; returns the metrics."""
     cells = [{"generator": g, "number": n} for g in GENERATORS for n in range(config.each)]
+    directory.bind_data(
+        run.fingerprint(**{f"{g}, {n}": dataset(g, n)[:2] for g in GENERATORS for n in range(config.each)})
+    )
     parts: dict[tuple[str, int], dict[str, Any]] = {}
 
     def work(cell):

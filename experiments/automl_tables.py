@@ -148,6 +148,7 @@ def by_sklearn(kind: str, prepared: Prepared, seed: int) -> dict[str, Any]:
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every method on every dataset; returns the metrics."""
+    directory.bind_data(run.fingerprint(**{name: load(name)[:2] for name in config.names}))
 
     def work(cell):
         dataset = load(cell["dataset"])

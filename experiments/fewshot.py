@@ -13,7 +13,6 @@ is on 600 fresh tasks of test classes (of ``--test-data`` where given), and the 
 
 import dataclasses
 import itertools
-import json
 import sys
 import time
 from typing import Any
@@ -182,6 +181,7 @@ def episodes(config: Config, part: data.Classes, name: str, train: bool = False)
 def train(config: Config, directory: run.RunDirectory, show: bool = True) -> fewshot.Report:
     """Trains, chooses the checkpoint on validation tasks, tests on ``episodes`` tasks, writes the result."""
     parts, test = prepare(config)
+    directory.bind_data(run.fingerprint(train=parts.train, validation=parts.validation, test=test))
     built = networks(config, parts)
     keys = jax.random.split(jax.random.key(config.seed), 4)
     if config.method in methods.BASELINES:
@@ -261,7 +261,7 @@ def planned(config: Config, directory: run.RunDirectory, method, state, sampler,
             )
         plan = {"steps": steps, "evaluations": evaluations, "seconds_per_step": again / _TIMED}
         run.write_json(file, {**plan, "seconds_per_validation": judging})
-    found = json.loads(file.read_text())
+    found = run.read_json(file)
     return int(found["steps"]), int(found["evaluations"])
 
 

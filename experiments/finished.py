@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from metajax.run import read_json
 from metajax.types import InputError
 
 RESULTS = Path(__file__).parent / "results"
@@ -35,21 +36,27 @@ def add(directory: Path, results: Path = RESULTS) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """A JSON file."""
-    return json.loads(path.read_text())
+    return read_json(path)
 
 
 def origin(directory: Path) -> str:
-    """With which command, commit, hardware and when."""
+    """With which command, commit or version, hardware and when."""
     meta = read(directory / "meta.json")
-    commit = (meta["commit"] or "unknown")[:10] + (" with local changes" if meta["dirty"] else "")
+    code = _code(meta) + (" with local changes" if meta["dirty"] else "")
     resumed = ""
     if meta.get("resumed"):
-        last = (meta["resumed"][-1]["commit"] or "unknown")[:10]
-        resumed = f", resumed {len(meta['resumed'])} times, last at commit {last}"
+        resumed = f", resumed {len(meta['resumed'])} times, last at {_code(meta['resumed'][-1])}"
     return (
-        f"`{meta['command']}`, commit {commit}, {meta['hardware']}, jax {meta['versions']['jax']}, "
+        f"`{meta['command']}`, {code}, {meta['hardware']}, jax {meta['versions']['jax']}, "
         f"{meta['started'][:10]}{resumed}"
     )
+
+
+def _code(meta: dict[str, Any]) -> str:
+    """The commit, or the version of an installed package."""
+    if meta["commit"]:
+        return f"commit {meta['commit'][:10]}"
+    return f"metajax {meta['versions'].get('metajax') or 'of unknown version'}"
 
 
 def heading(directory: Path, found: bool = True) -> str:

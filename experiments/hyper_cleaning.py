@@ -131,6 +131,8 @@ def measure(row: str, config: Config, setting: Setting) -> dict[str, float]:
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every row of the table; returns the metrics: means over seeds, and ``deviation`` where there are several."""
     setting = functools.lru_cache(maxsize=1)(lambda seed: prepare(config, seed))
+    first = setting(config.seed)
+    directory.bind_data(run.fingerprint(train=first.train, validation=first.held, test=first.test))
     cells = [{"row": row, "seed": config.seed + i} for i in range(config.seeds) for row in config.names]
     work = lambda cell: measure(cell["row"], config, setting(cell["seed"]))
     records = grid.measure(directory, cells, work, "cleaning", show)

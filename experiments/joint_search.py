@@ -260,6 +260,7 @@ def truth(setting: Setting, chunk: int = 144) -> np.ndarray:
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every method on every dataset; returns the metrics."""
     setting = functools.cache(lambda name, seed: Setting(name, seed, config))
+    directory.bind_data(run.fingerprint(**{name: rows(name, 0) for name in config.names}))
     known = None
     if config.truth and "digits" in config.names:
         file = directory.path / "truth.npz"

@@ -241,6 +241,7 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every method; returns the metrics: means over seeds and their deviations."""
     inner = Inner(config)
+    directory.bind_data(run.fingerprint(train=inner.train, validation=inner.held, test=inner.test))
     cells = [{"method": name} for name in config.names]
     records = grid.measure(directory, cells, lambda cell: measure(cell["method"], inner), "horizon", show)
     metrics, schedules = {}, {}

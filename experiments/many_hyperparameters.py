@@ -142,6 +142,8 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     cells = [{"row": f"decay {d:g}", "seed": s} for s in range(config.seeds) for d in SINGLE]
     cells += [{"row": name, "seed": s} for s in range(config.seeds) for name in PER_PARAMETER]
     setting = functools.cache(lambda seed: Setting(config, seed))
+    first = setting(0)
+    directory.bind_data(run.fingerprint(train=first.train, validation=first.held, test=first.test))
 
     def work(cell):
         made, row = setting(cell["seed"]), cell["row"]

@@ -197,6 +197,7 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
     else:
         cost = fitted(config)
         place = setting(config, cost)
+        directory.bind_data(run.fingerprint(images=place.parts, table=true))
         watch = lambda found: {f"cifar10_{kind}": oracle.query(found, column=column)}
         outcome = searching.search(config.method, place, directory, watch, show=show)
         found = outcome.found

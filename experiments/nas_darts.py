@@ -158,6 +158,7 @@ def train(config: Config, found, parts: data.Images, directory: run.RunDirectory
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Searches unless cells are given, draws, trains, writes the result."""
     parts, metrics = data.cifar10(config.seed, config.size), {}
+    directory.bind_data(run.fingerprint(images=parts))
     if config.genotype:
         found = supernet.from_genotype(config.genotype)
     else:

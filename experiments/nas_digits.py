@@ -62,6 +62,7 @@ PRESETS = {
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     """Trains everything, searches, compares; returns the metrics and the architectures found."""
     parts = data.digits(config.seed)
+    directory.bind_data(run.fingerprint(digits=parts))
     both = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
     space = supernet.cell_space(nodes=3)
 

@@ -145,6 +145,8 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     if "hpobench" in config.names:
         tables["hpobench"] = predictor.hpobench()
     known = predictor.oboe() if "oboe" in config.names else None
+    values = {name: [table.values for table in some] for name, some in tables.items()}
+    directory.bind_data(run.fingerprint(**values, **({} if known is None else {"oboe": (known.error, known.meta)})))
 
     def work(cell):
         if cell["source"] == "oboe":

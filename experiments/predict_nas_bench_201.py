@@ -80,6 +80,7 @@ PRESETS = {
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Fits every model to every draw; returns the metrics."""
     table = supernet.oracle()
+    directory.bind_data(run.fingerprint(table=table.columns[config.dataset]))
     encodings = np.asarray(SPACE.encode(SPACE.at(np.arange(SPACE.size))))
     truth = table.scores(config.dataset, "test200")
     trained = table.columns[config.dataset]["val200_seeds"]

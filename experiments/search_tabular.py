@@ -155,6 +155,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     """Every method on every table; returns the metrics."""
     read = {"hpobench": predictor.hpobench, "fcnet": predictor.fcnet, "nasbench201": cells}
     families = {name: read[name]() for name in config.groups}
+    directory.bind_data(run.fingerprint(**{name: [table.values for table in some] for name, some in families.items()}))
     problems = {
         (family, tables[at].name): (tables, at)
         for family, tables in families.items()

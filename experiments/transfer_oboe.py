@@ -100,6 +100,7 @@ def _best_of_each(error: np.ndarray) -> np.ndarray:
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """All methods on all folds; returns the metrics."""
     known = predictor.oboe()
+    directory.bind_data(run.fingerprint(error=known.error, meta=known.meta))
     fold = (np.random.default_rng(config.seed).permutation(known.family.max() + 1) % config.folds)[known.family]
 
     def work(cell):

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
     from metajax import automl
-    from metajax.automl.search import load_data
+    from metajax.automl.search import identify, load_data
     from metajax.run import RunDirectory, to_dict
 
     if resume and overwrite:
@@ -70,7 +70,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
     if path.suffix or path.is_dir():
         config = automl.Config(**{**fields, "data": str(path.resolve())})
     dataset = load_data(config)  # before anything is written
-    with RunDirectory(out, to_dict(config), resume, overwrite) as directory:
+    with RunDirectory(out, to_dict(config), resume, overwrite, identify(dataset)) as directory:
         if directory.result is None:
             automl.search(config, directory, dataset)
         _show(directory.path)
@@ -91,13 +91,12 @@ def _fields(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read(run: str) -> dict[str, Any]:
+    from metajax.run import read_json
+
     path = Path(run) / "config.json"
     if not path.is_file():
         raise InputError(f"{run}: is not a run directory (no config.json)")
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: damaged ({error})") from error
+    return read_json(path)
 
 
 def _resume(run: str) -> None:
@@ -112,6 +111,8 @@ def _resume(run: str) -> None:
 
 
 def _show(run: Path | str) -> None:
+    from metajax.run import read_json
+
     fields = _read(str(run))
     path = Path(run) / "result.json"
     if not path.is_file():
@@ -121,7 +122,7 @@ def _show(run: Path | str) -> None:
         print(f"{run}: not finished, {len(lines)} lines of metrics; `metajax resume {run}` goes on with a search")
         print("\n".join(lines[-3:]))
         return
-    result = json.loads(path.read_text())
+    result = read_json(path)
     metrics = result["metrics"]
     if "found" not in result or "data" not in fields:
         print(json.dumps(result, indent=2))

@@ -47,8 +47,6 @@ def measure(config: Config) -> compare.Measured:
         save = lambda name, state: lambda: kept[name].save(next(counters[name]), state)
         programs = {"MAML": save("MAML", small), "large": save("large", large)}
         seconds = compare.alternate(programs, config.rounds)
-        for each in kept.values():
-            each.close()
     claims = [
         compare.claim(
             "a checkpoint of MAML on Conv-4 every minute: share of the time", 0.02, seconds["MAML"] / 60, most=True

@@ -1,6 +1,8 @@
 """The main job as scikit-learn estimators: ``fit`` searches, ``predict`` asks the ensemble that was found."""
 
 import contextlib
+import hashlib
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -12,10 +14,12 @@ from metajax.automl import ensemble
 from metajax.automl.explore import begin, explore
 from metajax.automl.model import FittedModel
 from metajax.automl.prepare import prepare
+from metajax.automl.search import identify
 from metajax.automl.settings import Config
 from metajax.automl.tables import table_task
 from metajax.data import tabular
-from metajax.run import RunDirectory, to_dict
+from metajax.run import Fingerprint, RunDirectory, to_dict
+from metajax.run.identity import to_json
 from metajax.types import InputError
 
 try:
@@ -84,18 +88,32 @@ class _AutoML(BaseEstimator):
         if config.method == "supernet":
             raise InputError("method='supernet' is for images, by `metajax search`; use metalearner, random or optuna")
         with contextlib.ExitStack() as stack:
+            data = identify(dataset)
             where = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
-            directory = stack.enter_context(RunDirectory(Path(where), to_dict(config), resume=True))
+            place = _place(Path(where), to_dict(config), data)
+            directory = stack.enter_context(RunDirectory(place, to_dict(config), resume=True, data=data))
             task = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
             log = begin(config, directory, task, self.verbose, began)
             found = explore(config, log)
             model, _ = ensemble.refit(found.members, task, found.key)
             self.trials_ = found.waves.trials("random", "proposed")
             self.seconds_ = log.clock.seconds
+            self.directory_ = str(place) if self.directory else None
             if self.directory:
-                model.save(directory.path)
+                model.save(place)
             log.close()
         return model
+
+
+def _place(folder: Path, config: dict[str, Any], data: Fingerprint) -> Path:
+    """The directory of the run of these settings on this data, below the folder of an estimator."""
+    if (folder / "config.json").is_file():
+        raise InputError(
+            f"directory={str(folder)!r}: is the directory of one run (of `metajax search`, or of an earlier version of "
+            "metajax); an estimator keeps a run for each data set below its directory, so give another"
+        )
+    content = json.dumps([config, to_json(data)], sort_keys=True)
+    return folder / f"run-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _task(classes: list[str] | None) -> str:
@@ -114,14 +132,16 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         trials: models to train; at least 16. With neither, 192; with both, whatever ends first.
         method: who proposes: ``metalearner``, ``random`` or ``optuna``.
         seed: of all randomness.
-        directory: of the run, where a second ``fit`` on the same data goes on where the first stopped; by default a
-            temporary one.
+        directory: where runs are kept, each in a directory of its own below it, named after a digest of the data and the
+            settings. A ``fit`` on the same data with the same settings goes on where an earlier one stopped. Other data,
+            such as another fold of ``cross_validate``, is another run. By default nothing is kept.
         verbose: show progress.
 
     Attributes:
         classes_: labels, in the order of the columns of ``predict_proba``.
         model_: the ``FittedModel``.
         trials_: everything that was trained, as ``predictor.Trials``.
+        directory_: the directory of the run, or ``None``.
         seconds_: that the search took.
 
     Raises:

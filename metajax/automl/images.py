@@ -1,7 +1,6 @@
 """Images as a task: cells of convolutions and their training, one network after the other by one compiled program."""
 
 import functools
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from metajax.automl.prepare import folds
 from metajax.automl.task import CURVE, GROUP, Data, Outcome, Task
 from metajax.data import flip_and_crop, tabular
 from metajax.data.pictures import Pictures
-from metajax.run import write_json
+from metajax.run import read_json, write_json
 from metajax.space import Categorical, Float, Integer, Space
 from metajax.types import InputError, stream
 
@@ -203,7 +202,7 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
         file = directory / "supernet.json"
         if not file.is_file():
             write_json(file, by_supernet(search, len(names), stride, seed))
-        return json.loads(file.read_text())
+        return read_json(file)
 
     task = Task(
         space,

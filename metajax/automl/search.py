@@ -21,7 +21,7 @@ from metajax.automl.tables import table_task
 from metajax.automl.task import Model, Task
 from metajax.data import tabular
 from metajax.data.pictures import Pictures, holds_images, pictures
-from metajax.run import RunDirectory, to_dict, write_text
+from metajax.run import Fingerprint, RunDirectory, fingerprint, read_json, to_dict, write_text
 from metajax.space import interop
 from metajax.types import InputError
 
@@ -59,6 +59,13 @@ def load_data(config: Config) -> tabular.Dataset | Pictures:
     return tabular.load(config.data, config.target, config.task)
 
 
+def identify(dataset: tabular.Dataset | Pictures) -> Fingerprint:
+    """What a run records of its data: everything that is learned from."""
+    if isinstance(dataset, Pictures):
+        return fingerprint(images=dataset.x, labels=dataset.y, classes=dataset.classes)
+    return fingerprint(features=dataset.frame, target=dataset.target, classes=dataset.classes)
+
+
 def describe_task(dataset: tabular.Dataset | Pictures, config: Config) -> Described:
     """Splits, encodes, and says how."""
     if isinstance(dataset, Pictures):
@@ -81,10 +88,12 @@ def search(
     """Runs or resumes the whole loop in a run directory.
 
     Raises:
-        InputError: on bad data, before anything is trained.
+        InputError: on bad data, or if the directory is of other data, before anything is trained.
     """
     began = time.perf_counter()
-    task, told = describe_task(load_data(config) if dataset is None else dataset, config)
+    dataset = load_data(config) if dataset is None else dataset
+    directory.bind_data(identify(dataset))
+    task, told = describe_task(dataset, config)
     log = begin(config, directory, task, show, began)
     what = f"{told['features']} features" if isinstance(told["inputs"], int) else "images of " + _times(told["inputs"])
     log.say(
@@ -111,11 +120,8 @@ def load_model(directory: Path | str) -> FittedModel | ImageModel:
         InputError: if the run has no model or it is damaged.
     """
     path = Path(directory) / "model.json"
-    try:
-        told = json.loads(path.read_text()) if path.is_file() else {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: damaged ({error})") from error
-    if isinstance(told, dict) and told.get("kind") == "images":
+    told = read_json(path) if path.is_file() else {}
+    if told.get("kind") == "images":
         return ImageModel.load(Path(directory), told)
     return FittedModel.load(directory)
 

@@ -1,5 +1,6 @@
 """Waves: populations trained one after another, each saved when it is done, so that a kill costs at most one wave."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from metajax.automl.task import GROUP, Data, Task
 from metajax.data.home import load_npz, save_npz
 from metajax.predictor import Trials
+from metajax.types import InputError
 
 
 class Wave(NamedTuple):
@@ -42,7 +44,8 @@ class Saved(NamedTuple):
 class Waves:
     """Trains waves, or reads back the ones that an earlier process finished.
 
-    The randomness of a wave depends on the seed and its number alone, so a resumed search repeats an uninterrupted one.
+    The randomness of a wave depends on the seed and its number alone, so a resumed search repeats an uninterrupted one. A
+    damaged file is named on standard error, and its wave is trained again.
     """
 
     def __init__(self, path: Path, task: Task, key: jax.Array):
@@ -84,11 +87,9 @@ class Waves:
         return wave
 
     def saved(self) -> "Saved | None":
-        """The next wave, if an earlier process made it."""
-        if not self._file().is_file():
-            return None
-        found = load_npz(self._file(), ("source", "score"))
-        return Saved(str(found["source"]), len(found["score"]))
+        """The next wave, if an earlier process made it and its file is not damaged."""
+        wave = self._read(self._file())
+        return None if wave is None else Saved(wave.source, len(wave.score))
 
     def _file(self) -> Path:
         return self.path / f"{len(self.done):04d}.npz"
@@ -97,7 +98,12 @@ class Waves:
     def _read(file: Path) -> Wave | None:
         if not file.is_file():
             return None
-        saved = load_npz(file, Wave._fields)
+        try:
+            saved = load_npz(file, Wave._fields)
+        except InputError as error:
+            print(f"{error}; this wave is trained again", file=sys.stderr)
+            file.rename(file.with_name(f"{file.name}.damaged"))
+            return None
         return Wave(**{**saved, "source": str(saved["source"])})
 
     def count(self, *sources: str) -> int:

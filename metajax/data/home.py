@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import struct
+import tokenize
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,24 @@ def save_npz(path: Path, compress: bool = True, **arrays: Any) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+# what zipfile, zlib and NumPy raise on damaged files, depending on the byte that is wrong
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The arrays of an ``.npz`` by name, with their shapes; only headers are read.
 
@@ -86,7 +107,7 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                     )
                     shapes[name.removesuffix(".npy")] = read(member)[0]
             return shapes
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable .npz ({error})") from error
 
 
@@ -104,7 +125,7 @@ def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             return {name: file[name] for name in names}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from error

@@ -1,7 +1,8 @@
 """Runs: config, directory, metrics, progress, checkpoints, and the one training loop."""
 
 from metajax.run.config import OneLineParser, Options, parse, to_dict
-from metajax.run.directory import RunDirectory, write_json, write_text
+from metajax.run.directory import RunDirectory, read_json, write_json, write_text
+from metajax.run.identity import Fingerprint, differences, fingerprint
 from metajax.run.loop import Diverged, load, train
 from metajax.run.main import main
 from metajax.run.meta import collect, hardware
@@ -10,6 +11,7 @@ from metajax.run.signals import Interrupted, Watch
 
 __all__ = [
     "Diverged",
+    "Fingerprint",
     "Interrupted",
     "OneLineParser",
     "Options",
@@ -17,10 +19,13 @@ __all__ = [
     "RunDirectory",
     "Watch",
     "collect",
+    "differences",
+    "fingerprint",
     "hardware",
     "load",
     "main",
     "parse",
+    "read_json",
     "to_dict",
     "train",
     "write_json",

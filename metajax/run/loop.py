@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from metajax.run.checkpoint import Checkpoints
+from metajax.run.checkpoint import Checkpoints, check_leaves
 from metajax.run.directory import RunDirectory
 from metajax.run.progress import Progress
 from metajax.run.signals import Interrupted, Watch
@@ -45,6 +45,7 @@ def train(
 
     Killed at any instant and called again with a resumed ``directory``, it ends in the same bits: the randomness of a
     step depends on the state's key and step alone, and chunks begin at multiples of ``chunk`` whatever happened before.
+    A damaged checkpoint is named on standard error and set aside, and the run goes on from the last good one.
 
     Args:
         learner: what to train.
@@ -65,16 +66,19 @@ def train(
         InputError: if steps or chunk are out of range, or batches end before the steps do.
         Diverged: at the first value that is not finite, naming the last good checkpoint.
         Interrupted: after SIGTERM or SIGINT, once the state is saved.
+        InputError: if the state holds what a checkpoint cannot keep, or if no checkpoint of a resumed run is good.
     """
     if steps < 0 or chunk < 1:
         raise InputError(f"train: steps={steps}, chunk={chunk}; accepted are steps >= 0 and chunk >= 1")
     if evaluate_every is not None and evaluate_every % chunk:
         raise InputError(f"train: evaluate_every={evaluate_every}; accepted are multiples of chunk={chunk}")
     saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
+    check_leaves(state)
     step, spent = int(state.step), 0.0
     state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)  # the caller's arrays survive the donation
     if directory and saved and directory.resumed and saved.latest is not None:
         step, state, position = saved.restore(state)
+        saved.set_aside(step)
         if position is not None:
             batches.set_state(position)  # type: ignore[union-attr]
         spent = max((r.get("seconds", 0.0) for r in directory.rewind(step)), default=0.0)
@@ -121,8 +125,6 @@ def train(
             save()
     finally:
         progress.close()
-        if saved is not None:
-            saved.close()
     return state
 
 
@@ -188,7 +190,4 @@ def load(like: Any, directory: Path | str, step: int | None = None, best: tuple[
     """
     metric, maximize = best or (None, True)
     saved = Checkpoints(Path(directory) / "checkpoints", metric, maximize)
-    try:
-        return saved.restore(like, saved.best if step is None and best else step)[1]
-    finally:
-        saved.close()
+    return saved.restore(like, saved.best if step is None and best else step).state

@@ -16,12 +16,18 @@ _PACKAGES = ("metajax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkp
 
 
 def _git(*arguments: str) -> str | None:
-    root = Path(__file__).resolve().parents[2]
+    folder = Path(__file__).resolve().parent
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _is_tracked() -> bool:
+    """Whether this file belongs to the repository around it. An installed package may lie inside a repository, in the virtual
+    environment of another project, whose commit says nothing about it."""
+    return _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
 
 
 def _version(package: str) -> str | None:
@@ -56,10 +62,12 @@ def command() -> str:
 
 
 def collect(seed: Any = None) -> dict[str, Any]:
-    """The contents of ``meta.json``."""
-    status = _git("status", "--porcelain")
+    """The contents of ``meta.json``. The commit is ``None`` where metajax is installed and not run from its repository; its
+    version is always among the versions."""
+    tracked = _is_tracked()
+    status = _git("status", "--porcelain") if tracked else None
     return {
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": _git("rev-parse", "HEAD") if tracked else None,
         "dirty": None if status is None else bool(status),
         "command": command(),
         "seed": seed,

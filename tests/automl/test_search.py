@@ -100,21 +100,59 @@ def comparable(path):
     return result
 
 
-def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys):
-    """A kill between or inside waves leaves the finished ones; going on must end as if nothing had happened."""
-    out = tmp_path / "killed"
+def unfinished(finished, out):
+    """A copy of a search that was killed before it refitted what it found."""
     shutil.copytree(finished, out)
     for name in ("result.json", "model.json", "model.npz", "report.html", "trials.csv"):
         (out / name).unlink()
+    return out
+
+
+def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys):
+    """A kill between or inside waves leaves the finished ones, and a damaged wave is trained again; going on must end as if
+    nothing had happened."""
+    out = unfinished(finished, tmp_path / "killed")
     waves = sorted((out / "waves").iterdir())
     waves[-1].unlink()
     (out / "waves" / "9999.part").write_bytes(b"half a wave")
+    damaged = bytearray(waves[1].read_bytes())
+    damaged[len(damaged) // 2] ^= 16
+    waves[1].write_bytes(bytes(damaged))
     lines = (out / "metrics.jsonl").read_text().splitlines()
     (out / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    capsys.readouterr()
     assert cli.main(["resume", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert told.count("this wave is trained again") == 1 and f"{waves[1].name}: not a readable .npz" in told
     assert comparable(out) == comparable(finished)
     assert [json.loads(a)["source"] for a in (out / "metrics.jsonl").open()] == [json.loads(a)["source"] for a in lines]
-    capsys.readouterr()
+
+
+def test_a_search_is_resumed_with_its_own_data_only(finished, table, tmp_path, capsys):
+    """Whatever is replaced between a kill and its resume: values, a type, a column, or rows."""
+    frame = pd.read_csv(table)
+    rng = np.random.default_rng(1)
+    noise = frame.assign(outcome=rng.permutation(frame["outcome"].to_numpy()))
+    cases = [
+        (noise, "target: other content"),
+        (frame.assign(a=frame["a"].round().astype(int)), "features: other type of 'a' (float64 there, int64 given)"),
+        (frame.rename(columns={"b": "c"}), "features: other columns ('b' not given; 'c' not there)"),
+        (frame.iloc[1:], "features: other number of rows (240 there, 239 given)"),
+    ]
+    for number, (changed, message) in enumerate(cases):
+        out = unfinished(finished, tmp_path / str(number)) if number else tmp_path / "done"
+        if not number:  # a finished one does not answer for other data either
+            shutil.copytree(finished, out)
+        path = tmp_path / f"{number}.csv"
+        changed.to_csv(path, index=False)
+        config = json.loads((out / "config.json").read_text())
+        (out / "config.json").write_text(json.dumps({**config, "data": str(path)}))
+        assert cli.main(["resume", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert "the run there is of other data (" in error and message in error and error.count("\n") == 1
+    config = automl.Config(**config)
+    with RunDirectory(out, to_dict(config), resume=True) as directory, pytest.raises(InputError, match="of other data"):
+        automl.search(config, directory, tabular.load(str(path), "outcome"), show=False)
 
 
 def test_a_model_read_back_is_the_model(finished):

@@ -44,8 +44,28 @@ def test_a_data_frame_with_text_and_gaps_resumes_and_predicts(tmp_path):
     model = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r")).fit(frame, y)
     assert list(model.classes_) == ["no", "yes"] and model.score(frame, y) > 0.7
     assert model.predict_proba(frame).shape == (n, 2) and len(model.trials_) >= 8
+    assert model.directory_ is not None and (tmp_path / "r" / model.directory_ / "model.npz").is_file()
     again = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r")).fit(frame, y)
     np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
+
+
+def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
+    """The scores of an easy table say nothing about noise, nor those of one fold about the next."""
+    from sklearn.model_selection import cross_validate
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 3))
+    easy, noise = (x[:, 0] > 0).astype(int), rng.permutation(120) % 2
+    made = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r"))
+    best = lambda model: float(np.nanmax(model.trials_.metric))
+    assert best(made.fit(x, easy)) > 0.9
+    assert best(made.fit(x, noise)) < 0.9
+    folds = cross_validate(made, x, easy, cv=2, return_estimator=True, error_score="raise")
+    places = {model.directory_ for model in folds["estimator"]}
+    assert len(places) == 2 and len(list((tmp_path / "r").iterdir())) == 4
+    assert not np.array_equal(*(model.trials_.metric for model in folds["estimator"]))
+    with pytest.raises(InputError, match="is the directory of one run"):
+        metajax.AutoMLClassifier(trials=16, directory=made.directory_).fit(x, noise)
 
 
 def test_bad_targets_are_value_errors_that_say_what_is_accepted():

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,8 @@ def test_directory_is_refused_resumed_or_replaced(tmp_path):
 
 def test_a_directory_that_is_no_run_is_never_touched(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    for flags in ({}, {"resume": True}, {"overwrite": True}):
+    choices: list[dict[str, Any]] = [{}, {"resume": True}, {"overwrite": True}]
+    for flags in choices:
         with pytest.raises(InputError, match="is not a run directory"):
             run.RunDirectory(tmp_path, {}, **flags)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
@@ -123,11 +125,9 @@ def test_checkpoints_keep_latest_and_best(tmp_path):
     for other in ({"w": jnp.zeros(4), "key": state["key"], "none": None}, {"v": jnp.zeros(3)}):
         with pytest.raises(InputError, match="another config"):
             saved.restore(other)
-    saved.close()
     empty = Checkpoints(tmp_path / "empty")
     with pytest.raises(InputError, match="no complete checkpoint"):
         empty.restore(state)
-    empty.close()
 
 
 def test_train_equals_the_plain_loop_and_ignores_chunking(tmp_path):

@@ -70,7 +70,6 @@ def check(name: str, folder) -> None:
         if number == STEPS // 2:
             saved = Checkpoints(folder / "checkpoints")
             saved.save(number, state, None, None)
-            saved.close()
     jax.tree.map(lambda a, b: (_same(a.dtype, b.dtype), _same(a.shape, b.shape)), begun, state)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((info, state.params, state.logits)))
 

@@ -1,0 +1,160 @@
+"""What data a run is of: columns, types, rows, and a digest of the content. A run that is resumed with other data would mix two
+datasets, so it is refused, with the part that differs."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metajax.types import InputError
+
+
+class Column(NamedTuple):
+    """One column of a table, or a whole array: its name ("" for an array), its type, and the SHA-256 of its values."""
+
+    name: str
+    type: str
+    digest: str
+
+
+class Part(NamedTuple):
+    """A table or an array: the number of its rows, and its columns in order."""
+
+    rows: int
+    columns: tuple[Column, ...]
+
+
+Fingerprint = dict[str, Part]
+"""The parts of a dataset by name."""
+
+
+def fingerprint(**parts: Any) -> Fingerprint:
+    """Returns the fingerprint of a dataset.
+
+    Equal fingerprints mean equal data: the same columns in the same order, of the same types, with the same rows in the same
+    order. The cost is one pass of SHA-256 (about a second for a gigabyte).
+
+    Args:
+        **parts: data frames, series, arrays, files (as ``pathlib.Path``), lists of plain values, or nested dictionaries and
+            tuples of these, each under a name of its own.
+
+    Raises:
+        InputError: if a part holds something else.
+
+    Example:
+        >>> import numpy as np
+        >>> easy = fingerprint(x=np.zeros((4, 2)), y=np.arange(4))
+        >>> noise = fingerprint(x=np.ones((4, 2)), y=np.arange(4))
+        >>> differences(easy, noise)
+        ['x: other content']
+    """
+    return {name: part for given, value in parts.items() for name, part in _parts(given, value)}
+
+
+def differences(there: Fingerprint, given: Fingerprint) -> list[str]:
+    """Returns in words what differs between the data of a run and the data given; nothing if they are the same.
+
+    Args:
+        there: of the run.
+        given: of the data at hand.
+    """
+    told = [f"{name}: there, but not given" for name in there if name not in given]
+    told += [f"{name}: given, but not there" for name in given if name not in there]
+    for name in there:
+        if name in given:
+            told += [f"{name}: {what}" for what in _compare(there[name], given[name])]
+    return told
+
+
+def to_json(data: Fingerprint) -> dict[str, Any]:
+    """Returns a fingerprint as plain values."""
+    return {name: {"rows": part.rows, "columns": [list(c) for c in part.columns]} for name, part in data.items()}
+
+
+def from_json(told: Mapping[str, Any]) -> Fingerprint:
+    """Returns the fingerprint that ``to_json`` wrote.
+
+    Raises:
+        ValueError, KeyError, TypeError: if it is something else.
+    """
+    return {
+        name: Part(int(part["rows"]), tuple(Column(*map(str, c)) for c in part["columns"]))
+        for name, part in told.items()
+    }
+
+
+def digest(array: np.ndarray) -> str:
+    """Returns the SHA-256 of an array's bytes, as 64 hexadecimal digits. Type and shape are not part of it."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return hashlib.sha256(flat.view(np.uint8)).hexdigest()  # type: ignore[arg-type]
+
+
+def _compare(there: Part, given: Part) -> Iterator[str]:
+    before, now = ([c.name for c in part.columns] for part in (there, given))
+    if before != now:
+        lacking, new = ([n for n in a if n not in b] for a, b in ((before, now), (now, before)))
+        told = [f"{_some(names)} {what}" for names, what in ((lacking, "not given"), (new, "not there")) if names]
+        yield f"other columns ({'; '.join(told) or 'in another order'})"
+    known = {c.name: c for c in there.columns}
+    both = [(known[c.name], c) for c in given.columns if c.name in known]
+    for a, b in both:
+        if a.type != b.type:
+            yield f"other type{f' of {a.name!r}' * bool(a.name)} ({a.type} there, {b.type} given)"
+    if there.rows != given.rows:
+        yield f"other number of rows ({there.rows} there, {given.rows} given)"
+        return
+    changed = [a.name for a, b in both if a.type == b.type and a.digest != b.digest]
+    if changed:
+        yield f"other content{f' of {_some(changed)}' * bool(changed[0])}"
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Part]]:
+    """The tables and arrays inside a value, with their names."""
+    if hasattr(value, "columns") and hasattr(value, "iloc"):  # a data frame, without importing pandas
+        columns = [(str(label), value.iloc[:, i]) for i, label in enumerate(value.columns)]
+        yield name, Part(len(value), tuple(_column(label, column) for label, column in columns))
+    elif isinstance(value, Mapping):
+        for key, inside in value.items():
+            yield from _parts(f"{name}.{key}", inside)
+    elif isinstance(value, Path):
+        content = np.frombuffer(value.read_bytes(), np.uint8)
+        yield name, Part(len(content), (Column("", "bytes of a file", digest(content)),))
+    elif isinstance(value, list | tuple) and not all(isinstance(v, _PLAIN) for v in value):
+        names = getattr(value, "_fields", range(len(value)))
+        for key, inside in zip(names, value):
+            yield from _parts(f"{name}.{key}", inside)
+    elif isinstance(value, list | tuple | str | int | float | bool | None):
+        plain = np.empty(len(value) if isinstance(value, list | tuple) else 1, object)
+        plain[:] = value if isinstance(value, list | tuple) else [value]
+        yield name, Part(len(plain), (_column("", plain),))
+    elif hasattr(value, "shape") and hasattr(value, "dtype"):
+        yield name, Part(len(value) if np.ndim(value) else 1, (_column("", value),))
+    else:
+        raise InputError(
+            f"fingerprint: {name} is a {type(value).__name__}; accepted are tables, arrays and plain values"
+        )
+
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def _column(name: str, values: Any) -> Column:
+    """Of a series or an array. Text and mixed values are hashed with the type and the length of each."""
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    shape = list(array.shape[1:]) or ""
+    if array.dtype.kind not in "OUST":
+        return Column(name, f"{array.dtype}{shape}", digest(array))
+    made, kinds = hashlib.sha256(), set()
+    for value in array.reshape(-1).tolist():
+        kind, text = type(value).__name__, digest(value) if isinstance(value, np.ndarray) else str(value)
+        kinds.add(kind)
+        made.update(f"{kind}:{len(text)}:{text}".encode("utf-8", "surrogatepass"))
+    missing = {"float", "NoneType", "NAType"}
+    return Column(name, f"{'text' if kinds - missing == {'str'} else 'mixed values'}{shape}", made.hexdigest())
