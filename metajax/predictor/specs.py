@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from metajax.predictor.forms import Form, ensemble_form, ridge_form
+from metajax.types import InputError
 
 DENSE = 8192  # rows whose matrix of pairs is factorised
 
@@ -42,7 +43,7 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
     The standard deviation is that of the Bayesian linear model with the fitted noise.
     """
     if order not in (1, 2) or penalty <= 0:
-        raise ValueError(f"ridge: order={order}, penalty={penalty}; accepted are order 1 or 2 and penalty > 0")
+        raise InputError(f"ridge: order={order}, penalty={penalty}; accepted are order 1 or 2 and penalty > 0")
 
     def features(x):
         parts = [jnp.ones((*x.shape[:-1], 1), x.dtype), x]
@@ -149,7 +150,7 @@ def ensemble(
     """Shallow MLPs from different initialisations, trained by AdamW on all rows (Lakshminarayanan et al. 2017,
     arXiv:1612.01474). The mean is theirs; the deviation is their spread with the residual noise."""
     if members < 2:
-        raise ValueError(f"ensemble: members={members}; a spread needs at least 2")
+        raise InputError(f"ensemble: members={members}; accepted are 2 or more, for a spread")
 
     initial = lambda key, columns, dtype: layers(key, (columns, *hidden, 1), dtype)
     forward = lambda params, x: through(params, x)[..., 0]
