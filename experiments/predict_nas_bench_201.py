@@ -102,6 +102,13 @@ PRESETS = {
 }
 
 
+def split(unique: np.ndarray, trainings: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cells drawn uniformly, and those that are neither drawn nor copies of drawn ones; ``unique`` int[cells] numbers the
+    distinct ones."""
+    rows = rng.permutation(len(unique))[:trainings]
+    return rows, np.flatnonzero(~np.isin(unique, unique[rows]))
+
+
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Fits every model to every draw; returns the metrics."""
     table = supernet.oracle()
@@ -113,7 +120,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     def work(cell):
         spec, target, known = MODELS[cell["model"]]
         rng = np.random.default_rng((config.seed, cell["draw"], cell["trainings"]))
-        rows = rng.permutation(len(encodings))[: cell["trainings"]]
+        rows, unseen = split(table.unique, cell["trainings"], rng)
         seeds = [rng.choice(np.flatnonzero(np.isfinite(trained[row]))) for row in rows]
         columns = np.stack([table.scores(config.dataset, c) for c in known], axis=1) if known else None
         context = None if columns is None else columns[rows]
@@ -121,7 +128,6 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         trials = predictor.Trials.from_arrays(SPACE, struct, trained[rows, seeds], context=context)
         model = predictor.fit(trials, spec, target, jax.random.key(config.seed + cell["draw"]))
         predicted, _ = model.predict(encodings, columns)
-        unseen = np.flatnonzero(~np.isin(table.unique, table.unique[rows]))
         top = unseen[np.argsort(-predicted[unseen], kind="stable")]
         return {
             "tau": _tau(predicted, truth),

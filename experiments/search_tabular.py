@@ -231,7 +231,7 @@ def markdown(config: dict, result: dict) -> str:
         )
     places = list(dict.fromkeys((r["family"], r["table"]) for r in records))
     at = {(r["method"], r["family"], r["table"]): r.get("regret_10", float("nan")) for r in records}
-    mark = lambda method, family: _marked("") if method in LOOKED_UP and family == "nasbench201" else ""
+    mark = lambda method, family: f" {_marked('')}" if method in LOOKED_UP and family == "nasbench201" else ""
     regrets = [[" ".join(place), *(f"{at[m, *place]:.3f}{mark(m, place[0])}" for m in given.names)] for place in places]
     told.append(f"After 10 trials, by table:\n\n{table(['table', *given.names], regrets)}")
     if any(family == "nasbench201" for family, _ in places):
