@@ -36,6 +36,7 @@ SPECS = {
     "ridge1": predictor.ridge,
     "ridge2": lambda: predictor.ridge(2),
     "kernel": predictor.kernel,
+    "tied kernel": lambda: predictor.kernel(tied=True),
     "mlp": predictor.mlp,
     "ensemble": lambda: predictor.ensemble(4),
     "features": lambda: predictor.on(_SQUARES, predictor.ridge(), keep=True),
@@ -202,6 +203,18 @@ def test_cross_validation_picks_the_right_family_and_does_not_leak():
     assert max(predictor.choose(twice, [spec_of("kernel")], "value").r2.values()) < 0.3
     with pytest.raises(InputError, match="distinct configurations cannot make 5 folds"):
         predictor.choose(make(3), [spec_of("ridge1")])
+
+
+def test_cross_validation_tells_whether_choices_matter_alike():
+    """One length scale where all do, one for each where a single one does."""
+    space = Space({f"x{i}": Float(0.0, 1.0) for i in range(8)})
+    x = np.random.default_rng(0).uniform(size=(60, 8)).astype(np.float32)
+    specs = [spec_of("kernel"), spec_of("tied kernel")]
+    for metric, best in ((np.sin(6 * x[:, 0]), "kernel"), (np.sin(3 * x).sum(axis=1), "tied kernel")):
+        trials = Trials.from_arrays(space, {f"x{i}": x[:, i] for i in range(8)}, metric)
+        assert predictor.choose(trials, specs, "value").best == best
+    model = predictor.fit(trials, spec_of("tied kernel"), "value")
+    assert model.params["log"]["scale"].shape == ()
 
 
 def test_log_ratio_is_antisymmetric_transitive_and_in_logarithms():
