@@ -82,8 +82,8 @@ def hamming(decay: float = 0.25, ridge: float = 0.03) -> predictor.Spec:
 SPACE = supernet.cell_space()
 PATHS = predictor.paths(SPACE)
 KERNEL, TIED = predictor.kernel(), predictor.kernel(tied=True)
-# name -> specification (or several, chosen from by cross-validation of the trained cells), target, columns of the table that are
-# known before training
+# name -> specification (or several, chosen from by cross-validation of the trained cells), target, columns of the table that
+# are known before training
 MODELS = {
     "ridge, value": (predictor.ridge(), "value", ()),
     "ridge": (predictor.ridge(), "rank", ()),
