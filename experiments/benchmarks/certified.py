@@ -58,7 +58,7 @@ def measure(config: Config) -> compare.Measured:
             search.maximize(model, method="certify", k=1, seconds=1.0)
             proof = search.maximize(model, method="certify", k=1, seconds=2 * goal)
             seconds.append(proof.seconds)
-            gaps.append(proof.gap)
+            gaps.append(proof.gap / model.scale)
         note = f"largest gap left {max(gaps):.2g}"
         claims.append(
             compare.claim(f"certify 10^{size} configurations", goal, np.array(seconds), most=True, unit="s", note=note)

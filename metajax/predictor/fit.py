@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ from metajax.predictor.specs import Spec, compiled, compiled_apply
 from metajax.predictor.trials import Trials
 from metajax.space import Space
 from metajax.space.rows import power_of_two
-from metajax.types import InputError, Key, generator
+from metajax.types import InputError, Key, generator, stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Model:
         spec: what was fitted.
         params: its parameters.
         target: ``value``, ``rank`` or ``log_ratio``.
-        shift, scale: of the target.
-        context_shift, context_scale: of the context's columns.
+        shift: of the target, which is standardized for the fit.
+        scale: of the target; 0 where all trials had the same, and then the model predicts just that.
+        context_shift: of the context's columns.
+        context_scale: of the context's columns; infinite for a column that was constant, which says nothing.
         maximize: the direction of the metric.
     """
 
@@ -41,9 +43,23 @@ class Model:
     context_scale: np.ndarray
     maximize: bool
 
-    def inputs(self, encodings: Any, context: Any = None) -> jax.Array:
-        """Encodings [n, width] and a context [c] or [n, c] side by side, as the model reads them."""
-        encodings = jnp.asarray(encodings)
+    @property
+    def direction(self) -> float:
+        """1.0 where a larger prediction is better, -1.0 where a smaller one is: for the value and the log-ratio of a metric
+        that is minimized. Ranks are always larger for better."""
+        return -1.0 if self.target != "rank" and not self.maximize else 1.0
+
+    def inputs(self, configs: Any, context: Any = None) -> jax.Array:
+        """Encodings [n, width] and a context [c] or [n, c] side by side, as the model reads them.
+
+        Args:
+            configs: encodings f[n, width], a list of plain dictionaries, or a struct of arrays.
+            context: of each row or of all; with the columns that the model was fitted with.
+
+        Raises:
+            InputError: if configurations are outside the space, or shapes do not fit.
+        """
+        encodings = _encodings(self.space, configs)
         if encodings.ndim != 2 or encodings.shape[1] != self.space.width:
             raise InputError(f"predict: encodings have shape {encodings.shape}, accepted is (n, {self.space.width})")
         c = len(self.context_shift)
@@ -51,28 +67,68 @@ class Model:
             raise InputError(f"predict: the model was fitted with {c} columns of context; give context accordingly")
         if c == 0:
             return encodings
+        given = np.shape(context)
+        if given not in ((c,), (1, c), (len(encodings), c)):
+            raise InputError(f"predict: context has shape {given}, accepted is ({c},) or ({len(encodings)}, {c})")
         scaled = (jnp.asarray(context, jnp.float32) - self.context_shift) / self.context_scale
         scaled = jnp.where(jnp.isfinite(scaled), scaled, 0.0)  # what is not known is the mean, as in fitting
         return jnp.concatenate([encodings, jnp.broadcast_to(scaled, (len(encodings), c))], axis=1)
 
     def score(self, encodings: Any, context: Any = None) -> tuple[jax.Array, jax.Array]:
-        """Mean and deviation of the standardised target, larger better; differentiable and jittable."""
+        """Mean and deviation of the standardized target, larger better; differentiable and jittable."""
         return self.spec.apply(self.params, self.inputs(encodings, context))
 
-    def predict(self, encodings: Any, context: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation in the units of the target: of the metric for ``value``, of the rank in (0, 1) for
-        ``rank``, of log(p/p̄) for ``log_ratio``."""
-        mean, std = compiled_apply(self.spec, False)(self.params, self.inputs(encodings, context))
-        mean = np.asarray(mean, np.float64) * self.scale + self.shift
-        sign = -1.0 if self.target == "value" and not self.maximize else 1.0
-        return sign * mean, np.asarray(std, np.float64) * self.scale
+    def predict(self, configs: Any, context: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Predicts configurations in the units of the target.
+
+        These are the units and the direction of the metric for ``value``, the rank in (0, 1), larger better, for ``rank``,
+        and log(p/p̄) for ``log_ratio``. The mean of a model with a formula (``ridge``, ``mlp``, ``ensemble``) is computed in
+        float64, so that it agrees with what ``search.maximize(method="certify")`` proves.
+
+        Args:
+            configs: encodings f[n, width], a list of plain dictionaries such as ``Found.configs``, or a struct of arrays.
+            context: f[c] or f[n, c], if the model was fitted with any.
+
+        Returns:
+            Mean f64[n] and deviation f64[n]. Where all trials had the same metric, that one and 0.
+
+        Raises:
+            InputError: if configurations are outside the space, or shapes do not fit.
+        """
+        mean, std = self.scores(configs, context)
+        return self.in_units(mean), std * self.scale
+
+    def scores(self, configs: Any, context: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """As ``score``, on the host in float64, of what ``predict`` takes."""
+        x = self.inputs(configs, context)
+        mean, std = compiled_apply(self.spec, False)(self.params, x)
+        if self.spec.form is not None:
+            mean = self.spec.form(self.params).value(np.asarray(x, np.float64))
+        return np.asarray(mean, np.float64), np.asarray(std, np.float64)
+
+    def in_units(self, score: Any) -> np.ndarray:
+        """f64: standardized scores, larger better, in the units and the direction of ``predict``."""
+        score = np.asarray(score, np.float64)
+        scaled = score * self.scale if self.scale else np.where(np.isfinite(score), 0.0, score)
+        return self.direction * (scaled + self.shift)
 
     def compare(self, first: Any, second: Any, context: Any = None) -> np.ndarray:
         """log(p2/p1) by the model, h(x2) - h(x1): antisymmetric, and adds up along chains (``log_ratio`` only)."""
         if self.target != "log_ratio":
             raise InputError(f"compare needs target='log_ratio', this model has {self.target!r}")
-        sign = 1.0 if self.maximize else -1.0
-        return sign * (self.predict(second, context)[0] - self.predict(first, context)[0])
+        return self.predict(second, context)[0] - self.predict(first, context)[0]
+
+
+def _encodings(space: Space, configs: Any) -> jax.Array:
+    """f32[n, width] of configurations in any form."""
+    if isinstance(configs, Mapping):
+        return space.encode(dict(configs))
+    if isinstance(configs, list | tuple) and configs and isinstance(configs[0], Mapping):
+        try:
+            return space.encode(space.configs(configs))
+        except ValueError as error:
+            raise InputError(f"predict: {error}") from error
+    return jnp.asarray(configs)
 
 
 class _Table(NamedTuple):
@@ -89,12 +145,8 @@ class _Table(NamedTuple):
 def _table(trials: Trials, target: str, room: int) -> _Table:
     """Inputs and targets, padded with rows of weight 0 to a power of two from ``room``, so that few sizes are compiled."""
     goal = targets.make(trials, target)
-    known = np.where(np.isfinite(trials.context), trials.context, np.nan)
-    with np.errstate(all="ignore"):
-        shift = np.nan_to_num(np.nanmean(known, axis=0)) if known.shape[1] else np.zeros(0)
-        scale = np.nan_to_num(np.nanstd(known, axis=0)) if known.shape[1] else np.zeros(0)
-    scale = np.where(scale > 0, scale, 1.0)
-    context = np.nan_to_num((known - shift) / scale)
+    shift, scale = _moments(trials.context)
+    context = np.nan_to_num((trials.context - shift) / scale, nan=0.0, posinf=0.0, neginf=0.0)
     x = np.concatenate([trials.encodings, context.astype(np.float32)], axis=1)
     n, size = len(x), power_of_two(len(x), room)
     pad = lambda a: np.concatenate([a, np.zeros((size - n, *a.shape[1:]), a.dtype)])
@@ -107,9 +159,22 @@ def _table(trials: Trials, target: str, room: int) -> _Table:
         np.asarray(blocks),
         goal.shift,
         goal.scale,
-        shift.astype(np.float32),
-        scale.astype(np.float32),
+        shift,
+        scale,
     )
+
+
+def _moments(context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f32[c] means and deviations of the known values of each column, infinite deviations where they are all the same: what
+    never varied says nothing, and a model must not be led by what it is later."""
+    known = np.where(np.isfinite(context), context, np.nan).astype(np.float64)
+    shift, scale = np.zeros(known.shape[1]), np.full(known.shape[1], np.inf)
+    for j, column in enumerate(known.T):
+        some = column[np.isfinite(column)]
+        if len(some):
+            shift[j] = some.mean()
+            scale[j] = some.std() if np.ptp(some) > 0 else np.inf
+    return shift.astype(np.float32), scale.astype(np.float32)
 
 
 def fit(
@@ -123,13 +188,17 @@ def fit(
     """Fits a model to trials.
 
     Args:
-        trials: at least one; with one or with equal metrics the model predicts the mean. Of more than ``spec.most`` a part
+        trials: at least one; with one or with equal metrics the model predicts just that. Of more than ``spec.most`` a part
             is drawn, with a warning.
         spec: ``predictor.kernel()``, ``ensemble()``, ``ridge()``, ``mlp()``.
         target: ``value``, ``rank`` or ``log_ratio``.
-        key: for random initialisations.
+        key: for random initializations.
         start: a model of the same spec to fine-tune.
         room: trials up to this number share a compiled program; a power of two.
+
+    Raises:
+        InputError: on an unknown target, or metrics that it does not take.
+        FloatingPointError: if the fit ends in parameters that are not finite.
 
     Example:
         >>> from metajax.space import Float
@@ -151,6 +220,8 @@ def fit(
     table = _table(trials, target, room)
     begun = start.params if start is not None and start.spec == spec else None
     params = compiled(spec, False)(key, table.x, table.y, table.weight, table.blocks, begun)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise FloatingPointError(f"fit: {spec.name} ended in parameters that are not finite, on {len(trials)} trials")
     return Model(
         trials.space,
         spec,
@@ -165,8 +236,8 @@ def fit(
 
 
 class Choice(NamedTuple):
-    """The outcome of a cross-validation: the best model and its name, R² of each on rows it did not see, and those
-    predictions."""
+    """The outcome of a cross-validation: the best model and its name, R² of each on rows it did not see (0 where all targets
+    are the same), and those predictions."""
 
     spec: Spec
     best: str
@@ -200,7 +271,7 @@ def choose(
     number = units.max() + 1
     if number < folds:
         raise InputError(f"choose: {number} distinct configurations cannot make {folds} folds")
-    fold_of_unit = generator(jax.random.fold_in(key, 1)).permutation(number) % folds
+    fold_of_unit = generator(stream(key, "folds")).permutation(number) % folds
     fold = fold_of_unit[units]
     weights = np.zeros((folds, len(table.weight)), np.float32)
     weights[:, :n] = fold[None] != np.arange(folds)[:, None]
@@ -210,7 +281,7 @@ def choose(
         means = np.asarray(compiled_apply(spec, True)(params, table.x)[0], np.float64)[:, :n]
         out = means[fold, np.arange(n)]
         y = table.y[:n]
-        r2[spec.name] = float(1 - np.mean((out - y) ** 2) / max(np.var(y), 1e-12))
+        r2[spec.name] = float(1 - np.mean((out - y) ** 2) / np.var(y)) if table.scale else 0.0
         predicted[spec.name] = out * table.scale + table.shift
     spec = max(specs, key=lambda s: r2[s.name])
     return Choice(spec, spec.name, r2, predicted)

@@ -11,6 +11,13 @@ class Network(NamedTuple):
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
 
+    def value(self, x: np.ndarray) -> np.ndarray:
+        """f64[n] of inputs f64[n, in]."""
+        for weights, bias in self.layers[:-1]:
+            x = np.maximum(x @ weights + bias, 0.0)
+        weights, bias = self.layers[-1]
+        return (x @ weights + bias)[:, 0]
+
     def given(self, context: np.ndarray) -> "Network":
         """With the last inputs fixed."""
         (weights, bias), *rest = self.layers
@@ -24,6 +31,10 @@ class Pairs(NamedTuple):
     constant: float
     linear: np.ndarray
     pairs: np.ndarray
+
+    def value(self, x: np.ndarray) -> np.ndarray:
+        """f64[n] of inputs f64[n, in]."""
+        return self.constant + x @ self.linear + 0.5 * np.einsum("nw,nw->n", x @ self.pairs, x)
 
     def given(self, context: np.ndarray) -> "Pairs":
         """With the last inputs fixed."""

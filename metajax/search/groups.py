@@ -95,12 +95,19 @@ def limits(
     """
     if (cost is None) != (budget is None):
         raise InputError("cost and budget belong together: give both or neither")
+    if cost is not None and budget is not None:
+        cost = np.asarray(cost, np.float64)
+        if cost.shape != (space.width,) or not np.isfinite(cost).all() or np.isnan(budget):
+            given = f"cost of shape {cost.shape}, budget={budget}"
+            raise InputError(f"{given}; accepted are ({space.width},) finite numbers and a number")
     where: dict[str, list[int]] = {}
     for i, group in enumerate(parts):
         where.setdefault(group.name, []).append(i)
     lists = []
     for row, combination in enumerate(forbidden):
         made = []
+        if not combination:
+            raise InputError(f"forbidden[{row}] is empty, which would forbid everything; name what is forbidden")
         for name, value in combination.items():
             if name not in space.domains or isinstance(space.domains[name], Subset):
                 raise InputError(

@@ -22,18 +22,21 @@ def score(space: Space, spec: Any, given: Any, encodings: jax.Array) -> jax.Arra
     return mean + optimism * std
 
 
-def _enumerate(space, spec, given, key, k, start):
+def _enumerate(space, spec, given, key, k, start, form=None):
     if space.size > 10**7:
         raise InputError(
             f"enumerate: the space has 10^{space.log10_size:.1f} configurations; accepted are at most 10^7"
         )
     size = int(space.size)
-    block, best, values = 65_536, np.zeros((0, space.width), np.float32), np.zeros(0, np.float32)
+    block, best, values = 65_536, np.zeros((0, space.width), np.float32), np.zeros(0)
     for first in range(0, size, block):
         index = np.minimum(np.arange(first, first + block), size - 1)  # the last block repeats its end
         encodings = np.asarray(space.encode(space.at(index)))[: size - first]
         padded = np.concatenate([encodings, np.repeat(encodings[-1:], block - len(encodings), axis=0)])
-        found = np.asarray(score(space, spec, given, padded))[: len(encodings)]
+        if form is None:
+            found = np.asarray(score(space, spec, given, padded))[: len(encodings)]
+        else:  # the mean in float64, as ``predict`` has it
+            found = form.value(encodings.astype(np.float64))
         best, values = np.concatenate([best, encodings]), np.concatenate([values, found])
         keep = np.argsort(-values, kind="stable")[:k]
         best, values = best[keep], values[keep]

@@ -71,6 +71,31 @@ def test_hyper_cleaning_says_what_the_validation_images_alone_give():
     assert "-0.70 points (`pes`) to +0.10 (`unroll`)" in text and "gains +0.40 points" in text
 
 
+def test_cells_are_drawn_uniformly_and_copies_of_trained_ones_are_not_unseen():
+    """As in PINAT's code: a kind of cell that has many copies is drawn more often."""
+    unique = np.array([0] * 90 + [1] * 9 + [2])
+    drawn = []
+    for seed in range(200):
+        rows, unseen = predict_nas_bench_201.split(unique, 2, np.random.default_rng(seed))
+        drawn += unique[rows].tolist()
+        assert len(set(rows.tolist())) == 2 and not set(unique[rows]) & set(unique[unseen])
+        assert set(unique[rows]) | set(unique[unseen]) == {0, 1, 2}
+    assert 0.85 < np.mean(np.array(drawn) == 0) < 0.95
+
+
+def test_look_ups_are_marked_and_left_out_of_a_mean():
+    rows = [("hpobench", "a", 0.5), ("fcnet", "b", 0.3), ("nasbench201", "cifar10", 0.1)]
+    records = [
+        {"method": m, "family": f, "table": t, "regret_1": r, "regret_10": r, "seconds": 1.0}
+        for m in ("kernel", "transfer")
+        for f, t, r in rows
+    ]
+    text = search_tabular.markdown({"methods": "kernel,transfer"}, {"records": records})
+    assert "| transfer † | 3 | 0.300" in text and "| kernel | 3 | 0.300" in text
+    assert "| transfer | 2 | 0.400" in text, "without the tables that are looked up"
+    assert "| nasbench201 cifar10 | 0.100 | 0.100 † |" in text and "| hpobench a | 0.500 | 0.500 |" in text
+
+
 def test_missing_data_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path / "none"))
     for experiment in (predict_nas_bench_201, transfer_oboe, pairwise):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metajax import predictor
+from metajax.predictor import pretrained
 from metajax.space import Categorical, Float, Space
 from metajax.types import InputError
 
@@ -93,6 +94,20 @@ def test_pretrained_models_need_few_trials(make):
             assert np.isfinite(mean).all() and (std > 0).all()
             out.append(np.corrcoef(mean, values)[0, 1])
     assert np.mean(told) > 0.8 and np.mean(told) > np.mean(plain)
+
+
+def test_labels_are_rescaled_as_in_fsbo():
+    """(y - l) / (u - l) with l < u from the range of all labels: rising, affine, and of many scales."""
+    y = jnp.asarray(np.random.default_rng(0).normal(size=(500, 6)), jnp.float32)
+    low, high = y.min(), y.max()
+    scaled = np.asarray(pretrained.rescale_labels(jax.random.key(0), y, low, high), np.float64)
+    slope = (scaled[:, 1] - scaled[:, 0]) / np.asarray(y[:, 1] - y[:, 0], np.float64)
+    lower = np.asarray(y[:, 0]) - scaled[:, 0] / slope
+    np.testing.assert_allclose(scaled, slope[:, None] * (np.asarray(y) - lower[:, None]), rtol=1e-2, atol=1e-2)
+    width = 1 / slope / float(high - low)
+    assert width.min() >= 0.01 - 1e-4 and width.max() < 1
+    assert lower.min() >= float(low) - 0.01 and (lower + 1 / slope).max() <= float(high) + 0.2
+    np.testing.assert_allclose(width.mean(), 1 / 3, atol=0.04)  # the mean distance of two uniform draws
 
 
 def test_pretraining_needs_several_datasets():

@@ -82,9 +82,13 @@ def test_fitted_models_are_certified_as_they_are_enumerated(name):
     model = predictor.fit(trials, SPECS[name], "value")
     exact = search.maximize(model, method="enumerate", k=3, context=[0.3, 0.1])
     found = search.maximize(model, method="certify", k=3, context=[0.3, 0.1])
-    np.testing.assert_allclose(found.values, exact.values, atol=1e-4)
+    np.testing.assert_allclose(found.values, exact.values, atol=1e-9)
     assert found.configs[0] == exact.configs[0]
     assert found.gap < 1e-6
+    every = space.at(np.arange(space.size))
+    for seconds in (0.0, 60.0):
+        found = search.maximize(model, method="certify", k=3, context=[0.3, 0.1], seconds=seconds)
+        assert found.upper_bound >= model.predict(every, [0.3, 0.1])[0].max()
     with pytest.raises(InputError, match="accepted are the means of ridge, mlp and ensemble"):
         search.maximize(model, method="certify", context=[0.3, 0.1], optimism=1.0)
 
@@ -106,7 +110,7 @@ def test_a_radius_is_kept():
     model = predictor.fit(trials, predictor.mlp((8,), steps=100), "value")
     centre = space.dicts(tried)[0]
     every = space.dicts(space.at(np.arange(space.size)))
-    value = np.asarray(model.score(space.encode(space.configs(every)))[0])
+    value = model.predict(every)[0]
     for radius in (0, 1, 3):
         near = [i for i, c in enumerate(every) if sum(c[n] != centre[n] for n in c) <= radius]
         found = search.maximize(model, method="certify", k=1, around=centre, radius=radius)
@@ -136,5 +140,11 @@ def test_what_cannot_be_certified_is_named():
         search.maximize(model, method="certify", forbidden=[{"op": "c"}])
     with pytest.raises(InputError, match="cost and budget belong together"):
         search.maximize(model, method="certify", cost=[1.0, 1.0])
+    with pytest.raises(InputError, match=r"cost of shape \(3,\), budget=1; accepted are \(2,\) finite numbers"):
+        search.maximize(model, method="certify", cost=[1.0, 1.0, 1.0], budget=1)
+    with pytest.raises(InputError, match=r"forbidden\[0\] is empty"):
+        search.maximize(model, method="certify", forbidden=[{}])
+    with pytest.raises(InputError, match=r"radius=0\.5; accepted are whole numbers"):
+        search.maximize(model, method="certify", around={"op": "a"}, radius=0.5)
     with pytest.raises(InputError, match="no configuration was found that keeps the constraints"):
         search.maximize(model, method="certify", cost=[1.0, 1.0], budget=0.5)

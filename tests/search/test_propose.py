@@ -99,3 +99,13 @@ def test_bad_input_is_named(tmp_path):
     search.Proposer(Space({"x": Float(0.0, 1.0)})).save(tmp_path / "state.json")
     with pytest.raises(InputError, match="another space"):
         proposer.load(tmp_path / "state.json")
+
+
+@pytest.mark.parametrize("metric", [0.7, 1e300])
+def test_equal_metrics_of_any_size_are_survived(metric):
+    proposer = search.Proposer(SPACE, begun=6)
+    for _ in range(3):
+        configs = proposer.ask(3)
+        proposer.tell(configs, [metric] * 3)
+    assert len({str(c) for c in proposer.configs}) == 9
+    assert proposer.model is not None and proposer.model.predict(proposer.configs)[0] == pytest.approx(0.5)
