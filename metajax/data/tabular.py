@@ -290,7 +290,7 @@ class Encoder:
         pd = pandas()
         lacking = [c["name"] for c in self.columns if c["name"] not in frame.columns]
         if lacking:
-            raise InputError(f"the rows lack the columns {_some(lacking)} that the model was trained with")
+            raise InputError(f"the data lacks the columns {_some(lacking)} that the model was trained with")
         blocks = []
         for c in self.columns:
             column = frame[c["name"]]

@@ -159,7 +159,7 @@ def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(fini
     np.testing.assert_allclose(flat, root / root.sum(axis=1, keepdims=True), atol=1e-5)
     broken = {**model.params, "head": np.full_like(model.params["head"], np.nan)}
     dataclasses.replace(model, params=broken).save(tmp_path)
-    with pytest.raises(InputError, match="damaged .head holds values that are not finite"):
+    with pytest.raises(InputError, match=r"damaged \(head holds values that are not finite"):
         automl.FittedModel.load(tmp_path)
 
 
