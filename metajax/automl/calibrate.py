@@ -33,7 +33,7 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     labels = np.asarray(labels)[:ROWS]
     logits = _logits(probabilities[..., : len(labels), :])
-    finite = np.isfinite(logits).all(axis=(-2, -1))
+    finite = np.asarray(np.isfinite(logits).all(axis=(-2, -1)))
     logits = np.where(finite[..., None, None], logits, 0.0)
     share = 1.0 / (len(labels) + 1)
     goal = (1 - share) * _chosen(logits, labels).mean(axis=-1) + share * logits.mean(axis=(-2, -1))

@@ -67,7 +67,7 @@ def select(outputs: np.ndarray, classification: bool, goals: np.ndarray) -> list
         goals: [folds, rows], what is true on the held-out rows.
     """
     outputs, goals, n = outputs.astype(np.float64), np.asarray(goals), outputs.shape[1]
-    failed = ~np.isfinite(outputs).all(axis=(0, 2, 3))
+    failed = np.asarray(~np.isfinite(outputs).all(axis=(0, 2, 3)))
     outputs = np.where(np.isfinite(outputs), outputs, 0.0)
     if classification:
         outputs = calibrate.cross_fitted(outputs, goals)

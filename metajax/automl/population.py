@@ -135,7 +135,7 @@ def _say(coded, params, x, classification):
 
 def _errors(said: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Squared error of every member, f64[members]."""
-    return np.mean(np.square(said[..., 0] - y), axis=-1, dtype=np.float64)
+    return np.asarray(np.mean(np.square(said[..., 0] - y), axis=-1, dtype=np.float64))
 
 
 def _score(said: np.ndarray, y: np.ndarray, classification: bool) -> np.ndarray:

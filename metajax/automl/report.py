@@ -56,8 +56,8 @@ def page(
     )
     contenders = result["contenders"]
     names = list(dict.fromkeys(k for c in contenders.values() for k in c))
-    heads = {"found": f"found ({result['ensemble'][0]['members']} of the members)"}
-    head = "".join(f"<th>{html.escape(heads.get(n, n))}</th>" for n in contenders)
+    members = f"found ({result['ensemble'][0]['members']} of the members)"
+    head = "".join(f"<th>{html.escape(members if n == 'found' else n)}</th>" for n in contenders)
     body = "".join(_row(k, [c.get(k) for c in contenders.values()]) for k in names)
     title = data["name"] if data["target"] in ("target", "y") else data["target"]
     notes = "".join(f"<li>{html.escape(n)}</li>" for n in data["notes"])
