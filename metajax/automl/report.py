@@ -58,7 +58,7 @@ def page(
     names = list(dict.fromkeys(k for c in contenders.values() for k in c))
     members = f"found ({result['ensemble'][0]['members']} of the members)"
     head = "".join(f"<th>{html.escape(members if n == 'found' else n)}</th>" for n in contenders)
-    body = "".join(_row(k, [c.get(k) for c in contenders.values()]) for k in names)
+    body = "".join(_row(k, contenders) for k in names)
     title = data["name"] if data["target"] in ("target", "y") else data["target"]
     notes = "".join(f"<li>{html.escape(n)}</li>" for n in data["notes"])
     pictures = [
@@ -133,11 +133,12 @@ def _gains(metrics: dict[str, float]) -> str:
     return " ".join(sentences)
 
 
-def _row(name: str, values: list[Any]) -> str:
-    """One choice of every contender; the first, which was found, stands out where it is not the second's, the default's."""
-    cells = [_plain(value) for value in values]
-    first = f"<b>{cells[0]}</b>" if len(cells) > 1 and values[0] != values[1] else cells[0]
-    return f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in [first, *cells[1:]]) + "</tr>"
+def _row(name: str, contenders: dict[str, dict[str, Any]]) -> str:
+    """One choice of every contender; what was found stands out where it is not what the default has."""
+    cells = {who: _plain(config.get(name)) for who, config in contenders.items()}
+    if "default" in contenders and contenders["found"].get(name) != contenders["default"].get(name):
+        cells["found"] = f"<b>{cells['found']}</b>"
+    return f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells.values()) + "</tr>"
 
 
 def _plain(value: Any) -> str:
