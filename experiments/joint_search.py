@@ -369,9 +369,11 @@ def markdown(config: dict, result: dict) -> str:
             continue
         mine = {k.removeprefix(f"{dataset} {method} "): v for k, v in m.items() if k.startswith(f"{dataset} {method} ")}
         shown = {"validation_loss": ".4f", "trained": ".0f", "hypergradients": ".0f", "regret": ".2f", "rank": ".0f"}
-        values = [number(mine.get(k), form, "") for k, form in shown.items()]
+        values = [
+            number(mine.get(k), form, "not recorded" if k == "hypergradients" else "") for k, form in shown.items()
+        ]
         accuracy = f"{mine['accuracy']:.2f} ± {mine['deviation']:.2f}"
-        rows.append([dataset, method, accuracy, _verdict(m, dataset, mine), *values])
+        rows.append([dataset, method, accuracy, "" if method == "joint" else _verdict(m, dataset, mine), *values])
     head = ["dataset", "method", "test accuracy", "joint less this", "validation loss"]
     made = table([*head, "trainings afforded", "hypergradients afforded", "regret", "rank"], rows)
     if "truth best" not in m:
@@ -381,8 +383,8 @@ def markdown(config: dict, result: dict) -> str:
 
 def _verdict(metrics: dict[str, float], dataset: str, mine: dict[str, float]) -> str:
     """What the test rows say of the joint search against this method."""
-    if "gain" not in mine:
-        return ""
+    if "gain" not in mine:  # results of a version that kept no test rows
+        return "not tested: no claim"
     rows = metrics[f"{dataset} test rows"]
     if rows < CLAIM_ROWS:
         return f"no claim on {rows:.0f} test rows"

@@ -39,4 +39,14 @@ def test_no_difference_is_claimed_on_few_rows():
     assert verdict(36.0, mine) == "no claim on 36 test rows"
     assert verdict(360.0, mine) == "+2.00 (+0.50 to +3.00)"
     assert verdict(360.0, {**mine, "gain_low": -0.5}).endswith("no difference shown")
-    assert verdict(360.0, {}) == "", "the joint search itself"
+    assert verdict(360.0, {}) == "not tested: no claim"
+
+
+def test_the_table_of_joint_searches_says_what_each_could_afford():
+    folder = tables.RESULTS / "joint_search"
+    result, config = (json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config"))
+    head, _, first, second, *_ = joint_search.markdown(config, result).splitlines()
+    assert "trainings afforded" in head and "hypergradients afforded" in head
+    assert first.split(" | ")[3] == "" and any(word in second for word in ("no claim", " to ")), (
+        "a claim has an interval"
+    )
