@@ -1,9 +1,12 @@
 """The command line: ``metajax search | predict | resume | show | quickstart``."""
 
 import argparse
+import ast
 import json
+import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +134,8 @@ def _show(run: Path | str) -> None:
     show = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
     print(f"found: {', '.join(f'{k}={_short(v)}' for k, v in result['found'].items())}")
     line = [f"test {name}: found {show(metrics[f'test_{name}'])}"]
+    if f"test_{name}_low" in metrics:  # runs of earlier versions have no interval
+        line[0] += f" ({show(metrics[f'test_{name}_low'])} to {show(metrics[f'test_{name}_high'])})"
     if f"default_test_{name}" in metrics:
         line.append(f"default {show(metrics[f'default_test_{name}'])}")
     if f"random_test_{name}" in metrics:
@@ -176,16 +181,53 @@ def _predict(run: str, data: str, out: str | None) -> None:
         print(f"{len(frame)} predictions written to {out}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0, or 2 with one line for bad input."""
+_ARGUMENTS = "data|target|task|size|method|minutes|trials|seed"
+_ASSIGNMENT = re.compile(rf"""\b({_ARGUMENTS})=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:()]+)""")
+_NAME = re.compile(rf"^({_ARGUMENTS}): ")
+
+
+def in_flags(message: str) -> str:
+    """Returns an error of the library in the words of the command line: ``trials=3`` becomes ``--trials 3``.
+
+    The library names what was wrong as a caller of Python would write it: ``name=value`` anywhere, or ``name: ...`` in the
+    beginning. Both are the names of flags here.
+
+    Example:
+        >>> in_flags("trials=3: accepted are whole numbers from 16")
+        '--trials 3: accepted are whole numbers from 16'
+        >>> in_flags("method='guess': accepted are metalearner, random")
+        '--method guess: accepted are metalearner, random'
+    """
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        quoted = value.startswith(("'", '"'))
+        return f"--{name} {shlex.quote(ast.literal_eval(value)) if quoted else value}"
+
+    return _NAME.sub(r"--\1: ", _ASSIGNMENT.sub(flag, message))
+
+
+def _framed(command: Callable[[], None]) -> int:
+    """The exit status of a command, whose errors are told in flags."""
     from metajax.run.main import main as framed
 
+    def translated() -> None:
+        try:
+            command()
+        except InputError as error:
+            raise InputError(in_flags(str(error))) from error
+
+    return framed(translated)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 2 with one line for bad input."""
     given = _parser().parse_args(argv)
     if given.command in ("search", "quickstart"):
-        return framed(lambda: _search(_fields(given), given.out, given.resume, given.overwrite))
+        return _framed(lambda: _search(_fields(given), given.out, given.resume, given.overwrite))
     if given.command == "predict":
-        return framed(lambda: _predict(given.run, given.data, given.out))
-    return framed(lambda: _show(given.run) if given.command == "show" else _resume(given.run))
+        return _framed(lambda: _predict(given.run, given.data, given.out))
+    return _framed(lambda: _show(given.run) if given.command == "show" else _resume(given.run))
 
 
 if __name__ == "__main__":

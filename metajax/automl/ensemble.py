@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from metajax import predictor
+from metajax.automl import calibrate, intervals
 from metajax.automl.task import Model, Task
 from metajax.predictor import Trials
 
@@ -54,52 +55,87 @@ def smoothed(trials: Trials, choice: predictor.Choice | None) -> Trials:
 
 
 def select(outputs: np.ndarray, classification: bool, goals: np.ndarray) -> list[int]:
-    """Greedy selection with replacement (Caruana et al. 2004): ``MEMBERS`` times the finalist that lowers the
-    ensemble's loss on held-out rows most. Begins with the best alone.
+    """Greedy selection with replacement (Caruana et al. 2004): ``MEMBERS`` times the finalist with which the ensemble scores
+    best on held-out rows, by the metric that is reported. Begins with the best alone.
+
+    The metric is accuracy; equal accuracies are told apart by log-loss. All probabilities are calibrated first, by
+    temperatures that were fitted to other rows: a model does not lose for being too sure or too modest, which is repaired
+    in the final model. For values it is the squared error, which orders as R² does.
 
     Args:
         outputs: f32[folds, n, rows, k] of the finalists on each fold.
         goals: [folds, rows], what is true on the held-out rows.
     """
-    outputs, n = outputs.astype(np.float64), outputs.shape[1]
-    failed = ~np.isfinite(outputs).all(axis=(0, 2, 3))
+    outputs, goals, n = outputs.astype(np.float64), np.asarray(goals), outputs.shape[1]
+    failed = np.asarray(~np.isfinite(outputs).all(axis=(0, 2, 3)))
     outputs = np.where(np.isfinite(outputs), outputs, 0.0)
+    if classification:
+        outputs = calibrate.cross_fitted(outputs, goals)
     total, picks = np.zeros_like(outputs[:, 0]), []
+    worst = (math.inf, math.inf)
     for count in range(1, MEMBERS + 1):
-        losses = [_loss((total + outputs[:, i]) / count, goals, classification) for i in range(n)]
-        picks.append(int(np.argmin(np.where(failed, np.inf, losses))))
+        costs = [
+            worst if failed[i] else _cost((total + outputs[:, i]) / count, goals, classification) for i in range(n)
+        ]
+        picks.append(min(range(n), key=costs.__getitem__))
         total += outputs[:, picks[-1]]
     return sorted(picks)
 
 
-def _loss(outputs: np.ndarray, goals: np.ndarray, classification: bool) -> float:
-    """Mean log-loss of probabilities, or squared error."""
+def _cost(outputs: np.ndarray, goals: np.ndarray, classification: bool) -> tuple[float, float]:
+    """What is compared, smaller better: the share of errors, then log-loss; or the squared error."""
     if not classification:
-        return float(np.mean((outputs[..., 0] - goals) ** 2))
+        return float(np.mean((outputs[..., 0] - goals) ** 2)), 0.0
     chosen = np.take_along_axis(outputs, goals[..., None].astype(int), axis=-1)
-    return float(-np.mean(np.log(np.maximum(chosen, 1e-9))))
+    errors = np.mean(np.argmax(outputs, axis=-1) != goals)
+    return float(errors), float(-np.mean(np.log(np.maximum(chosen, 1e-9))))
 
 
-def refit(encodings: np.ndarray, task: Task, key: jax.Array) -> tuple[Any, float]:
-    """Trains every encoding on training and validation rows; the model that is their mean, and a member's mean score."""
+def temperatures(outputs: np.ndarray, classification: bool, goals: np.ndarray) -> np.ndarray:
+    """Temperatures f64[n] with which the finalists predict, by all of their held-out rows; arguments as of ``select``."""
+    folds, n, rows, k = outputs.shape
+    if not classification:
+        return np.ones(n)
+    each = np.moveaxis(outputs, 2, 0)  # rows in turn from every fold: the first are of all
+    return calibrate.temperature(each.reshape(rows * folds, n, k).swapaxes(0, 1), np.asarray(goals).T.ravel())
+
+
+def refit(
+    encodings: np.ndarray, task: Task, key: jax.Array, temperatures: np.ndarray | None = None
+) -> tuple[Any, float]:
+    """Trains every encoding on training and validation rows; the model that is their mean, and a member's mean score. Each
+    member predicts with its temperature, 1 by default."""
+    temperatures = np.ones(len(encodings)) if temperatures is None else temperatures
     outcome = task.train(encodings, task.final, key, keep=True)
     good = np.isfinite(outcome.score) if np.isfinite(outcome.score).any() else np.ones(len(encodings), bool)
-    model = task.model(task.space.decode(encodings[good]), [p for p, fine in zip(outcome.params, good) if fine])
+    params = [p for p, fine in zip(outcome.params, good) if fine]
+    model = task.model(task.space.decode(encodings[good]), params, temperatures[good])
     return model, float(np.nanmean(outcome.score)) if np.isfinite(outcome.score).any() else math.nan
 
 
-def score(model: Any, task: Task) -> dict[str, float]:
-    """Accuracy or R², and log-loss or root mean squared error, on the test rows."""
+class Judged(NamedTuple):
+    """A model on the test rows: accuracy or R², its 95% interval, log-loss or root mean squared error, and what it predicts of
+    each row, a class number or a value."""
+
+    score: float
+    interval: tuple[float, float]
+    loss: float
+    truth: np.ndarray
+    predicted: np.ndarray
+
+
+def judge(model: Any, task: Task) -> Judged:
+    """Asks a model about the test rows."""
     x, y = np.asarray(task.final.x_judge), np.asarray(task.final.y_judge)
     output = model.predict_inputs(x)
     if task.classification:
-        return {
-            "score": float(np.mean(np.argmax(output, axis=1) == y)),
-            "loss": float(-np.mean(np.log(np.maximum(output[np.arange(len(y)), y], 1e-12)))),
-        }
+        predicted = np.argmax(output, axis=1)
+        loss = float(-np.mean(np.log(np.maximum(output[np.arange(len(y)), y], 1e-12))))
+        return Judged(float(np.mean(predicted == y)), intervals.accuracy(predicted == y), loss, y, predicted)
     truth = y.astype(np.float64) * model.encoder.scale + model.encoder.shift
     error = float(np.mean((output - truth) ** 2))
-    return {"score": float(1 - error / max(np.var(truth), 1e-300)), "loss": math.sqrt(error)}
+    r2 = float(1 - error / max(np.var(truth), 1e-300))
+    return Judged(r2, intervals.r2(truth, output), math.sqrt(error), truth, output)
 
 
 def described(model: Model) -> list[dict[str, Any]]:

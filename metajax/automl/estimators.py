@@ -60,7 +60,7 @@ class _AutoML(BaseEstimator):
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if not len(X):
-                raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+                raise InputError("X: found array with 0 sample(s) while a minimum of 1 is required")
             frame = X.reset_index(drop=True).rename(columns=str)
             return frame, None if y is None else column_or_1d(y, warn=True)
         options = {"reset": reset, "dtype": "numeric", "ensure_all_finite": "allow-nan"}
@@ -70,7 +70,7 @@ class _AutoML(BaseEstimator):
             X, y = validate_data(self, X, y, ensure_min_samples=2, **options)
             y = column_or_1d(y, warn=True)
         if np.isinf(np.asarray(X, np.float64)).any():
-            raise ValueError("X contains infinity; replace it or leave it NaN")
+            raise InputError("X: contains infinity; replace it or leave it NaN")
         return pd.DataFrame(np.asarray(X), columns=[f"x{i}" for i in range(X.shape[1])]), y
 
     def _search(self, frame: Any, target: np.ndarray, classes: list[str] | None) -> FittedModel:
@@ -95,7 +95,7 @@ class _AutoML(BaseEstimator):
             task = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
             log = begin(config, directory, task, self.verbose, began)
             found = explore(config, log)
-            model, _ = ensemble.refit(found.members, task, found.key)
+            model, _ = ensemble.refit(found.members, task, found.key, found.temperatures)
             self.trials_ = found.waves.trials("random", "proposed")
             self.seconds_ = log.clock.seconds
             self.directory_ = str(place) if self.directory else None

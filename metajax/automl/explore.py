@@ -155,6 +155,7 @@ class Explored(NamedTuple):
         waves: everything that was trained.
         choice: of the meta-learner, by all that was drawn or proposed.
         members: encodings f32[MEMBERS, width] of the final model, with repetition.
+        temperatures: f64[MEMBERS], with which the members predict.
         finals: how many finalists they were selected from, on how many splits; 0 are the rows of the search.
         default: encoding of the default configuration.
         rival: the best of as many random ones, or ``None``.
@@ -164,6 +165,7 @@ class Explored(NamedTuple):
     waves: Waves
     choice: predictor.Choice
     members: np.ndarray
+    temperatures: np.ndarray
     finals: tuple[int, int]
     default: np.ndarray
     rival: np.ndarray | None
@@ -218,7 +220,9 @@ def explore(config: Config, log: Log) -> Explored:
         kept, said = waves.said("random", "proposed")
         last, at = ensemble.kept_finalists(known, kept, plan.finalists, smooth)
         outputs, goals = said[None, at], [task.search.y_judge[: said.shape[1]]]
-    members = last[ensemble.select(outputs, task.classification, np.stack([np.asarray(y) for y in goals]))]
+    goals = np.stack([np.asarray(y) for y in goals])
+    picks = ensemble.select(outputs, task.classification, goals)
+    members, temperatures = last[picks], ensemble.temperatures(outputs, task.classification, goals)[picks]
 
     # as many at random
     trained = waves.count()
@@ -231,7 +235,7 @@ def explore(config: Config, log: Log) -> Explored:
     rival = None
     if config.baseline and waves.count(*sources) > 1:
         rival = ensemble.best(_without_default(waves.trials(*sources)), 1)[0]
-    return Explored(waves, choice, members, (len(last), len(splits)), default[0], rival, keys.refit)
+    return Explored(waves, choice, members, temperatures, (len(last), len(splits)), default[0], rival, keys.refit)
 
 
 def _with(space: Space, encodings: np.ndarray, decided: dict[str, Any]) -> np.ndarray:

@@ -15,7 +15,7 @@ from metajax.data.home import load_npz, save_npz
 from metajax.run import write_json
 from metajax.types import InputError
 
-_FORMAT, CHANNELS, STAGES = 1, 16, 2
+_FORMAT, CHANNELS, STAGES = 2, 16, 2
 
 
 def network(classes: int, inputs: int, stride: int, single_path: bool = False) -> supernet.SuperNet:
@@ -67,6 +67,7 @@ class ImageModel:
         classes: names of the labels.
         mean, deviation: of the training images' channels.
         stride: of the stem.
+        temperatures: f[members]; a member's logits are divided by its own, which was fitted to held-out images.
     """
 
     configs: list[dict[str, Any]]
@@ -75,11 +76,13 @@ class ImageModel:
     mean: np.ndarray
     deviation: np.ndarray
     stride: int
+    temperatures: np.ndarray
 
     @staticmethod
     def fit(
         configs: list[dict[str, Any]],
         params: list[Any],
+        temperatures: np.ndarray,
         classes: list[str],
         mean: np.ndarray,
         deviation: np.ndarray,
@@ -93,15 +96,16 @@ class ImageModel:
             cell = _cell(made, config)
             own = made.extract(whole, cell)
             members.append((own, record(made, cell, own, x)))
-        return ImageModel(configs, members, classes, mean, deviation, stride)
+        return ImageModel(configs, members, classes, mean, deviation, stride, temperatures)
 
     def predict_inputs(self, x: Any) -> np.ndarray:
         """f32[n, classes], probabilities of standardised images f32[n, height, width, channels]."""
         made = network(len(self.classes), len(self.mean), self.stride)
         total, x = np.zeros((len(x), len(self.classes)), np.float64), jnp.asarray(x)
-        for config, (params, statistics) in zip(self.configs, self.members):
+        temperatures = np.asarray(self.temperatures, np.float32)
+        for config, (params, statistics), temperature in zip(self.configs, self.members, temperatures):
             say = _compiled(len(self.classes), len(self.mean), self.stride, json.dumps(_cell(made, config)))
-            parts = [np.asarray(say(params, statistics, x[i : i + 512])) for i in range(0, len(x), 512)]
+            parts = [np.asarray(say(params, statistics, temperature, x[i : i + 512])) for i in range(0, len(x), 512)]
             total += np.concatenate(parts)
         return (total / len(self.members)).astype(np.float32)
 
@@ -115,7 +119,8 @@ class ImageModel:
     def save(self, directory: Path) -> None:
         """Writes ``model.npz`` and ``model.json``."""
         arrays = {f"{i}/{j}": leaf for i, m in enumerate(self.members) for j, leaf in enumerate(jax.tree.leaves(m))}
-        save_npz(directory / "model.npz", True, mean=self.mean, deviation=self.deviation, **arrays)
+        arrays |= {"mean": self.mean, "deviation": self.deviation, "temperatures": self.temperatures}
+        save_npz(directory / "model.npz", True, **arrays)
         told = {"format": _FORMAT, "kind": "images", "configs": self.configs, "classes": self.classes}
         write_json(directory / "model.json", {**told, "stride": self.stride})
 
@@ -124,7 +129,7 @@ class ImageModel:
         """Reads what ``save`` wrote, from ``model.json`` as it was parsed."""
         if told.get("format") != _FORMAT:
             raise InputError(f"{directory}: model of format {told.get('format')!r}, this version reads {_FORMAT}")
-        first = load_npz(directory / "model.npz", ("mean", "deviation"))
+        first = load_npz(directory / "model.npz", ("mean", "deviation", "temperatures"))
         made = network(len(told["classes"]), len(first["mean"]), told["stride"])
         image = jax.ShapeDtypeStruct((4, 16, 16, len(first["mean"])), jnp.float32)
         members = []
@@ -135,8 +140,11 @@ class ImageModel:
             leaves, tree = jax.tree.flatten(like)
             names = [f"{i}/{j}" for j in range(len(leaves))]
             arrays = load_npz(directory / "model.npz", tuple(names))
+            if not all(np.isfinite(array).all() for array in arrays.values()):
+                raise InputError(f"{directory / 'model.npz'}: damaged (member {i} holds values that are not finite)")
             members.append(tree.unflatten([jnp.asarray(arrays[name]) for name in names]))
-        return ImageModel(told["configs"], members, told["classes"], first["mean"], first["deviation"], told["stride"])
+        plain = told["configs"], members, told["classes"], first["mean"], first["deviation"], told["stride"]
+        return ImageModel(*plain, first["temperatures"])
 
 
 def _cell(made: supernet.SuperNet, config: dict[str, Any]) -> dict[str, Any]:
@@ -146,4 +154,4 @@ def _cell(made: supernet.SuperNet, config: dict[str, Any]) -> dict[str, Any]:
 @functools.lru_cache(maxsize=64)
 def _compiled(classes: int, inputs: int, stride: int, cell: str):
     made, config = network(classes, inputs, stride), json.loads(cell)
-    return jax.jit(lambda params, kept, x: jax.nn.softmax(replay(made, config, params, kept, x)))
+    return jax.jit(lambda params, kept, t, x: jax.nn.softmax(replay(made, config, params, kept, x) / t))

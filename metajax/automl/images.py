@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from metajax import fewshot, supernet
+from metajax.automl import calibrate
 from metajax.automl.image_model import ImageModel, network
 from metajax.automl.prepare import folds
 from metajax.automl.task import CURVE, GROUP, Data, Outcome, Task
@@ -156,7 +157,7 @@ def train(
             curve[i, point] = np.mean(np.argmax(out, axis=1) == y)
         assert out is not None
         if np.isfinite(out).all():
-            score[i], loss[i] = curve[i, -1], -np.mean(out[np.arange(len(y)), y])
+            score[i], loss[i] = curve[i, -1], calibrate.loss(np.exp(out)[None], y)[0]
         said[i] = np.exp(out[: said.shape[1]])
         if keep:
             params[i] = jax.tree.map(np.asarray, carry[0])
@@ -193,8 +194,8 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
     final = Data(*take(np.concatenate([train_rows, validation])), *take(test))
     space, stride = image_space(), 1 if max(x.shape[1:3]) <= 16 else 2
 
-    def model(configs: list[dict[str, Any]], params: list[Any]) -> ImageModel:
-        return ImageModel.fit(configs, params, names, mean, deviation, stride, final.x[:512])
+    def model(configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> ImageModel:
+        return ImageModel.fit(configs, params, temperatures, names, mean, deviation, stride, final.x[:512])
 
     def fixed(method: str, directory: Path) -> dict[str, Any]:
         if method != "supernet":
@@ -256,5 +257,5 @@ def by_supernet(data: Data, classes: int, stride: int, seed: int) -> dict[str, A
 
     state = jax.jit(lambda s: jax.lax.scan(body, s, None, steps)[0])(search.init(key))
     if not np.isfinite(np.asarray(search.strengths(state))).all():
-        raise InputError("--method supernet: the SuperNet diverged on these images; use --method metalearner")
+        raise InputError("method='supernet': the SuperNet diverged on these images; use method='metalearner'")
     return supernet.decide(made.space, search.strengths(state))

@@ -18,14 +18,15 @@ from metajax.run import write_json
 from metajax.space.rows import room
 from metajax.types import InputError
 
-_FORMAT = 2
+_FORMAT = 3
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _mean(coded: network.Coded, params: Any, x: jax.Array, classification: bool) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=4)
+def _mean(coded: network.Coded, params: Any, temperatures: jax.Array, x: jax.Array, classification: bool) -> jax.Array:
     """What the members say of rows f32[n, inputs], probabilities or standardised values, on average: f32[n, outputs]."""
     outputs = jax.vmap(network.apply, in_axes=(0, 0, None))(coded, params, x)
-    return jnp.mean(jax.nn.softmax(outputs) if classification else outputs, axis=0)
+    calibrated = outputs / temperatures[:, None, None]
+    return jnp.mean(jax.nn.softmax(calibrated) if classification else outputs, axis=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +38,14 @@ class FittedModel:
         encoder: raw columns -> inputs.
         groups: for each input, the item of ``features`` it belongs to.
         params: pytree with a leading axis of members.
+        temperatures: f[members]; a member's logits are divided by its own, which was fitted to held-out rows.
     """
 
     configs: list[dict[str, Any]]
     encoder: Encoder
     groups: np.ndarray
     params: dict[str, Any]
+    temperatures: np.ndarray
 
     def predict_inputs(self, x: Any) -> np.ndarray:
         """Probabilities f32[n, classes], or values f64[n] in the target's units."""
@@ -50,7 +53,8 @@ class FittedModel:
         x, n = np.asarray(x), len(x)
         x = np.pad(x, [(0, room(n) - n), (0, 0)])  # few sizes are compiled
         coded = network.code(space.configs(self.configs), self.groups)
-        outputs = np.asarray(_mean(coded, self.params, x, self.encoder.classes is not None))[:n]
+        temperatures = np.asarray(self.temperatures, np.float32)
+        outputs = np.asarray(_mean(coded, self.params, temperatures, x, self.encoder.classes is not None))[:n]
         if self.encoder.classes is not None:
             return outputs
         return outputs[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift
@@ -64,7 +68,7 @@ class FittedModel:
 
     def save(self, directory: Path) -> None:
         """Writes ``model.npz`` and ``model.json``."""
-        save_npz(directory / "model.npz", groups=self.groups, **self.params)
+        save_npz(directory / "model.npz", groups=self.groups, temperatures=self.temperatures, **self.params)
         write_json(
             directory / "model.json",
             {"format": _FORMAT, "configs": self.configs, "encoder": dataclasses.asdict(self.encoder)},
@@ -89,5 +93,9 @@ class FittedModel:
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
         names = ("first", "hidden", "bias", "scale", "head", "linear", "offset")
-        arrays = load_npz(directory / "model.npz", ("groups", *names))
-        return FittedModel(configs, encoder, arrays["groups"], {n: jnp.asarray(arrays[n]) for n in names})
+        arrays = load_npz(directory / "model.npz", ("groups", "temperatures", *names))
+        damaged = [n for n in ("temperatures", *names) if not np.isfinite(arrays[n]).all()]
+        if damaged:
+            raise InputError(f"{directory / 'model.npz'}: damaged ({damaged[0]} holds values that are not finite)")
+        params = {n: jnp.asarray(arrays[n]) for n in names}
+        return FittedModel(configs, encoder, arrays["groups"], params, arrays["temperatures"])

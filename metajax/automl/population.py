@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metajax.automl import network
+from metajax.automl import calibrate, network
 from metajax.automl.space import BATCHES, MAX_EPOCHS
 from metajax.automl.task import CURVE, GROUP, Data, Outcome
 from metajax.types import generator, stream
@@ -133,15 +133,16 @@ def _say(coded, params, x, classification):
     return jax.nn.log_softmax(out) if classification else out
 
 
-def _judged(said: np.ndarray, y: np.ndarray, classification: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Score and loss of every member, f64[members]."""
+def _errors(said: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared error of every member, f64[members]."""
+    return np.asarray(np.mean(np.square(said[..., 0] - y), axis=-1, dtype=np.float64))
+
+
+def _score(said: np.ndarray, y: np.ndarray, classification: bool) -> np.ndarray:
+    """Accuracy or R² of every member, f64[members]."""
     if classification:
-        score = np.mean(np.argmax(said, axis=-1) == y, axis=-1)
-        loss = -np.mean(said[:, np.arange(len(y)), y], axis=-1, dtype=np.float64)
-    else:
-        loss = np.mean(np.square(said[..., 0] - y), axis=-1, dtype=np.float64)
-        score = 1 - loss / max(float(np.var(y)), 1e-12)
-    return np.asarray(score), np.asarray(loss)
+        return np.asarray(np.mean(np.argmax(said, axis=-1) == y, axis=-1))
+    return 1 - _errors(said, y) / max(float(np.var(y)), 1e-12)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -202,16 +203,17 @@ def train(
         for mark in marks:
             members = _epochs(coded, members, x, y, walk, np.array([at, mark]), outputs, dropping)
             said = np.asarray(_say(coded, members.params, data.x_judge, classification))
-            points.append(_judged(said, y_judge, classification))
+            points.append(_score(said, y_judge, classification))
             at = mark
         last = said[: len(rows), : told.shape[1]]
         told[rows] = np.exp(last) if classification else last
-        scores, losses = (np.stack(v) for v in zip(*points))
+        losses = calibrate.loss(np.exp(said), y_judge) if classification else _errors(said, y_judge)
+        scores = np.stack(points)
         for slot, row in enumerate(rows):
             wanted = np.searchsorted(marks, np.linspace(0, epochs[row], CURVE + 1)[1:])
             curve[row] = scores[np.minimum(wanted, len(marks) - 1), slot]
-            good = np.isfinite(scores[-1, slot]) and np.isfinite(losses[-1, slot])
-            score[row], loss[row] = (scores[-1, slot], losses[-1, slot]) if good else (np.nan, np.nan)
+            good = np.isfinite(scores[-1, slot]) and np.isfinite(losses[slot])
+            score[row], loss[row] = (scores[-1, slot], losses[slot]) if good else (np.nan, np.nan)
             if keep:
                 params[row] = network.fill(jax.tree.map(lambda v, slot=slot: np.asarray(v)[slot], members.params))
         seconds[rows] = (time.perf_counter() - began) / len(rows)

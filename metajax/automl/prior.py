@@ -19,6 +19,7 @@ from metajax.data.home import load_npz, save_npz
 from metajax.predictor import Model, metafeatures
 from metajax.predictor.forms import Network
 from metajax.space import Float, Space
+from metajax.types import InputError
 
 FILE = Path(__file__).parent / "prior.npz"
 CANDIDATES = 4096
@@ -72,7 +73,7 @@ def save(model: Model, path: Path = FILE) -> None:
     """Writes the formula of a fitted ensemble."""
     form = model.spec.form(model.params) if model.spec.form else None
     if not isinstance(form, Network):
-        raise ValueError("prior.save: the model must be an ensemble of networks")
+        raise InputError(f"model: has the form {type(form).__name__}; accepted is an ensemble of networks")
     arrays = {f"{kind}{i}": a.astype(np.float32) for i, layer in enumerate(form.layers) for kind, a in zip("wb", layer)}
     save_npz(path, True, shift=model.context_shift, scale=model.context_scale, **arrays)
 

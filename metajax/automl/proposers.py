@@ -27,7 +27,7 @@ def by_optuna(trials: Trials, n: int, key: jax.Array, earlier: Any = None, room:
     try:
         import optuna
     except ImportError:
-        raise InputError("--method optuna needs Optuna: pip install 'metajax[optuna]'") from None
+        raise InputError("method='optuna': needs Optuna: pip install 'metajax[optuna]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space, distributions = trials.space, interop.to_optuna(trials.space)
     seed = int(jax.random.randint(key, (), 0, 2**31 - 1))

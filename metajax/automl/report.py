@@ -50,18 +50,15 @@ def page(
         scores.append(("", f"best of {m['models_trained_random']} at random", f"random_test_{metric}"))
     cards = "".join(
         f'<div class="score {css}"><b>{show(m[key])}</b>{label}<br>'
-        f'<span class="note">one refit alone: {show(m[key + "_single"])}</span></div>'
+        f'<span class="note">95% interval: {show(m[key + "_low"])} to {show(m[key + "_high"])}<br>'
+        f"one refit alone: {show(m[key + '_single'])}</span></div>"
         for css, label, key in scores
     )
     contenders = result["contenders"]
     names = list(dict.fromkeys(k for c in contenders.values() for k in c))
-    head = "".join(f"<th>{html.escape(n)}</th>" for n in contenders)
-    body = "".join(
-        f"<tr><th>{html.escape(k)}</th>"
-        + "".join(f"<td>{_plain(c.get(k))}</td>" for c in contenders.values())
-        + "</tr>"
-        for k in names
-    )
+    members = f"found ({result['ensemble'][0]['members']} of the members)"
+    head = "".join(f"<th>{html.escape(members if n == 'found' else n)}</th>" for n in contenders)
+    body = "".join(_row(k, contenders) for k in names)
     title = data["name"] if data["target"] in ("target", "y") else data["target"]
     notes = "".join(f"<li>{html.escape(n)}</li>" for n in data["notes"])
     pictures = [
@@ -79,11 +76,12 @@ def page(
 {rows["test"]} to test on; {data["features"]} features. {m["models_trained"]} models trained out of a space of
 10<sup>{m["log10_space"]:.0f}</sup>, in {m["seconds"] / 60:.1f} minutes in all.</p>
 <h2>Test {name}</h2><div class="scores">{cards}</div>
-<p class="note">{html.escape(result["protocol"])}. The interval of a test score is about
-± {show(_interval(m[f"test_{metric}"], rows["test"]))} (95%, from the number of test rows).</p>
+<p>{_gains(m)}</p>
+<p class="note">{html.escape(result["protocol"])}. Intervals of one score are {_KINDS[metric]}, of a difference by a paired
+bootstrap of the {rows["test"]} test rows; they do not hold the randomness of training.</p>
 {f"<ul class='note'>{notes}</ul>" if notes else ""}
 <h2>What was found</h2>
-<p>{_mixture(result["ensemble"])}</p><table><tr><th></th>{head}</tr>{body}</table>
+<p>{_mixture(result["ensemble"])} {_against(contenders)}</p><table><tr><th></th>{head}</tr>{body}</table>
 {figures}
 <h2>How to use it</h2>
 <p><code>metajax predict {html.escape(str(directory.path))} --data FILE.csv</code> writes predictions for new rows with the
@@ -107,8 +105,40 @@ def _mixture(parts: list[dict[str, Any]]) -> str:
     )
 
 
-def _interval(score: float, rows: int) -> float:
-    return 1.96 * float(np.sqrt(max(score * (1 - score), 0.0) / max(rows, 1)))
+def _against(contenders: dict[str, dict[str, Any]]) -> str:
+    """Whether the configuration found is the default, and if not, where it differs."""
+    default = contenders.get("default")
+    if default is None:
+        return ""
+    found = contenders["found"]
+    differing = sum(found.get(k) != default.get(k) for k in {**found, **default})
+    if not differing:
+        return "The search found no configuration that does better on held-out rows than the default."
+    return f"It differs from the default in {differing} choices, set in bold."
+
+
+_KINDS = {"accuracy": "Wilson's", "r2": "by the bootstrap"}
+_OTHERS = {"default": "the default configuration", "random": "the best configuration drawn at random"}
+
+
+def _gains(metrics: dict[str, float]) -> str:
+    """What was found against each of the others, in points of a hundred, and whether the test rows show a difference."""
+    sentences = []
+    for name, text in _OTHERS.items():
+        if f"gain_over_{name}" not in metrics:
+            continue
+        gain, low, high = (100 * metrics[f"gain_over_{name}{end}"] for end in ("", "_low", "_high"))
+        shown = "the test rows show no difference" if low <= 0 <= high else "the test rows show a difference"
+        sentences.append(f"Found less {text}: {gain:+.2f} points (95% interval {low:+.2f} to {high:+.2f}; {shown}).")
+    return " ".join(sentences)
+
+
+def _row(name: str, contenders: dict[str, dict[str, Any]]) -> str:
+    """One choice of every contender; what was found stands out where it is not what the default has."""
+    cells = {who: _plain(config.get(name)) for who, config in contenders.items()}
+    if "default" in contenders and contenders["found"].get(name) != contenders["default"].get(name):
+        cells["found"] = f"<b>{cells['found']}</b>"
+    return f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells.values()) + "</tr>"
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from metajax import predictor
-from metajax.automl import ensemble, report
+from metajax.automl import ensemble, intervals, report
 from metajax.automl.explore import Explored, Log, begin, explore
 from metajax.automl.image_model import ImageModel
 from metajax.automl.images import image_task
@@ -49,11 +49,11 @@ def load_data(config: Config) -> tabular.Dataset | Pictures:
     path = Path(config.data)
     if config.data not in tabular.BUNDLED and holds_images(path):
         if config.task == "regression":
-            raise InputError("--task regression: images are classified; give a table of features for regression")
+            raise InputError("task='regression': images are classified; give a table of features for regression")
         return pictures(path, config.size)
     if config.method == "supernet":
         raise InputError(
-            "--method supernet: needs images (a folder with one folder for each class, or an .npz with x of shape "
+            "method='supernet': needs images (a folder with one folder for each class, or an .npz with x of shape "
             "[n, height, width]); for tables use metalearner, random or optuna"
         )
     return tabular.load(config.data, config.target, config.task)
@@ -126,6 +126,36 @@ def load_model(directory: Path | str) -> FittedModel | ImageModel:
     return FittedModel.load(directory)
 
 
+def _criterion(task: Task) -> str:
+    """By what finalists are compared: the metric that is reported."""
+    return "accuracy (ties by calibrated log-loss)" if task.classification else "R²"
+
+
+def _tested(
+    tested: dict[str, ensemble.Judged], singles: dict[str, float], metric: str, classification: bool
+) -> dict[str, float]:
+    """The metrics of all contenders on the test rows, with intervals, and of what was found less each of the others."""
+    metrics = {}
+    for name, judged in tested.items():
+        kind = "" if name == "found" else f"{name}_"
+        metrics |= {
+            f"{kind}test_{metric}": judged.score,
+            f"{kind}test_{metric}_low": judged.interval[0],
+            f"{kind}test_{metric}_high": judged.interval[1],
+            f"{kind}test_{metric}_single": singles[name],
+            f"{kind}test_loss": judged.loss,
+        }
+        if name != "found":
+            pair = tested["found"].predicted, judged.predicted
+            low, high = intervals.difference(judged.truth, *pair, classification)
+            metrics |= {
+                f"gain_over_{name}": tested["found"].score - judged.score,
+                f"gain_over_{name}_low": low,
+                f"gain_over_{name}_high": high,
+            }
+    return metrics
+
+
 def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explored: Explored, log: Log) -> Outcome:
     """Everything that is written: model, trials, report, result (last)."""
     waves, task, (number, folds) = explored.waves, explored.waves.task, explored.finals
@@ -136,14 +166,15 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
     contenders = {"found": explored.members, "default": repeat(explored.default)}
     if explored.rival is not None:
         contenders["random"] = repeat(explored.rival)
-    scores, models, took = {}, {}, 0.0
+    tested, singles, models, took = {}, {}, {}, 0.0
     for name, encodings in contenders.items():
         if name == "default" and not log.spares(took):
             told["notes"].append("no time was left to train the default configuration anew")
             continue
         began = time.perf_counter()
-        models[name], single = ensemble.refit(encodings, task, explored.key)
-        scores[name] = {**ensemble.score(models[name], task), "single": single}
+        temperatures = explored.temperatures if name == "found" else None
+        models[name], singles[name] = ensemble.refit(encodings, task, explored.key, temperatures)
+        tested[name] = ensemble.judge(models[name], task)
         took = time.perf_counter() - began
     model = models["found"]
     metric = "accuracy" if task.classification else "r2"
@@ -155,20 +186,14 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
     final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed), room=log.plan.room)
     matters = predictor.importance(final, jax.random.key(config.seed))
     metrics = {
-        f"test_{metric}": scores["found"]["score"],
-        f"test_{metric}_single": scores["found"]["single"],
-        "test_loss": scores["found"]["loss"],
+        **_tested(tested, singles, metric, task.classification),
         "models_trained": waves.count("random", "proposed", "final"),
         "models_failed": int(np.isnan(everything.metric).sum()),
         "meta_learner_r2": choice.r2[choice.best],
         "log10_space": space.log10_size,
         "seconds": round(log.clock.seconds, 1),
     }
-    for name in ("default", "random"):
-        if name in scores:
-            metrics[f"{name}_test_{metric}"] = scores[name]["score"]
-            metrics[f"{name}_test_{metric}_single"] = scores[name]["single"]
-    if "random" in scores:
+    if "random" in tested:
         metrics["models_trained_random"] = waves.count("random", "baseline")
     result = {
         "metrics": metrics,
@@ -180,9 +205,9 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
         "importance": matters,
         "protocol": (
             f"split 60/20/20 by seed {config.seed}; finalists chosen on validation rows; found is an ensemble of "
-            f"{ensemble.MEMBERS} trainings selected from {number} finalists by {judged}, the others are "
+            f"{ensemble.MEMBERS} trainings selected from {number} finalists by {_criterion(task)} in {judged}, the others are "
             f"{ensemble.MEMBERS} trainings of one configuration; all refitted on both; test score of the mean of the "
-            f"trainings ('single': mean score of one); {task.norm}"
+            f"trainings ('single': mean score of one); intervals are of 95% over the test rows; {task.norm}"
         ),
     }
     result = json.loads(json.dumps(result, default=float))

@@ -38,15 +38,15 @@ class Config:
 
     def __post_init__(self):
         if self.method not in METHODS:
-            raise InputError(f"--method {self.method}: accepted are {', '.join(METHODS)}")
+            raise InputError(f"method={self.method!r}: accepted are {', '.join(METHODS)}")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
-            raise InputError(f"--minutes {self.minutes:g}: accepted are numbers above 0")
+            raise InputError(f"minutes={self.minutes:g}: accepted are numbers above 0")
         if self.trials is not None and self.trials < _LEAST:
-            raise InputError(f"--trials {self.trials}: accepted are whole numbers from {_LEAST}")
+            raise InputError(f"trials={self.trials}: accepted are whole numbers from {_LEAST}")
         if self.size is not None and not 4 <= self.size <= 64:
-            raise InputError(f"--size {self.size}: accepted are whole numbers from 4 to 64")
+            raise InputError(f"size={self.size}: accepted are whole numbers from 4 to 64")
         if not 0 <= self.seed < 2**31:
-            raise InputError(f"--seed {self.seed}: accepted are whole numbers from 0 to 2147483647")
+            raise InputError(f"seed={self.seed}: accepted are whole numbers from 0 to 2147483647")
 
     @property
     def proposes(self) -> bool:

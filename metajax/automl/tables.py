@@ -38,9 +38,9 @@ def table_task(prepared: Prepared) -> Task:
     """The task of a table."""
     space = tabular_space(prepared.features, prepared.classification)
 
-    def model(configs: list[dict[str, Any]], params: list[Any]) -> FittedModel:
+    def model(configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> FittedModel:
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
-        return FittedModel(configs, prepared.encoder, prepared.groups, stacked)
+        return FittedModel(configs, prepared.encoder, prepared.groups, stacked, temperatures)
 
     return Task(
         space,

@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         score: f64[n], accuracy or R² on the judging rows; NaN where training diverged.
-        loss: f64[n], log-loss or squared error there.
+        loss: f64[n], log-loss (calibrated, see ``calibrate.loss``) or squared error there.
         curve: f64[n, CURVE], the score at even shares of each member's epochs.
         seconds: f64[n], share of the group's time.
         params: per member, if kept.
@@ -65,7 +65,7 @@ class Task(NamedTuple):
         final: training and validation rows together, and the test rows.
         classification: or regression.
         train: ``(encodings f32[n, width], data, key, keep, outputs_of, progress) -> Outcome``.
-        model: ``(configurations, params of each) -> Model``.
+        model: ``(configurations, params of each, temperature of each) -> Model``.
         warm: ``(n, key, encodings tried) -> encodings``: what other datasets promise of this one, or ``None``.
         fixed: ``(method, directory) -> part of a configuration`` that a method decides beforehand, or ``None``.
         wave: models trained between two proposals, at most.
@@ -80,7 +80,7 @@ class Task(NamedTuple):
     final: Data
     classification: bool
     train: Callable[..., Outcome]
-    model: Callable[[list[dict[str, Any]], list[Any]], Model]
+    model: Callable[[list[dict[str, Any]], list[Any], np.ndarray], Model]
     warm: Callable[[int, jax.Array, np.ndarray], np.ndarray] | None = None
     fixed: Callable[..., dict[str, Any]] | None = None
     wave: int = 32

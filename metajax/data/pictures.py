@@ -53,13 +53,13 @@ def pictures(path: Path | str, size: int | None = None) -> Pictures:
     else:
         x, y, names = _arrays(path)
     if not np.isfinite(x).all():
-        raise InputError(f"--data {path}: x has values that are not finite; replace them")
+        raise InputError(f"{path}: x has values that are not finite; replace them")
     counts = np.bincount(y, minlength=len(names))
     if len(names) < 2:
-        raise InputError(f"--data {path}: has the one class {names[0]!r}; at least two are needed")
+        raise InputError(f"{path}: has the one class {names[0]!r}; at least two are needed")
     rare = [name for name, count in zip(names, counts) if count < 3]
     if rare:
-        raise InputError(f"--data {path}: the classes {rare[:5]} have fewer than 3 images; add some or remove them")
+        raise InputError(f"{path}: the classes {rare[:5]} have fewer than 3 images; add some or remove them")
     notes = []
     if len(x) > _MOST:
         rows = np.sort(np.random.default_rng(0).permutation(len(x))[:_MOST])

@@ -57,24 +57,24 @@ def load(data: str, target: str | None = None, task: str | None = None) -> Datas
         InputError: with one line that names what was given and what is accepted.
     """
     if task not in (None, "classification", "regression"):
-        raise InputError(f"--task {task}: accepted are classification and regression")
+        raise InputError(f"task={task!r}: accepted are classification and regression")
     if data in BUNDLED:
         return judge(*_bundled(data), task)
     path = Path(data)
     if path.suffix.lower() not in (".csv", ".npz"):
-        raise InputError(f"--data {data}: accepted are {', '.join(BUNDLED)}, or a path ending in .csv or .npz")
+        raise InputError(f"data={data!r}: accepted are {', '.join(BUNDLED)}, or a path ending in .csv or .npz")
     if not path.is_file():
-        raise InputError(f"--data {data}: no such file")
+        raise InputError(f"data={data!r}: no such file")
     if path.suffix.lower() == ".npz":
         frame, values = _npz(path)
         return judge(frame, values, target or "y", [], task)
     frame = read_csv(path)
     if target is None:
-        raise InputError(f"--target is needed with a CSV; the columns of {data} are {_some(frame.columns)}")
+        raise InputError(f"target: is needed with a CSV; the columns of {data} are {_some(frame.columns)}")
     if target not in frame.columns:
-        raise InputError(f"--target {target}: no such column in {data}; it has {_some(frame.columns)}")
+        raise InputError(f"target={target!r}: no such column in {data}; it has {_some(frame.columns)}")
     if len(frame.columns) < 2:
-        raise InputError(f"--data {data}: has no column beside the target")
+        raise InputError(f"data={data!r}: has no column beside the target")
     return judge(frame.drop(columns=target), frame[target], target, [], task)
 
 
@@ -157,7 +157,7 @@ def judge(frame: Any, target: Any, name: str, notes: list[str], task: str | None
         frame, target = frame[known].reset_index(drop=True), target[known].reset_index(drop=True)
     if target.nunique() < 2:
         raise InputError(
-            f"--target {name}: is constant ({target.iloc[0] if len(target) else 'no value'}); nothing to learn"
+            f"the target {name}: is constant ({target.iloc[0] if len(target) else 'no value'}); nothing to learn"
         )
     numeric = pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_bool_dtype(target)
     if task is None:
@@ -170,28 +170,28 @@ def judge(frame: Any, target: Any, name: str, notes: list[str], task: str | None
     if dropped:
         notes = [*notes, f"constant columns were left out: {_some(dropped)}"]
     if not columns:
-        raise InputError("--data: every column is constant; nothing to learn from")
+        raise InputError("every column is constant; nothing to learn from")
     frame = frame[columns]
     if task == "regression":
         if not numeric:
-            raise InputError(f"--target {name}: is text, which regression cannot predict; use --task classification")
+            raise InputError(f"the target {name}: is text, which regression cannot predict; use task='classification'")
         values = target.to_numpy(dtype=np.float64)
         if not np.all(np.isfinite(values)):
-            raise InputError(f"--target {name}: has {int(np.sum(~np.isfinite(values)))} infinite values; remove them")
+            raise InputError(f"the target {name}: has {int(np.sum(~np.isfinite(values)))} infinite values; remove them")
         if len(values) < 10:
-            raise InputError(f"--data: {len(values)} rows; regression needs at least 10")
+            raise InputError(f"the data has {len(values)} rows; regression needs at least 10")
         return Dataset(frame, values, name, None, notes)
     labels = target.astype(str).to_numpy(dtype=object)
     classes = sorted(set(labels), key=lambda c: (not _is_number(c), float(c) if _is_number(c) else 0.0, c))
     if len(labels) < 3 * len(classes):
         raise InputError(
-            f"--data: {len(labels)} rows for {len(classes)} classes of {name}; at least 3 rows for each class are needed"
+            f"the data has {len(labels)} rows for {len(classes)} classes of {name}; at least 3 rows for each class are needed"
         )
     rare = [c for c in classes if int(np.sum(labels == c)) < 3]
     if rare:
-        raise InputError(f"--target {name}: the classes {_some(rare)} have fewer than 3 rows; merge or remove them")
+        raise InputError(f"the target {name}: the classes {_some(rare)} have fewer than 3 rows; merge or remove them")
     if len(classes) > _MOST_CLASSES:
-        raise InputError(f"--target {name}: {len(classes)} classes; accepted are at most {_MOST_CLASSES}")
+        raise InputError(f"the target {name}: has {len(classes)} classes; accepted are at most {_MOST_CLASSES}")
     return Dataset(frame, labels, name, classes, notes)
 
 
@@ -290,7 +290,7 @@ class Encoder:
         pd = pandas()
         lacking = [c["name"] for c in self.columns if c["name"] not in frame.columns]
         if lacking:
-            raise InputError(f"--data: lacks the columns {_some(lacking)} that the model was trained with")
+            raise InputError(f"the data lacks the columns {_some(lacking)} that the model was trained with")
         blocks = []
         for c in self.columns:
             column = frame[c["name"]]

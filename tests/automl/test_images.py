@@ -1,5 +1,6 @@
 """Images as a task of the main job: one small run from a folder, and what is refused."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from metajax import automl, cli
-from metajax.automl.image_model import network, record, replay
+from metajax.automl.image_model import ImageModel, network, record
 from metajax.automl.images import DEFAULT, image_space
 from metajax.data.pictures import holds_images, pictures
 from metajax.types import InputError
@@ -81,16 +82,26 @@ def test_bad_pictures_are_one_line_and_status_2(x, y, message, tmp_path, capsys)
     assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
-def test_replayed_statistics_give_the_batch_its_own_outputs():
-    """On the very images that were recorded, the network says what batch norm by the batch says; of one image alone too."""
+def test_a_model_says_what_the_batch_said_over_its_temperature_and_is_read_back(tmp_path):
+    """On the very images whose statistics were recorded, the network says what batch norm by the batch says; of one image alone
+    too. Its logits are divided by the member's temperature."""
     made = network(3, 1, 1)
     cell = {name: DEFAULT[name] for name in made.space.domains}
     params = made.build(cell).init(jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (16, 8, 8, 1))
     kept = record(made, cell, params, x)
-    whole = made.build(cell).apply(params, x)
-    np.testing.assert_allclose(replay(made, cell, params, kept, x), whole, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(replay(made, cell, params, kept, x[3:4]), whole[3:4], rtol=1e-4, atol=1e-4)
+    whole = jax.nn.softmax(jax.jit(made.build(cell).apply)(params, x) / 2.0)
+    plain = np.zeros(1, np.float32), np.ones(1, np.float32)
+    model = ImageModel([DEFAULT], [(params, kept)], ["a", "b", "c"], *plain, 1, np.array([2.0]))
+    np.testing.assert_allclose(model.predict_inputs(x), whole, atol=1e-4)
+    np.testing.assert_allclose(model.predict_inputs(x[3:4]), whole[3:4], atol=1e-4)
+    model.save(tmp_path)
+    again = automl.load_model(tmp_path)
+    np.testing.assert_array_equal(again.predict_inputs(x), model.predict_inputs(x))
+    broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), params)
+    dataclasses.replace(model, members=[(broken, kept)]).save(tmp_path)
+    with pytest.raises(InputError, match=r"damaged \(member 0 holds values that are not finite"):
+        automl.load_model(tmp_path)
 
 
 def test_the_default_is_a_configuration_of_the_space():

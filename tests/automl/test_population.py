@@ -5,29 +5,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metajax.automl import network, population, space
+from metajax.automl import calibrate, network, population, space
 from metajax.automl.space import MAX_WIDTH, default_config, tabular_space
 
 
 def plain(config, params, x, features):
-    """The configured network written out, on the units and features it uses only."""
+    """The configured network written out in NumPy, on the units and features it uses only."""
     used = np.array(config["features"] if config["selection"] == "subset" else range(features))
     x = x[:, used]
     if config["model"] == "linear":
         return x @ params["linear"][used] + params["offset"]
-    w = config["width"]
+    w, sigmoid = config["width"], lambda z: 1 / (1 + np.exp(-z))
     act = {
-        "relu": jax.nn.relu,
-        "tanh": jnp.tanh,
-        "silu": jax.nn.silu,
-        "gelu": lambda z: z * jax.nn.sigmoid(1.702 * z),
+        "relu": lambda z: np.maximum(z, 0),
+        "tanh": np.tanh,
+        "silu": lambda z: z * sigmoid(z),
+        "gelu": lambda z: z * sigmoid(1.702 * z),
     }[config["activation"]]
 
     def layer(z, level):
         if config["norm"] == "layer":
-            z = (z - z.mean(-1, keepdims=True)) / jnp.sqrt(z.var(-1, keepdims=True) + 1e-5)
+            z = (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 1e-5)
         if config["norm"] == "rms":
-            z = z / jnp.sqrt((z**2).mean(-1, keepdims=True) + 1e-5)
+            z = z / np.sqrt((z**2).mean(-1, keepdims=True) + 1e-5)
         return act(z * params["scale"][level, :w] + params["bias"][level, :w])
 
     h = layer(x @ params["first"][used, :w], 0)
@@ -42,12 +42,14 @@ def test_every_masked_network_equals_the_plain_one():
     configs = made.sample(jax.random.key(0), 20)
     coded = network.code(configs, jnp.arange(6))
     x = jax.random.normal(jax.random.key(1), (7, 6))
-    init, apply = jax.jit(network.init, static_argnums=2), jax.jit(network.apply)
+    keys = jax.random.split(jax.random.key(2), 20)
+    params = jax.jit(jax.vmap(network.init, (0, 0, None)), static_argnums=2)(coded, keys, 3)
+    rng = np.random.default_rng(3)
+    params = {k: np.asarray(p) + 0.1 * rng.normal(size=p.shape).astype(np.float32) for k, p in params.items()}
+    said = np.asarray(jax.jit(jax.vmap(network.apply, (0, 0, None)))(coded, params, x))
     for i, config in enumerate(made.dicts(configs)):
-        one = jax.tree.map(lambda a, i=i: a[i], coded)
-        params = init(one, jax.random.fold_in(jax.random.key(2), i), 3)
-        params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(jax.random.key(3), p.shape), params)
-        np.testing.assert_allclose(apply(one, params, x), plain(config, params, x, 6), atol=2e-4)
+        own = {name: value[i].astype(np.float64) for name, value in params.items()}
+        np.testing.assert_allclose(said[i], plain(config, own, np.asarray(x), 6), atol=2e-4)
 
 
 def problem(rows=200, classes=3):
@@ -108,6 +110,17 @@ def test_regression_scores_are_r2():
     out = population.train(made.configs([config]), np.arange(4), data, 1, jax.random.key(0))
     assert out.score[0] > 0.95
     assert out.loss[0] == pytest.approx((1 - out.score[0]) * float(np.var(y[200:])), rel=1e-3)
+
+
+def test_the_loss_of_a_classifier_is_calibrated():
+    """Smoothed as far as the space allows: of the loss, what smoothing alone has added is gone."""
+    made, data = tabular_space(5, True), problem()
+    config = {**default_config(True), "label_smoothing": 0.2, "learning_rate": 1e-2}
+    out = population.train(made.configs([config]), np.arange(5), data, 3, jax.random.key(0), outputs_of=10**6)
+    labels = np.asarray(data.y_judge)
+    raw = -np.mean(np.log(out.outputs[0][np.arange(len(labels)), labels]))
+    assert out.loss[0] < 0.8 * raw
+    np.testing.assert_allclose(out.loss[0], calibrate.loss(out.outputs, labels)[0], rtol=1e-3)
 
 
 def test_divergence_is_recorded_not_raised():

@@ -1,11 +1,13 @@
 """The main job from end to end on a small table, and what happens when it is stopped, asked again, or given nonsense."""
 
+import dataclasses
 import json
 import shutil
 
 import numpy as np
 import pytest
 
+import metajax
 from metajax import automl, cli
 from metajax.automl.prepare import prepare
 from metajax.data import tabular
@@ -15,17 +17,21 @@ from metajax.types import InputError
 pd = pytest.importorskip("pandas")
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """A CSV with numbers, categories, missing values and a nonlinear rule."""
+def rows(n):
+    """Numbers, categories, missing values and a nonlinear rule; all searches here share the programs for these columns."""
     rng = np.random.default_rng(0)
-    n = 240
     frame = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n), "colour": rng.choice(["red", "blue"], n)})
     rule = frame["a"] * np.where(frame["colour"] == "red", 1, -1) + 0.3 * frame["b"] > 0
     frame["outcome"] = np.where(rule, "yes", "no")
     frame.loc[::17, "b"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """The rows as a CSV."""
     path = tmp_path_factory.mktemp("data") / "table.csv"
-    frame.to_csv(path, index=False)
+    rows(240).to_csv(path, index=False)
     return path
 
 
@@ -59,8 +65,18 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     trials = pd.read_csv(finished / "trials.csv")
     assert len(trials) == 96 + 96 - 32, "the first wave is shared with the random baseline"
     assert set(trials["source"]) == {"random", "proposed", "final", "baseline"}
+    low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
+    assert 0 < low < metrics["test_accuracy"] < high <= 1
+    for other in ("default", "random"):
+        gain = metrics["test_accuracy"] - metrics[f"{other}_test_accuracy"]
+        assert metrics[f"gain_over_{other}"] == pytest.approx(gain)
+        assert metrics[f"gain_over_{other}_low"] <= gain <= metrics[f"gain_over_{other}_high"]
+    assert "by accuracy (ties by calibrated log-loss)" in result["protocol"]
     page = (finished / "report.html").read_text()
     assert page.count("<img") == 4
+    assert f"95% interval: {100 * low:.2f}% to {100 * high:.2f}%" in page
+    assert "Found less the default configuration:" in page
+    assert "on held-out rows than the default" in page or "set in bold" in page
     assert "http" not in page.split("<details>")[0], "self-contained"
 
 
@@ -162,6 +178,27 @@ def test_a_model_read_back_is_the_model(finished):
     assert sum(part["members"] for part in result["ensemble"]) == len(model.configs) == 8
     assert all(plain(part["config"]) in list(map(plain, model.configs)) for part in result["ensemble"])
     assert result["found"] == result["ensemble"][0]["config"]
+    assert model.temperatures.shape == (8,)
+
+
+def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(finished, table, tmp_path):
+    """Probabilities of one member are those of its logits over its temperature; no label changes."""
+    model = automl.FittedModel.load(finished)
+    frame = pd.read_csv(table).drop(columns="outcome")
+    alone = lambda t: dataclasses.replace(
+        model,
+        configs=model.configs[:1],
+        params={name: value[:1] for name, value in model.params.items()},
+        temperatures=np.array([t]),
+    )
+    (labels, plain), (same, flat) = alone(1.0).predict(frame), alone(2.0).predict(frame)
+    np.testing.assert_array_equal(labels, same)
+    root = np.sqrt(plain)
+    np.testing.assert_allclose(flat, root / root.sum(axis=1, keepdims=True), atol=1e-5)
+    broken = {**model.params, "head": np.full_like(model.params["head"], np.nan)}
+    dataclasses.replace(model, params=broken).save(tmp_path)
+    with pytest.raises(InputError, match=r"damaged \(head holds values that are not finite"):
+        automl.FittedModel.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +245,7 @@ def test_an_existing_run_is_refused_and_another_config_too(finished, table, caps
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-def test_dates_are_told_and_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+def test_dates_are_told_and_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys):
     days = pd.date_range("2020-01-01", periods=60).astype(str)
     frame = pd.DataFrame({"day": days, "sales": np.arange(60) % 7, "y": np.arange(60) % 2})
     frame.to_csv(tmp_path / "t.csv", index=False)
@@ -220,13 +257,27 @@ def test_dates_are_told_and_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", full)
-    argv = ["search", "--data", "iris", "--trials", "16", "--no-baseline", "--out", str(tmp_path / "o")]
-    assert cli.main(argv) == 1
+    argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "16", "--no-baseline"]
+    assert cli.main([*argv, "--out", str(tmp_path / "o")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: the disk is full at") and "0000.npz" in error and "resume" in error
     monkeypatch.undo()
     assert not list((tmp_path / "o" / "waves").iterdir()), "half a file only takes up room"
     assert cli.main(["resume", str(tmp_path / "o")]) == 0
+
+
+def test_an_estimator_of_a_data_frame_with_text_and_gaps_resumes_and_predicts(tmp_path):
+    """Of as many rows as the table has for training and validation, so that both share programs."""
+    pytest.importorskip("sklearn")
+    frame = rows(192)
+    x, y = frame.drop(columns="outcome"), frame["outcome"]
+    model = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r")).fit(x, y)
+    assert list(model.classes_) == ["no", "yes"] and model.score(x, y) > 0.7
+    assert model.predict_proba(x).shape == (192, 2) and len(model.trials_) >= 8
+    assert (model.model_.temperatures != 1).any(), "its probabilities are calibrated"
+    assert model.directory_ is not None and (tmp_path / "r" / model.directory_ / "model.npz").is_file()
+    again = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r")).fit(x, y)
+    np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
 
 
 def test_many_rows_are_subsampled_and_every_class_stays():

@@ -118,8 +118,8 @@ ROWS = "\n".join(f"{i},{'ab'[i % 2]},{i % 3}" for i in range(12))
 @pytest.mark.parametrize(
     ("text", "target", "message"),
     [
-        (f"x,c,y\n{ROWS}", "z", "--target z: no such column"),
-        (f"x,c,y\n{ROWS}", None, "--target is needed with a CSV; the columns of .* are x, c, y"),
+        (f"x,c,y\n{ROWS}", "z", "target='z': no such column"),
+        (f"x,c,y\n{ROWS}", None, "target: is needed with a CSV; the columns of .* are x, c, y"),
         ("x,y\n" + "\n".join(f"{i},1" for i in range(9)), "y", "is constant"),
         (
             "x,t,y\n" + "\n".join(f"{i},word{i},{i % 2}" for i in range(90)),
@@ -149,7 +149,7 @@ def test_bad_tables_are_refused_in_one_line(tmp_path, text, target, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("mnist9", "--data mnist9: accepted are digits, iris"),
+        ("mnist9", "data='mnist9': accepted are digits, iris"),
         ("nowhere.csv", "no such file"),
         ("table.xlsx", "a path ending in .csv or .npz"),
     ],

@@ -1,0 +1,116 @@
+"""What is selected is what is reported: by accuracy, with calibrated probabilities, and with intervals that hold."""
+
+import numpy as np
+import pytest
+
+from metajax.automl import calibrate, intervals
+from metajax.automl.ensemble import select, temperatures
+
+
+def said(labels, accuracy, sure, seed, classes=10):
+    """Probabilities f32[*labels.shape, classes] of a model that is right so often and always as sure."""
+    rng = np.random.default_rng(seed)
+    wrong = (labels + rng.integers(1, classes, labels.shape)) % classes
+    chosen = np.where(rng.random(labels.shape) < accuracy, labels, wrong)
+    probabilities = np.full((*labels.shape, classes), (1 - sure) / (classes - 1), np.float32)
+    np.put_along_axis(probabilities, chosen[..., None], np.float32(sure), axis=-1)
+    return probabilities
+
+
+def log_loss(probabilities, labels):
+    return float(-np.mean(np.log(np.take_along_axis(probabilities, labels[..., None], axis=-1))))
+
+
+def test_a_modest_but_more_accurate_network_is_selected():
+    """Label smoothing: right 98.5% of the time at a probability of .68, against 93.5% at .94. By raw log-loss it loses."""
+    labels = np.random.default_rng(0).integers(10, size=(4, 300))
+    default, smoothed = said(labels, 0.935, 0.94, 1), said(labels, 0.985, 0.68, 2)
+    assert log_loss(smoothed, labels) > log_loss(default, labels), "the case that is constructed"
+    outputs = np.stack([default, smoothed], axis=1)
+    assert sum(select(outputs, True, labels)) >= 6, "of eight members"
+    calibrated = calibrate.cross_fitted(outputs, labels)
+    assert log_loss(calibrated[:, 1], labels) < 0.5 * log_loss(calibrated[:, 0], labels)
+    found = temperatures(outputs, True, labels)
+    assert found[1] < 0.7 and 0.8 < found[0] < 1.25, "the default is calibrated as it is"
+    assert sum(select(outputs[:1], True, labels[:1])) >= 6, "on one split, too"
+
+
+def test_equal_accuracies_are_told_apart_by_calibrated_loss():
+    """Both err on the same rows; one of them is unsure there. A temperature that hides it does not decide."""
+    labels = np.tile(np.arange(200) % 2, (2, 1))
+    sure = np.where(labels[..., None] == np.arange(2), 0.9, 0.1)
+    sure[:, ::10] = sure[:, ::10, ::-1]
+    unsure = sure.copy()
+    unsure[:, ::10] = np.where(sure[:, ::10] > 0.5, 0.55, 0.45)
+    flat = unsure**0.2 / (unsure**0.2).sum(axis=-1, keepdims=True)  # the same knowledge, told modestly
+    assert log_loss(flat, labels) > log_loss(sure, labels)
+    assert select(np.stack([sure, flat], axis=1).astype(np.float32), True, labels) == [1] * 8
+
+
+def test_a_temperature_that_is_known_is_found_and_no_label_changes():
+    rng = np.random.default_rng(0)
+    logits = 3 * rng.normal(size=(2_000, 5))
+    labels = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
+    for factor in (0.25, 1.0, 4.0):
+        probabilities = calibrate.scale(factor * logits, np.ones(()))
+        found = calibrate.temperature(probabilities, labels)
+        assert found == pytest.approx(factor, rel=0.08)
+        again = calibrate.scale(np.log(probabilities), found)
+        np.testing.assert_array_equal(again.argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_few_rows_without_an_error_do_not_make_a_model_infinitely_sure():
+    probabilities = np.array([[0.9, 0.1]] * 20)
+    found = calibrate.temperature(probabilities, np.zeros(20, int))
+    assert 0.3 < found < 1.0
+    broken = np.stack([probabilities, np.full_like(probabilities, np.nan)])
+    assert calibrate.temperature(broken, np.zeros(20, int))[1] == 1.0
+    assert np.isnan(calibrate.loss(broken, np.zeros(20, int))).tolist() == [False, True]
+
+
+def test_a_row_is_not_calibrated_by_itself():
+    """Another label changes the temperature of all other folds, not that of its own."""
+    labels = np.random.default_rng(0).integers(10, size=(3, 50))
+    outputs, other = said(labels, 0.8, 0.9, 1)[:, None], labels.copy()
+    other[0] = (other[0] + 1) % 10
+    before, after = calibrate.cross_fitted(outputs, labels), calibrate.cross_fitted(outputs, other)
+    np.testing.assert_array_equal(before[0], after[0])
+    assert (before[1:] != after[1:]).any()
+
+
+def test_an_interval_of_r2_holds_the_truth_where_the_binomial_one_does_not():
+    """200 samples of 100 rows; a predictor whose R² is .4 by construction."""
+    rng = np.random.default_rng(0)
+    covered, binomial = [], []
+    for seed in range(200):
+        predicted = np.sqrt(0.4) * rng.normal(size=100)
+        truth = predicted + np.sqrt(0.6) * rng.normal(size=100)
+        low, high = intervals.r2(truth, predicted, seed)
+        covered.append(low < 0.4 < high)
+        r2 = 1 - np.mean((truth - predicted) ** 2) / np.var(truth)
+        binomial.append(abs(r2 - 0.4) < 1.96 * np.sqrt(max(r2 * (1 - r2), 0) / 100))
+    assert 0.90 <= np.mean(covered) <= 0.99
+    assert np.mean(binomial) < 0.88
+    assert intervals.r2(truth, predicted, 3) == intervals.r2(truth, predicted, 3)
+    shifted = intervals.r2(1e6 + truth, 1e6 + predicted)
+    np.testing.assert_allclose(shifted, intervals.r2(truth, predicted), atol=1e-6)
+
+
+def test_an_interval_of_accuracy_is_wilsons():
+    low, high = intervals.accuracy(np.arange(359) < 353)
+    assert (low, high) == pytest.approx((0.9640, 0.9923), abs=1e-4)
+    assert intervals.accuracy(np.ones(30, bool))[0] == pytest.approx(0.8865, abs=1e-4), "no row wrong is not ± 0"
+
+
+def test_a_difference_is_judged_on_the_same_rows():
+    """Two predictors that differ on 12 of 400 rows: paired, that is a difference; unpaired it would drown."""
+    truth = np.arange(400) % 2
+    worse = np.where(np.arange(400) % 10 == 0, 1 - truth, truth)
+    better = np.where(np.arange(400) < 120, truth, worse)
+    low, high = intervals.difference(truth, better, worse, True)
+    assert 0 < low < 0.03 < high
+    assert intervals.difference(truth, worse, worse, True) == (0.0, 0.0)
+    y = np.random.default_rng(0).normal(size=300)
+    near, far = y + 0.3 * np.random.default_rng(1).normal(size=300), y + 0.5 * np.random.default_rng(2).normal(size=300)
+    low, high = intervals.difference(y, near, far, False)
+    assert 0 < low < 0.16 < high
