@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.space.rows import padded
+from metajax.types import InputError
 
 if TYPE_CHECKING:
     from metajax.space.space import Configs, Space
@@ -19,7 +20,7 @@ def encode(space: "Space", configs: "Configs") -> jax.Array:
     """f32[n, width] from a struct of arrays."""
     missing = [name for name in space.domains if name not in configs]
     if missing:
-        raise ValueError(f"encode: configs lacks {missing}; the space has {list(space.domains)}")
+        raise InputError(f"encode: configs lacks {missing}; the space has {list(space.domains)}")
     return _encode(space, {name: jnp.asarray(configs[name]) for name in space.domains})
 
 
@@ -37,7 +38,7 @@ def decode(space: "Space", encodings: Any) -> "Configs":
     """The nearest configurations: argmax, rounding, threshold at a half."""
     encodings = jnp.atleast_2d(jnp.asarray(encodings, jnp.float32))
     if encodings.shape[-1] != space.width:
-        raise ValueError(f"decode: encodings have width {encodings.shape[-1]}, the space has {space.width}")
+        raise InputError(f"decode: encodings have width {encodings.shape[-1]}, the space has {space.width}")
     return _decode(space, encodings)
 
 
