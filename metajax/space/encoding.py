@@ -21,7 +21,14 @@ def encode(space: "Space", configs: "Configs") -> jax.Array:
     missing = [name for name in space.domains if name not in configs]
     if missing:
         raise InputError(f"encode: configs lacks {missing}; the space has {list(space.domains)}")
-    return _encode(space, {name: jnp.asarray(configs[name]) for name in space.domains})
+    columns = {name: jnp.asarray(configs[name]) for name in space.domains}
+    for name, domain in space.domains.items():
+        if columns[name].ndim != 1 + len(domain.shape) or columns[name].shape[1:] != domain.shape:
+            accepted = ", ".join(["n", *map(str, domain.shape)])
+            raise InputError(
+                f"encode: the column of {name} has shape {columns[name].shape}; accepted is ({accepted}), as configs makes it"
+            )
+    return _encode(space, columns)
 
 
 @padded

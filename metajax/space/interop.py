@@ -123,14 +123,20 @@ def from_params(space: Space, params: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: if an active parameter is missing or a value is outside of its domain.
     """
+    return space.dicts(space.configs([plain(space, params)]))[0]
+
+
+def plain(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+    """The values that Optuna's parameters have for the names of a space, as they are; names that are not there are left out."""
     config = {}
     for name, domain in space.domains.items():
-        if not isinstance(domain, Subset):
-            config |= {name: params[name]} if name in params else {}
-        elif all(key in params for key in _params(name, domain)):
-            items = tuple(i for i, key in enumerate(_params(name, domain)) if params[key])
+        keys = _params(name, domain)
+        if name in params:
+            config[name] = params[name]
+        elif isinstance(domain, Subset) and all(key in params for key in keys):
+            items = tuple(i for i, key in enumerate(keys) if params[key])
             config[name] = items or ((0,) if domain.nonempty else ())
-    return space.dicts(space.configs([config]))[0]
+    return config
 
 
 def from_optuna(distributions: dict[str, Any]) -> Space:

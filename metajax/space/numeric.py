@@ -39,12 +39,18 @@ def _units(x: jax.Array, low: float, high: float, log: bool) -> jax.Array:
     return (x - low) / (high - low)
 
 
+def _beyond(unit: jax.Array, low: float, most: float) -> jax.Array:
+    """What a number that is evenly spread in the logarithm from ``low`` to ``low + most`` has above ``low``."""
+    return float(low) * jnp.expm1(unit * math.log1p(most / low))
+
+
 @dataclass(frozen=True)
 class Float:
     """A number in ``[low, high]``; encoded in the unit interval, by its logarithm if ``log``.
 
     Args:
-        low, high: the bounds, both included, and within float32 (1.2e-38 to 3.4e38 in size, or 0). Equal bounds are a constant.
+        low, high: the bounds, both included, and within float32 (1.2e-38 to 3.4e38 in size, or 0), at most 8.5e37
+            apart. Equal bounds are a constant.
         log: spread evenly in the logarithm; needs ``low > 0``.
         grid: if given, only this many evenly spread values exist, and the domain is finite. A value between two of them is
             encoded as the nearer one.
@@ -94,8 +100,10 @@ class Float:
                     f"Float: low and high are both {self.low}, so a grid of {self.grid} points has no room"
                 )
             return
-        if self.high - self.low > _LARGEST:
-            raise InputError(f"Float: high - low is {self.high - self.low}; accepted are at most 3.4e38")
+        if self.high - self.low > 1 / _SMALLEST:  # whose inverse float32 does not hold
+            raise InputError(
+                f"Float: high - low is {self.high - self.low}; accepted are at most 8.5e37 (use another unit)"
+            )
         ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         most = max(abs(ends[0]), abs(ends[1]), self.log * 1.0)
         steps = (ends[1] - ends[0]) / max(_ROUNDING * most, _SMALLEST)
@@ -244,8 +252,7 @@ class Integer:
 
     def draw(self, uniform: jax.Array) -> jax.Array:
         if self.log:  # as often as the logarithm from half a unit below to half a unit above is long
-            value = _values(uniform[..., 0], self.low - 0.5, self.high + 0.5, True)
-            return self._nearest(value - float(self.low))
+            return self._nearest(_beyond(uniform[..., 0], self.low - 0.5, float(self.size)) - 0.5)
         if self._is_int32 and self.size <= _ONE_UNIFORM:
             return self.low + jnp.minimum(jnp.floor(uniform[..., 0] * self.size), self.size - 1).astype(jnp.int32)
         return self._column(digits.draw(uniform, self.size, self._places))
@@ -258,11 +265,10 @@ class Integer:
             held = digits.of_column(column.astype(jnp.int32), self.low, self._places)
         else:
             held = [column[..., i] for i in range(self.width)]
-        offset = digits.to_float(held)
-        if self.log:
-            unit = _units(float(self.low) + offset, self.low, self.high, True)
-        else:
-            unit = _units(offset, 0.0, float(self.size - 1), False)
+        most = float(self.size - 1)
+        unit = digits.to_float(held) / (most or 1.0)
+        if self.log and most:  # of the offset from low, which float32 tells where it does not tell the numbers
+            unit = jnp.log1p(unit * (most / self.low)) / math.log1p(most / self.low)
         return jnp.stack([unit, *digits.codes(held)], axis=-1)
 
     def scale(self, unit: jax.Array) -> jax.Array:
@@ -274,8 +280,8 @@ class Integer:
         unit = jnp.clip(block[..., 0], 0.0, 1.0)
         if self._is_small:
             return jnp.clip(jnp.round(self.scale(unit)), self.low, self.high).astype(jnp.int32)
-        offset = self.scale(unit) - float(self.low) if self.log else unit * float(self.size - 1)
-        return self._nearest(offset, block[..., 1:])
+        most = float(self.size - 1)
+        return self._nearest(_beyond(unit, self.low, most) if self.log else unit * most, block[..., 1:])
 
     def _nearest(self, offset: jax.Array, codes: jax.Array | None = None) -> jax.Array:
         held = digits.of_float(jnp.clip(jnp.round(offset), 0.0, float(self.size - 1)), self._places)

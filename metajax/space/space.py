@@ -321,6 +321,8 @@ class Space:
             InputError: naming the row, the domain, what was given and what is accepted.
         """
         columns: dict[str, list[Any]] = {name: [] for name in self.domains}
+        if not isinstance(dicts, Iterable) or isinstance(dicts, Mapping | str):
+            raise InputError(f"configs: {dicts!r}; accepted is a list of dictionaries")
         for row, given in enumerate(dicts):
             if not isinstance(given, Mapping):
                 raise InputError(f"configuration {row}: {given!r}; accepted is a dictionary of names and values")
