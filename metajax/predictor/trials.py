@@ -196,6 +196,8 @@ class Trials:
             tables: of one space and one direction.
             rows: which; by default all.
         """
+        if not len(tables):
+            raise InputError("from_tables: tables is empty; give at least one")
         space, maximize = tables[0].space, tables[0].maximize
         if any(t.space != space or t.maximize != maximize for t in tables):
             raise InputError("from_tables: tables of one space and one direction are accepted")
@@ -236,6 +238,11 @@ class Trials:
         """Both, in order; settings that only one has are dropped."""
         if self.space != other.space or self.maximize != other.maximize:
             raise InputError("Trials: only trials of one space and one direction can be added")
+        if self.context.shape[1] != other.context.shape[1]:
+            raise InputError(
+                f"Trials: contexts of {self.context.shape[1]} and {other.context.shape[1]} columns cannot be added; give both "
+                "the same meta-features"
+            )
         join = lambda a, b: np.concatenate([a, b])
         shared = [k for k in self.settings if k in other.settings]
         return Trials(

@@ -300,7 +300,7 @@ class Integer:
         whole = isinstance(plain, int) or (isinstance(plain, float) and plain.is_integer())
         if isinstance(plain, bool) or not whole or not self.low <= plain <= self.high:
             raise InputError(f"{name}: {value!r} is not a whole number in [{self.low}, {self.high}]")
-        if isinstance(plain, float) and abs(plain) > 2**53:
+        if isinstance(plain, float) and abs(plain) >= 2**53:
             raise InputError(f"{name}: {value!r} is a float too large for exact whole numbers; give an int")
         return (
             int(plain) if self._is_int32 else digits.of_indices(np.asarray(int(plain) - self.low, object), self._places)
