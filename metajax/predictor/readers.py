@@ -1,33 +1,55 @@
 """Data frames of trials from what other tools keep. Nothing is unpickled, nothing is written."""
 
+import functools
 import json
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metajax.space import Categorical, Float, Integer, Space, Subset
+from metajax.predictor import tabletext
+from metajax.space import Float, Space, interop
 from metajax.types import InputError
 
 
-def _pandas() -> Any:
+def pandas() -> Any:
+    """The package, or an error that says how to get it."""
     try:
-        import pandas
+        import pandas as package
     except ImportError:
         raise InputError("reading trials needs pandas: pip install 'metajax[tabular]'") from None
-    return pandas
+    return package
 
 
-def csv(space: Space, path: Path | str, **options: Any) -> Any:
-    pd = _pandas()
+def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
+    """A CSV file with the values of the space's names, in columns ``<prefix><name>``, read from their text (``tabletext``)."""
+    pd = pandas()
+    columns = {f"{prefix}{name}": (name, domain) for name, domain in space.domains.items()}
     try:
-        return pd.read_csv(path, dtype={n: str for n, d in space.domains.items() if isinstance(d, Subset)}, **options)
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(  # a row of more cells than names would shift them, were there an index
+                path,
+                converters=dict.fromkeys(columns, str),
+                index_col=False,
+                float_precision="round_trip",
+                low_memory=False,
+            )
+    except pd.errors.ParserWarning as error:
+        raise InputError(f"{path}: not a readable CSV: rows have more cells than there are names ({error})") from error
+    except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a readable CSV ({error})") from error
+    for column, (name, domain) in columns.items():
+        if column in frame.columns:
+            parse = functools.cache(tabletext.from_text(name, domain))
+            frame[column] = pd.Series([parse(text) for text in frame[column]], index=frame.index, dtype=object)
+    return frame
 
 
 def parquet(path: Path | str) -> Any:
-    pd = _pandas()
+    pd = pandas()
     try:
         return pd.read_parquet(path)
     except ImportError:
@@ -36,30 +58,10 @@ def parquet(path: Path | str) -> Any:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
 
 
-def optuna(storage: Any, studies: Any = None) -> tuple[Any, bool]:
-    """A row for each trial with ``study``, ``metric``, ``state``, ``reported`` and ``seconds``, and whether to maximise."""
-    pd = _pandas()
-    try:
-        import optuna
-    except ImportError:
-        raise InputError("from_optuna: this needs Optuna: pip install 'metajax[optuna]'") from None
-    if isinstance(storage, optuna.Study):
-        found = [storage]
-    else:
-        if isinstance(storage, str) and storage.startswith("sqlite:///"):
-            path = Path(storage.removeprefix("sqlite:///"))
-            if not path.is_file():
-                raise InputError(f"from_optuna: {storage}: no such file")
-            storage = f"sqlite:///file:{path}?mode=ro&uri=true"  # Optuna would make tables in an empty one
-        try:
-            there = optuna.get_all_study_names(storage)
-        except Exception as error:  # of the database's driver
-            raise InputError(f"from_optuna: not a readable storage ({error})") from error
-        names = [studies] if isinstance(studies, str) else list(there if studies is None else studies)
-        unknown = [name for name in names if name not in there]
-        if unknown or not names:
-            raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(there)[:20]}")
-        found = [optuna.load_study(study_name=name, storage=storage) for name in names]
+def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
+    """A row for each trial with ``study``, ``metric``, ``state``, ``reported`` and ``seconds``, and whether to maximize."""
+    pandas()
+    found = _studies(storage, studies)
     if any(len(study.directions) > 1 for study in found):
         raise InputError(
             "from_optuna: studies of several objectives are not accepted; take one metric into a data frame"
@@ -74,25 +76,54 @@ def optuna(storage: Any, studies: Any = None) -> tuple[Any, bool]:
                 continue
             complete = trial.state.name == "COMPLETE"
             steps = trial.intermediate_values
-            state = {"COMPLETE": "complete", "PRUNED": "pruned"}.get(trial.state.name, "failed")
-            seconds = trial.duration.total_seconds() if trial.duration is not None else float("nan")
-            reported = steps[max(steps)] if steps else float("nan")
+            own = interop.plain(space, trial.params)
             rows.append(
-                {"study": study.study_name, "metric": trial.value if complete else float("nan"), "state": state}
+                {
+                    **{name: value for name, value in trial.params.items() if name not in space.domains},
+                    "study": study.study_name,
+                    "metric": trial.value if complete else float("nan"),
+                    "state": {"COMPLETE": "complete", "PRUNED": "pruned"}.get(trial.state.name, "failed"),
+                    "reported": steps[max(steps)] if steps else float("nan"),
+                    "seconds": trial.duration.total_seconds() if trial.duration is not None else float("nan"),
+                }
             )
-            rows[-1] |= {"reported": reported, "seconds": seconds, **trial.params}
+            _add(rows[-1], own, "from_optuna")
     if not rows:
         raise InputError("from_optuna: no trial has ended yet")
-    return pd.DataFrame(rows), directions == {"MAXIMIZE"}
+    return _frame(rows, space), directions == {"MAXIMIZE"}
+
+
+def _studies(storage: Any, names: Any) -> list[Any]:
+    try:
+        import optuna
+    except ImportError:
+        raise InputError("from_optuna: this needs Optuna: pip install 'metajax[optuna]'") from None
+    if isinstance(storage, optuna.Study):
+        return [storage]
+    if isinstance(storage, str) and storage.startswith("sqlite:///"):
+        path = Path(storage.removeprefix("sqlite:///"))
+        if not path.is_file():
+            raise InputError(f"from_optuna: {storage}: no such file")
+        storage = f"sqlite:///file:{path}?mode=ro&uri=true"  # Optuna would make tables in an empty one
+    try:
+        there = optuna.get_all_study_names(storage)
+    except Exception as error:  # of the database's driver
+        raise InputError(f"from_optuna: not a readable storage ({error})") from error
+    wanted = [names] if isinstance(names, str) else list(there if names is None else names)
+    unknown = [name for name in wanted if name not in there]
+    if unknown or not wanted:
+        raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(there)[:20]}")
+    return [optuna.load_study(study_name=name, storage=storage) for name in wanted]
 
 
 def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
     """A row for each run with ``experiment``, ``metric`` and ``state``; MLflow keeps parameters as text."""
-    _pandas()
+    pandas()
     try:
         import mlflow
     except ImportError:
         raise InputError("from_mlflow: this needs mlflow: pip install mlflow") from None
+    parsers = {name: tabletext.from_text(name, domain) for name, domain in space.domains.items()}
     client = mlflow.tracking.MlflowClient(uri)
     names = [experiments] if isinstance(experiments, str) else experiments
     known = [e for e in client.search_experiments() if names is None or e.name in names]
@@ -102,64 +133,72 @@ def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
             if one.info.status in ("FINISHED", "FAILED", "KILLED"):
                 state = "complete" if one.info.status == "FINISHED" else "failed"
                 value = one.data.metrics.get(metric, float("nan")) if state == "complete" else float("nan")
-                params = {n: from_text(d, one.data.params[n]) for n, d in space.domains.items() if n in one.data.params}
-                rows.append({"experiment": experiment.name, "metric": value, "state": state, **params})
+                params = {n: parse(one.data.params[n]) for n, parse in parsers.items() if n in one.data.params}
+                rows.append({"experiment": experiment.name, "metric": value, "state": state})
+                _add(rows[-1], params, "from_mlflow")
     if not rows:
         raise InputError(
             f"from_mlflow: no finished run in {names or 'any experiment'}; there are {[e.name for e in known]}"
         )
-    return _whole(rows, space)
+    return _frame(rows, space)
 
 
 def syne_tune(space: Space, path: Path | str, metric: str) -> Any:
     """The last row of each ``trial_id``, columns ``config_<name>`` as ``<name>``."""
-    frame = csv(space, path)
+    frame = csv(space, path, "config_")
     lacking = [c for c in ("trial_id", metric) if c not in frame.columns]
     if lacking:
         raise InputError(
             f"{path}: lacks the columns {lacking} of Syne Tune's results; it has {list(frame.columns)[:20]}"
         )
-    last = frame.groupby("trial_id", sort=True).tail(1)
+    if "metric" in space.domains:
+        raise InputError(f"{path}: the space has a parameter 'metric'; rename it")
+    last = frame.groupby("trial_id", sort=True).tail(1).rename(columns={metric: "metric"})
     names = {c: c.removeprefix("config_") for c in last.columns if c.startswith("config_")}
-    return last.rename(columns={**names, metric: "metric"}).reset_index(drop=True)
+    others = [c for c in last.columns if c in names.values()]  # results of the name of a parameter
+    return last.drop(columns=others).rename(columns=names).reset_index(drop=True)
 
 
 def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     """The space of an HPO-B search space, and a row for each evaluation."""
-    pd = _pandas()
+    pd = pandas()
     try:
         whole = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from error
-    if space_id not in whole:
-        raise InputError(f"{path}: no search space {space_id!r}; there are {sorted(whole)[:20]}")
-    rows = []
+    if not isinstance(whole, dict) or not isinstance(whole.get(space_id), dict):
+        there = sorted(whole)[:20] if isinstance(whole, dict) else "none"
+        raise InputError(f"{path}: no search space {space_id!r}; there are {there}")
+    rows, width = [], None
     for dataset, content in whole[space_id].items():
-        x, y = np.asarray(content["X"], float), np.asarray(content["y"], float).ravel()
-        if x.ndim != 2 or len(x) != len(y):
+        try:
+            x, y = np.asarray(content["X"], float), np.asarray(content["y"], float).ravel()
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: {space_id}/{dataset} has no X and y of numbers ({error!r})") from error
+        if x.ndim != 2 or len(x) != len(y) or width not in (None, x.shape[1]) or not np.isfinite(x).all():
             raise InputError(
-                f"{path}: {space_id}/{dataset} has X {x.shape} and y {y.shape}; accepted are rows and one value each"
+                f"{path}: {space_id}/{dataset} has X {x.shape} and y {y.shape}; accepted are finite rows of one width and one "
+                "value each"
             )
+        width = x.shape[1]
         rows += [
             {"dataset": dataset, "metric": v, **{f"x{i}": c for i, c in enumerate(r)}} for r, v in zip(x.clip(0, 1), y)
         ]
-    width = len(rows[0]) - 2
+    if not rows or not width:
+        raise InputError(f"{path}: {space_id} has no evaluations")
     return Space({f"x{i}": Float(0.0, 1.0) for i in range(width)}), pd.DataFrame(rows)
 
 
-def from_text(domain: Any, text: str) -> Any:
-    """A value that was kept as text."""
-    if isinstance(domain, Categorical):
-        return next((c for c in domain.choices if str(c) == text), text)
-    try:
-        return float(text) if isinstance(domain, Float) else int(float(text)) if isinstance(domain, Integer) else text
-    except ValueError:
-        return text
+def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
+    taken = [name for name in params if name in row]
+    if taken:
+        raise InputError(f"{who}: the space has the parameters {taken}, which are columns of the record; rename them")
+    row.update(params)
 
 
-def _whole(rows: list[dict[str, Any]], space: Space) -> Any:
-    frame = _pandas().DataFrame(rows)
-    for name in space.domains:
-        if name not in frame.columns:
-            frame[name] = None
-    return frame
+def _frame(rows: list[dict[str, Any]], space: Space) -> Any:
+    """Columns for all names of the space, as the values are: ``None`` where there is none."""
+    pd = pandas()
+    own = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in space.domains}
+    others = pd.DataFrame([{k: v for k, v in row.items() if k not in own} for row in rows])
+    return pd.concat([others, pd.DataFrame(own)], axis=1)

@@ -56,9 +56,13 @@ def fcnet() -> list[Table]:
 def _grids(file: str, column: str, maximize: bool) -> list[Table]:
     path = _file("hpo_tabular", file)
     found = load_npz(path, ("config_index", "param_names", "space_json", "datasets", column))
-    lists, names = json.loads(str(found["space_json"])), [str(n) for n in found["param_names"]]
+    names = [str(n) for n in found["param_names"]]
     index, values = found["config_index"].astype(np.int32), found[column]
-    sizes = [len(lists[name]) for name in names]
+    try:
+        lists = json.loads(str(found["space_json"]))
+        sizes = [len(lists[name]) for name in names]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: altered; space_json is not lists of values for {names} ({error!r})") from error
     if values.shape[:2] != (len(found["datasets"]), np.prod(sizes)) or index.shape != (values.shape[1], len(names)):
         raise InputError(f"{path}: altered; {column} {values.shape} does not fit the grid of {sizes}")
     domain = lambda values: Categorical(values) if isinstance(values[0], str) else Integer(0, len(values) - 1)
@@ -97,12 +101,15 @@ def oboe() -> Oboe:
     """The collection of Oboe. Raises InputError if the file is missing or altered."""
     path = _file("oboe", "oboe_joined_metafeatures.npz")
     found = load_npz(path, ("metafeatures", "metafeature_names", "balanced_error", "configs_json", "name"))
-    rows = [json.loads(str(text)) for text in found["configs_json"]]
-    domains: dict[str, Any] = {"algorithm": Categorical(sorted({row["algorithm"] for row in rows}))}
     conditions, dicts = [], []
-    for row in rows:
-        own = {f"{row['algorithm']}_{name}": str(value) for name, value in row["hyperparameters"].items()}
-        dicts.append({"algorithm": row["algorithm"], **own})
+    try:
+        rows = [json.loads(str(text)) for text in found["configs_json"]]
+        for row in rows:
+            own = {f"{row['algorithm']}_{name}": str(value) for name, value in row["hyperparameters"].items()}
+            dicts.append({"algorithm": row["algorithm"], **own})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: altered; configs_json is not configurations ({error!r})") from error
+    domains: dict[str, Any] = {"algorithm": Categorical(sorted({row["algorithm"] for row in rows}))}
     for name in sorted({name for row in dicts for name in row if name != "algorithm"}):
         domains[name] = Categorical(sorted({row[name] for row in dicts if name in row}, key=_size))
         conditions.append((name, "algorithm", (name.split("_")[0],)))

@@ -1,15 +1,16 @@
 """Learning meta-data: one row for each finished training."""
 
 import dataclasses
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metajax.predictor import readers
-from metajax.space import Space, Subset
+from metajax.predictor import readers, tabletext
+from metajax.space import Categorical, Integer, Space, Subset
 from metajax.types import InputError
 
 
@@ -56,7 +57,7 @@ class Trials:
         dataset differ nearly as much as all do.
 
         Raises:
-            InputError: if there are no trials, all failed, or lengths differ.
+            InputError: if there are no trials, all failed, lengths differ, or a value is outside of its domain.
 
         Example:
             >>> from metajax.space import Categorical
@@ -64,13 +65,16 @@ class Trials:
             >>> len(Trials.from_arrays(space, [{"op": "skip"}, {"op": "conv"}], [0.8, 0.9]))
             2
         """
-        struct = space.configs(configs) if isinstance(configs, list) else configs
+        struct = dict(configs) if isinstance(configs, Mapping) else space.configs(configs)
         encodings = np.asarray(space.encode(struct), np.float32)
-        metric = np.asarray(metric, np.float64).ravel()
+        metric = _numbers("metric", metric).ravel()
         n = len(encodings)
         metric = np.where(np.isfinite(metric), metric, np.nan)
-        group = np.zeros(n, np.int64) if group is None else np.unique(np.asarray(group), return_inverse=True)[1]
-        context = np.zeros((n, 0), np.float32) if context is None else np.asarray(context, np.float32).reshape(n, -1)
+        group = np.zeros(n, np.int64) if group is None else _groups(group)
+        context = np.zeros((n, 0)) if context is None else _numbers("context", context)
+        if len(context) != n:
+            raise InputError(f"Trials: {n} configurations, but context has shape {context.shape}; give a row for each")
+        context = context.reshape(n, -1).astype(np.float32)
         columns = {k: np.asarray(v) for k, v in (settings or {}).items()}
         lengths = {"metric": len(metric), "group": len(group), **{k: len(v) for k, v in columns.items()}}
         wrong = {k: v for k, v in lengths.items() if v != n}
@@ -93,38 +97,47 @@ class Trials:
         group: str | None = None,
         context: tuple[str, ...] = (),
     ) -> "Trials":
-        """Trials from a pandas data frame with a column for each name of the space; a ``Subset`` is written "0 3 7".
+        """Trials from a pandas data frame with a column for each name of the space.
 
-        Empty cells are inactive parameters. Other columns become ``settings``.
+        A ``Subset`` is written "0 3 7". An empty cell is an inactive parameter, or ``None`` where that is a choice and the
+        parameter is active. Choices that a table may confuse are written as ``json:`` and their JSON, as ``to_frame`` does:
+        ``json:[3, 3]``, ``json:"null"``. Other columns become ``settings``.
 
         Raises:
-            InputError: if a column is missing or a value is outside its domain.
+            InputError: if a column is missing or there twice, or a value is outside of its domain or may be several choices.
+
+        Example:
+            >>> import pandas as pd
+            >>> from metajax.space import Categorical
+            >>> space = Space({"weight": Categorical((None, "balanced")), "kernel": Categorical(((1, 1), (3, 3)))})
+            >>> table = pd.DataFrame({"weight": [None, "balanced"], "kernel": ["json:[3, 3]", "json:[1, 1]"]})
+            >>> Trials.from_frame(space, table.assign(score=[0.7, 0.9]), "score").configs()
+            [{'weight': None, 'kernel': (3, 3)}, {'weight': 'balanced', 'kernel': (1, 1)}]
         """
         needed = [metric, *([group] if group else []), *context]
         missing = [c for c in [*needed, *space.domains] if c not in frame.columns]
         if missing:
             raise InputError(f"Trials: the table lacks the columns {missing}; it has {list(frame.columns)}")
-        rows = []
-        for record in frame[list(space.domains)].to_dict("records"):
-            row = {}
-            for name, value in record.items():
-                if value is None or (isinstance(value, float) and np.isnan(value)):
-                    continue
-                row[name] = _subset(value) if isinstance(space.domains[name], Subset) else value
-            rows.append(row)
-        others = [c for c in frame.columns if c not in needed and c not in space.domains]
-        try:
-            return Trials.from_arrays(
-                space,
-                rows,
-                frame[metric].to_numpy(dtype=float),
-                maximize,
-                frame[group].to_numpy() if group else None,
-                frame[list(context)].to_numpy(dtype=float) if context else None,
-                {c: frame[c].to_numpy() for c in others},
+        names = list(frame.columns)
+        twice = [c for c in names if names.count(c) > 1] + [c for c in needed if c in space.domains]
+        if twice:
+            raise InputError(
+                f"Trials: the column {twice[0]!r} is there twice, or is both a parameter and another column"
             )
-        except ValueError as error:
+        try:
+            configs = space.configs(_rows(space, frame))
+        except InputError as error:
             raise InputError(f"Trials: {error}") from error
+        others = [c for c in frame.columns if c not in needed and c not in space.domains]
+        return Trials.from_arrays(
+            space,
+            configs,
+            frame[metric].to_numpy(na_value=np.nan),
+            maximize,
+            frame[group].to_numpy() if group else None,
+            frame[list(context)].to_numpy(na_value=np.nan) if context else None,
+            {c: frame[c].to_numpy() for c in others},
+        )
 
     @staticmethod
     def from_csv(space: Space, path: Path | str, metric: str, maximize: bool = True, **options: Any) -> "Trials":
@@ -143,7 +156,8 @@ class Trials:
         Pruned trials are kept as such, failed ones too; running and waiting ones are left out.
 
         Args:
-            space: names and values are those of the studies; a parameter that a trial lacks must be inactive.
+            space: names and values are those of the studies; a parameter that a trial lacks must be inactive. A ``Subset`` may
+                be Booleans ``name/0``, ``name/1``, ..., as ``space.interop.to_optuna`` makes them.
             storage: a URL such as ``sqlite:///trials.db``, an Optuna storage, or one study.
             studies: names; by default all.
 
@@ -151,7 +165,7 @@ class Trials:
             InputError: if Optuna is not installed, the file or a study is not there, there are several objectives, directions
                 differ, or a trial is outside the space.
         """
-        frame, maximize = readers.optuna(storage, studies)
+        frame, maximize = readers.optuna(space, storage, studies)
         return Trials.from_frame(space, frame, "metric", maximize, group="study")
 
     @staticmethod
@@ -182,6 +196,8 @@ class Trials:
             tables: of one space and one direction.
             rows: which; by default all.
         """
+        if not len(tables):
+            raise InputError("from_tables: tables is empty; give at least one")
         space, maximize = tables[0].space, tables[0].maximize
         if any(t.space != space or t.maximize != maximize for t in tables):
             raise InputError("from_tables: tables of one space and one direction are accepted")
@@ -191,14 +207,25 @@ class Trials:
         return Trials.from_arrays(space, configs, metric, maximize, group=np.repeat(np.arange(len(tables)), len(rows)))
 
     def to_frame(self, metric: str = "metric") -> Any:
-        """A pandas data frame with one row for each trial; ``from_frame`` reads it back."""
-        import pandas as pd
+        """A pandas data frame with one row for each trial; ``from_frame`` reads it back, from CSV and Parquet too.
 
-        rows = [
-            {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in config.items()}
-            for config in self.configs()
-        ]
+        Raises:
+            InputError: if the metric or a setting has the name of a parameter.
+        """
+        pd = readers.pandas()
+        taken = [name for name in [metric, *self.settings] if name in self.space.domains]
+        if taken or metric in self.settings:
+            raise InputError(
+                f"to_frame: {[*taken, metric][0]!r} is the name of another column; give metric another name"
+            )
+        write = {name: _writer(name, domain) for name, domain in self.space.domains.items()}
+        rows = [{name: write[name](value) for name, value in config.items()} for config in self.configs()]
         frame = pd.DataFrame(rows, columns=list(self.space.domains))
+        for name, domain in self.space.domains.items():
+            if isinstance(domain, Integer) and max(abs(domain.low), abs(domain.high)) > 2**53:
+                frame[name] = pd.array(
+                    [row.get(name) for row in rows], dtype="Int64"
+                )  # empty cells would make floats of it
         frame[metric] = self.metric
         for name, column in self.settings.items():
             frame[name] = column
@@ -211,6 +238,11 @@ class Trials:
         """Both, in order; settings that only one has are dropped."""
         if self.space != other.space or self.maximize != other.maximize:
             raise InputError("Trials: only trials of one space and one direction can be added")
+        if self.context.shape[1] != other.context.shape[1]:
+            raise InputError(
+                f"Trials: contexts of {self.context.shape[1]} and {other.context.shape[1]} columns cannot be added; give both "
+                "the same meta-features"
+            )
         join = lambda a, b: np.concatenate([a, b])
         shared = [k for k in self.settings if k in other.settings]
         return Trials(
@@ -291,7 +323,55 @@ class Trials:
         return int(np.argmax(self.utility))
 
 
-def _subset(value: Any) -> tuple[int, ...]:
-    if isinstance(value, str):
-        return tuple(int(v) for v in value.split())
-    return tuple(value) if hasattr(value, "__iter__") else (int(value),)
+def _numbers(what: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Trials: {what} is not made of numbers ({error})") from error
+
+
+def _groups(values: Any) -> np.ndarray:
+    values = np.asarray(values)
+    is_empty = lambda v: v is None or type(v).__name__ == "NAType" or (isinstance(v, float) and math.isnan(v))
+    empty = [i for i, v in enumerate(values.ravel().tolist()) if is_empty(v)]
+    if empty:
+        raise InputError(f"Trials: group is empty in row {empty[0]}; give every row the name or number of its dataset")
+    try:
+        return np.unique(values, return_inverse=True)[1].ravel()
+    except TypeError:  # names and numbers
+        return np.unique(values.astype(str), return_inverse=True)[1].ravel()
+
+
+def _writer(name: str, domain: Any) -> Any:
+    """A value as a cell."""
+    if isinstance(domain, Categorical):
+        return tabletext.Cells(name, domain).write
+    if isinstance(domain, Subset):
+        return lambda items: " ".join(map(str, items)) if items else tabletext.escaped([])
+    return lambda value: value
+
+
+def _rows(space: Space, frame: Any) -> list[dict[str, Any]]:
+    """Plain configurations from the cells of a data frame; an empty one is ``None`` if that is a choice, or is left out."""
+    pd = readers.pandas()
+    columns: dict[str, list[Any]] = {}
+    for name, domain in space.domains.items():
+        none = isinstance(domain, Categorical) and None in domain.choices
+        read = tabletext.Cells(name, domain).read if isinstance(domain, Categorical) else None
+        read = tabletext.subset if isinstance(domain, Subset) else read
+        known: dict[Any, Any] = {}
+        columns[name] = []
+        for row, value in enumerate(frame[name].tolist()):
+            if pd.api.types.is_scalar(value) and pd.isna(value):
+                columns[name].append((none, None))
+            elif read is None:
+                columns[name].append((True, tabletext.number(value) if isinstance(value, str) else value))
+            else:
+                key = (type(value), value if pd.api.types.is_scalar(value) else row)
+                if key not in known:
+                    try:
+                        known[key] = read(value)
+                    except InputError as error:
+                        raise InputError(f"configuration {row}: {error}") from error
+                columns[name].append((True, known[key]))
+    return [{name: column[row][1] for name, column in columns.items() if column[row][0]} for row in range(len(frame))]

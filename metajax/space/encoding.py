@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.space.rows import padded
+from metajax.types import InputError
 
 if TYPE_CHECKING:
     from metajax.space.space import Configs, Space
@@ -19,8 +20,15 @@ def encode(space: "Space", configs: "Configs") -> jax.Array:
     """f32[n, width] from a struct of arrays."""
     missing = [name for name in space.domains if name not in configs]
     if missing:
-        raise ValueError(f"encode: configs lacks {missing}; the space has {list(space.domains)}")
-    return _encode(space, {name: jnp.asarray(configs[name]) for name in space.domains})
+        raise InputError(f"encode: configs lacks {missing}; the space has {list(space.domains)}")
+    columns = {name: jnp.asarray(configs[name]) for name in space.domains}
+    for name, domain in space.domains.items():
+        if columns[name].ndim != 1 + len(domain.shape) or columns[name].shape[1:] != domain.shape:
+            accepted = ", ".join(["n", *map(str, domain.shape)])
+            raise InputError(
+                f"encode: the column of {name} has shape {columns[name].shape}; accepted is ({accepted}), as configs makes it"
+            )
+    return _encode(space, columns)
 
 
 @padded
@@ -37,7 +45,7 @@ def decode(space: "Space", encodings: Any) -> "Configs":
     """The nearest configurations: argmax, rounding, threshold at a half."""
     encodings = jnp.atleast_2d(jnp.asarray(encodings, jnp.float32))
     if encodings.shape[-1] != space.width:
-        raise ValueError(f"decode: encodings have width {encodings.shape[-1]}, the space has {space.width}")
+        raise InputError(f"decode: encodings have width {encodings.shape[-1]}, the space has {space.width}")
     return _decode(space, encodings)
 
 

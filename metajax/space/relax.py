@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.space.domains import Categorical, Float, Integer, Subset
+from metajax.types import InputError
 
 if TYPE_CHECKING:
     from metajax.space.space import Space
@@ -20,7 +21,7 @@ Rule = Callable[..., jax.Array]
 
 def _need(key: jax.Array | None, name: str) -> jax.Array:
     if key is None:
-        raise ValueError(f"relax: the rule {name!r} is random; give key=jax.random.key(...)")
+        raise InputError(f"relax: the rule {name!r} is random; give key=jax.random.key(...)")
     return key
 
 
@@ -106,7 +107,7 @@ def resolve(rule: str | Rule) -> Rule:
     if callable(rule):
         return rule
     if rule not in RULES:
-        raise ValueError(f"relax: unknown rule {rule!r}; accepted are {list(RULES)} or a function (logits, key)")
+        raise InputError(f"relax: unknown rule {rule!r}; accepted are {list(RULES)} or a function (logits, key)")
     return RULES[rule]()
 
 
@@ -116,7 +117,7 @@ def relax(space: "Space", logits: Mapping[str, Any], rule: str | Rule = "softmax
     ``rule`` acts on the categorical blocks; numbers and subsets pass through a sigmoid. The block of a conditional
     domain is multiplied by the weight with which its parent activates it, so that a one-hot parent gives exactly the
     encoding of a configuration. An ``Integer`` parent's activation is one at accepted values and falls linearly to zero
-    within one step.
+    within one step (within what float32 can tell, where that is more).
 
     Args:
         logits: name -> array[k] for ``Categorical`` and ``Subset``, a scalar for ``Float`` and ``Integer``;
@@ -125,19 +126,21 @@ def relax(space: "Space", logits: Mapping[str, Any], rule: str | Rule = "softmax
         key: needed by the random rules.
 
     Raises:
-        ValueError: if a name is missing or a shape is wrong.
+        InputError: if a name is missing or a shape is wrong.
     """
     apply, blocks, weight = resolve(rule), {}, {}
     for i, name in enumerate(space.domains):
         domain = space.domains[name]
         if name not in logits:
-            raise ValueError(f"relax: logits lacks {name!r}; the space has {list(space.domains)}")
+            raise InputError(f"relax: logits lacks {name!r}; the space has {list(space.domains)}")
         given = jnp.asarray(logits[name])
         shape = (domain.width,) if isinstance(domain, Categorical | Subset) else ()
         if given.shape != shape:
-            raise ValueError(f"relax: logits[{name!r}] has shape {given.shape}, accepted is {shape}")
+            raise InputError(f"relax: logits[{name!r}] has shape {given.shape}, accepted is {shape}")
         part = None if key is None else jax.random.fold_in(key, i)
         blocks[name] = apply(given, part) if isinstance(domain, Categorical) else jnp.atleast_1d(jax.nn.sigmoid(given))
+        if isinstance(domain, Integer):  # what is not said of the last digits is zero
+            blocks[name] = jnp.pad(blocks[name], (0, domain.width - 1))
     for name in space.order:
         weight[name] = jnp.ones(())
         if name in space.conditions:
@@ -173,7 +176,7 @@ def logits(space: "Space", config: Mapping[str, Any], margin: float = 0.01) -> d
         margin: a number at its bound begins this far inside, as a share of the range: the sigmoid has no slope at the end.
 
     Raises:
-        ValueError: if a name or a value is not of the space.
+        InputError: if a name or a value is not of the space.
 
     Example:
         >>> from metajax.space import Categorical, Float, Space
@@ -184,7 +187,7 @@ def logits(space: "Space", config: Mapping[str, Any], margin: float = 0.01) -> d
     """
     unknown = [name for name in config if name not in space.domains]
     if unknown:
-        raise ValueError(f"logits: unknown {unknown[0]!r}; the space has {list(space.domains)}")
+        raise InputError(f"logits: unknown {unknown[0]!r}; the space has {list(space.domains)}")
     found = space.zeros()
     for name, value in config.items():
         domain = space.domains[name]
@@ -200,5 +203,5 @@ def logits(space: "Space", config: Mapping[str, Any], margin: float = 0.01) -> d
 def _activation(domain: Any, block: jax.Array, values: tuple[Any, ...]) -> jax.Array:
     if isinstance(domain, Categorical):
         return sum((block[domain.from_python(v, "condition")] for v in values), jnp.zeros((), block.dtype))
-    value = domain.low + block[0] * (domain.high - domain.low)
-    return jnp.clip(sum((jnp.maximum(1.0 - jnp.abs(value - v), 0.0) for v in values), jnp.zeros(())), 0.0, 1.0)
+    value, step = domain.scale(block[0]), max(1.0, 2.0**-20 * max(abs(domain.low), abs(domain.high)))
+    return jnp.clip(sum((jnp.maximum(1.0 - jnp.abs(value - v) / step, 0.0) for v in values), jnp.zeros(())), 0.0, 1.0)

@@ -1,7 +1,7 @@
 """A search space: named domains, conditions between them, its size, sampling, neighbours and enumeration."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +11,10 @@ from jax.core import Tracer
 
 from metajax.space import encoding, relax, rows
 from metajax.space.domains import Categorical, Domain, Float, Integer, Subset
+from metajax.types import InputError
 
 Configs = dict[str, Any]
-"""A struct of arrays: name -> array[n] (array[n, k] for a ``Subset``)."""
+"""A struct of arrays: name -> array[n] (array[n, k] for a ``Subset``, and for an ``Integer`` of more than 32 bits)."""
 
 
 class Condition(NamedTuple):
@@ -36,7 +37,7 @@ class Space:
         conditions: each ``Condition(child, parent, values)``, or a tuple of the three.
 
     Raises:
-        ValueError: if a condition names what does not exist, or closes a circle.
+        InputError: if a name is not text, a value is not a domain, or a condition names what does not exist or closes a circle.
 
     Example:
         >>> space = Space({"op": Categorical(("skip", "conv")), "kernel": Integer(1, 3)}, [("kernel", "op", ("conv",))])
@@ -49,51 +50,56 @@ class Space:
     def __init__(
         self, domains: Mapping[str, Domain], conditions: Sequence[Condition | tuple[str, str, tuple[Any, ...]]] = ()
     ):
-        if not domains:
-            raise ValueError("Space: domains is empty; give at least one name and domain")
+        if not isinstance(domains, Mapping) or not domains:
+            raise InputError("Space: domains is empty; give at least one name and domain")
         for name, domain in domains.items():
+            if not isinstance(name, str) or not name:
+                raise InputError(f"Space: {name!r} is not a name; accepted is text that is not empty")
             if not isinstance(domain, Domain):
-                raise ValueError(f"Space: {name} is {domain!r}; accepted are Categorical, Float, Integer and Subset")
+                raise InputError(f"Space: {name} is {domain!r}; accepted are Categorical, Float, Integer and Subset")
         self.domains: dict[str, Domain] = dict(domains)
         self.conditions: dict[str, Condition] = {}
         for given in conditions:
-            self._add(Condition(given[0], given[1], given[2]))
+            try:
+                child, parent, values = given
+            except (TypeError, ValueError):
+                raise InputError(f"Space: condition {given!r}; accepted is (child, parent, values)") from None
+            self._add(child, parent, values)
         self.order = self._topological()
+        self._sizes = self._tree_sizes()
         self.width = sum(d.width for d in self.domains.values())
-        offsets = np.cumsum([0] + [d.width for d in self.domains.values()])
-        self.slices = {name: slice(int(a), int(b)) for name, a, b in zip(self.domains, offsets[:-1], offsets[1:])}
+        self.slices = _slices(self.domains, "width")
+        self._draws = _slices(self.domains, "draws")
 
-    def _add(self, condition: Condition) -> None:
-        child, parent, values = condition
+    def _add(self, child: str, parent: str, values: Any) -> None:
         for name in (child, parent):
-            if name not in self.domains:
-                raise ValueError(f"Space: condition on {name!r}, which is not a domain; there are {list(self.domains)}")
+            if not isinstance(name, str) or name not in self.domains:
+                raise InputError(f"Space: condition on {name!r}, which is not a domain; there are {list(self.domains)}")
         domain = self.domains[parent]
         if not isinstance(domain, Categorical | Integer):
-            raise ValueError(f"Space: parent {parent!r} is a {type(domain).__name__}; accepted: Categorical, Integer")
+            raise InputError(f"Space: parent {parent!r} is a {type(domain).__name__}; accepted: Categorical, Integer")
         if child in self.conditions:
-            raise ValueError(f"Space: {child!r} has two conditions; put all values of its one parent into one")
-        if not values:
-            raise ValueError(f"Space: the condition of {child!r} on {parent!r} has no values")
-        values = tuple(values)
-        for value in values:
-            domain.from_python(value, parent)
-        self.conditions[child] = Condition(child, parent, values)
+            raise InputError(f"Space: {child!r} has two conditions; put all values of its one parent into one")
+        what = f"Space: the condition of {child!r} on {parent!r}"
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise InputError(f"{what} has the values {values!r}; accepted is a tuple of values of the parent")
+        own = [domain.to_python(domain.from_python(value, f"{what}: {parent}")) for value in values]
+        if not own:
+            raise InputError(f"{what} has no values")
+        self.conditions[child] = Condition(child, parent, tuple(dict.fromkeys(own)))
 
     def _topological(self) -> list[str]:
-        order: list[str] = []
-
-        def visit(name: str, path: tuple[str, ...]) -> None:
-            if name in path:
-                raise ValueError(f"Space: the conditions form a circle: {' -> '.join((*path, name))}")
-            if name in self.conditions:
-                visit(self.conditions[name].parent, (*path, name))
-            if name not in order:
-                order.append(name)
-
+        """The names, every parent before its children, otherwise in the order of the space."""
+        order: dict[str, None] = {}
         for name in self.domains:
-            visit(name, ())
-        return order
+            path = [name]
+            while path[-1] in self.conditions and self.conditions[path[-1]].parent not in order:
+                path.append(self.conditions[path[-1]].parent)
+                if len(path) > len(self.domains):
+                    circle = path[: path.index(path[0], 1) + 1] if path[0] in path[1:] else path
+                    raise InputError(f"Space: the conditions form a circle: {' -> '.join(circle[:20])}")
+            order.update(dict.fromkeys(reversed(path)))
+        return list(order)
 
     def __repr__(self) -> str:
         return f"Space({len(self.domains)} domains, width {self.width}, 10^{self.log10_size:.1f} configurations)"
@@ -112,22 +118,34 @@ class Space:
     def children(self, name: str) -> list[str]:
         return [c.child for c in self.conditions.values() if c.parent == name]
 
-    def _active_children(self, name: str, index: int) -> list[str]:
-        domain = self.domains[name]
-        if not isinstance(domain, Categorical | Integer):
-            return []
-        value = domain.to_python(domain.at(np.array([index]))[0])
-        return [c for c in self.children(name) if value in self.conditions[c].values]
+    def _runs(self, name: str) -> list[tuple[int, int, list[str]]]:
+        """The values of a domain in order, as runs ``(first value, number of values, children that exist there)``."""
+        domain, size = self.domains[name], self.domains[name].size
+        below: dict[int, list[str]] = {}
+        for child in self.children(name):
+            for value in self.conditions[child].values:
+                place = value - domain.low if isinstance(domain, Integer) else domain.from_python(value, name)
+                below.setdefault(int(place), []).append(child)
+        runs, start = [], 0
+        for place in sorted(below):
+            if place > start:
+                runs.append((start, place - start, []))
+            runs.append((place, 1, below[place]))
+            start = place + 1
+        return [*runs, (start, int(size) - start, [])] if start < size else runs
 
-    def _branches(self, name: str) -> list[int | float]:
-        """How many configurations of the tree below ``name`` each of its values has."""
-        return [
-            math.prod(self._tree_size(child) for child in self._active_children(name, i))
-            for i in range(int(self.domains[name].size))
-        ]
-
-    def _tree_size(self, name: str) -> int | float:
-        return sum(self._branches(name)) if self.children(name) else self.domains[name].size
+    def _tree_sizes(self) -> dict[str, int | float]:
+        """How many configurations of itself and of all that depends on it each domain has: products over children that exist
+        together, sums over the values of the parent."""
+        sizes: dict[str, int | float] = {}
+        parents = {condition.parent for condition in self.conditions.values()}
+        for name in reversed(self.order):
+            sizes[name] = (
+                sum(_times(count, *(sizes[child] for child in below)) for _, count, below in self._runs(name))
+                if name in parents
+                else self.domains[name].size
+            )
+        return sizes
 
     @property
     def roots(self) -> list[str]:
@@ -136,7 +154,7 @@ class Space:
     @property
     def size(self) -> int | float:
         """How many distinct configurations there are: an exact ``int``, or ``inf`` with a ``Float`` without grid."""
-        return math.prod(self._tree_size(name) for name in self.roots)
+        return _times(*(self._sizes[name] for name in self.roots))
 
     @property
     def log10_size(self) -> float:
@@ -147,39 +165,51 @@ class Space:
         """The configurations at these mixed-radix indices, ``0 <= index < size`` (any size of whole number).
 
         Raises:
-            ValueError: if the space is infinite or an index is outside it.
+            InputError: if the space is infinite, or an index is not a whole number inside it.
         """
         size = self.size
         if size == math.inf:
             floats = [n for n, d in self.domains.items() if d.size == math.inf]
-            raise ValueError(f"Space.at: the space is infinite; give a grid to {floats}")
-        index = np.atleast_1d(np.asarray(index, dtype=np.int64 if size < 2**62 else object))
-        if index.size and (min(index) < 0 or max(index) >= size):
-            raise ValueError(f"Space.at: index outside 0..{size - 1}")
-        columns = {n: np.repeat(d.at(np.array([0])), len(index), axis=0) for n, d in self.domains.items()}
-        self._fill(columns, self.roots, index, np.arange(len(index)))
+            raise InputError(f"Space.at: the space is infinite; give a grid to {floats}")
+        given = np.atleast_1d(np.asarray(index))
+        if (
+            given.size
+            and given.dtype.kind not in "iu"
+            and not all(isinstance(i, int | np.integer) for i in given.tolist())
+        ):
+            raise InputError(f"Space.at: index {given.ravel()[:5].tolist()}; accepted are whole numbers")
+        if given.size and (min(given) < 0 or max(given) >= size):
+            raise InputError(f"Space.at: index outside 0..{size - 1}")
+        given = given.astype(np.int64 if size < 2**62 else object)
+        columns = {n: np.repeat(d.at(np.array([0])), len(given), axis=0) for n, d in self.domains.items()}
+        self._fill(columns, given)
         return columns
 
-    def _fill(self, columns: Configs, names: list[str], index: np.ndarray, rows: np.ndarray) -> None:
-        """Writes rows of the trees under ``names``; the first name is the fastest digit."""
-        for name in names:
-            radix = self._tree_size(name)
-            digit, index = index % radix, index // radix
-            if not self.children(name):
-                columns[name][rows] = self.domains[name].at(digit)
-                continue
-            start = 0
-            for value, branch in enumerate(self._branches(name)):
-                inside = (digit >= start) & (digit < start + branch)
-                if np.any(inside):
-                    columns[name][rows[inside]] = self.domains[name].at(np.array([value]))
-                    self._fill(columns, self._active_children(name, value), digit[inside] - start, rows[inside])
-                start += branch
+    def _fill(self, columns: Configs, index: np.ndarray) -> None:
+        """Writes the rows; the first name is the fastest digit."""
+        parts = [(self.roots, index, np.arange(len(index)))]
+        while parts:
+            names, index, rows_ = parts.pop()
+            for name in names:
+                radix = self._sizes[name]
+                digit, index = index % radix, index // radix
+                start = 0
+                for first, count, below in self._runs(name):
+                    branch = _times(*(self._sizes[child] for child in below))
+                    inside = (digit >= start) & (digit < start + count * branch)
+                    here, chosen = digit[inside] - start, rows_[inside]
+                    start += count * branch
+                    if len(chosen):
+                        columns[name][chosen] = self.domains[name].at(first + here // branch)
+                        if below:
+                            parts.append((below, here % branch, chosen))
 
     # -- sampling and moving --------------------------------------------------------------------------------------
 
     def sample(self, key: jax.Array, n: int) -> Configs:
         """Draws ``n`` configurations, each domain uniform (in the logarithm if it is ``log``); can be jitted."""
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise InputError(f"sample: n is {n!r}; accepted are whole numbers from 0")
         if isinstance(key, Tracer):
             return self._sample(key, n)
         with jax.ensure_compile_time_eval():  # the first rows of many are those of few
@@ -187,8 +217,8 @@ class Space:
 
     def _sample(self, key: jax.Array, n: int) -> Configs:
         # one draw for all: a draw for each domain would take long to compile
-        uniform = jax.random.uniform(key, (n, self.width), dtype=jnp.float32)
-        columns = {name: domain.draw(uniform[:, self.slices[name]]) for name, domain in self.domains.items()}
+        uniform = jax.random.uniform(key, (n, sum(d.draws for d in self.domains.values())), dtype=jnp.float32)
+        columns = {name: domain.draw(uniform[:, self._draws[name]]) for name, domain in self.domains.items()}
         return self.canonical(columns)
 
     def active(self, configs: Configs) -> dict[str, jax.Array]:
@@ -201,8 +231,13 @@ class Space:
                 continue
             _, parent, values = self.conditions[name]
             domain = self.domains[parent]
-            accepted = jnp.asarray([domain.from_python(v, parent) for v in values])
-            result[name] = result[parent] & jnp.isin(jnp.asarray(configs[parent]), accepted)
+            accepted = jnp.asarray(np.asarray([domain.from_python(v, parent) for v in values], np.int32))
+            column = jnp.asarray(configs[parent])
+            if domain.shape:  # digits of a number of more than 32 bits
+                equal = jnp.any(jnp.all(column[:, None] == accepted, axis=-1), axis=-1)
+            else:
+                equal = jnp.isin(column, accepted)
+            result[name] = result[parent] & equal
         return {name: result[name] for name in self.domains}
 
     def canonical(self, configs: Configs) -> Configs:
@@ -234,7 +269,7 @@ class Space:
             elif isinstance(domain, Categorical):
                 new = domain.draw(drawn)
             else:
-                new = domain.decode(jnp.clip(domain.encode(old) + noise[:, i : i + 1], 0.0, 1.0))
+                new = domain.decode(jnp.clip(domain.encode(old)[:, :1] + noise[:, i : i + 1], 0.0, 1.0))
             result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (old.ndim - 1)), new, old)
         return self.canonical(result)
 
@@ -283,25 +318,29 @@ class Space:
         """A struct of arrays from plain dictionaries.
 
         Raises:
-            ValueError: naming the row, the domain, what was given and what is accepted.
+            InputError: naming the row, the domain, what was given and what is accepted.
         """
         columns: dict[str, list[Any]] = {name: [] for name in self.domains}
+        if not isinstance(dicts, Iterable) or isinstance(dicts, Mapping | str):
+            raise InputError(f"configs: {dicts!r}; accepted is a list of dictionaries")
         for row, given in enumerate(dicts):
-            unknown = set(given) - set(self.domains)
+            if not isinstance(given, Mapping):
+                raise InputError(f"configuration {row}: {given!r}; accepted is a dictionary of names and values")
+            unknown = [name for name in given if name not in self.domains]
             if unknown:
-                raise ValueError(f"configuration {row}: unknown {sorted(unknown)}; accepted are {list(self.domains)}")
-            exists: dict[str, bool] = {}
+                raise InputError(f"configuration {row}: unknown {unknown}; accepted are {list(self.domains)}")
+            plain: dict[str, Any] = {}
             for name in self.order:
-                condition = self.conditions.get(name)
-                exists[name] = condition is None or (
-                    exists[condition.parent] and given[condition.parent] in condition.values
-                )
-                if exists[name] and name not in given:
-                    raise ValueError(f"configuration {row}: {name} is missing")
-                domain = self.domains[name]
-                inactive = not exists[name]
-                value = _first(domain) if inactive else domain.from_python(given[name], f"configuration {row}: {name}")
-                columns[name].append(value)
+                domain, condition = self.domains[name], self.conditions.get(name)
+                if condition is not None and not (
+                    condition.parent in plain and plain[condition.parent] in condition.values
+                ):
+                    columns[name].append(_first(domain))
+                    continue
+                if name not in given:
+                    raise InputError(f"configuration {row}: {name} is missing")
+                columns[name].append(domain.from_python(given[name], f"configuration {row}: {name}"))
+                plain[name] = domain.to_python(columns[name][-1]) if self.children(name) else None
         dtypes = {Categorical: np.int32, Integer: np.int32, Float: np.float32, Subset: bool}
         return {
             n: jnp.asarray(np.asarray(c, dtypes[type(self.domains[n])]).reshape((-1, *self.domains[n].shape)))
@@ -332,6 +371,17 @@ _compiled_sample = jax.jit(Space._sample, static_argnums=(0, 2))
 _active = rows.padded(Space.active)
 
 
+def _slices(domains: Mapping[str, Domain], of: str) -> dict[str, slice]:
+    """Where each domain's columns are, side by side."""
+    ends = np.cumsum([0, *(getattr(d, of) for d in domains.values())])
+    return {name: slice(int(a), int(b)) for name, a, b in zip(domains, ends[:-1], ends[1:])}
+
+
+def _times(*factors: int | float) -> int | float:
+    """The product; infinite if a factor is (a large whole number times infinity would overflow)."""
+    return math.inf if math.inf in factors else math.prod(factors)
+
+
 def _first(domain: Domain) -> Any:
     if isinstance(domain, Float) and domain.grid is None:
         return np.float32(domain.low)
@@ -342,7 +392,8 @@ def _steps(domain: Domain, value: Any) -> list[Any]:
     if isinstance(domain, Categorical):
         return [i for i in range(domain.size) if i != int(value)]
     if isinstance(domain, Integer):
-        return [v for v in (int(value) - 1, int(value) + 1) if domain.low <= v <= domain.high]
+        number = domain.to_python(value)
+        return [domain.from_python(v, "") for v in (number - 1, number + 1) if domain.low <= v <= domain.high]
     if isinstance(domain, Float):
         unit = domain.encode(jnp.asarray([value]))
         delta = 0.1 if domain.grid is None else 1.0 / (domain.grid - 1)

@@ -1,0 +1,102 @@
+"""Checks of what a domain is made of; each returns the plain Python value or says what is wrong with it."""
+
+import math
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from metajax.types import InputError
+
+MAX_COLUMNS = 1_000_000
+"""The largest number of columns that one domain may have in the encoding; more do not fit in memory for many rows."""
+
+
+def whole(what: str, value: Any) -> int:
+    """A whole number as ``int``; a float counts if it has no fraction, a Boolean does not."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain) or plain != int(plain):
+        raise InputError(f"{what} is {value!r}; accepted are whole numbers")
+    return int(plain)
+
+
+def number(what: str, value: Any) -> float:
+    """A finite number as ``float``; a Boolean does not count."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise InputError(f"{what} is {value!r}; accepted are finite numbers")
+    try:
+        result = float(plain)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise InputError(f"{what} is {value!r}; accepted are finite numbers")
+    return result
+
+
+def flag(what: str, value: Any) -> bool:
+    """``True`` or ``False`` and nothing else."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{what} is {value!r}; accepted are True and False")
+    return bool(value)
+
+
+def columns(what: str, n: int) -> int:
+    """A number of columns that is at least 1 and at most ``MAX_COLUMNS``."""
+    if not 1 <= n <= MAX_COLUMNS:
+        raise InputError(f"{what} is {n}; accepted are whole numbers of at least 1 and at most {MAX_COLUMNS}")
+    return n
+
+
+def choices(given: Any) -> tuple[Any, ...]:
+    """The choices of a ``Categorical``: plain values, no two of them equal."""
+    if isinstance(given, set | frozenset):
+        raise InputError(f"Categorical: choices is a set, which has no order: {given!r}; give a list or a tuple")
+    try:
+        found = tuple(islice(iter(given), MAX_COLUMNS + 1))
+    except TypeError:
+        raise InputError(f"Categorical: choices is {given!r}; accepted is a list or a tuple of choices") from None
+    if not found:
+        raise InputError("Categorical: choices is empty; give at least one")
+    columns("Categorical: the number of choices", len(found))
+    found = tuple(choice(f"Categorical: choices[{i}]", value) for i, value in enumerate(found))
+    first: dict[Any, Any] = {}
+    for value in found:
+        if value in first:
+            raise InputError(f"Categorical: choices has duplicates: {first[value]!r} and {value!r} are equal")
+        first[value] = value
+    return found
+
+
+def choice(what: str, value: Any) -> Any:
+    """One choice: None, a Boolean, a number, text, or a tuple of these."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, tuple):
+        return tuple(choice(f"{what}[{i}]", part) for i, part in enumerate(plain))
+    if isinstance(plain, float) and math.isnan(plain):
+        raise InputError(f"{what} is NaN, which is equal to nothing; leave it out or use None or text")
+    for kind in (bool, int, float, str):  # without subclasses, which print and compare in their own way
+        if isinstance(plain, kind):
+            return kind(plain)
+    if plain is None:
+        return None
+    hint = "; give a tuple in place of the list" if isinstance(plain, list) else ""
+    raise InputError(
+        f"{what} is {value!r} ({type(value).__name__}); accepted are None, bool, int, float, str and tuples of them{hint}"
+    )
+
+
+def frozen(value: Any) -> Any:
+    """A value as a choice would be held: lists and arrays are tuples, NumPy's scalars are Python's."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(frozen(part) for part in value) if isinstance(value, list | tuple) else value
+
+
+def same_kind(a: Any, b: Any) -> bool:
+    """Whether two equal values are Booleans in the same places: Python finds ``True`` and ``1`` equal."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(same_kind(x, y) for x, y in zip(a, b))
+    return isinstance(a, bool) == isinstance(b, bool)
