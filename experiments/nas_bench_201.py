@@ -63,8 +63,7 @@ MIXED = 2000
 
 
 def _recipe(method: str) -> supernet.Recipe:
-    """For a look at its parts; it has no images to decide by."""
-    return supernet.recipe(method, supernet.cell_space(), (np.zeros((1, 8, 8, 3)), np.zeros(1, np.int32)))
+    return supernet.recipe(method, supernet.cell_space())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +109,7 @@ def quick(given: dict[str, Any]) -> dict[str, Any]:
 def paper(given: dict[str, Any]) -> dict[str, Any]:
     method = given.get("method", Config.method)
     epochs = _recipe(method).epochs if method in supernet.METHODS else 50
-    return {"size": 32, "channels": 16, "cells": 5, "steps": epochs * supernet.EPOCH}
+    return {"size": 32, "channels": 16, "cells": 5, "steps": round(epochs * supernet.EPOCH)}
 
 
 PRESETS = {"quick": quick, "paper": paper}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax.supernet.model import SuperNet
+from metajax.types import InputError
 
 Kind = Literal["parameters", "flops", "seconds"]
 
@@ -41,7 +42,7 @@ def measure(config: Any, made: SuperNet, x: jax.Array, kind: Kind, repeats: int 
     compiled pass here.
 
     Raises:
-        ValueError: on another kind.
+        InputError: on another kind.
     """
     alone = made.build(config)
     if kind == "parameters":
@@ -59,7 +60,7 @@ def measure(config: Any, made: SuperNet, x: jax.Array, kind: Kind, repeats: int 
             jax.block_until_ready(run(params, x))
             spent.append(time.perf_counter() - began)
         return statistics.median(spent)
-    raise ValueError(f"measure: kind={kind!r}; accepted are 'parameters', 'flops' and 'seconds'")
+    raise InputError(f"measure: kind={kind!r}; accepted are 'parameters', 'flops' and 'seconds'")
 
 
 def fit_cost(
@@ -76,7 +77,7 @@ def fit_cost(
         seed: of the draw.
 
     Raises:
-        ValueError: on another kind, or fewer than ten samples.
+        InputError: on another kind, or fewer than ten samples.
 
     Example:
         >>> from metajax import supernet
@@ -88,7 +89,7 @@ def fit_cost(
     """
     samples = 2 * made.space.width + 10 if samples is None else samples
     if samples < 10:
-        raise ValueError(f"fit_cost: samples={samples}; accepted are 10 or more")
+        raise InputError(f"fit_cost: samples={samples}; accepted are 10 or more")
     drawn = made.space.sample(jax.random.key(seed), samples)
     encodings = np.asarray(made.space.encode(drawn), np.float64)
     costs = np.array([measure(config, made, x, kind) for config in made.space.dicts(drawn)])

@@ -19,7 +19,7 @@ from metajax.space import Categorical, Space
 from metajax.supernet.cell import average_pool
 from metajax.supernet.elastic import normal
 from metajax.supernet.model import SuperNet
-from metajax.types import Key, Params
+from metajax.types import InputError, Key, Params
 
 PRIMITIVES = ("none", "max_pool", "avg_pool", "skip", "sep_conv3x3", "sep_conv5x5", "dil_conv3x3", "dil_conv5x5")
 _OFFICIAL: dict[str, str] = dict(
@@ -36,14 +36,14 @@ def darts_space(nodes: int = 4) -> Space:
     """One ``Categorical`` for each edge ``normal_i_j`` and ``reduce_i_j``; nodes 0 and 1 are the inputs of a cell.
 
     Raises:
-        ValueError: unless nodes is positive.
+        InputError: unless nodes is positive.
 
     Example:
         >>> round(darts_space().log10_size, 1)
         25.3
     """
     if nodes < 1:
-        raise ValueError(f"darts_space: nodes={nodes}; accepted is a positive whole number")
+        raise InputError(f"darts_space: nodes={nodes}; accepted is a positive whole number")
     return Space({name: Categorical(PRIMITIVES) for cell in CELLS for name in _edges(cell, nodes)})
 
 
@@ -65,13 +65,15 @@ def log10_cells(nodes: int = 4) -> float:
     return 2 * sum(math.log10(math.comb(j, 2) * (len(PRIMITIVES) - 1) ** 2) for j in range(2, 2 + nodes))
 
 
-def derive(space: Space, strengths: Any, keep: int = 2) -> dict[str, str]:
+def derive(space: Space, strengths: Any, threshold: float = 0.0, keep: int = 2) -> dict[str, str]:
     """The decided cells: of the edges into every node, the ``keep`` whose strongest operation other than ``none`` is
     strongest, each with that operation; the other edges are ``none``.
 
     Args:
         space: from ``darts_space``.
         strengths: f32[space.width], as ``Search.strengths`` gives.
+        threshold: of those, edges stay whose operation is at least as strong (FairDARTS' .85); a node may then have fewer.
+        keep: edges into a node.
 
     Example:
         >>> space = darts_space(1)
@@ -83,7 +85,8 @@ def derive(space: Space, strengths: Any, keep: int = 2) -> dict[str, str]:
         for j in range(2, 2 + _nodes(space)):
             best = {f"{cell}_{i}_{j}": values[space.slices[f"{cell}_{i}_{j}"]][1:] for i in range(j)}
             for name in sorted(best, key=lambda name: -best[name].max())[:keep]:
-                found[name] = PRIMITIVES[1 + int(best[name].argmax())]
+                if best[name].max() >= threshold:
+                    found[name] = PRIMITIVES[1 + int(best[name].argmax())]
     return found
 
 
@@ -255,7 +258,7 @@ def darts(
         single_path: compute the strongest operation of each edge alone; exact on one-hot encodings.
 
     Raises:
-        ValueError: if channels is no multiple of partial, or layers is below 3.
+        InputError: if channels is no multiple of partial, or layers is below 3.
 
     Example:
         >>> made = darts(10, channels=4, layers=3, nodes=1)
@@ -265,7 +268,7 @@ def darts(
         (2, 10)
     """
     if channels % partial or layers < 3:
-        raise ValueError(
+        raise InputError(
             f"darts: channels={channels}, partial={partial}, layers={layers}; accepted are multiples and 3 or more"
         )
     space = darts_space(nodes)

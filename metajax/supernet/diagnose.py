@@ -9,6 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from metajax.space import Space
+from metajax.types import InputError
 
 
 def kendall_tau(a: Any, b: Any) -> float:
@@ -20,7 +21,7 @@ def kendall_tau(a: Any, b: Any) -> float:
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"kendall_tau: two lists of one length are needed, got shapes {a.shape} and {b.shape}")
+        raise InputError(f"kendall_tau: two lists of one length are needed, got shapes {a.shape} and {b.shape}")
     upper = np.triu_indices(len(a), 1)
     da, db = np.sign(a[:, None] - a)[upper], np.sign(b[:, None] - b)[upper]
     scale = np.sqrt(np.sum(da != 0) * np.sum(db != 0))
