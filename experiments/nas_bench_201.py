@@ -5,8 +5,9 @@
 
 The SuperNet is searched on CIFAR-10 (``data.cifar10``), half of the training images for the weights and half for the
 encoding; the cell that is found is looked up in the table. Preset ``quick`` (16 x 16 pixels, 8 channels, one cell a
-stage) takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50
-epochs; 100 for DrNAS and β-DARTS, 250 for GDAS and single paths) and wants a GPU. ``random``, ``evolution``,
+stage) takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, and
+each method's epochs: 50 for DARTS, 100 for DrNAS, β-DARTS and SmoothDARTS, 250 for GDAS and single paths, see
+``supernet.METHODS``) and wants a GPU. ``random``, ``evolution``,
 ``local-search`` and ``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the
 12,000 simulated seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk`` and
 ``naswot`` score 300 drawn cells at initial weights. Batch norm: statistics of the batch (``synflow``: none).
