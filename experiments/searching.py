@@ -160,9 +160,8 @@ def by_accuracy(space: Space, recipe: supernet.Recipe, state: supernet.SearchSta
     if recipe.decide == "evolve":
         return supernet.evolve(space, judge, key, evaluations=EVOLVED, population=50, tournament=10).best
     moment = supernet.Moment(jnp.ones(()), state.mask)
-    keys = jax.random.split(key, supernet.SAMPLED)
-    drawn = [recipe.relaxation.judge(space, state.logits, moment, k)[0] for k in keys]
-    return supernet.best_of(space, judge, jnp.stack(drawn)).best
+    draw = jax.jit(jax.vmap(lambda key: recipe.relaxation.judge(space, state.logits, moment, key)[0]))
+    return supernet.best_of(space, judge, draw(jax.random.split(key, supernet.SAMPLED))).best
 
 
 def conflict(setting: Setting, network: nn.Functional, paths: int = 4) -> Callable[[Any], jax.Array]:

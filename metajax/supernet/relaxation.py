@@ -205,7 +205,7 @@ def sandwich_paths(random: int = 2, sizes: Any = None) -> Encode:
         order = jnp.arange(space.width, dtype=jnp.float32) if sizes is None else jnp.asarray(sizes, jnp.float32)
         mask = moment.mask
         for _, part in blocks(space):
-            sized = mask[part] * jnp.isfinite(order[part])
+            sized = jnp.where(jnp.isfinite(order[part]), mask[part], 0.0)
             mask = mask.at[part].set(jnp.where(jnp.any(sized > 0), sized, mask[part]))
         order = jnp.nan_to_num(order)
         by_size = {**logits, **{name: order[part] for name, part in blocks(space)}}
