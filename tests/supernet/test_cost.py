@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metajax import supernet
+from metajax.types import InputError
 
 MADE = supernet.cells(3, channels=4, stages=2, depth=1, nodes=3)
 X = jnp.ones((2, 8, 8, 3))
@@ -36,7 +37,7 @@ def test_seconds_are_measured_here():
 
 
 def test_bad_requests_are_named():
-    with pytest.raises(ValueError, match="kind='money'; accepted are 'parameters', 'flops' and 'seconds'"):
+    with pytest.raises(InputError, match="kind='money'; accepted are 'parameters', 'flops' and 'seconds'"):
         supernet.fit_cost(MADE, X, "money")
-    with pytest.raises(ValueError, match="samples=3; accepted are 10 or more"):
+    with pytest.raises(InputError, match="samples=3; accepted are 10 or more"):
         supernet.fit_cost(MADE, X, samples=3)

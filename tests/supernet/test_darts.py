@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metajax import supernet
+from metajax.types import InputError
 
 SPACE = supernet.darts_space()
 # the cells that the DARTS paper found by its second order
@@ -78,9 +79,9 @@ def test_graphs_of_both_kinds_of_cells():
 
 
 def test_bad_sizes_are_named():
-    with pytest.raises(ValueError, match="nodes=0"):
+    with pytest.raises(InputError, match="nodes=0"):
         supernet.darts_space(0)
-    with pytest.raises(ValueError, match="channels=6, partial=4"):
+    with pytest.raises(InputError, match="channels=6, partial=4"):
         supernet.darts(10, channels=6, partial=4)
-    with pytest.raises(ValueError, match="layers=2"):
+    with pytest.raises(InputError, match="layers=2"):
         supernet.darts(10, layers=2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metajax import supernet
+from metajax.types import InputError
 
 SPACES = {
     "cells": (supernet.cells(3, 2, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
@@ -66,16 +67,16 @@ def test_the_spaces_of_choice_blocks():
     assert made.domains["parents_2"].choices == ("0", "1")
     assert made.domains["parents_6"].choices[-1] == "4+5"
     assert supernet.choice_blocks_space((1, 2, 1)).size == 9 * 3
-    with pytest.raises(ValueError, match=r"parents=\(1, 3\); accepted are from 1 to k"):
+    with pytest.raises(InputError, match=r"parents=\(1, 3\); accepted are from 1 to k"):
         supernet.choice_blocks_space((1, 3))
 
 
 def test_bad_sizes_and_configurations_are_named():
-    with pytest.raises(ValueError, match=r"widths=\(8, 4\); accepted are positive whole numbers in rising order"):
+    with pytest.raises(InputError, match=r"widths=\(8, 4\); accepted are positive whole numbers in rising order"):
         supernet.elastic_mlp(2, 2, widths=(8, 4))
-    with pytest.raises(ValueError, match=r"kernels=\(2, 3\); accepted are odd"):
+    with pytest.raises(InputError, match=r"kernels=\(2, 3\); accepted are odd"):
         supernet.elastic_convolution(3, 2, kernels=(2, 3))
-    with pytest.raises(ValueError, match="accepted is one of each for a stage"):
+    with pytest.raises(InputError, match="accepted is one of each for a stage"):
         supernet.elastic_convolution(3, 2, channels=(4,), strides=(1, 2))
     with pytest.raises(ValueError, match="depth: 7 is not one of"):
         supernet.elastic_mlp(2, 2).build({"depth": 7})
@@ -83,5 +84,5 @@ def test_bad_sizes_and_configurations_are_named():
 
 def test_an_operation_that_changes_shape_is_named():
     wider = supernet.Operation(lambda key, channels: {}, lambda params, x: jnp.concatenate([x, x], axis=-1))
-    with pytest.raises(ValueError, match=r"operation 'wider' makes \(2, 8, 8, 32\) of \(2, 8, 8, 16\)"):
+    with pytest.raises(InputError, match=r"operation 'wider' makes \(2, 8, 8, 32\) of \(2, 8, 8, 16\)"):
         supernet.chain(3, 4, {"identity": supernet.identity(), "wider": wider})
