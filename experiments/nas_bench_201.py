@@ -5,8 +5,9 @@
 
 The SuperNet is searched on CIFAR-10 (``data.cifar10``), half of the training images for the weights and half for the
 encoding; the cell that is found is looked up in the table. Preset ``quick`` (16 x 16 pixels, 8 channels, one cell a
-stage) takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, 50
-epochs; 100 for DrNAS and β-DARTS, 250 for GDAS and single paths) and wants a GPU. ``random``, ``evolution``,
+stage) takes up to 6 minutes on 2 cores; ``paper`` is the benchmark's protocol (32 x 32, 16 channels, 5 cells a stage, and
+each method's epochs: 50 for DARTS, 100 for DrNAS, β-DARTS and SmoothDARTS, 250 for GDAS and single paths, see
+``supernet.METHODS``) and wants a GPU. ``random``, ``evolution``,
 ``local-search`` and ``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the
 12,000 simulated seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk``,
 ``naswot`` and, as the trivial one, ``parameters`` score 300 drawn cells at initial weights, in networks of the benchmark's
@@ -52,8 +53,7 @@ MIXED = 2000
 
 
 def _recipe(method: str) -> supernet.Recipe:
-    """For a look at its parts; it has no images to decide by."""
-    return supernet.recipe(method, supernet.cell_space(), (np.zeros((1, 8, 8, 3)), np.zeros(1, np.int32)))
+    return supernet.recipe(method, supernet.cell_space())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def quick(given: dict[str, Any]) -> dict[str, Any]:
 def paper(given: dict[str, Any]) -> dict[str, Any]:
     method = given.get("method", Config.method)
     epochs = _recipe(method).epochs if method in supernet.METHODS else 50
-    return {"size": 32, "channels": 16, "cells": 5, "steps": epochs * supernet.EPOCH}
+    return {"size": 32, "channels": 16, "cells": 5, "steps": round(epochs * supernet.EPOCH)}
 
 
 PRESETS = {"quick": quick, "paper": paper}

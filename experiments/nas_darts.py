@@ -64,8 +64,10 @@ class Config:
                 raise InputError(f"--genotype: {error}") from error
 
 
-# those that end in strengths of the operations, by which the two strongest edges into a node can be told
-METHODS = [name for name in supernet.METHODS if name not in ("spos", "fairnas", "darts-pt", "darts-pt-fixed")]
+# those that end in strengths of the operations, by which the two strongest edges into a node can be told, on a network that
+# does not grow
+OTHERS = ("spos", "fairnas", "sandwich", "enas", "darts-pt", "darts-pt-fixed", "drnas-pruned")
+METHODS = [name for name in supernet.METHODS if name not in OTHERS]
 PRESETS = {
     "quick": {},
     "paper": {
@@ -99,7 +101,7 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
     """The cells that the method decides on, and the seconds."""
     space = supernet.darts_space(config.nodes)
 
-    def network(partial: int, single_path: bool) -> nn.Functional:
+    def network(partial, single_path: bool) -> nn.Functional:
         return supernet.darts(
             10, config.channels, config.layers, 3, config.nodes, partial=partial, single_path=single_path
         ).network

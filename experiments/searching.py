@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 from metajax import data, fewshot, nn, plot, run, supernet
 from metajax.space import Space
+from metajax.types import stream
 
 EVOLVED = 500
 """SuperNet evaluations of methods that decide by evolution (single-path methods)."""
@@ -23,18 +24,18 @@ class Setting(NamedTuple):
 
     Attributes:
         space: of architectures.
-        network: ``(partial, single_path) -> Functional``.
+        network: ``(partial, single_path) -> Functional``, with the ``partial`` of a recipe.
         parts: images; weights learn on the training part, the encoding on the validation part.
         steps, batch, rate: of the search; ``rate`` is that of the weights.
         pad: pixels by which training images are shifted; ``None`` leaves them as they are.
         seed: of everything.
         warm_up: share of the search in which weights learn alone, at least; a method may ask for more.
-        decide: ``(space, strengths) -> configuration``.
+        decide: ``(space, strengths, threshold) -> configuration``.
         more: regularisers beside those of the method, such as an expected cost.
     """
 
     space: Space
-    network: Callable[[int, bool], nn.Functional]
+    network: Callable[[Any, bool], nn.Functional]
     parts: data.Images
     steps: int
     batch: int = 64
@@ -42,7 +43,7 @@ class Setting(NamedTuple):
     pad: int | None = None
     seed: int = 0
     warm_up: float = 0.0
-    decide: Callable[[Space, Any], dict[str, Any]] = supernet.decide
+    decide: Callable[[Space, Any, float], dict[str, Any]] = supernet.decide
     more: Sequence[supernet.Regulariser] = ()
 
 
@@ -65,32 +66,27 @@ class Outcome(NamedTuple):
 
 def made(method: str, setting: Setting) -> tuple[supernet.Search, supernet.Recipe, nn.Functional]:
     """The search of a method by name."""
-    x, y = setting.parts.validation
-    recipe = supernet.recipe(method, setting.space, (x[:JUDGED], y[:JUDGED]))
-    warm_up = round(max(recipe.warm_up, setting.warm_up) * setting.steps)
+    recipe = supernet.recipe(method, setting.space)
     network = setting.network(recipe.partial, recipe.single_path)
-    descent = optax.sgd(optax.cosine_decay_schedule(setting.rate, setting.steps, 0.04), momentum=0.9, nesterov=True)
+    descent = optax.sgd(recipe.weight_rate(setting.rate, setting.steps), momentum=0.9, nesterov=True)
     clip = optax.identity() if recipe.differentiates_learning else optax.clip_by_global_norm(5.0)
-    search = supernet.search(
+    optimizer = optax.chain(clip, optax.add_decayed_weights(recipe.weight_decay), descent)
+    epoch = max(1, len(setting.parts.train[1]) // (setting.batch * recipe.inner_steps))
+    search = recipe.build(
         setting.space,
         network,
         fewshot.cross_entropy,
-        optax.chain(clip, optax.add_decayed_weights(recipe.weight_decay), descent),
-        recipe.outer_optimizer(setting.steps - warm_up),
+        optimizer,
         setting.steps,
-        recipe.relaxation,
-        recipe.estimator(),
-        (*recipe.regularisers, *setting.more),
-        recipe.disturb,
-        recipe.events,
-        recipe.over_paths,
-        warm_up=warm_up,
+        epoch,
+        setting.warm_up,
+        setting.more,
     )
     return search, recipe, network
 
 
-def sampler(setting: Setting) -> Callable[[jax.Array], Any]:
-    """``key -> (inner batches [1, batch, ...], outer batch)``, drawn on the device."""
+def sampler(setting: Setting, inner_steps: int = 1) -> Callable[[jax.Array], Any]:
+    """``key -> (inner batches [inner_steps, batch, ...], outer batch, validation part)``, drawn on the device."""
 
     def draw(key, part):
         rows = jax.random.randint(key, (setting.batch,), 0, len(part[1]))
@@ -98,10 +94,17 @@ def sampler(setting: Setting) -> Callable[[jax.Array], Any]:
 
     def sample(train, validation, key):
         first, second, third = jax.random.split(key, 3)
-        x, y = draw(first, train)
-        if setting.pad is not None:
-            x = data.flip_and_crop(x, third, setting.pad)
-        return (x[None], y[None]), draw(second, validation)
+
+        def inner(draw_key, move_key):
+            x, y = draw(draw_key, train)
+            return (x if setting.pad is None else data.flip_and_crop(x, move_key, setting.pad)), y
+
+        if inner_steps == 1:
+            batches = jax.tree.map(lambda a: a[None], inner(first, third))
+        else:
+            keys = zip(jax.random.split(first, inner_steps), jax.random.split(third, inner_steps))
+            batches = jax.tree.map(lambda *a: jnp.stack(a), *(inner(*pair) for pair in keys))
+        return batches, draw(second, validation), validation
 
     return Partial(sample, *(jax.tree.map(jnp.asarray, part) for part in setting.parts[:2]))
 
@@ -124,14 +127,14 @@ def search(
     chunk, pull = min(25, setting.steps), conflict(setting, alone)
 
     def evaluate(state):
-        found = setting.decide(setting.space, made_search.strengths(state))
+        found = setting.decide(setting.space, made_search.strengths(state), recipe.threshold)
         told = {"skips": float(supernet.count(found, "skip")), "conflict": float(pull(state.params))}
         return {**told, **(watch(found) if watch else {})}
 
     state = run.train(
         made_search.learner,
         made_search.init(jax.random.key(setting.seed)),
-        sampler(setting),
+        sampler(setting, recipe.inner_steps),
         setting.steps,
         directory,
         chunk=chunk,
@@ -142,15 +145,23 @@ def search(
     )
     supernet.alive(setting.space, state.mask)
     path = accuracy(alone, setting.parts.validation)
-    if recipe.decide == "evolve":
-        judge = supernet.by_shared_weights(path, state.params)
-        key = jax.random.fold_in(state.key, 2**31)
-        found = supernet.evolve(setting.space, judge, key, evaluations=EVOLVED, population=50, tournament=10).best
-        strengths = np.asarray(setting.space.encode(setting.space.configs([found]))[0])
+    strengths = np.asarray(made_search.strengths(state))
+    if recipe.decide == "strengths":
+        found = setting.decide(setting.space, strengths, recipe.threshold)
     else:
-        strengths = np.asarray(made_search.strengths(state))
-        found = setting.decide(setting.space, strengths)
+        found = by_accuracy(setting.space, recipe, state, supernet.by_shared_weights(path, state.params))
+        strengths = np.asarray(setting.space.encode(setting.space.configs([found]))[0])
     return Outcome(state, found, strengths, accuracy(network, setting.parts.validation), path)
+
+
+def by_accuracy(space: Space, recipe: supernet.Recipe, state: supernet.SearchState, judge: Any) -> dict[str, Any]:
+    """The architecture with the highest accuracy by the shared weights, of those that evolution or the logits propose."""
+    key = stream(state.key, "decide")
+    if recipe.decide == "evolve":
+        return supernet.evolve(space, judge, key, evaluations=EVOLVED, population=50, tournament=10).best
+    moment = supernet.Moment(jnp.ones(()), state.mask)
+    draw = jax.jit(jax.vmap(lambda key: recipe.relaxation.judge(space, state.logits, moment, key)[0]))
+    return supernet.best_of(space, judge, draw(jax.random.split(key, supernet.SAMPLED))).best
 
 
 def conflict(setting: Setting, network: nn.Functional, paths: int = 4) -> Callable[[Any], jax.Array]:

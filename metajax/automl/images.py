@@ -226,22 +226,10 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
 def by_supernet(data: Data, classes: int, stride: int, seed: int) -> dict[str, Any]:
     """The cell that DrNAS (Chen et al. 2021, arXiv:2006.10355) decides on, from a SuperNet trained once."""
     made = network(classes, data.x.shape[-1], stride)
-    recipe = supernet.recipe("drnas", made.space, (data.x_judge[:CHUNK], data.y_judge[:CHUNK]))
-    steps, warm_up = SUPERNET_STEPS, round(recipe.warm_up * SUPERNET_STEPS)
-    search = supernet.search(
-        made.space,
-        made.network,
-        fewshot.cross_entropy,
-        optax.chain(optax.clip_by_global_norm(5.0), optax.sgd(optax.cosine_decay_schedule(0.1, steps), momentum=0.9)),
-        recipe.outer_optimizer(steps - warm_up),
-        steps,
-        recipe.relaxation,
-        recipe.estimator(),
-        recipe.regularisers,
-        recipe.disturb,
-        recipe.events,
-        warm_up=warm_up,
-    )
+    steps, recipe = SUPERNET_STEPS, supernet.recipe("drnas", made.space)
+    descent = optax.sgd(optax.cosine_decay_schedule(0.1, steps), momentum=0.9)
+    optimizer = optax.chain(optax.clip_by_global_norm(5.0), descent)
+    search = recipe.build(made.space, made.network, fewshot.cross_entropy, optimizer, steps)
 
     key = stream(jax.random.key(seed), "supernet")
 

@@ -26,16 +26,16 @@ from metajax.supernet.diagnose import (
     kendall_tau_error,
 )
 from metajax.supernet.elastic import elastic_convolution, elastic_mlp
-from metajax.supernet.events import alive, eigenvalue, project, prune
+from metajax.supernet.events import alive, eigenvalue, project, prune, widen
 from metajax.supernet.exhaust import Table, Training, exhaust, load_table, trainer
 from metajax.supernet.layered import layered_cells
-from metajax.supernet.methods import EPOCH, METHODS, Recipe, auxiliary_skip, normalised_edges, recipe
+from metajax.supernet.methods import METHODS, SAMPLED, Recipe, auxiliary_skip, normalised_edges, recipe
 from metajax.supernet.model import SuperNet
 from metajax.supernet.regularise import (
     adversarial_disturbance,
     beta_decay,
     costs,
-    dirichlet_distance,
+    entropy_bonus,
     expected_cost,
     random_disturbance,
     zero_one,
@@ -43,11 +43,13 @@ from metajax.supernet.regularise import (
 from metajax.supernet.relaxation import (
     Moment,
     Relaxation,
+    Score,
     concrete,
     dirichlet,
     exponentiated,
     fair_paths,
     policy,
+    policy_paths,
     sampled,
     sandwich_paths,
     sigmoid,
@@ -56,6 +58,7 @@ from metajax.supernet.relaxation import (
     uniform_paths,
 )
 from metajax.supernet.search import (
+    EPOCH,
     Event,
     Parts,
     Regulariser,
@@ -67,7 +70,7 @@ from metajax.supernet.search import (
     mean_over_paths,
     search,
 )
-from metajax.supernet.select import Trail, by_shared_weights, evolve, local_search, random_search, reinforce
+from metajax.supernet.select import Trail, best_of, by_shared_weights, evolve, local_search, random_search, reinforce
 from metajax.supernet.transformer import elastic_transformer
 
 __all__ = [
@@ -77,6 +80,7 @@ __all__ = [
     "OPERATIONS",
     "PARENTS",
     "PRIMITIVES",
+    "SAMPLED",
     "Cell",
     "CellNet",
     "Cost",
@@ -88,6 +92,7 @@ __all__ = [
     "Recipe",
     "Regulariser",
     "Relaxation",
+    "Score",
     "Search",
     "SearchState",
     "SuperNet",
@@ -98,6 +103,7 @@ __all__ = [
     "alive",
     "auxiliary_skip",
     "average_pool",
+    "best_of",
     "beta_decay",
     "by_shared_weights",
     "canonical",
@@ -116,7 +122,6 @@ __all__ = [
     "decide",
     "derive",
     "dirichlet",
-    "dirichlet_distance",
     "distilled",
     "dominant_eigenvalue",
     "eigenvalue",
@@ -124,6 +129,7 @@ __all__ = [
     "elastic_mlp",
     "elastic_transformer",
     "entropy",
+    "entropy_bonus",
     "evolve",
     "exhaust",
     "expected_cost",
@@ -147,6 +153,7 @@ __all__ = [
     "oracle",
     "package_oracle",
     "policy",
+    "policy_paths",
     "prepared",
     "project",
     "proxies",
@@ -165,5 +172,6 @@ __all__ = [
     "to_string",
     "trainer",
     "uniform_paths",
+    "widen",
     "zero_one",
 ]

@@ -11,7 +11,7 @@ from metajax.nn import Convolution, Functional, convolution, functional, materia
 from metajax.space import Space
 from metajax.supernet.cell import Cell, average_pool, cell_space, normalisation
 from metajax.supernet.model import SuperNet
-from metajax.types import Params
+from metajax.types import InputError, Params
 
 Normalise = Callable[[jax.Array], jax.Array]
 
@@ -61,7 +61,8 @@ class CellNet(nnx.Module):
         cells: of each stage (5 in the benchmark).
         inputs: channels of the images.
         stride: of the stem.
-        partial, single_path, normalised: see ``Cell``.
+        partial, single_path, normalised: see ``Cell``. ``partial=(4, 2)`` begins with a quarter of the channels and goes on
+            with half of them: calls then say which by ``wide``.
     """
 
     def __init__(
@@ -73,32 +74,44 @@ class CellNet(nnx.Module):
         cells: int = 1,
         inputs: int = 1,
         stride: int = 1,
-        partial: int = 1,
+        partial: int | tuple[int, int] = 1,
         single_path: bool = False,
         normalised: bool = True,
         *,
         rngs: nnx.Rngs,
     ):
         self.normalise = normalisation(normalised)
+        self.narrow, self.wide = partial if isinstance(partial, tuple) else (partial, partial)
+        if channels % self.narrow or self.narrow % self.wide:
+            raise InputError(
+                f"CellNet: channels={channels}, partial={partial}; accepted are divisors, the second of the first"
+            )
         self.stem = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
         widths = [channels * 2**i for i in range(stages)]
         self.stages = nnx.List(
             [
-                nnx.List([Cell(space, w, partial, single_path, normalised, rngs=rngs) for _ in range(cells)])
+                nnx.List([Cell(space, w, self.wide, single_path, normalised, rngs=rngs) for _ in range(cells)])
                 for w in widths
             ]
         )
         self.reductions = nnx.List([Residual(a, b, normalised, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])])
         self.head = nnx.Linear(widths[-1], classes, rngs=rngs)
 
-    def __call__(self, x: jax.Array, encoding: jax.Array) -> jax.Array:
-        """f32[n, h, w, inputs] and f32[space.width] -> logits f32[n, classes]."""
+    def __call__(self, x: jax.Array, encoding: jax.Array, wide: jax.Array | None = None) -> jax.Array:
+        """f32[n, h, w, inputs] and f32[space.width] -> logits f32[n, classes]; ``wide`` says whether a network that can be
+        widened was, by default yes."""
+        if wide is None or self.narrow == self.wide:
+            return self._run(x, encoding, self.wide)
+        narrow, full = (lambda x, e, k=k: self._run(x, e, k) for k in (self.narrow, self.wide))
+        return jax.lax.cond(wide, full, narrow, x, encoding)
+
+    def _run(self, x: jax.Array, encoding: jax.Array, partial: int) -> jax.Array:
         x = self.normalise(self.stem(x))
         for i, stage in enumerate(self.stages):
             if i:
                 x = self.reductions[i - 1](x)
             for cell in stage:
-                x = cell(x, encoding)
+                x = cell(x, encoding, partial)
         return self.head(jnp.mean(jax.nn.relu(self.normalise(x)), axis=(1, 2)))
 
 

@@ -10,7 +10,7 @@ from metajax.nn import Functional, convolution, standardise
 from metajax.space import Categorical, Space
 from metajax.supernet.elastic import depthwise, normal
 from metajax.supernet.model import SuperNet
-from metajax.types import Key, Params
+from metajax.types import InputError, Key, Params
 
 
 class Operation(NamedTuple):
@@ -76,7 +76,7 @@ def chain(
         channels: of each stage.
 
     Raises:
-        ValueError: if an operation changes the shape, naming it, or stages do not match.
+        InputError: if an operation changes the shape, naming it, or stages do not match.
 
     Example:
         >>> round(chain(3, 10).space.size)
@@ -84,12 +84,12 @@ def chain(
     """
     operations = MACRO if operations is None else operations
     if len(layers) != len(channels):
-        raise ValueError(f"layers={tuple(layers)} and channels={tuple(channels)}; accepted is one of each for a stage")
+        raise InputError(f"layers={tuple(layers)} and channels={tuple(channels)}; accepted is one of each for a stage")
     for name, operation in operations.items():
         x = jax.ShapeDtypeStruct((2, 8, 8, channels[0]), jnp.float32)
         made = jax.eval_shape(lambda x, o=operation: o.apply(o.init(jax.random.key(0), channels[0]), x), x)
         if made.shape != x.shape:
-            raise ValueError(
+            raise InputError(
                 f"operation {name!r} makes {made.shape} of {x.shape}; accepted are operations that keep the shape"
             )
     places = [(s, i) for s, number in enumerate(layers) for i in range(number)]

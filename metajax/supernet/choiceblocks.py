@@ -14,7 +14,7 @@ from metajax.space import Categorical, Space
 from metajax.supernet.darts import max_pool
 from metajax.supernet.elastic import normal
 from metajax.supernet.model import SuperNet
-from metajax.types import Key, Params
+from metajax.types import InputError, Key, Params
 
 BLOCK_OPERATIONS = ("conv3x3", "conv1x1", "max_pool")
 PARENTS = {1: (1, 2, 2, 2, 2), 2: (1, 1, 2, 2, 3), 3: (1, 1, 1, 2, 2, 2)}
@@ -29,7 +29,7 @@ def choice_blocks_space(parents: Sequence[int] = PARENTS[1]) -> Space:
         parents: how many each block has; the last number is that of the output.
 
     Raises:
-        ValueError: if a node has more parents than there are nodes before it.
+        InputError: if a node has more parents than there are nodes before it.
 
     Example:
         >>> choice_blocks_space().size
@@ -37,7 +37,7 @@ def choice_blocks_space(parents: Sequence[int] = PARENTS[1]) -> Space:
     """
     bad = [k for k, number in enumerate(parents, 1) if not 1 <= number <= k]
     if bad or len(parents) < 2:
-        raise ValueError(
+        raise InputError(
             f"choice_blocks_space: parents={tuple(parents)}; accepted are from 1 to k for node k, two nodes or more"
         )
     domains: dict[str, Any] = {f"op_{k}": Categorical(BLOCK_OPERATIONS) for k in range(1, len(parents))}

@@ -66,13 +66,15 @@ def log10_cells(nodes: int = 4) -> float:
     return 2 * sum(math.log10(math.comb(j, 2) * (len(PRIMITIVES) - 1) ** 2) for j in range(2, 2 + nodes))
 
 
-def derive(space: Space, strengths: Any, keep: int = 2) -> dict[str, str]:
+def derive(space: Space, strengths: Any, threshold: float = 0.0, keep: int = 2) -> dict[str, str]:
     """The decided cells: of the edges into every node, the ``keep`` whose strongest operation other than ``none`` is
     strongest, each with that operation; the other edges are ``none``.
 
     Args:
         space: from ``darts_space``.
         strengths: f32[space.width], as ``Search.strengths`` gives.
+        threshold: of those, edges stay whose operation is at least as strong (FairDARTS' .85); a node may then have fewer.
+        keep: edges into a node.
 
     Example:
         >>> space = darts_space(1)
@@ -84,7 +86,8 @@ def derive(space: Space, strengths: Any, keep: int = 2) -> dict[str, str]:
         for j in range(2, 2 + _nodes(space)):
             best = {f"{cell}_{i}_{j}": values[space.slices[f"{cell}_{i}_{j}"]][1:] for i in range(j)}
             for name in sorted(best, key=lambda name: -best[name].max())[:keep]:
-                found[name] = PRIMITIVES[1 + int(best[name].argmax())]
+                if best[name].max() >= threshold:
+                    found[name] = PRIMITIVES[1 + int(best[name].argmax())]
     return found
 
 

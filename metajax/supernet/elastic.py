@@ -15,7 +15,7 @@ import numpy as np
 from metajax.nn import Functional, convolution, standardise
 from metajax.space import Categorical, Space
 from metajax.supernet.model import SuperNet
-from metajax.types import Key, Params
+from metajax.types import InputError, Key, Params
 
 
 def share(block: jax.Array) -> jax.Array:
@@ -47,11 +47,11 @@ def ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
     """The values as a tuple.
 
     Raises:
-        ValueError: unless they are positive and rise.
+        InputError: unless they are positive and rise.
     """
     values = tuple(values)
     if not values or values[0] < 1 or any(a >= b for a, b in zip(values, values[1:])):
-        raise ValueError(f"{name}={values}; accepted are positive whole numbers in rising order")
+        raise InputError(f"{name}={values}; accepted are positive whole numbers in rising order")
     return values
 
 
@@ -174,9 +174,9 @@ def elastic_convolution(
     depths, kernels = ascending("depths", depths), ascending("kernels", kernels)
     expansions = ascending("expansions", expansions)
     if any(k % 2 == 0 for k in kernels):
-        raise ValueError(f"kernels={kernels}; accepted are odd numbers in rising order")
+        raise InputError(f"kernels={kernels}; accepted are odd numbers in rising order")
     if len(channels) != len(strides):
-        raise ValueError(
+        raise InputError(
             f"channels={tuple(channels)} and strides={tuple(strides)}; accepted is one of each for a stage"
         )
     domains, conditions = {}, []

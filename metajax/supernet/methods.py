@@ -1,4 +1,10 @@
-"""The methods of the literature by name: each is a choice of parts for ``search``."""
+"""The methods of the literature by name: each is a choice of parts for ``search``.
+
+Every recipe was read beside the paper and the authors' public code, with the settings that these have for NAS-Bench-201 where
+there are any. What differs stands at its entry below. For all of them: batch norm by the statistics of the batch, weights
+learn before the logits in a step, and a search of fewer steps than the published one takes a larger rate of the logits (see
+``Recipe.outer_optimizer``).
+"""
 
 import dataclasses
 import re
@@ -11,19 +17,36 @@ import numpy as np
 import optax
 
 from metajax import bilevel
+from metajax.nn import Functional
 from metajax.space import Space
 from metajax.supernet import relaxation as relax
-from metajax.supernet.events import eigenvalue, project, prune
+from metajax.supernet.events import eigenvalue, project, prune, widen
 from metajax.supernet.regularise import (
     adversarial_disturbance,
     beta_decay,
     costs,
-    dirichlet_distance,
+    entropy_bonus,
     random_disturbance,
     zero_one,
 )
 from metajax.supernet.relaxation import Relaxation
-from metajax.supernet.search import Disturb, Event, OverPaths, Regulariser, distilled, mean_over_paths
+from metajax.supernet.search import (
+    EPOCH,
+    Disturb,
+    Event,
+    OverPaths,
+    Regulariser,
+    Search,
+    distilled,
+    mean_over_paths,
+    search,
+)
+from metajax.types import InputError, LossFn
+
+
+def adam(decay: float = 1e-3, b1: float = 0.5, eps: float = 1e-8) -> Callable[[Any], optax.GradientTransformation]:
+    """``rate -> Adam``, with the decay added to the gradient, as in PyTorch, so that Adam divides it too."""
+    return lambda rate: optax.chain(optax.add_decayed_weights(decay), optax.adam(rate, b1=b1, eps=eps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,17 +54,20 @@ class Recipe:
     """The parts of a method, as arguments of ``search``, and its rates.
 
     Attributes:
-        relaxation, regularisers, disturb, events: see ``search``.
+        relaxation, regularisers, disturb, events, inner_steps, without, over_paths: see ``search``.
         estimator: makes the estimator of ``search``.
-        decide: ``strengths`` takes the strongest value of every choice; ``evolve`` asks the SuperNet for accuracies.
-        rate: of Adam on the logits, where these take as many steps as the method's paper gives them.
+        decide: ``strengths`` takes the strongest value of every choice; ``evolve`` asks the SuperNet for accuracies;
+            ``sample`` takes the best of ``SAMPLED`` architectures that the logits draw, by the SuperNet's accuracies.
+        threshold: strength below which a choice becomes ``none`` in the end.
+        rate: of the logits, where these take as many steps as the method's paper gives them.
+        outer: ``rate -> optimizer`` of the logits.
         epochs: that the paper searches for, of ``EPOCH`` steps.
-        plain: gradient descent instead of Adam.
-        decay: of the logits.
         weight_decay: of the weights.
-        partial: share of channels that take part, as 1/partial.
+        partial: share of channels that take part, as 1/partial; of two, the second holds from the share ``widen`` on.
+        widen: share of the search from which the network computes with more channels.
         warm_up: share of the search in which weights learn alone.
-        over_paths: the loss of several paths.
+        rest: shares of the search between which the logits rest again.
+        tune: share of the search from which weights are tuned at a tenth of their first rate.
         single_path: encodings are one-hot, so that a network may compute the chosen operations alone.
     """
 
@@ -50,24 +76,95 @@ class Recipe:
     regularisers: Sequence[Regulariser] = ()
     disturb: Disturb | None = None
     events: Sequence[Event] = ()
-    decide: str = "strengths"
-    rate: float = 3e-4
-    epochs: int = 50
-    plain: bool = False
-    decay: float = 1e-3
-    weight_decay: float = 5e-4
-    partial: int = 1
-    warm_up: float = 0.0
+    inner_steps: int = 1
+    without: Sequence[Any] = ()
     over_paths: OverPaths = mean_over_paths
+    decide: str = "strengths"
+    threshold: float = 0.0
+    rate: float = 3e-4
+    outer: Callable[[Any], optax.GradientTransformation] = dataclasses.field(default_factory=adam)
+    epochs: float = 50
+    weight_decay: float = 5e-4
+    partial: int | tuple[int, int] = 1
+    widen: float | None = None
+    warm_up: float = 0.0
+    rest: tuple[float, float] | None = None
+    tune: float = 1.0
     single_path: bool = False
 
-    def outer_optimizer(self, steps: int) -> optax.GradientTransformation:
-        """Of the logits, which take so many steps. Where these are fewer than the published ones, the rate is larger in the
-        same proportion: Adam's logits then travel as far."""
-        rate = self.rate * max(1.0, self.epochs * EPOCH / max(steps, 1))
-        if self.plain:
-            return optax.sgd(rate)
-        return optax.chain(optax.add_decayed_weights(self.decay), optax.adam(rate, b1=0.5))
+    def outer_optimizer(self, steps: int, warm_up: int = 0) -> optax.GradientTransformation:
+        """The optimizer of the logits.
+
+        Where the logits take fewer steps than the published ones, the rate is larger in the same proportion: Adam's logits
+        then travel as far.
+
+        Args:
+            steps: of the whole search.
+            warm_up: of these, those in which weights learn alone.
+        """
+        rate = self.rate * max(1.0, self.epochs * EPOCH / max(steps - warm_up, 1))
+        if self.rest is None:
+            return self.outer(rate)
+        first, last = (round(share * steps) - warm_up for share in self.rest)
+        awake = lambda step, **extra: (jnp.asarray(step) < first) | (jnp.asarray(step) >= last)
+        return optax.conditionally_mask(self.outer(rate), awake)
+
+    def weight_rate(self, rate: float, steps: int) -> optax.Schedule:
+        """The rate of the weights: along a cosine to a 25th, and from ``tune`` on a tenth of the first."""
+        tuned = round(self.tune * steps)
+        falling = optax.cosine_decay_schedule(rate, max(tuned, 1), 0.04)
+        return (
+            falling if tuned >= steps else optax.join_schedules([falling, optax.constant_schedule(rate / 10)], [tuned])
+        )
+
+    def build(
+        self,
+        space: Space,
+        network: Functional,
+        loss: Callable[[Callable[..., Any]], LossFn],
+        inner_optimizer: optax.GradientTransformation,
+        steps: int,
+        steps_per_epoch: int = EPOCH,
+        warm_up: float = 0.0,
+        more: Sequence[Regulariser] = (),
+    ) -> Search:
+        """The whole search.
+
+        Args:
+            space, network, loss, inner_optimizer, steps, steps_per_epoch: see ``search``; ``network`` has the recipe's
+                ``partial`` and may have its ``single_path``.
+            warm_up: share of the search in which weights learn alone, at least.
+            more: regularisers beside those of the method.
+
+        Example:
+            >>> from metajax import fewshot, nn, supernet
+            >>> space = supernet.cell_space(3)
+            >>> recipe = supernet.recipe("gdas", space)
+            >>> network = nn.functional(lambda rngs: supernet.CellNet(space, 3, 4, 1, single_path=True, rngs=rngs))
+            >>> made = recipe.build(space, network, fewshot.cross_entropy, optax.sgd(0.1), steps=10)
+            >>> sorted(made.init(jax.random.key(0)).logits) == sorted(space.domains)
+            True
+        """
+        alone = round(max(self.warm_up, warm_up) * steps)
+        return search(
+            space,
+            network,
+            loss,
+            inner_optimizer,
+            self.outer_optimizer(steps, alone),
+            steps,
+            self.relaxation,
+            self.estimator(),
+            (*self.regularisers, *more),
+            self.disturb,
+            self.events,
+            self.over_paths,
+            self.inner_steps,
+            alone,
+            steps_per_epoch,
+            self.without,
+            self.widen,
+        )
 
     @property
     def learns_logits(self) -> bool:
@@ -80,14 +177,18 @@ class Recipe:
         return self.estimator not in (bilevel.first_order, bilevel.weights_only)
 
 
-EPOCH = 25_000 // 64
-"""Steps of an epoch: half of CIFAR-10's training images in batches of 64 (Liu et al. 2019)."""
+SAMPLED = 100
+"""Architectures among which a method that samples them decides (ENAS in the code of NAS-Bench-201)."""
 
 
 def auxiliary_skip(space: Space, value: Any = "skip", inner: Relaxation | None = None) -> Relaxation:
     """An extra skip beside every choice, whose weight falls from 1 to 0 (DARTS-, Chu et al. 2021, arXiv:2009.01027).
 
-    Edges are sums of weighted operations, so the extra skip is an extra weight on the one that is there.
+    Edges are sums of weighted operations, so the extra skip is an extra weight on the one that is there. (On an edge that
+    halves the resolution the authors give the extra skip weights of its own.)
+
+    Raises:
+        InputError: if a choice does not have the value.
     """
     made = inner or relax.softmax()
     extra = _where(space, value)
@@ -101,24 +202,37 @@ def auxiliary_skip(space: Space, value: Any = "skip", inner: Relaxation | None =
 
 
 def normalised_edges(inner: Relaxation, into: Callable[[str], str]) -> Relaxation:
-    """Choices that lead to one node also weigh against each other, by a softmax over their largest logits' sums (the
-    edge normalisation of PC-DARTS, whose extra logits are here the log-sum of the edge's own)."""
+    """Choices that lead to one node weigh against each other by a softmax over logits of their own, one for each choice, which
+    are learned beside the others (the edge normalization of PC-DARTS, Xu et al. 2020, arXiv:1907.05737).
+
+    The strengths are products of both, as in the authors' code, so that a decision among the edges into a node counts both.
+
+    Args:
+        inner: how the values of one choice weigh against each other.
+        into: ``(name of a choice) -> name of its node``.
+    """
+    own = lambda name: f"edge weight of {name}"
+
+    def weights(space, logits):
+        nodes: dict[str, list[str]] = {}
+        for name, _ in relax.blocks(space):
+            nodes.setdefault(into(name), []).append(name)
+        found = jnp.ones(space.width)
+        for names in nodes.values():
+            shares = jax.nn.softmax(jnp.stack([logits[own(name)] for name in names]))
+            for name, share in zip(names, shares):
+                found = found.at[space.slices[name]].set(share)
+        return found
 
     def scaled(encode):
-        def run(space, logits, moment, key):
-            encodings = encode(space, logits, moment, key)
-            nodes: dict[str, list[str]] = {}
-            for name, _ in relax.blocks(space):
-                nodes.setdefault(into(name), []).append(name)
-            for names in nodes.values():
-                strength = jnp.stack([jax.nn.logsumexp(logits[name]) for name in names])
-                for name, weight in zip(names, jax.nn.softmax(strength)):
-                    encodings = encodings.at[:, space.slices[name]].multiply(weight)
-            return encodings
+        return lambda space, logits, moment, key: encode(space, logits, moment, key) * weights(space, logits)
 
-        return run
-
-    return inner._replace(train=scaled(inner.train), judge=scaled(inner.judge))
+    return inner._replace(
+        train=scaled(inner.train),
+        judge=scaled(inner.judge),
+        strengths=lambda space, logits, mask: inner.strengths(space, logits, mask) * weights(space, logits),
+        extra=lambda space: {own(name): jnp.zeros(()) for name, _ in relax.blocks(space)},
+    )
 
 
 def _where(space: Space, value: Any) -> jax.Array:
@@ -126,76 +240,184 @@ def _where(space: Space, value: Any) -> jax.Array:
     for name, part in relax.blocks(space):
         choices = space.domains[name].choices  # type: ignore[union-attr]
         if value not in choices:
-            raise ValueError(f"auxiliary_skip: {name!r} has no value {value!r}; it has {choices}")
+            raise InputError(f"auxiliary_skip: {name!r} has no value {value!r}; it has {choices}")
         found = found.at[part.start + choices.index(value)].set(1.0)
     return found
 
 
-def recipe(name: str, space: Space, images: tuple[Any, Any]) -> Recipe:
+def recipe(name: str, space: Space) -> Recipe:
     """A method of the literature.
 
     Args:
         name: one of ``METHODS``.
         space: that is searched.
-        images: ``(x, labels)`` of validation, for methods that decide by accuracy while they search.
 
     Raises:
-        ValueError: on another name.
+        InputError: on another name.
+
+    Example:
+        >>> from metajax.supernet import cell_space
+        >>> recipe("fair-darts", cell_space()).threshold
+        0.85
     """
     if name not in METHODS:
-        raise ValueError(f"recipe: unknown method {name!r}; accepted are {', '.join(METHODS)}")
-    return METHODS[name](space, images)
+        raise InputError(f"recipe: unknown method {name!r}; accepted are {', '.join(METHODS)}")
+    return METHODS[name](space)
 
 
-METHODS: dict[str, Callable[[Space, Any], Recipe]] = {
-    "darts-1": lambda space, images: Recipe(events=(eigenvalue(),)),
-    "darts-2": lambda space, images: Recipe(estimator=bilevel.unroll, events=(eigenvalue(),)),
-    "darts-2-finite": lambda space, images: Recipe(estimator=bilevel.finite_difference),
-    "idarts": lambda space, images: Recipe(estimator=_neumann),
-    "gdas": lambda space, images: Recipe(relax.straight_through(), epochs=250, single_path=True),
-    "snas": lambda space, images: Recipe(relax.concrete()),
-    "drnas": lambda space, images: Recipe(
-        relax.dirichlet(), regularisers=(dirichlet_distance(),), decay=0.0, epochs=100
-    ),
-    "drnas-pruned": lambda space, images: Recipe(
-        relax.dirichlet(), regularisers=(dirichlet_distance(),), decay=0.0, epochs=100, events=(prune((0.5,), (3,)),)
-    ),
-    "fair-darts": lambda space, images: Recipe(relax.sigmoid(), regularisers=(zero_one(),)),
-    "gaea": lambda space, images: Recipe(relax.exponentiated(), rate=0.1, plain=True),
-    "pc-darts": lambda space, images: Recipe(normalised_edges(relax.softmax(), _target), partial=4, warm_up=0.3),
-    "beta-darts": lambda space, images: Recipe(
-        regularisers=(beta_decay(),), decay=0.0, epochs=100, events=(eigenvalue(),)
-    ),
-    "r-darts-l2": lambda space, images: Recipe(weight_decay=2.7e-3, events=(eigenvalue(),)),
-    "r-darts-stop": lambda space, images: Recipe(events=(eigenvalue(stop=True),)),
-    "s-darts-random": lambda space, images: Recipe(disturb=random_disturbance(), events=(eigenvalue(),)),
-    "s-darts-adversarial": lambda space, images: Recipe(disturb=adversarial_disturbance(), events=(eigenvalue(),)),
-    "darts-minus": lambda space, images: Recipe(auxiliary_skip(space), events=(eigenvalue(),)),
-    "darts-pt": lambda space, images: Recipe(events=(project(*images),)),
-    "darts-pt-fixed": lambda space, images: Recipe(estimator=bilevel.weights_only, events=(project(*images),)),
-    "spos": lambda space, images: _one_shot(relax.uniform_paths()),
-    "fairnas": lambda space, images: _one_shot(relax.fair_paths()),
-    "sandwich": lambda space, images: _one_shot(relax.sandwich_paths(2, _sizes(space)), distilled),
-    "enas": lambda space, images: Recipe(relax.policy(4), decay=0.0, epochs=250, single_path=True),
+def _darts(**parts: Any) -> Callable[[Space], Recipe]:
+    """DARTS by its first order (Liu et al. 2019, arXiv:1806.09055), or one of its kin, with the eigenvalue logged."""
+    return lambda space: Recipe(**{"events": (eigenvalue(),), **parts})
+
+
+def _idarts(space: Space) -> Recipe:
+    """iDARTS (Zhang et al. 2021, arXiv:2106.10784): four weight steps for each step of the logits and two further terms of the
+    Neumann series, with a step of .01, as in the authors' code for NAS-Bench-201.
+
+    That code searches for 30 epochs with a rate of the weights from .01, which is here the caller's, and lets the step of the
+    series follow that rate; it takes another training batch for the series and differences for the mixed derivative.
+    """
+    series = lambda: bilevel.implicit("neumann", iterations=2, step_size=0.01)
+    return Recipe(estimator=series, inner_steps=4, epochs=30)
+
+
+def _fair_darts(space: Space) -> Recipe:
+    """FairDARTS (Chu et al. 2020, arXiv:1911.12126): sigmoids from ½ without ``none``, a zero-one loss of weight 10, Adam at
+    3e-3 with b1 = .9, 50 epochs of batches of 128; an edge keeps its strongest operation if that is above .85.
+
+    On the space of DARTS the authors keep, of the two strongest edges into a node, those above the threshold (``derive`` with
+    the threshold). They have no results on NAS-Bench-201, where every edge takes one operation: an edge on which nothing is
+    above the threshold becomes ``none``, and the authors' variant with up to two operations an edge has no place.
+    """
+    without = tuple(value for value in ("none",) if any(value in d.choices for d in _choices(space)))
+    return Recipe(
+        relax.sigmoid(),
+        regularisers=(zero_one(),),
+        without=without,
+        threshold=0.85,
+        rate=3e-3,
+        outer=adam(b1=0.9),
+        epochs=25,
+        weight_decay=3e-4,
+    )
+
+
+def _drnas(space: Space, **more: Any) -> Recipe:
+    """DrNAS (Chen et al. 2021, arXiv:2006.10355), regularized as in the authors' code by an L2 of 1e-3 on the raw logits in
+    Adam's gradient, not by the distance of the concentrations from 1."""
+    return Recipe(relax.dirichlet(), epochs=100, weight_decay=3e-4, **more)
+
+
+def _drnas_pruned(space: Space) -> Recipe:
+    """DrNAS with progressive learning: half of the search on a quarter of the channels, then each edge keeps its better half of
+    the operations (3 of 5) and the network grows to half of the channels. In the first fifth of each half the logits rest.
+
+    On the space of DARTS the authors take a sixth and a fourth of the channels of a network of 36.
+    """
+    most = max(len(domain.choices) for domain in _choices(space))
+    return _drnas(
+        space,
+        partial=(4, 2),
+        widen=0.5,
+        warm_up=0.1,
+        rest=(0.5, 0.6),
+        events=(prune((0.5,), ((most + 1) // 2,)), widen(0.5, 4, 2)),
+    )
+
+
+def _pc_darts(space: Space) -> Recipe:
+    """PC-DARTS (Xu et al. 2020, arXiv:1907.05737): a quarter of the channels, edge normalization, logits from epoch 15 of 50.
+    The authors' 6e-4 belongs to batches of 256; with the benchmark's batches of 64 the rate is 3e-4."""
+    return Recipe(normalised_edges(relax.softmax(), _target), partial=4, warm_up=0.3, weight_decay=3e-4)
+
+
+def _darts_pt(space: Space, **more: Any) -> Recipe:
+    """DARTS-PT (Wang et al. 2021, arXiv:2108.04392): 100 epochs of DARTS (or of weights alone), then one edge after the other,
+    in random order, is projected, five epochs of tuning apart, at a tenth of the first rate.
+
+    The authors begin the tuning with an empty momentum; here it goes on. They also tune for one epoch behind the last
+    projection, which decides nothing.
+    """
+    epochs = 100 + 5 * (len(relax.blocks(space)) - 1)
+    start = 100 / epochs
+    return Recipe(events=(project(start),), epochs=epochs, tune=start, weight_decay=3e-4, **more)
+
+
+def _one_shot(
+    paths: Callable[[Space], relax.Encode], epochs: int = 250, over_paths: OverPaths = mean_over_paths
+) -> Callable[[Space], Recipe]:
+    """Weights that learn on paths drawn without logits; evolution decides by their accuracies."""
+    return lambda space: Recipe(
+        relax.sampled(paths(space)),
+        bilevel.weights_only,
+        decide="evolve",
+        epochs=epochs,
+        over_paths=over_paths,
+        single_path=True,
+    )
+
+
+def _enas(space: Space) -> Recipe:
+    """ENAS (Pham et al. 2018, arXiv:1802.03268) as in the code of NAS-Bench-201: see ``policy``; Adam at 1e-3 with b1 = 0 and
+    eps = 1e-3, gradients clipped to a norm of 5, an entropy bonus of 1e-4, and the best of 100 drawn architectures.
+
+    That code takes 50 steps of the controller in an epoch of 195, each on the mean of 20 paths; here every step has one on 4
+    paths, at a rate by which the logits travel as far. It judges each of the 100 by one validation batch; here all of them are
+    judged by the same images.
+    """
+    relaxation = relax.policy(4)
+    return Recipe(
+        relaxation,
+        regularisers=(entropy_bonus(relaxation),),
+        decide="sample",
+        rate=1e-3 * 250 * 50 / (125 * EPOCH),
+        outer=lambda rate: optax.chain(optax.clip_by_global_norm(5.0), adam(0.0, 0.0, 1e-3)(rate)),
+        epochs=125,
+        single_path=True,
+    )
+
+
+METHODS: dict[str, Callable[[Space], Recipe]] = {
+    "darts-1": _darts(),
+    "darts-2": _darts(estimator=bilevel.unroll),
+    "darts-2-finite": _darts(estimator=bilevel.finite_difference, events=()),
+    "idarts": _idarts,
+    # values that are not drawn get no gradient; the authors add their weight to the edge, as a constant
+    "gdas": lambda space: Recipe(relax.straight_through(), epochs=250, single_path=True),
+    # the authors learn weights and logits on the same batches, at once
+    "snas": lambda space: Recipe(relax.concrete(), epochs=150, weight_decay=3e-4),
+    "drnas": _drnas,
+    "drnas-pruned": _drnas_pruned,
+    "fair-darts": _fair_darts,
+    "gaea": lambda space: Recipe(relax.exponentiated(), rate=0.1, outer=optax.sgd),
+    "pc-darts": _pc_darts,
+    "beta-darts": _darts(regularisers=(beta_decay(),), epochs=100, weight_decay=3e-4),
+    "r-darts-l2": _darts(weight_decay=2.7e-3),
+    "r-darts-stop": _darts(events=(eigenvalue(stop=True),)),
+    "s-darts-random": _darts(disturb=random_disturbance(), epochs=100, weight_decay=3e-4),
+    "s-darts-adversarial": _darts(disturb=adversarial_disturbance(), epochs=100, weight_decay=3e-4),
+    "darts-minus": lambda space: Recipe(auxiliary_skip(space), events=(eigenvalue(),)),
+    "darts-pt": _darts_pt,
+    "darts-pt-fixed": lambda space: _darts_pt(space, estimator=bilevel.weights_only),
+    "spos": _one_shot(lambda space: relax.uniform_paths()),
+    # the authors sum the gradients of the paths; here it is their mean
+    "fairnas": _one_shot(lambda space: relax.fair_paths()),
+    "sandwich": _one_shot(lambda space: relax.sandwich_paths(2, _sizes(space)), over_paths=distilled),
+    "enas": _enas,
 }
 
 
-def _neumann() -> bilevel.Estimator:
-    return bilevel.implicit("neumann", iterations=2, step_size=0.01)
-
-
-def _one_shot(paths: relax.Encode, over_paths: OverPaths = mean_over_paths) -> Recipe:
-    sampled, learning = relax.sampled(paths), bilevel.weights_only
-    return Recipe(sampled, learning, decide="evolve", epochs=250, over_paths=over_paths, single_path=True)
+def _choices(space: Space) -> list[Any]:
+    return [space.domains[name] for name, _ in relax.blocks(space)]
 
 
 def _sizes(space: Space) -> np.ndarray:
     """Of every value of every choice: a number is its own size, an operation's is the product of the numbers in its name
-    (``conv3x3`` is 9), without one 0, and ``none`` is smaller still."""
+    (``conv3x3`` is 9), without one 0; ``none`` has none, so that it is in no extreme path."""
 
     def size(value: Any) -> float:
         if isinstance(value, str):
-            return -1.0 if value == "none" else float(np.prod([int(n) for n in re.findall(r"\d+", value)] or [0]))
+            return np.nan if value == "none" else float(np.prod([int(n) for n in re.findall(r"\d+", value)] or [0]))
         return float(value)
 
     table = {n: {v: size(v) for v in space.domains[n].choices} for n, _ in relax.blocks(space)}  # type: ignore[union-attr]

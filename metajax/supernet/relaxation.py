@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.space import Categorical, Space, relax
-from metajax.types import Key, stream
+from metajax.types import Info, InputError, Key, Scalar, stream
 
 Logits = dict[str, jax.Array]
 
@@ -18,13 +18,27 @@ class Moment(NamedTuple):
     Attributes:
         progress: f32[], from 0 at the first step to 1 at the last.
         mask: f32[width] of the space, 1 where a choice is still open and 0 where it was pruned.
+        epoch: f32[], passes over the training part so far, whatever the length of the search.
     """
 
     progress: jax.Array
     mask: jax.Array
+    epoch: Any = 0.0
 
 
 Encode = Callable[[Space, Logits, Moment, Key], jax.Array]
+
+
+class Score(NamedTuple):
+    """What a search by REINFORCE (Williams 1992) needs beside its paths.
+
+    Attributes:
+        distribution: ``(logits) -> logits`` of the distribution from which the paths are drawn.
+        cost: ``(loss, info) -> scalar`` of one path, which the search makes small.
+    """
+
+    distribution: Callable[[Logits], Logits]
+    cost: Callable[[Scalar, Info], Scalar]
 
 
 class Relaxation(NamedTuple):
@@ -35,15 +49,17 @@ class Relaxation(NamedTuple):
         judge: the same, for the outer loss.
         strengths: ``(space, logits, mask) -> f32[width]``: what a choice is worth, to decide by.
         scale: of the random initial logits.
-        score_function: the outer gradient is that of REINFORCE (Williams 1992) over the paths of ``judge`` instead of
-            the derivative through the encoding; the baseline of a path is the mean loss of the others.
+        score: if given, the outer gradient is that of REINFORCE over the paths of ``judge`` instead of the derivative
+            through the encoding; the baseline of a path is the mean cost of the others.
+        extra: ``(space) -> logits`` that are learned beside those of the space.
     """
 
     train: Encode
     judge: Encode
     strengths: Callable[[Space, Logits, jax.Array], jax.Array]
     scale: float = 1e-3
-    score_function: bool = False
+    score: Score | None = None
+    extra: Callable[[Space], Logits] | None = None
 
 
 def blocks(space: Space) -> list[tuple[str, slice]]:
@@ -96,7 +112,7 @@ def straight_through(start: float = 10.0, end: float = 0.1) -> Relaxation:
     return Relaxation(encode, encode, _probabilities)
 
 
-def concrete(start: float = 1.0, end: float = 0.1) -> Relaxation:
+def concrete(start: float = 1.0, end: float = 0.03) -> Relaxation:
     """Samples of the concrete distribution at a falling temperature (SNAS, Xie et al. 2019, arXiv:1812.09926)."""
     temperature = falling(start, end)
     encode = relaxed(lambda progress: relax.gumbel_softmax(temperature(progress)))
@@ -115,10 +131,11 @@ def dirichlet() -> Relaxation:
 
 
 def sigmoid() -> Relaxation:
-    """Choices that do not compete (FairDARTS, Chu et al. 2020, arXiv:1911.12126)."""
+    """Choices that do not compete: each value has its own sigmoid, and all begin at ½ (FairDARTS, Chu et al. 2020,
+    arXiv:1911.12126)."""
     encode = relaxed(lambda progress: relax.sigmoid())
     strengths = lambda space, logits, mask: space.relax(masked(space, logits, mask), relax.sigmoid()) * mask
-    return Relaxation(encode, encode, strengths)
+    return Relaxation(encode, encode, strengths, 0.0)
 
 
 def exponentiated() -> Relaxation:
@@ -180,26 +197,58 @@ def sandwich_paths(random: int = 2, sizes: Any = None) -> Encode:
     Args:
         random: paths that are drawn.
         sizes: f32[width], of every value of every choice, such as ``costs`` makes; by default values are taken to be in order
-            of size, as those of the elastic spaces are.
+            of size, as those of the elastic spaces are. A value whose size is NaN is in neither extreme path: with ``none``
+            everywhere the smallest path would compute a constant and learn nothing.
     """
     draw = uniform_paths(random)
 
     def encode(space, logits, moment, key):
-        order = jnp.arange(space.width, dtype=jnp.float32) if sizes is None else jnp.asarray(sizes)
+        order = jnp.arange(space.width, dtype=jnp.float32) if sizes is None else jnp.asarray(sizes, jnp.float32)
+        mask = moment.mask
+        for _, part in blocks(space):
+            sized = jnp.where(jnp.isfinite(order[part]), mask[part], 0.0)
+            mask = mask.at[part].set(jnp.where(jnp.any(sized > 0), sized, mask[part]))
+        order = jnp.nan_to_num(order)
         by_size = {**logits, **{name: order[part] for name, part in blocks(space)}}
         hardest = lambda x, key=None: jax.nn.one_hot(jnp.argmax(x), x.shape[-1], dtype=x.dtype)
         extreme = lambda sign: relaxed(lambda progress: hardest)(
-            space, jax.tree.map(lambda x: sign * x, by_size), moment, key
+            space, jax.tree.map(lambda x: sign * x, by_size), moment._replace(mask=mask), key
         )
         return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, stream(key, "paths"))])
 
     return encode
 
 
-def policy(number: int = 4) -> Relaxation:
-    """A controller of independent choices: weights learn on a path drawn from it, it learns by REINFORCE over ``number``
-    paths (the estimator of ENAS, Pham et al. 2018, arXiv:1802.03268; its controller is an LSTM)."""
-    return Relaxation(policy_paths(1), policy_paths(number), _probabilities, 0.0, True)
+def policy(
+    number: int = 4,
+    tanh_constant: float = 2.5,
+    temperature: float = 5.0,
+    cost: Callable[[Scalar, Info], Scalar] = lambda loss, info: -info["accuracy"],
+) -> Relaxation:
+    """A controller whose reward is accuracy: weights learn on a path drawn from it, it learns by REINFORCE over ``number``
+    paths (ENAS, Pham et al. 2018, arXiv:1802.03268).
+
+    As in the authors' controller, paths are drawn from ``softmax(c · tanh(logits / T))``, which keeps every value possible.
+    That controller is an LSTM; here choices are independent, and the baseline is the mean of the other paths instead of a
+    moving average.
+
+    Args:
+        number: paths for each update of the controller.
+        tanh_constant: the bound c of the logits.
+        temperature: T.
+        cost: ``(loss, info) -> scalar`` of a path, which the controller makes small; by default the negative accuracy.
+
+    Raises:
+        InputError: unless ``number`` is at least 2, so that a path has others to be compared with, and the constants are
+            positive.
+    """
+    if number < 2 or tanh_constant <= 0 or temperature <= 0:
+        given = f"number={number}, tanh_constant={tanh_constant}, temperature={temperature}"
+        raise InputError(f"policy: {given}; accepted are number >= 2 and positive constants")
+    bounded = lambda logits: jax.tree.map(lambda x: tanh_constant * jnp.tanh(x / temperature), logits)
+    drawn = lambda paths: lambda space, logits, moment, key: paths(space, bounded(logits), moment, key)
+    strengths = lambda space, logits, mask: _probabilities(space, bounded(logits), mask)
+    return Relaxation(drawn(policy_paths(1)), drawn(policy_paths(number)), strengths, 0.0, Score(bounded, cost))
 
 
 def sampled(train: Encode) -> Relaxation:
@@ -216,8 +265,8 @@ def log_probability(space: Space, logits: Logits, mask: jax.Array, encodings: ja
     return total
 
 
-def begin(space: Space, key: Key, scale: float) -> Logits:
-    """Random initial logits."""
-    zeros: dict[str, Any] = space.zeros()
-    keys = jax.random.split(key, len(zeros))
+def begin(space: Space, key: Key, relaxation: Relaxation) -> Logits:
+    """Random initial logits, with those that the relaxation has beside the space's."""
+    zeros: dict[str, Any] = {**space.zeros(), **(relaxation.extra(space) if relaxation.extra else {})}
+    keys, scale = jax.random.split(key, len(zeros)), relaxation.scale
     return {n: v + scale * jax.random.normal(k, v.shape, v.dtype) for (n, v), k in zip(zeros.items(), keys)}

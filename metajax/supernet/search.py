@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from metajax import bilevel
@@ -13,12 +14,15 @@ from metajax.nn import Functional
 from metajax.space import Space
 from metajax.supernet import relaxation as relaxations
 from metajax.supernet.relaxation import Logits, Moment, Relaxation
-from metajax.types import Info, Key, Learner, LossFn, Scalar, stream
+from metajax.types import Info, InputError, Key, Learner, LossFn, Scalar, stream
 
-Regulariser = Callable[[Space, Logits, jax.Array, jax.Array], Scalar]
-"""``(space, logits, encoding f32[width], progress) -> scalar``, added to the outer loss."""
-Disturb = Callable[[Callable[[jax.Array], Scalar], jax.Array, jax.Array, Key], jax.Array]
-"""``(loss of an encoding, encoding, progress, key) -> encoding`` under which the weights learn instead."""
+Regulariser = Callable[[Space, Logits, jax.Array, Moment], Scalar]
+"""``(space, logits, encoding f32[width], moment) -> scalar``, added to the outer loss."""
+Disturb = Callable[[Space, Callable[[jax.Array], Scalar], jax.Array, Moment, Key], jax.Array]
+"""``(space, loss of an encoding, encoding, moment, key) -> encoding`` under which the weights learn instead; the outer loss
+is that of the encoding itself."""
+EPOCH = 25_000 // 64
+"""Steps of an epoch: half of CIFAR-10's training images in batches of 64 (Liu et al. 2019)."""
 
 
 class SearchState(NamedTuple):
@@ -55,7 +59,8 @@ class Search(NamedTuple):
 
     Attributes:
         init: ``(key) -> SearchState``, or ``(key, hyper)`` with more than ``{"arch": logits}``.
-        update: ``(state, (inner_batches, outer_batch)) -> (state, info)``.
+        update: ``(state, (inner_batches, outer_batch)) -> (state, info)``; a third entry of the batch, if there is one, is
+            the whole validation part for events that decide by it.
         strengths: ``(state) -> f32[width]``: what each choice is worth.
         space: that is searched.
     """
@@ -75,22 +80,31 @@ class Event(NamedTuple):
     """Something that happens to a search now and then, inside the compiled loop.
 
     Attributes:
-        init: ``(space, steps) -> memory``, a pytree.
+        init: ``(parts) -> memory``, a pytree.
         apply: ``(state, memory, parts, batch) -> (state, memory, info)``, at every step; use ``jax.lax.cond`` for what is
             expensive. ``batch`` is the outer batch.
     """
 
-    init: Callable[[Space, int], Any]
+    init: Callable[["Parts"], Any]
     apply: Callable[[SearchState, Any, "Parts", Any], tuple[SearchState, Any, dict[str, Any]]]
 
 
 class Parts(NamedTuple):
-    """What an event may use: ``loss(params, encoding, batch, key) -> (loss, info)``, the relaxation, and the steps."""
+    """What an event may use.
+
+    Attributes:
+        space: that is searched.
+        loss: ``(params, encoding, batch, key) -> (loss, info)``.
+        relaxation: of the search.
+        steps: of the whole search.
+        validation: ``(x, labels)``, the whole validation part, where the batch has a third entry.
+    """
 
     space: Space
     loss: Callable[[Any, jax.Array, Any, Key], tuple[Scalar, Info]]
     relaxation: Relaxation
     steps: int
+    validation: Any = None
 
 
 OverPaths = Callable[[Callable[..., tuple[Scalar, Info]], Callable[..., jax.Array], jax.Array], tuple[Scalar, Info]]
@@ -131,6 +145,9 @@ def search(
     over_paths: OverPaths = mean_over_paths,
     inner_steps: int = 1,
     warm_up: int = 0,
+    steps_per_epoch: int = EPOCH,
+    without: Sequence[Any] = (),
+    widen: float | None = None,
 ) -> Search:
     """Weights learn on training data and the encoding on validation data, in turn (Liu et al. 2019, arXiv:1806.09055).
 
@@ -151,9 +168,13 @@ def search(
         over_paths: the inner loss of several paths; ``distilled`` lets the first teach the others.
         inner_steps: weight updates for each update of the logits.
         warm_up: first steps in which weights learn alone.
+        steps_per_epoch: steps in which the training part is seen once, for what counts epochs.
+        without: values that are not searched, in whichever choices have them, such as ``("none",)``.
+        widen: for a network whose ``apply`` takes a fourth argument, whether it computes all channels that it has: the share
+            of the search from which it does.
 
     Raises:
-        ValueError: if steps is not positive.
+        InputError: if ``steps`` or ``steps_per_epoch`` is not positive, or ``without`` leaves a choice without a value.
 
     Example:
         >>> from metajax import fewshot, nn, supernet
@@ -165,59 +186,69 @@ def search(
         >>> supernet.decide(space, made.strengths(state)).keys() == space.domains.keys()
         True
     """
-    if steps < 1:
-        raise ValueError(f"search: steps={steps}; accepted is a positive whole number")
+    if steps < 1 or steps_per_epoch < 1:
+        given = f"steps={steps}, steps_per_epoch={steps_per_epoch}"
+        raise InputError(f"search: {given}; accepted are positive whole numbers")
     relaxation = relaxation or relaxations.softmax()
+    open_values = searched(space, without)
 
-    def of(params: Any, encoding: jax.Array, batch: Any, key: Key):
-        return loss(lambda p, x: network.apply(p, x, encoding))(params, batch, key)
+    def outputs(params: Any, x: Any, encoding: jax.Array, moment: Moment) -> Any:
+        return network.apply(params, x, encoding, *(() if widen is None else (moment.progress >= widen,)))
+
+    def at(moment: Moment):
+        def of(params: Any, encoding: jax.Array, batch: Any, key: Key):
+            return loss(lambda p, x: outputs(p, x, encoding, moment))(params, batch, key)
+
+        return of
 
     def inner(hyper, params, batch, key):
         batch, moment = batch
         encodings = relaxation.train(space, hyper["arch"], moment, stream(key, "encoding"))
-        each = lambda encoding: of(params, encoding, batch, stream(key, "loss"))
+        each = lambda encoding: at(moment)(params, encoding, batch, stream(key, "loss"))
         if disturb is not None:
             value, disturb_key = lambda e: each(e)[0], stream(key, "disturbance")
             moved = [
-                disturb(value, encoding, moment.progress, jax.random.fold_in(disturb_key, i))
+                disturb(space, value, encoding, moment, jax.random.fold_in(disturb_key, i))
                 for i, encoding in enumerate(encodings)
             ]
             encodings = jnp.stack(moved)
-        return over_paths(each, lambda encoding: network.apply(params, batch[0], encoding), encodings)
+        return over_paths(each, lambda encoding: outputs(params, batch[0], encoding, moment), encodings)
 
     def outer(hyper, params, batch, key):
         batch, moment = batch
         logits = hyper["arch"]
         encodings = relaxation.judge(space, logits, moment, stream(key, "encoding"))
-        each = lambda encoding: of(params, encoding, batch, stream(key, "loss"))
-        if relaxation.score_function:
-            value, info = _score_function(space, logits, moment, encodings, *jax.lax.map(each, encodings))
+        each = lambda encoding: at(moment)(params, encoding, batch, stream(key, "loss"))
+        if relaxation.score is not None:
+            value, info = _reinforce(relaxation.score, space, logits, moment, encodings, *jax.lax.map(each, encodings))
         else:
             value, info = mean_over_paths(each, None, encodings)
         for term in regularisers:
-            value = value + term(space, logits, jnp.mean(encodings, axis=0), moment.progress)
+            value = value + term(space, logits, jnp.mean(encodings, axis=0), moment)
         return value, info
 
     optimizer = inner_optimizer if callable(inner_optimizer) else lambda hyper: inner_optimizer
     problem = bilevel.Problem(inner, outer, lambda hyper, key: network.init(key), optimizer)
     estimator = estimator or bilevel.unroll()
     core = bilevel.learner(problem, estimator, outer_optimizer, inner_steps, warm_start=True, warm_up=warm_up)
-    parts = Parts(space, of, relaxation, steps)
+    last = Moment(jnp.ones(()), open_values)
+    parts = Parts(space, at(last), relaxation, steps)
 
     def init(key: Key, hyper: Any = None) -> SearchState:
         if hyper is None:
-            hyper = {"arch": relaxations.begin(space, stream(key, "logits"), relaxation.scale)}
-        memory = tuple(event.init(space, steps) for event in events)
-        return SearchState(core.init(key, hyper), jnp.ones(space.width), memory)
+            hyper = {"arch": relaxations.begin(space, stream(key, "logits"), relaxation)}
+        memory = tuple(event.init(parts) for event in events)
+        return SearchState(core.init(key, hyper), jnp.array(open_values), memory)
 
     def update(state: SearchState, batch: Any):
-        inner_batches, outer_batch = batch
-        moment = Moment(state.step / steps, state.mask)
+        inner_batches, outer_batch, *rest = batch
+        moment = Moment(state.step / steps, state.mask, state.step / steps_per_epoch)
+        now = parts._replace(loss=at(moment), validation=rest[0] if rest else None)
         repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (inner_steps, *x.shape)), moment)
         new, info = core.update(state.bilevel, ((inner_batches, repeated), (outer_batch, moment)))
         state, memory = SearchState(new, state.mask, state.memory), []
         for event, remembered in zip(events, state.memory):
-            state, kept, more = event.apply(state, remembered, parts, outer_batch)
+            state, kept, more = event.apply(state, remembered, now, outer_batch)
             memory.append(kept)
             info = {**info, **more}
         told = {**info, "entropy": entropy(space, strengths(state))}
@@ -229,15 +260,37 @@ def search(
     return Search(init, update, strengths, space)
 
 
-def _score_function(space, logits, moment, encodings, losses, info):
-    """Mean loss in value; in the gradient, that of REINFORCE with the mean of the other paths as baseline."""
-    number = losses.shape[0]
-    baseline = (jnp.sum(losses) - losses) / max(number - 1, 1)
-    advantage = jax.lax.stop_gradient(losses - baseline)
-    likelihood = relaxations.log_probability(space, logits, moment.mask, jax.lax.stop_gradient(encodings))
+def _reinforce(score: relaxations.Score, space, logits, moment, encodings, losses, info):
+    """Mean cost in value; in the gradient, that of REINFORCE with the mean of the other paths as baseline."""
+    costs = jax.vmap(score.cost)(losses, info)
+    number = costs.shape[0]
+    baseline = (jnp.sum(costs) - costs) / max(number - 1, 1)
+    advantage = jax.lax.stop_gradient(costs - baseline)
+    drawn_from = score.distribution(logits)
+    likelihood = relaxations.log_probability(space, drawn_from, moment.mask, jax.lax.stop_gradient(encodings))
     surrogate = jnp.mean(advantage * likelihood)
-    value = jnp.mean(losses) + surrogate - jax.lax.stop_gradient(surrogate)
+    value = jnp.mean(costs) + surrogate - jax.lax.stop_gradient(surrogate)
     return value, jax.tree.map(lambda x: jnp.mean(x, axis=0), info)
+
+
+def searched(space: Space, without: Sequence[Any] = ()) -> jax.Array:
+    """f32[width]: 1 where a value is searched, 0 for those in ``without``.
+
+    Raises:
+        InputError: naming a value that no choice has, or a choice that would be left without a value.
+    """
+    mask, found = np.ones(space.width, np.float32), set()
+    for name, part in relaxations.blocks(space):
+        choices = space.domains[name].choices  # type: ignore[union-attr]
+        here = [value for value in without if value in choices]
+        mask[[part.start + choices.index(value) for value in here]] = 0.0
+        found.update(here)
+        if not mask[part].any():
+            raise InputError(f"search: without={tuple(without)} leaves {name!r} no value; it has {choices}")
+    unknown = [value for value in without if value not in found]
+    if unknown:
+        raise InputError(f"search: without={tuple(without)}, but no choice of the space has {unknown[0]!r}")
+    return jnp.asarray(mask, jnp.ones(()).dtype)
 
 
 def entropy(space: Space, strengths: jax.Array) -> jax.Array:
@@ -250,6 +303,26 @@ def entropy(space: Space, strengths: jax.Array) -> jax.Array:
     return jnp.mean(jnp.stack(shares))
 
 
-def decide(space: Space, strengths: Any) -> dict[str, Any]:
-    """The architecture that takes the strongest value of every choice, as a plain dictionary."""
-    return space.decode(jnp.asarray(strengths)[None])[0]
+def decide(space: Space, strengths: Any, threshold: float = 0.0) -> dict[str, Any]:
+    """The architecture that takes the strongest value of every choice, as a plain dictionary.
+
+    Args:
+        space: that was searched.
+        strengths: f32[width], as ``Search.strengths`` gives.
+        threshold: a choice that has the value ``"none"`` takes it where no strength reaches the threshold (FairDARTS keeps
+            operations above .85).
+
+    Example:
+        >>> from metajax.supernet import cell_space
+        >>> space = cell_space(2)  # none, skip, conv1x1, conv3x3, avg_pool
+        >>> strengths = [0.0, 0.2, 0.7, 0.1, 0.3]
+        >>> decide(space, strengths), decide(space, strengths, threshold=0.85)
+        ({'edge_0_1': 'conv1x1'}, {'edge_0_1': 'none'})
+    """
+    values = np.asarray(strengths)
+    found = space.decode(jnp.asarray(values)[None])[0]
+    for name, part in relaxations.blocks(space):
+        empty = "none" in space.domains[name].choices  # type: ignore[union-attr]
+        if empty and values[part].max() < threshold:
+            found[name] = "none"
+    return found

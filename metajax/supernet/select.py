@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from metajax.space import Space
 from metajax.supernet.relaxation import Moment, log_probability, policy_paths
-from metajax.types import Key, Scalar, generator
+from metajax.types import InputError, Key, Scalar, generator
 
 
 class Trail(NamedTuple):
@@ -51,7 +51,7 @@ def _spend(
 ) -> Trail:
     """What ``walk`` looked at until the budget was spent."""
     if seconds is None and evaluations is None:
-        raise ValueError("give a budget: seconds or evaluations")
+        raise InputError("seconds and evaluations are both None; give one of them as the budget")
     configs, values, costs, spent = [], [], [], 0.0
 
     def look(found: Any) -> np.ndarray:
@@ -172,6 +172,25 @@ def reinforce(
             logits, opt_state = learn(logits, opt_state, encoding, value - average)
 
     return _spend(space, evaluate, seconds, evaluations, walk)
+
+
+def best_of(space: Space, evaluate: Evaluate, encodings: Any) -> Trail:
+    """Configurations that were drawn elsewhere, such as by a controller.
+
+    Args:
+        space: of the encodings.
+        evaluate: see ``Evaluate``.
+        encodings: f32[n, width].
+
+    Example:
+        >>> from metajax.supernet import cell_space
+        >>> space = cell_space(2)
+        >>> first = lambda encodings: (np.asarray(encodings)[:, 0], np.zeros(len(encodings)))
+        >>> best_of(space, first, np.eye(5)[[3, 0, 1]]).best
+        {'edge_0_1': 'none'}
+    """
+    values, costs = evaluate(encodings)
+    return Trail(space.decode(np.asarray(encodings)), np.asarray(values, np.float64), np.cumsum(costs))
 
 
 def by_shared_weights(accuracy: Callable[[Any, jax.Array], Scalar], params: Any) -> Evaluate:

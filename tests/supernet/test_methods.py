@@ -1,0 +1,386 @@
+"""What makes each method itself: its schedule, its radius, its formula, its sign, as in the authors' code."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from experiments import searching
+from metajax import bilevel, data, nn, supernet
+from metajax.space import relax as rules
+from metajax.supernet import events, regularise
+from metajax.supernet.relaxation import begin
+from metajax.types import InputError
+
+SPACE = supernet.cell_space(3)
+ONES = jnp.ones(SPACE.width)
+KEY = jax.random.key(0)
+
+
+def moment(progress=0.5, mask=ONES, epoch=0.0):
+    return supernet.Moment(jnp.asarray(progress), mask, epoch)
+
+
+def logits(seed=0):
+    return jax.tree.map(lambda x: jax.random.normal(jax.random.key(seed), x.shape, x.dtype), SPACE.zeros())
+
+
+def plain_search(recipe, apply, steps=10, **more):
+    """A search of a network that is a formula: ``apply(weight, encoding)`` is its loss."""
+    network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: apply(params, encoding))
+    loss = lambda apply: lambda params, batch, key: (apply(params, batch), {"accuracy": -apply(params, batch)})
+    return recipe.build(SPACE, network, loss, optax.sgd(0.0), steps, **more)
+
+
+NO_BATCH = (jnp.zeros((1,)), jnp.zeros(()))
+
+
+def first_update(recipe, grads, hyper, steps=10**6):
+    """What the optimizer of the logits makes of a gradient at its first step."""
+    optimizer = recipe.outer_optimizer(steps)
+    return optimizer.update(grads, optimizer.init(hyper), hyper)[0]
+
+
+# FairDARTS
+
+
+def test_fair_darts_searches_without_none_from_one_half():
+    recipe = supernet.recipe("fair-darts", SPACE)
+    made = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w)
+    state = made.init(KEY)
+    encoding = recipe.relaxation.judge(SPACE, state.logits, moment(mask=state.mask), KEY)[0].reshape(3, 5)
+    np.testing.assert_array_equal(encoding[:, 0], 0)
+    np.testing.assert_array_equal(encoding[:, 1:], 0.5)
+    state, _ = jax.jit(made.update)(state, NO_BATCH)
+    assert all(float(value[0]) == 0 and np.all(value[1:] < 0) for value in state.logits.values())
+    # a space that has no ``none`` is searched as it is
+    assert supernet.recipe("fair-darts", supernet.cell_space(3, ("skip", "conv3x3"))).without == ()
+
+
+def test_fair_darts_takes_adam_at_3e_3_with_momentum_9():
+    recipe, hyper = supernet.recipe("fair-darts", SPACE), {"a": jnp.asarray([2.0, -1.0])}
+    reference = optax.adam(3e-3, b1=0.9)
+    grads = [{"a": jnp.asarray(g)} for g in ([1.0, -2.0], [-3.0, 0.5])]
+    optimizer = recipe.outer_optimizer(10**6)
+    found, expected = optimizer.init(hyper), reference.init(hyper)
+    for grad in grads:
+        updates, found = optimizer.update(grad, found, hyper)
+        decayed = jax.tree.map(lambda g, h: g + 1e-3 * h, grad, hyper)
+        wanted, expected = reference.update(decayed, expected, hyper)
+        np.testing.assert_allclose(updates["a"], wanted["a"], rtol=1e-6)
+
+
+def test_fair_darts_keeps_operations_above_the_threshold():
+    strengths = np.zeros(15, np.float32)
+    strengths[[3, 4, 5 + 1, 10 + 2]] = [0.9, 0.95, 0.84, 0.86]
+    threshold = supernet.recipe("fair-darts", SPACE).threshold
+    found = supernet.decide(SPACE, strengths, threshold)
+    assert found == {"edge_0_1": "avg_pool", "edge_0_2": "none", "edge_1_2": "conv1x1"}
+
+    space = supernet.darts_space(2)  # of two edges into a node, those above; of three, the two strongest
+    values = np.zeros(space.width, np.float32)
+    for name, value in {"0_2": 0.9, "1_2": 0.8, "0_3": 0.95, "1_3": 0.99, "2_3": 0.9}.items():
+        values[space.slices[f"normal_{name}"].start + 4] = value
+    kept = [name for name, op in supernet.derive(space, values, threshold).items() if op != "none"]
+    assert kept == ["normal_0_2", "normal_0_3", "normal_1_3"]
+
+
+# beta-DARTS
+
+
+def test_beta_decay_counts_epochs_whatever_the_length_of_the_search():
+    h = logits()
+    mean = np.mean([np.log(np.sum(np.exp(v))) for v in h.values()])
+    for progress in (0.01, 1.0):
+        term = supernet.beta_decay()(SPACE, h, None, moment(progress, epoch=37.9))
+        assert float(term) == pytest.approx(0.5 * 37 * mean, rel=1e-6)
+
+
+def test_an_epoch_is_a_pass_over_the_training_part():
+    images = lambda n: (np.zeros((n, 2, 2, 1), np.float32), np.zeros(n, np.int32))
+    parts = data.Images(images(40), images(40), images(40))
+    apply = lambda params, x, encoding: jnp.zeros((x.shape[0], 2)) + params
+    network = lambda partial, single_path: nn.Functional(lambda key: jnp.zeros(()), apply)
+    setting = searching.Setting(SPACE, network, parts, 1000, batch=20)
+    made, _, _ = searching.made("beta-darts", setting)
+    step = jax.jit(lambda s, b: made.update(s, b)[1]["outer_loss"])
+    state, sample = made.init(KEY), searching.sampler(setting)
+    core = lambda number: state._replace(bilevel=state.bilevel._replace(step=jnp.asarray(number, jnp.int32)))
+    losses = [float(step(core(number), sample(KEY))) for number in (1, 3, 5)]
+    flat = np.mean([float(jax.nn.logsumexp(v)) for v in state.logits.values()])
+    np.testing.assert_allclose(np.diff(losses), 0.5 * flat, rtol=1e-4)  # an epoch has two steps
+
+
+# SmoothDARTS
+
+
+def test_random_smoothing_goes_from_3_to_30_percent_on_the_simplex():
+    encoding, disturb = SPACE.relax(logits()), supernet.recipe("s-darts-random", SPACE).disturb
+    for progress, radius in ((0.0, 0.03), (0.5, 0.165), (1.0, 0.3)):
+        found = disturb(SPACE, None, encoding, moment(progress), KEY)
+        noise = radius * jax.random.uniform(KEY, encoding.shape, encoding.dtype, -1.0, 1.0)
+        clipped = np.clip(np.asarray(encoding + noise), 0, 1).reshape(3, 5)
+        np.testing.assert_allclose(found.reshape(3, 5), clipped / clipped.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_what_leaves_the_simplex_is_clipped_to_it():
+    outside = jnp.asarray([-1.0, -2.0, -0.5, -3.0, -0.7, *[0.5] * 5, 2.0, -1.0, 0.0, 1.0, 0.0])
+    found = regularise.on_simplex(SPACE, outside).reshape(3, 5)
+    np.testing.assert_allclose(found, [[0, 0, 1, 0, 0], [0.2] * 5, [0.5, 0, 0, 0.5, 0]], atol=1e-7)
+
+
+def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
+    encoding, radius = SPACE.relax(logits()), 0.165
+    slope = jax.random.normal(jax.random.key(5), (15,))
+    loss = lambda e: e @ slope + jnp.sum(e**2)
+    found = supernet.recipe("s-darts-adversarial", SPACE).disturb(SPACE, loss, encoding, moment(0.5), KEY)
+
+    center = np.asarray(encoding, np.float64)
+
+    def project(moved):
+        blocks = np.clip(center + np.clip(moved - center, -radius, radius), 0, 1).reshape(3, 5)
+        return (blocks / blocks.sum(1, keepdims=True)).reshape(-1)
+
+    at = project(center + radius * np.asarray(jax.random.uniform(KEY, (15,), jnp.float32, -1.0, 1.0)))
+    for _ in range(7):
+        at = project(at + 2 * radius / 7 * np.sign(np.asarray(slope) + 2 * at))
+    np.testing.assert_allclose(found, at, atol=1e-5)
+    assert float(loss(found)) > float(loss(encoding))
+    peak = lambda e: -jnp.sum(jnp.abs(e - encoding))  # no disturbance is worse than none
+    same = supernet.recipe("s-darts-adversarial", SPACE).disturb(SPACE, peak, encoding, moment(0.5), KEY)
+    np.testing.assert_allclose(same, encoding, atol=1e-7)
+    with pytest.raises(InputError, match="steps=0"):
+        supernet.adversarial_disturbance(steps=0)
+
+
+def test_a_disturbance_is_undone_after_the_step_of_the_weights():
+    prices = jnp.linspace(0.0, 1.0, 15)
+    recipe = supernet.Recipe(disturb=supernet.adversarial_disturbance(0.2, 0.2))
+    made = plain_search(recipe, lambda w, encoding: encoding @ prices + w)
+    state = made.init(KEY)
+    _, info = jax.jit(made.update)(state, NO_BATCH)
+    assert float(info["outer_loss"]) == pytest.approx(float(SPACE.relax(state.logits) @ prices), rel=1e-6)
+    assert float(info["inner_loss"]) > float(info["outer_loss"]) + 0.1
+
+
+# DrNAS
+
+
+@pytest.mark.parametrize("method", ["drnas", "drnas-pruned"])
+def test_drnas_regularizes_raw_logits_inside_adam(method):
+    recipe, hyper = supernet.recipe(method, SPACE), {"a": jnp.asarray([2.0, -1e-6, 0.0])}
+    assert recipe.regularisers == ()
+    updates = first_update(recipe, jax.tree.map(jnp.zeros_like, hyper), hyper)["a"]
+    np.testing.assert_allclose(updates, [-3e-4, 3e-4 * 1e-9 / (1e-9 + 1e-8), 0.0], rtol=1e-3)
+
+
+def test_progressive_drnas_rests_its_logits_at_the_beginning_of_each_half():
+    recipe = supernet.recipe("drnas-pruned", SPACE)
+    assert recipe.warm_up == 0.1
+    steps, warm_up, hyper = 100, 10, {"a": jnp.asarray(1.0)}
+    optimizer = recipe.outer_optimizer(steps, warm_up)
+    state, moved = optimizer.init(hyper), []
+    update = jax.jit(lambda s: optimizer.update({"a": jnp.asarray(1.0)}, s, hyper))
+    for step in range(warm_up, steps):
+        updates, state = update(state)
+        if float(updates["a"]) == 0:
+            moved.append(step)
+    assert moved == list(range(50, 60))
+
+
+def test_a_network_that_may_grow_is_at_first_the_narrow_one():
+    sizes = {"channels": 8, "stages": 2, "stride": 2}
+    grown = supernet.CellNet(SPACE, 3, **sizes, partial=(4, 2), rngs=nnx.Rngs(0))
+    narrow = supernet.CellNet(SPACE, 3, **sizes, partial=4, rngs=nnx.Rngs(1))
+    wide = supernet.CellNet(SPACE, 3, **sizes, partial=2, rngs=nnx.Rngs(1))
+
+    def cut(kernel, like):  # of every edge's kernel, what the narrow network has
+        if kernel.shape == like.shape:
+            return kernel
+        edges = kernel.shape[-1] // kernel.shape[-2]
+        c = like.shape[-2]
+        return kernel.reshape(*kernel.shape[:-1], edges, -1)[..., :c, :, :c].reshape(like.shape)
+
+    params = nnx.state(grown)
+    nnx.update(wide, params)
+    nnx.update(narrow, jax.tree.map(cut, params, nnx.state(narrow)))
+    x, encoding = jax.random.normal(KEY, (2, 8, 8, 1)), SPACE.relax(logits())
+    np.testing.assert_allclose(grown(x, encoding, jnp.asarray(False)), narrow(x, encoding), atol=1e-5)
+    np.testing.assert_allclose(grown(x, encoding, jnp.asarray(True)), wide(x, encoding), atol=1e-5)
+    np.testing.assert_allclose(grown(x, encoding), wide(x, encoding), atol=1e-5)
+    with pytest.raises(InputError, match=r"channels=6, partial=\(4, 2\)"):
+        supernet.CellNet(SPACE, 3, channels=6, partial=(4, 2), rngs=nnx.Rngs(0))
+
+
+def test_new_channels_are_copies_of_old_ones_in_weights_and_moments():
+    made = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 16, 1, partial=(4, 2), rngs=rngs))
+    params = made.init(KEY)
+    inner = bilevel.InnerState(params, optax.sgd(0.1, momentum=0.9).init(params)[0]._replace(trace=params))
+    core = bilevel.BilevelState(jnp.asarray(5), KEY, {"arch": logits()}, (), inner)
+    state = supernet.SearchState(core, ONES, ())
+    parts = supernet.Parts(SPACE, None, supernet.softmax(), 10)
+    event = supernet.widen(0.5, 4, 2)
+    now = event.apply(state, (), parts, None)[0].bilevel.inner
+    kernel = lambda tree: np.asarray(tree["stages"][0][0]["conv3"][0]["kernel"]).reshape(3, 3, 8, 2, 8)
+    old, new = kernel(params), kernel(now.params)
+    for edge in range(2):
+        np.testing.assert_array_equal(new[:, :, :4, edge, :4], old[:, :, :4, edge, :4])
+        same_in = lambda r, i, edge=edge: np.array_equal(new[:, :, r, edge, :4], old[:, :, i, edge, :4])
+        same_out = lambda r, i, edge=edge: np.array_equal(new[:, :, :4, edge, r], old[:, :, :4, edge, i])
+        rows, columns = ([next(i for i in range(4) if same(r, i)) for r in range(8)] for same in (same_in, same_out))
+        np.testing.assert_array_equal(new[:, :, :, edge], old[:, :, :, edge][:, :, rows][..., columns])
+    np.testing.assert_array_equal(kernel(now.opt_state.trace), new)  # the same channels
+    np.testing.assert_array_equal(now.params["stem"]["kernel"], params["stem"]["kernel"])
+    early = event.apply(state._replace(bilevel=core._replace(step=jnp.asarray(4))), (), parts, None)[0]
+    np.testing.assert_array_equal(kernel(early.bilevel.inner.params), old)
+    with pytest.raises(InputError, match="share=0"):
+        supernet.widen(0, 4, 2)
+
+
+# DARTS-PT
+
+
+def test_a_removed_operation_leaves_the_weights_of_the_others():
+    """Were they made to sum to one again, the sum over the cell would be 3 and the worst would be kept."""
+    prices = jnp.linspace(1.0, 2.0, 15)
+
+    def loss(params, encoding, batch, key):
+        return jnp.zeros(()), {"accuracy": jnp.where(jnp.sum(encoding) < 2.9, 1.0, -1.0) * (encoding @ prices)}
+
+    event = supernet.project(0.5, batch=2)
+    parts = supernet.Parts(SPACE, loss, supernet.softmax(), 3, (jnp.zeros((4, 1)), jnp.zeros(4, jnp.int32)))
+    core = bilevel.BilevelState(jnp.asarray(3), KEY, {"arch": SPACE.zeros()}, (), bilevel.InnerState(jnp.zeros(()), ()))
+    state, _, _ = event.apply(supernet.SearchState(core, ONES, ()), event.init(parts), parts, None)
+    kept = [name for name, part in SPACE.slices.items() if state.mask[part].sum() == 1]
+    assert len(kept) == 1
+    assert int(jnp.argmax(state.mask[SPACE.slices[kept[0]]])) == 4  # the dearest: without it accuracy is lowest
+
+
+def test_projection_has_five_epochs_between_at_a_tenth_of_the_rate():
+    recipe = supernet.recipe("darts-pt", supernet.cell_space())
+    assert recipe.epochs == 125
+    steps = 1250  # ten an epoch
+    np.testing.assert_array_equal(
+        events.projection_steps(steps, recipe.tune, 6), [1000, 1050, 1100, 1150, 1200, 1250, 1251]
+    )
+    rate = recipe.weight_rate(0.025, steps)
+    assert float(rate(0)) == pytest.approx(0.025)
+    assert float(rate(999)) == pytest.approx(0.001, rel=1e-2)
+    assert float(rate(1000)) == float(rate(1249)) == pytest.approx(0.0025)
+    plain = supernet.recipe("darts-1", SPACE).weight_rate(0.025, steps)
+    assert float(plain(1249)) == pytest.approx(0.001, rel=1e-2)
+
+
+def test_projection_sees_the_whole_validation_part():
+    x, y = events.in_batches((np.zeros((25_000, 1)), np.zeros(25_000)), 250)
+    assert x.shape == (100, 250, 1)
+    assert y.size == 25_000
+    images = lambda n: (np.zeros((n, 2, 2, 1), np.float32), np.zeros(n, np.int32))
+    setting = searching.Setting(SPACE, None, data.Images(images(9), images(7), images(3)), 10, batch=4)
+    inner, outer, validation = searching.sampler(setting)(KEY)
+    assert (inner[0].shape[:2], len(outer[1]), len(validation[1])) == ((1, 4), 4, 7)
+
+
+# ENAS
+
+
+def test_the_controller_is_bounded_and_rewarded_by_accuracy():
+    relaxation = supernet.recipe("enas", SPACE).relaxation
+    strong = jax.tree.map(lambda x: x.at[0].set(100.0), SPACE.zeros())
+    p = relaxation.strengths(SPACE, strong, ONES)[:5]
+    np.testing.assert_allclose(p, jax.nn.softmax(2.5 * jnp.tanh(jnp.asarray([20.0, 0, 0, 0, 0]))), rtol=1e-5)
+    assert float(relaxation.score.cost(jnp.asarray(7.0), {"accuracy": jnp.asarray(0.25)})) == -0.25
+    with pytest.raises(InputError, match="number=1"):
+        supernet.policy(1)
+
+
+def test_the_controller_learns_from_accuracy_not_from_the_loss():
+    """Loss and accuracy disagree: the values with the higher accuracy become likelier."""
+    accuracies = jnp.tile(jnp.asarray([0.0, 0.0, 0.0, 0.0, 1.0]), 3)
+    network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: encoding @ accuracies + 0 * params)
+    loss = lambda apply: lambda params, batch, key: (apply(params, batch), {"accuracy": apply(params, batch)})
+    made = supernet.recipe("enas", SPACE).build(SPACE, network, loss, optax.sgd(0.0), 200)
+    step = lambda state, _: (made.update(state, NO_BATCH)[0], None)
+    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, None, 200))(made.init(KEY))
+    assert all(float(value[4]) > float(value[:4].max()) for value in state.logits.values())
+
+
+def test_enas_chooses_among_a_hundred_drawn_architectures():
+    recipe = supernet.recipe("enas", SPACE)
+    made, seen = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w), []
+    prices = np.linspace(0, 1, 15)
+
+    def judge(encodings):
+        seen.append(np.asarray(encodings))
+        return np.asarray(encodings) @ prices, np.zeros(len(encodings))
+
+    found = searching.by_accuracy(SPACE, recipe, made.init(KEY), judge)
+    assert seen[0].shape == (100, 15)
+    best = seen[0][np.argmax(seen[0] @ prices)]
+    assert found == SPACE.decode(best[None])[0]
+
+
+# the others
+
+
+def test_edges_of_pc_darts_are_decided_with_their_weights():
+    space = supernet.darts_space(2)
+    relaxation = supernet.recipe("pc-darts", space).relaxation
+    h = begin(space, KEY, relaxation)
+    h = {name: jnp.zeros_like(value) for name, value in h.items()}
+    for name in space.domains:
+        h[name] = h[name].at[4].set(1.0)
+    for source, weight in enumerate((2.0, -2.0, 1.0)):
+        h[f"edge weight of normal_{source}_3"] = jnp.asarray(weight)
+    found = supernet.derive(space, relaxation.strengths(space, h, jnp.ones(space.width)))
+    assert [name for name in found if name.startswith("normal") and name.endswith("_3") and found[name] != "none"] == [
+        "normal_0_3",
+        "normal_2_3",
+    ]
+    loss = lambda h: jnp.sum(relaxation.judge(space, h, supernet.Moment(0.5, jnp.ones(space.width)), KEY)[0] ** 2)
+    slope = jax.grad(loss)(h)
+    assert float(jnp.abs(slope["edge weight of normal_0_3"])) > 0  # they are learned
+
+
+def test_the_smallest_path_of_the_sandwich_is_a_network_that_learns():
+    recipe = supernet.recipe("sandwich", SPACE)
+    largest, smallest = recipe.relaxation.train(SPACE, SPACE.zeros(), moment(), KEY)[:2]
+    assert set(SPACE.decode(largest[None])[0].values()) == {"conv3x3"}
+    assert set(SPACE.decode(smallest[None])[0].values()) == {"skip"}
+    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, single_path=True, rngs=rngs))
+    params, x = network.init(KEY), jax.random.normal(KEY, (4, 4, 4, 1))
+    slope = jax.grad(lambda p: jnp.sum(network.apply(p, x, smallest)[:, 0] * jnp.arange(4.0)))(params)
+    assert float(jnp.abs(slope["stem"]["kernel"]).max()) > 1e-3
+
+
+def test_idarts_takes_four_weight_steps_for_each_step_of_the_logits():
+    recipe = supernet.recipe("idarts", SPACE)
+    assert recipe.inner_steps == 4
+    images = lambda n: (np.arange(4 * n, dtype=np.float32).reshape(n, 2, 2, 1), np.arange(n, dtype=np.int32))
+    setting = searching.Setting(SPACE, None, data.Images(images(9), images(7), images(3)), 10, batch=4)
+    (x, y), _, _ = searching.sampler(setting, recipe.inner_steps)(KEY)
+    assert x.shape == (4, 4, 2, 2, 1)
+    assert len({tuple(row) for row in np.asarray(y)}) > 1
+    np.testing.assert_array_equal(x[..., 0, 0, 0], 4 * y)
+
+
+@pytest.mark.parametrize(("name", "start", "end"), [("gdas", 10.0, 0.1), ("snas", 1.0, 0.03)])
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+def test_temperatures_fall_as_published(name, start, end, progress):
+    judge = supernet.recipe(name, SPACE).relaxation.judge
+    rule = rules.straight_through if name == "gdas" else rules.gumbel_softmax
+    found = jax.jacobian(lambda h: judge(SPACE, h, moment(progress), KEY)[0])(logits())
+    wanted = jax.jacobian(lambda h: SPACE.relax(h, rule(start + (end - start) * progress), KEY))(logits())
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-3), found, wanted)
+
+
+def test_values_that_are_not_searched_are_named():
+    apply = lambda w, encoding: jnp.sum(encoding)
+    with pytest.raises(InputError, match="no choice of the space has 'pool'"):
+        plain_search(supernet.Recipe(without=("pool",)), apply)
+    with pytest.raises(InputError, match="leaves 'edge_0_1' no value"):
+        plain_search(supernet.Recipe(without=supernet.OPERATIONS), apply)
+    with pytest.raises(InputError, match="steps_per_epoch=0"):
+        plain_search(supernet.Recipe(), apply, steps_per_epoch=0)
