@@ -20,7 +20,7 @@ def omniglot(runs: Runs) -> list[str]:
     minutes = [m["seconds"] / 60 for each in mine.values() for m in each]
     compared: dict[str, list[str]] = {"above": [], "below": [], "level with": []}
     for name in sorted(score):
-        known = published.OMNIGLOT.get(name, ("", (None,)))[1][0]
+        known = published.OMNIGLOT.get((name, "transductive"), ("", (None,)))[1][0]
         if known:
             value, _, spread = known.partition(" ± ")
             margin = float(spread or 0.0) + max(m["interval"] for m in mine[name])
