@@ -21,8 +21,8 @@ def supernets(runs: Runs) -> list[str]:
     better = [name for name in means if means[name] > drawn]
     return [
         f"NAS-Bench-201: {len(means)} methods searched a small SuperNet for {min(seconds) / 60:.1f} to {max(seconds) / 60:.1f} "
-        f"minutes; the best on average is {best} with {means[best]:.2f}% on CIFAR-10 ({len(scores[best])} seed{'s' * (len(scores[best]) > 1)}; the best cell "
-        f"of the table has {trivial['best_cifar10_test']:.2f}, a random one {trivial['random_cifar10_test']:.2f}).",
+        f"minutes; the best on average is {best} with {means[best]:.2f}% on CIFAR-10 (seeds: {len(scores[best])}; the best "
+        f"cell of the table has {trivial['best_cifar10_test']:.2f}, a random one {trivial['random_cifar10_test']:.2f}).",
         f"The trivial answer, all 3 x 3 convolutions, has {bar:.2f}% without any search; above it: {listed(above)}. Above a "
         f"random cell of convolutions ({drawn:.2f}): {len(better)} of {len(means)} methods.",
     ]
