@@ -9,7 +9,9 @@ command, commit, hardware and time they came about.
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from experiments import (
     augmentation,
@@ -66,11 +68,19 @@ def section(directory: Path) -> str:
     if own is None:
         made = table(["metric", "value"], ([name, number(value)] for name, value in result["metrics"].items()))
     else:
-        made = own(config, result)
+        made = _made_by(own, config, result)
     shown = [name for name in _SHOWN if (directory / name).is_file()]
     figures = "".join(f"\n![{name}](results/{directory.name}/{name})\n" for name in shown)
     old = "" if method_versions.is_current(config.get("method", ""), result) else _OLD
     return f"{heading(directory)}{old}\n{made}\n{figures}"
+
+
+def _made_by(own: Callable[..., str], config: dict[str, Any], result: dict[str, Any]) -> str:
+    """An experiment's own table, or a line instead of it where the result lacks what the table shows by now."""
+    try:
+        return own(config, result)
+    except KeyError as missing:
+        return f"An earlier version of the experiment made this result, without {missing}; run it again for its table."
 
 
 _OLD = "\nAn earlier version of the method made this result.\n"

@@ -21,10 +21,10 @@ def supernets(runs: Runs) -> list[str]:
     better = [name for name in means if means[name] > drawn]
     return [
         f"NAS-Bench-201: {len(means)} methods searched a small SuperNet for {min(seconds) / 60:.1f} to {max(seconds) / 60:.1f} "
-        f"minutes; the best on average is {best} with {means[best]:.2f}% on CIFAR-10 (the best cell of the table has "
-        f"{trivial['best_cifar10_test']:.2f}, a random one {trivial['random_cifar10_test']:.2f}).",
-        f"The trivial answer, all 3 x 3 convolutions, has {bar:.2f}% without any search; above it: {listed(above)}. "
-        f"{len(better)} of {len(means)} methods are above a random cell of convolutions ({drawn:.2f}).",
+        f"minutes; the best on average is {best} with {means[best]:.2f}% on CIFAR-10 (seeds: {len(scores[best])}; the best "
+        f"cell of the table has {trivial['best_cifar10_test']:.2f}, a random one {trivial['random_cifar10_test']:.2f}).",
+        f"The trivial answer, all 3 x 3 convolutions, has {bar:.2f}% without any search; above it: {listed(above)}. Above a "
+        f"random cell of convolutions ({drawn:.2f}): {len(better)} of {len(means)} methods.",
     ]
 
 
@@ -54,11 +54,17 @@ def zero_cost_proxies(runs: Runs) -> list[str]:
     parameters = scored.pop("parameters")
     tau = lambda m: f"{m['kendall_tau']:.2f} ± {m['kendall_tau_error']:.2f}"
     best = max(scored, key=lambda name: scored[name]["kendall_tau"])
-    above = [name for name in scored if scored[name]["kendall_tau"] > parameters["kendall_tau"]]
+    gap = lambda m: m["kendall_tau"] - parameters["kendall_tau"]
+    above = [name for name, m in scored.items() if gap(m) > 0]
+    clear = [
+        name
+        for name in above
+        if gap(scored[name]) > scored[name]["kendall_tau_error"] + parameters["kendall_tau_error"]
+    ]
     return [
         f"Zero-cost proxies rank {parameters['evaluations']} untrained cells; the best, {best}, with a Kendall τ of "
-        f"{tau(scored[best])}, the number of parameters alone with {tau(parameters)}. "
-        f"{len(above)} of {len(scored)} proxies are above the number of parameters: {listed(above)}."
+        f"{tau(scored[best])}, the number of parameters alone with {tau(parameters)}. Of {len(scored)} proxies, {len(above)} "
+        f"are above the number of parameters ({listed(above)}), by more than both standard errors: {listed(clear)}."
     ]
 
 

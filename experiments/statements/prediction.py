@@ -20,7 +20,10 @@ def predictors(runs: Runs) -> list[str]:
             f"{against(mine[best], known, m[f'{best}_{size}_tau_std'])} the {known:.3f} of {rival}"
         )
     cost = duration(sum(record["seconds"] for record in run.result["records"]))
-    return [f"Kendall τ of predicted accuracies on NAS-Bench-201: {listed(told)}. All fits together took {cost}."]
+    return [
+        f"Kendall τ of predicted accuracies on NAS-Bench-201, beside published ones (the run's section says how cells were "
+        f"split): {listed(told)}. All fits together took {cost}."
+    ]
 
 
 def pairs(runs: Runs) -> list[str]:

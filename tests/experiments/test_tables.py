@@ -184,6 +184,11 @@ def test_the_first_page_names_what_is_missing():
     assert "navigation" in broken.split("missing:")[1]
 
 
+def test_a_result_without_what_its_table_shows_by_now_is_a_line(finish):
+    text = tables.section(finish("predict_nas_bench_201", {}, {"old": 1.0}))
+    assert "An earlier version of the experiment made this result, without '" in text
+
+
 def test_the_committed_results_make_a_document_that_begins_with_one_page(monkeypatch, tmp_path):
     every = sorted(p for p in finished.RESULTS.iterdir() if (p / "result.json").is_file())
     monkeypatch.setattr(nas_summaries, "RESULTS", tmp_path)
