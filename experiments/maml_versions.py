@@ -64,6 +64,8 @@ PRESETS = {"equal-tasks": {}, "cpu": {"like": "cpu"}, "paper": {"like": "paper"}
 
 def train(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
     """Trains what is not trained yet, and writes the comparison."""
+    parts, test = fewshot.prepare(config.one(VERSIONS[0], 0))
+    directory.bind_data(run.fingerprint(train=parts.train, validation=parts.validation, test=test))
     found: dict[str, list[dict[str, float]]] = {method: [] for method in VERSIONS}
     for seed in range(config.seeds):
         for method in VERSIONS:
