@@ -22,7 +22,7 @@ def same(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-@pytest.mark.parametrize("n", [1, 31, 32, 33, 70])
+@pytest.mark.parametrize("n", [1, 64, 65])
 def test_padded_and_traced_agree(n):
     key = jax.random.key(n)
     drawn = SPACE.sample(key, n)
