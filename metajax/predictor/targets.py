@@ -35,6 +35,18 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[place.ravel()]
 
 
+def is_constant(values: np.ndarray) -> bool:
+    """Whether values are the same up to rounding in float64.
+
+    Example:
+        >>> is_constant(np.array([0.1 + 0.2, 0.3])), is_constant(np.array([1e-300, 2e-300]))
+        (True, False)
+    """
+    low, high = float(values.min()), float(values.max())
+    unit = max(abs(low), abs(high))
+    return unit == 0.0 or high / unit - low / unit <= 4 * np.finfo(np.float64).eps
+
+
 def standardize(values: np.ndarray) -> Target:
     """Shifts and scales values to mean 0 and deviation 1, on the host in float64 and whatever their magnitude: values near
     1e300 or 1e-300 have squares that are no floats, so they are divided by their largest magnitude first. Values that differ
@@ -48,9 +60,9 @@ def standardize(values: np.ndarray) -> Target:
         ([-1.0, 1.0], 0.0)
     """
     low, high = float(values.min()), float(values.max())
-    unit = max(abs(low), abs(high))
-    if unit == 0.0 or high / unit - low / unit <= 4 * np.finfo(np.float64).eps:
+    if is_constant(values):
         return Target(np.zeros(len(values)), low, 0.0)
+    unit = max(abs(low), abs(high))
     if not np.isfinite(high - low):
         raise InputError(f"metric: values from {low:g} to {high:g} differ by more than a float can hold; rescale them")
     small = values / unit
@@ -80,8 +92,9 @@ def make(trials: Trials, target: str) -> Target:
     y = np.zeros(len(utility))
     for g in np.unique(trials.group):
         inside = trials.group == g
-        if target == "rank":
-            y[inside] = (ranks(utility[inside]) - 0.5) / inside.sum()  # ties share their mean
-        elif standardize(utility[inside]).scale > 0:  # centered by rounding, a constant group would not be zero
+        constant = is_constant(utility[inside])
+        if target == "rank":  # ties share their mean
+            y[inside] = 0.5 if constant else (ranks(utility[inside]) - 0.5) / inside.sum()
+        elif not constant:  # centered with rounding, a constant group would not be zero
             y[inside] = logs[inside] - logs[inside].mean()
     return standardize(y)

@@ -85,9 +85,9 @@ def test_contract_models_learn(name, target):
 @pytest.mark.parametrize("name", SPECS)
 def test_contract_rows_of_weight_zero_say_nothing(name):
     spec = spec_of(name)
-    x = jax.random.normal(jax.random.key(0), (32, 5))
+    x = jax.random.normal(jax.random.key(0), (32, 9))
     y = x[:, 0]
-    blocks = np.arange(5)
+    blocks = np.arange(9)
     keep = jnp.where(jnp.arange(32) < 20, 1.0, 0.0)
     nonsense = jnp.where(keep > 0, y, 100.0)
     fit = jax.jit(lambda y: spec.apply(spec.fit(jax.random.key(1), x, y, keep, blocks), x[:5])[0])
