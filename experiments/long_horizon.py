@@ -36,7 +36,7 @@ from metajax.types import InputError, Learner, stream
 METHODS = ("pes", "es", "truncated", "full es", "unroll", "random")
 LOW, HIGH = np.log(1e-3), np.log(10.0)
 """Logarithms of the learning rates at which searches begin, and which ``random`` draws."""
-SINGLE = {"largest_gradient": ".3g", "not_finite": ".1f", "outer_rate": "g", "search_seconds": ".1f"}
+SINGLE = {"largest_gradient": ".3g", "not_finite": "z.1f", "outer_rate": "g", "search_seconds": ".1f"}
 """Measured once for each method (``not_finite``: per cent of the gradients), and how each is written."""
 
 
@@ -188,7 +188,7 @@ def searcher(method: str, inner: Inner) -> Callable[[jax.Array, jax.Array], tupl
         begun = made.init(stream(key, "search"), first(stream(key, "first")))
         state, norms = jax.lax.scan(body, begun, None, steps)
         finite = jnp.isfinite(norms)
-        return state.hyper, jnp.max(jnp.where(finite, norms, 0.0)), 1 - jnp.mean(finite, dtype=norms.dtype)
+        return state.hyper, jnp.max(jnp.where(finite, norms, 0.0)), jnp.mean(~finite, dtype=norms.dtype)
 
     return drawn if method == "random" else descended
 
