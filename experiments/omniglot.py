@@ -7,7 +7,7 @@
 
 1100/100/423 characters for training, validation and test, rotations as new classes in all parts. Presets ``quick`` and ``cpu``
 have Conv-4 of 64 filters with stride 2 and transductive batch norm; ``quick`` takes up to 12 minutes on 2 cores, ``cpu`` up
-to 40 (MAML++ some hours: it sees as many tasks as MAML and takes five inner steps on each). ``cpu-inductive`` trains a method
+to 40 (MAML++ much longer: it sees as many tasks as MAML and takes five inner steps on each). ``cpu-inductive`` trains a method
 on features (prototypical networks by default) on 60 ways with batch norm by running statistics. ``equal-tasks`` is a small
 comparison, with half the filters, in which every method sees the same number of tasks; see ``experiments.maml_versions``.
 
