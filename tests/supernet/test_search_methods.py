@@ -337,7 +337,7 @@ def _darts(single):
     return made.space, made.network
 
 
-@pytest.mark.parametrize(("network", "cells"), [(_cellnet, 4), (_darts, 3)])
+@pytest.mark.parametrize(("network", "cells"), [(_cellnet, 4), pytest.param(_darts, 3, marks=pytest.mark.slow)])
 def test_a_single_path_is_the_mixture_on_one_hot_encodings(network, cells):
     x, y = contract.informative(16)
     space, mixed = network(False)
@@ -365,5 +365,5 @@ def test_searches_without_gradient_find_the_best_and_keep_their_budget(method):
     short = method(SPACE, additive, jax.random.key(0), seconds=21.0)
     assert len(short.values) == 10
     assert short.seconds[-1] == 20.0
-    with pytest.raises(InputError, match="give a budget"):
+    with pytest.raises(InputError, match="give one of them as the budget"):
         method(SPACE, additive, jax.random.key(0))
