@@ -16,7 +16,8 @@ tell apart, "tied" one for all, and "chosen" is the one of both with the better 
 a short training of every cell that is ranked, and "+ size" the number of parameters, which costs nothing. Models and features
 were chosen on CIFAR-100 with other draws; their hyperparameters are learned from the drawn trainings alone.
 
-EXPECT
+With 78 trained cells expect a tau of .58 for "kernel", .59 for "tied" and the fixed kernel, .77 for "kernel on paths"; 20
+minutes on one shared core. A run goes on with ``--resume``.
 """
 
 import dataclasses

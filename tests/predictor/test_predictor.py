@@ -306,7 +306,7 @@ def test_nothing_matters_where_all_metrics_are_equal(name):
         assert set(search.anova(model).values()) == {0.0}
 
 
-@pytest.mark.parametrize("name", ["ridge2", "kernel", "ensemble"])
+@pytest.mark.parametrize("name", ["kernel", "ensemble"])  # ridge: in the test of units below
 @pytest.mark.parametrize("method", METHODS)
 def test_search_contract_every_method_finds_the_enumerated_best(method, name):
     if (method, name) == ("certify", "kernel"):
