@@ -67,17 +67,21 @@ def deep_kernel(
     steps: int = 1000,
     tune: int = 20,
     rows: int = 32,
+    rescale: bool = False,
 ) -> Spec:
-    """A Gaussian process on learned features, pretrained on other datasets as tasks: the surrogate of FSBO (Wistuba and
+    """A Gaussian process on learned features, pretrained on other datasets as tasks: the deep kernel of FSBO (Wistuba and
     Grabocka 2021, arXiv:2101.07667).
 
-    Features, constant, amplitude, length and noise maximize the marginal likelihood of small draws from one dataset at a time,
-    whose labels are put on a random scale each time (``rescale_labels``). On a new dataset all of them are tuned a little,
-    and the posterior is exact. FSBO's evolutionary warm start is no part of a model: it is ``search.warm_start``.
+    Features, constant, amplitude, length and noise maximize the marginal likelihood of small draws from one dataset at a time.
+    On a new dataset all of them are tuned a little, and the posterior is exact. FSBO's evolutionary warm start is no part of a
+    model: it is ``search.warm_start``.
 
-    What differs from the paper: labels are standardized within each dataset before they are rescaled, so that ``[low, high]``
-    is common to datasets of different metrics, and the drawn range is at least a hundredth of that, since a smaller one makes
-    labels of any size; a step averages 8 datasets where the paper takes several steps on one; and gradients are clipped.
+    What differs from the paper: labels are standardized within each dataset, as ``predictor.fit`` standardizes those of a new
+    one, so that their scale is known. FSBO leaves them as they are and learns to do without their range: ``rescale=True``
+    adds its random label scales (``rescale_labels``, where the drawn range is at least a hundredth of the whole, since a
+    smaller one makes labels of any size). Where the scale is known that costs accuracy: on 12 synthetic datasets with 4
+    trials each the correlation with the truth was .78 with it and .87 without, after 1000 steps. Besides, a step
+    averages 8 datasets where the paper takes several steps on one, and gradients are clipped.
 
     Args:
         trials: of several datasets (groups). Context is not read.
@@ -88,6 +92,7 @@ def deep_kernel(
         steps: of pretraining, 8 datasets each.
         tune: steps on a new dataset.
         rows: trials in each draw.
+        rescale: whether labels are put on random scales in pretraining, as published.
 
     Raises:
         InputError: if there is one dataset only, or one of fewer than 4 trials.
@@ -115,7 +120,7 @@ def deep_kernel(
 
     def batch_loss(params, key):
         x, y = _draw(tasks, stream(key, "rows"), 8, rows)
-        y = rescale_labels(stream(key, "scale"), y, low, high)
+        y = rescale_labels(stream(key, "scale"), y, low, high) if rescale else y
         return jnp.mean(jax.vmap(lambda x, y: negative_log_likelihood(params, x, y, jnp.ones(rows)))(x, y)) / rows
 
     learner = bilevel.supervised(lambda key: begun, lambda p, k, _: (batch_loss(p, k), {}), _clipped(1e-3))
