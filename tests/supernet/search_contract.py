@@ -65,8 +65,10 @@ class Case:
 
         self.recipe, self.advance = recipe, jax.jit(advance)
         given = [batch(seed, recipe.inner_steps) for seed in range(STEPS)]
-        self.batches = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *given)
-        self.begun = jax.jit(self.search.init)(jax.random.key(0))
+        # bound to a device, as what is restored will be: else it would be compiled again
+        put = functools.partial(jax.device_put, device=jax.devices()[0])
+        self.batches = put(jax.tree.map(lambda *x: np.stack(x), *given))
+        self.begun = put(jax.jit(self.search.init)(jax.random.key(0)))
         self.ended, self.info = self.advance(self.begun, self.batches, 0, STEPS)
 
 

@@ -38,10 +38,8 @@ def test_types_and_shapes_are_kept_and_all_is_finite(case):
 def test_a_search_that_was_saved_ends_in_the_same_bits(case, tmp_path):
     half = contract.STEPS // 2
     state, _ = case.advance(case.begun, case.batches, 0, half)
-    saved = Checkpoints(tmp_path / "checkpoints")
-    saved.save(half, state, None, None)
-    saved.close()
-    resumed = Checkpoints(tmp_path / "checkpoints").restore(case.begun)[1]
+    Checkpoints(tmp_path / "checkpoints").save(half, state)
+    resumed = Checkpoints(tmp_path / "checkpoints").restore(case.begun).state
     ended, left_alone = (case.advance(s, case.batches, half, contract.STEPS)[0] for s in (resumed, state))
     contract.same(ended, left_alone)
     assert case.advance._cache_size() == 1, "compiled more than once"
