@@ -26,25 +26,22 @@ def pandas() -> Any:
 def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
     """A CSV file with the values of the space's names, in columns ``<prefix><name>``, read from their text (``tabletext``)."""
     pd = pandas()
-    columns = {f"{prefix}{name}": (name, domain) for name, domain in space.domains.items()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(  # a row of more cells than names would shift them, were there an index
-                path,
-                converters=dict.fromkeys(columns, str),
-                index_col=False,
-                float_precision="round_trip",
-                low_memory=False,
-            )
+            # a row of more cells than names would shift them, were there an index
+            frame = pd.read_csv(path, index_col=False, low_memory=False)
+            texts = pd.read_csv(path, index_col=False, dtype=str, na_filter=False)
     except pd.errors.ParserWarning as error:
         raise InputError(f"{path}: not a readable CSV: rows have more cells than there are names ({error})") from error
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a readable CSV ({error})") from error
-    for column, (name, domain) in columns.items():
+    for name, domain in space.domains.items():
+        column = f"{prefix}{name}"
         if column in frame.columns:
             parse = functools.cache(tabletext.from_text(name, domain))
-            frame[column] = pd.Series([parse(text) for text in frame[column]], index=frame.index, dtype=object)
+            values = [parse(text) for text in texts[column]]
+            frame[column] = pd.Series(values, index=frame.index, dtype=object)
     return frame
 
 

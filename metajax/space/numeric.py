@@ -230,7 +230,8 @@ class Integer:
     @property
     def _is_small(self) -> bool:
         """Whether float32 holds every value and every sum of them."""
-        return self._places == 0 and max(abs(self.low), abs(self.high)) <= 2**20
+        is_narrow = self.log and self.high < 2 * self.low  # whose logarithms float32 hardly tells apart
+        return self._places == 0 and max(abs(self.low), abs(self.high)) <= 2**20 and not is_narrow
 
     @property
     def width(self) -> int:

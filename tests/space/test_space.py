@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from metajax.space import Categorical, Float, Integer, Space, Subset, interop
 from metajax.space import relax as rules
 
-quick = settings(max_examples=6, deadline=None)  # every space compiles its own programs: few, but of many domains
+quick = settings(max_examples=4, deadline=None)  # every space compiles its own programs: few, but of many domains
 
 
 @st.composite
@@ -30,7 +30,7 @@ def domains(draw, finite=False):
 
 @st.composite
 def spaces(draw, finite=False):
-    parts = {f"d{i}": draw(domains(finite)) for i in range(draw(st.integers(3, 7)))}
+    parts = {f"d{i}": draw(domains(finite)) for i in range(draw(st.integers(3, 6)))}
     conditions = []
     for i in range(1, len(parts)):
         parent = f"d{draw(st.integers(0, i - 1))}"
