@@ -86,11 +86,32 @@ def moments(x: jax.Array) -> Moments:
     return Moments(jnp.mean(x, axis=axes), jnp.var(x, axis=axes))
 
 
+@jax.custom_jvp
 def max_pool(x: jax.Array) -> jax.Array:
-    """The largest of each 2 x 2 window, [n, h, w, c] -> [n, h//2, w//2, c]; a last odd row or column is left out."""
+    """The largest of each 2 x 2 window, [n, h, w, c] -> [n, h//2, w//2, c]; a last odd row or column is left out.
+
+    The derivative is that of ``jnp.max``: equal entries of a window share it. ``jnp.max`` itself divides by the number of
+    entries that equal the largest. Where XLA computes an entry a second time and rounds it another way, that number is zero
+    and the gradient NaN; here the derivative reads the entries that were compared.
+    """
+    return jnp.max(_windows(x), axis=(2, 4))
+
+
+def _windows(x: jax.Array) -> jax.Array:
+    """[n, h, w, c] -> [n, h//2, 2, w//2, 2, c]."""
     n, height, width, channels = x.shape
     h, w = height // 2, width // 2
-    return jnp.max(x[:, : 2 * h, : 2 * w].reshape(n, h, 2, w, 2, channels), axis=(2, 4))
+    return x[:, : 2 * h, : 2 * w].reshape(n, h, 2, w, 2, channels)
+
+
+@max_pool.defjvp
+def _max_pool_jvp(primals, tangents):
+    (x,), (moved,) = primals, tangents
+    windows = jax.lax.optimization_barrier(_windows(x))
+    largest = jnp.max(windows, axis=(2, 4), keepdims=True)
+    chosen = (windows == jax.lax.stop_gradient(largest)).astype(x.dtype)
+    share = chosen / jnp.maximum(jnp.sum(chosen, axis=(2, 4), keepdims=True), 1)
+    return largest[:, :, 0, :, 0], jnp.sum(share * _windows(moved), axis=(2, 4))
 
 
 class Convolution(nnx.Module):
