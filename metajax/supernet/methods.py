@@ -96,12 +96,14 @@ class Recipe:
         """The optimizer of the logits.
 
         Where the logits take fewer steps than the published ones, the rate is larger in the same proportion: Adam's logits
-        then travel as far.
+        then travel as far. Logits that the estimator does not learn stay where they are.
 
         Args:
             steps: of the whole search.
             warm_up: of these, those in which weights learn alone.
         """
+        if not self.learns_logits:  # a decay alone would move logits that are to stay
+            return optax.set_to_zero()
         rate = self.rate * max(1.0, self.epochs * EPOCH / max(steps - warm_up, 1))
         if self.rest is None:
             return self.outer(rate)
