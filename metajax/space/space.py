@@ -11,6 +11,7 @@ from jax.core import Tracer
 
 from metajax.space import encoding, relax, rows
 from metajax.space.domains import Categorical, Domain, Float, Integer, Subset
+from metajax.space.moves import first_value, neighbor_values
 from metajax.types import InputError
 
 Configs = dict[str, Any]
@@ -245,7 +246,7 @@ class Space:
         active, result = self.active(configs), {}
         for name, domain in self.domains.items():
             column = jnp.asarray(configs[name])
-            first = jnp.asarray(_first(domain), column.dtype)
+            first = jnp.asarray(first_value(domain), column.dtype)
             mask = active[name].reshape((-1,) + (1,) * (column.ndim - 1))
             result[name] = jnp.where(mask, column, first)
         return result
@@ -282,7 +283,7 @@ class Space:
         for name, domain in self.domains.items():
             if not bool(self.active(base)[name][0]):
                 continue
-            for value in _steps(domain, np.asarray(base[name])[0]):
+            for value in neighbor_values(domain, np.asarray(base[name])[0]):
                 moved = dict(base)
                 moved[name] = jnp.asarray(np.asarray(value)[None], base[name].dtype)
                 found += self.dicts(self.canonical(moved))
@@ -335,7 +336,7 @@ class Space:
                 if condition is not None and not (
                     condition.parent in plain and plain[condition.parent] in condition.values
                 ):
-                    columns[name].append(_first(domain))
+                    columns[name].append(first_value(domain))
                     continue
                 if name not in given:
                     raise InputError(f"configuration {row}: {name} is missing")
@@ -380,24 +381,3 @@ def _slices(domains: Mapping[str, Domain], of: str) -> dict[str, slice]:
 def _times(*factors: int | float) -> int | float:
     """The product; infinite if a factor is (a large whole number times infinity would overflow)."""
     return math.inf if math.inf in factors else math.prod(factors)
-
-
-def _first(domain: Domain) -> Any:
-    if isinstance(domain, Float) and domain.grid is None:
-        return np.float32(domain.low)
-    return domain.at(np.array([0]))[0]
-
-
-def _steps(domain: Domain, value: Any) -> list[Any]:
-    if isinstance(domain, Categorical):
-        return [i for i in range(domain.size) if i != int(value)]
-    if isinstance(domain, Integer):
-        number = domain.to_python(value)
-        return [domain.from_python(v, "") for v in (number - 1, number + 1) if domain.low <= v <= domain.high]
-    if isinstance(domain, Float):
-        unit = domain.encode(jnp.asarray([value]))
-        delta = 0.1 if domain.grid is None else 1.0 / (domain.grid - 1)
-        moved = [np.asarray(domain.decode(jnp.clip(unit + d, 0.0, 1.0)))[0] for d in (-delta, delta)]
-        return [v for v in moved if v != value]
-    flipped = [np.logical_xor(value, np.arange(domain.n) == i) for i in range(domain.n)]
-    return [row for row in flipped if row.any() or not domain.nonempty]

@@ -7,16 +7,7 @@ from metajax.supernet.cellnet import CellNet, cells
 from metajax.supernet.chain import MACRO, Operation, chain, identity, inverted_bottleneck
 from metajax.supernet.choiceblocks import PARENTS, choice_blocks, choice_blocks_space
 from metajax.supernet.cost import Cost, fit_cost, measure
-from metajax.supernet.darts import (
-    PRIMITIVES,
-    cell_graphs,
-    darts,
-    darts_space,
-    derive,
-    from_genotype,
-    log10_cells,
-    to_genotype,
-)
+from metajax.supernet.darts import PRIMITIVES, darts, darts_space, derive, log10_cells
 from metajax.supernet.diagnose import (
     conflict,
     count,
@@ -28,9 +19,11 @@ from metajax.supernet.diagnose import (
 from metajax.supernet.elastic import elastic_convolution, elastic_mlp
 from metajax.supernet.events import alive, eigenvalue, project, prune, widen
 from metajax.supernet.exhaust import Table, Training, exhaust, load_table, trainer
+from metajax.supernet.genotype import cell_graphs, from_genotype, to_genotype
 from metajax.supernet.layered import layered_cells
-from metajax.supernet.methods import METHODS, SAMPLED, Recipe, auxiliary_skip, normalised_edges, recipe
+from metajax.supernet.methods import METHODS, auxiliary_skip, normalised_edges, recipe
 from metajax.supernet.model import SuperNet
+from metajax.supernet.recipes import SAMPLED, Recipe
 from metajax.supernet.regularise import (
     adversarial_disturbance,
     beta_decay,
