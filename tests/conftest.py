@@ -1,9 +1,12 @@
 """Every test runs with strict dtype promotion; warnings are errors (pyproject.toml)."""
 
 import gc
+import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -26,6 +29,29 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # compiled programs keep millions of objects alive, which are not worth walking again and again
 gc.set_threshold(100_000, 50, 100)
+
+
+# A test that begins later than this is skipped by name, so that a run has an end; without it every test runs.
+_MINUTES = os.environ.get("METAJAX_TEST_MINUTES")
+_BEGAN = time.monotonic()
+
+
+def pytest_collection_modifyitems(items):
+    """Where time may not last for all, files come in an order of the commit, so that no test is always the one left out."""
+    if _MINUTES is None:
+        return
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=os.path.dirname(__file__))
+    seed = head.stdout.strip()
+    files = {item.nodeid.split("::")[0] for item in items}
+    place = {file: hashlib.blake2s(f"{seed} {file}".encode()).hexdigest() for file in files}
+    items.sort(key=lambda item: place[item.nodeid.split("::")[0]])  # stable: the order within a file stays
+
+
+def pytest_runtest_setup(item):
+    if _MINUTES is not None and time.monotonic() - _BEGAN > 60 * float(_MINUTES):
+        pytest.skip(
+            f"no time left of METAJAX_TEST_MINUTES={_MINUTES}; pytest {item.nodeid.split('::')[0]} -m slow runs it"
+        )
 
 
 def pytest_unconfigure():
