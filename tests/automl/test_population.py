@@ -70,7 +70,8 @@ def test_members_do_not_see_each_other():
     # the first three again, in a group of another composition
     part = population.train({k: v[:3] for k, v in configs.items()}, np.arange(5), data, 3, jax.random.key(1), keep=True)
     np.testing.assert_allclose(whole.score[:3], part.score, atol=0.021)
-    np.testing.assert_allclose(whole.params[1]["head"], part.params[1]["head"], atol=2e-2)
+    used = int(configs["width"][1])  # what the others are made for is no part of this one
+    np.testing.assert_allclose(whole.params[1]["head"][:used], part.params[1]["head"][:used], atol=2e-2)
 
 
 def test_unused_units_and_features_are_never_touched():

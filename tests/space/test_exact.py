@@ -109,7 +109,9 @@ def test_what_ordinary_spaces_are_encoded_as():
     ]
     np.testing.assert_allclose(space.encode(space.configs(configs)), expected, atol=2e-7)
     half = space.decode(np.full((1, 9), 0.5))
-    assert half == [{"model": "linear", "depth": 4, "rate": pytest.approx(0.01), "drop": 0.24, "f": (0, 1, 2)}]
+    assert half == [
+        {"model": "linear", "depth": 4, "rate": pytest.approx(0.01), "drop": pytest.approx(0.24), "f": (0, 1, 2)}
+    ]
 
 
 @st.composite
