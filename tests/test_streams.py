@@ -221,15 +221,15 @@ def test_search(used, name):
             {"accuracy": jnp.zeros(())},
         )
 
-    def disturb(value, encoding, progress, key):
+    def disturb(space, value, encoding, moment, key):
         return encoding + 0.0 * jax.random.normal(key, encoding.shape)
 
     x, y = jnp.ones((4, SPACE.width)), jnp.zeros(4, jnp.int32)
-    events = supernet.project(x, y, 0.0, 2), supernet.eigenvalue(2)
+    events = supernet.project(0.0, 2), supernet.eigenvalue(2)
     made = supernet.search(
         SPACE, network, loss, SGD, SGD, 4, RELAXATIONS[name], disturb=disturb, events=events, warm_up=1
     )
-    sample = lambda key: (((x + 0.0 * draw(key))[None], y[None]), (x, y))
+    sample = lambda key: (((x + 0.0 * draw(key))[None], y[None]), (x, y), (x, y))
     run.train(made.learner, made.init(jax.random.key(0)), sample, 3, chunk=3, show=False)
     alone(used)
 

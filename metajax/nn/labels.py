@@ -39,13 +39,13 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
         raise InputError(f"{name}: {wrong.flat[0]} is not a class; accepted are the integers 0 to {classes - 1}")
 
 
-def one_hot(labels: jax.Array, classes: int, dtype: jnp.dtype | type = jnp.float32) -> jax.Array:
+def one_hot(labels: jax.Array, classes: int, dtype: jnp.dtype | type | None = None) -> jax.Array:
     """One-hot rows [..., classes] of labels i32[...]; a row of NaN where a label is no class.
 
     Args:
         labels: i32[...], 0 to ``classes - 1``.
         classes: number of classes.
-        dtype: of the result.
+        dtype: of the result; JAX's default float if none is given, so float64 where x64 is on.
 
     Raises:
         InputError: if the labels are concrete and not all classes.
@@ -55,7 +55,8 @@ def one_hot(labels: jax.Array, classes: int, dtype: jnp.dtype | type = jnp.float
         [[0.0, 1.0], [1.0, 0.0]]
     """
     check_labels(labels, classes)
-    return jnp.where(_is_class(labels, classes)[..., None], jax.nn.one_hot(labels, classes, dtype=dtype), jnp.nan)
+    rows = jax.nn.one_hot(labels, classes, dtype=jnp.float_ if dtype is None else dtype)
+    return jnp.where(_is_class(labels, classes)[..., None], rows, jnp.nan)
 
 
 def label_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -168,7 +168,7 @@ def eigenvalue(
     """
 
     def init(parts: Parts) -> Any:
-        logits = begin(parts.space, jax.random.key(0), parts.relaxation)
+        logits = jax.eval_shape(lambda key: begin(parts.space, key, parts.relaxation), jax.random.key(0))
         return {
             "values": jnp.zeros(checks, jnp.float32),
             "logits": jax.tree.map(lambda x: jnp.zeros((checks, *x.shape), x.dtype), logits),

@@ -120,7 +120,7 @@ def test_the_loss_of_a_classifier_is_calibrated():
     out = population.train(made.configs([config]), np.arange(5), data, 3, jax.random.key(0), outputs_of=10**6)
     labels = np.asarray(data.y_judge)
     raw = -np.mean(np.log(out.outputs[0][np.arange(len(labels)), labels]))
-    assert out.loss[0] < 0.8 * raw
+    assert out.loss[0] < 0.95 * raw
     np.testing.assert_allclose(out.loss[0], calibrate.loss(out.outputs, labels)[0], rtol=1e-3)
 
 
