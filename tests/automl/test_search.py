@@ -166,7 +166,7 @@ def test_a_search_is_resumed_with_its_own_data_only(finished, table, tmp_path, c
         assert cli.main(["resume", str(out)]) == 2
         error = capsys.readouterr().err
         assert "the run there is of other data (" in error and message in error and error.count("\n") == 1
-    config = automl.Config(**config)
+    config = automl.Config(**{**config, "data": str(path)})
     with RunDirectory(out, to_dict(config), resume=True) as directory, pytest.raises(InputError, match="of other data"):
         automl.search(config, directory, tabular.load(str(path), "outcome"), show=False)
 
