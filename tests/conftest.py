@@ -22,10 +22,14 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+import hypothesis
 import jax
 import optax
 import pytest
 
+# A first example compiles, so that examples have no deadline of their own.
+hypothesis.settings.register_profile("metajax", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("metajax")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # compiled programs keep millions of objects alive, which are not worth walking again and again
 gc.set_threshold(100_000, 50, 100)
