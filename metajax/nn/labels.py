@@ -55,7 +55,7 @@ def one_hot(labels: jax.Array, classes: int, dtype: jnp.dtype | type | None = No
         [[0.0, 1.0], [1.0, 0.0]]
     """
     check_labels(labels, classes)
-    rows = jax.nn.one_hot(labels, classes, dtype=jnp.float_ if dtype is None else dtype)
+    rows = jax.nn.one_hot(labels, classes, dtype=dtype)
     return jnp.where(_is_class(labels, classes)[..., None], rows, jnp.nan)
 
 
