@@ -35,7 +35,7 @@ def importance(epoch: jax.Array | int, inner_steps: int, epochs: int = MULTI_STE
         epochs: E.
 
     Example:
-        >>> importance(9, 5).round(3).tolist()
+        >>> [round(float(weight), 2) for weight in importance(9, 5)]
         [0.02, 0.02, 0.02, 0.02, 0.92]
     """
     even = 1.0 / inner_steps
