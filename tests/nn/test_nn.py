@@ -207,3 +207,17 @@ def test_separable_is_every_channel_for_itself_and_then_1x1(x64, channels, strid
 
     expected = jnp.concatenate([alone(*pair) for pair in kernels], axis=-1)
     np.testing.assert_allclose(nn.separable(x, kernels, stride, dilation), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_max_pool_has_the_derivatives_of_the_largest_entry(x64, ties):
+    x = jax.random.normal(jax.random.key(0), (2, 5, 4, 3))
+    x = jnp.round(x) if ties else x
+
+    def largest(x):
+        return jnp.max(x[:, :4].reshape(2, 2, 2, 2, 2, 3), axis=(2, 4))
+
+    of = lambda pool: lambda x: jnp.sum(jnp.sin(pool(x)) * jnp.sum(x))
+    np.testing.assert_array_equal(nn.max_pool(x), largest(x))
+    for differentiate in (jax.grad, jax.hessian):
+        np.testing.assert_allclose(differentiate(of(nn.max_pool))(x), differentiate(of(largest))(x), atol=1e-12)
