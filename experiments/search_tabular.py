@@ -59,10 +59,6 @@ class Config:
 
     def __post_init__(self):
         _ = self.names, self.groups  # raise on another name
-        needed = {"tpe": ["optuna"], "gp": ["optuna", "torch"]}
-        lacking = [p for name in self.names for p in needed.get(name, []) if importlib.util.find_spec(p) is None]
-        if lacking:
-            raise InputError(f"--methods {self.methods}: this needs {lacking[0]}: pip install {lacking[0]}")
         if min(self.seeds, self.gp_seeds, self.tables) < 1 or min(self.budget, self.gp_budget) < BEGUN:
             raise InputError(f"seeds, gp_seeds and tables must be positive, budget and gp_budget at least {BEGUN}")
 
@@ -157,6 +153,10 @@ _KERNEL = predictor.kernel()
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Every method on every table; returns the metrics."""
+    needed = {"tpe": ["optuna"], "gp": ["optuna", "torch"]}
+    lacking = [p for name in config.names for p in needed.get(name, []) if importlib.util.find_spec(p) is None]
+    if lacking:
+        raise InputError(f"--methods {config.methods}: this needs {lacking[0]}: pip install {lacking[0]}")
     read = {"hpobench": predictor.hpobench, "fcnet": predictor.fcnet, "nasbench201": cells}
     families = {name: read[name]() for name in config.groups}
     directory.bind_data(run.fingerprint(**{name: [table.values for table in some] for name, some in families.items()}))

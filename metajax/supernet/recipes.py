@@ -120,6 +120,7 @@ class Recipe:
             more: regularisers beside those of the method.
 
         Example:
+            >>> import jax
             >>> from metajax import fewshot, nn, supernet
             >>> space = supernet.cell_space(3)
             >>> recipe = supernet.recipe("gdas", space)

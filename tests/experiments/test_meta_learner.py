@@ -1,5 +1,6 @@
 """The experiments on the meta-learner run from their command lines at a tiny size, resume, and make their tables."""
 
+import importlib.util
 import json
 
 import jax
@@ -94,6 +95,14 @@ def test_look_ups_are_marked_and_left_out_of_a_mean():
     assert "| transfer † | 3 | 0.300" in text and "| kernel | 3 | 0.300" in text
     assert "| transfer | 2 | 0.400" in text, "without the tables that are looked up"
     assert "| nasbench201 cifar10 | 0.100 | 0.100 † |" in text and "| hpobench a | 0.500 | 0.500 |" in text
+
+
+def test_a_missing_package_is_named_before_the_work_and_not_missed_by_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert search_tabular.main(["--preset", "tiny", "--methods", "gp", "--out", str(tmp_path / "r")]) == 2
+    assert "pip install optuna" in capsys.readouterr().err
+    record = {"method": "gp", "family": "hpobench", "table": "a", "regret_1": 0.5, "seconds": 1.0}
+    assert "0.500" in search_tabular.markdown({"methods": "gp"}, {"records": [record]})
 
 
 def test_missing_data_is_named(tmp_path, monkeypatch, capsys):
