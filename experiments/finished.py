@@ -39,9 +39,8 @@ def read(path: Path) -> dict[str, Any]:
     return read_json(path)
 
 
-def origin(directory: Path) -> str:
-    """With which command, commit or version, hardware and when."""
-    meta = read(directory / "meta.json")
+def origin(meta: dict[str, Any]) -> str:
+    """With which command, commit or version, hardware and when, by a ``meta.json``."""
     code = _code(meta) + (" with local changes" if meta["dirty"] else "")
     resumed = ""
     if meta.get("resumed"):
@@ -64,7 +63,8 @@ def heading(directory: Path, found: bool = True) -> str:
     result = read(directory / "result.json")
     protocol = f"\n{result['protocol']}\n" if "protocol" in result else ""
     told = f"\nFound: `{json.dumps(result['found'])}`\n" if found and "found" in result else ""
-    return f"## {directory.name}\n\n{origin(directory)}\n{protocol}{told}"
+    made = origin(read(directory / "meta.json"))
+    return f"## {directory.name}\n\n{made}\n{protocol}{told}"
 
 
 def number(value: float) -> str:

@@ -41,7 +41,7 @@ from metajax.automl.prepare import prepare
 from metajax.bilevel import inner
 from metajax.data import tabular
 from metajax.space import Categorical, Float, Space
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 DATASETS = ("digits", "mnist", "breast_cancer", "wine")
 METHODS = ("joint", "one after the other", "tpe", "random")
@@ -235,7 +235,7 @@ def search(method: str, setting: Setting, config: Config, seed: int) -> Best:
     """Runs one method for its seconds."""
     key = jax.random.fold_in(jax.random.key(seed), METHODS.index(method))
     setting.warm()
-    best = Best(setting, jax.random.fold_in(key, 1), config.seconds)
+    best = Best(setting, stream(key, "trainings"), config.seconds)
     if method == "joint":
         by_gradient(best, config, key, SPACE.logits(DEFAULT), lambda name: True, best.until)
     elif method == "one after the other":

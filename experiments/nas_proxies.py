@@ -73,7 +73,11 @@ def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored
     space, key = supernet.cell_space(), jax.random.key(config.seed)
     drawn = space.sample(stream(key, "cells"), config.drawn)
     configs, encodings = space.dicts(drawn), space.encode(drawn)
-    value = _scorer(config, stream(key, "weights"))
+    batch = None
+    if config.method != "parameters":
+        batch = tuple(part[: images(config)] for part in data.cifar10(config.seed, config.size).train)
+        directory.bind_data(run.fingerprint(images=batch))
+    value = _scorer(config, batch, stream(key, "weights"))
     work = lambda cell: {"score": value(configs[cell["cell"]], encodings[cell["cell"]])}
     cells = [{"cell": i} for i in range(config.drawn)]
     with jax.enable_x64(True):  # eigenvalues and flows span more than float32 holds; networks stay in float32
@@ -83,15 +87,14 @@ def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored
     return Scored(configs, np.where(np.isfinite(scores), scores, -np.inf), seconds)
 
 
-def _scorer(config: Any, key: jax.Array) -> Callable[[dict[str, Any], jax.Array], float]:
-    """``(config, encoding) -> score`` of a cell."""
+def _scorer(config: Any, batch: Any, key: jax.Array) -> Callable[[dict[str, Any], jax.Array], float]:
+    """``(config, encoding) -> score`` of a cell; without a batch, its number of parameters."""
     sizes = (10, config.channels, 3, config.cells)
-    if config.method == "parameters":
+    if batch is None:
         alone = supernet.cells(*sizes)
         params = alone.network.init(key)
         return lambda cell, encoding: float(sum(leaf.size for leaf in jax.tree.leaves(alone.extract(params, cell))))
-    train = data.cifar10(config.seed, config.size).train
-    x, y = (jnp.asarray(part[: images(config)]) for part in train)
+    x, y = (jnp.asarray(part) for part in batch)
     network = supernet.layered_cells(*sizes, normalised=config.method != "synflow")
     loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
 

@@ -18,7 +18,7 @@ import optax
 
 from metajax import fewshot, nn, plot, run
 from metajax.fewshot import navigation
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +74,13 @@ def make(config: Config, kind: str, rate: float):
 def train(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, np.ndarray]:
     """Trains the three policies, each in a directory below the run's; returns returns by gradient step."""
     found: dict[str, np.ndarray] = {}
-    test_key = jax.random.key(config.seed + 1)
+    test_key = stream(jax.random.key(config.seed), "test")
     goals = navigation.goals(test_key, config.test_goals)
     seconds = 0.0
-    for number, kind in enumerate(KINDS):
+    for kind in KINDS:
         policy, init, method = make(config, kind, config.inner_rate)
         later = make(config, kind, config.inner_rate / 2)[2]  # the paper's halved rate after the first step
-        keys = jax.random.split(jax.random.key(config.seed + 100 * number), 2)
+        keys = jax.random.split(stream(jax.random.key(config.seed), kind), 2)
         state = method.init(keys[0], init(keys[1]))
         learner = navigation.reinforced(
             # the others draw their "query" under the policy itself: what is adapted is what is judged

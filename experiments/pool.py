@@ -9,6 +9,7 @@ import numpy as np
 
 from metajax.predictor import Spec
 from metajax.search import acquire
+from metajax.types import stream
 
 SUBSET = 8192  # candidates looked at in a step, drawn anew, with those that differ from the best in one choice
 
@@ -73,22 +74,22 @@ def _stage(spec, acquisition, target, size, table, rows, done, steps, keys):
     def run(given):
         tried, key = given
         weight, goal = seen(tried, done)
-        params = spec.fit(key, x[tried], goal, weight, blocks)
+        params = spec.fit(stream(key, "fit"), x[tried], goal, weight, blocks)
 
         def step(carry, n):
             tried, params = carry
             weight, goal = seen(tried, n)
             own = jax.random.fold_in(key, n)
-            params = spec.fit(own, x[tried], goal, weight, blocks, params)
+            params = spec.fit(stream(own, "fit"), x[tried], goal, weight, blocks, params)
             best = jnp.max(jnp.where(weight > 0, goal, -jnp.inf))
             top = tried[jnp.argmax(jnp.where(weight > 0, goal, -jnp.inf))]
             some = jnp.arange(len(x))
             if len(x) > SUBSET:
-                drawn = jax.random.choice(own, len(x), (SUBSET,), replace=True)
+                drawn = jax.random.choice(stream(own, "subset"), len(x), (SUBSET,), replace=True)
                 near = jax.lax.top_k(-jnp.sum(jnp.abs(x - x[top]), axis=1), 64)[1]
                 some = jnp.concatenate([drawn, near])
             mean, std = spec.apply(params, x[some])
-            score = acquire(acquisition, mean, std, best, key=own)
+            score = acquire(acquisition, mean, std, best, key=stream(own, "acquire"))
             again = jnp.isin(some, jnp.where(weight > 0, tried, -1))
             tried = tried.at[n].set(some[jnp.argmax(jnp.where(again, -jnp.inf, score))].astype(tried.dtype))
             return (tried, params), None

@@ -229,7 +229,7 @@ def diagnosis(
         encodings: of the architectures for τ; by default 100 that are drawn.
     """
     space, params = setting.space, outcome.state.params
-    key = jax.random.fold_in(outcome.state.key, 2**31 + 1)
+    key = stream(outcome.state.key, "judge")
     if encodings is None:
         encodings = space.encode(space.sample(key, 100))
     judge = supernet.by_shared_weights(outcome.path, params)

@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -14,6 +15,11 @@ os.environ.setdefault("METAJAX_COMPILED", "0")  # tests leave the home alone
 # Compiling takes most of the tests' time: without XLA's costly passes twice as many tests fit into it. Tests of optimized
 # programs are marked `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# XLA's older code generator compiles in a third of the time, one module a program in a quarter. An unknown flag ends the
+# process, so that they are given to the release that was tried.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    _QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{_QUICK} {os.environ.get('XLA_FLAGS', '')}"
 # Programs that take long to compile are compiled once a session, for all of its workers and the processes that they start.
 _COMPILED = None
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -51,7 +57,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place[item.nodeid.split("::")[0]])  # stable: the order within a file stays
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
+    _optimize(item.get_closest_marker("optimized") is not None)
     if _MINUTES is not None and time.monotonic() - _BEGAN > 60 * float(_MINUTES):
         pytest.skip(
             f"no time left of METAJAX_TEST_MINUTES={_MINUTES}; pytest {item.nodeid.split('::')[0]} -m slow runs it"
@@ -63,22 +71,18 @@ def pytest_unconfigure():
         shutil.rmtree(_COMPILED, ignore_errors=True)
 
 
+_GIVEN = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"]
+
+
 def _optimize(on: bool) -> None:
-    """For this process and those that it starts; what is compiled is forgotten."""
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not on))
-    jax.config.update("jax_disable_most_optimizations", not on)
+    """Optimized programs, or those that were asked for, in this process and those that it starts. What is compiled is
+    forgotten where that changes."""
+    off = not on and _GIVEN == "1"
+    if off == jax.config.read("jax_disable_most_optimizations"):
+        return
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(off))
+    jax.config.update("jax_disable_most_optimizations", off)
     jax.clear_caches()
-
-
-@pytest.fixture(autouse=True)
-def _optimization(request):
-    """Optimized programs for the tests that are marked so."""
-    marked = request.node.get_closest_marker("optimized") and jax.config.read("jax_disable_most_optimizations")
-    if marked:
-        _optimize(True)
-    yield
-    if marked:
-        _optimize(False)
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def table() -> str:
 
 def _section(place: Path, told: dict[str, Any]) -> str:
     claims = [compare.Claim(**each) for each in told["claims"]]
-    parts = [f"\n## {place.name}", finished.origin(place), told["protocol"]]
+    parts = [f"\n## {place.name}", finished.origin(finished.read(place / "meta.json")), told["protocol"]]
     if claims:
         parts.append(compare.numbers(told["metrics"]))
     if not all(each.met for each in claims) and place.name in REASONS:

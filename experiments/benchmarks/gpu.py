@@ -195,10 +195,7 @@ def _section(entry: dict[str, Any]) -> str:
         last = f"; at step {entry['last']['step']:,}" if entry.get("last") else ""
         return f"{entry['status']} after {entry['seconds']:.0f} s{last}. {entry['error']}".strip()
     result, meta = entry["result"], entry["meta"]
-    versions = ", ".join(f"{name} {meta['versions'][name]}" for name in ("jax",) if meta["versions"].get(name))
-    commit = (meta["commit"] or "unknown")[:10]
-    head = f"`{meta['command']}`, commit {commit}, {meta['hardware']}, {versions}, {meta['started'][:10]}"
-    return f"{head}\n\n{result['protocol']}\n\n{compare.numbers(result['metrics'])}"
+    return f"{finished.origin(meta)}\n\n{result['protocol']}\n\n{compare.numbers(result['metrics'])}"
 
 
 def add(folder: Path) -> None:

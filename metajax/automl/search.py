@@ -23,7 +23,7 @@ from metajax.data import tabular
 from metajax.data.pictures import Pictures, holds_images, pictures
 from metajax.run import Fingerprint, RunDirectory, fingerprint, read_json, to_dict, write_text
 from metajax.space import interop
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 
 class Outcome(NamedTuple):
@@ -183,8 +183,9 @@ def _finish(config: Config, directory: RunDirectory, told: dict[str, Any], explo
     everything.to_frame(f"validation_{metric}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(space))
     learned = waves.trials("random", "proposed")
-    final = predictor.fit(learned, choice.spec, "rank", jax.random.key(config.seed), room=log.plan.room)
-    matters = predictor.importance(final, jax.random.key(config.seed))
+    key = jax.random.key(config.seed)
+    final = predictor.fit(learned, choice.spec, "rank", stream(key, "report"), room=log.plan.room)
+    matters = predictor.importance(final, stream(key, "importance"))
     metrics = {
         **_tested(tested, singles, metric, task.classification),
         "models_trained": waves.count("random", "proposed", "final"),

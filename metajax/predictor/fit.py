@@ -215,7 +215,7 @@ def fit(
             f"fit: {len(trials):,} trials; {spec.name} takes {spec.most:,} of them, drawn at random with the best of all",
             stacklevel=2,
         )
-        rows = generator(key).permutation(len(trials))[: spec.most]
+        rows = generator(stream(key, "rows")).permutation(len(trials))[: spec.most]
         trials = trials.take(np.union1d(rows[1:], [trials.best]))
     table = _table(trials, target, room)
     begun = start.params if start is not None and start.spec == spec else None

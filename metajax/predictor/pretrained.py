@@ -191,7 +191,7 @@ def maml(
         return search.update(state, (support, part(slice(rows, None))))
 
     learner = search._replace(
-        init=lambda key: search.init(key, layers(key, (trials.space.width, *hidden, 1))), update=update
+        init=lambda key: search.init(key, layers(stream(key, "init"), (trials.space.width, *hidden, 1))), update=update
     )
     initial = _run(learner, key, steps).hyper
 

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from metajax.space import Space
 from metajax.supernet.relaxation import Moment, log_probability, policy_paths
-from metajax.types import InputError, Key, Scalar, generator
+from metajax.types import InputError, Key, Scalar, generator, stream
 
 
 class Trail(NamedTuple):
@@ -105,9 +105,9 @@ def evolve(
     arXiv:1802.01548; the sizes are those of NAS-Bench-201's baseline)."""
 
     def walk(look: Look) -> None:
-        start = space.sample(key, population)
+        start = space.sample(stream(key, "start"), population)
         members = list(zip(space.dicts(start), look(start)))
-        rng = generator(key)
+        rng = generator(stream(key, "tournaments"))
         while True:
             drawn = rng.choice(len(members), min(tournament, len(members)), replace=False)
             parent = members[max(drawn, key=lambda i: members[i][1])][0]

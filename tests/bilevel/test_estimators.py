@@ -1,5 +1,7 @@
 """Every estimator against a closed form and against central differences, in float64; biases measured, not assumed."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -184,7 +186,8 @@ def test_bias_of_truncation_falls_geometrically(x64):
     """On a quadratic the error of truncating to k steps is (I - rate·H)^k of the whole: it must fall at that rate."""
     problem, hyper, repeat, outer, truth = ridge()
     args = (hyper, None, repeat(300), outer, jax.random.key(0))
-    error = [float(jnp.linalg.norm(bilevel.unroll(truncate=k)(problem)(*args).grad - truth)) for k in (1, 5, 20)]
+    run = lambda k: jax.jit(bilevel.unroll(truncate=k)(problem))(*args).grad
+    error = [float(jnp.linalg.norm(run(k) - truth)) for k in (1, 5, 20)]
     assert error[0] > 0.1 * float(jnp.linalg.norm(truth))
     assert error[0] > 1.5 * error[1] > 3 * error[2] > 0
 
@@ -303,12 +306,20 @@ def test_implicit_estimators_refuse_what_they_cannot_see(name, blind):
         ALL[name](problem)({"decay": hyper["decay"], blind: hyper[blind]}, None, inner, outer, jax.random.key(0))
 
 
+@functools.cache
+def contract_program(name):
+    """The compiled estimator and its data, for all tests of the contract."""
+    problem, estimator, hyper, inner, outer = contract_case(name)
+    fn = estimator(problem)
+    return fn, jax.jit(fn), hyper, inner, outer
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_contract_jit_dtypes_and_structure(name):
-    problem, estimator, hyper, inner, outer = contract_case(name)
-    fn, key = estimator(problem), jax.random.key(0)
-    plain, compiled = fn(hyper, None, inner, outer, key), jax.jit(fn)(hyper, None, inner, outer, key)
-    close(plain.grad, compiled.grad, rtol=2e-3, atol=2e-4)
+    fn, program, hyper, inner, outer = contract_program(name)
+    args = (hyper, None, inner, outer, jax.random.key(0))
+    plain = fn(*args)
+    close(plain.grad, program(*args).grad, rtol=2e-3, atol=2e-4)
     assert jax.tree.structure(plain.grad) == jax.tree.structure(hyper)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), plain.grad) == jax.tree.map(lambda x: (x.shape, x.dtype), hyper)
     assert plain.value.shape == () and {"inner_loss", "seen"} <= set(plain.info)
@@ -317,23 +328,28 @@ def test_contract_jit_dtypes_and_structure(name):
 
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("name", ALL)
-def test_contract_scan_is_the_loop_and_resume_is_exact(name, warm_start):
+def test_contract_a_loop_of_steps_is_one_program_and_resume_is_exact(name, warm_start):
     problem, estimator, hyper, inner, outer = contract_case(name)
     tasks = 4 if name.startswith("batched") and warm_start else None
     search = bilevel.learner(problem, estimator, optax.adam(0.01), STEPS, warm_start, tasks=tasks)
-    state = start = search.init(jax.random.key(1), hyper)
-    update = jax.jit(search.update)
-    for t in range(4):
-        if t == 2:
-            saved = through_host(state)
-        state, info = update(state, (inner, outer))
-    assert int(state.step) == 4 and all(np.isfinite(v) for v in info.values())
-    for _ in range(2):
-        saved, _ = update(saved, (inner, outer))
-    jax.tree.map(np.testing.assert_array_equal, through_host(saved).hyper, state.hyper)
-    assert update._cache_size() == 1, "one compilation serves all steps"
-    scanned, _ = jax.jit(lambda s: jax.lax.scan(lambda c, _: search.update(c, (inner, outer)), s, None, 4))(start)
-    close(state.hyper, scanned.hyper, rtol=1e-3, atol=1e-5)
+    batch = (inner, outer)
+    start = through_host(jax.jit(search.init)(jax.random.key(1), hyper))
+    info = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(search.update, start, batch)[1])
+
+    @jax.jit
+    def advance(state, steps):
+        return jax.lax.fori_loop(0, steps, lambda _, carry: search.update(carry[0], batch), (state, info))
+
+    state, seen = start, []
+    for _ in range(4):
+        state, info_of_step = advance(state, 1)
+        seen.append(state)
+    assert int(state.step) == 4 and all(np.isfinite(v) for v in info_of_step.values())
+    whole, _ = advance(start, 4)
+    close(whole.hyper, state.hyper, rtol=1e-3, atol=1e-5)
+    rest, resumed = (advance(half, 2)[0] for half in (seen[1], through_host(seen[1])))
+    jax.tree.map(np.testing.assert_array_equal, through_host(resumed).hyper, rest.hyper)
+    assert advance._cache_size() <= 1, "one compilation serves all steps"
 
 
 def through_host(state):
@@ -346,21 +362,20 @@ def through_host(state):
 
 @pytest.mark.parametrize("name", ALL)
 def test_contract_vmap_over_seeds(name):
-    problem, estimator, hyper, inner, outer = contract_case(name)
-    fn = jax.jit(estimator(problem))
+    fn, program, hyper, inner, outer = contract_program(name)
     keys = jax.random.split(jax.random.key(0), 2)
-    many = jax.vmap(lambda k: fn(hyper, None, inner, outer, k).grad)(keys)
-    one = fn(hyper, None, inner, outer, keys[1]).grad
+    many = jax.jit(jax.vmap(lambda k: fn(hyper, None, inner, outer, k).grad))(keys)
+    one = program(hyper, None, inner, outer, keys[1]).grad
     close(jax.tree.map(lambda x: x[1], many), one, rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_contract_finite_where_the_inner_gradient_is_zero(name):
-    problem, estimator, hyper, inner, outer = contract_case(name)
+    _, program, hyper, inner, outer = contract_program(name)
     still = jax.tree.map(jnp.zeros_like, inner)
     if "init" in hyper:
         hyper = {**hyper, "init": jax.tree.map(jnp.zeros_like, hyper["init"])}
-    found = estimator(problem)(hyper, None, still, outer, jax.random.key(0))
+    found = program(hyper, None, still, outer, jax.random.key(0))
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((found.value, found.grad)))
 
 

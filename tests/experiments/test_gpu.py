@@ -16,6 +16,7 @@ ENTRY = {
 }
 META = {
     "commit": "0123456789ab",
+    "dirty": False,
     "command": "c",
     "hardware": "1 x card",
     "started": "2026-01-01T00:00",
