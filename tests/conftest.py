@@ -57,9 +57,20 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place[item.nodeid.split("::")[0]])  # stable: the order within a file stays
 
 
-@pytest.hookimpl(tryfirst=True)
+class Optimization:
+    """Compiles the programs of each test as the test asks. It is a plugin, because hooks of this file are not called for the
+    docstring examples of the package."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        _optimize(item.get_closest_marker("optimized") is not None or item.nodeid.startswith("metajax/automl/"))
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Optimization())
+
+
 def pytest_runtest_setup(item):
-    _optimize(item.get_closest_marker("optimized") is not None)
     if _MINUTES is not None and time.monotonic() - _BEGAN > 60 * float(_MINUTES):
         pytest.skip(
             f"no time left of METAJAX_TEST_MINUTES={_MINUTES}; pytest {item.nodeid.split('::')[0]} -m slow runs it"

@@ -15,6 +15,7 @@ from metajax.run import RunDirectory, to_dict
 from metajax.types import InputError
 
 pd = pytest.importorskip("pandas")
+pytestmark = pytest.mark.optimized
 
 
 def rows(n):

@@ -9,6 +9,8 @@ sklearn = pytest.importorskip("sklearn")
 import metajax  # noqa: E402
 from metajax.types import InputError  # noqa: E402
 
+pytestmark = pytest.mark.optimized
+
 
 def checks():
     from sklearn.utils.estimator_checks import estimator_checks_generator

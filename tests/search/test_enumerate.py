@@ -35,6 +35,7 @@ def test_the_k_best_are_those_of_looking_at_all(seed, k, forbid):
     assert len({tuple(row) for row in found.taken}) == k
 
 
+@pytest.mark.optimized
 def test_many_chunks_and_wide_networks():
     space = Space({f"x{i}": Categorical(tuple(range(7))) for i in range(8)})
     rng, parts = np.random.default_rng(0), groups(space)
