@@ -56,7 +56,7 @@ def result(path):
 
 def test_sinusoid(tmp_path, capsys):
     out = tmp_path / "r"
-    argv = ["--steps", "500", "--episodes", "50", "--test_steps", "2", "--out", str(out)]
+    argv = ["--steps", "200", "--episodes", "50", "--test_steps", "2", "--out", str(out)]
     assert sinusoid.main(argv) == 0
     assert "adaptation steps: 5 in training, 2 in the test; batch norm: none" in capsys.readouterr().out
     first = result(out)["metrics"]
