@@ -35,7 +35,7 @@ PILLARS: tuple[tuple[str, str, tuple[Statement, ...]], ...] = (
     (
         "Few-shot learning",
         "can a model learn a new task from a few examples, as well as the papers say?",
-        (fewshot.omniglot, fewshot.sinusoids, fewshot.navigation),
+        (fewshot.omniglot, fewshot.maml_versions, fewshot.sinusoids, fewshot.navigation),
     ),
     (
         "Architecture search",

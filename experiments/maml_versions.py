@@ -2,6 +2,7 @@
 
     python -m experiments.maml_versions --out runs/maml_versions
     python -m experiments.maml_versions --preset cpu --out runs/maml_versions_cpu
+    python -m experiments.maml_versions --steps 3000 --width 16 --out runs/maml_versions   # the committed result
 
 Every method and seed is a run of ``experiments.omniglot`` in a folder of its own below ``--out``; a run that was stopped goes
 on with ``--resume``, and finished ones are not repeated. The methods of preset ``equal-tasks`` see 24,000 tasks each, with
@@ -11,6 +12,8 @@ in the first tenth of training. Everything else is the same for both.
 
 Reported are the test accuracies of every seed and the mean difference with its 95% interval over seeds (Student's t), and
 the interval over test tasks.
+
+With 16 filters and 3,000 updates a run takes seven minutes on one core; expect 91.4 for MAML and 93.0 for MAML++.
 
 Published: MAML 98.7 ± 0.4, MAML++ 99.47 (5-way 1-shot), with max-pooling, 64 filters, 400,000 tasks, and an ensemble of five
 checkpoints.

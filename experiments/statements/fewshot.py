@@ -54,6 +54,18 @@ def sinusoids(runs: Runs) -> list[str]:
     return [f"Sinusoids with a drawn frequency, 5 shots (smaller is better): {listed(told)}."]
 
 
+def maml_versions(runs: Runs) -> list[str]:
+    """MAML++ beside MAML on the same tasks."""
+    run = runs["maml_versions"]
+    m, width = run.metrics, run.metrics["interval_over_seeds"]
+    how = against(m["maml++_accuracy"], m["maml_accuracy"], width)
+    return [
+        f"MAML++ beside MAML, both on the same tasks, with {run.config['seeds']} seeds and a small network: {how} it, by "
+        f"{m['difference']:+.2f} ± {width:.2f} points ({m['maml++_accuracy']:.2f} against {m['maml_accuracy']:.2f}). It takes five "
+        "inner steps, MAML one."
+    ]
+
+
 def navigation(runs: Runs) -> list[str]:
     """Reinforcement learning of goals."""
     m = runs["navigation"].metrics
