@@ -60,9 +60,8 @@ def maml_versions(runs: Runs) -> list[str]:
     m, width = run.metrics, run.metrics["interval_over_seeds"]
     how = against(m["maml++_accuracy"], m["maml_accuracy"], width)
     return [
-        f"MAML++ beside MAML, both on the same tasks, with {run.config['seeds']} seeds and a small network: {how} it, by "
-        f"{m['difference']:+.2f} ± {width:.2f} points ({m['maml++_accuracy']:.2f} against {m['maml_accuracy']:.2f}). It takes five "
-        "inner steps, MAML one."
+        f"MAML++, of five inner steps, beside MAML, of one, on the same tasks in {run.config['seeds']} seeds: {how} it, by "
+        f"{m['difference']:+.2f} ± {width:.2f} points."
     ]
 
 

@@ -178,7 +178,7 @@ def test_the_first_page_follows_the_numbers():
 
 def test_the_first_page_names_what_is_missing():
     page = first_page.page({})
-    assert "Not on this page, because a result is missing: omniglot, sinusoids," in page
+    assert "Not on this page, because a result is missing: omniglot, maml versions, sinusoids," in page
     assert "###" not in page
     broken = first_page.page(runs(navigation={"seconds": 1.0}))
     assert "navigation" in broken.split("missing:")[1]
