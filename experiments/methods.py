@@ -87,7 +87,8 @@ def make(config: Any, networks: Networks, steps: int) -> tuple[fewshot.Method, C
     if name in SOLVERS:
         flat = networks.body(True)
         embed = nn.running(flat, networks.example) if config.batch_norm == "running" else flat.apply
-        return SOLVERS[name](embed, outer, chunk=chunk), flat.init
+        extra = {"ways": max(config.ways, config.train_ways)} if name == "metaoptnet-svm" else {}
+        return SOLVERS[name](embed, outer, chunk=chunk, **extra), flat.init
     if name == "cavia":
         init, apply = nn.chain(networks.body(False, _CONTEXT), networks.head(config.ways, networks.features))
         see = lambda p, x: apply(p["params"], x, p["context"])

@@ -1,7 +1,7 @@
 """MetaOptNet's head (Lee et al. 2019, arXiv:1904.03758): a multi-class support vector machine, differentiable."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,76 +14,130 @@ from metajax.fewshot.method import Method
 from metajax.types import InputError
 
 
-def project(x: jax.Array, allowed: jax.Array, total: float) -> jax.Array:
-    """The rows of ``x`` [n, k] projected on ``{b >= 0, sum b = total}`` over the ``allowed`` columns [k] (sorting; Held et
-    al. 1974)."""
-    low = jnp.where(allowed, x, -jnp.inf)
-    falling = -jnp.sort(-low, axis=1)
-    place = jnp.arange(1, x.shape[1] + 1, dtype=x.dtype)
-    excess = jnp.cumsum(jnp.where(jnp.isfinite(falling), falling, 0.0), axis=1) - total
-    inside = jnp.isfinite(falling) & (falling * place > excess)
-    last = jnp.maximum(jnp.sum(inside, axis=1, keepdims=True), 1)  # rounding may leave none where x is huge
-    level = jnp.take_along_axis(excess, last - 1, axis=1) / last.astype(x.dtype)
-    return jnp.where(allowed, jnp.maximum(x - level, 0.0), 0.0)
+class _Point(NamedTuple):
+    """An iterate of the interior-point method.
+
+    Attributes:
+        alpha: dual variables in units of c, f[n, k]; ``members - alpha`` is positive. Kept, because it may be much smaller than
+            that difference.
+        slack: multipliers of ``members - alpha >= 0``, f[n, k], positive.
+        level: multipliers of the rows' sums, f[n].
+    """
+
+    alpha: jax.Array
+    slack: jax.Array
+    level: jax.Array
+
+
+def _solve_rows(
+    hessian: jax.Array, weight: jax.Array, allowed: jax.Array, right: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Solves ``hessian v + weight * v + level 1ᵀ = right`` for v [n, k] whose rows sum to zero and which is zero outside the
+    ``allowed`` columns, and for the level [n]. One Cholesky factorization of [n, n] for every column."""
+    diagonal = jnp.where(allowed, weight, 1.0).T
+    factors = jax.vmap(lambda d: jnp.linalg.cholesky(hessian + jnp.diag(d)))(diagonal)
+    solve = jax.vmap(lambda factor, b: jax.scipy.linalg.cho_solve((factor, True), b))
+    n = hessian.shape[0]
+    inverses = solve(factors, jnp.broadcast_to(jnp.eye(n, dtype=hessian.dtype), factors.shape))
+    inverses = jnp.where(allowed[:, None, None], inverses, 0.0)
+    free = jnp.einsum("kij,jk->ik", inverses, right)
+    level = jnp.linalg.solve(jnp.sum(inverses, axis=0), jnp.sum(free, axis=1))
+    return free - jnp.einsum("kij,j->ik", inverses, level), level
+
+
+def _interior_point(
+    hessian: jax.Array, linear: jax.Array, members: jax.Array, allowed: jax.Array, iterations: int
+) -> _Point:
+    """Minimizes ``½ tr(aᵀ hessian a) - tr(aᵀ linear)`` with the rows of ``members - a`` on the simplex, by the
+    predictor-corrector method of Mehrotra (1992)."""
+    smallest = jnp.finfo(hessian.dtype).eps * jnp.max(linear)  # of the complementarity: below it, rounding decides
+    columns = jnp.sum(allowed.astype(hessian.dtype))
+    inner = lambda a, b: jnp.sum(jnp.where(allowed, a * b, 0.0)) / (columns * hessian.shape[0])
+
+    def length(x, step):  # the longest step that keeps x positive, at most 1
+        limits = jnp.where(allowed & (step < 0), -x / jnp.where(step < 0, step, -1.0), jnp.inf)
+        return jnp.minimum(1.0, 0.99 * jnp.min(limits))
+
+    def body(point, _):
+        alpha, slack, level = point
+        beta = jnp.where(allowed, members - alpha, 1.0)
+        dual = linear - hessian @ alpha + level[:, None] - slack
+        weight = slack / beta
+
+        def direction(target):  # of the complementarity, f[n, k]
+            right = jnp.where(allowed, (target - beta * slack) / beta - dual, 0.0)
+            move, rise = _solve_rows(hessian, weight, allowed, right)
+            return move, jnp.where(allowed, (target - beta * slack) / beta - weight * move, 0.0), rise
+
+        centre = inner(beta, slack)
+        move, push, _ = direction(jnp.zeros_like(beta))
+        a, b = length(beta, move), length(slack, push)
+        reached = inner(beta + a * move, slack + b * push)
+        target = (reached / centre) ** 3 * centre
+        move, push, rise = direction(jnp.maximum(target, smallest) - move * push)
+        size = jnp.minimum(length(beta, move), length(slack, push))
+        new = _Point(alpha - size * move, slack + size * push, level + size * rise)
+        going = (centre > smallest) & jnp.all(jnp.isfinite(new.alpha)) & jnp.all(jnp.isfinite(new.slack))
+        return jax.tree.map(lambda x, y: jnp.where(going, x, y), new, point), None
+
+    alpha = members - jnp.where(allowed, 1.0 / columns, 0.0)
+    slope = linear - hessian @ alpha
+    level = 1.0 - jnp.min(jnp.where(allowed, slope, jnp.inf), axis=1)
+    slack = jnp.where(allowed, slope + level[:, None], 1.0)
+    return jax.lax.scan(body, _Point(alpha, slack, level), None, iterations)[0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def crammer_singer(gram: jax.Array, members: jax.Array, c: float = 0.1, iterations: int = 200) -> jax.Array:
-    """The dual of the multi-class support vector machine of Crammer and Singer (2001), ``α`` f32[n, k].
+def crammer_singer(gram: jax.Array, members: jax.Array, c: float = 0.1, iterations: int = 15) -> jax.Array:
+    """Solves the dual of the multi-class support vector machine of Crammer and Singer (2001), ``α`` f32[n, k].
 
-    Maximizes ``Σᵢ α[i, yᵢ] - ½ tr(αᵀ K α)`` under ``α[i, k] <= c·[yᵢ = k]`` and ``Σₖ α[i, k] = 0``, by accelerated
-    projected gradient with restarts (O'Donoghue and Candès 2015, arXiv:1204.3982). The weights of class k are
-    ``Σᵢ α[i, k] xᵢ``. The derivative in ``gram`` is that of the solution itself: a linear system on the face that the
-    constraints leave free, by conjugate gradient.
+    The dual maximizes ``Σᵢ α[i, yᵢ] - ½ tr(αᵀ K α)`` under ``α[i, k] <= c·[yᵢ = k]`` and ``Σₖ α[i, k] = 0``. The solver is a
+    primal-dual interior-point method (Mehrotra 1992), as in the code of MetaOptNet; it does not depend on the scale of the
+    features. The weights of class k are ``Σᵢ α[i, k] xᵢ``. The derivative in ``gram`` is that of the optimality conditions at
+    the solution. Every iteration factorizes an [n, n] matrix for each column of ``members``.
 
     Args:
         gram: K = X Xᵀ, f32[n, n].
         members: one-hot labels f32[n, k]; columns without an example stay zero.
         c: the box constraint; 0.1 in the paper.
-        iterations: of the solver, and at most of conjugate gradient.
+        iterations: of the interior-point method; 15 in the authors' code.
     """
-    allowed = jnp.sum(members, axis=0) > 0
-    step = 1.0 / jnp.maximum(jnp.max(jnp.sum(jnp.abs(gram), axis=1)), 1e-6)  # at least the largest eigenvalue
+    return c * _interior_point(*_problem(gram, members, c), iterations).alpha
 
-    def body(carry, _):
-        beta, ahead, t = carry
-        slope = members - gram @ (c * members - ahead)
-        new = project(ahead - step * slope, allowed, c)
-        t = jnp.where(jnp.sum((ahead - new) * (new - beta)) > 0, 1.0, t)  # momentum that leads uphill begins anew
-        later = (1 + jnp.sqrt(1 + 4 * t * t)) / 2
-        return (new, new + (t - 1) / later * (new - beta), later), None
 
-    start = project(c * members, allowed, c)
-    (beta, _, _), _ = jax.lax.scan(body, (start, start, jnp.ones((), gram.dtype)), None, iterations)
-    return c * members - beta
+def _problem(gram, members, c):
+    """The quadratic and the linear part in units of c, both of order 1, the labels, and which columns have an example."""
+    unit = jnp.maximum(c * jnp.trace(gram) / gram.shape[0], 1.0)
+    return c * gram / unit, members / unit, members, jnp.sum(members, axis=0) > 0
 
 
 def _forward(gram, members, c, iterations):
-    alpha = crammer_singer(gram, members, c, iterations)
-    return alpha, (gram, members, alpha)
+    hessian, linear, members, allowed = _problem(gram, members, c)
+    point = _interior_point(hessian, linear, members, allowed, iterations)
+    weight = point.slack / jnp.where(allowed, members - point.alpha, 1.0)
+    alpha = c * point.alpha
+    return alpha, (hessian, allowed, weight, jnp.trace(gram), members, alpha)
 
 
 def _backward(c, iterations, kept, cotangent):
-    gram, members, alpha = kept
-    free = (c * members - alpha > 1e-5 * c) & (jnp.sum(members, axis=0) > 0)
-    free = free.astype(gram.dtype)
-
-    def on_face(v):  # the projection on {v : v = 0 where bound, rows sum to zero}
-        share = jnp.sum(v * free, axis=1, keepdims=True) / jnp.maximum(jnp.sum(free, axis=1, keepdims=True), 1)
-        return free * (v - share)
-
-    damping = 1e-6 * jnp.trace(gram) / gram.shape[0] + 1e-12
-    matvec = lambda v: on_face(gram @ on_face(v)) + damping * v
-    right = on_face(cotangent)
-    solution, _ = jax.scipy.sparse.linalg.cg(matvec, right, tol=1e-8, maxiter=iterations)
-    return -on_face(solution) @ alpha.T, jnp.zeros_like(members)
+    hessian, allowed, weight, trace, members, alpha = kept
+    damping = 0.01 * jnp.finfo(hessian.dtype).eps ** 0.5  # where K is singular, many α have the same weights
+    weight = weight + damping * jnp.trace(hessian) / hessian.shape[0]
+    solution, _ = _solve_rows(hessian, weight, allowed, jnp.where(allowed, cotangent, 0.0))
+    unit = jnp.maximum(c * trace / hessian.shape[0], 1.0)
+    return -c * solution @ alpha.T / unit, jnp.zeros_like(members)
 
 
 crammer_singer.defvjp(_forward, _backward)
 
 
 def svm(
-    features: jax.Array, labels: jax.Array, c: float = 0.1, iterations: int = 200, ridge: float = 1.0
+    features: jax.Array,
+    labels: jax.Array,
+    c: float = 0.1,
+    iterations: int = 15,
+    ridge: float = 1.0,
+    ways: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Fits the support vector machine of MetaOptNet: weights [d, n] and counts [n]; see ``heads`` for the shapes.
 
@@ -95,11 +149,14 @@ def svm(
         ridge: Multiple of the identity that is added to the Gram matrix in the dual. 1 is what the authors' code adds
             (its quadratic term is ``(K ⊗ I) + I``); 0 is the machine of Crammer and Singer as the paper prints it. The
             scores are computed with the features alone in both.
+        ways: Largest number of classes, if it is known; labels are below it. The solver's work grows with it. By default as
+            many as examples.
     """
     members, counts = heads.one_hot(labels, features.dtype)
-    gram = features @ features.T + ridge * jnp.eye(features.shape[0], dtype=features.dtype)
-    dual: Any = crammer_singer(gram, members, c, iterations)
-    return features.T @ dual, counts
+    n = features.shape[0]
+    gram = features @ features.T + ridge * jnp.eye(n, dtype=features.dtype)
+    dual: Any = crammer_singer(gram, members[:, :ways], c, iterations)
+    return features.T @ jnp.pad(dual, ((0, 0), (0, n - dual.shape[1]))), counts
 
 
 def metaoptnet(
@@ -107,21 +164,24 @@ def metaoptnet(
     outer_optimizer: optax.GradientTransformation,
     c: float = 0.1,
     scale: float = 1.0,
-    iterations: int = 200,
+    iterations: int = 15,
     chunk: int | None = None,
+    ways: int | None = None,
 ) -> Method:
     """Learns features on which a support vector machine, solved inside the program, classifies well.
 
     The machine is that of the authors' code (github.com/kjunelee/MetaOptNet): the dual of Crammer and Singer with the identity
-    added to the Gram matrix. They solve it by 15 iterations of an interior-point method, here it is projected gradient; they
-    learn the scale itself, here it is its logarithm. ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
+    added to the Gram matrix, solved by 15 iterations of an interior-point method. They learn the scale itself, here it is its
+    logarithm. ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
 
     Args:
         embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``.
         c: bound of the dual variables, the soft-margin penalty; 0.1 in the paper.
         scale: initial factor of the scores, meta-learned; 1 in the paper.
-        iterations: of the solver; features of large norm need more.
+        iterations: of the solver.
         outer_optimizer, chunk: as in ``protonet``.
+        ways: largest number of classes of a task, in training and test, if it is known. Where tasks have many examples a class,
+            the solver is faster by it.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -130,13 +190,15 @@ def metaoptnet(
         >>> sorted(method.init(jax.random.key(0), init(jax.random.key(1))).hyper)
         ['body', 'log_scale']
     """
+    if ways is not None and ways < 2:
+        raise InputError(f"metaoptnet: ways={ways}; accepted is None, or a whole number from 2")
     if c <= 0 or scale <= 0 or iterations < 1:
         raise InputError(
             f"metaoptnet: need c > 0, scale > 0, iterations >= 1; got c={c}, scale={scale}, iterations={iterations}"
         )
 
     head = Head(
-        solve=lambda hyper, features, labels: svm(features, labels, c, iterations),
+        solve=lambda hyper, features, labels: svm(features, labels, c, iterations, ways=ways),
         scores=heads.linear_scores,
         body=lambda hyper: hyper["body"],
     )

@@ -49,7 +49,7 @@ METHODS = {
     "r2d2_running": (fewshot.r2d2(RUNNING, OUTER), BODY.init),
     "r2d2": (fewshot.r2d2(BODY.apply, OUTER), BODY.init),
     "metaoptnet_ridge": (fewshot.metaoptnet_ridge(BODY.apply, OUTER, l2=1.0), BODY.init),
-    "metaoptnet_svm": (fewshot.metaoptnet(BODY.apply, OUTER, iterations=50), BODY.init),
+    "metaoptnet_svm": (fewshot.metaoptnet(BODY.apply, OUTER), BODY.init),
     "nearest_centroid": (fewshot.nearest_centroid(BODY.apply, MANY.apply, OUTER), nn.chain(BODY, MANY).init),
     "linear_probe": (fewshot.linear_probe(BODY.apply, MANY.apply, OUTER, test_steps=5), nn.chain(BODY, MANY).init),
 }

@@ -10,7 +10,7 @@ from plain import dense, normed
 
 from metajax import bilevel, fewshot, nn
 from metajax.fewshot.maml_plus_plus import importance
-from metajax.fewshot.svm import crammer_singer, project, svm
+from metajax.fewshot.svm import crammer_singer, svm
 from metajax.types import InputError
 
 
@@ -328,7 +328,7 @@ def test_the_support_vector_machine_is_scikit_learns(x64, c, ridge):
     wide = np.hstack([x, np.sqrt(ridge) * np.eye(30)])
     machine = svm_module.LinearSVC(C=c, multi_class="crammer_singer", fit_intercept=False, tol=1e-10, max_iter=10**6)
     expected = machine.fit(wide, np.asarray(y)).coef_.T[:6]
-    weights, _ = svm(x, y, c, 3000, ridge)
+    weights, _ = svm(x, y, c, 30, ridge)
     close(weights[:, :3], expected, rtol=1e-3, atol=2e-4)
     assert np.all(np.asarray(weights[:, 3:]) == 0)
 
@@ -348,42 +348,40 @@ def test_the_dual_is_that_of_metaoptnets_code(x64):
         constraints={"type": "eq", "fun": lambda z: rows @ z, "jac": lambda z: rows},
         options={"ftol": 1e-14, "maxiter": 500},
     )
-    weights, _ = svm(x, y, iterations=2000)
+    weights, _ = svm(x, y, iterations=30)
     close(weights[:, :3], np.asarray(x).T @ solved.x.reshape(n, k), rtol=1e-4, atol=1e-6)
-    bare, _ = svm(x, y, iterations=2000, ridge=0.0)
+    bare, _ = svm(x, y, iterations=30, ridge=0.0)
     assert float(jnp.max(jnp.abs(weights - bare))) > 1e-3, "the identity counts"
 
 
-def test_the_solver_is_exact_enough_within_its_default_iterations():
-    """The duality gap of 5 ways and 5 shots on features as large as those of a network, in float32."""
-    rng = np.random.default_rng(0)
-    x = np.maximum(rng.normal(size=(5, 1, 64)) + 0.7 * rng.normal(size=(5, 5, 64)), 0).reshape(25, 64)
-    x, members = jnp.asarray(x, jnp.float32), jnp.asarray(np.repeat(np.eye(5), 5, axis=0), jnp.float32)
-    gram = x @ x.T + jnp.eye(25)
-    alpha = np.asarray(crammer_singer(gram, members, 0.1, 200), np.float64)
+@pytest.mark.parametrize(("shots", "width", "scale"), [(5, 64, 1.0), (1, 1600, 1.0), (5, 1600, 1.0), (5, 1600, 3.0)])
+def test_the_solver_is_exact_enough_within_its_default_iterations(shots, width, scale):
+    """The duality gap of 5 ways on features as many and as large as those of a network, in float32."""
+    rng, n = np.random.default_rng(0), 5 * shots
+    x = np.maximum(rng.normal(size=(5, 1, width)) + 0.7 * rng.normal(size=(5, shots, width)), 0).reshape(n, width)
+    x = jnp.asarray(scale * x, jnp.float32)
+    members = jnp.asarray(np.repeat(np.eye(5), shots, axis=0), jnp.float32)
+    gram = x @ x.T + jnp.eye(n)
+    alpha = np.asarray(jax.jit(crammer_singer)(gram, members), np.float64)
     slope = np.asarray(members) - np.asarray(gram, np.float64) @ alpha
     gap = np.sum(0.1 * (np.sum(slope * members, axis=1) - slope.min(axis=1)) - np.sum(alpha * slope, axis=1))
     value = np.sum(alpha * members) - 0.5 * np.sum(alpha * (np.asarray(gram) @ alpha))
-    assert gap > -1e-5 and gap < 1e-3 * value
+    assert gap > -1e-5 and gap < 4e-3 * value
+    assert np.all(alpha <= 0.1 * np.asarray(members) + 1e-6) and np.all(np.abs(alpha.sum(axis=1)) < 1e-6)
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1.0])
 def test_the_derivative_of_the_support_vector_machine(x64, ridge):
     x, y = features(6, 3)
     weight = jnp.asarray(np.random.default_rng(1).normal(size=(3, 6)))
-    value = lambda x: jnp.sum(weight * svm(x, y, 0.5, 1000, ridge)[0])
+    value = lambda x: jnp.sum(weight * svm(x, y, 0.5, 30, ridge)[0])
     close(jax.jit(jax.grad(value))(x), central_difference(value, x, 1e-5), rtol=1e-3, atol=1e-5)
 
 
-def test_projection_on_the_simplex(x64):
-    rng = np.random.default_rng(0)
-    x, allowed = jnp.asarray(rng.normal(size=(50, 6))), jnp.asarray([1, 1, 0, 1, 1, 0], bool)
-    found = np.asarray(project(x, allowed, 0.3))
-    assert np.all(found >= 0) and np.allclose(found.sum(1), 0.3) and np.all(found[:, [2, 5]] == 0)
-    # optimality: x - p is one constant where p > 0, and at most that elsewhere
-    gap = np.where(np.asarray(allowed), np.asarray(x) - found, -np.inf)
-    level = np.where(found > 0, gap, -np.inf).max(axis=1, keepdims=True)
-    assert np.allclose(np.where(found > 0, gap - level, 0), 0) and np.all(gap <= level + 1e-12)
+def test_the_largest_number_of_classes_changes_only_the_work(x64):
+    x, y = features(12, 5)
+    for known, unknown in zip(svm(x, y, ways=3), svm(x, y)):
+        close(known, unknown, rtol=1e-6, atol=1e-9)
 
 
 # -- batch norm ------------------------------------------------------------------------------------------------------
