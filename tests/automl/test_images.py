@@ -110,6 +110,7 @@ def test_the_default_is_a_configuration_of_the_space():
     assert space.log10_size > 9 and jnp.isfinite(space.encode(space.configs([DEFAULT]))).all()
 
 
+@pytest.mark.optimized
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["metalearner", "supernet"])
 def test_a_search_of_images_from_end_to_end(method, archive, tmp_path, capsys):
