@@ -44,11 +44,11 @@ def transfer(runs: Runs) -> list[str]:
         best = min((name for name in rivals if f"{name}_{trainings}" in m), key=lambda name: m[f"{name}_{trainings}"])
         other, chance = m[f"{best}_{trainings}"], m.get(f"{best}_{trainings}_p")
         p = f", p = {chance:.1g}" if chance is not None else ""
-        told.append(
-            f"after {trainings} trainings on the new dataset {mine:.2f}, {'better' if mine < other else 'worse'} than "
-            f"{best.replace('_', ' ')} ({other:.2f}{p})"
-        )
-    return [f"Transfer between datasets (mean regret in points, smaller is better): {'; '.join(told)}."]
+        how = "better than" if mine < other else "worse than"
+        if chance is None or chance > 0.05:
+            how = "not shown to differ from"
+        told.append(f"after {trainings} trainings there {mine:.2f}, {how} {best.replace('_', ' ')} ({other:.2f}{p})")
+    return [f"Transfer to a new dataset (mean regret in points, smaller is better): {'; '.join(told)}."]
 
 
 def tabular_search(runs: Runs) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments import finished, first_page, method_versions, nas_summaries, summaries, tables
-from experiments.statements import architectures, automl, hyperparameters
+from experiments.statements import architectures, automl, hyperparameters, prediction
 
 CELL = {"steps": 2000, "batch": 64, "size": 16, "channels": 8, "cells": 1, "seed": 0}
 TRIVIAL = {
@@ -162,6 +162,11 @@ def test_the_first_page_follows_the_numbers():
     for alone, word in ((91.1, "level with"), (90.0, "above"), (91.9, "below")):
         (told,) = hyperparameters.cleaning(runs(hyper_cleaning={**m, "validation alone accuracy": alone}))
         assert f"{word} training on the clean validation images alone ({alone:.2f})" in told
+    regret = {"transfer_0": 5.0, "nearest_0": 4.0, "transfer_5": 1.0, "nearest_5": 2.0}
+    for p, word in ((0.3, "not shown to differ from"), (0.01, "worse than")):
+        (told,) = prediction.transfer(runs(transfer_oboe={**regret, "nearest_0_p": p, "nearest_5_p": 0.001}))
+        assert f"5.00, {word} nearest (4.00, p = {p})" in told
+        assert "1.00, better than nearest (2.00, p = 0.001)" in told
     scores = {f"{d} {name}": v for d in "abc" for name, v in (("metajax", 90.0), ("boosting", 91.0))}
     scores |= {
         "mean rank metajax": 2.0,
