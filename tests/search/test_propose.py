@@ -33,10 +33,14 @@ def run(proposer, steps, batch=1, failing=()):
     "acquisition", ["ei", *(pytest.param(a, marks=pytest.mark.slow) for a in search.ACQUISITIONS if a != "ei")]
 )
 def test_every_acquisition_beats_random(acquisition):
-    found = run(search.Proposer(SPACE, acquisition=acquisition, begun=6), 6, batch=3)
-    drawn = [worth(c) for c in SPACE.dicts(SPACE.sample(jax.random.key(1), 18))]
-    assert worth(found.best) > max(drawn)
-    assert len({str(c) for c in found.configs}) == 18, "nothing is asked twice"
+    """On average over seeds: one run of 18 trials may be luck."""
+    reached, lucky = [], []
+    for seed in range(1 if acquisition == "ei" else 3):
+        found = run(search.Proposer(SPACE, acquisition=acquisition, begun=6, seed=seed), 6, batch=3)
+        reached.append(worth(found.best))
+        lucky.append(max(worth(c) for c in SPACE.dicts(SPACE.sample(jax.random.key(seed + 1), 18))))
+        assert len({str(c) for c in found.configs}) == 18, "nothing is asked twice"
+    assert np.mean(reached) > np.mean(lucky)
 
 
 def test_saved_and_loaded_it_asks_for_the_same(tmp_path):
