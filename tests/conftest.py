@@ -96,6 +96,12 @@ def _optimize(on: bool) -> None:
     jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def own_programs():
+    """JAX keeps a bounded number of compiled programs. Where a test counts them, those of earlier files make room."""
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """Float64, for checking derivatives."""

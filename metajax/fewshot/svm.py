@@ -29,17 +29,18 @@ class _Point(NamedTuple):
     level: jax.Array
 
 
-def _solve_rows(
-    hessian: jax.Array, weight: jax.Array, allowed: jax.Array, right: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Solves ``hessian v + weight * v + level 1ᵀ = right`` for v [n, k] whose rows sum to zero and which is zero outside the
-    ``allowed`` columns, and for the level [n]. One Cholesky factorization of [n, n] for every column."""
+def _inverses(hessian: jax.Array, weight: jax.Array, allowed: jax.Array) -> jax.Array:
+    """``(hessian + diag(weight of a column))⁻¹`` for each allowed column, f[k, n, n]; zero for the others."""
     diagonal = jnp.where(allowed, weight, 1.0).T
     factors = jax.vmap(lambda d: jnp.linalg.cholesky(hessian + jnp.diag(d)))(diagonal)
     solve = jax.vmap(lambda factor, b: jax.scipy.linalg.cho_solve((factor, True), b))
-    n = hessian.shape[0]
-    inverses = solve(factors, jnp.broadcast_to(jnp.eye(n, dtype=hessian.dtype), factors.shape))
-    inverses = jnp.where(allowed[:, None, None], inverses, 0.0)
+    identity = jnp.broadcast_to(jnp.eye(hessian.shape[0], dtype=hessian.dtype), factors.shape)
+    return jnp.where(allowed[:, None, None], solve(factors, identity), 0.0)
+
+
+def _solve_rows(inverses: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Solves ``hessian v + weight * v + level 1ᵀ = right`` for v [n, k] whose rows sum to zero and which is zero outside the
+    allowed columns, and for the level [n]."""
     free = jnp.einsum("kij,jk->ik", inverses, right)
     level = jnp.linalg.solve(jnp.sum(inverses, axis=0), jnp.sum(free, axis=1))
     return free - jnp.einsum("kij,j->ik", inverses, level), level
@@ -63,10 +64,11 @@ def _interior_point(
         beta = jnp.where(allowed, members - alpha, 1.0)
         dual = linear - hessian @ alpha + level[:, None] - slack
         weight = slack / beta
+        inverses = _inverses(hessian, weight, allowed)  # of both directions
 
         def direction(target):  # of the complementarity, f[n, k]
             right = jnp.where(allowed, (target - beta * slack) / beta - dual, 0.0)
-            move, rise = _solve_rows(hessian, weight, allowed, right)
+            move, rise = _solve_rows(inverses, right)
             return move, jnp.where(allowed, (target - beta * slack) / beta - weight * move, 0.0), rise
 
         centre = inner(beta, slack)
@@ -102,30 +104,31 @@ def crammer_singer(gram: jax.Array, members: jax.Array, c: float = 0.1, iteratio
         c: the box constraint; 0.1 in the paper.
         iterations: of the interior-point method; 15 in the authors' code.
     """
-    return c * _interior_point(*_problem(gram, members, c), iterations).alpha
+    return _forward(gram, members, c, iterations)[0]
 
 
 def _problem(gram, members, c):
-    """The quadratic and the linear part in units of c, both of order 1, the labels, and which columns have an example."""
+    """The factor of ``gram`` in the quadratic part, which makes it of order 1 in units of c; that part; the linear part; and
+    which columns have an example."""
     unit = jnp.maximum(c * jnp.trace(gram) / gram.shape[0], 1.0)
-    return c * gram / unit, members / unit, members, jnp.sum(members, axis=0) > 0
+    factor = c / unit
+    return factor, factor * gram, members / unit, jnp.sum(members, axis=0) > 0
 
 
 def _forward(gram, members, c, iterations):
-    hessian, linear, members, allowed = _problem(gram, members, c)
+    factor, hessian, linear, allowed = _problem(gram, members, c)
     point = _interior_point(hessian, linear, members, allowed, iterations)
     weight = point.slack / jnp.where(allowed, members - point.alpha, 1.0)
     alpha = c * point.alpha
-    return alpha, (hessian, allowed, weight, jnp.trace(gram), members, alpha)
+    return alpha, (factor, hessian, allowed, weight, alpha)
 
 
 def _backward(c, iterations, kept, cotangent):
-    hessian, allowed, weight, trace, members, alpha = kept
+    factor, hessian, allowed, weight, alpha = kept
     damping = 0.01 * jnp.finfo(hessian.dtype).eps ** 0.5  # where K is singular, many α have the same weights
     weight = weight + damping * jnp.trace(hessian) / hessian.shape[0]
-    solution, _ = _solve_rows(hessian, weight, allowed, jnp.where(allowed, cotangent, 0.0))
-    unit = jnp.maximum(c * trace / hessian.shape[0], 1.0)
-    return -c * solution @ alpha.T / unit, jnp.zeros_like(members)
+    solution, _ = _solve_rows(_inverses(hessian, weight, allowed), jnp.where(allowed, cotangent, 0.0))
+    return -factor * solution @ alpha.T, jnp.zeros_like(alpha)
 
 
 crammer_singer.defvjp(_forward, _backward)

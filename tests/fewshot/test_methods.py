@@ -77,7 +77,7 @@ def sampler(baseline):
 
 
 @pytest.fixture(scope="module", params=METHODS)
-def case(request):
+def case(request, own_programs):
     """A method and its compiled programs, for all tests of it."""
     name = request.param
     return contract.case(*METHODS[name], sampler(name in BASELINES), one_task(), episodes=200)

@@ -354,8 +354,11 @@ def test_the_dual_is_that_of_metaoptnets_code(x64):
     assert float(jnp.max(jnp.abs(weights - bare))) > 1e-3, "the identity counts"
 
 
-@pytest.mark.parametrize(("shots", "width", "scale"), [(5, 64, 1.0), (1, 1600, 1.0), (5, 1600, 1.0), (5, 1600, 3.0)])
-def test_the_solver_is_exact_enough_within_its_default_iterations(shots, width, scale):
+@pytest.mark.parametrize(
+    ("shots", "width", "scale", "bound"),
+    [(5, 64, 1.0, 1e-3), (1, 1600, 1.0, 1e-3), (5, 1600, 1.0, 1e-3), (5, 1600, 3.0, 4e-3)],
+)
+def test_the_solver_is_exact_enough_within_its_default_iterations(shots, width, scale, bound):
     """The duality gap of 5 ways on features as many and as large as those of a network, in float32."""
     rng, n = np.random.default_rng(0), 5 * shots
     x = np.maximum(rng.normal(size=(5, 1, width)) + 0.7 * rng.normal(size=(5, shots, width)), 0).reshape(n, width)
@@ -366,7 +369,7 @@ def test_the_solver_is_exact_enough_within_its_default_iterations(shots, width, 
     slope = np.asarray(members) - np.asarray(gram, np.float64) @ alpha
     gap = np.sum(0.1 * (np.sum(slope * members, axis=1) - slope.min(axis=1)) - np.sum(alpha * slope, axis=1))
     value = np.sum(alpha * members) - 0.5 * np.sum(alpha * (np.asarray(gram) @ alpha))
-    assert gap > -1e-5 and gap < 4e-3 * value
+    assert gap > -1e-5 and gap < bound * value
     assert np.all(alpha <= 0.1 * np.asarray(members) + 1e-6) and np.all(np.abs(alpha.sum(axis=1)) < 1e-6)
 
 
