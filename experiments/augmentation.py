@@ -8,7 +8,7 @@ while a first network trains; then fresh networks learn under it, under none, an
 by up to an eighth of the image. Lorraine et al. 2020 (arXiv:1911.02590, table 4) learn an augmentation network on all of
 CIFAR-10 and compare the same estimators: none 92.6, T1-T2 94.1, three Neumann terms 94.6, three unrolled steps 94.7.
 
-Test images are read once for each row, in batches of 500, each normalised by its own statistics, as in training. Expect 38%
+Test images are read once for each row, in batches of 500, each normalized by its own statistics, as in training. Expect 38%
 without a policy, 47 under a learned one and 50 under the fixed one, which knows how far images may be shifted without being
 told; 10 minutes on 2 cores.
 """
@@ -25,7 +25,7 @@ import optax
 from experiments import grid
 from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
-from metajax.hpo.augment import RANGES
+from metajax.hpo._augment import RANGES
 from metajax.types import InputError, stream
 
 LEARNED = {

@@ -22,10 +22,10 @@ import numpy as np
 from experiments import grid
 from experiments.markdown import table
 from metajax import predictor, run
-from metajax.automl import prior
-from metajax.automl.prepare import prepare
-from metajax.automl.tables import table_task
-from metajax.automl.waves import Waves
+from metajax.automl import _prior as prior
+from metajax.automl._prepare import prepare
+from metajax.automl._tables import table_task
+from metajax.automl._waves import Waves
 from metajax.data import tabular
 from metajax.types import InputError
 

@@ -13,7 +13,7 @@ Budgets are not equal, and the table says what each method had:
 * TPE: the same minute, Optuna's multivariate TPE on the same space, one model at a time by the same compiled training; the
   best by validation is trained anew, once, on training and validation rows.
 * HistGradientBoosting and MLP: no search and no tuning, one fit of scikit-learn's with default settings (features
-  standardised), on all training and validation rows. They are the untuned default, no equal of a search of a minute.
+  standardized), on all training and validation rows. They are the untuned default, no equal of a search of a minute.
 
 A difference to another method is given with the 95% interval of its mean when tables are drawn again; where it holds 0,
 none is shown. 60 searches of a minute.
@@ -32,9 +32,9 @@ import numpy as np
 from experiments import grid
 from experiments.markdown import table
 from metajax import automl, data, run
-from metajax.automl.ensemble import judge, refit
-from metajax.automl.prepare import Prepared, prepare
-from metajax.automl.tables import table_task
+from metajax.automl._ensemble import judge, refit
+from metajax.automl._prepare import Prepared, prepare
+from metajax.automl._tables import table_task
 from metajax.data import tabular
 from metajax.space import interop
 from metajax.types import InputError, stream

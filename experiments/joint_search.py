@@ -37,8 +37,8 @@ import optax
 from experiments import grid
 from experiments.markdown import number, table
 from metajax import bilevel, data, hpo, run
-from metajax.automl.prepare import prepare
-from metajax.bilevel import inner
+from metajax.automl._prepare import prepare
+from metajax.bilevel import _inner as inner
 from metajax.data import tabular
 from metajax.space import Categorical, Float, Space
 from metajax.types import InputError, stream

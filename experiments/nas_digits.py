@@ -20,7 +20,7 @@ import numpy as np
 
 from experiments import method_versions, searching
 from metajax import data, nn, plot, run, supernet
-from metajax.supernet.exhaust import in_turn
+from metajax.supernet.truth._exhaust import in_turn
 from metajax.types import InputError
 
 
@@ -64,17 +64,17 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     parts = data.digits(config.seed)
     directory.bind_data(run.fingerprint(digits=parts))
     both = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
-    space = supernet.cell_space(nodes=3)
+    space = supernet.spaces.cell_space(nodes=3)
 
     def network(partial: int = 1, single_path: bool = False) -> nn.Functional:
-        build = lambda rngs: supernet.CellNet(
+        build = lambda rngs: supernet.spaces.CellNet(
             space, 10, config.channels, config.stages, stride=2, partial=partial, single_path=single_path, rngs=rngs
         )
         return nn.functional(build)
 
     bar = run.Progress(int(space.size) * config.truth_seeds, label="truth", show=show)
-    training = supernet.Training(config.truth_epochs, config.batch, config.truth_rate)
-    table = supernet.exhaust(
+    training = supernet.truth.Training(config.truth_epochs, config.batch, config.truth_rate)
+    table = supernet.truth.exhaust(
         space,
         network(single_path=in_turn()),
         both,  # type: ignore[arg-type]
@@ -99,8 +99,8 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
             outcome = searching.search(name, place, inside, show=show)
             told = searching.diagnosis(place, outcome, true, inside, encodings)
-        at = supernet.index_of(space, outcome.found)
-        scores = supernet.by_shared_weights(outcome.path, outcome.state.params)(encodings)[0]
+        at = supernet.diagnosis.index_of(space, outcome.found)
+        scores = supernet.baselines.by_shared_weights(outcome.path, outcome.state.params)(encodings)[0]
         found[name] = outcome.found
         label = name.replace("-", "_")
         metrics[f"{label}_rank"] = table.rank(at, within=1 / tests)

@@ -1,7 +1,7 @@
 """Zero-cost proxies on NAS-Bench-201: drawn cells are scored at their initial weights, and nothing is trained.
 
-The proxies are those of ``supernet.proxies`` and, as the trivial one, the number of parameters. Their networks are those of the
-benchmark, five cells a stage; where the authors' settings differ, it is said here:
+The proxies are those of ``supernet.diagnosis`` and, as the trivial one, the number of parameters. Their networks are those
+of the benchmark, five cells a stage; where the authors' settings differ, it is said here:
 
 * the authors of most proxies (Abdelfattah et al. 2021) take images of 32 x 32; preset ``quick`` takes 16 x 16;
 * initial weights are truncated normals of deviation 1/√fan-in for all cells, not PyTorch's uniform ones, and one draw is
@@ -20,7 +20,7 @@ import optax
 
 from experiments import grid
 from metajax import data, run, supernet
-from metajax.supernet import proxies
+from metajax.supernet import diagnosis as proxies
 from metajax.types import stream
 
 SCORES: dict[str, Callable[..., jax.Array]] = {
@@ -70,7 +70,7 @@ def protocol(config: Any) -> str:
 
 def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored:
     """Scores ``config.drawn`` cells, which are the same for every proxy; a resumed run goes on where it stopped."""
-    space, key = supernet.cell_space(), jax.random.key(config.seed)
+    space, key = supernet.spaces.cell_space(), jax.random.key(config.seed)
     drawn = space.sample(stream(key, "cells"), config.drawn)
     configs, encodings = space.dicts(drawn), space.encode(drawn)
     batch = None
@@ -91,11 +91,11 @@ def _scorer(config: Any, batch: Any, key: jax.Array) -> Callable[[dict[str, Any]
     """``(config, encoding) -> score`` of a cell; without a batch, its number of parameters."""
     sizes = (10, config.channels, 3, config.cells)
     if batch is None:
-        alone = supernet.cells(*sizes)
+        alone = supernet.spaces.cells(*sizes)
         params = alone.network.init(key)
         return lambda cell, encoding: float(sum(leaf.size for leaf in jax.tree.leaves(alone.extract(params, cell))))
     x, y = (jnp.asarray(part) for part in batch)
-    network = supernet.layered_cells(*sizes, normalised=config.method != "synflow")
+    network = supernet.spaces.layered_cells(*sizes, normalized=config.method != "synflow")
     loss = lambda out, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
 
     @jax.jit

@@ -206,7 +206,7 @@ def diagnosis(directories: list[Path]) -> str:
     """What became of the searches; draws eigenvalue, skips and accuracy over those of seed 0."""
     runs, old = current(directories)
     searches = [one for one in runs if one.result.get("history")]
-    names = ("entropy", "eigenvalue", "conflict", "discretisation_gap")
+    names = ("entropy", "eigenvalue", "conflict", "discretization_gap")
     rows = []
     for one in searches:
         told = lambda name, m=one.metrics: f"{m[name]:.3g}" if name in m else "–"
@@ -217,7 +217,7 @@ def diagnosis(directories: list[Path]) -> str:
     head = ["method", "seed", "found", "skips", *(n.replace("_", " ") for n in names), "Kendall τ"]
     note = (
         "Entropy: of the encoding, as a share of the greatest; eigenvalue: the dominant one of the outer loss's Hessian in the "
-        "logits, at the end; conflict: mean cosine between gradients of drawn paths; discretisation gap: accuracy of the "
+        "logits, at the end; conflict: mean cosine between gradients of drawn paths; discretization gap: accuracy of the "
         "mixture minus that of the decided cell, with shared weights, in points; Kendall τ: of 100 drawn cells by shared "
         f"weights against the table, where scores without any relation have a standard error of {chance(100):.3f}; in cells, "
         "`/` stands for `|`."

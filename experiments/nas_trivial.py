@@ -32,9 +32,9 @@ class Config:
     """Nothing to set: the table is what it is."""
 
 
-def answers(oracle: supernet.Oracle, column: str = "test200") -> dict[str, Any]:
+def answers(oracle: supernet.truth.Oracle, column: str = "test200") -> dict[str, Any]:
     """The metrics: of each answer the mean accuracy and the deviation over its cells, by dataset."""
-    space = supernet.cell_space()
+    space = supernet.spaces.cell_space()
     cells = space.dicts(space.at(np.arange(int(space.size))))
     kinds = [set(cell.values()) for cell in cells]
     which = {
@@ -54,14 +54,14 @@ def answers(oracle: supernet.Oracle, column: str = "test200") -> dict[str, Any]:
     metrics["conv3x3_is_largest"] = int(set(largest.values()) == {"conv3x3"})
     metrics["conv3x3_params_M"] = float(parameters[which["conv3x3"]][0])
     metrics["share_above_conv3x3"] = float(np.mean(first > metrics["conv3x3_cifar10_test"]))
-    metrics["parameters_kendall_tau"] = supernet.kendall_tau(parameters, first)
-    metrics["parameters_kendall_tau_error"] = supernet.kendall_tau_error(parameters, first)
+    metrics["parameters_kendall_tau"] = supernet.diagnosis.kendall_tau(parameters, first)
+    metrics["parameters_kendall_tau_error"] = supernet.diagnosis.kendall_tau_error(parameters, first)
     return metrics
 
 
 def experiment(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
     """Looks the answers up and writes the result."""
-    metrics = answers(supernet.oracle())
+    metrics = answers(supernet.truth.oracle())
     protocol = "Test accuracy in % by the table, mean of a cell's seeds after 200 epochs; deviation over cells."
     directory.finish({"metrics": metrics, "protocol": protocol})
     return metrics

@@ -37,7 +37,7 @@ def search(
         begun: the first rows of each run.
         budget: how many rows in all.
         key: of the drawn candidates.
-        target: ``value``: standardised; ``rank``: normal quantiles of the ranks; of what was seen.
+        target: ``value``: standardized; ``rank``: normal quantiles of the ranks; of what was seen.
     """
     rows = np.zeros((len(begun), budget), np.int32)
     done = begun.shape[1]

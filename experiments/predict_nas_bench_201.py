@@ -31,7 +31,7 @@ from scipy.stats import kendalltau
 from experiments import grid, published
 from experiments.markdown import number, table
 from metajax import plot, predictor, run, supernet
-from metajax.supernet.bench201 import DATASETS
+from metajax.supernet.truth._nas_bench_201 import DATASETS
 from metajax.types import InputError
 
 
@@ -80,7 +80,7 @@ def hamming(decay: float = 0.25, ridge: float = 0.03) -> predictor.Spec:
     return predictor.Spec("hamming", fit, apply)
 
 
-SPACE = supernet.cell_space()
+SPACE = supernet.spaces.cell_space()
 PATHS = predictor.paths(SPACE)
 KERNEL, TIED = predictor.kernel(), predictor.kernel(tied=True)
 # name -> specification (or several, chosen from by cross-validation of the trained cells), target, columns of the table that
@@ -118,7 +118,7 @@ def split(unique: np.ndarray, trainings: int, rng: np.random.Generator) -> tuple
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Fits every model to every draw; returns the metrics."""
-    table = supernet.oracle()
+    table = supernet.truth.oracle()
     directory.bind_data(run.fingerprint(table=table.columns[config.dataset]))
     encodings = np.asarray(SPACE.encode(SPACE.at(np.arange(SPACE.size))))
     truth = table.scores(config.dataset, "test200")

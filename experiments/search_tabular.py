@@ -4,7 +4,7 @@
     python -m experiments.search_tabular --out runs/search_tabular
 
 Fifteen tables: 8 of HPOBench (an MLP's balanced validation accuracy), 4 of FCNet (the logarithm of the validation error), 3
-of NAS-Bench-201 (validation accuracy after 200 epochs); each configuration counts with its mean over the seeds. Normalised
+of NAS-Bench-201 (validation accuracy after 200 epochs); each configuration counts with its mean over the seeds. Normalized
 regret is (optimum - best so far) / (optimum - median). Optuna's samplers are given the same space, ordered hyperparameters as
 whole numbers, and run in the same invocation.
 
@@ -105,7 +105,7 @@ def _utility(table: predictor.Table) -> np.ndarray:
 
 def cells() -> list[predictor.Table]:
     """NAS-Bench-201 as tables."""
-    space, oracle = supernet.cell_space(), supernet.oracle()
+    space, oracle = supernet.spaces.cell_space(), supernet.truth.oracle()
     configs = {name: np.asarray(column) for name, column in space.at(np.arange(space.size)).items()}
     return [predictor.Table(d, space, configs, c["val200_seeds"], True) for d, c in oracle.columns.items()]
 
@@ -198,7 +198,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
             if 0 < len(own) < len(some):
                 metrics[f"{label}_{b}_without_nasbench201"] = float(own.mean())
         curves[name] = (known, [metrics[f"{label}_{b}"] for b in known])
-    figure = plot.curves(curves, "trials", "normalised regret", f"mean of {len(problems)} tables")
+    figure = plot.curves(curves, "trials", "normalized regret", f"mean of {len(problems)} tables")
     figure.axes[0].set(xscale="log", yscale="log")
     plot.save(figure, directory.path / "regret.png")
     protocol = (
@@ -262,7 +262,7 @@ def _by_budget(given: Config, records: list[dict]) -> str:
 
 def main(argv=None) -> int:
     made = (Config, PRESETS, __doc__)
-    return grid.command("search_tabular", made, argv, experiment, markdown, "Normalised regret.", "regret.png")
+    return grid.command("search_tabular", made, argv, experiment, markdown, "Normalized regret.", "regret.png")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Setting(NamedTuple):
         seed: of everything.
         warm_up: share of the search in which weights learn alone, at least; a method may ask for more.
         decide: ``(space, strengths, threshold) -> configuration``.
-        more: regularisers beside those of the method, such as an expected cost.
+        more: regularizers beside those of the method, such as an expected cost.
     """
 
     space: Space
@@ -44,7 +44,7 @@ class Setting(NamedTuple):
     seed: int = 0
     warm_up: float = 0.0
     decide: Callable[[Space, Any, float], dict[str, Any]] = supernet.decide
-    more: Sequence[supernet.Regulariser] = ()
+    more: Sequence[supernet.Regularizer] = ()
 
 
 class Outcome(NamedTuple):
@@ -128,7 +128,7 @@ def search(
 
     def evaluate(state):
         found = setting.decide(setting.space, made_search.strengths(state), recipe.threshold)
-        told = {"skips": float(supernet.count(found, "skip")), "conflict": float(pull(state.params))}
+        told = {"skips": float(supernet.diagnosis.count(found, "skip")), "conflict": float(pull(state.params))}
         return {**told, **(watch(found) if watch else {})}
 
     state = run.train(
@@ -143,13 +143,13 @@ def search(
         label=method,
         show=show,
     )
-    supernet.alive(setting.space, state.mask)
+    supernet.events.alive(setting.space, state.mask)
     path = accuracy(alone, setting.parts.validation)
     strengths = np.asarray(made_search.strengths(state))
     if recipe.decide == "strengths":
         found = setting.decide(setting.space, strengths, recipe.threshold)
     else:
-        found = by_accuracy(setting.space, recipe, state, supernet.by_shared_weights(path, state.params))
+        found = by_accuracy(setting.space, recipe, state, supernet.baselines.by_shared_weights(path, state.params))
         strengths = np.asarray(setting.space.encode(setting.space.configs([found]))[0])
     return Outcome(state, found, strengths, accuracy(network, setting.parts.validation), path)
 
@@ -158,10 +158,10 @@ def by_accuracy(space: Space, recipe: supernet.Recipe, state: supernet.SearchSta
     """The architecture with the highest accuracy by the shared weights, of those that evolution or the logits propose."""
     key = stream(state.key, "decide")
     if recipe.decide == "evolve":
-        return supernet.evolve(space, judge, key, evaluations=EVOLVED, population=50, tournament=10).best
+        return supernet.baselines.evolve(space, judge, key, evaluations=EVOLVED, population=50, tournament=10).best
     moment = supernet.Moment(jnp.ones(()), state.mask)
     draw = jax.jit(jax.vmap(lambda key: recipe.relaxation.judge(space, state.logits, moment, key)[0]))
-    return supernet.best_of(space, judge, draw(jax.random.split(key, supernet.SAMPLED))).best
+    return supernet.baselines.best_of(space, judge, draw(jax.random.split(key, supernet.SAMPLED))).best
 
 
 def conflict(setting: Setting, network: nn.Functional, paths: int = 4) -> Callable[[Any], jax.Array]:
@@ -171,7 +171,7 @@ def conflict(setting: Setting, network: nn.Functional, paths: int = 4) -> Callab
 
     def run(params, encodings, batch):
         loss = lambda params, e: fewshot.cross_entropy(lambda p, x: network.apply(p, x, e))(params, batch, _NO_KEY)[0]
-        return supernet.conflict(loss, params, encodings)
+        return supernet.diagnosis.conflict(loss, params, encodings)
 
     compiled = jax.jit(run)
     return lambda params: compiled(params, encodings, batch)
@@ -220,7 +220,7 @@ def diagnosis(
     directory: run.RunDirectory,
     encodings: Any = None,
 ) -> dict[str, float]:
-    """How far the SuperNet can be trusted: Kendall's τ with the truth and its standard error, the discretisation gap in points,
+    """How far the SuperNet can be trusted: Kendall's τ with the truth and its standard error, the discretization gap in points,
     skips, and what the search logged of itself at its end.
 
     Args:
@@ -232,15 +232,15 @@ def diagnosis(
     key = stream(outcome.state.key, "judge")
     if encodings is None:
         encodings = space.encode(space.sample(key, 100))
-    judge = supernet.by_shared_weights(outcome.path, params)
+    judge = supernet.baselines.by_shared_weights(outcome.path, params)
     decided = space.encode(space.configs([outcome.found]))
     relaxed, one_hot = outcome.mixture(params, jnp.asarray(outcome.strengths)), judge(decided)[0][0]
     last = directory.metrics()[-1]
     scores, true = judge(encodings)[0], truth(encodings)
     return {
-        "kendall_tau": supernet.kendall_tau(scores, true),
-        "kendall_tau_error": supernet.kendall_tau_error(scores, true),
-        "discretisation_gap": 100 * float(relaxed - one_hot),
-        "skips": supernet.count(outcome.found, "skip"),
+        "kendall_tau": supernet.diagnosis.kendall_tau(scores, true),
+        "kendall_tau_error": supernet.diagnosis.kendall_tau_error(scores, true),
+        "discretization_gap": 100 * float(relaxed - one_hot),
+        "skips": supernet.diagnosis.count(outcome.found, "skip"),
         **{name: last[name] for name in ("entropy", "conflict", "eigenvalue") if name in last},
     }

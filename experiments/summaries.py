@@ -120,9 +120,9 @@ def digits(directory: Path) -> str:
 
 def shared_rank(result: dict[str, Any], cell: dict[str, str]) -> int:
     """The rank of a cell by the truth in a result, shared with those within one test image."""
-    space = supernet.cell_space(nodes=3)
-    truth = supernet.Table(np.asarray(result["truth"]), np.arange(int(space.size)))
-    return truth.rank(supernet.index_of(space, cell), within=1 / n_test_images(result))
+    space = supernet.spaces.cell_space(nodes=3)
+    truth = supernet.truth.Table(np.asarray(result["truth"]), np.arange(int(space.size)))
+    return truth.rank(supernet.diagnosis.index_of(space, cell), within=1 / n_test_images(result))
 
 
 def n_test_images(result: dict[str, Any]) -> int:
@@ -137,4 +137,4 @@ def n_test_images(result: dict[str, Any]) -> int:
     return result.get("test_images") or next(n for n in range(1, 100_000) if whole(n))
 
 
-DIGITS = ("rank", "accuracy", "kendall_tau", "discretisation_gap", "skips", "entropy", "conflict", "eigenvalue")
+DIGITS = ("rank", "accuracy", "kendall_tau", "discretization_gap", "skips", "entropy", "conflict", "eigenvalue")

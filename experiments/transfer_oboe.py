@@ -26,7 +26,7 @@ from scipy.stats import rankdata, wilcoxon
 from experiments import grid, pool
 from experiments.markdown import table
 from metajax import plot, predictor, run
-from metajax.predictor.transfer import by_rank
+from metajax.predictor._transfer import by_rank
 from metajax.types import InputError
 
 TRAININGS = (0, 1, 3, 5, 10)

@@ -25,7 +25,7 @@ _SUBPACKAGES = (
     "supernet",
 )
 _NAMES = {"Space": "space", "Categorical": "space", "Float": "space", "Integer": "space", "Subset": "space"}
-_NAMES |= {"Learner": "types", "AutoMLClassifier": "automl.estimators", "AutoMLRegressor": "automl.estimators"}
+_NAMES |= {"Learner": "types", "AutoMLClassifier": "automl._estimators", "AutoMLRegressor": "automl._estimators"}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from metajax.types import InputError
 
 
 def _parser() -> argparse.ArgumentParser:
-    from metajax.run.config import OneLineParser
+    from metajax.run._config import OneLineParser
 
     parser = OneLineParser(prog="metajax", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=OneLineParser)
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
     from metajax import automl
-    from metajax.automl.search import identify, load_data
+    from metajax.automl._search import identify, load_data
     from metajax.run import RunDirectory, to_dict
 
     if resume and overwrite:
@@ -158,7 +158,7 @@ def _short(value: Any) -> str:
 def _predict(run: str, data: str, out: str | None) -> None:
     from metajax import automl
     from metajax.data import tabular
-    from metajax.data.pictures import pixels
+    from metajax.data._pictures import pixels
 
     model = automl.load_model(run)
     pd = tabular.pandas()
@@ -209,7 +209,7 @@ def in_flags(message: str) -> str:
 
 def _framed(command: Callable[[], None]) -> int:
     """The exit status of a command, whose errors are told in flags."""
-    from metajax.run.main import main as framed
+    from metajax.run._main import main as framed
 
     def translated() -> None:
         try:

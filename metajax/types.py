@@ -18,7 +18,7 @@ Scalar = jax.Array
 Params = Any
 """A pytree of arrays: the weights of a model."""
 Hyper = Any
-"""A pytree of arrays: what the outer problem searches (an initialisation, an architecture, a learning rate)."""
+"""A pytree of arrays: what the outer problem searches (an initialization, an architecture, a learning rate)."""
 Batch = Any
 """A pytree of arrays that share their leading axis."""
 Info = Mapping[str, Any]

@@ -16,12 +16,12 @@ import optax
 import pytest
 
 from metajax import bilevel, fewshot, hpo, predictor, run, search, supernet, types
-from metajax.automl import population
-from metajax.automl.space import tabular_space
+from metajax.automl import _population as population
+from metajax.automl._space import tabular_space
 from metajax.fewshot import navigation
 from metajax.nn import Functional
 from metajax.space import Categorical, Float, Space
-from metajax.supernet import relaxation
+from metajax.supernet import _relaxations as relaxation
 
 OWN = (str(Path(__file__).parents[1] / "metajax"), __file__)
 SKIPPED = (types.__file__,)
@@ -225,7 +225,7 @@ def test_search(used, name):
         return encoding + 0.0 * jax.random.normal(key, encoding.shape)
 
     x, y = jnp.ones((4, SPACE.width)), jnp.zeros(4, jnp.int32)
-    events = supernet.project(0.0, 2), supernet.eigenvalue(2)
+    events = supernet.events.project(0.0, 2), supernet.events.eigenvalue(2)
     made = supernet.search(
         SPACE, network, loss, SGD, SGD, 4, RELAXATIONS[name], disturb=disturb, events=events, warm_up=1
     )

@@ -63,7 +63,7 @@ REASONS: dict[str, str] = {
     "at 32 x 32, in search_steps_large, convolutions weigh more.",
     "exhaustive": "On a CPU the arithmetic of a training is the same in both; what one program for all cells saves is "
     "compilation. On an accelerator small trainings side by side would fill it.",
-    "maml_memory": "What is left is the pass over the query's images, which rematerialised inner steps do not make smaller.",
+    "maml_memory": "What is left is the pass over the query's images, which rematerialized inner steps do not make smaller.",
     "scaling": "Not profiled. Perhaps that twice as many operations share one wider convolution, whose values leave the cache.",
 }
 

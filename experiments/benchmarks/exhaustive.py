@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.exhaustive --out runs/benchmarks/exhaustive
 
-125 cells of three nodes on scikit-learn's digits, as in ``experiments.nas_digits``: ``supernet.exhaust`` trains them in one
-program (side by side on an accelerator, by single paths on a CPU). One at a time, each is the stand-alone network that one
+125 cells of three nodes on scikit-learn's digits, as in ``experiments.nas_digits``: ``supernet.truth.exhaust`` trains them in
+one program (side by side on an accelerator, by single paths on a CPU). One at a time, each is the stand-alone network that one
 would write, with its own operations alone, and a program of its own; ``alone`` of them are trained, and their time is scaled
 to all. The first claim counts compilation, which is most of what one waits for there, the second does not. Accuracies of both
 are checked to agree.
@@ -20,7 +20,7 @@ import numpy as np
 from experiments import grid
 from experiments.benchmarks import compare
 from metajax import data, nn, supernet
-from metajax.supernet.exhaust import in_turn, trainer
+from metajax.supernet.truth._exhaust import in_turn, trainer
 from metajax.types import InputError
 
 
@@ -53,11 +53,11 @@ def _measured(config: Config) -> compare.Measured:
     images = data.digits(config.seed)
     part = lambda p: (jnp.asarray(p[0]), jnp.asarray(p[1]))
     train, test = part(images.train), part(images.test)
-    made = supernet.cells(10, config.channels, 1, 1, 1, 2, 3, single_path=in_turn())
-    space, training, key = made.space, supernet.Training(config.epochs), jax.random.key(config.seed)
+    made = supernet.spaces.cells(10, config.channels, 1, 1, 1, 2, 3, single_path=in_turn())
+    space, training, key = made.space, supernet.truth.Training(config.epochs), jax.random.key(config.seed)
     index = np.linspace(0, 124, config.cells).astype(int)
     stamps = [time.perf_counter()]
-    table = supernet.exhaust(
+    table = supernet.truth.exhaust(
         space,
         made.network,
         train,

@@ -1,4 +1,4 @@
-"""Memory and time of MAML's exact meta-gradient by inner steps, everything kept against rematerialised ("sqrt").
+"""Memory and time of MAML's exact meta-gradient by inner steps, everything kept against rematerialized ("sqrt").
 
     python -m experiments.benchmarks.maml_memory --out runs/maml_memory
 

@@ -1,4 +1,4 @@
-"""Memory and time of unrolled hypergradients by inner steps: everything kept ("full") and rematerialised ("sqrt")."""
+"""Memory and time of unrolled hypergradients by inner steps: everything kept ("full") and rematerialized ("sqrt")."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from experiments.benchmarks import compare
 from metajax import bilevel
-from metajax.bilevel import inner
+from metajax.bilevel import _inner as inner
 
 
 def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float]:
@@ -57,7 +57,7 @@ def measured(
     last, claims = steps[-1], []
     for what, name, goal in zip(("times less memory", "times the time"), ("memory_ratio", "time_ratio"), goals):
         value = metrics[f"{name}_{last}"]
-        text = f"hypergradient through {last} steps, rematerialised: {what}"
+        text = f"hypergradient through {last} steps, rematerialized: {what}"
         claims.append(compare.Claim(text, goal, value, value, value, most=name == "time_ratio"))
     protocol = "Bytes are XLA's count of a program's temporaries, seconds medians of runs in turn; both gradients agree"
     return compare.Measured(metrics, claims, protocol)

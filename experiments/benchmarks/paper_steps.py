@@ -20,7 +20,7 @@ from experiments import fewshot as few_shot
 from experiments import methods, nas_bench_201, omniglot, searching
 from experiments.benchmarks import compare
 from metajax import data, fewshot, supernet
-from metajax.run.loop import compiled_chunk
+from metajax.run._loop import compiled_chunk
 from metajax.types import InputError, Learner, stream
 
 EXPERIMENTS = ("omniglot", "nas_bench_201")

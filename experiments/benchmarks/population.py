@@ -20,7 +20,7 @@ import optax
 
 from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, data, hpo, nn
-from metajax.bilevel import inner
+from metajax.bilevel import _inner as inner
 from metajax.types import InputError
 
 

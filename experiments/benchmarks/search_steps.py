@@ -45,8 +45,8 @@ def searches(config: Config) -> dict[str, supernet.Search]:
     descent = optax.sgd(mixed_step.RATE, momentum=mixed_step.MOMENTUM, nesterov=True)
     # a norm has no derivative at zero, so nothing is clipped where a step is differentiated
     inner, outer = optax.chain(optax.add_decayed_weights(mixed_step.DECAY), descent), optax.adam(mixed_step.OUTER)
-    space, mixed = supernet.cell_space(), mixed_step.network(config)
-    alone, draw = mixed_step.network(config, single_path=True), supernet.straight_through()
+    space, mixed = supernet.spaces.cell_space(), mixed_step.network(config)
+    alone, draw = mixed_step.network(config, single_path=True), supernet.relaxations.straight_through()
 
     def make(network, relaxation, estimator):
         return supernet.search(space, network, fewshot.cross_entropy, inner, outer, 10**4, relaxation, estimator())

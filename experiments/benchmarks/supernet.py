@@ -55,8 +55,8 @@ PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds":
 
 def network(config: Config, **more: Any) -> nn.Functional:
     """The SuperNet of this size."""
-    space = supernet.cell_space()
-    made = nn.functional(lambda rngs: supernet.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **more))
+    space = supernet.spaces.cell_space()
+    made = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **more))
     return nn.Functional(made.init, pytorch.in_dtype(made.apply, config.dtype))
 
 
@@ -78,7 +78,7 @@ class Peer:
         self.layout = self.torch.channels_last if channels_last else self.torch.contiguous_format
         turn = lambda k: np.asarray(k["kernel"])[::-1, ::-1].transpose(3, 2, 0, 1).copy()
         w: dict[str, np.ndarray] = {"stem": turn(params["stem"])}
-        self.edges = [tuple(int(n) for n in name.split("_")[1:]) for name in supernet.cell_space().domains]
+        self.edges = [tuple(int(n) for n in name.split("_")[1:]) for name in supernet.spaces.cell_space().domains]
         for s, stage in params["stages"].items():
             cell = stage[0]
             for name in ("conv1", "conv3"):
@@ -153,7 +153,7 @@ def search(config: Config) -> supernet.Search:
         optax.sgd(RATE, momentum=MOMENTUM, nesterov=True),
     )
     outer, first = optax.adam(OUTER), bilevel.first_order()
-    space = supernet.cell_space()
+    space = supernet.spaces.cell_space()
     return supernet.search(space, network(config), fewshot.cross_entropy, inner, outer, 10**4, None, first)
 
 

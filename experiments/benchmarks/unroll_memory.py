@@ -1,4 +1,4 @@
-"""Memory and time of a hypergradient through many inner steps: everything kept against rematerialised ("sqrt").
+"""Memory and time of a hypergradient through many inner steps: everything kept against rematerialized ("sqrt").
 
     python -m experiments.benchmarks.unroll_memory --out runs/unroll_memory
 

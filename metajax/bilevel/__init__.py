@@ -1,14 +1,14 @@
 """The differentiable core: hypergradients through learning, by every estimator the field uses."""
 
-from metajax.bilevel.batched import batched
-from metajax.bilevel.finite import PersistentState, evolution, finite_difference
-from metajax.bilevel.implicit import implicit
-from metajax.bilevel.inner import trajectory
-from metajax.bilevel.learner import BilevelState, learner
-from metajax.bilevel.problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem
-from metajax.bilevel.solved import solved
-from metajax.bilevel.supervised import SupervisedState, supervised
-from metajax.bilevel.unroll import first_order, forward, unroll, weights_only
+from metajax.bilevel._batched import batched
+from metajax.bilevel._finite import PersistentState, evolution, finite_difference
+from metajax.bilevel._implicit import implicit
+from metajax.bilevel._inner import trajectory
+from metajax.bilevel._learner import BilevelState, learner
+from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem
+from metajax.bilevel._solved import solved
+from metajax.bilevel._supervised import SupervisedState, supervised
+from metajax.bilevel._unroll import first_order, forward, unroll, weights_only
 
 __all__ = [
     "BilevelState",

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metajax.data.bundled import sklearn_datasets
-from metajax.data.home import array_shapes, load_npz
+from metajax.data._bundled import sklearn_datasets
+from metajax.data._home import array_shapes, load_npz
 from metajax.types import InputError
 
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
@@ -227,7 +227,7 @@ def _check(column: Any, name: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """Turns raw columns into standardised inputs; fitted on training rows only, plain data throughout.
+    """Turns raw columns into standardized inputs; fitted on training rows only, plain data throughout.
 
     Attributes:
         columns: for each feature its name, kind and statistics.
@@ -281,7 +281,7 @@ class Encoder:
         return np.repeat(np.arange(len(sizes)), sizes)
 
     def inputs(self, frame: Any) -> np.ndarray:
-        """f32[n, inputs]: numbers standardised, missing ones at the mean with an indicator where training had some;
+        """f32[n, inputs]: numbers standardized, missing ones at the mean with an indicator where training had some;
         categories one-hot, a missing or unseen level in a slot of its own.
 
         Raises:
@@ -311,7 +311,7 @@ class Encoder:
         return np.concatenate(blocks, axis=1).astype(np.float32)
 
     def targets(self, target: np.ndarray) -> np.ndarray:
-        """i32[n] class numbers, or f32[n] standardised."""
+        """i32[n] class numbers, or f32[n] standardized."""
         if self.classes is None:
             return ((target.astype(np.float64) - self.shift) / self.scale).astype(np.float32)
         position = {label: i for i, label in enumerate(self.classes)}

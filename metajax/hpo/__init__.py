@@ -1,12 +1,12 @@
 """Hyperparameters by gradient: rates, decays, weights of data, labels, augmentation, losses, and architectures with them."""
 
-from metajax.hpo.augment import augmentation, strengths
-from metajax.hpo.distil import distillation
-from metajax.hpo.estimators import ESTIMATORS, estimator
-from metajax.hpo.joint import Choice, Joint, joint
-from metajax.hpo.levels import nested
-from metajax.hpo.online import OnlineState, hypergradient_descent
-from metajax.hpo.parts import (
+from metajax.hpo._augment import augmentation, strengths
+from metajax.hpo._distil import distillation
+from metajax.hpo._estimators import ESTIMATORS, estimator
+from metajax.hpo._joint import Choice, Joint, joint
+from metajax.hpo._levels import nested
+from metajax.hpo._online import OnlineState, hypergradient_descent
+from metajax.hpo._parts import (
     class_weights,
     example_weights,
     l2,
@@ -16,8 +16,8 @@ from metajax.hpo.parts import (
     meta_weight_net,
     polynomial_loss,
 )
-from metajax.hpo.problem import PLACES, Examples, Part, Training, problem
-from metajax.hpo.rates import adam, decayed, scaled, schedule, sgd
+from metajax.hpo._problem import PLACES, Examples, Part, Training, problem
+from metajax.hpo._rates import adam, decayed, scaled, schedule, sgd
 
 __all__ = [
     "ESTIMATORS",

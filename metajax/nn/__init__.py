@@ -1,12 +1,12 @@
 """Networks in Flax, each usable as a pure function."""
 
-from metajax.nn.conv4 import Conv4
-from metajax.nn.convolution import convolution, normalised_convolution, patches
-from metajax.nn.functional import Functional, by_support, chain, functional, with_context
-from metajax.nn.labels import check_labels, label_cross_entropy, one_hot
-from metajax.nn.layers import Convolution, TransductiveBatchNorm, dense, materialise, max_pool, separable, standardise
-from metajax.nn.mlp import MLP
-from metajax.nn.statistics import Running, follow, running
+from metajax.nn._conv4 import Conv4
+from metajax.nn._convolution import convolution, normalized_convolution, patches
+from metajax.nn._functional import Functional, by_support, chain, functional, with_context
+from metajax.nn._labels import check_labels, label_cross_entropy, one_hot
+from metajax.nn._layers import Convolution, TransductiveBatchNorm, dense, materialize, max_pool, separable, standardize
+from metajax.nn._mlp import MLP
+from metajax.nn._statistics import Running, follow, running
 
 __all__ = [
     "MLP",
@@ -23,13 +23,13 @@ __all__ = [
     "follow",
     "functional",
     "label_cross_entropy",
-    "materialise",
+    "materialize",
     "max_pool",
-    "normalised_convolution",
+    "normalized_convolution",
     "one_hot",
     "patches",
     "running",
     "separable",
-    "standardise",
+    "standardize",
     "with_context",
 ]

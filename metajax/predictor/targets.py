@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metajax.predictor.trials import Trials
+from metajax.predictor._trials import Trials
 from metajax.types import InputError
 
 TARGETS = ("value", "rank", "log_ratio")

@@ -1,10 +1,10 @@
 """Search through a predictor."""
 
-from metajax.search.acquire import ACQUISITIONS, acquire
-from metajax.search.anova import anova
-from metajax.search.design import representative, warm_start
-from metajax.search.maximize import Found, maximize
-from metajax.search.propose import Proposer, recommend
+from metajax.search._acquire import ACQUISITIONS, acquire
+from metajax.search._anova import anova
+from metajax.search._design import representative, warm_start
+from metajax.search._maximize import Found, maximize
+from metajax.search._propose import Proposer, recommend
 
 __all__ = [
     "ACQUISITIONS",

@@ -5,9 +5,9 @@ import json
 from collections import Counter
 from typing import Any
 
-from metajax.space import checks
-from metajax.space.domains import Categorical, Domain, Float, Integer, Subset
-from metajax.space.space import Space
+from metajax.space import _checks as checks
+from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
+from metajax.space._space import Space
 from metajax.types import InputError
 
 _KINDS: dict[str, type] = {"categorical": Categorical, "float": Float, "integer": Integer, "subset": Subset}

@@ -1,59 +1,15 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
-from metajax.supernet import proxies
-from metajax.supernet.bench201 import Oracle, canonical, from_string, oracle, package_oracle, prepared, to_string
-from metajax.supernet.cell import OPERATIONS, Cell, average_pool, cell_space
-from metajax.supernet.cellnet import CellNet, cells
-from metajax.supernet.chain import MACRO, Operation, chain, identity, inverted_bottleneck
-from metajax.supernet.choiceblocks import PARENTS, choice_blocks, choice_blocks_space
-from metajax.supernet.cost import Cost, fit_cost, measure
-from metajax.supernet.darts import PRIMITIVES, darts, darts_space, derive, log10_cells
-from metajax.supernet.diagnose import (
-    conflict,
-    count,
-    dominant_eigenvalue,
-    index_of,
-    kendall_tau,
-    kendall_tau_error,
-)
-from metajax.supernet.elastic import elastic_convolution, elastic_mlp
-from metajax.supernet.events import alive, eigenvalue, project, prune, widen
-from metajax.supernet.exhaust import Table, Training, exhaust, load_table, trainer
-from metajax.supernet.genotype import cell_graphs, from_genotype, to_genotype
-from metajax.supernet.layered import layered_cells
-from metajax.supernet.methods import METHODS, auxiliary_skip, normalised_edges, recipe
-from metajax.supernet.model import SuperNet
-from metajax.supernet.recipes import SAMPLED, Recipe
-from metajax.supernet.regularise import (
-    adversarial_disturbance,
-    beta_decay,
-    costs,
-    entropy_bonus,
-    expected_cost,
-    random_disturbance,
-    zero_one,
-)
-from metajax.supernet.relaxation import (
-    Moment,
-    Relaxation,
-    Score,
-    concrete,
-    dirichlet,
-    exponentiated,
-    fair_paths,
-    policy,
-    sampled,
-    sandwich_paths,
-    sigmoid,
-    softmax,
-    straight_through,
-    uniform_paths,
-)
-from metajax.supernet.search import (
+from metajax.supernet import baselines, diagnosis, events, regularizers, relaxations, spaces, truth
+from metajax.supernet._methods import METHODS, recipe
+from metajax.supernet._model import SuperNet
+from metajax.supernet._recipe import SAMPLED, Recipe
+from metajax.supernet._relaxations import Moment, Relaxation, Score
+from metajax.supernet._search import (
     EPOCH,
     Event,
     Parts,
-    Regulariser,
+    Regularizer,
     Search,
     SearchState,
     decide,
@@ -62,107 +18,32 @@ from metajax.supernet.search import (
     mean_over_paths,
     search,
 )
-from metajax.supernet.select import Trail, best_of, by_shared_weights, evolve, local_search, random_search, reinforce
-from metajax.supernet.transformer import elastic_transformer
 
 __all__ = [
     "EPOCH",
-    "MACRO",
     "METHODS",
-    "OPERATIONS",
-    "PARENTS",
-    "PRIMITIVES",
     "SAMPLED",
-    "Cell",
-    "CellNet",
-    "Cost",
     "Event",
     "Moment",
-    "Operation",
-    "Oracle",
     "Parts",
     "Recipe",
-    "Regulariser",
+    "Regularizer",
     "Relaxation",
     "Score",
     "Search",
     "SearchState",
     "SuperNet",
-    "Table",
-    "Trail",
-    "Training",
-    "adversarial_disturbance",
-    "alive",
-    "auxiliary_skip",
-    "average_pool",
-    "best_of",
-    "beta_decay",
-    "by_shared_weights",
-    "canonical",
-    "cell_graphs",
-    "cell_space",
-    "cells",
-    "chain",
-    "choice_blocks",
-    "choice_blocks_space",
-    "concrete",
-    "conflict",
-    "costs",
-    "count",
-    "darts",
-    "darts_space",
+    "baselines",
     "decide",
-    "derive",
-    "dirichlet",
+    "diagnosis",
     "distilled",
-    "dominant_eigenvalue",
-    "eigenvalue",
-    "elastic_convolution",
-    "elastic_mlp",
-    "elastic_transformer",
     "entropy",
-    "entropy_bonus",
-    "evolve",
-    "exhaust",
-    "expected_cost",
-    "exponentiated",
-    "fair_paths",
-    "fit_cost",
-    "from_genotype",
-    "from_string",
-    "identity",
-    "index_of",
-    "inverted_bottleneck",
-    "kendall_tau",
-    "kendall_tau_error",
-    "layered_cells",
-    "load_table",
-    "local_search",
-    "log10_cells",
+    "events",
     "mean_over_paths",
-    "measure",
-    "normalised_edges",
-    "oracle",
-    "package_oracle",
-    "policy",
-    "prepared",
-    "project",
-    "proxies",
-    "prune",
-    "random_disturbance",
-    "random_search",
     "recipe",
-    "reinforce",
-    "sampled",
-    "sandwich_paths",
+    "regularizers",
+    "relaxations",
     "search",
-    "sigmoid",
-    "softmax",
-    "straight_through",
-    "to_genotype",
-    "to_string",
-    "trainer",
-    "uniform_paths",
-    "widen",
-    "zero_one",
+    "spaces",
+    "truth",
 ]

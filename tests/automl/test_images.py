@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from metajax import automl, cli
-from metajax.automl.image_model import ImageModel, network, record
-from metajax.automl.images import DEFAULT, image_space
-from metajax.data.pictures import holds_images, pictures
+from metajax.automl._image_model import ImageModel, network, record
+from metajax.automl._images import DEFAULT, image_space
+from metajax.data._pictures import holds_images, pictures
 from metajax.types import InputError
 
 pytest.importorskip("pandas")

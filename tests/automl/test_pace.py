@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from metajax import predictor
-from metajax.automl import explore as explorer
-from metajax.automl.explore import begin, explore
-from metajax.automl.settings import Config
-from metajax.automl.task import CURVE, Data, Outcome, Task
+from metajax.automl import _explore as explorer
+from metajax.automl._explore import begin, explore
+from metajax.automl._settings import Config
+from metajax.automl._task import CURVE, Data, Outcome, Task
 from metajax.run import RunDirectory
 from metajax.space import Float, Space
 

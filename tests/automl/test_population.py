@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metajax.automl import calibrate, network, population, space
-from metajax.automl.space import MAX_WIDTH, default_config, tabular_space
+from metajax.automl import _calibrate as calibrate
+from metajax.automl import _network as network
+from metajax.automl import _population as population
+from metajax.automl import _space as space
+from metajax.automl._space import MAX_WIDTH, default_config, tabular_space
 
 
 def plain(config, params, x, features):

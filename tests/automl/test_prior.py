@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 
-from metajax.automl import prior
-from metajax.automl.ensemble import select
-from metajax.automl.prepare import prepare
-from metajax.automl.tables import table_task
+from metajax.automl import _prior as prior
+from metajax.automl._ensemble import select
+from metajax.automl._prepare import prepare
+from metajax.automl._tables import table_task
 from metajax.data import tabular
 
 

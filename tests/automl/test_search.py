@@ -9,7 +9,7 @@ import pytest
 
 import metajax
 from metajax import automl, cli
-from metajax.automl.prepare import prepare
+from metajax.automl._prepare import prepare
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
 from metajax.types import InputError
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.optimized
 def rows(n):
     """Numbers, categories, missing values and a nonlinear rule; all searches here share the programs for these columns."""
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n), "colour": rng.choice(["red", "blue"], n)})
-    rule = frame["a"] * np.where(frame["colour"] == "red", 1, -1) + 0.3 * frame["b"] > 0
+    frame = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n), "color": rng.choice(["red", "blue"], n)})
+    rule = frame["a"] * np.where(frame["color"] == "red", 1, -1) + 0.3 * frame["b"] > 0
     frame["outcome"] = np.where(rule, "yes", "no")
     frame.loc[::17, "b"] = np.nan
     return frame

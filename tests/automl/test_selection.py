@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from metajax.automl import calibrate, intervals
-from metajax.automl.ensemble import select, temperatures
+from metajax.automl import _calibrate as calibrate
+from metajax.automl import _intervals as intervals
+from metajax.automl._ensemble import select, temperatures
 
 
 def said(labels, accuracy, sure, seed, classes=10):

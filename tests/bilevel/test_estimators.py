@@ -9,14 +9,14 @@ import optax
 import pytest
 
 from metajax import bilevel
-from metajax.bilevel.unroll import learn_and_judge
+from metajax.bilevel._unroll import learn_and_judge
 from metajax.types import InputError
 
 STEPS = 6
 
 
 def small_problem(optimizer=None):
-    """A nonlinear problem in which the rate, a decay and the initialisation are all hyperparameters."""
+    """A nonlinear problem in which the rate, a decay and the initialization are all hyperparameters."""
 
     def forward(w, x):
         return jnp.tanh(x @ w["a"]) @ w["b"]
@@ -99,7 +99,7 @@ def test_exact_estimators_equal_central_differences(x64, name, optimizer):
 
 
 def test_warm_start_goes_on_from_the_given_state(x64):
-    """Two halves of the inner loop end where the whole ends; the second half's gradient ignores the initialisation."""
+    """Two halves of the inner loop end where the whole ends; the second half's gradient ignores the initialization."""
     problem, key = small_problem(OPTIMIZERS["momentum"]), jax.random.key(0)
     hyper, inner, outer = small_data()
     fn = jax.jit(bilevel.unroll()(problem))
@@ -111,7 +111,7 @@ def test_warm_start_goes_on_from_the_given_state(x64):
 
 
 def ridge(n=40, d=5):
-    """Ridge regression with one regulariser per coefficient; the hypergradient through ``solve`` is exact."""
+    """Ridge regression with one regularizer per coefficient; the hypergradient through ``solve`` is exact."""
     rng = np.random.default_rng(1)
     x, y = jnp.asarray(rng.normal(size=(n, d))), jnp.asarray(rng.normal(size=n))
     xv, yv = jnp.asarray(rng.normal(size=(n, d))), jnp.asarray(rng.normal(size=n))
@@ -210,7 +210,7 @@ def test_neumann_error_falls_with_terms(x64):
 
 
 def test_first_order_is_the_direct_gradient_only(x64):
-    """The regulariser acts through inner learning alone, so first order sees nothing of it: its bias is everything."""
+    """The regularizer acts through inner learning alone, so first order sees nothing of it: its bias is everything."""
     problem, hyper, repeat, outer, truth = ridge()
     found = bilevel.first_order()(problem)(hyper, None, repeat(50), outer, jax.random.key(0))
     np.testing.assert_array_equal(found.grad, jnp.zeros_like(hyper))
@@ -287,7 +287,7 @@ def contract_case(name):
     hyper, inner, outer = small_data(tasks=tasks)
     to32 = lambda t: jax.tree.map(lambda x: x.astype(jnp.float32), t)
     hyper, problem = to32(hyper), small_problem()
-    if name in ("cg", "neumann", "identity"):  # blind to the rate and the initialisation, and say so
+    if name in ("cg", "neumann", "identity"):  # blind to the rate and the initialization, and say so
         problem, hyper = with_fixed(problem, hyper), {"decay": hyper["decay"]}
     return problem, estimator, hyper, to32(inner), to32(outer)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from metajax import data
 from metajax.types import InputError
 
-cifar = importlib.import_module("metajax.data.cifar")
+cifar = importlib.import_module("metajax.data._cifar")
 
 
 def archive(path, cut=0):
@@ -72,7 +72,7 @@ def test_images_kept_as_jpeg_are_decoded(tmp_path):
         cifar.read_jpeg(tmp_path / "k.npz")
 
 
-def test_shrunk_standardised_and_cut(tmp_path, monkeypatch):
+def test_shrunk_standardized_and_cut(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
     (tmp_path / "cifar10").mkdir()

@@ -36,7 +36,7 @@ def test_a_folder_of_folders(tmp_path):
     assert data.image_folder(tmp_path / "f", size=4).x.shape == (9, 4, 4, 3)
 
 
-def test_grey_images_have_one_channel_and_join_coloured_ones(tmp_path):
+def test_grey_images_have_one_channel_and_join_colored_ones(tmp_path):
     assert data.image_folder(folder(tmp_path / "g", mode="L")).x.shape[-1] == 1
     paint(tmp_path / "g" / "class0" / "x.png", 5)
     assert data.image_folder(tmp_path / "g").x.shape[-1] == 3

@@ -14,7 +14,7 @@ from metajax.data import tabular
 from metajax.types import InputError
 
 pd = pytest.importorskip("pandas")
-omniglot_module = importlib.import_module("metajax.data.omniglot")
+omniglot_module = importlib.import_module("metajax.data._omniglot")
 
 
 def archive(path, characters=2, drawings=20, alphabet="Latin"):

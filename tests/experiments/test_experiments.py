@@ -283,7 +283,7 @@ def test_omniglot(tmp_path, capsys):
 
 def test_omniglot_without_the_data_says_what_to_do(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
-    monkeypatch.setattr(importlib.import_module("metajax.data.omniglot"), "_URL", "https://localhost:1/")
+    monkeypatch.setattr(importlib.import_module("metajax.data._omniglot"), "_URL", "https://localhost:1/")
     assert omniglot.main(["--out", str(tmp_path / "r")]) == 2
     error = capsys.readouterr().err
     assert "put the file of https://localhost:1/images_background.zip at" in error
@@ -309,7 +309,7 @@ def test_nas_digits(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def bench201():
     try:
-        supernet.oracle()
+        supernet.truth.oracle()
     except InputError as missing:
         pytest.skip(f"needs the table of NAS-Bench-201: {missing}")
 
@@ -322,7 +322,7 @@ def test_searches_of_the_table(tmp_path, bench201, method):
     assert found["metrics"]["simulated_seconds"] <= 2000
     assert found["metrics"]["evaluations"] > 5
     assert found["metrics"]["cifar10_test"] > 85
-    assert found["metrics"]["rank"] == supernet.oracle().rank(found["arch"])
+    assert found["metrics"]["rank"] == supernet.truth.oracle().rank(found["arch"])
 
 
 def test_trivial_answers_are_those_of_the_published_table(tmp_path, bench201):
@@ -349,8 +349,8 @@ def test_a_search_on_cifar_is_looked_up(tmp_path, bench201, cifar10):
     out, argv = tmp_path / "r", ["--size", "8", "--channels", "4", "--batch", "16", "--out", str(tmp_path / "r")]
     assert nas_bench_201.main(["--method", "drnas", "--steps", "50", *argv]) == 0
     found = result(out)
-    assert found["metrics"]["cifar10_test"] == pytest.approx(supernet.oracle().query(found["arch"]))
-    assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretisation_gap"} <= set(found["metrics"])
+    assert found["metrics"]["cifar10_test"] == pytest.approx(supernet.truth.oracle().query(found["arch"]))
+    assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretization_gap"} <= set(found["metrics"])
     assert "8 x 8, C=4, N=1, 50 steps of 16" in found["protocol"]
     assert set(found["history"]) >= {"step", "entropy", "skips", "conflict", "cifar10_test"}
     assert (out / "diagnosis.png").stat().st_size > 10_000
@@ -404,7 +404,7 @@ def test_cells_are_searched_drawn_and_trained(tmp_path, cifar10, capsys):
     assert "10^3.6 mixtures, 10^3.4 pairs of cells" in text
     assert "batch norm: transductive" in text
     assert {"test_accuracy", "parameters", "search_seconds", "train_seconds", "skips"} <= set(first["metrics"])
-    kept = supernet.from_genotype(first["genotype"])
+    kept = supernet.spaces.from_genotype(first["genotype"])
     for cell in ("normal", "reduce"):
         drawing = (out / f"{cell}.svg").read_text()
         assert all(op in drawing for name, op in kept.items() if name.startswith(cell))

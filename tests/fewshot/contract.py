@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax import fewshot, run
+from metajax.run import _loop
 
 DRAWS = 4
 
@@ -125,12 +126,12 @@ def two_seeds_in_a_scan_resume_to_the_same_bits(case: Case):
         each, info = jax.vmap(learner.update, in_axes=(0, None))(state.each, batch)
         return Seeds(state.step + 1, each), jax.tree.map(lambda x: x.mean(axis=0), info)
 
-    chunk = functools.cache(run.loop.compiled_chunk)  # three trainings of one program
+    chunk = functools.cache(_loop.compiled_chunk)  # three trainings of one program
     seeds = learner._replace(update=both)
     train = lambda steps, *where: run.train(
         seeds, stacked, Replay(case.draws), steps, *where, chunk=DRAWS // 2, show=False
     )
-    with mock.patch.object(run.loop, "compiled_chunk", chunk), tempfile.TemporaryDirectory() as folder:
+    with mock.patch.object(_loop, "compiled_chunk", chunk), tempfile.TemporaryDirectory() as folder:
         whole = train(DRAWS)
         with run.RunDirectory(f"{folder}/r", {}) as directory:
             train(DRAWS // 2, directory)

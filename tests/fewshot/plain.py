@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax import nn
-from metajax.nn.layers import moments
+from metajax.nn._layers import moments
 
 
 def dense(features, out, activation=lambda x: x):

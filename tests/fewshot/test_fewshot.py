@@ -185,7 +185,7 @@ def test_every_example_is_drawn_and_none_twice():
     assert len(seen) == 15
 
 
-def test_labelled_batches():
+def test_labeled_batches():
     x, y = jax.jit(fewshot.examples(images(), 500, rotations=True))(jax.random.key(0))
     assert x.shape == (500, 4, 4, 1)
     assert np.array_equal(np.unique(y), np.arange(24))

@@ -9,8 +9,8 @@ import scipy.optimize
 from plain import dense, normed
 
 from metajax import bilevel, fewshot, nn
-from metajax.fewshot.maml_plus_plus import importance
-from metajax.fewshot.svm import crammer_singer, svm
+from metajax.fewshot._maml_plus_plus import importance
+from metajax.fewshot._svm import crammer_singer, svm
 from metajax.types import InputError
 
 
@@ -49,10 +49,10 @@ def one_quadratic():
     return support, query, fewshot.Episode(jnp.asarray(support)[None, None], jnp.asarray(query)[None, None])
 
 
-def descend(centre, steps=STEPS):
+def descend(center, steps=STEPS):
     path = [START]
     for _ in range(steps):
-        path.append(path[-1] - RATE * A @ (path[-1] - centre))
+        path.append(path[-1] - RATE * A @ (path[-1] - center))
     return path
 
 
@@ -390,7 +390,7 @@ def test_the_largest_number_of_classes_changes_only_the_work(x64):
 # -- batch norm ------------------------------------------------------------------------------------------------------
 
 
-def test_normalised_by_the_support_a_prediction_ignores_the_other_queries():
+def test_normalized_by_the_support_a_prediction_ignores_the_other_queries():
     init, apply = nn.functional(lambda rngs: nn.Conv4(3, width=4, rngs=rngs))
     params, rng = init(jax.random.key(0)), np.random.default_rng(0)
     support, queries = (jnp.asarray(rng.uniform(size=(n, 8, 8, 1)).astype(np.float32)) for n in (6, 5))

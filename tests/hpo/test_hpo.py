@@ -259,9 +259,9 @@ def test_a_third_level_has_the_derivative_of_central_differences(x64):
 def test_distilled_examples_teach_what_all_do():
     """Three synthetic points, one for each of three clusters."""
     key = jax.random.key(0)
-    centres = jnp.array([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
+    centers = jnp.array([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
     y = jnp.arange(60) % CLASSES
-    x = centres[y] + 0.5 * jax.random.normal(stream(key, "noise"), (60, 4))
+    x = centers[y] + 0.5 * jax.random.normal(stream(key, "noise"), (60, 4))
     made = hpo.distillation(network(), (4,), CLASSES)
     learner = bilevel.learner(made.problem, bilevel.unroll(), optax.adam(0.1), 10, warm_start=False)
     state = learner.init(key, made.init(stream(key, "hyper")))
@@ -274,14 +274,14 @@ def test_distilled_examples_teach_what_all_do():
 def test_hyper_cleaning_finds_the_wrong_labels():
     """A third of the labels wrong; each estimator that fits finds nearly all of them."""
     key = jax.random.key(0)
-    centres = 2.0 * jnp.eye(4)[:CLASSES]
+    centers = 2.0 * jnp.eye(4)[:CLASSES]
     a, b, c, d = jax.random.split(key, 4)
     y = jax.random.randint(a, (90,), 0, CLASSES)
     wrong = jnp.arange(90) < 30
     given = jnp.where(wrong, (y + 1) % CLASSES, y)
-    train = Examples(centres[y] + 0.5 * jax.random.normal(b, (90, 4)), given, jnp.arange(90))
+    train = Examples(centers[y] + 0.5 * jax.random.normal(b, (90, 4)), given, jnp.arange(90))
     y2 = jax.random.randint(c, (90,), 0, CLASSES)
-    held = Examples(centres[y2] + 0.5 * jax.random.normal(d, (90, 4)), y2, jnp.arange(90))
+    held = Examples(centers[y2] + 0.5 * jax.random.normal(d, (90, 4)), y2, jnp.arange(90))
     linear = nn.functional(lambda rngs: nn.MLP(4, (), CLASSES, rngs=rngs))
     made = hpo.problem(linear, optax.sgd(0.5), CLASSES, weights=hpo.example_weights(90), penalty=hpo.l2(start=-4.0))
     fixed = made.problem._replace(

@@ -91,7 +91,7 @@ def test_dilation_and_symmetric_padding_with_derivatives_of_both_orders(x64, siz
 )
 def test_every_implementation_on_a_cpu_is_the_same(x64, monkeypatch, size, stride, channels, out, large):
     """Patches some images at a time, kernels' gradients place by place or in pieces: chosen by size otherwise."""
-    chosen = importlib.import_module("metajax.nn.convolution")
+    chosen = importlib.import_module("metajax.nn._convolution")
     monkeypatch.setattr(chosen, "_LARGE", large)
     monkeypatch.setattr(chosen, "_MANY", 4)
     monkeypatch.setattr(chosen, "_FITTING", 20_000)
@@ -112,13 +112,13 @@ def test_wide_convolutions_are_the_same():
 
 
 @pytest.mark.parametrize("seen", [None, 3])
-def test_a_normalised_convolution_is_batch_norm_of_a_convolution(x64, seen):
+def test_a_normalized_convolution_is_batch_norm_of_a_convolution(x64, seen):
     """In value and in the derivatives of both orders, of everything that it takes."""
     rng = np.random.default_rng(0)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape))
     args = (1.0 + draw(5, 7, 6, 2), draw(3, 3, 2, 4), draw(4), draw(4))
-    ours = lambda x, k, a, b: nn.normalised_convolution(x, k, a, b, 2, reference=seen)
-    plain = lambda x, k, a, b: nn.standardise(nn.convolution(x, k, 2), reference=seen) * a + b
+    ours = lambda x, k, a, b: nn.normalized_convolution(x, k, a, b, 2, reference=seen)
+    plain = lambda x, k, a, b: nn.standardize(nn.convolution(x, k, 2), reference=seen) * a + b
     np.testing.assert_allclose(ours(*args), plain(*args), atol=1e-10)
     loss = lambda f: lambda args: jnp.sum(jnp.tanh(f(*args)) ** 2)
     gradient = lambda f: jax.grad(loss(f))(args)
@@ -135,9 +135,9 @@ def test_a_batch_of_one_kernel_is_that_kernel(x64):
     np.testing.assert_allclose(one[0], alone, atol=1e-12)
 
 
-def test_materialise_is_the_identity():
+def test_materialize_is_the_identity():
     x = jax.random.normal(jax.random.key(0), (4, 7))
-    np.testing.assert_array_equal(jax.jit(nn.materialise)(x), x)
+    np.testing.assert_array_equal(jax.jit(nn.materialize)(x), x)
 
 
 def test_functional_takes_nnx_linen_and_pairs():
@@ -184,12 +184,12 @@ def test_conv4_reports_its_statistics_and_runs_with_fixed_ones():
     assert float(plain.min()) < 0, "the leaky activation lets some of what is negative through"
 
 
-def test_standardise_is_batch_norm():
+def test_standardize_is_batch_norm():
     x = jax.random.normal(jax.random.key(0), (4, 3, 3, 5)) * 3 + 1
-    y = nn.standardise(x)
+    y = nn.standardize(x)
     np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(5), atol=1e-5)
     np.testing.assert_allclose(y.var((0, 1, 2)), np.ones(5), atol=1e-3)
-    assert bool(jnp.all(jnp.isfinite(jax.grad(lambda z: jnp.sum(nn.standardise(z) ** 3))(jnp.ones((4, 2))))))
+    assert bool(jnp.all(jnp.isfinite(jax.grad(lambda z: jnp.sum(nn.standardize(z) ** 3))(jnp.ones((4, 2))))))
 
 
 @pytest.mark.parametrize(("channels", "stride", "dilation"), [(4, 1, 1), (4, 2, 2), (40, 1, 2), (40, 2, 1)])

@@ -11,7 +11,7 @@ from metajax import predictor, supernet
 from metajax.space import Categorical, Float, Space
 from metajax.types import InputError
 
-SPACE = supernet.cell_space()
+SPACE = supernet.spaces.cell_space()
 PATHS = predictor.paths(SPACE)
 
 
@@ -36,7 +36,7 @@ def test_paths_are_counted_as_by_hand():
 @given(st.integers(0, 15_624), st.integers(0, 15_624))
 def test_cells_that_compute_the_same_have_the_same_paths(a, b):
     first, second = SPACE.dicts(SPACE.at([a, b]))
-    same = supernet.canonical(first) == supernet.canonical(second)
+    same = supernet.truth.canonical(first) == supernet.truth.canonical(second)
     features = np.asarray(PATHS.apply(SPACE.encode(SPACE.at([a, b]))))
     assert not same or np.array_equal(features[0], features[1])
 
@@ -70,10 +70,10 @@ def test_gradients_agree_with_differences(spec):
 
 def test_a_graph_network_learns_what_edges_share():
     """Worth is the number of paths, which one function of a node explains."""
-    space = supernet.cell_space(operations=("none", "skip"))
+    space = supernet.spaces.cell_space(operations=("none", "skip"))
     every = space.at(np.arange(space.size))
     worth = np.asarray(
-        predictor.paths(supernet.cell_space()).apply(
+        predictor.paths(supernet.spaces.cell_space()).apply(
             SPACE.encode({n: np.where(np.asarray(c) == 1, 1, 0) for n, c in every.items()})
         )
     )[:, 0]

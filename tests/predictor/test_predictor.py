@@ -131,7 +131,7 @@ def test_metrics_that_no_float_can_tell_apart_are_refused():
 
 def test_datasets_of_small_numbers_are_not_lost_beside_large_ones():
     """Labels of a pretrained model are standardized within each dataset."""
-    pretrained = importlib.import_module("metajax.predictor.pretrained")
+    pretrained = importlib.import_module("metajax.predictor._pretrained")
     trials = other_datasets()
     factor = 10.0 ** (3 * trials.group)
     tasks = pretrained._tasks(
@@ -234,7 +234,7 @@ def test_log_ratio_is_antisymmetric_transitive_and_in_logarithms():
         predictor.fit(Trials.from_arrays(space, configs, quality(space, e)), predictor.ridge(), "log_ratio")
 
 
-def test_minimisation_and_failed_trials():
+def test_minimization_and_failed_trials():
     space = finite_space()
     configs = space.sample(jax.random.key(0), 60)
     e = np.asarray(space.encode(configs))
@@ -384,7 +384,7 @@ def test_search_in_a_large_mixed_space_beats_random(method):
 
 
 def test_search_compiles_once_for_models_of_one_size():
-    module = importlib.import_module("metajax.search.heuristics")
+    module = importlib.import_module("metajax.search._heuristics")
     models = [predictor.fit(make(n), spec_of("kernel"), "value") for n in (40, 50, 60)]
     search.maximize(models[0], method="gradient", k=2)
     before = module._ascend._cache_size(), module._generations._cache_size()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metajax import predictor
-from metajax.predictor import pretrained
+from metajax.predictor import _pretrained as pretrained
 from metajax.space import Categorical, Float, Space
 from metajax.types import InputError
 
@@ -17,8 +17,8 @@ X = np.asarray(SPACE.encode(EVERY))
 
 def dataset(rng):
     """A function of its own optimum, which one other number of the dataset tells."""
-    centre = rng.uniform(0.2, 0.8)
-    return -((X[:, 0] - centre) ** 2) + 0.2 * X[:, 2] + 0.01 * rng.normal(size=len(X)), centre
+    center = rng.uniform(0.2, 0.8)
+    return -((X[:, 0] - center) ** 2) + 0.2 * X[:, 2] + 0.01 * rng.normal(size=len(X)), center
 
 
 def many(number, seed=0):

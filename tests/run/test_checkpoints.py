@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metajax import run
-from metajax.run.checkpoint import Checkpoints
+from metajax.run._checkpoint import Checkpoints
 from metajax.types import InputError
 
 sys.path.insert(0, str(Path(__file__).parent))

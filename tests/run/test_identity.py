@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from metajax import run
-from metajax.run import meta
-from metajax.run.identity import from_json, to_json
+from metajax.run import _meta as meta
+from metajax.run._identity import from_json, to_json
 from metajax.types import InputError
 
 TABLE = {"x": np.arange(12.0).reshape(6, 2), "y": np.arange(6), "names": ["a", "b"]}

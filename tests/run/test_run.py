@@ -13,8 +13,8 @@ import optax
 import pytest
 
 from metajax import bilevel, run
-from metajax.run.checkpoint import Checkpoints
-from metajax.run.loop import compiled_chunk, data_key
+from metajax.run._checkpoint import Checkpoints
+from metajax.run._loop import compiled_chunk, data_key
 from metajax.types import InputError, Learner
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
-from metajax.predictor.forms import Network, Pairs
-from metajax.search.groups import groups
+from metajax.predictor._forms import Network, Pairs
+from metajax.search._groups import groups
 from metajax.space import Categorical, Float, Integer, Space, Subset
 
 SPACE = Space(

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from small import ALL, COLUMN, ENCODINGS, FILLED, PARTS, SPACE, random_form
 
 from metajax import predictor, search
-from metajax.predictor.forms import Pairs
-from metajax.search.certify import certify
-from metajax.search.groups import groups, limits
+from metajax.predictor._forms import Pairs
+from metajax.search._certify import certify
+from metajax.search._groups import groups, limits
 from metajax.space import Categorical, Float, Integer, Space
 from metajax.types import InputError
 
@@ -108,14 +108,14 @@ def test_a_radius_is_kept():
     tried = space.sample(jax.random.key(0), 80)
     trials = predictor.Trials.from_arrays(space, tried, np.random.default_rng(0).normal(size=80))
     model = predictor.fit(trials, predictor.mlp((8,), steps=100), "value")
-    centre = space.dicts(tried)[0]
+    center = space.dicts(tried)[0]
     every = space.dicts(space.at(np.arange(space.size)))
     value = model.predict(every)[0]
     for radius in (0, 1, 3):
-        near = [i for i, c in enumerate(every) if sum(c[n] != centre[n] for n in c) <= radius]
-        found = search.maximize(model, method="certify", k=1, around=centre, radius=radius)
+        near = [i for i, c in enumerate(every) if sum(c[n] != center[n] for n in c) <= radius]
+        found = search.maximize(model, method="certify", k=1, around=center, radius=radius)
         assert found.values[0] == pytest.approx(value[near].max(), abs=1e-5) and found.gap < 1e-6
-        assert sum(found.configs[0][n] != centre[n] for n in centre) <= radius
+        assert sum(found.configs[0][n] != center[n] for n in center) <= radius
     with pytest.raises(InputError, match="around and radius belong together"):
         search.maximize(model, method="certify", radius=1)
 

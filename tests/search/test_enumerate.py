@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from small import ALL, COLUMN, ENCODINGS, FILLED, PARTS, SPACE, random_form
 
 from metajax import predictor, search
-from metajax.search.blocks import cut
-from metajax.search.enumerate import enumerate_all
-from metajax.search.groups import groups, limits
+from metajax.predictor import _forms
+from metajax.search import _certify
+from metajax.search._blocks import cut
+from metajax.search._enumerate import enumerate_all
+from metajax.search._groups import groups, limits
 from metajax.space import Categorical, Space, Subset
 from metajax.types import InputError
 
@@ -44,8 +46,8 @@ def test_many_chunks_and_wide_networks():
             (rng.normal(size=(space.width, units)), rng.normal(size=units)),
             (rng.normal(size=(units, 1)), np.ones(1)),
         )
-        found = enumerate_all(predictor.forms.Network(layers), parts, limits(space, parts), 5)
-        proof = search.certify.certify(predictor.forms.Network(layers), parts, limits(space, parts), 5)
+        found = enumerate_all(_forms.Network(layers), parts, limits(space, parts), 5)
+        proof = _certify.certify(_forms.Network(layers), parts, limits(space, parts), 5)
         assert found.number == space.size == 7**8
         assert np.all(found.values <= proof.upper)
         if proof.finished:
@@ -71,7 +73,7 @@ def test_what_cannot_be_enumerated_is_named():
     with pytest.raises(InputError, match="2 hidden layers"):
         enumerate_all(form, PARTS, limits(SPACE, PARTS))
     space = Space({"s": Subset(40, nonempty=True), "x": Categorical("ab")})
-    one = predictor.forms.Network(((np.ones((41 + 1, 2)), np.zeros(2)), (np.ones((2, 1)), np.zeros(1))))
+    one = _forms.Network(((np.ones((41 + 1, 2)), np.zeros(2)), (np.ones((2, 1)), np.zeros(1))))
     with pytest.raises(InputError, match="depend on each other"):
         enumerate_all(one, groups(space), limits(space, groups(space)))
 
@@ -85,9 +87,9 @@ def test_cut_finds_the_largest_product():
 def test_chunks_are_spread_over_devices():
     code = """
 import jax, numpy as np
-from metajax.predictor.forms import Network
-from metajax.search.enumerate import enumerate_all
-from metajax.search.groups import groups, limits
+from metajax.predictor._forms import Network
+from metajax.search._enumerate import enumerate_all
+from metajax.search._groups import groups, limits
 from metajax.space import Categorical, Space
 assert len(jax.local_devices()) == 3
 space = Space({f"x{i}": Categorical(tuple(range(8))) for i in range(8)})
@@ -100,7 +102,5 @@ print(repr(enumerate_all(net, parts, limits(space, parts), 3).values.tolist()))
     assert done.returncode == 0, done.stderr
     space = Space({f"x{i}": Categorical(tuple(range(8))) for i in range(8)})
     rng, parts = np.random.default_rng(0), groups(space)
-    net = predictor.forms.Network(
-        ((rng.normal(size=(64, 6)), rng.normal(size=6)), (rng.normal(size=(6, 1)), np.zeros(1)))
-    )
+    net = _forms.Network(((rng.normal(size=(64, 6)), rng.normal(size=6)), (rng.normal(size=(6, 1)), np.zeros(1))))
     assert json.loads(done.stdout) == enumerate_all(net, parts, limits(space, parts), 3).values.tolist()

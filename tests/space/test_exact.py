@@ -218,14 +218,14 @@ def test_conditions_on_wide_and_on_logarithmic_numbers():
         configs = [{"n": 77, "x": 2}, {"n": 78}, {"n": 9, "x": 3}]
         encodings = space.encode(space.configs(configs))
         assert space.decode(encodings) == configs
-        moved = space.neighbours({"n": 77, "x": 2})
+        moved = space.neighbors({"n": 77, "x": 2})
         assert {"n": 76} in moved and {"n": 78} in moved and {"n": 77, "x": 3} in moved and len(moved) == 4
     space = Space({"n": Integer(1, 100, log=True), "x": Float(0, 1)}, [("x", "n", (10,))])
     assert float(space.relax(space.zeros())[1]) == pytest.approx(0.5, abs=1e-4), "10 is in the middle of 1 to 100"
 
 
 def test_programs_stay_bounded():
-    from metajax.space.space import _compiled_sample
+    from metajax.space._space import _compiled_sample
 
     space = Space({"n": Integer(0, 2**50), "m": Integer(0, 9)})
     space.sample(jax.random.key(0), 3)

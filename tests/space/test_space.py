@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metajax.space import Categorical, Float, Integer, Space, Subset, interop
-from metajax.space import relax as rules
+from metajax.space import Categorical, Float, Integer, Space, Subset, interop, rules
 
 quick = settings(max_examples=4, deadline=None)  # every space compiles its own programs: few, but of many domains
 
@@ -97,12 +96,12 @@ def test_size_is_exact_and_large():
     assert Space({"x": Float(0.0, 1.0)}).size == float("inf")
 
 
-def test_neighbours_are_one_step_away():
+def test_neighbors_are_one_step_away():
     space = Space(
         {"op": Categorical(("skip", "conv")), "kernel": Integer(1, 3), "f": Subset(2, nonempty=True)},
         [("kernel", "op", ("conv",))],
     )
-    found = space.neighbours({"op": "conv", "kernel": 2, "f": (0,)})
+    found = space.neighbors({"op": "conv", "kernel": 2, "f": (0,)})
     assert {"op": "skip", "f": (0,)} in found
     assert {"op": "conv", "kernel": 3, "f": (0,)} in found
     assert {"op": "conv", "kernel": 2, "f": (0, 1)} in found

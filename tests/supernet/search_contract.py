@@ -13,7 +13,7 @@ import optax
 
 from metajax import fewshot, nn, supernet
 
-SPACE = supernet.cell_space(3, ("none", "skip", "conv1x1"))
+SPACE = supernet.spaces.cell_space(3, ("none", "skip", "conv1x1"))
 STEPS = 12
 STEPS_PER_EPOCH = 4
 
@@ -49,7 +49,7 @@ class Case:
 
     def __init__(self, name: str):
         recipe = supernet.recipe(name, SPACE)
-        build = lambda rngs: supernet.CellNet(
+        build = lambda rngs: supernet.spaces.CellNet(
             SPACE, 3, 4, 1, stride=2, partial=recipe.partial, single_path=recipe.single_path, rngs=rngs
         )
         descent = optax.sgd(recipe.weight_rate(0.1, STEPS), momentum=0.9)

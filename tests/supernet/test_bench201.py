@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from metajax import supernet
 from metajax.data import load_plain_pickle
-from metajax.data.home import home
+from metajax.data._home import home
 from metajax.types import InputError
 
-SPACE = supernet.cell_space()
+SPACE = supernet.spaces.cell_space()
 
 
 @given(st.integers(0, 15_624))
 def test_names_are_read_as_they_are_written(index):
     config = SPACE.dicts(SPACE.at([index]))[0]
-    name = supernet.to_string(config)
-    assert supernet.from_string(name) == config
+    name = supernet.truth.to_string(config)
+    assert supernet.truth.from_string(name) == config
     assert name.count("~") == 6
 
 
@@ -35,24 +35,24 @@ def test_names_are_read_as_they_are_written(index):
 )
 def test_wrong_names_say_where(name, message):
     with pytest.raises(InputError, match=message.replace("|", r"\|")):
-        supernet.from_string(name)
+        supernet.truth.from_string(name)
 
 
 def test_configurations_of_other_spaces_have_no_name():
     with pytest.raises(InputError, match="is not a configuration of cell_space"):
-        supernet.to_string({"edge_0_1": "none"})
+        supernet.truth.to_string({"edge_0_1": "none"})
     with pytest.raises(InputError, match="is not a configuration of cell_space"):
-        supernet.canonical({"edge_0_1": "none"})
+        supernet.truth.canonical({"edge_0_1": "none"})
     with pytest.raises(InputError, match="config is a list"):
-        supernet.to_string([])
+        supernet.truth.to_string([])
     with pytest.raises(InputError, match="name is a int"):
-        supernet.from_string(3)
+        supernet.truth.from_string(3)
 
 
 @pytest.fixture(scope="module")
 def oracle():
     try:
-        return supernet.oracle()
+        return supernet.truth.oracle()
     except InputError as missing:
         pytest.skip(f"needs the table of NAS-Bench-201: {missing}")
 
@@ -77,29 +77,31 @@ def test_the_table_has_the_published_cells(oracle):
 def test_a_missing_or_altered_table_is_named(tmp_path, monkeypatch, oracle):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
     with pytest.raises(InputError, match=r"nasbench201\.npz: no such file"):
-        supernet.oracle()
+        supernet.truth.oracle()
     folder = tmp_path / "nasbench201"
     folder.mkdir()
     (folder / "nasbench201.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(InputError, match=r"not a readable \.npz"):
-        supernet.oracle()
+        supernet.truth.oracle()
     ops = np.stack([np.arange(15_625) // 5**i % 5 for i in range(6)], axis=1).astype(np.int8)
     names = np.array(["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"])
     columns = {f"{d}_{c}": v for d, table in oracle.columns.items() for c, v in table.items()}
     whole = {"op_names": names}
     np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
-    np.testing.assert_array_equal(supernet.oracle().columns["cifar10"]["val12"], oracle.columns["cifar10"]["val12"])
+    np.testing.assert_array_equal(
+        supernet.truth.oracle().columns["cifar10"]["val12"], oracle.columns["cifar10"]["val12"]
+    )
     np.savez(folder / "nasbench201.npz", ops=ops * 0, **whole, **columns)
     with pytest.raises(InputError, match="some cell is there twice"):
-        supernet.oracle()
+        supernet.truth.oracle()
     columns["cifar10_test200"] = columns["cifar10_test200"] + 1
     np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
     with pytest.raises(InputError, match="altered; the best test accuracies"):
-        supernet.oracle()
+        supernet.truth.oracle()
 
 
 def test_the_package_has_the_same_cells(oracle):
-    found = supernet.package_oracle()
+    found = supernet.truth.package_oracle()
     assert "test200" not in found.columns["cifar10"]
     for dataset in found.columns:
         a, b = found.scores(dataset, "val200_seeds"), oracle.scores(dataset, "val200_seeds")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metajax import supernet
 from metajax.types import InputError
 
-SPACE = supernet.darts_space()
+SPACE = supernet.spaces.darts_space()
 # the cells that the DARTS paper found by its second order
 DARTS_V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
@@ -20,24 +20,24 @@ DARTS_V2 = (
 
 def test_the_space_is_as_large_as_the_paper_says():
     assert SPACE.log10_size == pytest.approx(28 * np.log10(8))
-    assert supernet.log10_cells() == pytest.approx(2 * np.log10(180 * 49**4))
+    assert supernet.spaces.log10_cells() == pytest.approx(2 * np.log10(180 * 49**4))
 
 
 def test_published_cells_are_read():
-    cells = supernet.from_genotype(DARTS_V2)
+    cells = supernet.spaces.from_genotype(DARTS_V2)
     kept = {name: op for name, op in cells.items() if op != "none"}
     assert len(kept) == 16
     assert kept["normal_2_5"] == "dil_conv3x3"
     assert kept["reduce_1_5"] == "max_pool"
-    assert supernet.from_genotype(supernet.to_genotype(cells)) == cells
+    assert supernet.spaces.from_genotype(supernet.spaces.to_genotype(cells)) == cells
 
 
 @settings(max_examples=25, deadline=None)
 @given(nodes=st.integers(1, 4), seed=st.integers(0, 2**20))
 def test_derived_cells_keep_the_two_strongest_edges_into_every_node(nodes, seed):
-    space = supernet.darts_space(nodes)
+    space = supernet.spaces.darts_space(nodes)
     values = np.random.default_rng(seed).permutation(space.width).astype(np.float32)  # no ties
-    found = supernet.derive(space, values)
+    found = supernet.spaces.derive(space, values)
     assert list(found) == list(space.domains)
     for cell in ("normal", "reduce"):
         for j in range(2, 2 + nodes):
@@ -46,37 +46,37 @@ def test_derived_cells_keep_the_two_strongest_edges_into_every_node(nodes, seed)
             kept = sorted(names, key=best.get)[-2:]
             assert {name for name in names if found[name] != "none"} == set(kept)
             for name in kept:
-                at = supernet.PRIMITIVES.index(found[name])
+                at = supernet.spaces.PRIMITIVES.index(found[name])
                 assert values[space.slices[name]][at] == best[name]
-    assert supernet.from_genotype(supernet.to_genotype(found)) == found
+    assert supernet.spaces.from_genotype(supernet.spaces.to_genotype(found)) == found
 
 
 @settings(max_examples=25, deadline=None)
 @given(nodes=st.integers(1, 4), data=st.data())
 def test_every_cell_of_two_edges_a_node_or_fewer_survives_its_printed_form(nodes, data):
     """Also those with fewer edges, as a threshold leaves them, and with concat given as a range."""
-    space = supernet.darts_space(nodes)
+    space = supernet.spaces.darts_space(nodes)
     config = dict.fromkeys(space.domains, "none")
     for cell in ("normal", "reduce"):
         for j in range(2, 2 + nodes):
             sources = data.draw(st.lists(st.integers(0, j - 1), max_size=2, unique=True))
             for i in sources:
-                config[f"{cell}_{i}_{j}"] = data.draw(st.sampled_from(supernet.PRIMITIVES[1:]))
-    text = supernet.to_genotype(config)
-    assert supernet.from_genotype(text) == config
+                config[f"{cell}_{i}_{j}"] = data.draw(st.sampled_from(supernet.spaces.PRIMITIVES[1:]))
+    text = supernet.spaces.to_genotype(config)
+    assert supernet.spaces.from_genotype(text) == config
     assert text.count("', ") == 4 * nodes, "two pairs for every node"
     for spelled in (text.replace(str(list(range(2, 2 + nodes))), f"range(2, {2 + nodes})"), f"BEST = {text}"):
-        assert supernet.from_genotype(spelled) == config
+        assert supernet.spaces.from_genotype(spelled) == config
 
 
 def test_cells_with_three_edges_into_a_node_have_no_printed_form():
-    config = {name: "skip" if name.endswith("_4") else "none" for name in supernet.darts_space(3).domains}
+    config = {name: "skip" if name.endswith("_4") else "none" for name in supernet.spaces.darts_space(3).domains}
     with pytest.raises(InputError, match=r"node 4 of normal has 4 edges.*accepted are at most two"):
-        supernet.to_genotype(config)
+        supernet.spaces.to_genotype(config)
     with pytest.raises(InputError, match="config: 'edge' is no edge"):
-        supernet.to_genotype({"edge": "skip"})
+        supernet.spaces.to_genotype({"edge": "skip"})
     with pytest.raises(InputError, match="config: 'edge' is no edge"):
-        supernet.cell_graphs({"edge": "skip"})
+        supernet.spaces.cell_graphs({"edge": "skip"})
 
 
 @pytest.mark.parametrize(
@@ -111,24 +111,24 @@ def test_cells_with_three_edges_into_a_node_have_no_printed_form():
 )
 def test_strings_of_another_form_are_named(text, message):
     with pytest.raises(InputError, match=message):
-        supernet.from_genotype(text)
+        supernet.spaces.from_genotype(text)
 
 
 def test_graphs_of_both_kinds_of_cells():
-    nodes, edges = supernet.cell_graphs(supernet.from_genotype(DARTS_V2))["normal"]
+    nodes, edges = supernet.spaces.cell_graphs(supernet.spaces.from_genotype(DARTS_V2))["normal"]
     assert nodes == ["c_{k-2}", "c_{k-1}", "0", "1", "2", "3", "c_{k}"]
     assert ("0", "3", "dil_conv3x3") in edges
     assert [edge for edge in edges if edge[1] == "c_{k}"] == [(str(i), "c_{k}", "") for i in range(4)]
     assert len(edges) == 8 + 4
-    both = supernet.cell_graphs({f"edge_{i}_{j}": "skip" for j in range(1, 4) for i in range(j)})
+    both = supernet.spaces.cell_graphs({f"edge_{i}_{j}": "skip" for j in range(1, 4) for i in range(j)})
     assert both["edge"][0] == ["in", "1", "2", "out"]
     assert len(both["edge"][1]) == 6
 
 
 def test_bad_sizes_are_named():
     with pytest.raises(InputError, match="nodes=0"):
-        supernet.darts_space(0)
+        supernet.spaces.darts_space(0)
     with pytest.raises(InputError, match="channels=6, partial=4"):
-        supernet.darts(10, channels=6, partial=4)
+        supernet.spaces.darts(10, channels=6, partial=4)
     with pytest.raises(InputError, match="layers=2"):
-        supernet.darts(10, layers=2)
+        supernet.spaces.darts(10, layers=2)

@@ -9,12 +9,13 @@ from flax import nnx
 
 from experiments import searching
 from metajax import bilevel, data, nn, supernet
-from metajax.space import relax as rules
-from metajax.supernet import events, regularise
-from metajax.supernet.relaxation import begin
+from metajax.space import rules
+from metajax.supernet import _events as events
+from metajax.supernet import _regularizers as regularize
+from metajax.supernet._relaxations import begin
 from metajax.types import InputError
 
-SPACE = supernet.cell_space(3)
+SPACE = supernet.spaces.cell_space(3)
 ONES = jnp.ones(SPACE.width)
 KEY = jax.random.key(0)
 
@@ -56,7 +57,7 @@ def test_fair_darts_searches_without_none_from_one_half():
     state, _ = jax.jit(made.update)(state, NO_BATCH)
     assert all(float(value[0]) == 0 and np.all(value[1:] < 0) for value in state.logits.values())
     # a space that has no ``none`` is searched as it is
-    assert supernet.recipe("fair-darts", supernet.cell_space(3, ("skip", "conv3x3"))).without == ()
+    assert supernet.recipe("fair-darts", supernet.spaces.cell_space(3, ("skip", "conv3x3"))).without == ()
 
 
 def test_fair_darts_takes_adam_at_3e_3_with_momentum_9():
@@ -79,11 +80,11 @@ def test_fair_darts_keeps_operations_above_the_threshold():
     found = supernet.decide(SPACE, strengths, threshold)
     assert found == {"edge_0_1": "avg_pool", "edge_0_2": "none", "edge_1_2": "conv1x1"}
 
-    space = supernet.darts_space(2)  # of two edges into a node, those above; of three, the two strongest
+    space = supernet.spaces.darts_space(2)  # of two edges into a node, those above; of three, the two strongest
     values = np.zeros(space.width, np.float32)
     for name, value in {"0_2": 0.9, "1_2": 0.8, "0_3": 0.95, "1_3": 0.99, "2_3": 0.9}.items():
         values[space.slices[f"normal_{name}"].start + 4] = value
-    kept = [name for name, op in supernet.derive(space, values, threshold).items() if op != "none"]
+    kept = [name for name, op in supernet.spaces.derive(space, values, threshold).items() if op != "none"]
     assert kept == ["normal_0_2", "normal_0_3", "normal_1_3"]
 
 
@@ -94,7 +95,7 @@ def test_beta_decay_counts_epochs_whatever_the_length_of_the_search():
     h = logits()
     mean = np.mean([np.log(np.sum(np.exp(v))) for v in h.values()])
     for progress in (0.01, 1.0):
-        term = supernet.beta_decay()(SPACE, h, None, moment(progress, epoch=37.9))
+        term = supernet.regularizers.beta_decay()(SPACE, h, None, moment(progress, epoch=37.9))
         assert float(term) == pytest.approx(0.5 * 37 * mean, rel=1e-6)
 
 
@@ -127,7 +128,7 @@ def test_random_smoothing_goes_from_3_to_30_percent_on_the_simplex():
 
 def test_what_leaves_the_simplex_is_clipped_to_it():
     outside = jnp.asarray([-1.0, -2.0, -0.5, -3.0, -0.7, *[0.5] * 5, 2.0, -1.0, 0.0, 1.0, 0.0])
-    found = regularise.on_simplex(SPACE, outside).reshape(3, 5)
+    found = regularize.on_simplex(SPACE, outside).reshape(3, 5)
     np.testing.assert_allclose(found, [[0, 0, 1, 0, 0], [0.2] * 5, [0.5, 0, 0, 0.5, 0]], atol=1e-7)
 
 
@@ -152,12 +153,12 @@ def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
     same = supernet.recipe("s-darts-adversarial", SPACE).disturb(SPACE, peak, encoding, moment(0.5), KEY)
     np.testing.assert_allclose(same, encoding, atol=1e-7)
     with pytest.raises(InputError, match="steps=0"):
-        supernet.adversarial_disturbance(steps=0)
+        supernet.regularizers.adversarial_disturbance(steps=0)
 
 
 def test_a_disturbance_is_undone_after_the_step_of_the_weights():
     prices = jnp.tile(jnp.linspace(-1.0, 1.0, 5), 3)
-    recipe = supernet.Recipe(disturb=supernet.adversarial_disturbance(0.2, 0.2))
+    recipe = supernet.Recipe(disturb=supernet.regularizers.adversarial_disturbance(0.2, 0.2))
     made = plain_search(recipe, lambda w, encoding: encoding @ prices + w)
     state = made.init(KEY)
     _, info = jax.jit(made.update)(state, NO_BATCH)
@@ -171,7 +172,7 @@ def test_a_disturbance_is_undone_after_the_step_of_the_weights():
 @pytest.mark.parametrize("method", ["drnas", "drnas-pruned"])
 def test_drnas_regularizes_raw_logits_inside_adam(method):
     recipe, hyper = supernet.recipe(method, SPACE), {"a": jnp.asarray([2.0, -1e-6, 0.0])}
-    assert recipe.regularisers == ()
+    assert recipe.regularizers == ()
     updates = first_update(recipe, jax.tree.map(jnp.zeros_like, hyper), hyper)["a"]
     np.testing.assert_allclose(updates, [-3e-4, 3e-4 * 1e-9 / (1e-9 + 1e-8), 0.0], rtol=1e-3)
 
@@ -192,9 +193,9 @@ def test_progressive_drnas_rests_its_logits_at_the_beginning_of_each_half():
 
 def test_a_network_that_may_grow_is_at_first_the_narrow_one():
     sizes = {"channels": 8, "stages": 2, "stride": 2}
-    grown = supernet.CellNet(SPACE, 3, **sizes, partial=(4, 2), rngs=nnx.Rngs(0))
-    narrow = supernet.CellNet(SPACE, 3, **sizes, partial=4, rngs=nnx.Rngs(1))
-    wide = supernet.CellNet(SPACE, 3, **sizes, partial=2, rngs=nnx.Rngs(1))
+    grown = supernet.spaces.CellNet(SPACE, 3, **sizes, partial=(4, 2), rngs=nnx.Rngs(0))
+    narrow = supernet.spaces.CellNet(SPACE, 3, **sizes, partial=4, rngs=nnx.Rngs(1))
+    wide = supernet.spaces.CellNet(SPACE, 3, **sizes, partial=2, rngs=nnx.Rngs(1))
 
     def cut(kernel, like):  # of every edge's kernel, what the narrow network has
         if kernel.shape == like.shape:
@@ -211,17 +212,17 @@ def test_a_network_that_may_grow_is_at_first_the_narrow_one():
     np.testing.assert_allclose(grown(x, encoding, jnp.asarray(True)), wide(x, encoding), atol=1e-5)
     np.testing.assert_allclose(grown(x, encoding), wide(x, encoding), atol=1e-5)
     with pytest.raises(InputError, match=r"channels=6, partial=\(4, 2\)"):
-        supernet.CellNet(SPACE, 3, channels=6, partial=(4, 2), rngs=nnx.Rngs(0))
+        supernet.spaces.CellNet(SPACE, 3, channels=6, partial=(4, 2), rngs=nnx.Rngs(0))
 
 
 def test_new_channels_are_copies_of_old_ones_in_weights_and_moments():
-    made = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 16, 1, partial=(4, 2), rngs=rngs))
+    made = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 16, 1, partial=(4, 2), rngs=rngs))
     params = made.init(KEY)
     inner = bilevel.InnerState(params, optax.sgd(0.1, momentum=0.9).init(params)[0]._replace(trace=params))
     core = bilevel.BilevelState(jnp.asarray(5), KEY, {"arch": logits()}, (), inner)
     state = supernet.SearchState(core, ONES, ())
-    parts = supernet.Parts(SPACE, None, supernet.softmax(), 10)
-    event = supernet.widen(0.5, 4, 2)
+    parts = supernet.Parts(SPACE, None, supernet.relaxations.softmax(), 10)
+    event = supernet.events.widen(0.5, 4, 2)
     now = event.apply(state, (), parts, None)[0].bilevel.inner
     kernel = lambda tree: np.asarray(tree["stages"][0][0]["conv3"][0]["kernel"]).reshape(3, 3, 8, 2, 8)
     old, new = kernel(params), kernel(now.params)
@@ -236,7 +237,7 @@ def test_new_channels_are_copies_of_old_ones_in_weights_and_moments():
     early = event.apply(state._replace(bilevel=core._replace(step=jnp.asarray(4))), (), parts, None)[0]
     np.testing.assert_array_equal(kernel(early.bilevel.inner.params), old)
     with pytest.raises(InputError, match="share=0"):
-        supernet.widen(0, 4, 2)
+        supernet.events.widen(0, 4, 2)
 
 
 # DARTS-PT
@@ -249,8 +250,8 @@ def test_a_removed_operation_leaves_the_weights_of_the_others():
     def loss(params, encoding, batch, key):
         return jnp.zeros(()), {"accuracy": jnp.where(jnp.sum(encoding) < 2.9, 1.0, -1.0) * (encoding @ prices)}
 
-    event = supernet.project(0.5, batch=2)
-    parts = supernet.Parts(SPACE, loss, supernet.softmax(), 3, (jnp.zeros((4, 1)), jnp.zeros(4, jnp.int32)))
+    event = supernet.events.project(0.5, batch=2)
+    parts = supernet.Parts(SPACE, loss, supernet.relaxations.softmax(), 3, (jnp.zeros((4, 1)), jnp.zeros(4, jnp.int32)))
     core = bilevel.BilevelState(jnp.asarray(3), KEY, {"arch": SPACE.zeros()}, (), bilevel.InnerState(jnp.zeros(()), ()))
     state, _, _ = event.apply(supernet.SearchState(core, ONES, ()), event.init(parts), parts, None)
     kept = [name for name, part in SPACE.slices.items() if state.mask[part].sum() == 1]
@@ -259,7 +260,7 @@ def test_a_removed_operation_leaves_the_weights_of_the_others():
 
 
 def test_projection_has_five_epochs_between_at_a_tenth_of_the_rate():
-    recipe = supernet.recipe("darts-pt", supernet.cell_space())
+    recipe = supernet.recipe("darts-pt", supernet.spaces.cell_space())
     assert recipe.epochs == 125
     steps = 1250  # ten an epoch
     np.testing.assert_array_equal(
@@ -293,7 +294,7 @@ def test_the_controller_is_bounded_and_rewarded_by_accuracy():
     np.testing.assert_allclose(p, jax.nn.softmax(2.5 * jnp.tanh(jnp.asarray([20.0, 0, 0, 0, 0]))), rtol=1e-5)
     assert float(relaxation.score.cost(jnp.asarray(7.0), {"accuracy": jnp.asarray(0.25)})) == -0.25
     with pytest.raises(InputError, match="number=1"):
-        supernet.policy(1)
+        supernet.relaxations.policy(1)
 
 
 def test_the_controller_learns_from_accuracy_not_from_the_loss():
@@ -326,7 +327,7 @@ def test_enas_chooses_among_a_hundred_drawn_architectures():
 
 
 def test_edges_of_pc_darts_are_decided_with_their_weights():
-    space = supernet.darts_space(2)
+    space = supernet.spaces.darts_space(2)
     relaxation = supernet.recipe("pc-darts", space).relaxation
     h = begin(space, KEY, relaxation)
     h = {name: jnp.zeros_like(value) for name, value in h.items()}
@@ -334,7 +335,7 @@ def test_edges_of_pc_darts_are_decided_with_their_weights():
         h[name] = h[name].at[4].set(1.0)
     for source, weight in enumerate((2.0, -2.0, 1.0)):
         h[f"edge weight of normal_{source}_3"] = jnp.asarray(weight)
-    found = supernet.derive(space, relaxation.strengths(space, h, jnp.ones(space.width)))
+    found = supernet.spaces.derive(space, relaxation.strengths(space, h, jnp.ones(space.width)))
     assert [name for name in found if name.startswith("normal") and name.endswith("_3") and found[name] != "none"] == [
         "normal_0_3",
         "normal_2_3",
@@ -349,7 +350,7 @@ def test_the_smallest_path_of_the_sandwich_is_a_network_that_learns():
     largest, smallest = recipe.relaxation.train(SPACE, SPACE.zeros(), moment(), KEY)[:2]
     assert set(SPACE.decode(largest[None])[0].values()) == {"conv3x3"}
     assert set(SPACE.decode(smallest[None])[0].values()) == {"skip"}
-    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, single_path=True, rngs=rngs))
+    network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, single_path=True, rngs=rngs))
     params, x = network.init(KEY), jax.random.normal(KEY, (4, 4, 4, 1))
     slope = jax.grad(lambda p: jnp.sum(network.apply(p, x, smallest)[:, 0] * jnp.arange(4.0)))(params)
     assert float(jnp.abs(slope["stem"]["kernel"]).max()) > 1e-3
@@ -381,6 +382,6 @@ def test_values_that_are_not_searched_are_named():
     with pytest.raises(InputError, match="no choice of the space has 'pool'"):
         plain_search(supernet.Recipe(without=("pool",)), apply)
     with pytest.raises(InputError, match="leaves 'edge_0_1' no value"):
-        plain_search(supernet.Recipe(without=supernet.OPERATIONS), apply)
+        plain_search(supernet.Recipe(without=supernet.spaces.OPERATIONS), apply)
     with pytest.raises(InputError, match="steps_per_epoch=0"):
         plain_search(supernet.Recipe(), apply, steps_per_epoch=0)

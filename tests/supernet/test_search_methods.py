@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metajax import bilevel, fewshot, nn, supernet
-from metajax.supernet.relaxation import log_probability
-from metajax.supernet.search import Parts
+from metajax.supernet._relaxations import log_probability
+from metajax.supernet._search import Parts
 from metajax.types import InputError
 
 sys.path.insert(0, str(Path(__file__).parent))
 import search_contract as contract
 
-SPACE = supernet.cell_space(3)
+SPACE = supernet.spaces.cell_space(3)
 
 
 def moment(mask=None, progress=0.5, epoch=0.0):
@@ -33,19 +33,19 @@ def logits(seed=0, scale=1.0):
 def test_unknown_methods_are_named():
     with pytest.raises(InputError, match="unknown method 'magic'; accepted are darts-1"):
         supernet.recipe("magic", SPACE)
-    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, rngs=rngs))
+    network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, rngs=rngs))
     with pytest.raises(InputError, match="steps=0"):
         supernet.search(SPACE, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(0.1), 0)
 
 
 RELAXATIONS = {
-    "softmax": supernet.softmax(),
-    "straight_through": supernet.straight_through(),
-    "concrete": supernet.concrete(),
-    "dirichlet": supernet.dirichlet(),
-    "exponentiated": supernet.exponentiated(),
-    "policy": supernet.policy(3),
-    "sampled": supernet.sampled(supernet.uniform_paths(2)),
+    "softmax": supernet.relaxations.softmax(),
+    "straight_through": supernet.relaxations.straight_through(),
+    "concrete": supernet.relaxations.concrete(),
+    "dirichlet": supernet.relaxations.dirichlet(),
+    "exponentiated": supernet.relaxations.exponentiated(),
+    "policy": supernet.relaxations.policy(3),
+    "sampled": supernet.relaxations.sampled(supernet.relaxations.uniform_paths(2)),
 }
 
 
@@ -69,12 +69,12 @@ def test_pruned_choices_weigh_nothing_and_the_others_sum_to_one(name, seed, prun
 
 def test_a_choice_of_which_everything_is_pruned_is_named():
     with pytest.raises(InputError, match="every value of 'edge_0_2' is pruned"):
-        supernet.alive(SPACE, jnp.ones(15).at[5:10].set(0))
+        supernet.events.alive(SPACE, jnp.ones(15).at[5:10].set(0))
 
 
 def test_descent_on_exponentiated_logits_is_the_multiplicative_update(x64):
     gradient = jax.random.normal(jax.random.key(3), (SPACE.width,))
-    made, start = supernet.exponentiated(), jax.tree.map(lambda x: x.astype(jnp.float64), logits())
+    made, start = supernet.relaxations.exponentiated(), jax.tree.map(lambda x: x.astype(jnp.float64), logits())
     loss = lambda h: made.judge(SPACE, h, moment(), jax.random.key(0))[0] @ gradient
     moved = jax.tree.map(lambda x, g: x - 0.3 * g, start, jax.grad(loss)(start))
     before, after = (made.strengths(SPACE, h, jnp.ones(15)).reshape(3, 5) for h in (start, moved))
@@ -94,7 +94,7 @@ def test_the_score_function_is_the_gradient_of_the_expected_loss():
         optax.sgd(0.0),
         optax.sgd(1.0),
         10,
-        supernet.policy(4, cost=lambda loss, info: loss),
+        supernet.relaxations.policy(4, cost=lambda loss, info: loss),
         bilevel.first_order(),
     )
     start = logits(1)
@@ -120,19 +120,23 @@ def test_log_probabilities_sum_to_one():
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**20))
 def test_fair_paths_use_every_value_of_every_choice_once(seed):
-    paths = supernet.fair_paths()(SPACE, SPACE.zeros(), moment(), jax.random.key(seed))
+    paths = supernet.relaxations.fair_paths()(SPACE, SPACE.zeros(), moment(), jax.random.key(seed))
     assert paths.shape == (5, 15)
     np.testing.assert_array_equal(paths.sum(0), 1)
     np.testing.assert_array_equal(paths.reshape(5, 3, 5).sum(-1), 1)
 
 
 def test_the_sandwich_has_the_largest_and_the_smallest():
-    paths = supernet.sandwich_paths(2)(SPACE, SPACE.zeros(), moment(), jax.random.key(0))
+    paths = supernet.relaxations.sandwich_paths(2)(SPACE, SPACE.zeros(), moment(), jax.random.key(0))
     np.testing.assert_array_equal(paths[0].reshape(3, 5).argmax(-1), 4)
     np.testing.assert_array_equal(paths[1].reshape(3, 5).argmax(-1), 0)
     assert paths.shape == (4, 15)
-    sizes = supernet.costs(SPACE, {name: {"none": -1, "conv1x1": 1, "conv3x3": 9} for name in SPACE.domains})
-    by_size = supernet.sandwich_paths(1, sizes)(SPACE, SPACE.zeros(), moment(), jax.random.key(0)).reshape(3, 3, 5)
+    sizes = supernet.regularizers.costs(
+        SPACE, {name: {"none": -1, "conv1x1": 1, "conv3x3": 9} for name in SPACE.domains}
+    )
+    by_size = supernet.relaxations.sandwich_paths(1, sizes)(SPACE, SPACE.zeros(), moment(), jax.random.key(0)).reshape(
+        3, 3, 5
+    )
     np.testing.assert_array_equal(by_size[:2].argmax(-1), [[3, 3, 3], [0, 0, 0]])
 
 
@@ -156,7 +160,7 @@ def test_the_largest_path_teaches_the_others(x64):
 
 def test_weights_learn_alone_while_warming_up():
     """Until then the search is that of ``weights_only``, to the bit; from then on logits move, with a fresh optimizer."""
-    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
+    network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
     parts = (SPACE, network, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.1), 6)
     made = supernet.search(*parts, estimator=bilevel.first_order(), warm_up=3)
     alone = supernet.search(*parts, estimator=bilevel.weights_only())
@@ -179,34 +183,42 @@ def test_weights_learn_alone_while_warming_up():
         supernet.search(*parts, warm_up=-1)
 
 
-def test_regularisers_are_their_formulas(x64):
+def test_regularizers_are_their_formulas(x64):
     h = jax.tree.map(lambda x: x.astype(jnp.float64), logits())
     encoding, mask = SPACE.relax(h), jnp.ones(15).at[jnp.asarray([0, 5, 10])].set(0)
     term = lambda made: made(SPACE, h, encoding, moment(mask))
     open_values = np.asarray(encoding)[np.asarray(mask) > 0]
-    assert float(term(supernet.zero_one(2.0))) == pytest.approx(-2 * np.mean((open_values - 0.5) ** 2))
-    policy = supernet.policy(2)
+    assert float(term(supernet.regularizers.zero_one(2.0))) == pytest.approx(-2 * np.mean((open_values - 0.5) ** 2))
+    policy = supernet.relaxations.policy(2)
     p = np.asarray(policy.strengths(SPACE, h, jnp.ones(15)))
-    bonus = supernet.entropy_bonus(policy, 0.1)(SPACE, h, encoding, moment())
+    bonus = supernet.regularizers.entropy_bonus(policy, 0.1)(SPACE, h, encoding, moment())
     assert float(bonus) == pytest.approx(0.1 * np.sum(p * np.log(p)))
-    cost = supernet.costs(SPACE, {"edge_0_1": {"conv3x3": 9.0, "conv1x1": 1.0}})
+    cost = supernet.regularizers.costs(SPACE, {"edge_0_1": {"conv3x3": 9.0, "conv1x1": 1.0}})
     expected = 9 * encoding[3] + encoding[2]
-    assert float(term(supernet.expected_cost(cost, 2.0))) == pytest.approx(2 * float(expected))
-    assert float(term(supernet.expected_cost(cost, 2.0, budget=1e3))) == 0.0
+    assert float(term(supernet.regularizers.expected_cost(cost, 2.0))) == pytest.approx(2 * float(expected))
+    assert float(term(supernet.regularizers.expected_cost(cost, 2.0, budget=1e3))) == 0.0
     over = float(expected) / 0.01 - 1
-    assert float(term(supernet.expected_cost(cost, 2.0, budget=0.01))) == pytest.approx(2 * over)
+    assert float(term(supernet.regularizers.expected_cost(cost, 2.0, budget=0.01))) == pytest.approx(2 * over)
     with pytest.raises(InputError, match="'edge_9_9' is not a categorical choice"):
-        supernet.costs(SPACE, {"edge_9_9": {"skip": 1.0}})
+        supernet.regularizers.costs(SPACE, {"edge_9_9": {"skip": 1.0}})
     with pytest.raises(ValueError, match="'conv9x9' is not one of"):
-        supernet.costs(SPACE, {"edge_0_1": {"conv9x9": 1.0}})
+        supernet.regularizers.costs(SPACE, {"edge_0_1": {"conv9x9": 1.0}})
 
 
 def test_a_cost_moves_a_search_to_cheap_architectures():
-    cost = supernet.costs(SPACE, {name: {"conv3x3": 9.0, "conv1x1": 1.0} for name in SPACE.domains})
+    cost = supernet.regularizers.costs(SPACE, {name: {"conv3x3": 9.0, "conv1x1": 1.0} for name in SPACE.domains})
     network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: params)
     loss = lambda apply: lambda params, batch, key: (apply(params, batch), {})
     search = supernet.search(
-        SPACE, network, loss, optax.sgd(0.0), optax.adam(0.1), 50, None, None, [supernet.expected_cost(cost)]
+        SPACE,
+        network,
+        loss,
+        optax.sgd(0.0),
+        optax.adam(0.1),
+        50,
+        None,
+        None,
+        [supernet.regularizers.expected_cost(cost)],
     )
     step = lambda state, _: search.update(state, (jnp.zeros((1,)), jnp.zeros(())))
     state, _ = jax.lax.scan(step, search.init(jax.random.key(0)), None, 50)
@@ -216,13 +228,13 @@ def test_a_cost_moves_a_search_to_cheap_architectures():
 
 
 def test_the_auxiliary_skip_fades_and_edges_weigh_against_each_other():
-    made = supernet.auxiliary_skip(SPACE)
-    plain = supernet.softmax().judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0]
+    made = supernet.relaxations.auxiliary_skip(SPACE)
+    plain = supernet.relaxations.softmax().judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0]
     extra = (made.judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0] - plain).reshape(3, 5)
     np.testing.assert_allclose(extra, 0.75 * jax.nn.one_hot(jnp.ones(3, int), 5), atol=1e-6)
     with pytest.raises(InputError, match="has no value 'pool'"):
-        supernet.auxiliary_skip(SPACE, "pool")
-    edges = supernet.normalised_edges(supernet.softmax(), lambda name: name.rsplit("_", 1)[-1])
+        supernet.relaxations.auxiliary_skip(SPACE, "pool")
+    edges = supernet.relaxations.normalized_edges(supernet.relaxations.softmax(), lambda name: name.rsplit("_", 1)[-1])
     own = {name: jnp.asarray(value) for name, value in zip(edges.extra(SPACE), (3.0, 1.0, 0.0))}
     total = edges.judge(SPACE, {**logits(), **own}, moment(), jax.random.key(0))[0].reshape(3, 5).sum(-1)
     np.testing.assert_allclose(total, [1.0, *jax.nn.softmax(jnp.asarray([1.0, 0.0]))], atol=1e-6)  # edge 0-1 is alone
@@ -236,8 +248,8 @@ def quiet_state(mask=None, arch=None, step=5):
 
 
 def test_pruning_keeps_the_strongest():
-    event = supernet.prune((0.5,), (2,))
-    parts = Parts(SPACE, None, supernet.softmax(), 10)
+    event = supernet.events.prune((0.5,), (2,))
+    parts = Parts(SPACE, None, supernet.relaxations.softmax(), 10)
     kept, _, _ = event.apply(quiet_state(), (), parts, None)
     for name, part in SPACE.slices.items():
         strongest = np.sort(np.argsort(-logits()[name])[:2])
@@ -245,7 +257,7 @@ def test_pruning_keeps_the_strongest():
     early, _, _ = event.apply(quiet_state(step=4), (), parts, None)
     assert np.all(early.mask == 1)
     with pytest.raises(InputError, match="must rise between 0 and 1"):
-        supernet.prune((0.5, 0.5), (3, 2))
+        supernet.events.prune((0.5, 0.5), (3, 2))
 
 
 def test_projection_keeps_what_is_missed_most():
@@ -255,8 +267,8 @@ def test_projection_keeps_what_is_missed_most():
     def loss(params, encoding, batch, key):
         return jnp.zeros(()), {"accuracy": jnp.sum(encoding[needed])}
 
-    event = supernet.project(start=0.5, batch=4)
-    parts = Parts(SPACE, loss, supernet.softmax(), 9, (jnp.zeros((8, 1)), jnp.zeros(8, jnp.int32)))
+    event = supernet.events.project(start=0.5, batch=4)
+    parts = Parts(SPACE, loss, supernet.relaxations.softmax(), 9, (jnp.zeros((8, 1)), jnp.zeros(8, jnp.int32)))
     apply = jax.jit(lambda state, done: event.apply(state, done, parts, None)[:2])
     state, done, opened = quiet_state(step=0), event.init(parts), []
     for step in range(1, 10):
@@ -267,7 +279,7 @@ def test_projection_keeps_what_is_missed_most():
     with pytest.raises(InputError, match="needs the validation part"):
         event.apply(state, done, parts._replace(validation=None), None)
     with pytest.raises(InputError, match=r"start=1\.0"):
-        supernet.project(start=1.0)
+        supernet.events.project(start=1.0)
     with pytest.raises(InputError, match="steps=2 for 3 choices"):
         event.init(parts._replace(steps=2))
 
@@ -279,8 +291,8 @@ def test_growing_curvature_stops_a_search_and_brings_the_logits_back(window, sto
     def loss(params, encoding, batch, key):
         return batch * jnp.sum(jnp.square(encoding)), {}
 
-    event = supernet.eigenvalue(checks=10, stop=True, window=window, delta=2, factor=1.3, first=3)
-    parts = Parts(SPACE, loss, supernet.sigmoid(), 10)
+    event = supernet.events.eigenvalue(checks=10, stop=True, window=window, delta=2, factor=1.3, first=3)
+    parts = Parts(SPACE, loss, supernet.relaxations.sigmoid(), 10)
     memory, seen = event.init(parts), []
     apply = jax.jit(lambda state, memory, batch: event.apply(state, memory, parts, batch))
     for step in range(10):
@@ -293,29 +305,29 @@ def test_growing_curvature_stops_a_search_and_brings_the_logits_back(window, sto
 
 def test_the_dominant_eigenvalue_is_that_of_the_dense_hessian(x64):
     x, y = contract.informative()
-    network = nn.functional(lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
+    network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
     wide = lambda t: jax.tree.map(lambda a: a.astype(jnp.float64), t)
     params, start = wide(network.init(jax.random.key(0))), wide(logits())
     loss = fewshot.cross_entropy(lambda p, x: network.apply(p[0], x, SPACE.relax(p[1])))
     value = lambda h: loss((params, h), (x.astype(jnp.float64), y), jax.random.key(0))[0]
     flat, unravel = jax.flatten_util.ravel_pytree(start)
     dense = jnp.linalg.eigvalsh(jax.jit(jax.hessian(lambda v: value(unravel(v))))(flat))
-    find = jax.jit(lambda h, k: supernet.dominant_eigenvalue(value, h, k, 15))
+    find = jax.jit(lambda h, k: supernet.diagnosis.dominant_eigenvalue(value, h, k, 15))
     assert float(find(start, jax.random.key(1))) == pytest.approx(float(dense[-1]), rel=1e-8)
-    few = jax.jit(lambda h, k: supernet.dominant_eigenvalue(value, h, k, 8))
+    few = jax.jit(lambda h, k: supernet.diagnosis.dominant_eigenvalue(value, h, k, 8))
     assert float(few(start, jax.random.key(1))) == pytest.approx(float(dense[-1]), rel=1e-2)
 
 
 def test_conflict_is_the_mean_cosine():
     directions = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    found = supernet.conflict(lambda params, e: params @ e, jnp.zeros(2), directions)
+    found = supernet.diagnosis.conflict(lambda params, e: params @ e, jnp.zeros(2), directions)
     assert float(found) == pytest.approx(-1 / 3, abs=1e-6)
 
 
 def test_partial_channels_pass_the_others_by():
     from flax import nnx
 
-    cell = supernet.Cell(SPACE, 8, partial=4, rngs=nnx.Rngs(0))
+    cell = supernet.spaces.Cell(SPACE, 8, partial=4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
     skips = SPACE.encode(SPACE.configs([{"edge_0_1": "none", "edge_0_2": "skip", "edge_1_2": "none"}]))[0]
     made = cell(x, skips)
@@ -324,16 +336,16 @@ def test_partial_channels_pass_the_others_by():
     again = shuffle(jnp.concatenate([jnp.zeros_like(x[..., :2]), empty[..., 2:]], -1))
     np.testing.assert_allclose(made, shuffle(x) + again, atol=1e-6)
     with pytest.raises(InputError, match="channels=6 is no multiple of partial=4"):
-        supernet.Cell(SPACE, 6, partial=4, rngs=nnx.Rngs(0))
+        supernet.spaces.Cell(SPACE, 6, partial=4, rngs=nnx.Rngs(0))
 
 
 def _cellnet(single):
-    build = lambda rngs: supernet.CellNet(SPACE, 3, 4, 1, stride=2, single_path=single, rngs=rngs)
+    build = lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, single_path=single, rngs=rngs)
     return SPACE, nn.functional(build)
 
 
 def _darts(single):
-    made = supernet.darts(3, 2, 3, 1, nodes=1, single_path=single)
+    made = supernet.spaces.darts(3, 2, 3, 1, nodes=1, single_path=single)
     return made.space, made.network
 
 
@@ -357,7 +369,15 @@ def additive(encodings):
     return np.asarray(jnp.asarray(encodings) @ prices), np.full(len(encodings), 2.0)
 
 
-@pytest.mark.parametrize("method", [supernet.random_search, supernet.evolve, supernet.local_search, supernet.reinforce])
+@pytest.mark.parametrize(
+    "method",
+    [
+        supernet.baselines.random_search,
+        supernet.baselines.evolve,
+        supernet.baselines.local_search,
+        supernet.baselines.reinforce,
+    ],
+)
 def test_searches_without_gradient_find_the_best_and_keep_their_budget(method):
     trail = method(SPACE, additive, jax.random.key(0), evaluations=400)
     assert len(trail.values) == len(trail.configs) == 400

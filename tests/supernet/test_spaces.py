@@ -9,17 +9,17 @@ from metajax import supernet
 from metajax.types import InputError
 
 SPACES = {
-    "cells": (supernet.cells(3, 2, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
-    "darts": (supernet.darts(3, 2, 3, 3, nodes=1), (3, 4, 4, 3)),
-    "choice_blocks": (supernet.choice_blocks(3, 2, 2, 1, 3, parents=(1, 2, 2)), (3, 4, 4, 3)),
-    "chain": (supernet.chain(3, 4, layers=(1, 1), channels=(4, 6)), (3, 4, 4, 3)),
+    "cells": (supernet.spaces.cells(3, 2, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
+    "darts": (supernet.spaces.darts(3, 2, 3, 3, nodes=1), (3, 4, 4, 3)),
+    "choice_blocks": (supernet.spaces.choice_blocks(3, 2, 2, 1, 3, parents=(1, 2, 2)), (3, 4, 4, 3)),
+    "chain": (supernet.spaces.chain(3, 4, layers=(1, 1), channels=(4, 6)), (3, 4, 4, 3)),
     "elastic_transformer": (
-        supernet.elastic_transformer(5, 4, 3, (1, 2), (4, 8), (1, 2), (1, 2), 4),
+        supernet.spaces.elastic_transformer(5, 4, 3, (1, 2), (4, 8), (1, 2), (1, 2), 4),
         (3, 4, 5),
     ),
-    "elastic_mlp": (supernet.elastic_mlp(5, 3, (1, 2, 4), (4, 8, 16)), (6, 5)),
+    "elastic_mlp": (supernet.spaces.elastic_mlp(5, 3, (1, 2, 4), (4, 8, 16)), (6, 5)),
     "elastic_convolution": (
-        supernet.elastic_convolution(3, 4, (4, 6), (1, 2), (1, 2), (3, 5), (1, 2)),
+        supernet.spaces.elastic_convolution(3, 4, (4, 6), (1, 2), (1, 2), (3, 5), (1, 2)),
         (3, 6, 6, 3),
     ),
 }
@@ -57,32 +57,34 @@ def test_relaxed_encodings_have_finite_slopes_everywhere(case):
 
 
 def test_sizes_reach_what_the_field_speaks_of():
-    assert supernet.elastic_convolution(3, 10).space.log10_size == pytest.approx(19.3, abs=0.1)
-    assert supernet.elastic_mlp(4, 3, range(1, 41), range(8, 81, 8)).space.log10_size == pytest.approx(40, abs=0.1)
+    assert supernet.spaces.elastic_convolution(3, 10).space.log10_size == pytest.approx(19.3, abs=0.1)
+    assert supernet.spaces.elastic_mlp(4, 3, range(1, 41), range(8, 81, 8)).space.log10_size == pytest.approx(
+        40, abs=0.1
+    )
 
 
 def test_the_spaces_of_choice_blocks():
-    made = supernet.choice_blocks_space(supernet.PARENTS[3])
+    made = supernet.spaces.choice_blocks_space(supernet.spaces.PARENTS[3])
     assert list(made.domains)[-1] == "parents_6"
     assert made.domains["parents_2"].choices == ("0", "1")
     assert made.domains["parents_6"].choices[-1] == "4+5"
-    assert supernet.choice_blocks_space((1, 2, 1)).size == 9 * 3
+    assert supernet.spaces.choice_blocks_space((1, 2, 1)).size == 9 * 3
     with pytest.raises(InputError, match=r"parents=\(1, 3\); accepted are from 1 to k"):
-        supernet.choice_blocks_space((1, 3))
+        supernet.spaces.choice_blocks_space((1, 3))
 
 
 def test_bad_sizes_and_configurations_are_named():
     with pytest.raises(InputError, match=r"widths=\(8, 4\); accepted are positive whole numbers in rising order"):
-        supernet.elastic_mlp(2, 2, widths=(8, 4))
+        supernet.spaces.elastic_mlp(2, 2, widths=(8, 4))
     with pytest.raises(InputError, match=r"kernels=\(2, 3\); accepted are odd"):
-        supernet.elastic_convolution(3, 2, kernels=(2, 3))
+        supernet.spaces.elastic_convolution(3, 2, kernels=(2, 3))
     with pytest.raises(InputError, match="accepted is one of each for a stage"):
-        supernet.elastic_convolution(3, 2, channels=(4,), strides=(1, 2))
+        supernet.spaces.elastic_convolution(3, 2, channels=(4,), strides=(1, 2))
     with pytest.raises(ValueError, match="depth: 7 is not one of"):
-        supernet.elastic_mlp(2, 2).build({"depth": 7})
+        supernet.spaces.elastic_mlp(2, 2).build({"depth": 7})
 
 
 def test_an_operation_that_changes_shape_is_named():
-    wider = supernet.Operation(lambda key, channels: {}, lambda params, x: jnp.concatenate([x, x], axis=-1))
+    wider = supernet.spaces.Operation(lambda key, channels: {}, lambda params, x: jnp.concatenate([x, x], axis=-1))
     with pytest.raises(InputError, match=r"operation 'wider' makes \(2, 8, 8, 32\) of \(2, 8, 8, 16\)"):
-        supernet.chain(3, 4, {"identity": supernet.identity(), "wider": wider})
+        supernet.spaces.chain(3, 4, {"identity": supernet.spaces.identity(), "wider": wider})

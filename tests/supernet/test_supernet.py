@@ -34,7 +34,7 @@ def reference_cell(cell, space, x, config):
                 total += window(z) / window(jnp.ones_like(z))
             elif op in ("conv1x1", "conv3x3"):
                 group = cell.conv1 if op == "conv1x1" else cell.conv3
-                total += nn.standardise(conv(jax.nn.relu(z), group[i].kernel[...][..., part]))
+                total += nn.standardize(conv(jax.nn.relu(z), group[i].kernel[...][..., part]))
         states.append(total)
     return states[-1]
 
@@ -42,8 +42,8 @@ def reference_cell(cell, space, x, config):
 def test_one_hot_encodings_are_the_stand_alone_cells():
     from flax import nnx
 
-    space = supernet.cell_space(4)
-    cell = supernet.Cell(space, 3, rngs=nnx.Rngs(0))
+    space = supernet.spaces.cell_space(4)
+    cell = supernet.spaces.Cell(space, 3, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 3)).astype(jnp.float32)
     configs = space.sample(jax.random.key(1), 12)
     for config, encoding in zip(space.dicts(configs), space.encode(configs)):
@@ -53,16 +53,16 @@ def test_one_hot_encodings_are_the_stand_alone_cells():
 def test_average_pool_is_the_mean_over_what_is_inside(x64):
     x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
     window = lambda z: jax.lax.reduce_window(z, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
-    np.testing.assert_allclose(supernet.average_pool(x), window(x) / window(jnp.ones_like(x)), atol=1e-12)
+    np.testing.assert_allclose(supernet.spaces.average_pool(x), window(x) / window(jnp.ones_like(x)), atol=1e-12)
 
 
 def test_space_sizes_and_bad_spaces():
-    assert supernet.cell_space(3).size == 125
-    assert supernet.cell_space(4).size == 15625
+    assert supernet.spaces.cell_space(3).size == 125
+    assert supernet.spaces.cell_space(4).size == 15625
     with pytest.raises(InputError, match="unknown operations"):
-        supernet.cell_space(3, ("none", "conv7x7"))
+        supernet.spaces.cell_space(3, ("none", "conv7x7"))
     with pytest.raises(InputError, match="nodes=1"):
-        supernet.cell_space(1)
+        supernet.spaces.cell_space(1)
 
 
 def test_kendall_tau_is_scipys():
@@ -70,15 +70,15 @@ def test_kendall_tau_is_scipys():
     rng = np.random.default_rng(0)
     for _ in range(5):
         a, b = rng.integers(0, 6, 30), rng.integers(0, 6, 30)
-        assert supernet.kendall_tau(a, b) == pytest.approx(scipy_stats.kendalltau(a, b).statistic)
-    assert supernet.kendall_tau([1, 1, 1], [1, 2, 3]) == 0.0
+        assert supernet.diagnosis.kendall_tau(a, b) == pytest.approx(scipy_stats.kendalltau(a, b).statistic)
+    assert supernet.diagnosis.kendall_tau([1, 1, 1], [1, 2, 3]) == 0.0
     with pytest.raises(InputError, match="one length"):
-        supernet.kendall_tau([1], [1, 2])
+        supernet.diagnosis.kendall_tau([1], [1, 2])
 
 
-def tiny(operations=supernet.OPERATIONS):
-    space = supernet.cell_space(3, operations)
-    network = nn.functional(lambda rngs: supernet.CellNet(space, 3, channels=4, stages=1, stride=2, rngs=rngs))
+def tiny(operations=supernet.spaces.OPERATIONS):
+    space = supernet.spaces.cell_space(3, operations)
+    network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, channels=4, stages=1, stride=2, rngs=rngs))
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 96).astype(np.int32)
     x = rng.normal(size=(96, 4, 4, 1)).astype(np.float32) * 0.3
@@ -90,21 +90,21 @@ def tiny(operations=supernet.OPERATIONS):
 @pytest.mark.slow
 def test_the_truth_side_by_side_is_the_truth_alone():
     space, network, data = tiny()
-    training = supernet.Training(epochs=3, batch=32, rate=1e-2)
-    table = supernet.exhaust(space, network, data, data, training, index=np.arange(60, 67), side_by_side=3)
-    alone = supernet.exhaust(space, network, data, data, training, index=[64], side_by_side=1)
+    training = supernet.truth.Training(epochs=3, batch=32, rate=1e-2)
+    table = supernet.truth.exhaust(space, network, data, data, training, index=np.arange(60, 67), side_by_side=3)
+    alone = supernet.truth.exhaust(space, network, data, data, training, index=[64], side_by_side=1)
     assert table.accuracy.shape == (7, 1)
     assert table.accuracy[4, 0] == pytest.approx(alone.accuracy[0, 0], abs=0.03)
     assert table.rank(int(table.index[np.argmax(table.mean)])) == 1
     with pytest.raises(InputError, match="batch=100 is larger than the 96"):
-        supernet.exhaust(space, network, data, data, supernet.Training(batch=100), index=[0])
+        supernet.truth.exhaust(space, network, data, data, supernet.truth.Training(batch=100), index=[0])
 
 
 @pytest.mark.slow
 def test_a_table_is_kept_resumed_and_guarded(tmp_path):
     space, network, data = tiny()
-    training, file = supernet.Training(epochs=1, batch=32), tmp_path / "truth.json"
-    some = lambda **more: supernet.exhaust(
+    training, file = supernet.truth.Training(epochs=1, batch=32), tmp_path / "truth.json"
+    some = lambda **more: supernet.truth.exhaust(
         space,
         network,
         data,
@@ -119,19 +119,19 @@ def test_a_table_is_kept_resumed_and_guarded(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         some(path=file, progress=killed)
     with pytest.raises(InputError, match="holds 4 of 10 trainings"):
-        supernet.load_table(file)
+        supernet.truth.load_table(file)
     whole = some()
     np.testing.assert_array_equal(some(path=file).accuracy, whole.accuracy)
-    loaded = supernet.load_table(file)
+    loaded = supernet.truth.load_table(file)
     np.testing.assert_array_equal(loaded.accuracy, whole.accuracy)
     np.testing.assert_array_equal(loaded.index, whole.index)
-    for more in ({"seeds": 3}, {"training": supernet.Training(2, 32)}, {"key": jax.random.key(9)}):
+    for more in ({"seeds": 3}, {"training": supernet.truth.Training(2, 32)}, {"key": jax.random.key(9)}):
         with pytest.raises(InputError, match="holds another table"):
             some(path=file, **more)
     text = file.read_text()
     file.write_text(text.replace("0.", "0.1", 1))
     with pytest.raises(InputError, match="was altered"):
-        supernet.load_table(file)
+        supernet.truth.load_table(file)
     file.write_text(text[:100])
     with pytest.raises(InputError, match="is no table of exhaust"):
         some(path=file)
@@ -143,7 +143,8 @@ def test_a_table_is_the_same_on_two_devices(tmp_path):
         "import jax, numpy as np, sys; sys.path.insert(0, sys.argv[1]);"
         "import test_supernet as t; from metajax import supernet;"
         "space, network, data = t.tiny(); assert len(jax.devices()) == int(sys.argv[2]);"
-        "table = supernet.exhaust(space, network, data, data, supernet.Training(1, 32), index=range(60, 65), side_by_side=3);"
+        "training = supernet.truth.Training(1, 32);"
+        "table = supernet.truth.exhaust(space, network, data, data, training, index=range(60, 65), side_by_side=3);"
         "print(table.accuracy[:, 0].tolist())"
     )
 

@@ -1,0 +1,104 @@
+"""Methods that solve a task on features: one learned network, and a head that is fitted to the support in closed form."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax import nn
+from metajax.bilevel import BilevelState
+from metajax.fewshot._episodes import Episode
+from metajax.fewshot._losses import scored
+from metajax.fewshot._method import Method, by_solution, solution_learner
+from metajax.types import Hyper, Key, Params
+
+Embed = Callable[[Params, Any], jax.Array]
+"""``(body params, x) -> features f32[n, d]``."""
+
+
+class Head(NamedTuple):
+    """What is fitted to the features of a support set.
+
+    Attributes:
+        solve: ``(hyper, features f32[n, d], labels i32[n]) -> learned``.
+        scores: ``(hyper, learned, features f32[m, d]) -> logits f32[m, classes]``.
+        body: ``hyper -> body params``, what the network runs with.
+    """
+
+    solve: Callable[[Hyper, jax.Array, jax.Array], Any]
+    scores: Callable[[Hyper, Any, jax.Array], jax.Array]
+    body: Callable[[Hyper], Params] = lambda hyper: hyper
+
+
+def by_features(
+    embed: Embed | nn.Running,
+    head: Head,
+    outer_optimizer: optax.GradientTransformation,
+    begin: Callable[[Params], Hyper] = lambda params: params,
+    chunk: int | None = None,
+) -> Method:
+    """A method that embeds the support, solves for the head, and scores the embedded queries.
+
+    With a function ``embed`` a batch norm in it sees the support and the queries apart, each normalized by its own statistics
+    (transductive). With ``nn.Running`` it is inductive, as in the code of prototypical networks: in training support and
+    queries are one batch, whose statistics a running mean follows; ``adapt`` and ``loss`` use the running ones. Then
+    ``state.hyper`` has the entries ``"hyper"`` and ``"statistics"``.
+
+    Args:
+        embed: the network.
+        head: what is fitted to the support.
+        outer_optimizer: of everything that is meta-learned; never of running statistics.
+        begin: initial weights of the network -> what is meta-learned.
+        chunk: tasks side by side; the rest follow in a scan.
+    """
+    if isinstance(embed, nn.Running):
+        return _inductive(embed, head, outer_optimizer, begin, chunk)
+
+    def solve(hyper: Hyper, support: Any, key: Key) -> Any:
+        return head.solve(hyper, embed(head.body(hyper), support[0]), support[1])
+
+    def judge(hyper: Hyper, learned: Any, batch: Any, key: Key):
+        return scored(head.scores(hyper, learned, embed(head.body(hyper), batch[0])), batch[1])
+
+    return by_solution(solve, judge, outer_optimizer, begin, chunk)
+
+
+def _inductive(
+    network: nn.Running,
+    head: Head,
+    outer_optimizer: optax.GradientTransformation,
+    begin: Callable[[Params], Hyper],
+    chunk: int | None,
+) -> Method:
+    def whole(hyper: Hyper, support: Any, batch: Any, key: Key):
+        inner, number = hyper["hyper"], support[0].shape[0]
+        features, seen = network.train(head.body(inner), jnp.concatenate([support[0], batch[0]]))
+        learned = head.solve(inner, features[:number], support[1])
+        loss, info = scored(head.scores(inner, learned, features[number:]), batch[1])
+        return loss, {**info, "statistics": jax.lax.stop_gradient(seen)}
+
+    search = solution_learner(lambda hyper, support, key: support, whole, outer_optimizer, chunk)
+
+    def update(state: BilevelState, episodes: Episode):
+        once = jax.tree.map(lambda x: x[None], episodes.support)
+        moved, info = search.update(state, (once, episodes.query))
+        info = dict(info)
+        statistics = nn.follow(state.hyper["statistics"], info.pop("statistics"))
+        return moved._replace(hyper={**moved.hyper, "statistics": statistics}), info
+
+    def features(hyper: Hyper, x: Any) -> jax.Array:
+        return network.test(head.body(hyper["hyper"]), x, hyper["statistics"])
+
+    def adapt(hyper: Hyper, support: Any, key: Key) -> Any:
+        learned = head.solve(hyper["hyper"], features(hyper, support[0]), support[1])
+        return jax.tree.map(lambda x: x[None], learned)
+
+    def judge(hyper: Hyper, learned: Any, batch: Any, key: Key):
+        return scored(head.scores(hyper["hyper"], learned, features(hyper, batch[0])), batch[1])
+
+    def init(key: Key, params: Params) -> BilevelState:
+        return search.init(key, {"hyper": begin(params), "statistics": network.start()})
+
+    return Method(init, update, adapt, judge, 0, 0)

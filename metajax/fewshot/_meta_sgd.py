@@ -1,0 +1,55 @@
+"""Meta-SGD (Li et al. 2017, arXiv:1707.09835): the initialization, and a learned rate for every parameter."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax import bilevel
+from metajax.fewshot._method import Method, by_gradient
+from metajax.types import LossFn, Params
+
+
+def scaled(rates: Params) -> optax.GradientTransformation:
+    """Gradient descent with ``rates``, a tree like the parameters; differentiable in them."""
+
+    def move(updates, state, params=None):
+        return jax.tree.map(lambda r, g: -r * g, rates, updates), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), move)
+
+
+def meta_sgd(
+    loss: LossFn,
+    rate: float,
+    outer_optimizer: optax.GradientTransformation,
+    inner_steps: int = 1,
+    test_steps: int | None = None,
+    chunk: int | None = None,
+) -> Method:
+    """MAML whose inner rates, one for each parameter, are meta-learned with the initialization.
+
+    ``state.hyper`` has the entries ``"params"`` and ``"rates"``. The rates may become negative, as in the paper.
+
+    Args:
+        rate: the initial rate; one value drawn from [0.005, 0.1] in the paper.
+        loss, outer_optimizer, inner_steps, test_steps, chunk: as in ``maml``.
+
+    Example:
+        >>> from metajax import fewshot, nn
+        >>> init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
+        >>> method = meta_sgd(fewshot.squared_error(apply), 0.01, optax.adam(1e-3))
+        >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
+        >>> sorted(state.hyper)
+        ['params', 'rates']
+    """
+    problem = bilevel.Problem(
+        inner_loss=lambda hyper, params, batch, key: loss(params, batch, key),
+        outer_loss=lambda hyper, params, batch, key: loss(params, batch, key),
+        init=lambda hyper, key: hyper["params"],
+        optimizer=lambda hyper: scaled(hyper["rates"]),
+    )
+
+    def begin(params: Params):
+        return {"params": params, "rates": jax.tree.map(lambda w: jnp.full_like(w, rate), params)}
+
+    return by_gradient(problem, bilevel.unroll(), outer_optimizer, inner_steps, test_steps, begin, chunk=chunk)

@@ -1,0 +1,114 @@
+"""Baselines without meta-learning: a network trained to tell all training classes apart, then a simple head for a task
+(Chen et al. 2019, arXiv:1904.04232; Wang et al. 2019, arXiv:1911.04623)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax import bilevel
+from metajax.fewshot import heads
+from metajax.fewshot._losses import cross_entropy, scored
+from metajax.fewshot._maml import problem
+from metajax.fewshot._method import Method, solution_learner
+from metajax.fewshot._protonet import Distance, nearest
+from metajax.types import Params
+
+Embed = Callable[[Params, Any], jax.Array]
+
+
+def nearest_centroid(
+    embed: Embed, head: Embed, optimizer: optax.GradientTransformation, distance: Distance = "cosine"
+) -> Method:
+    """Pre-trains ``head(embed(x))`` on labeled batches; a task is solved by the nearest class mean.
+
+    ``update(state, (x, y))`` takes batches of ``fewshot.examples``, not episodes. ``params`` have the entries ``"body"``
+    and ``"head"``.
+
+    Args:
+        embed: ``(body params, x) -> features f32[n, d]``.
+        head: ``(head params, features) -> logits`` over all training classes.
+        optimizer: of the pre-training.
+        distance: to the class means, ``"cosine"`` or ``"euclidean"``.
+
+    Example:
+        >>> from flax import nnx
+        >>> from metajax import fewshot, nn
+        >>> body = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
+        >>> head = nn.functional(lambda rngs: nnx.Linear(4, 6, rngs=rngs))
+        >>> method = nearest_centroid(body.apply, head.apply, optax.adam(1e-3))
+        >>> state = method.init(jax.random.key(0), nn.chain(body, head).init(jax.random.key(1)))
+        >>> batch = fewshot.examples(jax.random.uniform(jax.random.key(2), (6, 4, 8, 8)), 16)(jax.random.key(3))
+        >>> state, info = jax.jit(method.update)(state, batch)
+        >>> sorted(info)
+        ['accuracy', 'hypergradient_norm', 'outer_loss']
+    """
+    train = _supervised(embed, head, optimizer)
+
+    def adapt(hyper, support, key):
+        return jax.tree.map(lambda x: x[None], heads.centroids(embed(hyper["body"], support[0]), support[1]))
+
+    def judge(hyper, learned, batch, key):
+        return scored(nearest(embed(hyper["body"], batch[0]), learned, distance), batch[1])
+
+    return Method(*train, adapt, judge, 0, 0)
+
+
+def linear_probe(
+    embed: Embed,
+    head: Embed,
+    optimizer: optax.GradientTransformation,
+    rate: float = 0.1,
+    test_steps: int = 100,
+    l2: float = 1e-3,
+) -> Method:
+    """Pre-trains as ``nearest_centroid`` does; a task is solved by logistic regression on standardized features.
+
+    Args:
+        rate: of gradient descent on the whole support, from zero weights.
+        test_steps: how many of its steps.
+        l2: weight decay of the regression.
+        embed, head, optimizer: as in ``nearest_centroid``.
+
+    Example:
+        >>> from flax import nnx
+        >>> from metajax import nn
+        >>> body = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
+        >>> head = nn.functional(lambda rngs: nnx.Linear(4, 6, rngs=rngs))
+        >>> linear_probe(body.apply, head.apply, optax.adam(1e-3)).test_steps
+        100
+    """
+    train = _supervised(embed, head, optimizer)
+    logistic = cross_entropy(lambda p, x: heads.only_present(x[0] @ p["weights"] + p["bias"], x[1]))
+    probe = problem(logistic, optax.chain(optax.add_decayed_weights(l2), optax.sgd(rate)))
+
+    def adapt(hyper, support, key):
+        features = embed(hyper["body"], support[0])
+        n, d = features.shape
+        mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-3
+        _, counts = heads.one_hot(support[1], features.dtype)
+        zero = {"weights": jnp.zeros((d, n), features.dtype), "bias": jnp.zeros(n, features.dtype)}
+        path = bilevel.trajectory(probe, zero, (((features - mean) / std, counts), support[1]), test_steps, key)
+        same = jax.tree.map(lambda x: jnp.broadcast_to(x, (test_steps + 1, *x.shape)), (mean, std, counts))
+        return path, same
+
+    def judge(hyper, learned, batch, key):
+        weights, (mean, std, counts) = learned
+        return logistic(weights, (((embed(hyper["body"], batch[0]) - mean) / std, counts), batch[1]), key)
+
+    return Method(*train, adapt, judge, 0, test_steps)
+
+
+def _supervised(embed: Embed, head: Embed, optimizer: optax.GradientTransformation):
+    """``init`` and ``update`` of plain classification: one "task" that is judged without learning anything first."""
+    classify = cross_entropy(lambda p, x: head(p["head"], embed(p["body"], x)))
+    judge = lambda hyper, learned, batch, key: classify(hyper, batch, key)
+    search = solution_learner(lambda hyper, support, key: (), judge, optimizer, None)
+
+    def update(state, batch):
+        once = jax.tree.map(lambda x: x[None], batch)
+        return search.update(state, (jax.tree.map(lambda x: x[None], once), once))
+
+    return search.init, update

@@ -1,0 +1,65 @@
+"""Prototypical networks (Snell et al. 2017, arXiv:1703.05175): the nearest class mean of learned features."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax import nn
+from metajax.fewshot import heads
+from metajax.fewshot._features import Embed, Head, by_features
+from metajax.fewshot._method import Method
+from metajax.types import InputError
+
+Distance = Literal["euclidean", "cosine"]
+
+
+def nearest(
+    features: jax.Array, prototypes: tuple[jax.Array, jax.Array], distance: Distance = "euclidean"
+) -> jax.Array:
+    """Scores f32[n, classes]: minus the squared distance to a prototype, or ten times the cosine."""
+    means, counts = prototypes
+    if distance == "cosine":
+        unit = lambda x: x * jax.lax.rsqrt(jnp.sum(x * x, axis=1, keepdims=True) + 1e-12)
+        return heads.only_present(10.0 * unit(features) @ unit(means).T, counts)
+    return heads.only_present(-heads.squared_distances(features, means), counts)
+
+
+def protonet(
+    embed: Embed | nn.Running,
+    outer_optimizer: optax.GradientTransformation,
+    distance: Distance = "euclidean",
+    chunk: int | None = None,
+) -> Method:
+    """Learns features in which a class is where its examples' mean is.
+
+    Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler. The
+    published numbers are inductive: batch norm by running statistics, which ``nn.running`` makes of a network. With a plain
+    function the scores are transductive.
+
+    Args:
+        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``features.by_features``.
+        outer_optimizer: Adam with rate 1e-3, halved every 2,000 episodes, in the paper.
+        distance: ``"euclidean"`` (squared, the paper's) or ``"cosine"``.
+        chunk: tasks side by side; the rest follow in a scan.
+
+    Example:
+        >>> from metajax import fewshot, nn
+        >>> init, embed = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
+        >>> method = protonet(embed, optax.adam(1e-3))
+        >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
+        >>> images = jax.random.uniform(jax.random.key(2), (6, 4, 8, 8))
+        >>> episodes = fewshot.tasks(fewshot.classes(images, ways=5, shots=1, queries=3), 2)(jax.random.key(3))
+        >>> state, info = jax.jit(method.update)(state, episodes)
+        >>> sorted(info)
+        ['accuracy', 'hypergradient_norm', 'outer_loss']
+    """
+    if distance not in ("euclidean", "cosine"):
+        raise InputError(f"distance={distance!r}; accepted are 'euclidean' and 'cosine'")
+
+    head = Head(
+        solve=lambda hyper, features, labels: heads.centroids(features, labels),
+        scores=lambda hyper, prototypes, features: nearest(features, prototypes, distance),
+    )
+    return by_features(embed, head, outer_optimizer, chunk=chunk)

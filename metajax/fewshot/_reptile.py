@@ -1,0 +1,71 @@
+"""Reptile (Nichol et al. 2018, arXiv:1803.02999): move the initialization towards where a task's training ends."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax.bilevel import Hypergradient, HypergradientFn, InnerState, Problem
+from metajax.bilevel import _inner as inner
+from metajax.bilevel._problem import split
+from metajax.fewshot._episodes import Episode
+from metajax.fewshot._maml import problem
+from metajax.fewshot._method import Method, by_gradient
+from metajax.types import Key, LossFn
+
+
+def displacement(made: Problem) -> HypergradientFn:
+    """The estimator ``initialization - end``: no derivative of the outer loss, which is evaluated for the record."""
+
+    def estimate(hyper, start, inner_batches, outer_batch, key):
+        keys = split(key)
+        begun: InnerState = inner.begin(made, hyper, keys.init) if start is None else start
+        end, losses = inner.run(made, hyper, begun, inner_batches, keys.inner)
+        value, info = made.outer_loss(hyper, end.params, outer_batch, keys.outer)
+        grad = jax.tree.map(jnp.subtract, hyper, end.params)
+        return Hypergradient(value, grad, end, {**info, "inner_loss": losses[-1]})
+
+    return HypergradientFn(estimate, partial(inner.begin, made))
+
+
+def reptile(
+    loss: LossFn,
+    inner_optimizer: optax.GradientTransformation,
+    outer_optimizer: optax.GradientTransformation,
+    inner_steps: int = 5,
+    batch: int = 10,
+    test_steps: int | None = None,
+    chunk: int | None = None,
+) -> Method:
+    """First order, without a split of a task: inner steps on minibatches of support and query together.
+
+    Each minibatch is drawn without replacement. The published code lets the inner Adam's moments live on from task to
+    task; here every task begins with fresh ones.
+
+    Args:
+        inner_optimizer: Adam with rate 1e-3 and β₁ = 0 in the paper.
+        outer_optimizer: gradient descent in the paper, with a rate that falls linearly from 1 to 0: ``optax.sgd(...)``.
+        batch: examples of a minibatch; an episode that has fewer is taken whole.
+        loss, inner_steps, test_steps, chunk: as in ``maml``. A test adapts on the whole support at every step.
+
+    Example:
+        >>> from metajax import fewshot, nn
+        >>> init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
+        >>> method = reptile(fewshot.squared_error(apply), optax.sgd(0.02), optax.sgd(0.1), inner_steps=10)
+        >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
+        >>> state, info = jax.jit(method.update)(state, fewshot.tasks(fewshot.sinusoid(10, 10), 4)(jax.random.key(2)))
+    """
+
+    def batches(episodes: Episode, key: Key):
+        pooled = jax.tree.map(lambda s, q: jnp.concatenate([s, q], axis=1), episodes.support, episodes.query)
+        tasks, examples = jax.tree.leaves(pooled)[0].shape[:2]
+
+        def draw(key: Key):
+            rows = jax.vmap(lambda k: jax.random.permutation(k, examples)[:batch])(jax.random.split(key, tasks))
+            return jax.tree.map(lambda x: jax.vmap(lambda a, r: a[r])(x, rows), pooled)
+
+        return jax.vmap(draw)(jax.random.split(key, inner_steps))
+
+    made = problem(loss, inner_optimizer)
+    return by_gradient(made, displacement, outer_optimizer, inner_steps, test_steps, batches=batches, chunk=chunk)

@@ -1,0 +1,201 @@
+"""Data frames of trials from what other tools keep. Nothing is unpickled, nothing is written."""
+
+import functools
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metajax.predictor import _tabletext as tabletext
+from metajax.space import Float, Space, interop
+from metajax.types import InputError
+
+
+def pandas() -> Any:
+    """The package, or an error that says how to get it."""
+    try:
+        import pandas as package
+    except ImportError:
+        raise InputError("reading trials needs pandas: pip install 'metajax[tabular]'") from None
+    return package
+
+
+def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
+    """A CSV file with the values of the space's names, in columns ``<prefix><name>``, read from their text (``tabletext``)."""
+    pd = pandas()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # a row of more cells than names would shift them, were there an index
+            frame = pd.read_csv(path, index_col=False, low_memory=False)
+            texts = pd.read_csv(path, index_col=False, dtype=str, na_filter=False)
+    except pd.errors.ParserWarning as error:
+        raise InputError(f"{path}: not a readable CSV: rows have more cells than there are names ({error})") from error
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path}: not a readable CSV ({error})") from error
+    for name, domain in space.domains.items():
+        column = f"{prefix}{name}"
+        if column in frame.columns:
+            parse = functools.cache(tabletext.from_text(name, domain))
+            values = [parse(text) for text in texts[column]]
+            frame[column] = pd.Series(values, index=frame.index, dtype=object)
+    return frame
+
+
+def parquet(path: Path | str) -> Any:
+    pd = pandas()
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from None
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise InputError(f"{path}: not a readable Parquet file ({error})") from error
+
+
+def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
+    """A row for each trial with ``study``, ``metric``, ``state``, ``reported`` and ``seconds``, and whether to maximize."""
+    pandas()
+    found = _studies(storage, studies)
+    if any(len(study.directions) > 1 for study in found):
+        raise InputError(
+            "from_optuna: studies of several objectives are not accepted; take one metric into a data frame"
+        )
+    directions = {study.direction.name for study in found}
+    if len(directions) > 1:
+        raise InputError(f"from_optuna: the studies have directions {sorted(directions)}; read them one by one")
+    rows = []
+    for study in found:
+        for trial in study.trials:
+            if not trial.state.is_finished():
+                continue
+            complete = trial.state.name == "COMPLETE"
+            steps = trial.intermediate_values
+            own = interop.plain(space, trial.params)
+            rows.append(
+                {
+                    **{name: value for name, value in trial.params.items() if name not in space.domains},
+                    "study": study.study_name,
+                    "metric": trial.value if complete else float("nan"),
+                    "state": {"COMPLETE": "complete", "PRUNED": "pruned"}.get(trial.state.name, "failed"),
+                    "reported": steps[max(steps)] if steps else float("nan"),
+                    "seconds": trial.duration.total_seconds() if trial.duration is not None else float("nan"),
+                }
+            )
+            _add(rows[-1], own, "from_optuna")
+    if not rows:
+        raise InputError("from_optuna: no trial has ended yet")
+    return _frame(rows, space), directions == {"MAXIMIZE"}
+
+
+def _studies(storage: Any, names: Any) -> list[Any]:
+    try:
+        import optuna
+    except ImportError:
+        raise InputError("from_optuna: this needs Optuna: pip install 'metajax[optuna]'") from None
+    if isinstance(storage, optuna.Study):
+        return [storage]
+    if isinstance(storage, str) and storage.startswith("sqlite:///"):
+        path = Path(storage.removeprefix("sqlite:///"))
+        if not path.is_file():
+            raise InputError(f"from_optuna: {storage}: no such file")
+        storage = f"sqlite:///file:{path}?mode=ro&uri=true"  # Optuna would make tables in an empty one
+    try:
+        there = optuna.get_all_study_names(storage)
+    except Exception as error:  # of the database's driver
+        raise InputError(f"from_optuna: not a readable storage ({error})") from error
+    wanted = [names] if isinstance(names, str) else list(there if names is None else names)
+    unknown = [name for name in wanted if name not in there]
+    if unknown or not wanted:
+        raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(there)[:20]}")
+    return [optuna.load_study(study_name=name, storage=storage) for name in wanted]
+
+
+def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
+    """A row for each run with ``experiment``, ``metric`` and ``state``; MLflow keeps parameters as text."""
+    pandas()
+    try:
+        import mlflow
+    except ImportError:
+        raise InputError("from_mlflow: this needs mlflow: pip install mlflow") from None
+    parsers = {name: tabletext.from_text(name, domain) for name, domain in space.domains.items()}
+    client = mlflow.tracking.MlflowClient(uri)
+    names = [experiments] if isinstance(experiments, str) else experiments
+    known = [e for e in client.search_experiments() if names is None or e.name in names]
+    rows = []
+    for experiment in known:
+        for one in client.search_runs([experiment.experiment_id]):
+            if one.info.status in ("FINISHED", "FAILED", "KILLED"):
+                state = "complete" if one.info.status == "FINISHED" else "failed"
+                value = one.data.metrics.get(metric, float("nan")) if state == "complete" else float("nan")
+                params = {n: parse(one.data.params[n]) for n, parse in parsers.items() if n in one.data.params}
+                rows.append({"experiment": experiment.name, "metric": value, "state": state})
+                _add(rows[-1], params, "from_mlflow")
+    if not rows:
+        raise InputError(
+            f"from_mlflow: no finished run in {names or 'any experiment'}; there are {[e.name for e in known]}"
+        )
+    return _frame(rows, space)
+
+
+def syne_tune(space: Space, path: Path | str, metric: str) -> Any:
+    """The last row of each ``trial_id``, columns ``config_<name>`` as ``<name>``."""
+    frame = csv(space, path, "config_")
+    lacking = [c for c in ("trial_id", metric) if c not in frame.columns]
+    if lacking:
+        raise InputError(
+            f"{path}: lacks the columns {lacking} of Syne Tune's results; it has {list(frame.columns)[:20]}"
+        )
+    if "metric" in space.domains:
+        raise InputError(f"{path}: the space has a parameter 'metric'; rename it")
+    last = frame.groupby("trial_id", sort=True).tail(1).rename(columns={metric: "metric"})
+    names = {c: c.removeprefix("config_") for c in last.columns if c.startswith("config_")}
+    others = [c for c in last.columns if c in names.values()]  # results of the name of a parameter
+    return last.drop(columns=others).rename(columns=names).reset_index(drop=True)
+
+
+def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
+    """The space of an HPO-B search space, and a row for each evaluation."""
+    pd = pandas()
+    try:
+        whole = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable JSON file ({error})") from error
+    if not isinstance(whole, dict) or not isinstance(whole.get(space_id), dict):
+        there = sorted(whole)[:20] if isinstance(whole, dict) else "none"
+        raise InputError(f"{path}: no search space {space_id!r}; there are {there}")
+    rows, width = [], None
+    for dataset, content in whole[space_id].items():
+        try:
+            x, y = np.asarray(content["X"], float), np.asarray(content["y"], float).ravel()
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: {space_id}/{dataset} has no X and y of numbers ({error!r})") from error
+        if x.ndim != 2 or len(x) != len(y) or width not in (None, x.shape[1]) or not np.isfinite(x).all():
+            raise InputError(
+                f"{path}: {space_id}/{dataset} has X {x.shape} and y {y.shape}; accepted are finite rows of one width and one "
+                "value each"
+            )
+        width = x.shape[1]
+        rows += [
+            {"dataset": dataset, "metric": v, **{f"x{i}": c for i, c in enumerate(r)}} for r, v in zip(x.clip(0, 1), y)
+        ]
+    if not rows or not width:
+        raise InputError(f"{path}: {space_id} has no evaluations")
+    return Space({f"x{i}": Float(0.0, 1.0) for i in range(width)}), pd.DataFrame(rows)
+
+
+def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
+    taken = [name for name in params if name in row]
+    if taken:
+        raise InputError(f"{who}: the space has the parameters {taken}, which are columns of the record; rename them")
+    row.update(params)
+
+
+def _frame(rows: list[dict[str, Any]], space: Space) -> Any:
+    """Columns for all names of the space, as the values are: ``None`` where there is none."""
+    pd = pandas()
+    own = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in space.domains}
+    others = pd.DataFrame([{k: v for k, v in row.items() if k not in own} for row in rows])
+    return pd.concat([others, pd.DataFrame(own)], axis=1)

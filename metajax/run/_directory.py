@@ -1,0 +1,256 @@
+"""A run is a directory: config, data, metadata, metrics, checkpoints, and a result that is written last or not at all."""
+
+import fcntl
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from metajax.run import _meta as meta
+from metajax.run._identity import Fingerprint, differences, from_json, to_json
+from metajax.types import InputError
+
+DATA_FORMAT = 1
+"""The version of ``data.json``."""
+_MARK = "config.json"  # written last, so that a directory with it is a run
+_LOCK, _META, _DATA = ".lock", "meta.json", "data.json"
+_CLEARED = ".overwritten"  # what the mark is called while the run is deleted
+_BEGUN = {_LOCK, *(f"{name}{part}" for name in (_META, _DATA, _MARK) for part in ("", ".part"))}
+
+
+class RunDirectory:
+    """The directory of one run.
+
+    Args:
+        path: where; made if it is not there.
+        config: plain values; written to ``config.json``, and compared with it on ``resume``.
+        resume: go on in an existing run; one that does not exist yet is begun.
+        overwrite: replace an existing run. A directory that is not a run is never deleted.
+        data: the fingerprint of the data that the run is of; written to ``data.json``, and compared with it on ``resume``.
+            Where the data is only known later, ``bind_data`` does the same.
+
+    Raises:
+        InputError: if the directory exists and neither flag is given, if it holds the run of another config or of other
+            data, if one of its files is damaged, or if another process is writing to it.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: dict[str, Any],
+        resume: bool = False,
+        overwrite: bool = False,
+        data: Fingerprint | None = None,
+    ):
+        self.path, self.config = Path(path), json.loads(json.dumps(config))
+        self._is_run(resume or overwrite)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / _LOCK).open("w")
+        try:
+            self._begin(resume, overwrite, data)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _begin(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"--out {self.path}: another process is writing to this run; wait for it or stop it"
+            ) from None
+        self.resumed = self._is_run(resume or overwrite) and resume
+        seed = self.config.get("seed")
+        if not self.resumed:
+            self._clear()
+            write_json(self.path / _META, meta.collect(seed))
+            self._write_data(data)
+            write_json(self.path / _MARK, self.config)
+            return
+        self._compare()
+        if data is not None:
+            self.bind_data(data)
+        if self.metrics_file.is_file():
+            self.rewind(math.inf)  # a line that a kill cut off would swallow the next one
+        known = read_json(self.path / _META) if (self.path / _META).is_file() else meta.collect(seed)
+        known.setdefault("resumed", []).append(meta.collect(seed))
+        write_json(self.path / _META, known)
+
+    def _is_run(self, accepted: bool) -> bool:
+        """Whether a run is there. What a kill left before the mark was written, or after it was removed, is none.
+
+        Raises:
+            InputError: if something else is there, or a run that is not accepted.
+        """
+        if not self.path.exists():
+            return False
+        names = {child.name for child in self.path.iterdir()} if self.path.is_dir() else {"a file"}
+        if _MARK not in names:
+            if names and _CLEARED not in names and not (_LOCK in names and names <= _BEGUN):
+                raise InputError(f"--out {self.path}: exists and is not a run directory; give a new or an empty one")
+            return False
+        if not accepted:
+            raise InputError(
+                f"--out {self.path}: a run is there already; --resume goes on with it, --overwrite replaces it"
+            )
+        return True
+
+    def _compare(self) -> None:
+        there = read_json(self.path / _MARK)
+        differ = sorted(k for k in {*there, *self.config} if there.get(k, ...) != self.config.get(k, ...))
+        if differ:
+            changes = ", ".join(f"{k}: {there.get(k)!r} there, {self.config.get(k)!r} given" for k in differ)
+            raise InputError(f"--resume {self.path}: the run there has another config ({changes}); give the same one")
+
+    def bind_data(self, data: Fingerprint) -> None:
+        """Records the data that the run is of, or, where data is recorded, refuses other data.
+
+        Call it before anything is computed from the data.
+
+        Raises:
+            InputError: if the run is of other data, with what differs, or if it was made before runs recorded their data.
+
+        Example:
+            >>> import tempfile, numpy as np
+            >>> from metajax import run
+            >>> from metajax.types import InputError
+            >>> place = tempfile.mkdtemp()
+            >>> with run.RunDirectory(place, {}, data=run.fingerprint(x=np.zeros(3))) as directory:
+            ...     directory.bind_data(run.fingerprint(x=np.zeros(3)))
+            >>> try:
+            ...     run.RunDirectory(place, {}, resume=True, data=run.fingerprint(x=np.ones(3)))
+            ... except InputError as error:
+            ...     print(str(error).replace(place, "runs/a"))
+            runs/a: the run there is of other data (x: other content); give the data of the run, or another directory
+        """
+        there = self._read_data()
+        if there is None:
+            self._write_data(data)
+        elif differ := differences(there, data):
+            raise InputError(
+                f"{self.path}: the run there is of other data ({'; '.join(differ)}); give the data of the run, or another "
+                "directory"
+            )
+
+    def _write_data(self, data: Fingerprint | None) -> None:
+        write_json(self.path / _DATA, {"format": DATA_FORMAT, "data": None if data is None else to_json(data)}, None)
+
+    def _read_data(self) -> Fingerprint | None:
+        """What is recorded; ``None`` in a run that has not seen its data yet."""
+        path = self.path / _DATA
+        if not path.is_file():
+            raise InputError(
+                f"{self.path}: the run there was made by a version of metajax that did not record the data (no {_DATA}), so "
+                "it cannot be told whether it is of the data given; replace it with --overwrite, or give another directory"
+            )
+        told = read_json(path)
+        if told.get("format") != DATA_FORMAT:
+            raise InputError(f"{path}: has the format {told.get('format')}; this version reads format {DATA_FORMAT}")
+        try:
+            return None if told["data"] is None else from_json(told["data"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: damaged ({error})") from error
+
+    def _clear(self) -> None:
+        """Deletes a run, or what was left of one. Killed at any instant, it leaves a directory that counts as empty."""
+        if (self.path / _MARK).is_file():
+            (self.path / _MARK).replace(self.path / _CLEARED)
+        for child in self.path.iterdir():
+            if child.name not in (_LOCK, _CLEARED):
+                shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+        (self.path / _CLEARED).unlink(missing_ok=True)
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Appends one line to ``metrics.jsonl``."""
+        with self.metrics_file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of ``metrics.jsonl``; a last line cut off by a kill is left out.
+
+        Raises:
+            InputError: if another line is damaged.
+        """
+        if not self.metrics_file.is_file():
+            return []
+        *lines, last = self.metrics_file.read_bytes().split(b"\n")
+        records = []
+        for number, line in enumerate([*lines, last], 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError("not an object")
+            except ValueError as error:
+                if number > len(lines):
+                    break
+                raise InputError(
+                    f"{self.metrics_file}: line {number} is damaged ({error}); delete the line to go on without it"
+                ) from error
+            records.append(record)
+        return records
+
+    def rewind(self, step: float) -> list[dict[str, Any]]:
+        """Drops the metrics of steps after ``step``, which a resumed run will write again; returns what is left."""
+        kept = [r for r in self.metrics() if r.get("step", 0) <= step]
+        write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in kept))
+        return kept
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes ``result.json``, whole or not at all; figures asked for belong under ``"metrics"``."""
+        bad = [k for k, v in result.get("metrics", {}).items() if isinstance(v, bool) or not isinstance(v, int | float)]
+        if bad:
+            raise InputError(
+                f"finish: result['metrics'] has {bad}, which are no plain numbers; accepted are int and float"
+            )
+        write_json(self.path / "result.json", result)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        path = self.path / "result.json"
+        return read_json(path) if path.is_file() else None
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a file that ``write_json`` wrote.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error})") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: damaged (holds no JSON object)")
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file at once: a reader or a kill sees the old text or the new, never a part."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    write_text(path, json.dumps(value, indent=indent) + "\n")

@@ -1,0 +1,62 @@
+"""What matters, exactly: the functional analysis of variance of a ridge regression over its whole space."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.predictor import Model
+from metajax.predictor._forms import Pairs
+from metajax.search._groups import groups
+from metajax.types import InputError
+
+
+def anova(model: Model, context: Any = None) -> dict[tuple[str, ...], float]:
+    """Shares of the variance of the prediction over the space that single choices and pairs of choices explain, largest first
+    (Hutter et al. 2014). They sum to one, or are all 0 where the prediction does not vary. They are read off the weights of
+    ``predictor.ridge(1)`` or ``ridge(2)``, for any size of space; ``predictor.importance`` estimates total shares of other
+    models by drawing.
+
+    Args:
+        model: a ridge regression.
+        context: of the model, if it has any.
+
+    Raises:
+        InputError: on another model, or a space that is infinite or has conditions.
+
+    Example:
+        >>> import jax
+        >>> from metajax import predictor
+        >>> from metajax.space import Categorical, Space
+        >>> space = Space({name: Categorical((0, 1)) for name in "abc"})
+        >>> metric = [4 * c["a"] + c["b"] * c["c"] for c in space.dicts(space.at(range(8)))]
+        >>> trials = predictor.Trials.from_arrays(space, space.at(range(8)), metric)
+        >>> shares = anova(predictor.fit(trials, predictor.ridge(2, penalty=1e-3), "value"))
+        >>> list(shares)[0], round(sum(shares.values()), 6)
+        (('a',), 1.0)
+    """
+    space = model.space
+    form = None if model.spec.form is None else model.spec.form(model.params)
+    if not isinstance(form, Pairs) or space.conditions:
+        what = "a space with conditions" if space.conditions else model.spec.name
+        raise InputError(f"anova: {what}; accepted is predictor.ridge on a space without conditions")
+    form = form.given(np.asarray(model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], np.float64))
+    parts = groups(space)
+    main = [p.rows @ form.linear + 0.5 * np.einsum("vw,wx,vx->v", p.rows, form.pairs, p.rows) for p in parts]
+    variance: dict[tuple[str, ...], float] = {}
+
+    def add(names: tuple[str, ...], value: float) -> None:
+        names = tuple(sorted(set(names), key=list(space.domains).index))
+        variance[names] = variance.get(names, 0.0) + value
+
+    for i, first in enumerate(parts):
+        for j in range(i + 1, len(parts)):
+            both = first.rows @ form.pairs @ parts[j].rows.T
+            main[i] = main[i] + both.mean(axis=1)
+            main[j] = main[j] + both.mean(axis=0)
+            both = both - both.mean(axis=1, keepdims=True) - both.mean(axis=0) + both.mean()
+            add((first.name, parts[j].name), float((both**2).mean()))
+    for part, values in zip(parts, main):
+        add((part.name,), float(values.var()))
+    total = max(sum(variance.values()), 1e-300)
+    return dict(sorted(((names, v / total) for names, v in variance.items()), key=lambda item: -item[1]))

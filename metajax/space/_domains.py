@@ -1,0 +1,155 @@
+"""The kinds of choice a search space is made of, each knowing its own encoding.
+
+A domain turns a column of values into a block of the encoding and back (``encode``, ``decode``), and a block of uniform
+random numbers f32[n, draws] into a random column (``draw``). Values are held as arrays: the index of the
+choice (``Categorical``), the number itself (``Float``, ``Integer``), a row of booleans (``Subset``).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import _checks as checks
+from metajax.space._numeric import Float, Integer
+from metajax.types import InputError
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One of several unordered choices; encoded one-hot.
+
+    Args:
+        choices: None, Booleans, numbers, text, and tuples of these. No two may be equal, as ``1``, ``1.0`` and ``True`` are.
+
+    Raises:
+        InputError: if there are no choices, two are equal, or one is of another type.
+
+    Example:
+        >>> Categorical(("relu", "tanh")).size
+        2
+    """
+
+    choices: tuple[Any, ...]
+
+    def __init__(self, choices: Any):
+        object.__setattr__(self, "choices", checks.choices(choices))
+
+    @property
+    def size(self) -> int:
+        return len(self.choices)
+
+    width = size
+    draws = size
+    shape: ClassVar[tuple[int, ...]] = ()
+
+    @cached_property
+    def _index(self) -> dict[Any, int]:
+        return {choice: i for i, choice in enumerate(self.choices)}
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        return np.asarray(index, np.int64).astype(np.int32)
+
+    def draw(self, uniform: jax.Array) -> jax.Array:
+        return self.decode(uniform)  # the largest of equal uniforms is every one as often
+
+    def encode(self, column: jax.Array) -> jax.Array:
+        return jax.nn.one_hot(column, self.size, dtype=jnp.float32)
+
+    def decode(self, block: jax.Array) -> jax.Array:
+        return jnp.argmax(block, axis=-1).astype(jnp.int32)
+
+    def to_python(self, value: Any) -> Any:
+        return self.choices[int(value)]
+
+    def from_python(self, value: Any, name: str) -> int:
+        plain = checks.frozen(value)
+        try:
+            index = self._index.get(plain)
+        except TypeError:  # not hashable, so no choice
+            index = None
+        if index is None or not checks.same_kind(self.choices[index], plain):
+            raise InputError(f"{name}: {value!r} is not one of {_some(self.choices)}")
+        return index
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Any subset of ``n`` things, such as which features are used; encoded multi-hot.
+
+    Args:
+        n: how many things there are, at most 1,000,000.
+        nonempty: exclude the empty subset; an empty draw or decoding is replaced by the single most wanted item.
+        share: the expected share of things in a random draw.
+    """
+
+    n: int
+    nonempty: bool = False
+    share: float = 0.5
+
+    def __post_init__(self):
+        object.__setattr__(self, "n", checks.columns("Subset: n", checks.whole("Subset: n", self.n)))
+        object.__setattr__(self, "nonempty", checks.flag("Subset: nonempty", self.nonempty))
+        object.__setattr__(self, "share", checks.number("Subset: share", self.share))
+        if not 0 < self.share < 1:
+            raise InputError(f"Subset: share={self.share}; accepted are numbers between 0 and 1")
+
+    @property
+    def size(self) -> int:
+        return 2**self.n - int(self.nonempty)
+
+    @property
+    def width(self) -> int:
+        return self.n
+
+    @property
+    def draws(self) -> int:
+        return self.n
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.n,)
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        index = np.asarray(index, object) + int(self.nonempty)
+        bits = np.stack([(index >> i) & 1 for i in range(self.n)], axis=-1)
+        return bits.astype(bool)
+
+    def draw(self, uniform: jax.Array) -> jax.Array:
+        return self.decode(uniform - (0.5 - self.share))
+
+    def encode(self, column: jax.Array) -> jax.Array:
+        return jnp.asarray(column).astype(jnp.float32)
+
+    def decode(self, block: jax.Array) -> jax.Array:
+        chosen = block >= 0.5
+        if self.nonempty:
+            best = jax.nn.one_hot(jnp.argmax(block, axis=-1), self.n, dtype=jnp.float32) > 0
+            chosen = jnp.where(jnp.any(chosen, axis=-1, keepdims=True), chosen, best)
+        return chosen
+
+    def to_python(self, value: Any) -> tuple[int, ...]:
+        return tuple(int(i) for i in np.flatnonzero(np.asarray(value)))
+
+    def from_python(self, value: Any, name: str) -> np.ndarray:
+        try:
+            items = [checks.whole(name, item) for item in value]
+        except (InputError, TypeError):
+            items = [-1]
+        if not all(0 <= item < self.n for item in items):
+            raise InputError(f"{name}: {value!r} is not a subset of the indices 0..{self.n - 1}")
+        row = np.zeros(self.n, bool)
+        row[items] = True
+        if self.nonempty and not row.any():
+            raise InputError(f"{name}: the empty subset is excluded; give at least one of 0..{self.n - 1}")
+        return row
+
+
+Domain = Categorical | Float | Integer | Subset
+
+
+def _some(choices: tuple[Any, ...]) -> str:
+    return f"{list(choices)}" if len(choices) <= 20 else f"{list(choices[:20])} and {len(choices) - 20} others"

