@@ -1,0 +1,30 @@
+"""Array shapes of public functions: documentation in use, checked in the tests."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CHECKED = os.environ.get("METAJAX_CHECK_SHAPES", "0") == "1"
+"""Whether ``checked`` compares arguments and results with their annotations. Read once, when metajax is imported."""
+
+
+def checked(function: F) -> F:
+    """Compares the arguments and the result of a function with its annotations, if ``METAJAX_CHECK_SHAPES=1``.
+
+    Shapes are jaxtyping annotations, such as ``Float[Array, "tasks steps"]``. The tests set the variable; otherwise the
+    function is returned as it is, at no cost. The check needs the package beartype.
+
+    Args:
+        function: the function to check, with annotations of all arguments and of the result.
+
+    Returns:
+        The function itself, or one that raises ``jaxtyping.TypeCheckError`` where a type or shape differs.
+    """
+    if not CHECKED:
+        return function
+    from beartype import beartype
+    from jaxtyping import jaxtyped
+
+    return jaxtyped(function, typechecker=beartype)
