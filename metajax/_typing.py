@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,4 +27,4 @@ def checked(function: F) -> F:
     from beartype import beartype
     from jaxtyping import jaxtyped
 
-    return jaxtyped(function, typechecker=beartype)
+    return cast(F, jaxtyped(function, typechecker=beartype))
