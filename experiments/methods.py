@@ -27,9 +27,9 @@ class Networks(NamedTuple):
     example: Any = None
 
 
-# Settings for a few thousand steps on a CPU, not those of the papers (which `experiments.omniglot` has as preset `paper`): they
+# Settings for a few thousand steps on a CPU, not those of the papers (preset `paper` of `experiments.fewshot.omniglot`): they
 # take fewer training queries and more tasks. The inner rates are for a loss that is the mean over the support. MAML's
-# published rates are 2.0 on such a loss; `experiments.inner_rates` compares them with smaller ones on validation tasks.
+# published rates are 2.0 on such a loss; `fewshot.inner_rates` compares them with smaller ones on validation tasks.
 _ADAPTING = {"outer_rate": 1e-3, "tasks": 16, "chunk": 1, "train_queries": 5}
 _FEW = {**_ADAPTING, "inner_rate": 0.4, "inner_steps": 1, "test_steps": 3}
 _MANY = {**_ADAPTING, "inner_rate": 0.1, "inner_steps": 5, "test_steps": 5}

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments import method_versions, published
-from experiments.finished import heading, number, read
-from experiments.markdown import table
-from experiments.nas_summaries import chance, tau
+from experiments.harness import published
+from experiments.harness._finished import heading, number, read
+from experiments.harness.markdown import table
+from experiments.nas import method_versions
+from experiments.nas.nas_summaries import chance, tau
 from metajax import supernet
 
 

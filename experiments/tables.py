@@ -13,29 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments import (
-    augmentation,
-    automl_prior,
-    automl_tables,
-    certify,
-    first_page,
-    hyper_cleaning,
-    inner_rates,
-    joint_search,
-    long_horizon,
-    maml_versions,
-    many_hyperparameters,
-    method_versions,
-    nas_summaries,
-    nas_trivial,
-    pairwise,
-    predict_nas_bench_201,
-    search_tabular,
-    summaries,
-    transfer_oboe,
-)
-from experiments.finished import RESULTS, add, heading, number, read
-from experiments.markdown import table
+from experiments import first_page, summaries
+from experiments.automl import automl_prior, automl_tables
+from experiments.fewshot import inner_rates, maml_versions
+from experiments.harness._finished import RESULTS, add, heading, number, read
+from experiments.harness.markdown import table
+from experiments.hpo import augmentation, hyper_cleaning, joint_search, long_horizon, many_hyperparameters
+from experiments.nas import method_versions, nas_summaries, nas_trivial
+from experiments.predictor import certify, pairwise, predict_nas_bench_201, search_tabular, transfer_oboe
 from metajax import run
 
 # runs whose experiment writes its table itself, by the beginning of their name

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments import finished
 from experiments.benchmarks import compare
-from experiments.grid import chosen
+from experiments.harness import _finished as finished
+from experiments.harness._grid import chosen
 from metajax import run
 
 RESULTS = Path(__file__).parent / "results"
@@ -28,7 +28,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "anil": ("maml", "--method", "anil"),
     "meta-sgd": ("maml", "--method", "meta-sgd"),
     "protonet": ("maml", "--method", "protonet"),
-    "sinusoid": ("sinusoid",),
+    "sinusoid": ("sinusoid_steps",),
     "supernet_large": ("supernet", "--size", "32", "--channels", "16"),
     "supernet_small": ("supernet", "--size", "16", "--channels", "8"),
     "search_steps_large": ("search_steps", "--size", "32", "--channels", "16"),

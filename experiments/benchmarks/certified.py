@@ -2,9 +2,9 @@
 
     python -m experiments.benchmarks.certified --out runs/benchmarks/certified
 
-Models and spaces are those of ``experiments.certify``: choices of ten values, a network of 64 hidden units trained on 1,000
-trials. There is no peer that does either, so the numbers are seconds, compilation apart, medians over models drawn anew.
-"Of peak" counts two operations for each unit and configuration.
+Models and spaces are those of ``experiments.predictor.certify``: choices of ten values, a network of 64 hidden units
+trained on 1,000 trials. There is no peer that does either, so the numbers are seconds, compilation apart, medians over
+models drawn anew. "Of peak" counts two operations for each unit and configuration.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ import sys
 import jax
 import numpy as np
 
-from experiments import certify
 from experiments.benchmarks import compare
+from experiments.predictor import certify
 from metajax import search
 from metajax.types import InputError
 

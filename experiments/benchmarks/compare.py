@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import markdown
+from experiments.harness import markdown
 from metajax import plot, run
 
 

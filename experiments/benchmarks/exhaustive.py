@@ -2,11 +2,11 @@
 
     python -m experiments.benchmarks.exhaustive --out runs/benchmarks/exhaustive
 
-125 cells of three nodes on scikit-learn's digits, as in ``experiments.nas_digits``: ``supernet.truth.exhaust`` trains them in
-one program (side by side on an accelerator, by single paths on a CPU). One at a time, each is the stand-alone network that one
-would write, with its own operations alone, and a program of its own; ``alone`` of them are trained, and their time is scaled
-to all. The first claim counts compilation, which is most of what one waits for there, the second does not. Accuracies of both
-are checked to agree.
+125 cells of three nodes on scikit-learn's digits, as in ``experiments.nas.nas_digits``: ``supernet.truth.exhaust`` trains
+them in one program (side by side on an accelerator, by single paths on a CPU). One at a time, each is the stand-alone
+network that one would write, with its own operations alone, and a program of its own; ``alone`` of them are trained, and
+their time is scaled to all. The first claim counts compilation, which is most of what one waits for there, the second does
+not. Accuracies of both are checked to agree.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import grid
 from experiments.benchmarks import compare
+from experiments.harness import _grid as grid
 from metajax import data, nn, supernet
 from metajax.supernet.truth._exhaust import in_turn, trainer
 from metajax.types import InputError

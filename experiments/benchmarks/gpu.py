@@ -29,15 +29,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from experiments import finished
 from experiments.benchmarks import compare
-from experiments.grid import chosen
+from experiments.harness import _finished as finished
+from experiments.harness._grid import chosen
 from metajax import run
 from metajax.types import InputError
 
 RESULTS = Path(__file__).parent / "results" / "gpu"
 PAGE = Path(__file__).parent / "GPU.md"
-TRAINING = ("experiments.omniglot", "--preset", "paper", "--method", "maml")
+TRAINING = ("experiments.fewshot.omniglot", "--preset", "paper", "--method", "maml")
 # What a training needs before it is worth beginning, and what it is given to save its state and be packed.
 MIN_TRAINING_SECONDS, PACKING_SECONDS = 60.0, 25.0
 # A measurement is not begun with less than this left, and is ended after this much.

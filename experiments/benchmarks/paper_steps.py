@@ -3,9 +3,9 @@
     python -m experiments.benchmarks.paper_steps --experiment omniglot --method maml --out runs/benchmarks/omniglot_steps
     python -m experiments.benchmarks.paper_steps --experiment nas_bench_201 --method gdas --out runs/benchmarks/nas_steps
 
-The training is that of ``experiments.omniglot --preset paper`` or ``experiments.nas_bench_201 --preset paper``, on images of
-noise of the same shape, so that no data is needed: chunks of ``steps`` steps in one compiled scan, batches drawn on the device.
-There is no peer; the claim is the time that the whole training would take.
+The training is that of ``experiments.fewshot.omniglot --preset paper`` or ``experiments.nas.nas_bench_201 --preset paper``,
+on images of noise of the same shape, so that no data is needed: chunks of ``steps`` steps in one compiled scan, batches
+drawn on the device. There is no peer; the claim is the time that the whole training would take.
 """
 
 import dataclasses
@@ -16,9 +16,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import fewshot as few_shot
-from experiments import methods, nas_bench_201, omniglot, searching
+from experiments import methods, searching
 from experiments.benchmarks import compare
+from experiments.fewshot import classify, omniglot
+from experiments.nas import nas_bench_201
 from metajax import data, fewshot, supernet
 from metajax.run._loop import compiled_chunk
 from metajax.types import InputError, Learner, stream
@@ -57,22 +58,22 @@ PRESETS = {"paper": {}, "tiny": {"steps": 2, "rounds": 1, "small": True}}
 
 
 def omniglot_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array], Any], int]:
-    """Learner, state, sampler of batches and number of steps of ``experiments.omniglot --preset paper``."""
+    """Learner, state, sampler of batches and number of steps of ``experiments.fewshot.omniglot --preset paper``."""
     chosen: dict[str, Any] = {"method": config.method, "ways": config.ways, "shots": str(config.shots)}
     chosen["seed"] = config.seed
     values = omniglot.PRESETS["paper"](chosen) | chosen | (_SMALL_OMNIGLOT if config.small else {})
-    filled = few_shot.Config(**values).filled()
+    filled = classify.Config(**values).filled()
     rng = np.random.default_rng(config.seed)
     images = rng.integers(0, 256, (60 if config.small else 1200, 20, 28, 28), np.uint8)
     parts = data.split_classes(data.from_array(images), config.seed)
-    method, init = methods.make(filled, few_shot.networks(filled, parts), filled.steps)
-    sampler = fewshot.tasks(few_shot.episodes(filled, parts.train, "training", train=True), filled.tasks or 1)
+    method, init = methods.make(filled, classify.networks(filled, parts), filled.steps)
+    sampler = fewshot.tasks(classify.episodes(filled, parts.train, "training", train=True), filled.tasks or 1)
     key = jax.random.key(config.seed)
     return method.learner, method.init(stream(key, "state"), init(stream(key, "params"))), sampler, filled.steps
 
 
 def search_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array], Any], int]:
-    """The same of ``experiments.nas_bench_201 --preset paper``."""
+    """The same of ``experiments.nas.nas_bench_201 --preset paper``."""
     chosen: dict[str, Any] = {"method": config.method, "seed": config.seed}
     values = nas_bench_201.PRESETS["paper"](chosen) | chosen | (_SMALL_SEARCH if config.small else {})
     filled = nas_bench_201.Config(**values)

@@ -22,9 +22,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import grid, markdown
-from experiments.benchmarks import compare, maml, search_steps, sinusoid
+from experiments.benchmarks import compare, maml, search_steps, sinusoid_steps
 from experiments.benchmarks import supernet as mixed_step
+from experiments.harness import _grid as grid
+from experiments.harness import markdown
 from metajax.types import InputError
 
 KINDS = ("products", "convolutions", "sums", "elementwise", "moved")
@@ -72,8 +73,8 @@ def programs(tiny: bool) -> dict[str, Callable[[], tuple[Any, tuple[Any, ...], i
         return partial(jax.lax.scan, made.update), (made.init(jax.random.key(0)), prepared), config.steps
 
     def of_sinusoid():
-        config = sized(sinusoid)
-        made, state, episodes = sinusoid.ours(config)
+        config = sized(sinusoid_steps)
+        made, state, episodes = sinusoid_steps.ours(config)
         return partial(jax.lax.scan, made.update), (state, episodes), config.steps
 
     large, small = {"size": 32, "channels": 16}, {"size": 16, "channels": 8}

@@ -2,7 +2,7 @@
 
 import statistics
 
-from experiments import method_versions
+from experiments.nas import method_versions
 from experiments.statements.words import Run, Runs, against, listed
 
 

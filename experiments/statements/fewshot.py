@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from experiments import published
+from experiments.harness import published
 from experiments.statements.words import Runs, against, duration, listed
 
 

@@ -1,6 +1,6 @@
 """Prediction, transfer, and search through a predictor."""
 
-from experiments import published
+from experiments.harness import published
 from experiments.statements.words import Runs, against, duration, listed
 
 

@@ -1,8 +1,8 @@
 """What trainings on other datasets say of a new one: the warm start that is shipped with the package.
 
-``prior.npz`` holds a small network, fitted by ``python -m experiments.automl_prior`` to trainings of this space on generated
-datasets, that reads a configuration and the meta-features of a dataset and says how good the configuration will be among
-others.
+``prior.npz`` holds a small network, fitted by ``python -m experiments.automl.automl_prior`` to trainings of this space on
+generated datasets, that reads a configuration and the meta-features of a dataset and says how good the configuration will be
+among others.
 """
 
 import functools

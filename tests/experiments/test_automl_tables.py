@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 
-from experiments import automl_tables, joint_search, tables
+from experiments import tables
+from experiments.automl import automl_tables
+from experiments.hpo import joint_search
 
 
 def test_the_table_of_tables_says_what_each_method_had():

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import finished
 from experiments.benchmarks import all as every
 from experiments.benchmarks import compare, maml, profile
+from experiments.harness import _finished as finished
 
 PEERED = {"maml", "fomaml", "anil", "meta-sgd", "protonet", "sinusoid", "supernet_small", "population"}
 

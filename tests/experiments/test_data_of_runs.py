@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import joint_search, nas_digits
+from experiments.hpo import joint_search
+from experiments.nas import nas_digits
 from metajax import run
 from metajax.types import InputError
 
-FOLDER = Path(nas_digits.__file__).parent
+FOLDER = Path(nas_digits.__file__).parents[1]
 EXEMPT = {
     *("certify", "navigation", "sinusoid"),  # draw their own data from the seed
     *("inner_rates", "nas_trivial"),  # keep nothing for a resumed run
-    *("compare", "grid"),  # open directories for others
+    *("compare", "_grid"),  # open directories for others
 }
 
 

@@ -10,22 +10,10 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from experiments import (
-    fewshot,
-    inner_rates,
-    maml_versions,
-    method_versions,
-    methods,
-    nas_bench_201,
-    nas_darts,
-    nas_digits,
-    nas_proxies,
-    nas_trivial,
-    navigation,
-    omniglot,
-    sinusoid,
-)
+from experiments import methods
 from experiments.benchmarks import unroll_memory
+from experiments.fewshot import classify, inner_rates, maml_versions, navigation, omniglot, sinusoid
+from experiments.nas import method_versions, nas_bench_201, nas_darts, nas_digits, nas_proxies, nas_trivial
 from metajax import data, supernet
 from metajax.types import InputError
 
@@ -92,7 +80,7 @@ def pictures(tmp_path_factory):
 def few(file, out, *more):
     fixed = ["--ways", "2", "--queries", "2", "--steps", "25", "--episodes", "50", "--width", "4", "--tasks", "2"]
     own = ["--data", str(file), "--train_queries", "2", "--train_ways", "2", "--chunk", "1", "--out", str(out)]
-    return fewshot.main([*fixed, *own, *more])
+    return classify.main([*fixed, *own, *more])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +156,7 @@ def test_bad_few_shot_settings_are_one_line_and_nothing_is_written(tmp_path, pic
 def test_omniglot_presets_know_the_method_and_the_ways():
     assert omniglot.preset("cpu", {})["method"] == "maml"
     assert omniglot.preset("quick", {"method": "protonet"})["steps"] == 3 * omniglot.SOLVED[0] // 10
-    inductive = fewshot.Config(**omniglot.preset("cpu-inductive", {})).filled()
+    inductive = classify.Config(**omniglot.preset("cpu-inductive", {})).filled()
     assert (inductive.method, inductive.batch_norm, inductive.train_ways) == ("protonet", "running", 60)
     with pytest.raises(InputError, match="--preset paper --method r2d2: accepted are maml, fomaml"):
         omniglot.preset("paper", {"method": "r2d2"})
@@ -176,7 +164,7 @@ def test_omniglot_presets_know_the_method_and_the_ways():
 
 def paper(method, ways=5, shots="1"):
     given = {"method": method, "ways": ways, "shots": shots}
-    return fewshot.Config(**{**omniglot.preset("paper", given), **given}).filled()
+    return classify.Config(**{**omniglot.preset("paper", given), **given}).filled()
 
 
 def test_papers_presets_translate_the_loss_of_the_authors_code():
@@ -217,7 +205,7 @@ def test_batch_norms_do_not_adapt_in_the_paper_of_maml():
 
     def adapted(adapt_norms):
         config = dataclasses.replace(paper("maml"), width=4, adapt_norms=adapt_norms)
-        method, init = methods.make(config, fewshot.networks(config, parts), 100)
+        method, init = methods.make(config, classify.networks(config, parts), 100)
         return jax.eval_shape(lambda key: method.adapt(init(key), support, key), jax.random.key(0))
 
     for adapt_norms in (False, True):
@@ -232,7 +220,7 @@ def test_maml_plus_plus_sees_as_many_tasks_as_maml():
             seen = []
             for method in ("maml", "maml++"):
                 given = {"method": method, "ways": ways}
-                config = fewshot.Config(**{**omniglot.preset(preset, given), **given}).filled()
+                config = classify.Config(**{**omniglot.preset(preset, given), **given}).filled()
                 seen.append(config.steps * config.tasks)
             assert seen[0] == seen[1]
 
@@ -257,7 +245,7 @@ def test_versions_of_maml_are_compared_with_intervals(tmp_path, monkeypatch):
         directory.finish({"metrics": {"accuracy": score, "interval": 0.3, "seconds": 60.0}})
         return score
 
-    monkeypatch.setattr(maml_versions.fewshot, "train", train)
+    monkeypatch.setattr(maml_versions.classify, "train", train)
     argv = ["--out", str(tmp_path / "r"), "--seeds", "3"]
     assert maml_versions.main(argv) == 0
     assert sorted(trained) == [(m, s) for m in ("maml", "maml++") for s in (0, 1, 2)]

@@ -7,21 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import (
-    augmentation,
-    certify,
-    grid,
-    hyper_cleaning,
-    joint_search,
-    long_horizon,
-    many_hyperparameters,
-    pairwise,
-    pool,
-    predict_nas_bench_201,
-    search_tabular,
-    tables,
-    transfer_oboe,
-)
+from experiments import tables
+from experiments.harness import _grid as grid
+from experiments.hpo import augmentation, hyper_cleaning, joint_search, long_horizon, many_hyperparameters
+from experiments.predictor import _pool as pool
+from experiments.predictor import certify, pairwise, predict_nas_bench_201, search_tabular, transfer_oboe
 from metajax import data, predictor, run, supernet
 from metajax.types import InputError
 

@@ -1,7 +1,7 @@
 """The certified best configuration of a learned model: time, nodes and gap by size of the space and of the model, and what
 searches without a certificate find.
 
-    python -m experiments.certify --out runs/certify
+    python -m experiments.predictor.certify --out runs/certify
 
 Spaces of 7 to 16 choices of 10 values each (10^7 to 10^16 configurations). The meta-learner, two networks of one hidden layer,
 is trained on 1,000 trials of a function with additive and pairwise parts and noise; ``units`` is that of both together.
@@ -20,9 +20,9 @@ import sys
 import jax
 import numpy as np
 
-from experiments import grid
 from experiments.benchmarks import compare
-from experiments.markdown import table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import table
 from metajax import plot, predictor, run, search
 from metajax.space import Categorical, Space
 from metajax.types import InputError

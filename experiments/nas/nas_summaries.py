@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import method_versions, nas_trivial, published
-from experiments.finished import RESULTS, read
-from experiments.markdown import table
+from experiments.harness import published
+from experiments.harness._finished import RESULTS, read
+from experiments.harness.markdown import table
+from experiments.nas import method_versions, nas_trivial
 from metajax import plot
 
 _DATASETS = nas_trivial.DATASETS

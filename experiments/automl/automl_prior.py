@@ -1,6 +1,6 @@
 """The warm start of ``metajax search``: trainings on generated datasets, and the network fitted to them.
 
-    python -m experiments.automl_prior --out runs/automl_prior --write true
+    python -m experiments.automl.automl_prior --out runs/automl_prior --write true
 
 48 datasets from scikit-learn's generators (clusters, moons, circles, Gaussian quantiles, linear, sparse and Friedman
 functions; 200 to 1,500 rows, noise, useless columns), on each of which 96 random configurations of the search's own space
@@ -19,8 +19,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import grid
-from experiments.markdown import table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import table
 from metajax import predictor, run
 from metajax.automl import _prior as prior
 from metajax.automl._prepare import prepare

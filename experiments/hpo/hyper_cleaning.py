@@ -1,6 +1,6 @@
 """Data hyper-cleaning (Franceschi et al. 2017, arXiv:1703.01785, section 5.1): which labels are wrong?
 
-    python -m experiments.hyper_cleaning --out runs/hyper_cleaning
+    python -m experiments.hpo.hyper_cleaning --out runs/hyper_cleaning
 
 MNIST: 5,000 training images, half of them with a random wrong label; 5,000 clean ones for validation, the official test.
 Softmax regression learns on the training images, each with a weight that is descended by the hypergradient of the validation
@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import grid
-from experiments.markdown import number, table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError, stream
 

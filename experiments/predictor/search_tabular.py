@@ -1,7 +1,7 @@
 """Search on tables where every outcome is known, against random search and Optuna, without and with other tables.
 
     pip install optuna torch==2.13.0    # Optuna's Gaussian process needs PyTorch; both are in the extra `peers`
-    python -m experiments.search_tabular --out runs/search_tabular
+    python -m experiments.predictor.search_tabular --out runs/search_tabular
 
 Fifteen tables: 8 of HPOBench (an MLP's balanced validation accuracy), 4 of FCNet (the logarithm of the validation error), 3
 of NAS-Bench-201 (validation accuracy after 200 epochs); each configuration counts with its mean over the seeds. Normalized
@@ -32,8 +32,9 @@ import warnings
 import jax
 import numpy as np
 
-from experiments import grid, pool
-from experiments.markdown import table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import table
+from experiments.predictor import _pool as pool
 from metajax import plot, predictor, run, search, supernet
 from metajax.space import interop
 from metajax.types import InputError

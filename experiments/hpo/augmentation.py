@@ -1,6 +1,6 @@
 """A learned augmentation policy against none and against a fixed one, on a part of CIFAR-10.
 
-    python -m experiments.augmentation --out runs/augmentation
+    python -m experiments.hpo.augmentation --out runs/augmentation
 
 2,000 images of CIFAR-10 to learn from, 2,000 to learn the policy from; a four-layer convolutional network. The policy, the
 widths of eight distributions and the probability of a mirror image, is learned online by hypergradients of the validation loss
@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import grid
-from experiments.markdown import number, table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.hpo._augment import RANGES
 from metajax.types import InputError, stream

@@ -1,6 +1,6 @@
 """The trivial answers on NAS-Bench-201, from its table alone: what a search has to beat.
 
-    python -m experiments.nas_trivial --out runs/nas201_trivial
+    python -m experiments.nas.nas_trivial --out runs/nas201_trivial
 
 A cell drawn at random, a cell of convolutions drawn at random, the cell of 3 x 3 convolutions alone, which is the one with
 the most parameters; and how the number of parameters ranks all 15,625 cells. Takes a few seconds; the test accuracy of every
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments import grid
-from experiments.markdown import table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import table
 from metajax import run, supernet
 
 DATASETS = ("cifar10", "cifar100", "imagenet16")

@@ -1,9 +1,9 @@
 """Any few-shot method on any data, under one protocol.
 
-    python -m experiments.fewshot --method protonet --data omniglot --ways 5 --shots 1 --queries 15 --minutes 10
-    python -m experiments.fewshot --method maml --data pictures.npz --ways 5 --shots 5 --minutes 20
-    python -m experiments.fewshot --method protonet --batch-norm running --train-ways 60 --minutes 10
-    python -m experiments.fewshot --method r2d2 --data my_folder --size 64 --minutes 20 --test-data other_folder
+    python -m experiments.fewshot.classify --method protonet --data omniglot --ways 5 --shots 1 --queries 15 --minutes 10
+    python -m experiments.fewshot.classify --method maml --data pictures.npz --ways 5 --shots 5 --minutes 20
+    python -m experiments.fewshot.classify --method protonet --batch-norm running --train-ways 60 --minutes 10
+    python -m experiments.fewshot.classify --method r2d2 --data my_folder --size 64 --minutes 20 --test-data other_folder
 
 Data: omniglot, mini-imagenet, tiered-imagenet, cifar-fs, sklearn:NAME, an .npz with ``images`` (classes x examples x height
 x width [x channels]) or ``x`` and ``y``, or a folder of folders of images. Classes are split into training, validation and

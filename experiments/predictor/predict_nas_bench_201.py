@@ -1,6 +1,6 @@
 """How well a few trainings predict all others: Kendall tau on NAS-Bench-201 by model and number of trainings.
 
-    python -m experiments.predict_nas_bench_201 --out runs/predict_nas_bench_201
+    python -m experiments.predictor.predict_nas_bench_201 --out runs/predict_nas_bench_201
 
 The protocol is that of PINAT's code (Lu et al. 2023, ShunLu91/PINAT, with the sizes of TNASP, Lu et al. 2021): 78 to 1,563 of
 the 15,625 cells are drawn uniformly, a model sees the validation accuracy of each, and its ranking of ALL 15,625 cells is
@@ -28,8 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import kendalltau
 
-from experiments import grid, published
-from experiments.markdown import number, table
+from experiments.harness import _grid as grid
+from experiments.harness import published
+from experiments.harness.markdown import number, table
 from metajax import plot, predictor, run, supernet
 from metajax.supernet.truth._nas_bench_201 import DATASETS
 from metajax.types import InputError

@@ -4,8 +4,8 @@ The space is a three-node cell with five operations on each of three edges: 125 
 scikit-learn's digits by any of the methods. Every architecture is also trained from scratch, all by one compiled
 program, so that the rank of what was found is known.
 
-    python -m experiments.nas_digits --out runs/nas_digits
-    python -m experiments.nas_digits --methods gdas,drnas,spos --out runs/nas_digits_more
+    python -m experiments.nas.nas_digits --out runs/nas_digits
+    python -m experiments.nas.nas_digits --methods gdas,drnas,spos --out runs/nas_digits_more
 
 Weights learn on half of the data, the encoding on a quarter; the truth is the accuracy on the last quarter after
 training on the other three, mean of ``truth_seeds`` trainings. Cells within one test image of each other share a rank.
@@ -18,7 +18,8 @@ import sys
 import jax
 import numpy as np
 
-from experiments import method_versions, searching
+from experiments import searching
+from experiments.nas import method_versions
 from metajax import data, nn, plot, run, supernet
 from metajax.supernet.truth._exhaust import in_turn
 from metajax.types import InputError

@@ -3,8 +3,8 @@
 Sine waves of amplitude [0.1, 5] and phase [0, π], of frequency 1 unless a range is given; a 1-40-40-1 network adapts to K
 points of one by gradient descent.
 
-    python -m experiments.sinusoid --preset quick --out runs/sinusoid
-    python -m experiments.sinusoid --preset meta-sgd-paper --method meta-sgd --shots 5 --out runs/sinusoid_meta-sgd_5
+    python -m experiments.fewshot.sinusoid --preset quick --out runs/sinusoid
+    python -m experiments.fewshot.sinusoid --preset meta-sgd-paper --method meta-sgd --shots 5 --out runs/sinusoid_meta-sgd_5
 
 Preset ``paper`` is Finn et al. 2017 (arXiv:1703.03400, section 5.1 and figure 2): 1 inner step of rate 0.01, 25 tasks, Adam
 1e-3, 70,000 iterations; ``quick`` takes 5 inner steps, which suits a test after 10 steps better.

@@ -1,7 +1,7 @@
 """The space of DARTS (Liu et al. 2019, arXiv:1806.09055) on CIFAR-10: search, derive the cells, draw them, train them.
 
-    python -m experiments.nas_darts --method gdas --preset quick --out runs/nas_darts
-    python -m experiments.nas_darts --genotype "Genotype(normal=[...], ...)" --out runs/retrained
+    python -m experiments.nas.nas_darts --method gdas --preset quick --out runs/nas_darts
+    python -m experiments.nas.nas_darts --genotype "Genotype(normal=[...], ...)" --out runs/retrained
 
 The SuperNet (normal and reduction cell, eight operations on every edge: 10^25 mixtures) is searched with half of the training
 images for the weights and half for the encoding. The two strongest edges into every node are kept (10^18 pairs of

@@ -1,6 +1,6 @@
 """Architecture and hyperparameters by one gradient, against one after the other, TPE and random search.
 
-    python -m experiments.joint_search --out runs/joint_search
+    python -m experiments.hpo.joint_search --out runs/joint_search
 
 A network of two hidden layers of 32 units; each layer is one of four operations (skip, ReLU, tanh, GELU), and the learning
 rate, the weight decay and the dropout of its training are searched with them: 2,160 configurations, each a training of 300
@@ -34,8 +34,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import grid
-from experiments.markdown import number, table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, run
 from metajax.automl._prepare import prepare
 from metajax.bilevel import _inner as inner

@@ -8,7 +8,7 @@ from typing import Any
 from metajax.run import read_json
 from metajax.types import InputError
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 _FIGURES = (
     "adaptation.png",
     "ranking.png",

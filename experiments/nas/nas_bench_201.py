@@ -1,7 +1,7 @@
 """Architecture search on NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326) with any method, judged by its table.
 
-    python -m experiments.nas_bench_201 --method drnas --preset quick --seed 0 --out runs/nas201_drnas_0
-    python -m experiments.nas_bench_201 --method evolution --out runs/nas201_evolution_0
+    python -m experiments.nas.nas_bench_201 --method drnas --preset quick --seed 0 --out runs/nas201_drnas_0
+    python -m experiments.nas.nas_bench_201 --method evolution --out runs/nas201_evolution_0
 
 The SuperNet is searched on CIFAR-10 (``data.cifar10``), half of the training images for the weights and half for the
 encoding; the cell that is found is looked up in the table. Preset ``quick`` (16 x 16 pixels, 8 channels, one cell a
@@ -11,7 +11,7 @@ each method's epochs: 50 for DARTS, 100 for DrNAS, β-DARTS and SmoothDARTS, 250
 ``local-search`` and ``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the
 12,000 simulated seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk``,
 ``naswot`` and, as the trivial one, ``parameters`` score 300 drawn cells at initial weights, in networks of the benchmark's
-five cells a stage (see ``experiments.nas_proxies``). Batch norm: statistics of the batch (``synflow``: none).
+five cells a stage (see ``experiments.nas.nas_proxies``). Batch norm: statistics of the batch (``synflow``: none).
 
 ``--cost parameters`` (or ``flops``, ``seconds``) adds the expected cost of the cell, as fitted to stand-alone networks, to the
 outer loss, ``--cost_budget`` only what exceeds a budget. Without the prepared table, the validation accuracies of
@@ -28,7 +28,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import method_versions, nas_proxies, searching
+from experiments import searching
+from experiments.nas import method_versions, nas_proxies
 from metajax import data, nn, plot, run, supernet
 from metajax.space import Space
 from metajax.types import InputError

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import grid
+from experiments.harness import _grid as grid
 from metajax import data, run, supernet
 from metajax.supernet import diagnosis as proxies
 from metajax.types import stream

@@ -1,18 +1,19 @@
 """Omniglot few-shot classification: the four columns of the MAML paper's table 1, with any method.
 
-    python -m experiments.omniglot --preset quick --out runs/omniglot
-    python -m experiments.omniglot --preset cpu --method r2d2 --out runs/omniglot_cpu_r2d2_5w1s
-    python -m experiments.omniglot --preset cpu-inductive --out runs/omniglot_inductive_protonet_5w1s
-    python -m experiments.omniglot --preset paper --method maml --ways 20 --shots 5 --out runs/omniglot_paper_maml_20w5s
+    python -m experiments.fewshot.omniglot --preset quick --out runs/omniglot
+    python -m experiments.fewshot.omniglot --preset cpu --method r2d2 --out runs/omniglot_cpu_r2d2_5w1s
+    python -m experiments.fewshot.omniglot --preset cpu-inductive --out runs/omniglot_inductive_protonet_5w1s
+    python -m experiments.fewshot.omniglot --preset paper --method maml --ways 20 --shots 5 --out runs/omniglot_paper
 
-1100/100/423 characters for training, validation and test, rotations as new classes in all parts. Presets ``quick`` and ``cpu``
-have Conv-4 of 64 filters with stride 2 and transductive batch norm; ``quick`` takes up to 12 minutes on 2 cores, ``cpu`` up
-to 40 (MAML++ much longer: it sees as many tasks as MAML and takes five inner steps on each). ``cpu-inductive`` trains a method
-on features (prototypical networks by default) on 60 ways with batch norm by running statistics. ``equal-tasks`` is a small
-comparison, with half the filters, in which every method sees the same number of tasks; see ``experiments.maml_versions``.
+1100/100/423 characters for training, validation and test, rotations as new classes in all parts. Presets ``quick`` and
+``cpu`` have Conv-4 of 64 filters with stride 2 and transductive batch norm; ``quick`` takes up to 12 minutes on 2 cores,
+``cpu`` up to 40 (MAML++ much longer: it sees as many tasks as MAML and takes five inner steps on each). ``cpu-inductive``
+trains a method on features (prototypical networks by default) on 60 ways with batch norm by running statistics.
+``equal-tasks`` is a small comparison, with half the filters, in which every method sees the same number of tasks; see
+``experiments.fewshot.maml_versions``.
 
 Preset ``paper`` has the published settings of each method that was published on Omniglot, or says what they are of
-(``experiments/published_settings.py``), and wants a GPU. Published numbers stand beside measured ones in
+(``experiments/fewshot/published_settings.py``), and wants a GPU. Published numbers stand beside measured ones in
 ``experiments/RESULTS.md``.
 """
 
@@ -20,7 +21,8 @@ import functools
 import sys
 from typing import Any
 
-from experiments import fewshot, methods, published_settings
+from experiments import methods
+from experiments.fewshot import classify, published_settings
 from metajax import run
 from metajax.types import InputError
 
@@ -48,7 +50,7 @@ def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
     method, ways = given.get("method", "protonet" if name == "cpu-inductive" else "maml"), given.get("ways", 5)
     values: dict[str, Any] = {"method": method, "data": "omniglot", "rotations": True}
     if given.get("data", "omniglot") != "omniglot":
-        raise InputError(f"--data {given['data']}: this experiment is Omniglot's; use experiments.fewshot")
+        raise InputError(f"--data {given['data']}: this experiment is Omniglot's; use experiments.fewshot.classify")
     if name == "paper":
         return values | published_settings.of(method, ways, given.get("shots", "1"))
     if name == "cpu-inductive":
@@ -68,8 +70,8 @@ PRESETS = {name: functools.partial(preset, name) for name in ("quick", "cpu", "c
 
 
 def main(argv=None) -> int:
-    config, options = run.parse(fewshot.Config, PRESETS, argv, __doc__, "omniglot", "runs/omniglot")
-    return run.main(lambda: fewshot.command(config, options))
+    config, options = run.parse(classify.Config, PRESETS, argv, __doc__, "omniglot", "runs/omniglot")
+    return run.main(lambda: classify.command(config, options))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Which inner rate MAML should take in a short training on Omniglot, by validation tasks alone.
 
-    python -m experiments.inner_rates --out runs/inner_rates
-    python -m experiments.inner_rates --ways 20 --out runs/inner_rates_20
+    python -m experiments.fewshot.inner_rates --out runs/inner_rates
+    python -m experiments.fewshot.inner_rates --ways 20 --out runs/inner_rates_20
 
 MAML's published rates are 2.0 on a loss that is the mean over the support (``experiments/published_settings.py``). They were
 chosen for 60,000 steps; this trains a few thousand tasks with each of several rates and scores every one on tasks of the
@@ -14,8 +14,9 @@ from typing import Any
 
 import jax
 
-from experiments import fewshot, methods, omniglot
-from experiments.markdown import table
+from experiments import methods
+from experiments.fewshot import classify, omniglot
+from experiments.harness.markdown import table
 from metajax import fewshot as library
 from metajax import run
 from metajax.types import InputError
@@ -49,23 +50,23 @@ class Config:
         except ValueError:
             raise InputError(f"--rates {self.rates}: accepted are numbers separated by commas") from None
 
-    def one(self, rate: float) -> fewshot.Config:
+    def one(self, rate: float) -> classify.Config:
         """The settings of one training."""
         given: dict[str, Any] = {"method": "maml", "ways": self.ways, "shots": self.shots, "seed": self.seed}
         given |= {"steps": self.steps, "tasks": self.tasks, "width": self.width, "inner_rate": rate}
-        return fewshot.Config(**{**omniglot.preset("cpu", given), **given}).filled()
+        return classify.Config(**{**omniglot.preset("cpu", given), **given}).filled()
 
 
 def validate(config: Config, rate: float) -> library.Report:
     """Trains with one rate; the score is that of validation tasks."""
     one = config.one(rate)
-    parts, _ = fewshot.prepare(one)
+    parts, _ = classify.prepare(one)
     keys = jax.random.split(jax.random.key(one.seed), 3)
-    method, init = methods.make(one, fewshot.networks(one, parts), one.steps)
-    sampler = library.tasks(fewshot.episodes(one, parts.train, "training", train=True), one.tasks or 1)
+    method, init = methods.make(one, classify.networks(one, parts), one.steps)
+    sampler = library.tasks(classify.episodes(one, parts.train, "training", train=True), one.tasks or 1)
     start = method.init(keys[0], init(keys[1]))
-    state = run.train(method.learner, start, sampler, one.steps, chunk=fewshot.CHUNK, label=f"rate {rate}")
-    judged = fewshot.episodes(one, parts.validation, "validation")
+    state = run.train(method.learner, start, sampler, one.steps, chunk=classify.CHUNK, label=f"rate {rate}")
+    judged = classify.episodes(one, parts.validation, "validation")
     return library.evaluate(method, state.hyper, judged, "accuracy", keys[2], config.episodes, one.batch_norm)
 
 

@@ -1,6 +1,6 @@
 """Reinforcement learning with MAML: 2-D navigation (Finn et al. 2017, arXiv:1703.03400, section 5.3 and figure 4).
 
-    python -m experiments.navigation --preset quick --out runs/navigation
+    python -m experiments.fewshot.navigation --preset quick --out runs/navigation
 
 A point must reach a goal that it cannot see, drawn anew for each task; reward is minus the squared distance, 100 steps. The
 policy (two layers of 100) takes policy-gradient steps of rate 0.1, then 0.05; outside, PPO (the paper takes TRPO). Beside

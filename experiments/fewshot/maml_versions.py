@@ -1,22 +1,22 @@
 """Is MAML++ above MAML? Both on Omniglot, on the same tasks, seeds and network.
 
-    python -m experiments.maml_versions --out runs/maml_versions
-    python -m experiments.maml_versions --preset cpu --out runs/maml_versions_cpu
-    python -m experiments.maml_versions --steps 3000 --width 16 --out runs/maml_versions   # the committed result
+    python -m experiments.fewshot.maml_versions --out runs/maml_versions
+    python -m experiments.fewshot.maml_versions --preset cpu --out runs/maml_versions_cpu
+    python -m experiments.fewshot.maml_versions --steps 3000 --width 16 --out runs/maml_versions   # the committed result
 
-Every method and seed is a run of ``experiments.omniglot`` in a folder of its own below ``--out``; a run that was stopped goes
-on with ``--resume``, and finished ones are not repeated. The methods of preset ``equal-tasks`` see 24,000 tasks each, with
-Conv-4 of 32 filters and stride 2. Of preset ``cpu`` they see 128,000, with 64 filters. MAML takes one inner step of rate 0.4
-(3 in the test), MAML++ the five of rate 0.1 of its authors, with learned rates, batch norm per step and the multi-step loss
-in the first tenth of training. Everything else is the same for both.
+Every method and seed is a run of ``experiments.fewshot.omniglot`` in a folder of its own below ``--out``; a run that was
+stopped goes on with ``--resume``, and finished ones are not repeated. The methods of preset ``equal-tasks`` see 24,000
+tasks each, with Conv-4 of 32 filters and stride 2. Of preset ``cpu`` they see 128,000, with 64 filters. MAML takes one
+inner step of rate 0.4 (3 in the test), MAML++ the five of rate 0.1 of its authors, with learned rates, batch norm per step
+and the multi-step loss in the first tenth of training. Everything else is the same for both.
 
 Reported are the test accuracies of every seed and the mean difference with its 95% interval over seeds (Student's t), and
 the interval over test tasks.
 
 With 16 filters and 3,000 updates a run takes seven minutes on one core; expect 91.4 for MAML and 93.0 for MAML++.
 
-Published: MAML 98.7 ± 0.4, MAML++ 99.47 (5-way 1-shot), with max-pooling, 64 filters, 400,000 tasks, and an ensemble of five
-checkpoints.
+Published: MAML 98.7 ± 0.4, MAML++ 99.47 (5-way 1-shot), with max-pooling, 64 filters, 400,000 tasks, and an ensemble of
+five checkpoints.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from experiments import fewshot, omniglot
-from experiments.finished import read
-from experiments.markdown import table
+from experiments.fewshot import classify, omniglot
+from experiments.harness._finished import read
+from experiments.harness.markdown import table
 from metajax import run
 from metajax.types import InputError
 
@@ -38,7 +38,7 @@ VERSIONS = ("maml", "maml++")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings; ``like`` is the preset of ``experiments.omniglot`` that every run takes."""
+    """Settings; ``like`` is the preset of ``experiments.fewshot.omniglot`` that every run takes."""
 
     like: str = "equal-tasks"
     ways: int = 5
@@ -54,12 +54,12 @@ class Config:
         if self.seeds < 2:
             raise InputError(f"--seeds {self.seeds}: accepted is a whole number from 2, for an interval over seeds")
 
-    def one(self, method: str, seed: int) -> fewshot.Config:
+    def one(self, method: str, seed: int) -> classify.Config:
         """The settings of one run."""
         given: dict[str, Any] = {"method": method, "ways": self.ways, "shots": self.shots}
         given |= {"seed": seed, "episodes": self.episodes}
         given |= {name: getattr(self, name) for name in ("steps", "width") if getattr(self, name) is not None}
-        return fewshot.Config(**{**omniglot.preset(self.like, given), **given}).filled()
+        return classify.Config(**{**omniglot.preset(self.like, given), **given}).filled()
 
 
 PRESETS = {"equal-tasks": {}, "cpu": {"like": "cpu"}, "paper": {"like": "paper"}}
@@ -67,7 +67,7 @@ PRESETS = {"equal-tasks": {}, "cpu": {"like": "cpu"}, "paper": {"like": "paper"}
 
 def train(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
     """Trains what is not trained yet, and writes the comparison."""
-    parts, test = fewshot.prepare(config.one(VERSIONS[0], 0))
+    parts, test = classify.prepare(config.one(VERSIONS[0], 0))
     directory.bind_data(run.fingerprint(train=parts.train, validation=parts.validation, test=test))
     found: dict[str, list[dict[str, float]]] = {method: [] for method in VERSIONS}
     for seed in range(config.seeds):
@@ -76,7 +76,7 @@ def train(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
             if not (folder / "result.json").is_file():
                 one = config.one(method, seed)
                 with run.RunDirectory(folder, run.to_dict(one), resume=(folder / "config.json").is_file()) as place:
-                    print(f"{method}, seed {seed}: {fewshot.train(one, place)}")
+                    print(f"{method}, seed {seed}: {classify.train(one, place)}")
             found[method].append(read(folder / "result.json")["metrics"])
     metrics = compare(found)
     directory.finish({"metrics": metrics, "seeds": found, "protocol": protocol(config)})

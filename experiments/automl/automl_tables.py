@@ -1,6 +1,6 @@
 """``metajax search`` against models tuned one at a time and against scikit-learn's defaults, on real tables.
 
-    python -m experiments.automl_tables --out runs/automl_tables        # needs the extra `peers`
+    python -m experiments.automl.automl_tables --out runs/automl_tables        # needs the extra `peers`
 
 Ten datasets that need no download: scikit-learn's digits, breast_cancer and diabetes, 5,000 images of MNIST as a table, and six
 tables that the package pydataset carries. All methods get the same training and validation rows (60% and 20%; metajax and
@@ -29,8 +29,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import grid
-from experiments.markdown import table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import table
 from metajax import automl, data, run
 from metajax.automl._ensemble import judge, refit
 from metajax.automl._prepare import Prepared, prepare

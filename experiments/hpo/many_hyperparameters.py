@@ -1,6 +1,6 @@
 """One weight decay for every parameter of a network with more than a million (Lorraine et al. 2020, arXiv:1911.02590).
 
-    python -m experiments.many_hyperparameters --out runs/many_hyperparameters
+    python -m experiments.hpo.many_hyperparameters --out runs/many_hyperparameters
 
 An MLP of 1,071,114 parameters learns from 1,000 images of MNIST, and its decays, as many, from 1,000 others, online by
 an implicit hypergradient (three Neumann terms) after every ten steps. Compared with no decay and with the best of seven
@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import grid
-from experiments.markdown import number, table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError, stream
 

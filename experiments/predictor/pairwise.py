@@ -1,6 +1,6 @@
 """What to teach a model that compares: value, rank, antisymmetric log-ratio, or the naive relative improvement of a pair.
 
-    python -m experiments.pairwise --out runs/pairwise
+    python -m experiments.predictor.pairwise --out runs/pairwise
 
 One table (NAS-Bench-201 on CIFAR-10, or a table of HPOBench) and 50 trained models: the share of pairs whose better member is
 named, on pairs held out of all pairs of the 50 (which leaks: both members were seen in other pairs), on pairs of 10
@@ -22,9 +22,9 @@ import sys
 import jax
 import numpy as np
 
-from experiments import grid
-from experiments.markdown import number, table
-from experiments.search_tabular import cells
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import number, table
+from experiments.predictor.search_tabular import cells
 from metajax import predictor, run
 from metajax.types import InputError
 

@@ -1,6 +1,6 @@
 """Meta-steps of MAML on sinusoids against PyTorch: a small network, where what a step costs is everything but arithmetic.
 
-    python -m experiments.benchmarks.sinusoid --out runs/benchmarks/sinusoid
+    python -m experiments.benchmarks.sinusoid_steps --out runs/benchmarks/sinusoid
 
 1-40-40-1 with ReLU, 25 tasks of 10 + 10 points, one inner step of rate 0.01, exact second order, Adam 1e-3 outside. A round is
 ``steps`` meta-steps on the same prepared tasks: one compiled scan here, a Python loop there (``loop``: autograd, task after

@@ -1,6 +1,6 @@
 """Which of 219 configurations of 12 model types for a dataset never seen, from its meta-features and a few trainings.
 
-    python -m experiments.transfer_oboe --out runs/transfer_oboe
+    python -m experiments.predictor.transfer_oboe --out runs/transfer_oboe
 
 Oboe's collection (Yang et al. 2019): balanced errors of scikit-learn's models on 415 OpenML datasets, whose 48 meta-features
 come from OpenML. Datasets are left out by family (179 of them: 55 datasets are variants of Friedman's functions), ten folds.
@@ -23,8 +23,9 @@ import jax
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
-from experiments import grid, pool
-from experiments.markdown import table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import table
+from experiments.predictor import _pool as pool
 from metajax import plot, predictor, run
 from metajax.predictor._transfer import by_rank
 from metajax.types import InputError

@@ -1,6 +1,6 @@
 """Evolution strategies where they belong: few hyperparameters, a long and chaotic inner loop.
 
-    python -m experiments.long_horizon --out runs/long_horizon
+    python -m experiments.hpo.long_horizon --out runs/long_horizon
 
 A learning rate that falls or rises geometrically from one value to another, two hyperparameters, over ``horizon`` steps of SGD
 on scikit-learn's digits; a network with tanh units, which is chaotic at large rates. The objective is the validation loss,
@@ -28,8 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import grid
-from experiments.markdown import number, table
+from experiments.harness import _grid as grid
+from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError, Learner, stream
 

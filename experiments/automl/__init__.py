@@ -1,0 +1,1 @@
+"""Experiments on the main job: AutoML on a table."""

@@ -1,0 +1,1 @@
+"""Experiments on the meta-learner: prediction, transfer, and search through a predictor."""
