@@ -1,7 +1,6 @@
 """The project as a whole: floors, documents that run, style, types."""
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,27 +55,6 @@ def test_files_stay_small():
         assert len(file.read_text().splitlines()) <= 400, file
 
 
-def readme_blocks():
-    """Those that stand alone: they begin with their imports."""
-    return re.findall(r"```python\n(import .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-
-
-@pytest.mark.parametrize("number", range(2))
-def test_the_readme_runs(number, capsys):
-    code = readme_blocks()[number]
-    assert len([line for line in code.splitlines() if line.strip()]) <= 12
-    exec(compile(code, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert ("mse" if number == 0 else "layers") in printed
-
-
-def test_the_readme_and_ci_agree_on_the_two_commands():
-    commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("pip install")]
-    script = (ROOT / ".ci" / "run").read_text()
-    assert len(commands) == 2
-    assert [line for line in script.splitlines() if line.startswith("pip install")] == commands
-
-
 def test_import_is_light():
     code = "import sys, metajax; print([m for m in ('flax', 'orbax', 'pandas', 'sklearn', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -97,16 +75,6 @@ def test_pyright_passes():
     if "errors" not in done.stdout:
         pytest.skip(f"pyright could not start: {(done.stderr or done.stdout)[-200:]}")
     assert done.returncode == 0, done.stdout[-2000:]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
-def test_notebooks_run(notebook):
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    book = nbformat.read(notebook, as_version=4)
-    nbclient.NotebookClient(
-        book, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
-    ).execute()
 
 
 def test_no_document_has_unfilled_marks():

@@ -1,0 +1,54 @@
+"""Makes pages of files outside of ``docs/``: notebooks with their outputs, the changelog, the guide for contributors."""
+
+import html
+import json
+from pathlib import Path
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[2]
+
+
+def _joined(text: str | list[str]) -> str:
+    return text if isinstance(text, str) else "".join(text)
+
+
+def _output(output: dict) -> str:
+    """An output of a cell in Markdown: the richest of its forms."""
+    if output["output_type"] == "stream":
+        return f"``` {{ .text .output }}\n{_joined(output['text']).rstrip()}\n```\n"
+    data = output.get("data", {})
+    if "image/png" in data:
+        code = "".join(_joined(data["image/png"]).split())
+        return f'<img class="output" alt="figure" src="data:image/png;base64,{code}">\n'
+    for kind in ("image/svg+xml", "text/html"):
+        if kind in data:
+            # one line: Markdown ends a block of HTML at an empty one
+            return f'<div class="output">{" ".join(_joined(data[kind]).split())}</div>\n'
+    return f'<pre class="output">{html.escape(_joined(data.get("text/plain", "")))}</pre>\n'
+
+
+def markdown(notebook: dict) -> str:
+    """The Markdown of a notebook: its text, its code, and the outputs that it was saved with."""
+    parts = []
+    for cell in notebook["cells"]:
+        source = _joined(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+        elif cell["cell_type"] == "code":
+            parts.append(f"```python\n{source}\n```")
+            parts.extend(_output(output) for output in cell["outputs"])
+    return "\n\n".join(parts) + "\n"
+
+
+def on_files(files, config):
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text = markdown(json.loads(path.read_text()))
+        note = f"\n\n[Open it as a notebook]({path.name}): `jupyter lab notebooks/{path.name}`.\n"
+        title, rest = text.split("\n", 1)
+        files.append(File.generated(config, f"gallery/{path.stem}.md", content=title + note + rest))
+        files.append(File.generated(config, f"gallery/{path.name}", abs_src_path=str(path)))
+    for name in ("CHANGELOG", "CONTRIBUTING"):
+        text = (ROOT / f"{name}.md").read_text()
+        files.append(File.generated(config, f"project/{name.lower()}.md", content=text))
+    return files

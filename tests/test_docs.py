@@ -1,0 +1,115 @@
+"""The documentation: its code runs, its commands exist, its numbers come from results, every public package has a page."""
+
+import importlib
+import importlib.util
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from blocks import blocks, execute, python_blocks
+
+import metajax
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+name = lambda page: str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if python_blocks(p)], ids=name)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    execute(page, slow=False)
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+@pytest.mark.parametrize("page", [p for p in PAGES if any("slow" in b.classes for b in python_blocks(p))], ids=name)
+def test_the_long_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, skipped = execute(page, slow=True)
+    if skipped:
+        pytest.skip("; ".join(skipped))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_commands_of_a_page_exist(page):
+    """Commands are not executed, because most take minutes: their modules and verbs are looked up."""
+    from metajax import cli
+
+    text = "\n".join(block.code for block in blocks(page) if block.language == "bash")
+    for module in re.findall(r"python -m (experiments[\w.]*)", text):
+        assert importlib.util.find_spec(module) is not None, module
+    for verb in re.findall(r"^metajax (\w+)", text, re.MULTILINE):
+        assert verb in (cli.__doc__ or ""), verb
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.split()) <= 900
+    for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (ROOT / link).exists(), link
+
+
+def test_the_readme_and_ci_agree_on_the_two_commands():
+    commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("pip install")]
+    script = (ROOT / ".ci" / "run").read_text()
+    assert len(commands) == 2
+    assert [line for line in script.splitlines() if line.startswith("pip install")] == commands
+
+
+def hook(stem):
+    spec = importlib.util.spec_from_file_location(stem, DOCS / "hooks" / f"{stem}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "{{ " in p.read_text()], ids=name)
+def test_the_measured_numbers_of_a_page_are_found(page):
+    measured = hook("measured")
+    text = measured.filled(page.read_text(), measured.RESULTS.read_text())
+    assert "{{ " not in text
+
+
+def test_a_number_that_was_not_measured_is_refused():
+    measured = hook("measured")
+    results = "## study\n\n| method | seconds |\n|---|---|\n| ours | 3 |\n"
+    assert measured.filled("{{ study / ours / seconds }} s", results) == "3 s"
+    for reference in ("{{ study / theirs / seconds }}", "{{ study / ours / minutes }}", "{{ other / ours / seconds }}"):
+        with pytest.raises(measured.Unknown):
+            measured.filled(reference, results)
+
+
+def public_packages():
+    for module in pkgutil.walk_packages(metajax.__path__, "metajax."):
+        if not any(part.startswith("_") for part in module.name.split(".")):
+            yield module.name
+
+
+def test_every_public_package_has_a_page():
+    shown = {
+        m for page in (DOCS / "api").glob("*.md") for m in re.findall(r"^::: ([\w.]+)", page.read_text(), re.MULTILINE)
+    }
+    left_out = {"metajax.cli"}  # its verbs are explained by `metajax --help`
+    assert shown == set(public_packages()) - left_out
+
+
+def test_every_method_is_on_a_page():
+    from metajax import fewshot, supernet
+
+    text = "\n".join(page.read_text() for page in (DOCS / "methods").glob("*.md"))
+    for method in [*fewshot.METHODS, *supernet.METHODS]:
+        assert f"`{method}`" in text, method
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "site" / "api" / "bilevel" / "index.html").exists()
