@@ -263,5 +263,5 @@ def test_a_policy_over_a_space(used):
     gain = [sum(c.values()) for c in space.dicts(configs)]
     model = predictor.fit(predictor.Trials.from_arrays(space, configs, gain), predictor.ridge(1), "value")
     used.clear()
-    search.maximize(model, method="reinforce", k=2, key=jax.random.key(3))
+    search.maximize(model, search.Reinforce(), k=2, key=jax.random.key(3))
     alone(used)

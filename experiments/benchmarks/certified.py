@@ -44,7 +44,7 @@ def measure(config: Config) -> compare.Measured:
     for draw in range(config.draws):
         model = certify.trained(config.enumerate, config.units, config.seed + draw)
         for _ in range(2):  # the second time it is compiled
-            found = search.maximize(model, method="enumerate", k=1, key=jax.random.key(draw))
+            found = search.maximize(model, search.Enumerate(), k=1, key=jax.random.key(draw))
         taken.append(found.seconds)
     share = 2 * config.units * 10.0**config.enumerate / np.array(taken) / most
     what = f"10^{config.enumerate} configurations, {config.units} units"
@@ -55,8 +55,8 @@ def measure(config: Config) -> compare.Measured:
         size, seconds, gaps = config.least + more, [], []
         for draw in range(config.draws):
             model = certify.trained(size, config.units, config.seed + draw)
-            search.maximize(model, method="certify", k=1, seconds=1.0)
-            proof = search.maximize(model, method="certify", k=1, seconds=2 * goal)
+            search.maximize(model, search.Certify(seconds=1.0), k=1)
+            proof = search.maximize(model, search.Certify(seconds=2 * goal), k=1)
             seconds.append(proof.seconds)
             gaps.append(proof.gap / model.scale)
         note = f"largest gap left {max(gaps):.2g}"

@@ -78,13 +78,13 @@ def meta_learner() -> None:
     trials = predictor.Trials.from_arrays(SPACE, tried, accuracy)
     for spec in (predictor.kernel(), predictor.ensemble()):
         model = predictor.fit(trials, spec, target="rank")
-        _finite({"best": float(search.maximize(model, method="gradient", k=2).values[0])})
+        _finite({"best": float(search.maximize(model, search.Gradient(), k=2).values[0])})
     finite = Space({"op": Categorical(("a", "b", "c")), "layers": Integer(1, 8)})
     tried = finite.sample(jax.random.key(1), 40)
     trials = predictor.Trials.from_arrays(finite, tried, [float(n) for n in tried["layers"]])
     model = predictor.fit(trials, predictor.ensemble(), target="value")
-    found = {method: search.maximize(model, method=method, k=1).configs[0] for method in ("enumerate", "certify")}
-    assert found["enumerate"] == found["certify"], found
+    enumerated, certified = (search.maximize(model, m, k=1).configs for m in (search.Enumerate(), search.Certify()))
+    assert enumerated == certified, (enumerated, certified)
 
 
 def runs() -> None:

@@ -27,7 +27,13 @@ from metajax import plot, predictor, run, search
 from metajax.space import Categorical, Space
 from metajax.types import InputError
 
-METHODS = ("enumerate", "gradient", "reinforce", "evolve", "random")
+METHODS = {
+    "enumerate": search.Enumerate(),
+    "gradient": search.Gradient(),
+    "reinforce": search.Reinforce(),
+    "evolve": search.Evolve(),
+    "random": search.Random(),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,21 +86,21 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 
     def work(cell):
         model = trained(cell["choices"], cell["units"], config.seed + cell["draw"])
-        proof = search.maximize(model, method="certify", k=1, seconds=config.seconds)
+        proof = search.maximize(model, search.Certify(config.seconds), k=1)
         told = {
             "certify_seconds": proof.seconds,
             "nodes": proof.evaluated,
             "gap": proof.gap / model.scale,
             "value": float(proof.values[0]),
         }
-        for method in METHODS:
-            if method == "enumerate" and cell["choices"] > config.enumerate:
+        for name, method in METHODS.items():
+            if name == "enumerate" and cell["choices"] > config.enumerate:
                 continue
             for _ in range(2):  # the second time it is compiled
-                found = search.maximize(model, method=method, k=1, key=jax.random.key(cell["draw"]))
-            told[f"{method}_below"] = float(proof.values[0] - found.values[0]) / model.scale
-            told[f"{method}_seconds"] = found.seconds
-            if method == "enumerate":
+                found = search.maximize(model, method, k=1, key=jax.random.key(cell["draw"]))
+            told[f"{name}_below"] = float(proof.values[0] - found.values[0]) / model.scale
+            told[f"{name}_seconds"] = found.seconds
+            if name == "enumerate":
                 told["enumerate_of_peak"] = 2 * cell["units"] * found.evaluated / found.seconds / most
         return told
 
@@ -140,7 +146,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 def markdown(config: dict, result: dict) -> str:
     """Certificates by size, and what the others miss."""
     given, m = Config(**config), result["metrics"]
-    others = METHODS[1:]
+    others = [name for name in METHODS if name != "enumerate"]
     head = ["units", "configurations", "certify, s", "nodes", "gap", "enumerate, s (of peak)"]
     head += [f"{name} below, in s" for name in others]
     rows = []

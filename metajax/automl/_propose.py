@@ -38,7 +38,7 @@ def propose(trials: Trials, n: int, key: jax.Array, earlier: Model | None = None
     pools = []
     for i, optimism in enumerate(OPTIMISM):
         found = search.maximize(
-            model, method="gradient", k=256, optimism=optimism, key=jax.random.fold_in(search_key, i), start=best
+            model, search.Gradient(), k=256, optimism=optimism, key=jax.random.fold_in(search_key, i), start=best
         )
         pools.append(Pool(space, np.asarray(space.encode(space.configs(found.configs))), trials.encodings))
     picked: list[np.ndarray] = []

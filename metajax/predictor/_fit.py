@@ -83,7 +83,7 @@ class Model:
 
         These are the units and the direction of the metric for ``value``, the rank in (0, 1), larger better, for ``rank``,
         and log(p/p̄) for ``log_ratio``. The mean of a model with a formula (``ridge``, ``mlp``, ``ensemble``) is computed in
-        float64, so that it agrees with what ``search.maximize(method="certify")`` proves.
+        float64, so that it agrees with what ``search.Certify`` proves.
 
         Args:
             configs: encodings f[n, width], a list of plain dictionaries such as ``Found.configs``, or a struct of arrays.

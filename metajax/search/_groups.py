@@ -140,3 +140,8 @@ def taken_of(parts: Sequence[Group], encodings: np.ndarray) -> np.ndarray:
         near = np.abs(encodings[:, None, columns] - group.rows[None][..., columns]).sum(axis=-1)
         found.append(near.argmin(axis=1))
     return np.stack(found, axis=1)
+
+
+def row_sums(parts: Sequence[Group], taken: np.ndarray) -> np.ndarray:
+    """f32[n, width]: the encodings of configurations given by the values that they take, int[n, groups]."""
+    return np.asarray(sum(group.rows[taken[:, i]] for i, group in enumerate(parts)), np.float32)

@@ -13,7 +13,14 @@ from metajax.predictor import Trials, targets
 from metajax.space import Categorical, Float, Integer, Space, Subset
 from metajax.types import InputError
 
-METHODS = ("enumerate", "gradient", "reinforce", "evolve", "random", "certify")
+METHODS = {
+    "enumerate": search.Enumerate(),
+    "gradient": search.Gradient(),
+    "reinforce": search.Reinforce(),
+    "evolve": search.Evolve(),
+    "random": search.Random(),
+    "certify": search.Certify(),
+}
 
 
 def finite_space():
@@ -313,7 +320,7 @@ def test_search_contract_every_method_finds_the_enumerated_best(method, name):
         return  # refused: a test of its own
     model = predictor.fit(make(), spec_of(name), "value")
     mean, _ = model.predict(model.space.at(np.arange(model.space.size)))
-    found = search.maximize(model, method=method, k=5, key=jax.random.key(3))
+    found = search.maximize(model, METHODS[method], k=5, key=jax.random.key(3))
     assert len({repr(c) for c in found.configs}) == 5
     assert found.evaluated > 0
     np.testing.assert_allclose(found.values[0], mean.max(), rtol=1e-5)
@@ -332,7 +339,7 @@ def test_search_contract_found_is_in_the_units_of_predict(method, target, maximi
     every = trials.space.at(np.arange(trials.space.size))
     for name in names:
         model = predictor.fit(trials, spec_of(name), target)
-        found = search.maximize(model, method=method, k=4, key=jax.random.key(3))
+        found = search.maximize(model, METHODS[method], k=4, key=jax.random.key(3))
         mean, _ = model.predict(every)
         sign = -1 if target != "rank" and not maximize else 1
         assert model.direction == sign
@@ -353,7 +360,7 @@ def test_optimism_adds_deviations_in_the_direction_of_the_metric(maximize):
     model = predictor.fit(
         Trials.from_arrays(trials.space, trials.configs(), 9 * trials.metric, maximize), spec_of("kernel"), "value"
     )
-    found = search.maximize(model, method="enumerate", k=3, optimism=2.0)
+    found = search.maximize(model, search.Enumerate(), k=3, optimism=2.0)
     mean, std = model.predict(found.configs)
     np.testing.assert_allclose(found.values, mean + model.direction * 2.0 * std, rtol=1e-4)
     mean, std = model.predict(trials.space.at(np.arange(trials.space.size)))
@@ -364,7 +371,7 @@ def test_optimism_adds_deviations_in_the_direction_of_the_metric(maximize):
 def test_search_contract_equal_metrics_are_survived(method):
     trials = Trials.from_arrays(finite_space(), make(20).configs(), np.full(20, 1e300))
     for name in ("ridge1", "mlp") if method in ("enumerate", "certify") else ("ridge1",):
-        found = search.maximize(predictor.fit(trials, spec_of(name), "value"), method=method, k=3)
+        found = search.maximize(predictor.fit(trials, spec_of(name), "value"), METHODS[method], k=3)
         assert len({repr(c) for c in found.configs}) == 3
         np.testing.assert_array_equal(found.values, 1e300)
         assert found.gap == (0.0 if method in ("enumerate", "certify") else np.inf)
@@ -376,29 +383,34 @@ def test_search_in_a_large_mixed_space_beats_random(method):
         {"x": Float(0, 1), "op": Categorical("abcd"), "f": Subset(30), "k": Integer(1, 50)}, [("k", "op", ("b", "c"))]
     )
     model = predictor.fit(make(120, space=space), predictor.ridge(), "value")
-    best = search.maximize(model, method=method, k=3, key=jax.random.key(0))
-    drawn = search.maximize(model, method="random", k=3, key=jax.random.key(0))
+    best = search.maximize(model, METHODS[method], k=3, key=jax.random.key(0))
+    drawn = search.maximize(model, search.Random(), k=3, key=jax.random.key(0))
     weight = np.asarray(jax.grad(lambda e: model.score(e[None])[0][0])(jnp.zeros(space.width)))
     assert best.values[0] > drawn.values[0]
     assert np.sum(weight[space.slices["f"]] > 0) - len(best.configs[0]["f"]) in (-2, -1, 0, 1, 2)
 
 
 def test_search_compiles_once_for_models_of_one_size():
-    module = importlib.import_module("metajax.search._heuristics")
+    from metajax.search import _gradient, _heuristics
+
+    programs = _gradient.ascend, _heuristics.generations
     models = [predictor.fit(make(n), spec_of("kernel"), "value") for n in (40, 50, 60)]
-    search.maximize(models[0], method="gradient", k=2)
-    before = module._ascend._cache_size(), module._generations._cache_size()
+    search.maximize(models[0], search.Gradient(), k=2)
+    before = [program._cache_size() for program in programs]
     for model in models[1:]:
-        search.maximize(model, method="gradient", k=2, optimism=1.0)
-    assert (module._ascend._cache_size(), module._generations._cache_size()) == before
+        search.maximize(model, search.Gradient(), k=2, optimism=1.0)
+    assert [program._cache_size() for program in programs] == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "oracle"}, "method='oracle'"),
+        (
+            {"method": "certify"},
+            r"method='certify'; accepted are objects such as search\.Enumerate\(\), search\.Certify\(\)",
+        ),
+        ({"method": search.Certify}, r"search\.Certify is a class; accepted are objects"),
         ({"k": 0}, "k=0"),
-        ({"space": Space({"z": Categorical("ab")})}, "not the one that the model was fitted on"),
     ],
 )
 def test_bad_searches_are_named(arguments, message):
@@ -411,7 +423,7 @@ def test_bad_searches_are_named(arguments, message):
         model.predict([model.space.decode(np.zeros((1, 9)))[0], {"a": "q"}])
     big = predictor.fit(make(10, space=Space({"f": Subset(40)})), predictor.ridge())
     with pytest.raises(InputError, match="accepted are at most 10"):
-        search.maximize(big, method="enumerate")
+        search.maximize(big, search.Enumerate())
     with pytest.raises(InputError, match=r"accepted is \(n, 9\)"):
         model.predict(np.zeros((2, 3)))
 
@@ -419,8 +431,8 @@ def test_bad_searches_are_named(arguments, message):
 @pytest.mark.parametrize("relaxation", ["gumbel_softmax", "sparsemax", "straight_through"])
 def test_every_relaxation_climbs_to_the_best(relaxation):
     model = predictor.fit(make(120), spec_of("ridge1"), "value")
-    best = search.maximize(model, method="enumerate", k=1)
-    found = search.maximize(model, method="gradient", k=1, relaxation=relaxation)
+    best = search.maximize(model, search.Enumerate(), k=1)
+    found = search.maximize(model, search.Gradient(relaxation), k=1)
     assert found.configs == best.configs
     with pytest.raises(InputError, match="relaxation='soft'; accepted are"):
-        search.maximize(model, relaxation="soft")
+        search.Gradient("soft")

@@ -9,8 +9,8 @@ from small import ALL, COLUMN, ENCODINGS, FILLED, PARTS, SPACE, random_form
 
 from metajax import predictor, search
 from metajax.predictor._forms import Pairs
-from metajax.search._certify import certify
 from metajax.search._groups import groups, limits
+from metajax.search._tree import certify
 from metajax.space import Categorical, Float, Integer, Space
 from metajax.types import InputError
 
@@ -80,17 +80,17 @@ def test_fitted_models_are_certified_as_they_are_enumerated(name):
     metric = np.asarray(space.encode(tried)) @ rng.normal(size=15) + context @ [1.0, -1.0] + 0.1 * rng.normal(size=80)
     trials = predictor.Trials.from_arrays(space, tried, metric, context=context)
     model = predictor.fit(trials, SPECS[name], "value")
-    exact = search.maximize(model, method="enumerate", k=3, context=[0.3, 0.1])
-    found = search.maximize(model, method="certify", k=3, context=[0.3, 0.1])
+    exact = search.maximize(model, search.Enumerate(), k=3, context=[0.3, 0.1])
+    found = search.maximize(model, search.Certify(), k=3, context=[0.3, 0.1])
     np.testing.assert_allclose(found.values, exact.values, atol=1e-9)
     assert found.configs[0] == exact.configs[0]
     assert found.gap < 1e-6
     every = space.at(np.arange(space.size))
     for seconds in (0.0, 60.0):
-        found = search.maximize(model, method="certify", k=3, context=[0.3, 0.1], seconds=seconds)
+        found = search.maximize(model, search.Certify(seconds), k=3, context=[0.3, 0.1])
         assert found.upper_bound >= model.predict(every, [0.3, 0.1])[0].max()
     with pytest.raises(InputError, match="accepted are the means of ridge, mlp and ensemble"):
-        search.maximize(model, method="certify", context=[0.3, 0.1], optimism=1.0)
+        search.maximize(model, search.Certify(), context=[0.3, 0.1], optimism=1.0)
 
 
 def test_large_spaces_are_closed():
@@ -113,11 +113,15 @@ def test_a_radius_is_kept():
     value = model.predict(every)[0]
     for radius in (0, 1, 3):
         near = [i for i, c in enumerate(every) if sum(c[n] != center[n] for n in c) <= radius]
-        found = search.maximize(model, method="certify", k=1, around=center, radius=radius)
+        found = search.maximize(model, search.Certify(around=center, radius=radius), k=1)
         assert found.values[0] == pytest.approx(value[near].max(), abs=1e-5) and found.gap < 1e-6
         assert sum(found.configs[0][n] != center[n] for n in center) <= radius
     with pytest.raises(InputError, match="around and radius belong together"):
-        search.maximize(model, method="certify", radius=1)
+        search.Certify(radius=1)
+    with pytest.raises(InputError, match="take the place of cost and budget"):
+        search.Certify(around=center, radius=1, cost=[1.0], budget=1.0)
+    with pytest.raises(InputError, match="seconds=-1"):
+        search.Certify(seconds=-1)
 
 
 def test_what_cannot_be_certified_is_named():
@@ -125,26 +129,28 @@ def test_what_cannot_be_certified_is_named():
     trials = predictor.Trials.from_arrays(space, [{"x": i / 9, "op": "a"} for i in range(10)], range(10))
     ridge = predictor.fit(trials, predictor.ridge(), "value")
     with pytest.raises(InputError, match=r"the space is infinite: give a grid to \['x'\]"):
-        search.maximize(ridge, method="certify")
-    with pytest.raises(InputError, match="certify: kernel with optimism=0"):
-        search.maximize(predictor.fit(trials, predictor.kernel(), "value"), method="certify")
-    with pytest.raises(InputError, match="keeps no constraints; accepted with them is 'certify'"):
-        search.maximize(ridge, method="evolve", forbidden=[{"op": "a"}])
+        search.maximize(ridge, search.Certify())
+    with pytest.raises(InputError, match="Certify: kernel with optimism=0"):
+        search.maximize(predictor.fit(trials, predictor.kernel(), "value"), search.Certify())
+    with pytest.raises(
+        InputError, match="Enumerate: forbidden combinations need the mean of a network with one hidden layer"
+    ):
+        search.maximize(ridge, search.Enumerate([{"op": "a"}]))
     small = Space({"op": Categorical(("a", "b"))})
     model = predictor.fit(
         predictor.Trials.from_arrays(small, [{"op": "a"}, {"op": "b"}], [1.0, 2.0]), predictor.ridge(), "value"
     )
-    found = search.maximize(model, method="certify", forbidden=[{"op": "b"}])
+    found = search.maximize(model, search.Certify(forbidden=[{"op": "b"}]))
     assert found.configs == [{"op": "a"}]
     with pytest.raises(InputError, match=r"forbidden\[0\]: op: 'c' is not one of"):
-        search.maximize(model, method="certify", forbidden=[{"op": "c"}])
+        search.maximize(model, search.Certify(forbidden=[{"op": "c"}]))
     with pytest.raises(InputError, match="cost and budget belong together"):
-        search.maximize(model, method="certify", cost=[1.0, 1.0])
+        search.maximize(model, search.Certify(cost=[1.0, 1.0]))
     with pytest.raises(InputError, match=r"cost of shape \(3,\), budget=1; accepted are \(2,\) finite numbers"):
-        search.maximize(model, method="certify", cost=[1.0, 1.0, 1.0], budget=1)
+        search.maximize(model, search.Certify(cost=[1.0, 1.0, 1.0], budget=1))
     with pytest.raises(InputError, match=r"forbidden\[0\] is empty"):
-        search.maximize(model, method="certify", forbidden=[{}])
-    with pytest.raises(InputError, match=r"radius=0\.5; accepted are whole numbers"):
-        search.maximize(model, method="certify", around={"op": "a"}, radius=0.5)
-    with pytest.raises(InputError, match="no configuration was found that keeps the constraints"):
-        search.maximize(model, method="certify", cost=[1.0, 1.0], budget=0.5)
+        search.maximize(model, search.Certify(forbidden=[{}]))
+    with pytest.raises(InputError, match=r"radius=0\.5; must be an integer >= 0"):
+        search.maximize(model, search.Certify(around={"op": "a"}, radius=0.5))
+    with pytest.raises(InputError, match="no configuration was found that satisfies the constraints"):
+        search.maximize(model, search.Certify(cost=[1.0, 1.0], budget=0.5))

@@ -14,10 +14,10 @@ from small import ALL, COLUMN, ENCODINGS, FILLED, PARTS, SPACE, random_form
 
 from metajax import predictor, search
 from metajax.predictor import _forms
-from metajax.search import _certify
 from metajax.search._blocks import cut
-from metajax.search._enumerate import enumerate_all
 from metajax.search._groups import groups, limits
+from metajax.search._prefixes import enumerate_all
+from metajax.search._tree import certify
 from metajax.space import Categorical, Space, Subset
 from metajax.types import InputError
 
@@ -47,7 +47,7 @@ def test_many_chunks_and_wide_networks():
             (rng.normal(size=(units, 1)), np.ones(1)),
         )
         found = enumerate_all(_forms.Network(layers), parts, limits(space, parts), 5)
-        proof = _certify.certify(_forms.Network(layers), parts, limits(space, parts), 5)
+        proof = certify(_forms.Network(layers), parts, limits(space, parts), 5)
         assert found.number == space.size == 7**8
         assert np.all(found.values <= proof.upper)
         if proof.finished:
@@ -60,11 +60,11 @@ def test_maximize_takes_the_fast_way_where_there_is_one():
     gain = [sum(v for v in c.values() if isinstance(v, int)) - len(c["s"]) for c in space.dicts(tried)]
     trials = predictor.Trials.from_arrays(space, tried, gain)
     model = predictor.fit(trials, predictor.ensemble(2, (16,), steps=100), "value")
-    fast = search.maximize(model, method="enumerate", k=4)
+    fast = search.maximize(model, search.Enumerate(), k=4)
     every = model.predict(space.at(np.arange(space.size)))[0]
     assert fast.evaluated == space.size and fast.gap == 0.0
     np.testing.assert_allclose(fast.values, np.sort(every)[::-1][:4], rtol=1e-9)
-    without = search.maximize(model, method="enumerate", forbidden=[{"x0": fast.configs[0]["x0"]}])
+    without = search.maximize(model, search.Enumerate([{"x0": fast.configs[0]["x0"]}]))
     assert without.configs[0]["x0"] != fast.configs[0]["x0"] and without.values[0] <= fast.values[0]
 
 
@@ -88,7 +88,7 @@ def test_chunks_are_spread_over_devices():
     code = """
 import jax, numpy as np
 from metajax.predictor._forms import Network
-from metajax.search._enumerate import enumerate_all
+from metajax.search._prefixes import enumerate_all
 from metajax.search._groups import groups, limits
 from metajax.space import Categorical, Space
 assert len(jax.local_devices()) == 3

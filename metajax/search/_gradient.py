@@ -1,0 +1,85 @@
+"""Search by gradient: ascent on relaxed encodings, then evolution of the rounded configurations."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.flatten_util import ravel_pytree
+
+from metajax.search._heuristics import EVOLVED, arguments, generations, initial, ranked, score
+from metajax.search._query import Found, Query
+from metajax.space import Space
+from metajax.space.rules import RULES
+from metajax.types import InputError, Key, stream
+
+_STARTS, _STEPS = 64, 80
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """Ascends relaxed encodings by gradient from 64 random starts, then lets the rounded configurations evolve.
+
+    Adam takes 80 steps on the logits of ``space.relax`` while the temperature falls from 1 to 0.1, so that the relaxed
+    encodings end near corners. The rounded configurations then compete with random ones and ``start`` in the evolution of
+    ``Evolve``. For any model that is differentiable in its inputs, and any space; it proves nothing.
+
+    Attributes:
+        relaxation: The rule of ``space.relax``: ``"softmax"``, ``"gumbel_softmax"``, ``"sparsemax"``, ... A random rule is
+            sampled anew in every step.
+
+    Raises:
+        InputError: If the relaxation is unknown.
+
+    Example:
+        >>> from metajax import predictor, search
+        >>> from metajax.space import Float, Space
+        >>> space = Space({"x": Float(0.0, 1.0)})
+        >>> trials = predictor.Trials.from_arrays(space, [{"x": i / 9} for i in range(10)], [-abs(i - 4) for i in range(10)])
+        >>> found = search.maximize(predictor.fit(trials, predictor.kernel()), search.Gradient("sparsemax"), k=1)
+        >>> abs(found.configs[0]["x"] - 4 / 9) < 0.1
+        True
+    """
+
+    relaxation: str = "softmax"
+
+    def __post_init__(self):
+        if self.relaxation not in RULES:
+            raise InputError(f"Gradient: relaxation={self.relaxation!r}; accepted are {list(RULES)}")
+
+    def search(self, query: Query) -> Found:
+        """See ``SearchMethod.search``."""
+        space, spec, key, given = query.model.space, query.model.spec, query.key, arguments(query)
+        ascended = ascend(space, spec, given, stream(key, "ascend"), self.relaxation)
+        pool = initial(space, stream(key, "initial"), query.start).at[-_STARTS:].set(ascended)
+        evolved = generations(space, spec, given, key, pool)
+        return ranked(query, jnp.concatenate([ascended, evolved]), _STARTS * _STEPS + EVOLVED)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 4))
+def ascend(space: Space, spec: Any, given: Any, key: Key, rule: str) -> jax.Array:
+    """f32[starts, width]: rounded encodings that gradient ascent from random logits ends at."""
+    temperatures = jnp.geomspace(1.0, 0.1, _STEPS)
+    optimizer = optax.adam(0.1)
+
+    def one(key):
+        flat, unravel = ravel_pytree(space.zeros())
+        logits = unravel(jax.random.normal(stream(key, "start"), flat.shape, flat.dtype))
+
+        def loss(logits, temperature, drawn):
+            sharp = jax.tree.map(lambda z: z / temperature, logits)
+            return -score(space, spec, given, space.relax(sharp, rule, drawn)[None])[0]
+
+        def step(carry, now):
+            logits, opt_state = carry
+            temperature, drawn = now
+            updates, opt_state = optimizer.update(jax.grad(loss)(logits, temperature, drawn), opt_state)
+            return (optax.apply_updates(logits, updates), opt_state), None
+
+        steps = (temperatures, jax.random.split(stream(key, "rule"), _STEPS))
+        (logits, _), _ = jax.lax.scan(step, (logits, optimizer.init(logits)), steps)
+        return space.relax(jax.tree.map(lambda z: z / temperatures[-1], logits))
+
+    return space.encode(space.decode_configs(jax.vmap(one)(jax.random.split(key, _STARTS))))
