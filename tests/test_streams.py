@@ -21,7 +21,7 @@ from metajax.automl._space import tabular_space
 from metajax.fewshot import navigation
 from metajax.nn import Functional
 from metajax.space import Categorical, Float, Space
-from metajax.supernet import _relaxations as relaxation
+from metajax.supernet import relaxations
 
 OWN = (str(Path(__file__).parents[1] / "metajax"), __file__)
 SKIPPED = (types.__file__,)
@@ -202,10 +202,10 @@ def test_navigation(used):
 
 SPACE = Space({"a": Categorical((0, 1, 2)), "b": Categorical((0, 1))})
 RELAXATIONS = {
-    "straight_through": relaxation.straight_through(),
-    "policy": relaxation.policy(2),
-    "fair": relaxation.sampled(relaxation.fair_paths()),
-    "sandwich": relaxation.sampled(relaxation.sandwich_paths(1)),
+    "straight_through": relaxations.straight_through_path(),
+    "policy": relaxations.controller(2),
+    "fair": relaxations.sampled_paths(relaxations.fair_paths()),
+    "sandwich": relaxations.sampled_paths(relaxations.sandwich_paths(1)),
 }
 
 
@@ -226,7 +226,7 @@ def test_search(used, name):
 
     x, y = jnp.ones((4, SPACE.width)), jnp.zeros(4, jnp.int32)
     events = supernet.events.project(0.0, 2), supernet.events.eigenvalue(2)
-    made = supernet.search(
+    made = supernet.compose_search(
         SPACE, network, loss, SGD, SGD, 4, RELAXATIONS[name], disturb=disturb, events=events, warm_up=1
     )
     sample = lambda key: (((x + 0.0 * draw(key))[None], y[None]), (x, y), (x, y))

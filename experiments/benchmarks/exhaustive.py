@@ -20,7 +20,6 @@ import numpy as np
 from experiments.benchmarks import compare
 from experiments.harness import _grid as grid
 from metajax import data, nn, supernet
-from metajax.supernet.truth._exhaust import in_turn, trainer
 from metajax.types import InputError
 
 
@@ -53,7 +52,9 @@ def _measured(config: Config) -> compare.Measured:
     images = data.digits(config.seed)
     part = lambda p: (jnp.asarray(p[0]), jnp.asarray(p[1]))
     train, test = part(images.train), part(images.test)
-    made = supernet.spaces.cells(10, config.channels, 1, 1, 1, 2, 3, single_path=in_turn())
+    made = supernet.spaces.cell_supernet(
+        10, config.channels, 1, 1, 1, 2, 3, single_path=supernet.truth.trains_sequentially()
+    )
     space, training, key = made.space, supernet.truth.Training(config.epochs), jax.random.key(config.seed)
     index = np.linspace(0, 124, config.cells).astype(int)
     stamps = [time.perf_counter()]
@@ -77,7 +78,7 @@ def _measured(config: Config) -> compare.Measured:
         built = made.build(config_of)
         alone = nn.Functional(built.init, lambda params, x, encoding, built=built: built.apply(params, x))
         began = time.perf_counter()
-        run = jax.jit(trainer(alone, training, *train, *test))
+        run = jax.jit(supernet.truth.trainer(alone, training, *train, *test))
         encoding, seed_key = jnp.zeros(space.width), jax.random.split(key, 1)[0]
         scores.append(float(run(encoding, seed_key)))
         middle = time.perf_counter()

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import methods, searching
+from experiments import methods
 from experiments.benchmarks import compare
 from experiments.fewshot import classify, omniglot
 from experiments.nas import nas_bench_201
@@ -81,8 +81,17 @@ def search_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array],
     draw = lambda: rng.normal(size=(number, filled.size, filled.size, 3)).astype(np.float32)
     part = lambda: (draw(), rng.integers(0, 10, number).astype(np.int32))
     setting = nas_bench_201.setting(filled, parts=data.Images(part(), part(), part()))
-    search = searching.made(config.method, setting)[0]
-    return search.learner, search.init(jax.random.key(config.seed)), searching.sampler(setting), filled.steps
+    recipe = supernet.METHODS[config.method].recipe(setting.space)
+    search = recipe.build(
+        setting.space,
+        setting.network,
+        fewshot.cross_entropy,
+        steps=setting.steps,
+        learning_rate=setting.rate,
+        steps_per_epoch=max(1, number // (setting.batch * recipe.inner_steps)),
+    )
+    sampler = supernet.sampler(setting.parts, setting.batch, recipe.inner_steps, setting.augment)
+    return search.learner, search.init(jax.random.key(config.seed)), sampler, filled.steps
 
 
 def measure(config: Config) -> compare.Measured:

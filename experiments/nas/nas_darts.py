@@ -102,7 +102,7 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
     space = supernet.spaces.darts_space(config.nodes)
 
     def network(partial, single_path: bool) -> nn.Functional:
-        return supernet.spaces.darts(
+        return supernet.spaces.darts_supernet(
             10, config.channels, config.layers, 3, config.nodes, partial=partial, single_path=single_path
         ).network
 
@@ -119,14 +119,14 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
     )
     own = {**run.to_dict(config), "part": "search"}
     with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:
-        found = searching.search(config.method, place, inside, show=show).found
+        found = searching.search(config.method, place, inside, show=show).config
         return found, inside.metrics()[-1]["seconds"]
 
 
 def train(config: Config, found, parts: data.Images, directory: run.RunDirectory, show: bool) -> dict[str, float]:
     """Trains the network of the found cells from scratch and tests it."""
     nodes = max(int(name.rsplit("_", 1)[1]) for name in found) - 1
-    alone = supernet.spaces.darts(10, config.train_channels, config.train_layers, 3, nodes).build(found)
+    alone = supernet.spaces.darts_supernet(10, config.train_channels, config.train_layers, 3, nodes).build(found)
     schedule = optax.cosine_decay_schedule(config.train_rate, config.train_steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(5.0), optax.add_decayed_weights(3e-4), optax.sgd(schedule, momentum=0.9)
@@ -174,7 +174,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     began = time.perf_counter()
     metrics = {
         **metrics,
-        "skips": supernet.diagnosis.count(found, "skip"),
+        "skips": supernet.diagnosis.count_value(found, "skip"),
         **train(config, found, parts, directory, show),
     }
     metrics["train_seconds"] = time.perf_counter() - began

@@ -21,7 +21,6 @@ import numpy as np
 from experiments import searching
 from experiments.nas import method_versions
 from metajax import data, nn, plot, run, supernet
-from metajax.supernet.truth._exhaust import in_turn
 from metajax.types import InputError
 
 
@@ -77,7 +76,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     training = supernet.truth.Training(config.truth_epochs, config.batch, config.truth_rate)
     table = supernet.truth.exhaust(
         space,
-        network(single_path=in_turn()),
+        network(single_path=supernet.truth.trains_sequentially()),
         both,  # type: ignore[arg-type]
         parts.test,
         training,
@@ -100,9 +99,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
             outcome = searching.search(name, place, inside, show=show)
             told = searching.diagnosis(place, outcome, true, inside, encodings)
-        at = supernet.diagnosis.index_of(space, outcome.found)
-        scores = supernet.baselines.by_shared_weights(outcome.path, outcome.state.params)(encodings)[0]
-        found[name] = outcome.found
+        at = supernet.diagnosis.index_of(space, outcome.config)
+        scores = supernet.baselines.by_shared_weights(outcome.single_path, outcome.state.params)(encodings)[0]
+        found[name] = outcome.config
         label = name.replace("-", "_")
         metrics[f"{label}_rank"] = table.rank(at, within=1 / tests)
         metrics[f"{label}_accuracy"] = 100 * float(table.mean[at])

@@ -91,7 +91,7 @@ def _scorer(config: Any, batch: Any, key: jax.Array) -> Callable[[dict[str, Any]
     """``(config, encoding) -> score`` of a cell; without a batch, its number of parameters."""
     sizes = (10, config.channels, 3, config.cells)
     if batch is None:
-        alone = supernet.spaces.cells(*sizes)
+        alone = supernet.spaces.cell_supernet(*sizes)
         params = alone.network.init(key)
         return lambda cell, encoding: float(sum(leaf.size for leaf in jax.tree.leaves(alone.extract(params, cell))))
     x, y = (jnp.asarray(part) for part in batch)

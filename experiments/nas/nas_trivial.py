@@ -61,7 +61,7 @@ def answers(oracle: supernet.truth.Oracle, column: str = "test200") -> dict[str,
 
 def experiment(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
     """Looks the answers up and writes the result."""
-    metrics = answers(supernet.truth.oracle())
+    metrics = answers(supernet.truth.load_oracle())
     protocol = "Test accuracy in % by the table, mean of a cell's seeds after 200 epochs; deviation over cells."
     directory.finish({"metrics": metrics, "protocol": protocol})
     return metrics

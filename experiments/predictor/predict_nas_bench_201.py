@@ -32,7 +32,6 @@ from experiments.harness import _grid as grid
 from experiments.harness import published
 from experiments.harness.markdown import number, table
 from metajax import plot, predictor, run, supernet
-from metajax.supernet.truth._nas_bench_201 import DATASETS
 from metajax.types import InputError
 
 
@@ -48,8 +47,8 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if self.dataset not in DATASETS:
-            raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(DATASETS)}")
+        if self.dataset not in supernet.truth.DATASETS:
+            raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(supernet.truth.DATASETS)}")
         if not all(n.isdigit() and 2 <= int(n) <= 6000 for n in self.trainings.split(",")) or self.draws < 1:
             given = f"--trainings {self.trainings} --draws {self.draws}"
             raise InputError(f"{given}: accepted are numbers from 2 to 6000 joined by commas, and at least one draw")
@@ -119,7 +118,7 @@ def split(unique: np.ndarray, trainings: int, rng: np.random.Generator) -> tuple
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
     """Fits every model to every draw; returns the metrics."""
-    table = supernet.truth.oracle()
+    table = supernet.truth.load_oracle()
     directory.bind_data(run.fingerprint(table=table.columns[config.dataset]))
     encodings = np.asarray(SPACE.encode(SPACE.at(np.arange(SPACE.size))))
     truth = table.scores(config.dataset, "test200")

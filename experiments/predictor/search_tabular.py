@@ -106,7 +106,7 @@ def _utility(table: predictor.Table) -> np.ndarray:
 
 def cells() -> list[predictor.Table]:
     """NAS-Bench-201 as tables."""
-    space, oracle = supernet.spaces.cell_space(), supernet.truth.oracle()
+    space, oracle = supernet.spaces.cell_space(), supernet.truth.load_oracle()
     configs = {name: np.asarray(column) for name, column in space.at(np.arange(space.size)).items()}
     return [predictor.Table(d, space, configs, c["val200_seeds"], True) for d, c in oracle.columns.items()]
 

@@ -20,7 +20,7 @@ _FORMAT, CHANNELS, STAGES = 2, 16, 2
 
 def network(classes: int, inputs: int, stride: int, single_path: bool = False) -> supernet.SuperNet:
     """The SuperNet of the image space: a stem of 16 channels, two stages of one cell of four nodes."""
-    return supernet.spaces.cells(classes, CHANNELS, STAGES, 1, inputs, stride, 4, single_path)
+    return supernet.spaces.cell_supernet(classes, CHANNELS, STAGES, 1, inputs, stride, 4, single_path)
 
 
 class _Recording:

@@ -18,11 +18,12 @@ from metajax.automl._prepare import folds
 from metajax.automl._task import CURVE, GROUP, Data, Outcome, Task
 from metajax.data import flip_and_crop, tabular
 from metajax.data._pictures import Pictures
-from metajax.run import read_json, write_json
+from metajax.run import Diverged, read_json, write_json
 from metajax.space import Categorical, Float, Integer, Space
 from metajax.types import InputError, stream
 
 BATCH, CHUNK, SEARCH_IMAGES, SUPERNET_STEPS, MOST_SHIFT = 64, 256, 8_000, 400, 3
+SUPERNET_RATE = 0.1
 
 
 def image_space() -> Space:
@@ -224,26 +225,21 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
 
 
 def by_supernet(data: Data, classes: int, stride: int, seed: int) -> dict[str, Any]:
-    """The cell that DrNAS (Chen et al. 2021, arXiv:2006.10355) decides on, from a SuperNet trained once."""
+    """Returns the cell that DrNAS (Chen et al. 2021, arXiv:2006.10355) decides on, from a SuperNet that is trained once."""
     made = network(classes, data.x.shape[-1], stride)
-    steps, recipe = SUPERNET_STEPS, supernet.recipe("drnas", made.space)
-    descent = optax.sgd(optax.cosine_decay_schedule(0.1, steps), momentum=0.9)
-    optimizer = optax.chain(optax.clip_by_global_norm(5.0), descent)
-    search = recipe.build(made.space, made.network, fewshot.cross_entropy, optimizer, steps)
-
-    key = stream(jax.random.key(seed), "supernet")
-
-    def draw(key, x, y):
-        rows = jax.random.randint(key, (BATCH,), 0, len(y))
-        return x[rows], y[rows]
-
-    def body(state, _):
-        now = jax.random.fold_in(stream(key, "data"), state.step)
-        inner = jax.tree.map(lambda a: a[None], draw(stream(now, "training"), data.x, data.y))
-        outer = draw(stream(now, "validation"), data.x_judge, data.y_judge)
-        return search.update(state, (inner, outer))[0], None
-
-    state = jax.jit(lambda s: jax.lax.scan(body, s, None, steps)[0])(search.init(key))
-    if not np.isfinite(np.asarray(search.strengths(state))).all():
-        raise InputError("method='supernet': the SuperNet diverged on these images; use method='metalearner'")
-    return supernet.decide(made.space, search.strengths(state))
+    parts = (data.x, data.y), (data.x_judge, data.y_judge)
+    try:
+        outcome = supernet.run(
+            "drnas",
+            made.space,
+            made.network,
+            fewshot.cross_entropy,
+            parts,
+            steps=SUPERNET_STEPS,
+            learning_rate=SUPERNET_RATE,
+            batch_size=BATCH,
+            seed=seed,
+        )
+    except Diverged:
+        raise InputError("method='supernet': the SuperNet diverged on these images; use method='metalearner'") from None
+    return outcome.config

@@ -23,7 +23,7 @@ class Certify:
     Attributes:
         seconds: Wall time after which the search stops without a proof; at least 0.
         forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out.
-        cost: f[width], the cost of each column of the encoding, as of ``supernet.regularizers.costs``. Needs ``budget``.
+        cost: f[width], the cost of each column of the encoding, as of ``supernet.regularizers.cost_table``. Needs ``budget``.
         budget: Largest total cost of a configuration that is accepted.
         around: A configuration to stay near, in place of ``cost`` and ``budget``. The maximum of a model far from its data says
             more about the model than about the space. Needs ``radius``.

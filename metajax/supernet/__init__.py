@@ -1,49 +1,41 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
 from metajax.supernet import baselines, diagnosis, events, regularizers, relaxations, spaces, truth
-from metajax.supernet._methods import METHODS, recipe
+from metajax.supernet._driver import Outcome, accuracy_on, run, sampler
+from metajax.supernet._method import SearchMethod
+from metajax.supernet._methods import METHODS
 from metajax.supernet._model import SuperNet
-from metajax.supernet._recipe import SAMPLED, Recipe
-from metajax.supernet._relaxations import Moment, Relaxation, Score
-from metajax.supernet._search import (
-    EPOCH,
-    Event,
-    Parts,
-    Regularizer,
-    Search,
-    SearchState,
-    decide,
-    distilled,
-    entropy,
-    mean_over_paths,
-    search,
-)
+from metajax.supernet._paths import distill_from_first, mean_over_paths
+from metajax.supernet._protocols import MakeLoss, Moment, OverPaths, Relaxation, Search, SearchState
+from metajax.supernet._recipe import MakeNetwork, Recipe
+from metajax.supernet._search import EPOCH_STEPS, compose_search, decide
 
 __all__ = [
-    "EPOCH",
+    "EPOCH_STEPS",
     "METHODS",
-    "SAMPLED",
-    "Event",
+    "MakeLoss",
+    "MakeNetwork",
     "Moment",
-    "Parts",
+    "Outcome",
+    "OverPaths",
     "Recipe",
-    "Regularizer",
     "Relaxation",
-    "Score",
     "Search",
+    "SearchMethod",
     "SearchState",
     "SuperNet",
+    "accuracy_on",
     "baselines",
+    "compose_search",
     "decide",
     "diagnosis",
-    "distilled",
-    "entropy",
+    "distill_from_first",
     "events",
     "mean_over_paths",
-    "recipe",
     "regularizers",
     "relaxations",
-    "search",
+    "run",
+    "sampler",
     "spaces",
     "truth",
 ]

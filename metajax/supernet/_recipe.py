@@ -1,145 +1,121 @@
-"""What a method of the literature is: its parts, as arguments of ``search``, and its rates."""
+"""What a method of the literature is on a space: its parts, its rates and how it decides."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, Protocol
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from metajax import bilevel
 from metajax.nn import Functional
 from metajax.space import Space
-from metajax.supernet import _relaxations as relax
-from metajax.supernet._relaxations import Relaxation
-from metajax.supernet._search import EPOCH, Disturb, Event, OverPaths, Regularizer, Search, mean_over_paths, search
-from metajax.types import LossFn
+from metajax.supernet._paths import mean_over_paths
+from metajax.supernet._protocols import (
+    Decide,
+    Disturb,
+    Evaluate,
+    Event,
+    MakeLoss,
+    Moment,
+    OverPaths,
+    Regularizer,
+    Relaxation,
+    Search,
+    SearchState,
+)
+from metajax.supernet._search import EPOCH_STEPS, compose_search, decide
+from metajax.supernet.baselines._baselines import best_of, evolve
+from metajax.supernet.relaxations._mixtures import softmax_mixture
+from metajax.types import InputError, stream
+
+EVOLVED = 500
+"""SuperNet evaluations of methods that decide by evolution (single-path methods)."""
+SAMPLED = 100
+"""Architectures among which a method that samples them decides (ENAS in the code of NAS-Bench-201)."""
+CLIP_NORM = 5.0
+"""Largest norm of a gradient of the weights, as in the authors' code of nearly every method."""
+
+
+class MakeNetwork(Protocol):
+    """Makes the SuperNet that a method needs."""
+
+    def __call__(self, partial: Any, single_path: bool, /) -> Functional:
+        """Returns the network.
+
+        Args:
+            partial: the share of channels that take part in the operations is 1/partial, an integer, 1 for most methods. A
+                pair of integers is a network that grows from the first share to the second (``drnas-pruned``).
+            single_path: whether encodings are one-hot, so that the network may compute the chosen operations alone. A
+                network that ignores it is as correct, and slower.
+
+        Returns:
+            ``init(key) -> params`` and ``apply(params, x, encoding) -> outputs``. The parameters do not depend on
+            ``single_path``.
+        """
+        ...
 
 
 def adam(decay: float = 1e-3, b1: float = 0.5, eps: float = 1e-8) -> Callable[[Any], optax.GradientTransformation]:
-    """``rate -> Adam``, with the decay added to the gradient, as in PyTorch, so that Adam divides it too."""
+    """Returns ``learning_rate -> Adam``, with the decay added to the gradient, as in PyTorch, so that Adam divides it too."""
     return lambda rate: optax.chain(optax.add_decayed_weights(decay), optax.adam(rate, b1=b1, eps=eps))
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The parts of a method, as arguments of ``search``, and its rates.
+    """The parts of a method on a space, as arguments of ``compose_search``, its rates, and how it decides.
+
+    ``METHODS[name].recipe(space)`` returns the recipe of a published method; ``dataclasses.replace`` changes a part of it.
 
     Attributes:
-        relaxation, regularizers, disturb, events, inner_steps, without, over_paths: see ``search``.
-        estimator: makes the estimator of ``search``.
-        decide: ``strengths`` takes the strongest value of every choice; ``evolve`` asks the SuperNet for accuracies;
-            ``sample`` takes the best of ``SAMPLED`` architectures that the logits draw, by the SuperNet's accuracies.
-        threshold: strength below which a choice becomes ``none`` in the end.
-        rate: of the logits, where these take as many steps as the method's paper gives them.
-        outer: ``rate -> optimizer`` of the logits.
-        epochs: that the paper searches for, of ``EPOCH`` steps.
+        relaxation, regularizers, disturb, events, inner_steps, excluded_values, over_paths, widen_at: see
+            ``compose_search``.
+        estimator: makes the estimator of ``compose_search``.
+        decision: ``"strengths"`` takes the strongest value of every choice; ``"evolve"`` lets evolution ask the SuperNet for
+            accuracies, 500 times; ``"sample"`` takes the best of 100 architectures that the logits draw, by the SuperNet's
+            accuracies.
+        threshold: the strength below which a choice becomes ``none`` in the end.
+        logits_learning_rate: of the logits, where these take as many steps as the method's paper gives them.
+        logits_optimizer: ``learning_rate -> optimizer`` of the logits.
+        epochs: that the paper searches for, of ``EPOCH_STEPS`` steps.
         weight_decay: of the weights.
-        partial: share of channels that take part, as 1/partial; of two, the second holds from the share ``widen`` on.
-        widen: share of the search from which the network computes with more channels.
+        partial: share of channels that take part, as 1/partial; of two, the second holds from the share ``widen_at`` on.
         warm_up: share of the search in which weights learn alone.
-        rest: shares of the search between which the logits rest again.
-        tune: share of the search from which weights are tuned at a tenth of their first rate.
-        single_path: encodings are one-hot, so that a network may compute the chosen operations alone.
+        logits_frozen: shares of the search between which the logits rest again.
+        tune_from: share of the search from which weights are tuned at a tenth of their first rate.
+        single_path: whether encodings are one-hot, so that a network may compute the chosen operations alone.
+
+    Example:
+        >>> import dataclasses
+        >>> from metajax import supernet
+        >>> recipe = supernet.METHODS["fair-darts"].recipe(supernet.spaces.cell_space())
+        >>> recipe.threshold, recipe.excluded_values
+        (0.85, ('none',))
+        >>> dataclasses.replace(recipe, threshold=0.7).threshold
+        0.7
     """
 
-    relaxation: Relaxation = dataclasses.field(default_factory=relax.softmax)
+    relaxation: Relaxation = dataclasses.field(default_factory=softmax_mixture)
     estimator: Callable[[], bilevel.Estimator] = bilevel.first_order
     regularizers: Sequence[Regularizer] = ()
     disturb: Disturb | None = None
     events: Sequence[Event] = ()
     inner_steps: int = 1
-    without: Sequence[Any] = ()
+    excluded_values: Sequence[Any] = ()
     over_paths: OverPaths = mean_over_paths
-    decide: str = "strengths"
+    decision: Literal["strengths", "evolve", "sample"] = "strengths"
     threshold: float = 0.0
-    rate: float = 3e-4
-    outer: Callable[[Any], optax.GradientTransformation] = dataclasses.field(default_factory=adam)
+    logits_learning_rate: float = 3e-4
+    logits_optimizer: Callable[[Any], optax.GradientTransformation] = dataclasses.field(default_factory=adam)
     epochs: float = 50
     weight_decay: float = 5e-4
     partial: int | tuple[int, int] = 1
-    widen: float | None = None
+    widen_at: float | None = None
     warm_up: float = 0.0
-    rest: tuple[float, float] | None = None
-    tune: float = 1.0
+    logits_frozen: tuple[float, float] | None = None
+    tune_from: float = 1.0
     single_path: bool = False
-
-    def outer_optimizer(self, steps: int, warm_up: int = 0) -> optax.GradientTransformation:
-        """The optimizer of the logits.
-
-        Where the logits take fewer steps than the published ones, the rate is larger in the same proportion: Adam's logits
-        then travel as far. Logits that the estimator does not learn stay where they are.
-
-        Args:
-            steps: of the whole search.
-            warm_up: of these, those in which weights learn alone.
-        """
-        if not self.learns_logits:  # a decay alone would move logits that are to stay
-            return optax.set_to_zero()
-        rate = self.rate * max(1.0, self.epochs * EPOCH / max(steps - warm_up, 1))
-        if self.rest is None:
-            return self.outer(rate)
-        first, last = (round(share * steps) - warm_up for share in self.rest)
-        awake = lambda step, **extra: (jnp.asarray(step) < first) | (jnp.asarray(step) >= last)
-        return optax.conditionally_mask(self.outer(rate), awake)
-
-    def weight_rate(self, rate: float, steps: int) -> optax.Schedule:
-        """The rate of the weights: along a cosine to a 25th, and from ``tune`` on a tenth of the first."""
-        tuned = round(self.tune * steps)
-        falling = optax.cosine_decay_schedule(rate, max(tuned, 1), 0.04)
-        return (
-            falling if tuned >= steps else optax.join_schedules([falling, optax.constant_schedule(rate / 10)], [tuned])
-        )
-
-    def build(
-        self,
-        space: Space,
-        network: Functional,
-        loss: Callable[[Callable[..., Any]], LossFn],
-        inner_optimizer: optax.GradientTransformation,
-        steps: int,
-        steps_per_epoch: int = EPOCH,
-        warm_up: float = 0.0,
-        more: Sequence[Regularizer] = (),
-    ) -> Search:
-        """The whole search.
-
-        Args:
-            space, network, loss, inner_optimizer, steps, steps_per_epoch: see ``search``; ``network`` has the recipe's
-                ``partial`` and may have its ``single_path``.
-            warm_up: share of the search in which weights learn alone, at least.
-            more: regularizers beside those of the method.
-
-        Example:
-            >>> import jax
-            >>> from metajax import fewshot, nn, supernet
-            >>> space = supernet.spaces.cell_space(3)
-            >>> recipe = supernet.recipe("gdas", space)
-            >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, single_path=True, rngs=rngs))
-            >>> made = recipe.build(space, network, fewshot.cross_entropy, optax.sgd(0.1), steps=10)
-            >>> sorted(made.init(jax.random.key(0)).logits) == sorted(space.domains)
-            True
-        """
-        alone = round(max(self.warm_up, warm_up) * steps)
-        return search(
-            space,
-            network,
-            loss,
-            inner_optimizer,
-            self.outer_optimizer(steps, alone),
-            steps,
-            self.relaxation,
-            self.estimator(),
-            (*self.regularizers, *more),
-            self.disturb,
-            self.events,
-            self.over_paths,
-            self.inner_steps,
-            alone,
-            steps_per_epoch,
-            self.without,
-            self.widen,
-        )
 
     @property
     def learns_logits(self) -> bool:
@@ -151,6 +127,149 @@ class Recipe:
         """Whether weight steps are differentiated: clipping gradients by norm would then give NaN at a zero gradient."""
         return self.estimator not in (bilevel.first_order, bilevel.weights_only)
 
+    def network(self, network: Functional | MakeNetwork, single_path: bool | None = None) -> Functional:
+        """Returns the network that the method trains, or with ``single_path=True`` the one that computes single paths.
 
-SAMPLED = 100
-"""Architectures among which a method that samples them decides (ENAS in the code of NAS-Bench-201)."""
+        Raises:
+            InputError: if the method needs partial channels and the network cannot have them.
+        """
+        if isinstance(network, Functional):
+            if self.partial != 1:
+                raise InputError(
+                    f"build: network is one Functional, but the method computes with partial={self.partial} channels; "
+                    "give a function (partial, single_path) -> Functional"
+                )
+            return network
+        return network(self.partial, self.single_path if single_path is None else single_path)
+
+    def weights_schedule(self, learning_rate: float, steps: int) -> optax.Schedule:
+        """Returns the rate of the weights: along a cosine to a 25th, and from ``tune_from`` on a tenth of the first."""
+        tuned = round(self.tune_from * steps)
+        cosine = optax.cosine_decay_schedule(learning_rate, max(tuned, 1), 0.04)
+        if tuned >= steps:
+            return cosine
+        return optax.join_schedules([cosine, optax.constant_schedule(learning_rate / 10)], [tuned])
+
+    def make_weights_optimizer(self, learning_rate: float, steps: int) -> optax.GradientTransformation:
+        """Returns the optimizer of the weights: SGD with Nesterov momentum .9, the method's decay and schedule.
+
+        Gradients are clipped to a norm of 5, except where the method differentiates through weight steps.
+        """
+        clip = optax.identity() if self.differentiates_learning else optax.clip_by_global_norm(CLIP_NORM)
+        descent = optax.sgd(self.weights_schedule(learning_rate, steps), momentum=0.9, nesterov=True)
+        return optax.chain(clip, optax.add_decayed_weights(self.weight_decay), descent)
+
+    def make_logits_optimizer(self, steps: int, warm_up: int = 0) -> optax.GradientTransformation:
+        """Returns the optimizer of the logits.
+
+        Where the logits take fewer steps than the published ones, the rate is larger in the same proportion: Adam's logits
+        then travel as far. Logits that the estimator does not learn stay where they are.
+
+        Args:
+            steps: updates of the whole search.
+            warm_up: of these, those in which weights learn alone.
+        """
+        if not self.learns_logits:  # a decay alone would move logits that are to stay
+            return optax.set_to_zero()
+        rate = self.logits_learning_rate * max(1.0, self.epochs * EPOCH_STEPS / max(steps - warm_up, 1))
+        if self.logits_frozen is None:
+            return self.logits_optimizer(rate)
+        first, last = (round(share * steps) - warm_up for share in self.logits_frozen)
+        learns = lambda step, **extra: (jnp.asarray(step) < first) | (jnp.asarray(step) >= last)
+        return optax.conditionally_mask(self.logits_optimizer(rate), learns)
+
+    def build(
+        self,
+        space: Space,
+        network: Functional | MakeNetwork,
+        loss: MakeLoss,
+        weights_optimizer: optax.GradientTransformation | None = None,
+        *,
+        steps: int,
+        learning_rate: float = 0.025,
+        steps_per_epoch: int = EPOCH_STEPS,
+        warm_up: float = 0.0,
+        regularizers: Sequence[Regularizer] = (),
+    ) -> Search:
+        """Builds the whole search.
+
+        Args:
+            space: the space of architectures, the one that the recipe was made for.
+            network: ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial channels.
+            loss: makes a loss from an apply function, such as ``fewshot.cross_entropy``.
+            weights_optimizer: of the weights; by default that of the method, ``make_weights_optimizer``.
+            steps: updates of the whole search, at least 1.
+            learning_rate: of the weights at the first step, for the default optimizer.
+            steps_per_epoch: steps in which the training part is seen once.
+            warm_up: share of the search in which weights learn alone, at least; the method may ask for more.
+            regularizers: terms beside those of the method, such as an expected cost.
+
+        Returns:
+            The search.
+
+        Raises:
+            InputError: if the network cannot have the channels that the method needs, or as ``compose_search`` does.
+
+        Example:
+            >>> from metajax import fewshot, nn, supernet
+            >>> space = supernet.spaces.cell_space(3)
+            >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, single_path=True, rngs=rngs))
+            >>> recipe = supernet.METHODS["gdas"].recipe(space)
+            >>> search = recipe.build(space, network, fewshot.cross_entropy, steps=10)
+            >>> sorted(search.init(jax.random.key(0)).logits) == sorted(space.domains)
+            True
+        """
+        alone = round(max(self.warm_up, warm_up) * steps)
+        return compose_search(
+            space,
+            self.network(network),
+            loss,
+            self.make_weights_optimizer(learning_rate, steps) if weights_optimizer is None else weights_optimizer,
+            self.make_logits_optimizer(steps, alone),
+            steps,
+            relaxation=self.relaxation,
+            estimator=self.estimator(),
+            regularizers=(*self.regularizers, *regularizers),
+            disturb=self.disturb,
+            events=self.events,
+            over_paths=self.over_paths,
+            inner_steps=self.inner_steps,
+            warm_up=alone,
+            steps_per_epoch=steps_per_epoch,
+            excluded_values=self.excluded_values,
+            widen_at=self.widen_at,
+        )
+
+    def choose(
+        self, search: Search, state: SearchState, evaluate: Evaluate, decide_by: Decide = decide
+    ) -> dict[str, Any]:
+        """Returns the architecture that the method decides on.
+
+        Args:
+            search: the search that was built from this recipe.
+            state: its last state.
+            evaluate: the accuracies of encodings by the shared weights, see ``baselines.by_shared_weights``; asked where the
+                method decides by accuracy.
+            decide_by: how strengths become a configuration, where the method decides by strengths.
+
+        Returns:
+            ``{choice: value}``.
+
+        Example:
+            >>> from metajax import fewshot, nn, supernet
+            >>> space = supernet.spaces.cell_space(2)
+            >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, rngs=rngs))
+            >>> recipe = supernet.METHODS["gaea"].recipe(space)
+            >>> search = recipe.build(space, network, fewshot.cross_entropy, steps=10)
+            >>> recipe.choose(search, search.init(jax.random.key(0)), evaluate=None)
+            {'edge_0_1': 'none'}
+        """
+        space = search.space
+        if self.decision == "strengths":
+            return decide_by(space, search.strengths(state), self.threshold)
+        key = stream(state.key, "decide")
+        if self.decision == "evolve":
+            return evolve(space, evaluate, key, evaluations=EVOLVED, population=50, tournament=10).best
+        moment = Moment(jnp.ones(()), state.mask)
+        draw = jax.jit(jax.vmap(lambda key: self.relaxation.judge(space, state.logits, moment, key)[0]))
+        return best_of(space, evaluate, draw(jax.random.split(key, SAMPLED))).best

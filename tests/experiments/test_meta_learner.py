@@ -153,5 +153,5 @@ def test_the_tables_that_are_read_are_whole():
     assert table.values.shape == (30_000, 5) and table.space.size == 30_000
     rows = {tuple(row) for row in np.asarray(table.space.encode(table.configs)).tolist()}
     assert len(rows) == 30_000
-    if supernet.truth.prepared().is_file():
+    if supernet.truth.oracle_path().is_file():
         assert search_tabular.cells()[0].values.shape == (15_625, 3)

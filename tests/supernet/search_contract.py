@@ -48,14 +48,16 @@ class Case:
     """
 
     def __init__(self, name: str):
-        recipe = supernet.recipe(name, SPACE)
+        recipe = supernet.METHODS[name].recipe(SPACE)
         build = lambda rngs: supernet.spaces.CellNet(
             SPACE, 3, 4, 1, stride=2, partial=recipe.partial, single_path=recipe.single_path, rngs=rngs
         )
-        descent = optax.sgd(recipe.weight_rate(0.1, STEPS), momentum=0.9)
+        descent = optax.sgd(recipe.weights_schedule(0.1, STEPS), momentum=0.9)
         optimizer = optax.chain(optax.add_decayed_weights(recipe.weight_decay), descent)
         network = nn.functional(build)
-        self.search = recipe.build(SPACE, network, fewshot.cross_entropy, optimizer, STEPS, STEPS_PER_EPOCH)
+        self.search = recipe.build(
+            SPACE, network, fewshot.cross_entropy, optimizer, steps=STEPS, steps_per_epoch=STEPS_PER_EPOCH
+        )
         update = jax.jit(self.search.update)  # traced once, wherever it is called
 
         def advance(state, batches, first, last):

@@ -42,7 +42,7 @@ def test_configurations_of_other_spaces_have_no_name():
     with pytest.raises(InputError, match="is not a configuration of cell_space"):
         supernet.truth.to_string({"edge_0_1": "none"})
     with pytest.raises(InputError, match="is not a configuration of cell_space"):
-        supernet.truth.canonical({"edge_0_1": "none"})
+        supernet.truth.canonical_form({"edge_0_1": "none"})
     with pytest.raises(InputError, match="config is a list"):
         supernet.truth.to_string([])
     with pytest.raises(InputError, match="name is a int"):
@@ -52,7 +52,7 @@ def test_configurations_of_other_spaces_have_no_name():
 @pytest.fixture(scope="module")
 def oracle():
     try:
-        return supernet.truth.oracle()
+        return supernet.truth.load_oracle()
     except InputError as missing:
         pytest.skip(f"needs the table of NAS-Bench-201: {missing}")
 
@@ -77,31 +77,31 @@ def test_the_table_has_the_published_cells(oracle):
 def test_a_missing_or_altered_table_is_named(tmp_path, monkeypatch, oracle):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
     with pytest.raises(InputError, match=r"nasbench201\.npz: no such file"):
-        supernet.truth.oracle()
+        supernet.truth.load_oracle()
     folder = tmp_path / "nasbench201"
     folder.mkdir()
     (folder / "nasbench201.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(InputError, match=r"not a readable \.npz"):
-        supernet.truth.oracle()
+        supernet.truth.load_oracle()
     ops = np.stack([np.arange(15_625) // 5**i % 5 for i in range(6)], axis=1).astype(np.int8)
     names = np.array(["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"])
     columns = {f"{d}_{c}": v for d, table in oracle.columns.items() for c, v in table.items()}
     whole = {"op_names": names}
     np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
     np.testing.assert_array_equal(
-        supernet.truth.oracle().columns["cifar10"]["val12"], oracle.columns["cifar10"]["val12"]
+        supernet.truth.load_oracle().columns["cifar10"]["val12"], oracle.columns["cifar10"]["val12"]
     )
     np.savez(folder / "nasbench201.npz", ops=ops * 0, **whole, **columns)
     with pytest.raises(InputError, match="some cell is there twice"):
-        supernet.truth.oracle()
+        supernet.truth.load_oracle()
     columns["cifar10_test200"] = columns["cifar10_test200"] + 1
     np.savez(folder / "nasbench201.npz", ops=ops, **whole, **columns)
     with pytest.raises(InputError, match="altered; the best test accuracies"):
-        supernet.truth.oracle()
+        supernet.truth.load_oracle()
 
 
 def test_the_package_has_the_same_cells(oracle):
-    found = supernet.truth.package_oracle()
+    found = supernet.truth.load_package_oracle()
     assert "test200" not in found.columns["cifar10"]
     for dataset in found.columns:
         a, b = found.scores(dataset, "val200_seeds"), oracle.scores(dataset, "val200_seeds")

@@ -8,7 +8,7 @@ import pytest
 from metajax import supernet
 from metajax.types import InputError
 
-MADE = supernet.spaces.cells(3, channels=4, stages=2, depth=1, nodes=3)
+MADE = supernet.spaces.cell_supernet(3, channels=4, stages=2, depth=1, nodes=3)
 X = jnp.ones((2, 8, 8, 3))
 
 
@@ -18,7 +18,7 @@ def test_parameters_of_cells_add_up():
     configs = MADE.space.sample(jax.random.key(9), 10)
     for config, encoding in zip(MADE.space.dicts(configs), MADE.space.encode(configs)):
         counted = sum(leaf.size for leaf in jax.tree.leaves(MADE.build(config).init(jax.random.key(0))))
-        assert supernet.diagnosis.measure(config, MADE, X, "parameters") == counted
+        assert supernet.diagnosis.measure_cost(config, MADE, X, "parameters") == counted
         assert float(cost.of(encoding)) == pytest.approx(counted, rel=1e-4)
     slope = jax.grad(lambda e: cost.of(e))(jnp.full(MADE.space.width, 0.2))
     np.testing.assert_array_equal(slope, cost.table)
@@ -33,7 +33,7 @@ def test_operations_grow_with_the_kernel():
 
 def test_seconds_are_measured_here():
     config = dict.fromkeys(MADE.space.domains, "conv3x3")
-    assert 0 < supernet.diagnosis.measure(config, MADE, X, "seconds", repeats=2) < 10
+    assert 0 < supernet.diagnosis.measure_cost(config, MADE, X, "seconds", repeats=2) < 10
 
 
 def test_bad_requests_are_named():
@@ -42,4 +42,4 @@ def test_bad_requests_are_named():
     with pytest.raises(InputError, match="samples=3; accepted are 10 or more"):
         supernet.diagnosis.fit_cost(MADE, X, samples=3)
     with pytest.raises(InputError, match="repeats=0"):
-        supernet.diagnosis.measure(dict.fromkeys(MADE.space.domains, "skip"), MADE, X, "seconds", repeats=0)
+        supernet.diagnosis.measure_cost(dict.fromkeys(MADE.space.domains, "skip"), MADE, X, "seconds", repeats=0)

@@ -129,6 +129,6 @@ def test_bad_sizes_are_named():
     with pytest.raises(InputError, match="nodes=0"):
         supernet.spaces.darts_space(0)
     with pytest.raises(InputError, match="channels=6, partial=4"):
-        supernet.spaces.darts(10, channels=6, partial=4)
+        supernet.spaces.darts_supernet(10, channels=6, partial=4)
     with pytest.raises(InputError, match="layers=2"):
-        supernet.spaces.darts(10, layers=2)
+        supernet.spaces.darts_supernet(10, layers=2)

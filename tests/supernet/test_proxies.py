@@ -134,7 +134,7 @@ def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
 def test_the_layered_network_is_the_stand_alone_one_with_a_leaf_for_every_layer():
     """The kernels that a SuperNet fuses, of edges that leave one node, are layers of their own."""
     space, sizes, key = supernet.spaces.cell_space(), (3, 2, 1, 2), jax.random.key(0)
-    network, made = supernet.spaces.layered_cells(*sizes), supernet.spaces.cells(*sizes)
+    network, made = supernet.spaces.layered_cells(*sizes), supernet.spaces.cell_supernet(*sizes)
     fused, layers, x = made.network.init(key), network.init(key), jax.random.normal(jax.random.key(1), (3, 4, 4, 3))
     operations = ("conv3x3", "conv3x3", "conv1x1", "none", "skip", "conv3x3")  # two that leave the first node
     config = dict(zip(space.domains, operations))

@@ -7,12 +7,12 @@ import optax
 import pytest
 from flax import nnx
 
-from experiments import searching
 from metajax import bilevel, data, nn, supernet
 from metajax.space import rules
-from metajax.supernet import _events as events
-from metajax.supernet import _regularizers as regularize
-from metajax.supernet._relaxations import begin
+from metajax.supernet._driver import steps_in_epoch
+from metajax.supernet._logits import initial_logits
+from metajax.supernet.events._project import in_batches, projection_steps
+from metajax.supernet.regularizers._disturbances import on_simplex
 from metajax.types import InputError
 
 SPACE = supernet.spaces.cell_space(3)
@@ -32,7 +32,7 @@ def plain_search(recipe, apply, steps=10, **more):
     """A search of a network that is a formula: ``apply(weight, encoding)`` is its loss."""
     network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: apply(params, encoding))
     loss = lambda apply: lambda params, batch, key: (apply(params, batch), {"accuracy": -apply(params, batch)})
-    return recipe.build(SPACE, network, loss, optax.sgd(0.0), steps, **more)
+    return recipe.build(SPACE, network, loss, optax.sgd(0.0), steps=steps, **more)
 
 
 NO_BATCH = (jnp.zeros((1,)), jnp.zeros(()))
@@ -40,7 +40,7 @@ NO_BATCH = (jnp.zeros((1,)), jnp.zeros(()))
 
 def first_update(recipe, grads, hyper, steps=10**6):
     """What the optimizer of the logits makes of a gradient at its first step."""
-    optimizer = recipe.outer_optimizer(steps)
+    optimizer = recipe.make_logits_optimizer(steps)
     return optimizer.update(grads, optimizer.init(hyper), hyper)[0]
 
 
@@ -48,7 +48,7 @@ def first_update(recipe, grads, hyper, steps=10**6):
 
 
 def test_fair_darts_searches_without_none_from_one_half():
-    recipe = supernet.recipe("fair-darts", SPACE)
+    recipe = supernet.METHODS["fair-darts"].recipe(SPACE)
     made = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w)
     state = made.init(KEY)
     encoding = recipe.relaxation.judge(SPACE, state.logits, moment(mask=state.mask), KEY)[0].reshape(3, 5)
@@ -57,14 +57,16 @@ def test_fair_darts_searches_without_none_from_one_half():
     state, _ = jax.jit(made.update)(state, NO_BATCH)
     assert all(float(value[0]) == 0 and np.all(value[1:] < 0) for value in state.logits.values())
     # a space that has no ``none`` is searched as it is
-    assert supernet.recipe("fair-darts", supernet.spaces.cell_space(3, ("skip", "conv3x3"))).without == ()
+    assert (
+        supernet.METHODS["fair-darts"].recipe(supernet.spaces.cell_space(3, ("skip", "conv3x3"))).excluded_values == ()
+    )
 
 
 def test_fair_darts_takes_adam_at_3e_3_with_momentum_9():
-    recipe, hyper = supernet.recipe("fair-darts", SPACE), {"a": jnp.asarray([2.0, -1.0])}
+    recipe, hyper = supernet.METHODS["fair-darts"].recipe(SPACE), {"a": jnp.asarray([2.0, -1.0])}
     reference = optax.adam(3e-3, b1=0.9)
     grads = [{"a": jnp.asarray(g)} for g in ([1.0, -2.0], [-3.0, 0.5])]
-    optimizer = recipe.outer_optimizer(10**6)
+    optimizer = recipe.make_logits_optimizer(10**6)
     found, expected = optimizer.init(hyper), reference.init(hyper)
     for grad in grads:
         updates, found = optimizer.update(grad, found, hyper)
@@ -76,7 +78,7 @@ def test_fair_darts_takes_adam_at_3e_3_with_momentum_9():
 def test_fair_darts_keeps_operations_above_the_threshold():
     strengths = np.zeros(15, np.float32)
     strengths[[3, 4, 5 + 1, 10 + 2]] = [0.9, 0.95, 0.84, 0.86]
-    threshold = supernet.recipe("fair-darts", SPACE).threshold
+    threshold = supernet.METHODS["fair-darts"].recipe(SPACE).threshold
     found = supernet.decide(SPACE, strengths, threshold)
     assert found == {"edge_0_1": "avg_pool", "edge_0_2": "none", "edge_1_2": "conv1x1"}
 
@@ -104,10 +106,12 @@ def test_an_epoch_is_a_pass_over_the_training_part():
     parts = data.Images(images(40), images(40), images(40))
     apply = lambda params, x, encoding: jnp.zeros((x.shape[0], 2)) + params
     network = lambda partial, single_path: nn.Functional(lambda key: jnp.zeros(()), apply)
-    setting = searching.Setting(SPACE, network, parts, 1000, batch=20)
-    made, _, _ = searching.made("beta-darts", setting)
+    loss = lambda apply: lambda params, batch, key: (jnp.mean(apply(params, batch[0])), {})
+    epoch = steps_in_epoch(parts.train, 20)
+    assert (epoch, steps_in_epoch(parts.train, 20, inner_steps=4)) == (2, 1)
+    made = supernet.METHODS["beta-darts"].build(SPACE, network, loss, steps=1000, steps_per_epoch=epoch)
     step = jax.jit(lambda s, b: made.update(s, b)[1]["outer_loss"])
-    state, sample = made.init(KEY), searching.sampler(setting)
+    state, sample = made.init(KEY), supernet.sampler(parts, 20)
     core = lambda number: state._replace(bilevel=state.bilevel._replace(step=jnp.asarray(number, jnp.int32)))
     losses = [float(step(core(number), sample(KEY))) for number in (1, 3, 5)]
     flat = np.mean([float(jax.nn.logsumexp(v)) for v in state.logits.values()])
@@ -118,7 +122,7 @@ def test_an_epoch_is_a_pass_over_the_training_part():
 
 
 def test_random_smoothing_goes_from_3_to_30_percent_on_the_simplex():
-    encoding, disturb = SPACE.relax(logits()), supernet.recipe("s-darts-random", SPACE).disturb
+    encoding, disturb = SPACE.relax(logits()), supernet.METHODS["s-darts-random"].recipe(SPACE).disturb
     for progress, radius in ((0.0, 0.03), (0.5, 0.165), (1.0, 0.3)):
         found = disturb(SPACE, None, encoding, moment(progress), KEY)
         noise = radius * jax.random.uniform(KEY, encoding.shape, encoding.dtype, -1.0, 1.0)
@@ -128,7 +132,7 @@ def test_random_smoothing_goes_from_3_to_30_percent_on_the_simplex():
 
 def test_what_leaves_the_simplex_is_clipped_to_it():
     outside = jnp.asarray([-1.0, -2.0, -0.5, -3.0, -0.7, *[0.5] * 5, 2.0, -1.0, 0.0, 1.0, 0.0])
-    found = regularize.on_simplex(SPACE, outside).reshape(3, 5)
+    found = on_simplex(SPACE, outside).reshape(3, 5)
     np.testing.assert_allclose(found, [[0, 0, 1, 0, 0], [0.2] * 5, [0.5, 0, 0, 0.5, 0]], atol=1e-7)
 
 
@@ -136,7 +140,7 @@ def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
     encoding, radius = SPACE.relax(logits()), 0.165
     slope = jax.random.normal(jax.random.key(5), (15,))
     loss = lambda e: e @ slope + jnp.sum(e**2)
-    found = supernet.recipe("s-darts-adversarial", SPACE).disturb(SPACE, loss, encoding, moment(0.5), KEY)
+    found = supernet.METHODS["s-darts-adversarial"].recipe(SPACE).disturb(SPACE, loss, encoding, moment(0.5), KEY)
 
     center = np.asarray(encoding, np.float64)
 
@@ -150,7 +154,7 @@ def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
     np.testing.assert_allclose(found, at, atol=1e-5)
     assert float(loss(found)) > float(loss(encoding))
     peak = lambda e: -jnp.sum(jnp.abs(e - encoding))  # no disturbance is worse than none
-    same = supernet.recipe("s-darts-adversarial", SPACE).disturb(SPACE, peak, encoding, moment(0.5), KEY)
+    same = supernet.METHODS["s-darts-adversarial"].recipe(SPACE).disturb(SPACE, peak, encoding, moment(0.5), KEY)
     np.testing.assert_allclose(same, encoding, atol=1e-7)
     with pytest.raises(InputError, match="steps=0"):
         supernet.regularizers.adversarial_disturbance(steps=0)
@@ -171,17 +175,17 @@ def test_a_disturbance_is_undone_after_the_step_of_the_weights():
 
 @pytest.mark.parametrize("method", ["drnas", "drnas-pruned"])
 def test_drnas_regularizes_raw_logits_inside_adam(method):
-    recipe, hyper = supernet.recipe(method, SPACE), {"a": jnp.asarray([2.0, -1e-6, 0.0])}
+    recipe, hyper = supernet.METHODS[method].recipe(SPACE), {"a": jnp.asarray([2.0, -1e-6, 0.0])}
     assert recipe.regularizers == ()
     updates = first_update(recipe, jax.tree.map(jnp.zeros_like, hyper), hyper)["a"]
     np.testing.assert_allclose(updates, [-3e-4, 3e-4 * 1e-9 / (1e-9 + 1e-8), 0.0], rtol=1e-3)
 
 
 def test_progressive_drnas_rests_its_logits_at_the_beginning_of_each_half():
-    recipe = supernet.recipe("drnas-pruned", SPACE)
+    recipe = supernet.METHODS["drnas-pruned"].recipe(SPACE)
     assert recipe.warm_up == 0.1
     steps, warm_up, hyper = 100, 10, {"a": jnp.asarray(1.0)}
-    optimizer = recipe.outer_optimizer(steps, warm_up)
+    optimizer = recipe.make_logits_optimizer(steps, warm_up)
     state, moved = optimizer.init(hyper), []
     update = jax.jit(lambda s: optimizer.update({"a": jnp.asarray(1.0)}, s, hyper))
     for step in range(warm_up, steps):
@@ -221,7 +225,7 @@ def test_new_channels_are_copies_of_old_ones_in_weights_and_moments():
     inner = bilevel.InnerState(params, optax.sgd(0.1, momentum=0.9).init(params)[0]._replace(trace=params))
     core = bilevel.BilevelState(jnp.asarray(5), KEY, {"arch": logits()}, (), inner)
     state = supernet.SearchState(core, ONES, ())
-    parts = supernet.Parts(SPACE, None, supernet.relaxations.softmax(), 10)
+    parts = supernet.events.EventContext(SPACE, None, supernet.relaxations.softmax_mixture(), 10)
     event = supernet.events.widen(0.5, 4, 2)
     now = event.apply(state, (), parts, None)[0].bilevel.inner
     kernel = lambda tree: np.asarray(tree["stages"][0][0]["conv3"][0]["kernel"]).reshape(3, 3, 8, 2, 8)
@@ -250,8 +254,10 @@ def test_a_removed_operation_leaves_the_weights_of_the_others():
     def loss(params, encoding, batch, key):
         return jnp.zeros(()), {"accuracy": jnp.where(jnp.sum(encoding) < 2.9, 1.0, -1.0) * (encoding @ prices)}
 
-    event = supernet.events.project(0.5, batch=2)
-    parts = supernet.Parts(SPACE, loss, supernet.relaxations.softmax(), 3, (jnp.zeros((4, 1)), jnp.zeros(4, jnp.int32)))
+    event = supernet.events.project(0.5, batch_size=2)
+    parts = supernet.events.EventContext(
+        SPACE, loss, supernet.relaxations.softmax_mixture(), 3, (jnp.zeros((4, 1)), jnp.zeros(4, jnp.int32))
+    )
     core = bilevel.BilevelState(jnp.asarray(3), KEY, {"arch": SPACE.zeros()}, (), bilevel.InnerState(jnp.zeros(()), ()))
     state, _, _ = event.apply(supernet.SearchState(core, ONES, ()), event.init(parts), parts, None)
     kept = [name for name, part in SPACE.slices.items() if state.mask[part].sum() == 1]
@@ -260,27 +266,26 @@ def test_a_removed_operation_leaves_the_weights_of_the_others():
 
 
 def test_projection_has_five_epochs_between_at_a_tenth_of_the_rate():
-    recipe = supernet.recipe("darts-pt", supernet.spaces.cell_space())
+    recipe = supernet.METHODS["darts-pt"].recipe(supernet.spaces.cell_space())
     assert recipe.epochs == 125
     steps = 1250  # ten an epoch
     np.testing.assert_array_equal(
-        events.projection_steps(steps, recipe.tune, 6), [1000, 1050, 1100, 1150, 1200, 1250, 1251]
+        projection_steps(steps, recipe.tune_from, 6), [1000, 1050, 1100, 1150, 1200, 1250, 1251]
     )
-    rate = recipe.weight_rate(0.025, steps)
+    rate = recipe.weights_schedule(0.025, steps)
     assert float(rate(0)) == pytest.approx(0.025)
     assert float(rate(999)) == pytest.approx(0.001, rel=1e-2)
     assert float(rate(1000)) == float(rate(1249)) == pytest.approx(0.0025)
-    plain = supernet.recipe("darts-1", SPACE).weight_rate(0.025, steps)
+    plain = supernet.METHODS["darts-1"].recipe(SPACE).weights_schedule(0.025, steps)
     assert float(plain(1249)) == pytest.approx(0.001, rel=1e-2)
 
 
 def test_projection_sees_the_whole_validation_part():
-    x, y = events.in_batches((np.zeros((25_000, 1)), np.zeros(25_000)), 250)
+    x, y = in_batches((np.zeros((25_000, 1)), np.zeros(25_000)), 250)
     assert x.shape == (100, 250, 1)
     assert y.size == 25_000
     images = lambda n: (np.zeros((n, 2, 2, 1), np.float32), np.zeros(n, np.int32))
-    setting = searching.Setting(SPACE, None, data.Images(images(9), images(7), images(3)), 10, batch=4)
-    inner, outer, validation = searching.sampler(setting)(KEY)
+    inner, outer, validation = supernet.sampler(data.Images(images(9), images(7), images(3)), 4)(KEY)
     assert (inner[0].shape[:2], len(outer[1]), len(validation[1])) == ((1, 4), 4, 7)
 
 
@@ -288,13 +293,13 @@ def test_projection_sees_the_whole_validation_part():
 
 
 def test_the_controller_is_bounded_and_rewarded_by_accuracy():
-    relaxation = supernet.recipe("enas", SPACE).relaxation
+    relaxation = supernet.METHODS["enas"].recipe(SPACE).relaxation
     strong = jax.tree.map(lambda x: x.at[0].set(100.0), SPACE.zeros())
     p = relaxation.strengths(SPACE, strong, ONES)[:5]
     np.testing.assert_allclose(p, jax.nn.softmax(2.5 * jnp.tanh(jnp.asarray([20.0, 0, 0, 0, 0]))), rtol=1e-5)
     assert float(relaxation.score.cost(jnp.asarray(7.0), {"accuracy": jnp.asarray(0.25)})) == -0.25
     with pytest.raises(InputError, match="number=1"):
-        supernet.relaxations.policy(1)
+        supernet.relaxations.controller(1)
 
 
 def test_the_controller_learns_from_accuracy_not_from_the_loss():
@@ -302,14 +307,14 @@ def test_the_controller_learns_from_accuracy_not_from_the_loss():
     accuracies = jnp.tile(jnp.asarray([0.0, 0.0, 0.0, 0.0, 1.0]), 3)
     network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: encoding @ accuracies + 0 * params)
     loss = lambda apply: lambda params, batch, key: (apply(params, batch), {"accuracy": apply(params, batch)})
-    made = supernet.recipe("enas", SPACE).build(SPACE, network, loss, optax.sgd(0.0), 200)
+    made = supernet.METHODS["enas"].build(SPACE, network, loss, optax.sgd(0.0), steps=200)
     step = lambda state, _: (made.update(state, NO_BATCH)[0], None)
     state, _ = jax.jit(lambda s: jax.lax.scan(step, s, None, 200))(made.init(KEY))
     assert all(float(value[4]) > float(value[:4].max()) for value in state.logits.values())
 
 
 def test_enas_chooses_among_a_hundred_drawn_architectures():
-    recipe = supernet.recipe("enas", SPACE)
+    recipe = supernet.METHODS["enas"].recipe(SPACE)
     made, seen = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w), []
     prices = np.linspace(0, 1, 15)
 
@@ -317,7 +322,7 @@ def test_enas_chooses_among_a_hundred_drawn_architectures():
         seen.append(np.asarray(encodings))
         return np.asarray(encodings) @ prices, np.zeros(len(encodings))
 
-    found = searching.by_accuracy(SPACE, recipe, made.init(KEY), judge)
+    found = recipe.choose(made, made.init(KEY), judge)
     assert seen[0].shape == (100, 15)
     best = seen[0][np.argmax(seen[0] @ prices)]
     assert found == SPACE.decode(best[None])[0]
@@ -328,8 +333,8 @@ def test_enas_chooses_among_a_hundred_drawn_architectures():
 
 def test_edges_of_pc_darts_are_decided_with_their_weights():
     space = supernet.spaces.darts_space(2)
-    relaxation = supernet.recipe("pc-darts", space).relaxation
-    h = begin(space, KEY, relaxation)
+    relaxation = supernet.METHODS["pc-darts"].recipe(space).relaxation
+    h = initial_logits(space, KEY, relaxation)
     h = {name: jnp.zeros_like(value) for name, value in h.items()}
     for name in space.domains:
         h[name] = h[name].at[4].set(1.0)
@@ -346,7 +351,7 @@ def test_edges_of_pc_darts_are_decided_with_their_weights():
 
 
 def test_the_smallest_path_of_the_sandwich_is_a_network_that_learns():
-    recipe = supernet.recipe("sandwich", SPACE)
+    recipe = supernet.METHODS["sandwich"].recipe(SPACE)
     largest, smallest = recipe.relaxation.train(SPACE, SPACE.zeros(), moment(), KEY)[:2]
     assert set(SPACE.decode(largest[None])[0].values()) == {"conv3x3"}
     assert set(SPACE.decode(smallest[None])[0].values()) == {"skip"}
@@ -357,11 +362,11 @@ def test_the_smallest_path_of_the_sandwich_is_a_network_that_learns():
 
 
 def test_idarts_takes_four_weight_steps_for_each_step_of_the_logits():
-    recipe = supernet.recipe("idarts", SPACE)
+    recipe = supernet.METHODS["idarts"].recipe(SPACE)
     assert recipe.inner_steps == 4
     images = lambda n: (np.arange(4 * n, dtype=np.float32).reshape(n, 2, 2, 1), np.arange(n, dtype=np.int32))
-    setting = searching.Setting(SPACE, None, data.Images(images(9), images(7), images(3)), 10, batch=4)
-    (x, y), _, _ = searching.sampler(setting, recipe.inner_steps)(KEY)
+    parts = data.Images(images(9), images(7), images(3))
+    (x, y), _, _ = supernet.sampler(parts, 4, recipe.inner_steps)(KEY)
     assert x.shape == (4, 4, 2, 2, 1)
     assert len({tuple(row) for row in np.asarray(y)}) > 1
     np.testing.assert_array_equal(x[..., 0, 0, 0], 4 * y)
@@ -370,7 +375,7 @@ def test_idarts_takes_four_weight_steps_for_each_step_of_the_logits():
 @pytest.mark.parametrize(("name", "start", "end"), [("gdas", 10.0, 0.1), ("snas", 1.0, 0.03)])
 @pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
 def test_temperatures_fall_as_published(name, start, end, progress):
-    judge = supernet.recipe(name, SPACE).relaxation.judge
+    judge = supernet.METHODS[name].recipe(SPACE).relaxation.judge
     rule = rules.straight_through if name == "gdas" else rules.gumbel_softmax
     found = jax.jacobian(lambda h: judge(SPACE, h, moment(progress), KEY)[0])(logits())
     wanted = jax.jacobian(lambda h: SPACE.relax(h, rule(start + (end - start) * progress), KEY))(logits())
@@ -380,8 +385,8 @@ def test_temperatures_fall_as_published(name, start, end, progress):
 def test_values_that_are_not_searched_are_named():
     apply = lambda w, encoding: jnp.sum(encoding)
     with pytest.raises(InputError, match="no choice of the space has 'pool'"):
-        plain_search(supernet.Recipe(without=("pool",)), apply)
+        plain_search(supernet.Recipe(excluded_values=("pool",)), apply)
     with pytest.raises(InputError, match="leaves 'edge_0_1' no value"):
-        plain_search(supernet.Recipe(without=supernet.spaces.OPERATIONS), apply)
+        plain_search(supernet.Recipe(excluded_values=supernet.spaces.OPERATIONS), apply)
     with pytest.raises(InputError, match="steps_per_epoch=0"):
         plain_search(supernet.Recipe(), apply, steps_per_epoch=0)

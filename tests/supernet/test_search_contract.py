@@ -56,6 +56,6 @@ def test_its_strengths_decide(case):
     assert strengths.shape == (contract.SPACE.width,)
     assert contract.SPACE.configs([supernet.decide(contract.SPACE, strengths, case.recipe.threshold)])
     assert np.all(strengths[np.asarray(case.ended.mask) == 0] == 0)
-    supernet.events.alive(contract.SPACE, case.ended.mask)
+    supernet.events.check_mask(contract.SPACE, case.ended.mask)
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), case.begun.logits, case.ended.logits)
     assert all(moved.values()) == case.recipe.learns_logits

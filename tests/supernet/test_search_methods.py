@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metajax import bilevel, fewshot, nn, supernet
-from metajax.supernet._relaxations import log_probability
-from metajax.supernet._search import Parts
+from metajax.supernet._logits import log_probability
 from metajax.types import InputError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,20 +31,20 @@ def logits(seed=0, scale=1.0):
 
 def test_unknown_methods_are_named():
     with pytest.raises(InputError, match="unknown method 'magic'; accepted are darts-1"):
-        supernet.recipe("magic", SPACE)
+        supernet.METHODS["magic"].recipe(SPACE)
     network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, rngs=rngs))
     with pytest.raises(InputError, match="steps=0"):
-        supernet.search(SPACE, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(0.1), 0)
+        supernet.compose_search(SPACE, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(0.1), 0)
 
 
 RELAXATIONS = {
-    "softmax": supernet.relaxations.softmax(),
-    "straight_through": supernet.relaxations.straight_through(),
-    "concrete": supernet.relaxations.concrete(),
-    "dirichlet": supernet.relaxations.dirichlet(),
-    "exponentiated": supernet.relaxations.exponentiated(),
-    "policy": supernet.relaxations.policy(3),
-    "sampled": supernet.relaxations.sampled(supernet.relaxations.uniform_paths(2)),
+    "softmax": supernet.relaxations.softmax_mixture(),
+    "straight_through": supernet.relaxations.straight_through_path(),
+    "concrete": supernet.relaxations.concrete_sample(),
+    "dirichlet": supernet.relaxations.dirichlet_sample(),
+    "exponentiated": supernet.relaxations.exponentiated_mixture(),
+    "policy": supernet.relaxations.controller(3),
+    "sampled": supernet.relaxations.sampled_paths(supernet.relaxations.uniform_paths(2)),
 }
 
 
@@ -69,12 +68,12 @@ def test_pruned_choices_weigh_nothing_and_the_others_sum_to_one(name, seed, prun
 
 def test_a_choice_of_which_everything_is_pruned_is_named():
     with pytest.raises(InputError, match="every value of 'edge_0_2' is pruned"):
-        supernet.events.alive(SPACE, jnp.ones(15).at[5:10].set(0))
+        supernet.events.check_mask(SPACE, jnp.ones(15).at[5:10].set(0))
 
 
 def test_descent_on_exponentiated_logits_is_the_multiplicative_update(x64):
     gradient = jax.random.normal(jax.random.key(3), (SPACE.width,))
-    made, start = supernet.relaxations.exponentiated(), jax.tree.map(lambda x: x.astype(jnp.float64), logits())
+    made, start = supernet.relaxations.exponentiated_mixture(), jax.tree.map(lambda x: x.astype(jnp.float64), logits())
     loss = lambda h: made.judge(SPACE, h, moment(), jax.random.key(0))[0] @ gradient
     moved = jax.tree.map(lambda x, g: x - 0.3 * g, start, jax.grad(loss)(start))
     before, after = (made.strengths(SPACE, h, jnp.ones(15)).reshape(3, 5) for h in (start, moved))
@@ -87,14 +86,14 @@ def test_the_score_function_is_the_gradient_of_the_expected_loss():
     prices = jax.random.normal(jax.random.key(5), (SPACE.width,))
     network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: encoding @ prices + 0 * params)
     loss = lambda apply: lambda params, batch, key: (apply(params, batch), {})
-    search = supernet.search(
+    search = supernet.compose_search(
         SPACE,
         network,
         loss,
         optax.sgd(0.0),
         optax.sgd(1.0),
         10,
-        supernet.relaxations.policy(4, cost=lambda loss, info: loss),
+        supernet.relaxations.controller(4, cost=lambda loss, info: loss),
         bilevel.first_order(),
     )
     start = logits(1)
@@ -131,7 +130,7 @@ def test_the_sandwich_has_the_largest_and_the_smallest():
     np.testing.assert_array_equal(paths[0].reshape(3, 5).argmax(-1), 4)
     np.testing.assert_array_equal(paths[1].reshape(3, 5).argmax(-1), 0)
     assert paths.shape == (4, 15)
-    sizes = supernet.regularizers.costs(
+    sizes = supernet.regularizers.cost_table(
         SPACE, {name: {"none": -1, "conv1x1": 1, "conv3x3": 9} for name in SPACE.domains}
     )
     by_size = supernet.relaxations.sandwich_paths(1, sizes)(SPACE, SPACE.zeros(), moment(), jax.random.key(0)).reshape(
@@ -146,7 +145,7 @@ def test_the_largest_path_teaches_the_others(x64):
     encodings = jnp.asarray([[1.0], [0.3], [0.6]])
     outputs = lambda w: lambda encoding: encoding[0] * x @ w
     cross = lambda out: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
-    found = lambda w: supernet.distilled(lambda e: (cross(outputs(w)(e)), {}), outputs(w), encodings)[0]
+    found = lambda w: supernet.distill_from_first(lambda e: (cross(outputs(w)(e)), {}), outputs(w), encodings)[0]
 
     def expected(w, teacher):
         others = [-jnp.sum(teacher * jax.nn.log_softmax(scale * x @ w)) / 6 for scale in (0.3, 0.6)]
@@ -162,8 +161,8 @@ def test_weights_learn_alone_while_warming_up():
     """Until then the search is that of ``weights_only``, to the bit; from then on logits move, with a fresh optimizer."""
     network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
     parts = (SPACE, network, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.1), 6)
-    made = supernet.search(*parts, estimator=bilevel.first_order(), warm_up=3)
-    alone = supernet.search(*parts, estimator=bilevel.weights_only())
+    made = supernet.compose_search(*parts, estimator=bilevel.first_order(), warm_up=3)
+    alone = supernet.compose_search(*parts, estimator=bilevel.weights_only())
     step, step_alone = jax.jit(made.update), jax.jit(alone.update)
     state, other = made.init(jax.random.key(0)), alone.init(jax.random.key(0))
     start = state
@@ -180,7 +179,7 @@ def test_weights_learn_alone_while_warming_up():
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.logits, start.logits)
     assert all(0 < size <= 0.25 for size in moved.values()), "two steps of Adam"
     with pytest.raises(ValueError, match="warm_up=-1"):
-        supernet.search(*parts, warm_up=-1)
+        supernet.compose_search(*parts, warm_up=-1)
 
 
 def test_regularizers_are_their_formulas(x64):
@@ -189,27 +188,27 @@ def test_regularizers_are_their_formulas(x64):
     term = lambda made: made(SPACE, h, encoding, moment(mask))
     open_values = np.asarray(encoding)[np.asarray(mask) > 0]
     assert float(term(supernet.regularizers.zero_one(2.0))) == pytest.approx(-2 * np.mean((open_values - 0.5) ** 2))
-    policy = supernet.relaxations.policy(2)
+    policy = supernet.relaxations.controller(2)
     p = np.asarray(policy.strengths(SPACE, h, jnp.ones(15)))
     bonus = supernet.regularizers.entropy_bonus(policy, 0.1)(SPACE, h, encoding, moment())
     assert float(bonus) == pytest.approx(0.1 * np.sum(p * np.log(p)))
-    cost = supernet.regularizers.costs(SPACE, {"edge_0_1": {"conv3x3": 9.0, "conv1x1": 1.0}})
+    cost = supernet.regularizers.cost_table(SPACE, {"edge_0_1": {"conv3x3": 9.0, "conv1x1": 1.0}})
     expected = 9 * encoding[3] + encoding[2]
     assert float(term(supernet.regularizers.expected_cost(cost, 2.0))) == pytest.approx(2 * float(expected))
     assert float(term(supernet.regularizers.expected_cost(cost, 2.0, budget=1e3))) == 0.0
     over = float(expected) / 0.01 - 1
     assert float(term(supernet.regularizers.expected_cost(cost, 2.0, budget=0.01))) == pytest.approx(2 * over)
     with pytest.raises(InputError, match="'edge_9_9' is not a categorical choice"):
-        supernet.regularizers.costs(SPACE, {"edge_9_9": {"skip": 1.0}})
+        supernet.regularizers.cost_table(SPACE, {"edge_9_9": {"skip": 1.0}})
     with pytest.raises(ValueError, match="'conv9x9' is not one of"):
-        supernet.regularizers.costs(SPACE, {"edge_0_1": {"conv9x9": 1.0}})
+        supernet.regularizers.cost_table(SPACE, {"edge_0_1": {"conv9x9": 1.0}})
 
 
 def test_a_cost_moves_a_search_to_cheap_architectures():
-    cost = supernet.regularizers.costs(SPACE, {name: {"conv3x3": 9.0, "conv1x1": 1.0} for name in SPACE.domains})
+    cost = supernet.regularizers.cost_table(SPACE, {name: {"conv3x3": 9.0, "conv1x1": 1.0} for name in SPACE.domains})
     network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: params)
     loss = lambda apply: lambda params, batch, key: (apply(params, batch), {})
-    search = supernet.search(
+    search = supernet.compose_search(
         SPACE,
         network,
         loss,
@@ -229,12 +228,14 @@ def test_a_cost_moves_a_search_to_cheap_architectures():
 
 def test_the_auxiliary_skip_fades_and_edges_weigh_against_each_other():
     made = supernet.relaxations.auxiliary_skip(SPACE)
-    plain = supernet.relaxations.softmax().judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0]
+    plain = supernet.relaxations.softmax_mixture().judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0]
     extra = (made.judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0] - plain).reshape(3, 5)
     np.testing.assert_allclose(extra, 0.75 * jax.nn.one_hot(jnp.ones(3, int), 5), atol=1e-6)
     with pytest.raises(InputError, match="has no value 'pool'"):
         supernet.relaxations.auxiliary_skip(SPACE, "pool")
-    edges = supernet.relaxations.normalized_edges(supernet.relaxations.softmax(), lambda name: name.rsplit("_", 1)[-1])
+    edges = supernet.relaxations.normalized_edges(
+        supernet.relaxations.softmax_mixture(), lambda name: name.rsplit("_", 1)[-1]
+    )
     own = {name: jnp.asarray(value) for name, value in zip(edges.extra(SPACE), (3.0, 1.0, 0.0))}
     total = edges.judge(SPACE, {**logits(), **own}, moment(), jax.random.key(0))[0].reshape(3, 5).sum(-1)
     np.testing.assert_allclose(total, [1.0, *jax.nn.softmax(jnp.asarray([1.0, 0.0]))], atol=1e-6)  # edge 0-1 is alone
@@ -249,7 +250,7 @@ def quiet_state(mask=None, arch=None, step=5):
 
 def test_pruning_keeps_the_strongest():
     event = supernet.events.prune((0.5,), (2,))
-    parts = Parts(SPACE, None, supernet.relaxations.softmax(), 10)
+    parts = supernet.events.EventContext(SPACE, None, supernet.relaxations.softmax_mixture(), 10)
     kept, _, _ = event.apply(quiet_state(), (), parts, None)
     for name, part in SPACE.slices.items():
         strongest = np.sort(np.argsort(-logits()[name])[:2])
@@ -267,8 +268,10 @@ def test_projection_keeps_what_is_missed_most():
     def loss(params, encoding, batch, key):
         return jnp.zeros(()), {"accuracy": jnp.sum(encoding[needed])}
 
-    event = supernet.events.project(start=0.5, batch=4)
-    parts = Parts(SPACE, loss, supernet.relaxations.softmax(), 9, (jnp.zeros((8, 1)), jnp.zeros(8, jnp.int32)))
+    event = supernet.events.project(start=0.5, batch_size=4)
+    parts = supernet.events.EventContext(
+        SPACE, loss, supernet.relaxations.softmax_mixture(), 9, (jnp.zeros((8, 1)), jnp.zeros(8, jnp.int32))
+    )
     apply = jax.jit(lambda state, done: event.apply(state, done, parts, None)[:2])
     state, done, opened = quiet_state(step=0), event.init(parts), []
     for step in range(1, 10):
@@ -292,7 +295,7 @@ def test_growing_curvature_stops_a_search_and_brings_the_logits_back(window, sto
         return batch * jnp.sum(jnp.square(encoding)), {}
 
     event = supernet.events.eigenvalue(checks=10, stop=True, window=window, delta=2, factor=1.3, first=3)
-    parts = Parts(SPACE, loss, supernet.relaxations.sigmoid(), 10)
+    parts = supernet.events.EventContext(SPACE, loss, supernet.relaxations.sigmoid_mixture(), 10)
     memory, seen = event.init(parts), []
     apply = jax.jit(lambda state, memory, batch: event.apply(state, memory, parts, batch))
     for step in range(10):
@@ -320,7 +323,7 @@ def test_the_dominant_eigenvalue_is_that_of_the_dense_hessian(x64):
 
 def test_conflict_is_the_mean_cosine():
     directions = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    found = supernet.diagnosis.conflict(lambda params, e: params @ e, jnp.zeros(2), directions)
+    found = supernet.diagnosis.gradient_conflict(lambda params, e: params @ e, jnp.zeros(2), directions)
     assert float(found) == pytest.approx(-1 / 3, abs=1e-6)
 
 
@@ -345,7 +348,7 @@ def _cellnet(single):
 
 
 def _darts(single):
-    made = supernet.spaces.darts(3, 2, 3, 1, nodes=1, single_path=single)
+    made = supernet.spaces.darts_supernet(3, 2, 3, 1, nodes=1, single_path=single)
     return made.space, made.network
 
 

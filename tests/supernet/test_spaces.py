@@ -9,10 +9,10 @@ from metajax import supernet
 from metajax.types import InputError
 
 SPACES = {
-    "cells": (supernet.spaces.cells(3, 2, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
-    "darts": (supernet.spaces.darts(3, 2, 3, 3, nodes=1), (3, 4, 4, 3)),
-    "choice_blocks": (supernet.spaces.choice_blocks(3, 2, 2, 1, 3, parents=(1, 2, 2)), (3, 4, 4, 3)),
-    "chain": (supernet.spaces.chain(3, 4, layers=(1, 1), channels=(4, 6)), (3, 4, 4, 3)),
+    "cells": (supernet.spaces.cell_supernet(3, 2, 2, 1, 3, nodes=3), (3, 4, 4, 3)),
+    "darts": (supernet.spaces.darts_supernet(3, 2, 3, 3, nodes=1), (3, 4, 4, 3)),
+    "choice_blocks": (supernet.spaces.choice_blocks_supernet(3, 2, 2, 1, 3, parents=(1, 2, 2)), (3, 4, 4, 3)),
+    "chain": (supernet.spaces.chain_supernet(3, 4, layers=(1, 1), channels=(4, 6)), (3, 4, 4, 3)),
     "elastic_transformer": (
         supernet.spaces.elastic_transformer(5, 4, 3, (1, 2), (4, 8), (1, 2), (1, 2), 4),
         (3, 4, 5),
@@ -87,4 +87,4 @@ def test_bad_sizes_and_configurations_are_named():
 def test_an_operation_that_changes_shape_is_named():
     wider = supernet.spaces.Operation(lambda key, channels: {}, lambda params, x: jnp.concatenate([x, x], axis=-1))
     with pytest.raises(InputError, match=r"operation 'wider' makes \(2, 8, 8, 32\) of \(2, 8, 8, 16\)"):
-        supernet.spaces.chain(3, 4, {"identity": supernet.spaces.identity(), "wider": wider})
+        supernet.spaces.chain_supernet(3, 4, {"identity": supernet.spaces.identity(), "wider": wider})

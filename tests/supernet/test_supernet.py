@@ -161,7 +161,7 @@ def test_darts_prefers_a_working_architecture(estimator):
     """An informative task: after a short search the cell must not be empty, and validation loss must have fallen."""
     space, network, (x, y) = tiny(("none", "skip", "conv3x3"))
     descent, outer = optax.sgd(0.1, momentum=0.9), optax.adam(0.05)
-    search = supernet.search(space, network, fewshot.cross_entropy, descent, outer, 60, estimator=estimator)
+    search = supernet.compose_search(space, network, fewshot.cross_entropy, descent, outer, 60, estimator=estimator)
 
     def step(state, key):
         rows = jax.random.randint(key, (2, 32), 0, 96)
@@ -189,7 +189,7 @@ def test_exact_second_order_is_the_derivative_through_the_weight_step(x64):
         moved = jax.tree.map(lambda w, g: w - 0.1 * g, weights, grads)
         return loss({"w": moved, "e": encoding}, valid, None)[0]
 
-    search = supernet.search(space, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(1.0), 10)
+    search = supernet.compose_search(space, network, fewshot.cross_entropy, optax.sgd(0.1), optax.sgd(1.0), 10)
     state = search.init(jax.random.key(0), {"arch": arch})
     core = state.bilevel._replace(inner=state.bilevel.inner._replace(params=weights))
     state, _ = jax.jit(search.update)(state._replace(bilevel=core), (jax.tree.map(lambda a: a[None], train), valid))

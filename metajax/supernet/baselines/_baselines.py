@@ -12,7 +12,9 @@ import optax
 from jax.tree_util import Partial
 
 from metajax.space import Space
-from metajax.supernet._relaxations import Moment, log_probability, policy_paths
+from metajax.supernet._logits import log_probability
+from metajax.supernet._protocols import Evaluate, Moment
+from metajax.supernet.relaxations._paths import policy_paths
 from metajax.types import InputError, Key, Scalar, generator, stream
 
 
@@ -32,10 +34,6 @@ class Trail(NamedTuple):
     @property
     def best(self) -> dict[str, Any]:
         return self.configs[int(np.argmax(self.values))]
-
-
-Evaluate = Callable[[Any], tuple[np.ndarray, np.ndarray]]
-"""``(encodings f32[n, width]) -> (values f[n], larger is better; seconds f[n] that each cost)``."""
 
 
 Look = Callable[[Any], np.ndarray]

@@ -37,7 +37,7 @@ class Cost(NamedTuple):
         return self.constant + encoding @ jnp.asarray(self.table, encoding.dtype)
 
 
-def measure(config: Any, made: SuperNet, x: jax.Array, kind: Kind, repeats: int = 5) -> float:
+def measure_cost(config: Any, made: SuperNet, x: jax.Array, kind: Kind, repeats: int = 5) -> float:
     """The cost of one stand-alone network: its parameters, the operations of one pass over ``x``, or the median seconds of a
     compiled pass here.
 
@@ -46,7 +46,7 @@ def measure(config: Any, made: SuperNet, x: jax.Array, kind: Kind, repeats: int 
     """
     if kind not in ("parameters", "flops", "seconds") or repeats < 1:
         raise InputError(
-            f"measure: kind={kind!r}, repeats={repeats}; accepted are 'parameters', 'flops' and 'seconds', 1 or more times"
+            f"measure_cost: kind={kind!r}, repeats={repeats}; accepted are 'parameters', 'flops' and 'seconds', 1 or more times"
         )
     alone = made.build(config)
     if kind == "parameters":
@@ -74,7 +74,7 @@ def fit_cost(
     Args:
         made: the space and its stand-alone networks.
         x: an input as the networks will see it; operations and seconds are those of one pass over it.
-        kind: see ``measure``.
+        kind: see ``measure_cost``.
         samples: networks to measure, by default twice the width of the encoding and ten more.
         seed: of the draw.
 
@@ -83,7 +83,7 @@ def fit_cost(
 
     Example:
         >>> from metajax import supernet
-        >>> made = supernet.spaces.cells(10, channels=4, stages=1, depth=1, nodes=3)
+        >>> made = supernet.spaces.cell_supernet(10, channels=4, stages=1, depth=1, nodes=3)
         >>> cost = fit_cost(made, jnp.ones((1, 8, 8, 3)))
         >>> none, skip, conv1, conv3, pool = cost.table[made.space.slices["edge_0_1"]]
         >>> round(float(conv3 - conv1)), round(cost.r2, 3)  # 4 · 4 · (9 - 1) parameters, exactly additive
@@ -94,7 +94,7 @@ def fit_cost(
         raise InputError(f"fit_cost: samples={samples}; accepted are 10 or more")
     drawn = made.space.sample(jax.random.key(seed), samples)
     encodings = np.asarray(made.space.encode(drawn), np.float64)
-    costs = np.array([measure(config, made, x, kind) for config in made.space.dicts(drawn)])
+    costs = np.array([measure_cost(config, made, x, kind) for config in made.space.dicts(drawn)])
     kept = samples - samples // 5
     design = np.concatenate([np.ones((samples, 1)), encodings], axis=1)
     weights = np.linalg.lstsq(design[:kept], costs[:kept], rcond=None)[0]

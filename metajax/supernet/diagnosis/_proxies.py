@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metajax.supernet.diagnosis._ranking import Agreement
+from metajax.supernet.diagnosis._relu_codes import Agreement
 from metajax.types import InputError, Params, Scalar
 
 Apply = Callable[[Params, jax.Array], jax.Array]

@@ -1,9 +1,15 @@
-"""What happens to a search now and then: pruning, projection, stopping, widening."""
+"""What happens to a search at some of its steps: pruning, widening, projection, stopping."""
 
-from metajax.supernet._events import alive, eigenvalue, project, prune, widen
+from metajax.supernet._protocols import Event, EventContext
+from metajax.supernet.events._eigenvalue import eigenvalue
+from metajax.supernet.events._project import project
+from metajax.supernet.events._prune import check_mask, prune
+from metajax.supernet.events._widen import widen
 
 __all__ = [
-    "alive",
+    "Event",
+    "EventContext",
+    "check_mask",
     "eigenvalue",
     "project",
     "prune",

@@ -1,10 +1,10 @@
 """Search spaces of architectures, each with one network that holds all of it."""
 
-from metajax.supernet.spaces._cell import OPERATIONS, Cell, average_pool, cell_space
-from metajax.supernet.spaces._cellnet import CellNet, cells
-from metajax.supernet.spaces._chain import MACRO, Operation, chain, identity, inverted_bottleneck
-from metajax.supernet.spaces._choice_blocks import PARENTS, choice_blocks, choice_blocks_space
-from metajax.supernet.spaces._darts import PRIMITIVES, darts, darts_space, derive, log10_cells
+from metajax.supernet.spaces._cell import OPERATIONS, Cell, cell_space
+from metajax.supernet.spaces._cellnet import CellNet, cell_supernet
+from metajax.supernet.spaces._chain import MACRO, Operation, chain_supernet, identity, inverted_bottleneck
+from metajax.supernet.spaces._choice_blocks import PARENTS, choice_blocks_space, choice_blocks_supernet
+from metajax.supernet.spaces._darts import PRIMITIVES, darts_space, darts_supernet, derive, log10_cells
 from metajax.supernet.spaces._elastic import elastic_convolution, elastic_mlp
 from metajax.supernet.spaces._genotype import cell_graphs, from_genotype, to_genotype
 from metajax.supernet.spaces._layered import layered_cells
@@ -18,15 +18,14 @@ __all__ = [
     "Cell",
     "CellNet",
     "Operation",
-    "average_pool",
     "cell_graphs",
     "cell_space",
-    "cells",
-    "chain",
-    "choice_blocks",
+    "cell_supernet",
+    "chain_supernet",
     "choice_blocks_space",
-    "darts",
+    "choice_blocks_supernet",
     "darts_space",
+    "darts_supernet",
     "derive",
     "elastic_convolution",
     "elastic_mlp",

@@ -115,7 +115,7 @@ class CellNet(nnx.Module):
         return self.head(jnp.mean(jax.nn.relu(self.normalize(x)), axis=(1, 2)))
 
 
-def cells(
+def cell_supernet(
     classes: int,
     channels: int = 16,
     stages: int = 3,
@@ -136,7 +136,7 @@ def cells(
     normalization, in a fixed order.
 
     Example:
-        >>> made = cells(10, channels=4, stages=1, depth=1, nodes=3)
+        >>> made = cell_supernet(10, channels=4, stages=1, depth=1, nodes=3)
         >>> params = made.network.init(jax.random.key(0))
         >>> config = {"edge_0_1": "conv3x3", "edge_0_2": "skip", "edge_1_2": "none"}
         >>> made.build(config).apply(made.extract(params, config), jnp.ones((2, 8, 8, 3))).shape

@@ -59,7 +59,7 @@ MACRO = {
 """The operations of NAS-Bench-Macro (Su et al. 2021, arXiv:2103.11922)."""
 
 
-def chain(
+def chain_supernet(
     inputs: int,
     outputs: int,
     operations: Mapping[str, Operation] | None = None,
@@ -79,7 +79,7 @@ def chain(
         InputError: if an operation changes the shape, naming it, or stages do not match.
 
     Example:
-        >>> round(chain(3, 10).space.size)
+        >>> round(chain_supernet(3, 10).space.size)
         6561
     """
     operations = MACRO if operations is None else operations

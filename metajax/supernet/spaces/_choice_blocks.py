@@ -57,7 +57,7 @@ def _combinations(node: int, number: int) -> list[tuple[int, ...]]:
     return list(itertools.combinations(range(node), number))
 
 
-def choice_blocks(
+def choice_blocks_supernet(
     classes: int,
     channels: int = 16,
     stages: int = 3,
@@ -81,7 +81,7 @@ def choice_blocks(
         parents: see ``choice_blocks_space``; ``PARENTS`` has those of the benchmark.
 
     Example:
-        >>> made = choice_blocks(10, channels=4, stages=2, depth=1, parents=(1, 1, 2))
+        >>> made = choice_blocks_supernet(10, channels=4, stages=2, depth=1, parents=(1, 1, 2))
         >>> config = {"op_1": "conv3x3", "op_2": "max_pool", "parents_2": "1", "parents_3": "0+2"}
         >>> params = made.extract(made.network.init(jax.random.key(0)), config)
         >>> made.build(config).apply(params, jnp.ones((2, 8, 8, 3))).shape

@@ -156,7 +156,7 @@ def _alone(x: jax.Array, edges: Sequence[Params], mixes: Sequence[jax.Array], st
     return list(jax.lax.map(one, jax.tree.map(lambda *parts: jnp.stack(parts), *zip(edges, mixes))))
 
 
-def darts(
+def darts_supernet(
     classes: int,
     channels: int = 16,
     layers: int = 8,
@@ -184,7 +184,7 @@ def darts(
         InputError: if channels is no multiple of partial, or layers is below 3.
 
     Example:
-        >>> made = darts(10, channels=4, layers=3, nodes=1)
+        >>> made = darts_supernet(10, channels=4, layers=3, nodes=1)
         >>> config = derive(made.space, made.space.relax(made.space.zeros()))
         >>> params = made.extract(made.network.init(jax.random.key(0)), config)
         >>> made.build(config).apply(params, jnp.ones((2, 8, 8, 3))).shape
@@ -192,7 +192,7 @@ def darts(
     """
     if channels % partial or layers < 3:
         raise InputError(
-            f"darts: channels={channels}, partial={partial}, layers={layers}; accepted are multiples and 3 or more"
+            f"darts_supernet: channels={channels}, partial={partial}, layers={layers}; accepted are multiples and 3 or more"
         )
     space = darts_space(nodes)
     reductions = (layers // 3, 2 * layers // 3)

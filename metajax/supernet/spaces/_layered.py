@@ -14,8 +14,9 @@ from metajax.types import Params
 def layered_cells(
     classes: int, channels: int = 16, stages: int = 3, depth: int = 5, inputs: int = 3, normalized: bool = True
 ) -> Functional:
-    """The network of ``cells``, where ``apply(params, x, encoding)`` takes the one-hot encoding of a cell and computes the
-    operations of that cell alone, with parameters of which every leaf is the kernel of one layer.
+    """The network of ``cell_supernet`` with one leaf of parameters for every layer; it computes one cell at a time.
+
+    ``apply(params, x, encoding)`` takes the one-hot encoding of a cell and computes the operations of that cell alone.
 
     Proxies look at a network layer by layer, whereas ``CellNet`` keeps the kernels that leave a node in one array. Layers of
     operations that a cell does not have get a gradient of zero and add nothing to a score. The cells of a stage are one loop,

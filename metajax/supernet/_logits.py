@@ -1,0 +1,44 @@
+"""Where the logits of a space lie in its encoding, and what the relaxations need of them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from metajax.space import Categorical, Space
+from metajax.supernet._protocols import Logits, Relaxation
+from metajax.types import Key
+
+
+def choice_slices(space: Space) -> list[tuple[str, slice]]:
+    """Returns the name of every categorical choice and its slice of an encoding."""
+    return [(name, space.slices[name]) for name, domain in space.domains.items() if isinstance(domain, Categorical)]
+
+
+def choice_values(space: Space, name: str) -> tuple[Any, ...]:
+    """Returns the values of a categorical choice."""
+    return space.domains[name].choices  # type: ignore[union-attr]
+
+
+def masked_logits(space: Space, logits: Logits, mask: jax.Array) -> Logits:
+    """Sets the logits of pruned values to -1e9."""
+    part = dict(choice_slices(space))
+    return {
+        name: jnp.where(mask[part[name]] > 0, value, -1e9) if name in part else value for name, value in logits.items()
+    }
+
+
+def log_probability(space: Space, logits: Logits, mask: jax.Array, encodings: jax.Array) -> jax.Array:
+    """Returns f32[paths], the log-probability of one-hot encodings under the softmax of the logits."""
+    total = jnp.zeros(encodings.shape[0], encodings.dtype)
+    open_logits = masked_logits(space, logits, mask)
+    for name, part in choice_slices(space):
+        total = total + encodings[:, part] @ jax.nn.log_softmax(open_logits[name])
+    return total
+
+
+def initial_logits(space: Space, key: Key, relaxation: Relaxation) -> Logits:
+    """Returns random initial logits, with those that the relaxation has beside the space's."""
+    zeros: dict[str, Any] = {**space.zeros(), **(relaxation.extra(space) if relaxation.extra else {})}
+    keys, scale = jax.random.split(key, len(zeros)), relaxation.scale
+    return {n: v + scale * jax.random.normal(k, v.shape, v.dtype) for (n, v), k in zip(zeros.items(), keys)}

@@ -1,0 +1,318 @@
+"""The parts of a search and the contracts between them.
+
+A search is a relaxation, an estimator of the hypergradient, regularizers and events. Each part is a pure function or a
+small tuple of pure functions, so that a method of one's own is one more function and not a change of the library.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from metajax.bilevel import BilevelState
+from metajax.space import Space
+from metajax.types import Info, Key, Learner, LossFn, Params, Scalar
+
+Logits = dict[str, jax.Array]
+"""The architecture's parameters: one array of logits for every choice of the space, by name."""
+
+
+class Moment(NamedTuple):
+    """Where a search stands.
+
+    Attributes:
+        progress: f32[], from 0 at the first step to 1 at the last.
+        mask: f32[width] of the space, 1 where a value is still open and 0 where it was pruned.
+        epoch: f32[], passes over the training part so far, whatever the length of the search.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> halfway = Moment(progress=jnp.asarray(0.5), mask=jnp.ones(15))
+        >>> float(halfway.progress), float(halfway.epoch)
+        (0.5, 0.0)
+    """
+
+    progress: Any
+    mask: jax.Array
+    epoch: Any = 0.0
+
+
+class Encode(Protocol):
+    """How logits become the encodings of one step."""
+
+    def __call__(self, space: Space, logits: Logits, moment: Moment, key: Key, /) -> Float[Array, "paths width"]:
+        """Returns one encoding for every path through the network.
+
+        Args:
+            space: the space that is searched.
+            logits: one array for every choice.
+            moment: the progress of the search and the values that are still open. The weight of a pruned value is 0.
+            key: the randomness of this step.
+
+        Returns:
+            f32[paths, width]; a deterministic mixture is one path.
+        """
+        ...
+
+
+class ScoreFunction(NamedTuple):
+    """What a search by the score-function estimator needs beside its paths.
+
+    References:
+        Williams 1992, "Simple statistical gradient-following algorithms for connectionist reinforcement learning"
+        (REINFORCE).
+
+    Attributes:
+        distribution: ``(logits) -> logits`` of the distribution from which the paths are drawn.
+        cost: ``(loss, info) -> scalar`` of one path. The search minimizes its expectation.
+
+    Example:
+        >>> negative_accuracy = ScoreFunction(lambda logits: logits, lambda loss, info: -info["accuracy"])
+        >>> negative_accuracy.cost(2.3, {"accuracy": 0.25})
+        -0.25
+    """
+
+    distribution: Callable[[Logits], Logits]
+    cost: Callable[[Scalar, Info], Scalar]
+
+
+class Relaxation(NamedTuple):
+    """Logits and what they mean: the first part of a search method.
+
+    Attributes:
+        train: the encodings under which the weights learn.
+        judge: the encodings of the outer loss.
+        strengths: ``(space, logits, mask) -> f32[width]``: what every value is worth, by which a search decides.
+        scale: standard deviation of the random initial logits.
+        score: if given, the outer gradient is that of REINFORCE over the paths of ``judge`` instead of the derivative
+            through the encoding. The baseline of a path is the mean cost of the others.
+        extra: ``(space) -> logits`` that are learned beside those of the space.
+
+    Example:
+        >>> import jax
+        >>> from metajax.supernet import relaxations, spaces
+        >>> space = spaces.cell_space(2)
+        >>> space.decode(relaxations.softmax_mixture().strengths(space, space.zeros(), jax.numpy.ones(5))[None])
+        [{'edge_0_1': 'none'}]
+    """
+
+    train: Encode
+    judge: Encode
+    strengths: Callable[[Space, Logits, jax.Array], jax.Array]
+    scale: float = 1e-3
+    score: ScoreFunction | None = None
+    extra: Callable[[Space], Logits] | None = None
+
+
+class Regularizer(Protocol):
+    """A term that a search adds to its outer loss."""
+
+    def __call__(self, space: Space, logits: Logits, encoding: Float[Array, " width"], moment: Moment, /) -> Scalar:
+        """Returns the term.
+
+        Args:
+            space: the space that is searched.
+            logits: one array for every choice.
+            encoding: f32[width], the mean over the paths of the step.
+            moment: the progress of the search and the values that are still open.
+
+        Returns:
+            f32[], already multiplied by its weight.
+        """
+        ...
+
+
+class Disturb(Protocol):
+    """Moves the encoding under which the weights learn. The outer loss is that of the encoding itself."""
+
+    def __call__(
+        self,
+        space: Space,
+        loss: Callable[[jax.Array], Scalar],
+        encoding: Float[Array, " width"],
+        moment: Moment,
+        key: Key,
+        /,
+    ) -> Float[Array, " width"]:
+        """Returns the disturbed encoding.
+
+        Args:
+            space: the space that is searched.
+            loss: ``(encoding) -> scalar``, the training loss of this step's batch.
+            encoding: f32[width], one path.
+            moment: the progress of the search and the values that are still open.
+            key: the randomness of this step.
+
+        Returns:
+            f32[width].
+        """
+        ...
+
+
+class OverPaths(Protocol):
+    """The inner loss of several paths that share weights."""
+
+    def __call__(
+        self,
+        each: Callable[[jax.Array], tuple[Scalar, Info]],
+        outputs: Callable[[jax.Array], Any],
+        encodings: Float[Array, "paths width"],
+        /,
+    ) -> tuple[Scalar, Info]:
+        """Returns the loss of all paths and what is logged.
+
+        Args:
+            each: ``(encoding) -> (loss, info)`` of one path.
+            outputs: ``(encoding) -> outputs`` of the network for the batch.
+            encodings: f32[paths, width].
+
+        Returns:
+            The loss that the weights minimize, and the info of the step.
+        """
+        ...
+
+
+class MakeLoss(Protocol):
+    """Makes a loss from the apply function of a network; ``fewshot.cross_entropy`` is one."""
+
+    def __call__(self, apply: Callable[[Params, Any], Any], /) -> LossFn:
+        """Returns the loss.
+
+        Args:
+            apply: ``(params, x) -> outputs``.
+
+        Returns:
+            ``(params, batch, key) -> (loss, info)``. Methods that decide by accuracy read ``info["accuracy"]``.
+        """
+        ...
+
+
+class Decide(Protocol):
+    """Turns the strengths of all values into one configuration; ``supernet.decide`` is one."""
+
+    def __call__(self, space: Space, strengths: Any, threshold: float, /) -> dict[str, Any]:
+        """Returns a configuration of the space.
+
+        Args:
+            space: the space that was searched.
+            strengths: f32[width], as ``Search.strengths`` returns.
+            threshold: the strength below which an edge stays empty, 0 in most methods.
+
+        Returns:
+            ``{choice: value}``.
+        """
+        ...
+
+
+class Evaluate(Protocol):
+    """What a search without gradient asks about architectures."""
+
+    def __call__(self, encodings: Any, /) -> tuple[np.ndarray, np.ndarray]:
+        """Returns values and costs.
+
+        Args:
+            encodings: f32[n, width].
+
+        Returns:
+            Values f[n], larger is better, and the seconds f[n] that each evaluation cost.
+        """
+        ...
+
+
+class SearchState(NamedTuple):
+    """The state of a search.
+
+    Attributes:
+        bilevel: weights, logits and both optimizers.
+        mask: f32[width], 1 where a value is still open and 0 where it was pruned.
+        memory: what each event remembers.
+    """
+
+    bilevel: BilevelState
+    mask: jax.Array
+    memory: tuple[Any, ...]
+
+    @property
+    def step(self) -> jax.Array:
+        """Updates so far, i32[]."""
+        return self.bilevel.step
+
+    @property
+    def key(self) -> jax.Array:
+        """The key of the whole search."""
+        return self.bilevel.key
+
+    @property
+    def hyper(self) -> Any:
+        """Everything that the outer level learns; the logits are its entry ``"arch"``."""
+        return self.bilevel.hyper
+
+    @property
+    def logits(self) -> Logits:
+        """One array of logits for every choice."""
+        return self.bilevel.hyper["arch"]
+
+    @property
+    def params(self) -> Any:
+        """The shared weights."""
+        return self.bilevel.inner.params
+
+
+class Search(NamedTuple):
+    """A search method on a space and a network.
+
+    Attributes:
+        init: ``(key) -> SearchState``, or ``(key, hyper)`` with more than ``{"arch": logits}``.
+        update: ``(state, (inner_batches, outer_batch)) -> (state, info)``. A third entry of the batch, if there is one, is
+            the whole validation part for events that decide by it.
+        strengths: ``(state) -> f32[width]``: what every value is worth.
+        space: the space that is searched.
+    """
+
+    init: Callable[..., SearchState]
+    update: Callable[[SearchState, Any], tuple[SearchState, dict[str, Any]]]
+    strengths: Callable[[SearchState], jax.Array]
+    space: Space
+
+    @property
+    def learner(self) -> Learner:
+        """The part that trains, for ``metajax.run.train``."""
+        return Learner(self.init, self.update)
+
+
+class EventContext(NamedTuple):
+    """What an event may use.
+
+    Attributes:
+        space: the space that is searched.
+        loss: ``(params, encoding, batch, key) -> (loss, info)``.
+        relaxation: the relaxation of the search.
+        steps: updates of the whole search.
+        validation: ``(x, labels)``, the whole validation part, where the batch has a third entry.
+    """
+
+    space: Space
+    loss: Callable[[Any, jax.Array, Any, Key], tuple[Scalar, Info]]
+    relaxation: Relaxation
+    steps: int
+    validation: Any = None
+
+
+class Event(NamedTuple):
+    """Something that happens to a search at some of its steps, inside the compiled loop.
+
+    Attributes:
+        init: ``(context) -> memory``, a pytree.
+        apply: ``(state, memory, context, batch) -> (state, memory, info)``, called at every step with the outer batch. Use
+            ``jax.lax.cond`` for what is expensive.
+
+    Example:
+        >>> halve = lambda state, memory, context, batch: (state._replace(mask=state.mask * 0.5), memory, {})
+        >>> Event(lambda context: (), halve).init(None)
+        ()
+    """
+
+    init: Callable[[EventContext], Any]
+    apply: Callable[[SearchState, Any, EventContext, Any], tuple[SearchState, Any, Mapping[str, Any]]]

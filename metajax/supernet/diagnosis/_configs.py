@@ -1,0 +1,46 @@
+"""What a decided configuration says of its search."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from metajax.space import Space
+
+
+def count_value(config: Mapping[str, Any], value: Any) -> int:
+    """Returns how often a configuration takes a value. Many skips are the mark of a collapsed search.
+
+    Args:
+        config: ``{choice: value}``.
+        value: the value that is counted, such as ``"skip"``.
+
+    Returns:
+        The count.
+
+    Example:
+        >>> count_value({"edge_0_1": "skip", "edge_0_2": "skip", "edge_1_2": "conv3x3"}, "skip")
+        2
+    """
+    return sum(taken == value for taken in config.values())
+
+
+def index_of(space: Space, config: Mapping[str, Any]) -> int:
+    """Returns the index of a configuration of a small space in ``space.at``.
+
+    Args:
+        space: finite; all of it is encoded.
+        config: ``{choice: value}``, a configuration of the space.
+
+    Returns:
+        The index, from 0 to ``space.size - 1``.
+
+    Example:
+        >>> from metajax.supernet import spaces
+        >>> space = spaces.cell_space(2)
+        >>> space.dicts(space.at(index_of(space, {"edge_0_1": "conv3x3"})))
+        [{'edge_0_1': 'conv3x3'}]
+    """
+    wanted = np.asarray(space.encode(space.configs([dict(config)])))[0]
+    every = np.asarray(space.encode(space.at(np.arange(int(space.size)))))
+    return int(np.flatnonzero((every == wanted).all(axis=1))[0])

@@ -1,0 +1,78 @@
+"""Values that are no longer searched."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import Space
+from metajax.supernet._logits import choice_slices
+from metajax.supernet._protocols import Event, EventContext, SearchState
+from metajax.types import InputError
+
+
+def prune(at: Sequence[float], keep: Sequence[int]) -> Event:
+    """Prunes progressively: at each of these shares of the search, every choice keeps its strongest values.
+
+    Args:
+        at: shares of the search, rising within (0, 1).
+        keep: how many values every choice keeps then, one positive count for each share.
+
+    Returns:
+        The event.
+
+    Raises:
+        InputError: if there are not as many shares as counts, or they are out of range.
+
+    References:
+        Chen et al. 2021, "DrNAS: Dirichlet neural architecture search" (progressive learning), arXiv:2006.10355.
+
+    Example:
+        >>> from metajax import supernet
+        >>> event = supernet.events.prune(at=(0.5,), keep=(2,))  # from half of the search on, 2 of 5 operations an edge
+        >>> event.init(None)
+        ()
+    """
+    rising = all(a < b for a, b in zip((0.0, *at), (*at, 1.0)))
+    if len(at) != len(keep) or not rising or min(keep, default=1) < 1:
+        raise InputError(
+            f"prune: at={tuple(at)}, keep={tuple(keep)}; at must rise between 0 and 1, with one positive count for each share"
+        )
+
+    def apply(state: SearchState, memory: Any, context: EventContext, batch: Any):
+        space = context.space
+        mask, strengths = state.mask, context.relaxation.strengths(space, state.logits, state.mask)
+        for share, count in zip(at, keep):
+            is_due = state.step == round(share * context.steps)
+            pruned = mask
+            for _, part in choice_slices(space):
+                block = jnp.where(mask[part] > 0, strengths[part], -jnp.inf)
+                order = jnp.argsort(jnp.argsort(-block))  # rank, ties by position
+                pruned = pruned.at[part].set(jnp.where(order < count, mask[part], 0.0))
+            mask = jnp.where(is_due, pruned, mask)
+        return state._replace(mask=mask), memory, {}
+
+    return Event(lambda context: (), apply)
+
+
+def check_mask(space: Space, mask: Any) -> None:
+    """Checks that every choice has a value that is not pruned.
+
+    Args:
+        space: the space that is searched.
+        mask: f32[width], 1 where a value is open.
+
+    Raises:
+        InputError: naming the first choice of which every value is pruned.
+
+    Example:
+        >>> from metajax.supernet import spaces
+        >>> check_mask(spaces.cell_space(2), [0, 0, 0, 0, 0])
+        Traceback (most recent call last):
+        metajax.types.InputError: mask: every value of 'edge_0_1' is pruned; each choice needs at least one
+    """
+    mask = np.asarray(mask)
+    for name, part in choice_slices(space):
+        if not mask[part].any():
+            raise InputError(f"mask: every value of {name!r} is pruned; each choice needs at least one")

@@ -1,0 +1,80 @@
+"""What an architecture costs, as a term of the outer loss."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import Categorical, Space
+from metajax.supernet._logits import choice_slices
+from metajax.supernet._protocols import Logits, Moment, Regularizer
+from metajax.types import InputError, Scalar
+
+
+def cost_table(space: Space, table: Mapping[str, Mapping[Any, float]]) -> np.ndarray:
+    """Returns the cost of every value of every choice, in the order of an encoding.
+
+    Args:
+        space: the space that is searched.
+        table: ``{choice: {value: cost}}``; missing ones are free.
+
+    Returns:
+        f32[width].
+
+    Raises:
+        InputError: if the table names a choice or a value that the space does not have.
+
+    Example:
+        >>> from metajax.supernet import spaces
+        >>> cost_table(spaces.cell_space(2), {"edge_0_1": {"conv1x1": 1.0, "conv3x3": 9.0}}).tolist()
+        [0.0, 0.0, 1.0, 9.0, 0.0]
+    """
+    costs = np.zeros(space.width, np.float32)
+    for name, values in table.items():
+        domain = space.domains.get(name)
+        if not isinstance(domain, Categorical):
+            known = [n for n, _ in choice_slices(space)]
+            raise InputError(f"cost_table: {name!r} is not a categorical choice of the space; accepted are {known}")
+        for value, cost in values.items():
+            costs[space.slices[name].start + int(domain.from_python(value, f"cost_table: {name}"))] = cost
+    return costs
+
+
+def expected_cost(
+    cost: Any,  # an array, or a function of the encoding
+    weight: float = 1.0,
+    budget: float | None = None,
+) -> Regularizer:
+    """Penalizes the cost that the encoding expects; with a budget, only the share by which it is exceeded.
+
+    Parameters, operations or measured latency add up over choices: ``weight · <cost, encoding>``.
+
+    Args:
+        cost: f32[width], as ``cost_table`` makes, or a function of the encoding for a cost that does not add up, such as
+            ``diagnosis.Cost.of``.
+        weight: factor of the penalty, in units of loss per unit of cost (per budget, with a budget).
+        budget: what the architecture should cost at most.
+
+    Returns:
+        The regularizer.
+
+    References:
+        Cai et al. 2019, "ProxylessNAS: direct neural architecture search on target task and hardware", arXiv:1812.00332.
+
+    Example:
+        >>> from metajax.supernet import Moment, spaces
+        >>> space, moment = spaces.cell_space(2), Moment(0.5, jnp.ones(5))
+        >>> prices = cost_table(space, {"edge_0_1": {"conv1x1": 1.0, "conv3x3": 9.0}})
+        >>> encoding = space.relax(space.zeros())
+        >>> [round(float(expected_cost(prices, 1.0, b)(space, {}, encoding, moment)), 3) for b in (None, 1.0, 3.0)]
+        [2.0, 1.0, 0.0]
+    """
+    of: Callable[..., Any] = cost if callable(cost) else lambda encoding: encoding @ jnp.asarray(cost, encoding.dtype)
+
+    def term(space: Space, logits: Logits, encoding: jax.Array, moment: Moment) -> Scalar:
+        amount = of(encoding)
+        return weight * amount if budget is None else weight * jnp.maximum(amount / budget - 1.0, 0.0)
+
+    return term

@@ -1,0 +1,57 @@
+"""A controller that learns by REINFORCE which paths are good."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from metajax.supernet._protocols import Relaxation, ScoreFunction
+from metajax.supernet.relaxations._paths import policy_paths
+from metajax.supernet.relaxations._rules import probabilities
+from metajax.types import Info, InputError, Scalar
+
+
+def controller(
+    number: int = 4,
+    tanh_constant: float = 2.5,
+    temperature: float = 5.0,
+    cost: Callable[[Scalar, Info], Scalar] = lambda loss, info: -info["accuracy"],
+) -> Relaxation:
+    """A controller whose reward is accuracy: the weights learn on a path drawn from it, and it learns by REINFORCE.
+
+    As in the authors' controller, paths are drawn from ``softmax(c · tanh(logits / T))``, which keeps every value
+    possible. That controller is an LSTM; here choices are independent, and the baseline of a path is the mean of the other
+    paths instead of a moving average.
+
+    Args:
+        number: paths for each update of the controller, at least 2, so that a path has others to be compared with.
+        tanh_constant: the bound c of the logits, positive.
+        temperature: T, positive.
+        cost: ``(loss, info) -> scalar`` of a path, which the controller minimizes; by default the negative accuracy.
+
+    Returns:
+        The relaxation, with initial logits of exactly 0.
+
+    Raises:
+        InputError: if ``number`` is below 2 or a constant is not positive.
+
+    References:
+        Pham et al. 2018, "Efficient neural architecture search via parameter sharing" (ENAS), arXiv:1802.03268.
+
+    Example:
+        >>> from metajax.supernet import spaces
+        >>> space = spaces.cell_space(2)
+        >>> sure = {"edge_0_1": jnp.asarray([1e6, 0.0, 0.0, 0.0, 0.0])}
+        >>> round(float(controller().strengths(space, sure, jnp.ones(5))[0]), 3)  # e^2.5 / (e^2.5 + 4)
+        0.753
+    """
+    if number < 2 or tanh_constant <= 0 or temperature <= 0:
+        raise InputError(
+            f"controller: number={number}, tanh_constant={tanh_constant}, temperature={temperature}; "
+            "number must be at least 2, tanh_constant and temperature must be positive"
+        )
+    bounded = lambda logits: jax.tree.map(lambda x: tanh_constant * jnp.tanh(x / temperature), logits)
+    drawn = lambda paths: lambda space, logits, moment, key: paths(space, bounded(logits), moment, key)
+    strengths = lambda space, logits, mask: probabilities(space, bounded(logits), mask)
+    score = ScoreFunction(bounded, cost)
+    return Relaxation(drawn(policy_paths(1)), drawn(policy_paths(number)), strengths, 0.0, score)

@@ -1,0 +1,82 @@
+"""Relaxations without randomness: every operation is computed, weighted by a function of the logits."""
+
+import jax
+
+from metajax.space import rules
+from metajax.supernet._logits import masked_logits
+from metajax.supernet._protocols import Relaxation
+from metajax.supernet.relaxations._rules import encode_by_rule, probabilities
+
+
+def softmax_mixture(temperature: float = 1.0) -> Relaxation:
+    """Mixes the values of a choice by a softmax, as in DARTS: ``softmax(logits / temperature)``.
+
+    Args:
+        temperature: positive; lower is closer to one-hot.
+
+    Returns:
+        The relaxation; it decides by the softmax at temperature 1.
+
+    References:
+        Liu et al. 2019, "DARTS: differentiable architecture search", arXiv:1806.09055.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from metajax.supernet import Moment, spaces
+        >>> space, moment = spaces.cell_space(2), Moment(0.0, jnp.asarray([0.0, 1.0, 1.0, 1.0, 1.0]))
+        >>> encoding = softmax_mixture().judge(space, space.zeros(), moment, jax.random.key(0))
+        >>> encoding.tolist()  # the first of five values was pruned
+        [[0.0, 0.25, 0.25, 0.25, 0.25]]
+    """
+    encode = encode_by_rule(lambda progress: rules.softmax(temperature))
+    return Relaxation(encode, encode, probabilities)
+
+
+def sigmoid_mixture() -> Relaxation:
+    """Weighs every value by a sigmoid of its own, so that the values of a choice do not compete; all begin at ½.
+
+    Returns:
+        The relaxation, with initial logits of exactly 0.
+
+    References:
+        Chu et al. 2020, "Fair DARTS: eliminating unfair advantages in differentiable architecture search",
+        arXiv:1911.12126.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from metajax.supernet import spaces
+        >>> space = spaces.cell_space(2)
+        >>> sigmoid_mixture().strengths(space, space.zeros(), jnp.ones(5)).tolist()
+        [0.5, 0.5, 0.5, 0.5, 0.5]
+    """
+    encode = encode_by_rule(lambda progress: rules.sigmoid())
+    strengths = lambda space, logits, mask: space.relax(masked_logits(space, logits, mask), rules.sigmoid()) * mask
+    return Relaxation(encode, encode, strengths, 0.0)
+
+
+def exponentiated_mixture() -> Relaxation:
+    """Mixes by a softmax whose gradient is taken in the weights, not in the logits.
+
+    Gradient descent on the logits is then exponentiated gradient on the simplex. Use it with ``optax.sgd``.
+
+    Returns:
+        The relaxation, with initial logits of exactly 0.
+
+    References:
+        Li et al. 2021, "Geometry-aware gradient algorithms for neural architecture search" (GAEA), arXiv:2004.07802.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from metajax.supernet import Moment, spaces
+        >>> space, moment = spaces.cell_space(2), Moment(0.0, jnp.ones(5))
+        >>> first = lambda logits: exponentiated_mixture().judge(space, logits, moment, jax.random.key(0))[0, 0]
+        >>> jax.grad(first)(space.zeros())["edge_0_1"].tolist()  # that of the weight itself
+        [1.0, 0.0, 0.0, 0.0, 0.0]
+    """
+
+    def rule(logits: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        # the value of the softmax, and the identity as derivative
+        return jax.lax.stop_gradient(jax.nn.softmax(logits)) + logits - jax.lax.stop_gradient(logits)
+
+    encode = encode_by_rule(lambda progress: rule)
+    return Relaxation(encode, encode, probabilities, 0.0)
