@@ -28,8 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import searching
-from experiments.nas import method_versions, nas_proxies
+from experiments.nas import method_versions, nas_proxies, searching
 from metajax import data, nn, plot, run, supernet
 from metajax.space import Space
 from metajax.types import InputError

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import searching
+from experiments.nas import searching
 from metajax import bilevel, data, fewshot, nn, plot, run, supernet
 from metajax.types import InputError
 

@@ -18,8 +18,7 @@ import sys
 import jax
 import numpy as np
 
-from experiments import searching
-from experiments.nas import method_versions
+from experiments.nas import method_versions, searching
 from metajax import data, nn, plot, run, supernet
 from metajax.types import InputError
 
