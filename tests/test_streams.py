@@ -241,7 +241,7 @@ def test_populations(used):
     configs = {name: np.asarray(value) for name, value in space.sample(jax.random.key(1), 2).items()}
     configs["epochs"] = np.minimum(configs["epochs"], 2)
     used.clear()
-    population.train(configs, np.arange(2), population.Data(x, y, x, y), 2, jax.random.key(0), group=2)
+    population.train(configs, np.arange(2), population.Data(x, y, x, y), 2, jax.random.key(0), group_size=2)
     alone(used)
 
 

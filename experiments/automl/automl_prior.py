@@ -22,10 +22,7 @@ import numpy as np
 from experiments.harness import _grid as grid
 from experiments.harness.markdown import table
 from metajax import predictor, run
-from metajax.automl import _prior as prior
-from metajax.automl._prepare import prepare
-from metajax.automl._tables import table_task
-from metajax.automl._waves import Waves
+from metajax.automl import WaveHistory, prepare, prior, table_task
 from metajax.data import tabular
 from metajax.types import InputError
 
@@ -118,13 +115,13 @@ def collect(config: Config, directory: run.RunDirectory, name: str, number: int)
     task = table_task(prepared)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), GENERATORS.index(name)), number)
     draw, train = jax.random.split(key)
-    waves = Waves(directory.path / f"{GENERATORS.index(name):02d}_{number}", task, train)
+    history = WaveHistory(directory.path / f"{GENERATORS.index(name):02d}_{number}", task, train)
     for wave in range(config.models // 32):
         encodings = np.asarray(task.space.encode(task.space.sample(jax.random.fold_in(draw, wave), 32)))
-        waves.run(encodings, "random", [prepared.search])
-    trials = waves.trials("random")
+        history.train(encodings, "random", [prepared.search])
+    trials = history.trials("random")
     score = trials.metric - 1e-6 * np.nan_to_num(trials.settings["loss"], nan=1e6)  # equal scores by loss
-    return {"x": prior.common(task.space, trials.encodings), "score": score, "meta": prior.describe(prepared)}
+    return {"x": prior.to_common(task.space, trials.encodings), "score": score, "meta": prior.meta_features(prepared)}
 
 
 def together(parts: list[dict[str, Any]]) -> predictor.Trials:

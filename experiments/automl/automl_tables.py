@@ -32,9 +32,7 @@ import numpy as np
 from experiments.harness import _grid as grid
 from experiments.harness.markdown import table
 from metajax import automl, data, run
-from metajax.automl._ensemble import judge, refit
-from metajax.automl._prepare import Prepared, prepare
-from metajax.automl._tables import table_task
+from metajax.automl import Prepared, evaluate, prepare, refit, table_task
 from metajax.data import tabular
 from metajax.space import interop
 from metajax.types import InputError, stream
@@ -111,7 +109,7 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
 
     began = time.perf_counter()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    task = table_task(prepared)
+    task, one_by_one = table_task(prepared), table_task(prepared, group_size=1)
     space = task.space
     distributions, key = interop.to_optuna(space), jax.random.key(seed)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
@@ -120,7 +118,7 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
         start = time.perf_counter()
         trial = study.ask(distributions)
         encoding = np.asarray(space.encode(space.configs([interop.from_params(space, trial.params)])))
-        outcome = task.train(encoding, task.search, jax.random.fold_in(key, trained), group=1)
+        outcome = one_by_one.train(encoding, task.search, jax.random.fold_in(key, trained))
         value = float(np.nan_to_num(outcome.score[0], nan=-1e9))
         study.tell(trial, -value)
         loss = float(np.nan_to_num(outcome.loss[0], nan=1e9))
@@ -129,8 +127,8 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
         trained += 1
         slowest = max(slowest, time.perf_counter() - start) if trained > 1 else 0.0
     assert best is not None
-    model, _ = refit(best[2], task, stream(key, "refit"))
-    return {"score": judge(model, task).score, "trained": trained}
+    model = refit(best[2], task, stream(key, "refit")).model
+    return {"score": evaluate(model, task).score, "trained": trained}
 
 
 def by_sklearn(kind: str, prepared: Prepared, seed: int) -> dict[str, Any]:
@@ -148,7 +146,7 @@ def by_sklearn(kind: str, prepared: Prepared, seed: int) -> dict[str, Any]:
     with warnings.catch_warnings():  # 200 epochs are the default, converged or not
         warnings.simplefilter("ignore")
         made.fit(np.asarray(final.x), np.asarray(final.y))
-    return {"score": float(made.score(np.asarray(final.x_judge), np.asarray(final.y_judge))), "trained": 1}
+    return {"score": float(made.score(np.asarray(final.x_eval), np.asarray(final.y_eval))), "trained": 1}
 
 
 def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:

@@ -37,7 +37,7 @@ import optax
 from experiments.harness import _grid as grid
 from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, run
-from metajax.automl._prepare import prepare
+from metajax.automl import prepare
 from metajax.bilevel import _inner as inner
 from metajax.data import tabular
 from metajax.space import Categorical, Float, Space
@@ -100,8 +100,8 @@ def rows(name: str, seed: int) -> dict[str, tuple[jax.Array, jax.Array]]:
     search, final = prepared.search, prepared.final
     return {
         "train": (search.x, search.y),
-        "validation": (search.x_judge, search.y_judge),
-        "test": (final.x_judge, final.y_judge),
+        "validation": (search.x_eval, search.y_eval),
+        "test": (final.x_eval, final.y_eval),
     }
 
 

@@ -1,9 +1,59 @@
-"""The main job: a model for a user's dataset, found by everything the library has."""
+"""The main job: a model for a user's dataset, found by everything the library has.
 
+``search`` is what ``metajax search`` runs. ``AutoMLClassifier`` and ``AutoMLRegressor`` are the same search as scikit-learn
+estimators; they need scikit-learn and load when they are first used. The other names are its parts: a table is prepared
+(``prepare``), becomes a task (``table_task``), whose populations are trained in waves (``WaveHistory``) and whose best
+configurations are trained anew (``refit``) and evaluated (``evaluate``). ``prior`` is the warm start from other datasets.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from metajax.automl import prior
+from metajax.automl._ensemble import Evaluation, Refit, evaluate, refit
+from metajax.automl._load_trials import load_trials
 from metajax.automl._model import FittedModel
-from metajax.automl._search import Outcome, load_model, search
+from metajax.automl._prepare import Prepared, prepare
+from metajax.automl._result import SearchOutcome
+from metajax.automl._search import load_model, search
 from metajax.automl._settings import Config
 from metajax.automl._space import default_config, tabular_space
-from metajax.automl._trials import trials
+from metajax.automl._tables import table_task
+from metajax.automl._task import Data, Task, TrainingResults
+from metajax.automl._waves import Wave, WaveHistory
 
-__all__ = ["Config", "FittedModel", "Outcome", "default_config", "load_model", "search", "tabular_space", "trials"]
+if TYPE_CHECKING:
+    from metajax.automl._estimators import AutoMLClassifier, AutoMLRegressor
+
+__all__ = [
+    "AutoMLClassifier",
+    "AutoMLRegressor",
+    "Config",
+    "Data",
+    "Evaluation",
+    "FittedModel",
+    "Prepared",
+    "Refit",
+    "SearchOutcome",
+    "Task",
+    "TrainingResults",
+    "Wave",
+    "WaveHistory",
+    "default_config",
+    "evaluate",
+    "load_model",
+    "load_trials",
+    "prepare",
+    "prior",
+    "refit",
+    "search",
+    "table_task",
+    "tabular_space",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("AutoMLClassifier", "AutoMLRegressor"):
+        from metajax.automl import _estimators
+
+        return getattr(_estimators, name)
+    raise AttributeError(f"module 'metajax.automl' has no attribute {name!r}")

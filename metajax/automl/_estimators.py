@@ -1,4 +1,4 @@
-"""The main job as scikit-learn estimators: ``fit`` searches, ``predict`` asks the ensemble that was found."""
+"""The main job as scikit-learn estimators: ``fit`` searches, ``predict`` asks the selected ensemble."""
 
 import contextlib
 import hashlib
@@ -6,18 +6,20 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metajax.automl import _ensemble as ensemble
-from metajax.automl._explore import begin, explore
+from metajax.automl._explore import explore, start
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import prepare
 from metajax.automl._search import identify
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
 from metajax.data import tabular
+from metajax.predictor import Trials
 from metajax.run import Fingerprint, RunDirectory, to_dict
 from metajax.run._identity import to_json
 from metajax.types import InputError
@@ -29,15 +31,25 @@ try:
 except ImportError:
     raise InputError("AutoMLClassifier and AutoMLRegressor need scikit-learn: pip install 'metajax[tabular]'") from None
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Method = Literal["metalearner", "random", "optuna"]
+
 
 class _AutoML(BaseEstimator):
     """What both estimators share."""
+
+    model_: FittedModel
+    trials_: Trials
+    directory_: str | None
+    seconds_: float
 
     def __init__(
         self,
         minutes: float | None = None,
         trials: int | None = None,
-        method: str = "metalearner",
+        method: Method = "metalearner",
         seed: int = 0,
         directory: str | None = None,
         verbose: bool = False,
@@ -54,8 +66,8 @@ class _AutoML(BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def _frame(self, X: Any, y: Any = None, reset: bool = False) -> tuple[Any, Any]:
-        """A data frame and the target; arrays get the column names x0, x1, ..."""
+    def _to_frame(self, X: Any, y: Any = None, reset: bool = False) -> tuple[Any, Any]:
+        """A data frame and the target; the columns of arrays are named x0, x1, ..."""
         pd = tabular.pandas()
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -73,12 +85,11 @@ class _AutoML(BaseEstimator):
             raise InputError("X: contains infinity; replace it or leave it NaN")
         return pd.DataFrame(np.asarray(X), columns=[f"x{i}" for i in range(X.shape[1])]), y
 
-    def _search(self, frame: Any, target: np.ndarray, classes: list[str] | None) -> FittedModel:
-        began = time.perf_counter()
-        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], _task(classes))
+    def _config(self, task: str) -> Config:
+        """The search that the arguments of the estimator ask for."""
         config = Config(
             "fit",
-            task=_task(classes),
+            task=task,
             method=self.method,
             minutes=self.minutes,
             trials=self.trials,
@@ -87,65 +98,72 @@ class _AutoML(BaseEstimator):
         )
         if config.method == "supernet":
             raise InputError("method='supernet' is for images, by `metajax search`; use metalearner, random or optuna")
+        return config
+
+    def _search(self, frame: Any, target: np.ndarray, task: str) -> FittedModel:
+        """Searches in a run directory, a temporary one by default, and trains the selected ensemble."""
+        started = time.perf_counter()
+        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task)
+        config = self._config(task)
         with contextlib.ExitStack() as stack:
             data = identify(dataset)
-            where = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
-            place = _place(Path(where), to_dict(config), data)
-            directory = stack.enter_context(RunDirectory(place, to_dict(config), resume=True, data=data))
-            task = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
-            log = begin(config, directory, task, self.verbose, began)
-            found = explore(config, log)
-            model, _ = ensemble.refit(found.members, task, found.key, found.temperatures)
-            self.trials_ = found.waves.trials("random", "proposed")
-            self.seconds_ = log.clock.seconds
-            self.directory_ = str(place) if self.directory else None
+            parent = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
+            path = _run_path(Path(parent), to_dict(config), data)
+            directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))
+            prepared = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
+            recorder = start(config, directory, prepared, self.verbose, started)
+            exploration = explore(config, recorder)
+            members = exploration.members
+            model = ensemble.refit(members.encodings, prepared, exploration.key, members.temperatures).model
+            assert isinstance(model, FittedModel)
+            self.trials_ = exploration.history.trials("random", "proposed")
+            self.seconds_ = recorder.schedule.budget.seconds
+            self.directory_ = str(path) if self.directory else None
             if self.directory:
-                model.save(place)
-            log.close()
+                model.save(path)
+            recorder.close()
         return model
 
 
-def _place(folder: Path, config: dict[str, Any], data: Fingerprint) -> Path:
-    """The directory of the run of these settings on this data, below the folder of an estimator."""
-    if (folder / "config.json").is_file():
+def _run_path(parent: Path, config: dict[str, Any], data: Fingerprint) -> Path:
+    """The directory of the run of these settings on this data, below the directory of an estimator."""
+    if (parent / "config.json").is_file():
         raise InputError(
-            f"directory={str(folder)!r}: is the directory of one run (of `metajax search`, or of an earlier version of "
+            f"directory={str(parent)!r}: is the directory of one run (of `metajax search`, or of an earlier version of "
             "metajax); an estimator keeps a run for each data set below its directory, so give another"
         )
     content = json.dumps([config, to_json(data)], sort_keys=True)
-    return folder / f"run-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-
-
-def _task(classes: list[str] | None) -> str:
-    return "regression" if classes is None else "classification"
+    return parent / f"run-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 class AutoMLClassifier(ClassifierMixin, _AutoML):
-    """A classifier found by ``metajax search``: populations of networks trained at once, proposed by a meta-learner that is
-    fitted while they train; the mean of eight trainings of the best.
+    """A scikit-learn classifier that searches for its own model.
 
-    A fifth of the rows is held out to choose by; the final model learns from all. Numbers, text categories (of a data frame)
-    and missing values are handled.
+    ``fit`` trains populations of networks at once, proposed by a meta-learner that is fitted to the trainings so far. The model
+    is the mean prediction of eight trainings of the best configurations. A fifth of the rows is held out to select by; the
+    final model learns from all. Numbers, text categories (in a data frame) and missing values are handled.
 
     Args:
-        minutes: budget of wall time of ``fit``.
-        trials: models to train; at least 16. With neither, 192; with both, whatever ends first.
-        method: who proposes: ``metalearner``, ``random`` or ``optuna``.
-        seed: of all randomness.
-        directory: where runs are kept, each in a directory of its own below it, named after a digest of the data and the
-            settings. A ``fit`` on the same data with the same settings goes on where an earlier one stopped. Other data,
+        minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
+        trials: Number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both, the
+            search ends at whatever is reached first.
+        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
+        seed: Seed of the split and of all randomness, from 0 to 2147483647.
+        directory: Where runs are kept, each in a directory of its own below this one, named after a digest of the data and
+            the settings. A ``fit`` on the same data with the same settings goes on where an earlier one stopped. Other data,
             such as another fold of ``cross_validate``, is another run. By default nothing is kept.
-        verbose: show progress.
+        verbose: Show progress on standard error.
 
     Attributes:
-        classes_: labels, in the order of the columns of ``predict_proba``.
-        model_: the ``FittedModel``.
-        trials_: everything that was trained, as ``predictor.Trials``.
-        directory_: the directory of the run, or ``None``.
-        seconds_: that the search took.
+        classes_: The labels, in the order of the columns of ``predict_proba``.
+        model_: The ``FittedModel``.
+        trials_: Everything that was trained, as ``predictor.Trials``.
+        directory_: The directory of the run, or ``None``.
+        seconds_: Seconds that the search took.
 
     Raises:
-        InputError: a ``ValueError``, on what cannot be learned: a constant target, a class with fewer than 3 rows.
+        InputError: by ``fit``, where nothing can be learned: a constant target, or a class with fewer than 3 rows. It is a
+            ``ValueError``.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -155,38 +173,79 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         ((150, 3), True)
     """
 
-    def fit(self, X: Any, y: Any) -> "AutoMLClassifier":
+    classes_: np.ndarray
+
+    def fit(self, X: "ArrayLike | pd.DataFrame", y: ArrayLike) -> Self:
         """Searches for a model.
 
         Args:
-            X: f[n, features], NaN where missing, or a data frame.
-            y: labels [n].
+            X: f[n, features], NaN where a value is missing, or a data frame.
+            y: [n], labels.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            InputError: if nothing can be learned from the data, or an argument of the estimator is not accepted.
         """
-        frame, y = self._frame(X, y, reset=True)
+        frame, y = self._to_frame(X, y, reset=True)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y: has the one class {self.classes_[0]!r}; at least two classes are needed")
-        self.model_ = self._search(frame, codes.astype(str).astype(object), [str(c) for c in range(len(self.classes_))])
+        self.model_ = self._search(frame, codes.astype(str).astype(object), "classification")
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """f64[n, classes]."""
-        check_is_fitted(self, "model_")
-        frame, _ = self._frame(X)
-        # columns of the model are in the order of its own labels: the numbers of classes_, as text
-        order = np.argsort(np.array([int(c) for c in self.model_.encoder.classes or []]))
-        found = np.asarray(self.model_.predict_inputs(self.model_.encoder.inputs(frame)), np.float64)[:, order]
-        return found / found.sum(axis=1, keepdims=True)
+    def predict_proba(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:
+        """Returns the probabilities of the classes.
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Labels [n]."""
-        chosen = np.argmax(self.predict_proba(X), axis=1)
-        return self.classes_[chosen]
+        Args:
+            X: f[n, features], or a data frame with the columns of the training data.
+
+        Returns:
+            f64[n, classes], in the order of ``classes_``.
+        """
+        check_is_fitted(self, "model_")
+        frame, _ = self._to_frame(X)
+        # The columns of the model are in the order of its own labels, which are the numbers of classes_ as text.
+        order = np.argsort(np.array([int(label) for label in self.model_.encoder.classes or []]))
+        probabilities = np.asarray(self.model_.predict_inputs(self.model_.encoder.inputs(frame)), np.float64)[:, order]
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def predict(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:
+        """Returns the most probable labels.
+
+        Args:
+            X: f[n, features], or a data frame with the columns of the training data.
+
+        Returns:
+            [n], labels of ``classes_``.
+        """
+        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
 
 
 class AutoMLRegressor(RegressorMixin, _AutoML):
-    """A regressor found by ``metajax search``; arguments and attributes are those of ``AutoMLClassifier``, less ``classes_``.
+    """A scikit-learn regressor that searches for its own model.
+
+    It searches as ``AutoMLClassifier`` does, by R² on held-out rows.
+
+    Args:
+        minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
+        trials: Number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both, the
+            search ends at whatever is reached first.
+        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
+        seed: Seed of the split and of all randomness, from 0 to 2147483647.
+        directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.
+        verbose: Show progress on standard error.
+
+    Attributes:
+        model_: The ``FittedModel``.
+        trials_: Everything that was trained, as ``predictor.Trials``.
+        directory_: The directory of the run, or ``None``.
+        seconds_: Seconds that the search took.
+
+    Raises:
+        InputError: by ``fit``, where nothing can be learned, such as from a constant target. It is a ``ValueError``.
 
     Example:
         >>> from sklearn.datasets import load_diabetes
@@ -195,19 +254,32 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         True
     """
 
-    def fit(self, X: Any, y: Any) -> "AutoMLRegressor":
+    def fit(self, X: "ArrayLike | pd.DataFrame", y: ArrayLike) -> Self:
         """Searches for a model.
 
         Args:
-            X: f[n, features], NaN where missing, or a data frame.
-            y: f[n].
+            X: f[n, features], NaN where a value is missing, or a data frame.
+            y: f[n], values.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            InputError: if nothing can be learned from the data, or an argument of the estimator is not accepted.
         """
-        frame, y = self._frame(X, y, reset=True)
-        self.model_ = self._search(frame, np.asarray(y, np.float64), None)
+        frame, y = self._to_frame(X, y, reset=True)
+        self.model_ = self._search(frame, np.asarray(y, np.float64), "regression")
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """f64[n]."""
+    def predict(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:
+        """Returns the predicted values.
+
+        Args:
+            X: f[n, features], or a data frame with the columns of the training data.
+
+        Returns:
+            f64[n], in the units of the target.
+        """
         check_is_fitted(self, "model_")
-        frame, _ = self._frame(X)
+        frame, _ = self._to_frame(X)
         return self.model_.predict_inputs(self.model_.encoder.inputs(frame))

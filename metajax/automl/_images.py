@@ -14,8 +14,8 @@ import optax
 from metajax import fewshot, supernet
 from metajax.automl import _calibrate as calibrate
 from metajax.automl._image_model import ImageModel, network
-from metajax.automl._prepare import folds
-from metajax.automl._task import CURVE, GROUP, Data, Outcome, Task
+from metajax.automl._prepare import resplit
+from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, Data, Task, TrainingResults
 from metajax.data import flip_and_crop, tabular
 from metajax.data._pictures import Pictures
 from metajax.run import Diverged, read_json, write_json
@@ -124,19 +124,19 @@ def train(
     encodings: np.ndarray,
     data: Data,
     key: jax.Array,
-    keep: bool = False,
-    outputs_of: int = 0,
+    keep_params: bool = False,
+    output_rows: int = 0,
     progress: Any = None,
-) -> Outcome:
+) -> TrainingResults:
     """Trains configurations one after the other; only the chosen operations of each are computed."""
     n, arch = len(encodings), supernet.spaces.cell_space(4).width
     programs = _programs(classes, data.x.shape[-1], stride)
     nearest = space.decode_configs(encodings)
     configs, snapped = {k: np.asarray(v) for k, v in nearest.items()}, np.asarray(space.encode(nearest))
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
-    curve, params = np.full((n, CURVE), np.nan), [None] * n
-    said = np.zeros((n, min(outputs_of, len(data.x_judge)), classes), np.float32)
-    y = np.asarray(data.y_judge)
+    curve, params = np.full((n, CURVE_POINTS), np.nan), [None] * n
+    said = np.zeros((n, min(output_rows, len(data.x_eval)), classes), np.float32)
+    y = np.asarray(data.y_eval)
     for i in range(n):
         began = time.perf_counter()
         number = lambda name, i=i: jnp.asarray(configs[name][i])
@@ -151,21 +151,21 @@ def train(
         own = jax.random.fold_in(key, i)
         total = int(configs["epochs"][i]) * max(8, len(data.x) // BATCH)
         carry, at, out = programs.init(stream(own, "init")), 0, None
-        for point, mark in enumerate(np.round(np.linspace(0, total, CURVE + 1)[1:]).astype(int)):
+        for point, mark in enumerate(np.round(np.linspace(0, total, CURVE_POINTS + 1)[1:]).astype(int)):
             carry = programs.span(carry, coded, data, jnp.asarray(at), jnp.asarray(mark), jnp.asarray(total), own)
             at = mark
-            out = np.asarray(programs.say(carry[0], coded, data.x_judge))
+            out = np.asarray(programs.say(carry[0], coded, data.x_eval))
             curve[i, point] = np.mean(np.argmax(out, axis=1) == y)
         assert out is not None
         if np.isfinite(out).all():
-            score[i], loss[i] = curve[i, -1], calibrate.loss(np.exp(out)[None], y)[0]
+            score[i], loss[i] = curve[i, -1], calibrate.calibrated_loss(np.exp(out)[None], y)[0]
         said[i] = np.exp(out[: said.shape[1]])
-        if keep:
+        if keep_params:
             params[i] = jax.tree.map(np.asarray, carry[0])
         seconds[i] = time.perf_counter() - began
         if progress:
             progress(i + 1)
-    return Outcome(score, loss, curve, seconds, params, said)
+    return TrainingResults(score, loss, curve, seconds, params, said)
 
 
 class ImageTask(NamedTuple):
@@ -210,16 +210,16 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
         space,
         DEFAULT,
         search,
-        folds(search),
+        resplit(search),
         final,
         True,
         functools.partial(train, space, len(names), stride),
         model,
         None,
         fixed,
-        GROUP,
+        GROUP_SIZE,
         48,
-        "batch norm by the batch in training and in validation, by statistics of 512 training images in the test",
+        "Batch norm uses the statistics of the batch in training and validation, and of 512 training images in the test.",
     )
     return ImageTask(task, (len(train_rows), len(validation), len(test)), x.shape[1:], notes)
 
@@ -227,7 +227,7 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
 def by_supernet(data: Data, classes: int, stride: int, seed: int) -> dict[str, Any]:
     """Returns the cell that DrNAS (Chen et al. 2021, arXiv:2006.10355) decides on, from a SuperNet that is trained once."""
     made = network(classes, data.x.shape[-1], stride)
-    parts = (data.x, data.y), (data.x_judge, data.y_judge)
+    parts = (data.x, data.y), (data.x_eval, data.y_eval)
     try:
         outcome = supernet.run(
             "drnas",

@@ -1,4 +1,4 @@
-"""From a dataset to arrays on the device: split, encoder, and the rows that each phase learns from."""
+"""From a dataset to arrays on the device: the split, the encoder, and the rows that each stage learns from."""
 
 from typing import Any, NamedTuple
 
@@ -9,21 +9,27 @@ from metajax.automl._space import MAX_FEATURES
 from metajax.automl._task import Data
 from metajax.data import tabular
 
-SEARCH_ROWS, FINAL_ROWS = 20_000, 100_000
-"""The search trains and judges on at most so many rows, the final model on at most so many; fewer in a budget of minutes."""
+MAX_SEARCH_ROWS, MAX_FINAL_ROWS = 20_000, 100_000
+"""Maximum numbers of training rows of the search and of the final model; a budget of minutes has fewer."""
+_MAX_ROWS = 250_000  # Larger datasets are subsampled to this size before anything else.
+# Rows a minute that the search and the final model have time for, and the least that each of them gets.
+_SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 4_000, 2_000
+_FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 6_000, 3_000
+_ROWS_PER_EPOCH = 640  # Smaller tables are passed over several times in what counts as one epoch.
+_MIN_ROWS_PER_CLASS = 3
 
 
 class Prepared(NamedTuple):
-    """What the main job works on.
+    """A table as the main job works on it.
 
     Attributes:
-        search: rows to train on and validation rows to be judged on.
-        final: training and validation rows together, and the test rows.
-        encoder: fitted on the training rows.
-        groups: for each input, the item of the space's ``features`` it belongs to.
-        outputs: classes, or 1.
-        rows: how many rows are in training, validation and test.
-        notes: for the report.
+        search: Training rows, and the validation rows to evaluate on.
+        final: Training and validation rows together, and the test rows.
+        encoder: The encoder of columns and target, fitted to the training rows.
+        groups: i64[inputs], for each input the item of the space's ``features`` that it belongs to.
+        outputs: Number of classes, or 1 for regression.
+        rows: Numbers of training, validation and test rows.
+        notes: What was done to the data, for the report.
     """
 
     search: Data
@@ -36,98 +42,120 @@ class Prepared(NamedTuple):
 
     @property
     def classification(self) -> bool:
+        """Whether the target is a class."""
         return self.encoder.classes is not None
 
     @property
     def features(self) -> int:
+        """The number of features that the space chooses among."""
         return int(self.groups.max()) + 1
 
 
-def limits(minutes: float | None) -> tuple[int, int]:
-    """Rows of the search and of the final model that a budget has time for."""
+def row_limits(minutes: float | None) -> tuple[int, int]:
+    """Returns the maximum numbers of training rows of the search and of the final model that a budget has time for."""
     if minutes is None:
-        return SEARCH_ROWS, FINAL_ROWS
-    within = lambda each, least, most: int(min(max(each * minutes, least), most))
-    return within(4_000, 2_000, SEARCH_ROWS), within(6_000, 3_000, FINAL_ROWS)
+        return MAX_SEARCH_ROWS, MAX_FINAL_ROWS
+    clip = lambda rows, low, high: int(min(max(rows, low), high))
+    return (
+        clip(_SEARCH_ROWS_PER_MINUTE * minutes, _MIN_SEARCH_ROWS, MAX_SEARCH_ROWS),
+        clip(_FINAL_ROWS_PER_MINUTE * minutes, _MIN_FINAL_ROWS, MAX_FINAL_ROWS),
+    )
 
 
 def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: float | None = None) -> Prepared:
-    """Splits 60/20/20 (classes spread evenly), fits the encoder on the training rows, and encodes everything.
+    """Splits a table 60/20/20 (classes spread evenly), fits the encoder to the training rows, and encodes everything.
 
-    Without a test the split is 80/20, and the rows of ``final`` to be judged on are those of the validation. Of many rows
-    a part is taken, with a note: what a budget of minutes has time for, and never more than fits in memory.
+    A large table is subsampled, with a note: to what the budget has time for, and never to more than fits in memory.
+
+    Args:
+        dataset: The table.
+        seed: Seed of the split.
+        test: Hold test rows out. Without them the split is 80/20, and ``final`` is evaluated on the validation rows.
+        minutes: The budget, or ``None``.
+
+    Returns:
+        The encoded rows of each stage.
+
+    Example:
+        >>> from metajax.data import tabular
+        >>> prepared = prepare(tabular.load("iris"), seed=0)
+        >>> prepared.rows, prepared.search.x.shape, prepared.final.x.shape
+        ((90, 30, 30), (90, 4), (120, 4))
     """
-    most, most_final = limits(minutes)
-    if len(dataset.target) > _WHOLE:
-        rows = np.sort(_spread(dataset, _WHOLE, seed))
-        note = f"{len(rows):,} of {len(dataset.target):,} rows were drawn"
-        dataset = dataset._replace(
-            frame=dataset.frame.iloc[rows].reset_index(drop=True),
-            target=dataset.target[rows],
-            notes=[*dataset.notes, note],
-        )
-    train, validation, held = tabular.split(dataset, seed, (0.6, 0.2) if test else (0.8, 0.2))
-    rows = lambda index: (dataset.frame.iloc[index], dataset.target[index])
-    encoder = tabular.Encoder.fit(*rows(train), dataset.classes)
-    arrays = {}
-    for name, index in (("train", train), ("validation", validation), ("test", held if test else validation)):
-        frame, target = rows(index)
-        arrays[name] = (encoder.inputs(frame), encoder.targets(target))
+    max_search, max_final = row_limits(minutes)
+    dataset = _subsample(dataset, seed)
+    train, validation, held_out = tabular.split(dataset, seed, (0.6, 0.2) if test else (0.8, 0.2))
+    encoder = tabular.Encoder.fit(dataset.frame.iloc[train], dataset.target[train], dataset.classes)
+    encode = lambda index: (encoder.inputs(dataset.frame.iloc[index]), encoder.targets(dataset.target[index]))
+    train_arrays, validation_arrays = encode(train), encode(validation)
+    test_arrays = encode(held_out if test else validation)
     notes = list(dataset.notes)
-    both = [np.concatenate([a, b]) for a, b in zip(arrays["train"], arrays["validation"])]
-    if len(train) > most:
-        notes.append(f"the search trains on {most:,} of {len(train):,} training rows")
-    if len(both[0]) > most_final:
-        notes.append(f"the final model trains on {most_final:,} of {len(both[0]):,} rows")
-        drawn = np.random.default_rng(seed).permutation(len(both[0]))[:most_final]
-        both = [a[drawn] for a in both]
-    first = lambda part, n: [a[:n] for a in arrays[part]]
-    search = Data(*map(jnp.asarray, (*first("train", most), *first("validation", most // 2))))
-    final = Data(*map(jnp.asarray, (*both, *arrays["test"])))
+    both = [np.concatenate(pair) for pair in zip(train_arrays, validation_arrays)]
+    if len(train) > max_search:
+        notes.append(f"The search trains on {max_search:,} of the {len(train):,} training rows.")
+    if len(both[0]) > max_final:
+        notes.append(f"The final model trains on {max_final:,} of the {len(both[0]):,} training and validation rows.")
+        drawn = np.random.default_rng(seed).permutation(len(both[0]))[:max_final]
+        both = [array[drawn] for array in both]
+    first = lambda arrays, n: [array[:n] for array in arrays]
+    search = Data(*map(jnp.asarray, (*first(train_arrays, max_search), *first(validation_arrays, max_search // 2))))
+    final = Data(*map(jnp.asarray, (*both, *test_arrays)))
     groups = encoder.groups
     if encoder.features > MAX_FEATURES:
         groups = groups * MAX_FEATURES // encoder.features
-        notes.append(f"{encoder.features} features are chosen in {MAX_FEATURES} groups of neighbors")
+        notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
-    return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(held)), notes)
+    return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(held_out)), notes)
 
 
-_WHOLE = 250_000
-
-
-def _spread(dataset: tabular.Dataset, n: int, seed: int) -> np.ndarray:
-    """About n row numbers at random, at least three of each class."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(dataset.target))
+def _subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:
+    """At most about ``_MAX_ROWS`` rows of a dataset, with at least three of each class."""
+    n = len(dataset.target)
+    if n <= _MAX_ROWS:
+        return dataset
+    order = np.random.default_rng(seed).permutation(n)
     if dataset.classes is None:
-        return order[:n]
-    labels = dataset.target[order]
-    rare = np.concatenate([np.flatnonzero(labels == c)[:3] for c in dataset.classes])
-    return order[np.union1d(np.arange(n), rare)]
+        index = order[:_MAX_ROWS]
+    else:
+        labels = dataset.target[order]
+        rare = np.concatenate([np.flatnonzero(labels == name)[:_MIN_ROWS_PER_CLASS] for name in dataset.classes])
+        index = order[np.union1d(np.arange(_MAX_ROWS), rare)]
+    index = np.sort(index)
+    return dataset._replace(
+        frame=dataset.frame.iloc[index].reset_index(drop=True),
+        target=dataset.target[index],
+        notes=[*dataset.notes, f"The search uses {len(index):,} of the {n:,} rows, drawn at random."],
+    )
 
 
-def folds(search: Data) -> list[Data]:
-    """Other splits of the search's rows into training and validation, as large as the first, so that nothing is compiled
-    again: the validation parts do not overlap, and together they hold (almost) every row."""
-    # on the host, where nothing has to be compiled for the numbers of rows
-    x, y = (np.concatenate([a, b]) for a, b in ((search.x, search.x_judge), (search.y, search.y_judge)))
+def resplit(search: Data) -> list[Data]:
+    """Returns other splits of the search's rows into training and evaluation rows, of the same sizes.
+
+    The same sizes share the compiled programs. The evaluation rows of the splits do not overlap, and together they hold
+    (almost) every row.
+    """
+    # This runs on the host, where nothing is compiled for the numbers of rows.
+    x, y = (np.concatenate(pair) for pair in ((search.x, search.x_eval), (search.y, search.y_eval)))
     order = np.random.default_rng(0).permutation(len(x))
-    size = len(search.x_judge)
-    made = []
+    size = len(search.x_eval)
+    splits = []
     for start in range(0, len(x) - size + 1, size):
-        judge = order[start : start + size]
+        held_out = order[start : start + size]
         rest = np.concatenate([order[:start], order[start + size :]])
-        made.append(Data(*map(jnp.asarray, (x[rest], y[rest], x[judge], y[judge]))))
-    return made
+        splits.append(Data(*map(jnp.asarray, (x[rest], y[rest], x[held_out], y[held_out]))))
+    return splits
 
 
-def epoch_scale(rows: int) -> int:
-    """How many passes count as one epoch: small tables repeat, so that every model gets some hundred updates."""
-    return max(1, round(640 / max(rows, 1)))
+def passes_per_epoch(rows: int) -> int:
+    """Returns how many passes over the rows count as one epoch.
+
+    Small tables are passed over several times, so that every model gets some hundred updates.
+    """
+    return max(1, round(_ROWS_PER_EPOCH / max(rows, 1)))
 
 
-def describe(dataset: tabular.Dataset, prepared: Prepared) -> dict[str, Any]:
-    """The dataset in a few plain values, for the result and the report."""
+def describe_data(dataset: tabular.Dataset, prepared: Prepared) -> dict[str, Any]:
+    """Returns the dataset in a few plain values, for ``result.json`` and the report."""
     return {
         "target": dataset.name,
         "task": "classification" if prepared.classification else "regression",

@@ -1,14 +1,13 @@
-"""``report.html``: what was found, how, and what mattered; one file that needs no other."""
+"""``report.html``: what the search selected, how, and what mattered. One file that needs no other."""
 
 import html
 import json
 from typing import Any
 
-import numpy as np
-
 from metajax import plot
-from metajax.automl._waves import Waves
-from metajax.predictor import Choice, Trials, targets
+from metajax.automl import _report_figures as figures
+from metajax.automl._waves import WaveHistory
+from metajax.predictor import Choice, Trials
 from metajax.run import RunDirectory
 
 _STYLE = """
@@ -16,7 +15,7 @@ _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2.5rem auto; padding: 0 1.2rem; color: #22252a;
        background: #fff; }
 h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-.lead { color: #555b63; margin: 0 0 1.6rem; } .note { color: #555b63; font-size: .92rem; }
+.lead { color: #555b63; margin: 0 0 1.6rem; } .note { color: #555b63; font-size: .92rem; max-width: 46rem; }
 .scores { display: flex; gap: 1rem; flex-wrap: wrap; } .score { border: 1px solid #d7dade; border-radius: .5rem;
           padding: .8rem 1.1rem; min-width: 11rem; } .score b { display: block; font-size: 1.7rem; }
 .score.found { border-color: #c2410c; } .score.found b { color: #c2410c; }
@@ -29,167 +28,200 @@ code { background: #f1f2f4; padding: .1rem .3rem; border-radius: .25rem; font-si
 """
 
 
+# What the choices of a table's space are; those of other spaces are shown by their names alone.
+_MEANINGS = {
+    "model": "type of model",
+    "depth": "hidden layers",
+    "width": "units of a hidden layer",
+    "activation": "activation function",
+    "norm": "normalization of hidden layers",
+    "dropout": "probability that a unit is dropped",
+    "learning_rate": "peak learning rate",
+    "weight_decay": "of AdamW, decoupled",
+    "batch_size": "rows of an update",
+    "epochs": "passes over the rows; small tables are repeated within one",
+    "selection": "whether all features are used",
+    "features": "features used",
+    "label_smoothing": "probability spread over all classes",
+    "shift": "pixels by which training images are shifted at most",
+    "mirror": "whether training images are mirrored at random",
+}
+_NAMES = {"found": "selected model", "default": "default configuration", "random": "best random configuration"}
+_INTERVALS = {
+    "accuracy": "The interval of an accuracy is Wilson's; that of a difference is a paired bootstrap over the test rows.",
+    "r2": "The interval of R² is a bootstrap over the test rows; that of a difference is a paired bootstrap.",
+}
+
+
 def page(
     result: dict[str, Any],
-    waves: Waves,
+    history: WaveHistory,
     choice: Choice,
     learned: Trials,
     config: dict[str, Any],
     directory: RunDirectory,
 ) -> str:
-    """The whole report as HTML."""
-    m, data = result["metrics"], result["data"]
+    """Returns the whole report as HTML.
+
+    Args:
+        result: The content of ``result.json``.
+        history: Everything that was trained.
+        choice: The choice of the meta-learner.
+        learned: The trials that the meta-learner was fitted to.
+        config: The settings of the search.
+        directory: The run directory.
+    """
+    data = result["data"]
     metric = "accuracy" if data["task"] == "classification" else "r2"
-    name = "accuracy" if metric == "accuracy" else "R²"
-    show = (lambda v: f"{100 * v:.2f}%") if metric == "accuracy" else (lambda v: f"{v:.4f}")
-    rows = data["rows"]
-    scores = [("found", "found by the search", f"test_{metric}")]
-    if f"default_test_{metric}" in m:
-        scores.append(("", "default configuration", f"default_test_{metric}"))
-    if f"random_test_{metric}" in m:
-        scores.append(("", f"best of {m['models_trained_random']} at random", f"random_test_{metric}"))
-    cards = "".join(
-        f'<div class="score {css}"><b>{show(m[key])}</b>{label}<br>'
-        f'<span class="note">95% interval: {show(m[key + "_low"])} to {show(m[key + "_high"])}<br>'
-        f"one refit alone: {show(m[key + '_single'])}</span></div>"
-        for css, label, key in scores
-    )
-    contenders = result["contenders"]
-    names = list(dict.fromkeys(k for c in contenders.values() for k in c))
-    members = f"found ({result['ensemble'][0]['members']} of the members)"
-    head = "".join(f"<th>{html.escape(members if n == 'found' else n)}</th>" for n in contenders)
-    body = "".join(_row(k, contenders) for k in names)
+    label = "accuracy" if metric == "accuracy" else "R²"
     title = data["name"] if data["target"] in ("target", "y") else data["target"]
-    notes = "".join(f"<li>{html.escape(n)}</li>" for n in data["notes"])
-    pictures = [
-        ("How good the best model was, by models trained", _progress(waves, name)),
-        ("Learning curves of the best models", _curves(waves, name)),
-        ("Predicted against measured", _agreement(choice, learned)),
-        ("Which choices matter", _importance(result["importance"])),
-    ]
-    figures = "".join(f"<h2>{html.escape(t)}</h2><p class='note'>{c}</p>{plot.as_html(f, t)}" for t, (f, c) in pictures)
+    settings = f"{json.dumps(config, indent=2)}\n{(directory.path / 'meta.json').read_text()}"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>metajax: {html.escape(data["name"])}</title><style>{_STYLE}</style></head><body>
 <h1>A model for {html.escape(title)}</h1>
-<p class="lead">{html.escape(data["name"])}: {rows["train"]} rows to train on, {rows["validation"]} to choose by,
-{rows["test"]} to test on; {data["features"]} features. {m["models_trained"]} models trained out of a space of
-10<sup>{m["log10_space"]:.0f}</sup>, in {m["seconds"] / 60:.1f} minutes in all.</p>
-<h2>Test {name}</h2><div class="scores">{cards}</div>
-<p>{_gains(m)}</p>
-<p class="note">{html.escape(result["protocol"])}. Intervals of one score are {_KINDS[metric]}, of a difference by a paired
-bootstrap of the {rows["test"]} test rows; they do not hold the randomness of training.</p>
-{f"<ul class='note'>{notes}</ul>" if notes else ""}
-<h2>What was found</h2>
-<p>{_mixture(result["ensemble"])} {_against(contenders)}</p><table><tr><th></th>{head}</tr>{body}</table>
-{figures}
+<p class="lead">{_introduction(result)}</p>
+<h2>Test {label}</h2>{_scores(result["metrics"], metric)}
+<p>{_gains(result["metrics"])}</p>
+<p class="note">{html.escape(result["protocol"])} {_INTERVALS[metric]} The intervals do not include the randomness of
+training.</p>
+{_notes(data["notes"])}
+<h2>The selected model</h2>
+<p>{_members(result["ensemble"])} {_difference_to_default(result["contenders"])}</p>{_table(result)}
+{_figures(result, history, choice, learned, label)}
 <h2>How to use it</h2>
-<p><code>metajax predict {html.escape(str(directory.path))} --data FILE.csv</code> writes predictions for new rows with the
-same columns. Everything that was tried is in <code>trials.csv</code>, the numbers of this page in
+<p><code>metajax predict {html.escape(str(directory.path))} --data FILE.csv</code> predicts new rows that have the columns of
+the training data. Every model that was trained is a row of <code>trials.csv</code>. The numbers of this page are in
 <code>result.json</code>.</p>
-<details><summary class="note">Settings and versions</summary><pre>{html.escape(json.dumps(config, indent=2))}
-{html.escape((directory.path / "meta.json").read_text())}</pre></details>
+<details><summary class="note">Settings and versions</summary><pre>{html.escape(settings)}</pre></details>
 </body></html>
 """
 
 
-def _mixture(parts: list[dict[str, Any]]) -> str:
-    """How many configurations the model is made of."""
-    members = sum(part["members"] for part in parts)
-    if len(parts) == 1:
-        return f"The model is the mean of {members} trainings of one configuration."
-    rest = ", ".join(str(part["members"]) for part in parts[1:])
+def _introduction(result: dict[str, Any]) -> str:
+    """The dataset and the effort in two sentences."""
+    metrics, data = result["metrics"], result["data"]
+    rows = data["rows"]
     return (
-        f"The model is the mean of {members} trainings of {len(parts)} configurations: {parts[0]['members']} of the one below, "
-        f"{rest} of the others (<code>result.json</code> has them all)."
+        f"The dataset {html.escape(data['name'])} has {data['features']} features and was split into {rows['train']} training, "
+        f"{rows['validation']} validation and {rows['test']} test rows. The search trained {metrics['models_trained']} models "
+        f"out of a space of 10<sup>{metrics['log10_space']:.0f}</sup> configurations. It took {metrics['seconds'] / 60:.1f} "
+        "minutes in all."
     )
 
 
-def _against(contenders: dict[str, dict[str, Any]]) -> str:
-    """Whether the configuration found is the default, and if not, where it differs."""
-    default = contenders.get("default")
-    if default is None:
-        return ""
-    found = contenders["found"]
-    differing = sum(found.get(k) != default.get(k) for k in {**found, **default})
-    if not differing:
-        return "The search found no configuration that does better on held-out rows than the default."
-    return f"It differs from the default in {differing} choices, set in bold."
-
-
-_KINDS = {"accuracy": "Wilson's", "r2": "by the bootstrap"}
-_OTHERS = {"default": "the default configuration", "random": "the best configuration drawn at random"}
+def _scores(metrics: dict[str, float], metric: str) -> str:
+    """A card with the test score of the selected model and of each of the others."""
+    show = (lambda v: f"{100 * v:.2f}%") if metric == "accuracy" else (lambda v: f"{v:.4f}")
+    cards = []
+    for name, label in _NAMES.items():
+        key = f"test_{metric}" if name == "found" else f"{name}_test_{metric}"
+        if key not in metrics:
+            continue
+        if name == "random":
+            label = f"best of {metrics['models_trained_random']} random configurations"
+        cards.append(
+            f'<div class="score {name}"><b>{show(metrics[key])}</b>{label}<br>'
+            f'<span class="note">95% interval: {show(metrics[key + "_low"])} to {show(metrics[key + "_high"])}<br>'
+            f"one of its trainings alone: {show(metrics[key + '_single'])}</span></div>"
+        )
+    return f'<div class="scores">{"".join(cards)}</div>'
 
 
 def _gains(metrics: dict[str, float]) -> str:
-    """What was found against each of the others, in points of a hundred, and whether the test rows show a difference."""
+    """The selected model against each of the others, in hundredths, and whether the test rows show a difference."""
     sentences = []
-    for name, text in _OTHERS.items():
+    for name, label in _NAMES.items():
         if f"gain_over_{name}" not in metrics:
             continue
         gain, low, high = (100 * metrics[f"gain_over_{name}{end}"] for end in ("", "_low", "_high"))
-        shown = "the test rows show no difference" if low <= 0 <= high else "the test rows show a difference"
-        sentences.append(f"Found less {text}: {gain:+.2f} points (95% interval {low:+.2f} to {high:+.2f}; {shown}).")
+        verdict = "the test rows show no difference" if low <= 0 <= high else "the test rows show a difference"
+        sentences.append(
+            f"Selected model minus {label}: {gain:+.2f} points (95% interval {low:+.2f} to {high:+.2f}; {verdict})."
+        )
+    if sentences:
+        sentences.append('<span class="note">A point is a hundredth of the score.</span>')
     return " ".join(sentences)
 
 
+def _notes(notes: list[str]) -> str:
+    """What was done to the data, as a list."""
+    if not notes:
+        return ""
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    return f"<div class='note'>Notes on the data:<ul>{items}</ul></div>"
+
+
+def _members(parts: list[dict[str, Any]]) -> str:
+    """How many configurations the model is made of."""
+    n_members = sum(part["members"] for part in parts)
+    if len(parts) == 1:
+        return f"The model is the mean prediction of {n_members} trainings of one configuration."
+    rest = ", ".join(str(part["members"]) for part in parts[1:])
+    return (
+        f"The model is the mean prediction of {n_members} trainings of {len(parts)} configurations: {parts[0]['members']} of "
+        f"the one in the table, {rest} of the others, which are in <code>result.json</code>."
+    )
+
+
+def _difference_to_default(contenders: dict[str, dict[str, Any]]) -> str:
+    """Whether the selected configuration is the default, and if not, in how many choices it differs."""
+    default = contenders.get("default")
+    if default is None:
+        return ""
+    selected = contenders["found"]
+    n_differing = sum(selected.get(name) != default.get(name) for name in {**selected, **default})
+    if not n_differing:
+        return (
+            "It is the default: the search found no configuration that does better on held-out rows than the default."
+        )
+    return f"The table's configuration differs from the default in {n_differing} choices, which are set in bold."
+
+
+def _table(result: dict[str, Any]) -> str:
+    """Every choice of the selected configuration beside those of the others."""
+    contenders = result["contenders"]
+    choices = list(dict.fromkeys(name for config in contenders.values() for name in config))
+    labels = {**_NAMES, "found": f"selected ({result['ensemble'][0]['members']} of the trainings)"}
+    head = "".join(f"<th>{html.escape(labels[name])}</th>" for name in contenders)
+    body = "".join(_row(name, contenders) for name in choices)
+    dash = any(name not in config for name in choices for config in contenders.values())
+    note = "<p class='note'>A dash stands where a choice does not apply.</p>" if dash else ""
+    return f"<table><tr><th></th>{head}</tr>{body}</table>{note}"
+
+
 def _row(name: str, contenders: dict[str, dict[str, Any]]) -> str:
-    """One choice of every contender; what was found stands out where it is not what the default has."""
-    cells = {who: _plain(config.get(name)) for who, config in contenders.items()}
+    """One choice of every contender; that of the selected one is bold where the default differs."""
+    cells = {contender: _value(config.get(name)) for contender, config in contenders.items()}
     if "default" in contenders and contenders["found"].get(name) != contenders["default"].get(name):
         cells["found"] = f"<b>{cells['found']}</b>"
-    return f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells.values()) + "</tr>"
+    meaning = f"<br><span class='note'>{_MEANINGS[name]}</span>" if name in _MEANINGS else ""
+    return (
+        f"<tr><th>{html.escape(name)}{meaning}</th>" + "".join(f"<td>{cell}</td>" for cell in cells.values()) + "</tr>"
+    )
 
 
-def _plain(value: Any) -> str:
+def _value(value: Any) -> str:
+    """A choice as a person writes it."""
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return f"{len(value)} chosen" + (": " + ", ".join(map(str, value)) if len(value) <= 12 else "")
+        items = ": " + ", ".join(map(str, value)) if len(value) <= 12 else ""
+        return html.escape(f"{len(value)} selected{items}")
     return html.escape(str(value))
 
 
-def _progress(waves: Waves, name: str):
-    series = {}
-    for label, sources in (("search", ("random", "proposed")), ("random", ("random", "baseline"))):
-        if label == "random" and not any(w.source == "baseline" for w in waves.done):
-            continue
-        metric = np.nan_to_num(waves.trials(*sources).metric, nan=-np.inf)
-        series[label] = (np.arange(1, len(metric) + 1), np.maximum.accumulate(metric))
-    figure = plot.curves(series, "models trained", f"best validation {name} so far")
-    axes = figure.axes[0]
-    low = min(float(y[min(len(y) - 1, 8)]) for _, y in series.values())
-    high = max(float(y[-1]) for _, y in series.values())
-    axes.set_ylim(low - 0.05 * (high - low + 1e-3), high + 0.1 * (high - low + 1e-3))
-    return figure, "Validation scores of single trainings; the first wave is random for both."
-
-
-def _curves(waves: Waves, name: str):
-    trials, curves = waves.trials("random", "proposed"), waves.curves("random", "proposed")
-    order = np.argsort(-trials.utility, kind="stable")[:8]
-    configs = trials.configs()
-    series = {}
-    for rank, i in enumerate(order, 1):
-        epochs = configs[i]["epochs"]
-        series[f"{rank}: {configs[i].get('model', 'cell')}"] = (
-            np.linspace(0, epochs, curves.shape[1] + 1)[1:],
-            curves[i],
-        )
-    return plot.curves(series, "epochs", f"validation {name}"), "The eight best of the search while they trained."
-
-
-def _agreement(choice: Choice, learned: Trials):
-    goal = targets.make(learned, "rank")
-    rank = goal.y * goal.scale + goal.shift
-    figure = plot.scatter(choice.predicted[choice.best], rank, "predicted rank", "measured rank")
-    r2 = ", ".join(f"{k} {v:.2f}" for k, v in choice.r2.items())
-    return figure, f"The meta-learner on trainings it had not seen (cross-validation; R²: {r2})."
-
-
-def _importance(importance: dict[str, float]):
-    top = dict(list(importance.items())[:12])
-    return plot.bars(top, "share of the predicted variation"), (
-        "Total Sobol index by the meta-learner: how much the predicted rank varies when this choice alone is redrawn."
+def _figures(result: dict[str, Any], history: WaveHistory, choice: Choice, learned: Trials, label: str) -> str:
+    """The four figures, each with a heading and a caption."""
+    drawn = {
+        "How fast the search improved": figures.progress(history, label),
+        "Learning curves of the best models": figures.learning_curves(history, label),
+        "How well the meta-learner predicts": figures.agreement(choice, learned),
+        "Which choices matter": figures.importance(result["importance"]),
+    }
+    return "".join(
+        f"<h2>{heading}</h2><p class='note'>{html.escape(figure.caption)}</p>{plot.as_html(figure.figure, heading)}"
+        for heading, figure in drawn.items()
     )

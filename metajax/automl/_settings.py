@@ -1,4 +1,4 @@
-"""What the main job is asked for."""
+"""What the main job is asked to search."""
 
 import dataclasses
 import math
@@ -6,24 +6,38 @@ import math
 from metajax.types import InputError
 
 METHODS = ("metalearner", "random", "optuna", "supernet")
-_LEAST = 16
+_MIN_TRIALS = 16
+_IMAGE_SIZES = (4, 64)
+_MAX_SEED = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to search.
+    """What to search, and for how long.
 
-    Attributes:
-        data: a bundled dataset, a CSV, an ``.npz`` or a folder of images.
-        target: the column to predict (CSV).
-        size: side in pixels to which images are resized.
-        task: ``classification``, ``regression`` or ``None`` to judge by the target.
-        method: who proposes: the ``metalearner``, ``random`` draws, ``optuna``'s multivariate TPE, or, for
-            images, a ``supernet`` that decides the architecture (DrNAS) and the meta-learner the rest.
-        minutes: budget of wall time; ``None`` for none.
-        trials: models trained by the search; ``None`` is 192 (48 of images), or no limit if ``minutes`` is given.
-        baseline: also train as many models at random, to compare with.
-        seed: of the split and of all randomness.
+    Args:
+        data: The name of a bundled dataset (``digits``, ``iris``, ``wine``, ``breast_cancer``, ``diabetes``), or the path of a
+            CSV file, an ``.npz`` file or a folder of images with one folder for each class.
+        target: The column to predict. It is needed with a CSV file.
+        task: ``classification`` or ``regression``; with ``None`` the target decides.
+        method: Who proposes what to train: ``metalearner``, ``random``, ``optuna`` (its multivariate TPE) or, for images,
+            ``supernet``, where DrNAS decides the architecture and the meta-learner the rest.
+        minutes: Budget of wall time, above 0; ``None`` is no limit.
+        trials: Number of models that the search trains, at least 16. With ``None`` it is 192 (48 for images), or not limited
+            if ``minutes`` is given.
+        baseline: Also train as many random configurations, to compare with.
+        size: Side in pixels to which images are resized, from 4 to 64; ``None`` keeps their size.
+        seed: Seed of the split and of all randomness, from 0 to 2147483647.
+
+    Raises:
+        InputError: if a value is not accepted.
+
+    Example:
+        >>> Config("iris", minutes=2).uses_meta_learner
+        True
+        >>> Config("iris", trials=3)
+        Traceback (most recent call last):
+        metajax.types.InputError: trials=3: accepted are whole numbers from 16
     """
 
     data: str
@@ -41,14 +55,16 @@ class Config:
             raise InputError(f"method={self.method!r}: accepted are {', '.join(METHODS)}")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise InputError(f"minutes={self.minutes:g}: accepted are numbers above 0")
-        if self.trials is not None and self.trials < _LEAST:
-            raise InputError(f"trials={self.trials}: accepted are whole numbers from {_LEAST}")
-        if self.size is not None and not 4 <= self.size <= 64:
-            raise InputError(f"size={self.size}: accepted are whole numbers from 4 to 64")
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"seed={self.seed}: accepted are whole numbers from 0 to 2147483647")
+        if self.trials is not None and self.trials < _MIN_TRIALS:
+            raise InputError(f"trials={self.trials}: accepted are whole numbers from {_MIN_TRIALS}")
+        if self.size is not None and not _IMAGE_SIZES[0] <= self.size <= _IMAGE_SIZES[1]:
+            raise InputError(
+                f"size={self.size}: accepted are whole numbers from {_IMAGE_SIZES[0]} to {_IMAGE_SIZES[1]}"
+            )
+        if not 0 <= self.seed <= _MAX_SEED:
+            raise InputError(f"seed={self.seed}: accepted are whole numbers from 0 to {_MAX_SEED}")
 
     @property
-    def proposes(self) -> bool:
-        """By the meta-learner, or without it."""
+    def uses_meta_learner(self) -> bool:
+        """Whether the meta-learner proposes what to train."""
         return self.method in ("metalearner", "supernet")

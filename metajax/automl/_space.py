@@ -1,4 +1,6 @@
-"""The space that the main job searches: model type, its shape, its training, and the features used."""
+"""The space that the main job searches for a table: model type, its shape, its training, and the features used."""
+
+from typing import Any
 
 from metajax.space import Categorical, Float, Integer, Space, Subset
 
@@ -12,14 +14,23 @@ _NETWORKS = ("mlp", "residual")
 
 
 def tabular_space(features: int, classification: bool) -> Space:
-    """The search space for a table with this many columns.
+    """Returns the search space for a table.
 
-    Features beyond ``MAX_FEATURES`` are chosen in groups. Rates lie on fine grids, so that the size is a number: over
-    10^12 for any table.
+    It holds the model type (linear, multilayer perceptron, residual network), its depth, width, activation, normalization and
+    dropout, the settings of its training, and which features it uses. Features beyond 128 are chosen in groups of
+    neighboring columns. Rates lie on fine grids, so that the size of the space is a number: over 10^12 for any table.
+
+    Args:
+        features: Number of columns of the table, at least 1.
+        classification: Whether the target is a class, which adds label smoothing.
+
+    Returns:
+        The space.
 
     Example:
-        >>> tabular_space(4, classification=True).log10_size > 12
-        True
+        >>> space = tabular_space(4, classification=True)
+        >>> list(space.domains)[:4], space.log10_size > 12
+        (['model', 'depth', 'width', 'activation'], True)
     """
     domains = {
         "model": Categorical(MODELS),
@@ -41,8 +52,22 @@ def tabular_space(features: int, classification: bool) -> Space:
     return Space(domains, [*conditions, ("features", "selection", ("subset",))])
 
 
-def default_config(classification: bool) -> dict:
-    """What one would take without a search: two layers of 64 ReLUs, AdamW, all features."""
+def default_config(classification: bool) -> dict[str, Any]:
+    """Returns the configuration that one would take without a search: two layers of 64 ReLUs, AdamW, all features.
+
+    Every search trains it first and reports its test score beside that of the selected model.
+
+    Args:
+        classification: Whether the target is a class.
+
+    Returns:
+        A configuration of ``tabular_space``.
+
+    Example:
+        >>> config = default_config(classification=True)
+        >>> config["model"], config["depth"], config["width"], config["activation"]
+        ('mlp', 2, 64, 'relu')
+    """
     config = {
         "model": "mlp",
         "depth": 2,

@@ -1,34 +1,47 @@
-"""A dataset as a search sees it, whether of columns or of images."""
+"""What a search needs to know of a dataset, whether its rows are columns of a table or images."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from metajax.space import Space
-from metajax.space._rows import power_of_two
+
+CURVE_POINTS = 8
+"""Number of points that are recorded of a learning curve."""
+GROUP_SIZE = 8
+"""Number of models that train side by side in one compiled program."""
 
 
 class Data(NamedTuple):
-    """Rows to learn from and rows to be judged on: x f32[n, ...], y i32[n] (classes) or f32[n] (standardized)."""
+    """Rows to train on and rows to evaluate on.
+
+    Attributes:
+        x: f32[n, ...], the inputs of the training rows.
+        y: i32[n], their class numbers, or f32[n], their standardized values.
+        x_eval: f32[m, ...], the inputs of the evaluation rows.
+        y_eval: i32[m] or f32[m], their targets.
+    """
 
     x: jax.Array
     y: jax.Array
-    x_judge: jax.Array
-    y_judge: jax.Array
+    x_eval: jax.Array
+    y_eval: jax.Array
 
 
-class Outcome(NamedTuple):
-    """What a population came to, in the order it was given.
+class TrainingResults(NamedTuple):
+    """The results of training a population, in the order of its configurations.
 
     Attributes:
-        score: f64[n], accuracy or R² on the judging rows; NaN where training diverged.
-        loss: f64[n], log-loss (calibrated, see ``calibrate.loss``) or squared error there.
-        curve: f64[n, CURVE], the score at even shares of each member's epochs.
-        seconds: f64[n], share of the group's time.
-        params: per member, if kept.
-        outputs: f32[n, rows, outputs] on the first judging rows, probabilities or standardized values; as many as asked for.
+        score: f64[n], accuracy or R² on the evaluation rows; NaN where training diverged.
+        loss: f64[n], calibrated log-loss or mean squared error on the evaluation rows.
+        curve: f64[n, CURVE_POINTS], the score at even shares of each model's epochs.
+        seconds: f64[n], each model's share of the wall time of its group.
+        params: The parameters of each model, if they were asked for.
+        outputs: f32[n, rows, outputs], probabilities or standardized values for the first evaluation rows, for as many rows as
+            were asked for.
     """
 
     score: np.ndarray
@@ -39,38 +52,94 @@ class Outcome(NamedTuple):
     outputs: np.ndarray
 
 
-CURVE = 8
-"""How many points of a learning curve are recorded."""
+class TrainFn(Protocol):
+    """Trains a population of configurations."""
+
+    def __call__(
+        self,
+        encodings: np.ndarray,
+        data: Data,
+        key: jax.Array,
+        keep_params: bool = False,
+        output_rows: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> TrainingResults:
+        """Trains every configuration on the same rows.
+
+        Args:
+            encodings: f32[n, width], encodings of the task's space.
+            data: Rows to train and to evaluate on.
+            key: Random key of the whole population.
+            keep_params: Return the parameters.
+            output_rows: Return what the models predict for this many of the evaluation rows.
+            progress: Called with the number of models trained so far.
+
+        Returns:
+            The results, in the order of ``encodings``.
+        """
+        ...
 
 
-class Model(Protocol):
-    """What a search ends with."""
+class TrainedModel(Protocol):
+    """The model that a search ends with: an ensemble of trainings."""
 
     @property
-    def configs(self) -> list[dict[str, Any]]: ...
+    def configs(self) -> list[dict[str, Any]]:
+        """The configuration of each member."""
+        ...
 
-    def predict_inputs(self, x: Any) -> np.ndarray: ...
+    def predict_inputs(self, x: Any) -> np.ndarray:
+        """Returns probabilities f32[n, classes] or values f64[n] for encoded rows."""
+        ...
 
-    def save(self, directory: Any) -> None: ...
+    def save(self, directory: Path) -> None:
+        """Writes the model into a directory."""
+        ...
+
+
+class BuildModelFn(Protocol):
+    """Builds the final model from trained members."""
+
+    def __call__(self, configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> TrainedModel:
+        """Returns the ensemble of these members: a configuration, parameters and a temperature each."""
+        ...
+
+
+class WarmStartFn(Protocol):
+    """Proposes the first configurations from what other datasets have shown."""
+
+    def __call__(self, n: int, key: jax.Array, tried: np.ndarray) -> np.ndarray:
+        """Returns encodings f32[n, width] that are promising and differ from those tried, f32[m, width]."""
+        ...
+
+
+class FixedChoicesFn(Protocol):
+    """Decides a part of every configuration before the search begins."""
+
+    def __call__(self, method: str, directory: Path) -> dict[str, Any]:
+        """Returns the choices that a method decides, read from the run directory if an earlier process decided them."""
+        ...
 
 
 class Task(NamedTuple):
     """Everything that a search needs to know of a dataset.
 
     Attributes:
-        space: to search.
-        default: the configuration that one would take without a search.
-        search: training rows, and validation rows to be judged on.
-        folds: other splits of the same rows, as large.
-        final: training and validation rows together, and the test rows.
-        classification: or regression.
-        train: ``(encodings f32[n, width], data, key, keep, outputs_of, progress) -> Outcome``.
-        model: ``(configurations, params of each, temperature of each) -> Model``.
-        warm: ``(n, key, encodings tried) -> encodings``: what other datasets promise of this one, or ``None``.
-        fixed: ``(method, directory) -> part of a configuration`` that a method decides beforehand, or ``None``.
-        wave: models trained between two proposals, at most.
-        trials: models trained where nothing is said.
-        norm: which batch norm the scores were taken with.
+        space: The space to search.
+        default: The configuration that one would take without a search.
+        search: Training rows, and the validation rows to evaluate on.
+        folds: Other splits of the same rows into as many training and evaluation rows.
+        final: Training and validation rows together, and the test rows.
+        classification: ``True`` for classification, ``False`` for regression.
+        train: Trains a population of configurations.
+        build_model: Builds the final model from trained members.
+        warm_start: Proposes the first configurations, or ``None``.
+        fixed_choices: Decides a part of every configuration beforehand, or ``None``.
+        wave_size: Number of models trained between two proposals.
+        default_trials: Number of models trained if neither trials nor minutes are given.
+        protocol_note: A sentence that the protocol of the result ends with, or "".
+        target_shift: The mean by which the values of a regression were standardized.
+        target_scale: Their standard deviation.
     """
 
     space: Space
@@ -79,51 +148,17 @@ class Task(NamedTuple):
     folds: list[Data]
     final: Data
     classification: bool
-    train: Callable[..., Outcome]
-    model: Callable[[list[dict[str, Any]], list[Any], np.ndarray], Model]
-    warm: Callable[[int, jax.Array, np.ndarray], np.ndarray] | None = None
-    fixed: Callable[..., dict[str, Any]] | None = None
-    wave: int = 32
-    trials: int = 192
-    norm: str = "no batch norm anywhere"
+    train: TrainFn
+    build_model: BuildModelFn
+    warm_start: WarmStartFn | None = None
+    fixed_choices: FixedChoicesFn | None = None
+    wave_size: int = 32
+    default_trials: int = 192
+    protocol_note: str = ""
+    target_shift: float = 0.0
+    target_scale: float = 1.0
 
-
-class Plan(NamedTuple):
-    """How many models are trained when.
-
-    Attributes:
-        wanted: in all; ``None`` if only the budget limits it.
-        wave: side by side between two fits of the meta-learner.
-        first: drawn at random before anything is proposed, the default among them.
-        finalists, folds: configurations that are cross-validated in the end, on how many splits of the rows.
-        small: too few for the meta-learner to say anything.
-        room: trials that the meta-learner's programs are compiled for, so that most searches compile them once.
-    """
-
-    wanted: int | None
-    wave: int
-    first: int
-    finalists: int
-    folds: int
-    small: bool
-    room: int
-
-
-GROUP = 8
-_ROOM = 512  # more trials than a minute has time for
-
-
-def plan(task: Task, trials: int | None, minutes: float | None, proposes: bool) -> Plan:
-    """The plan of a search. Drawn first: a wave where something is known of other datasets, a group where the clock runs too;
-    else two waves, a third of all at most."""
-    wanted = trials or (task.trials if minutes is None else None)
-    small = wanted is not None and wanted < 2 * task.wave
-    wave = GROUP if small else task.wave
-    third = 2 * wave if wanted is None else min(wanted // 3, 2 * wave)
-    warm = proposes and task.warm is not None
-    first = max(wave, third // wave * wave)
-    if warm:
-        first = GROUP if wanted is None else wave
-    finalists, folds = (2, 2) if small else (8, 4) if task.wave > GROUP else (4, 2)
-    room = power_of_two(min(wanted or _ROOM, _ROOM), 128)
-    return Plan(wanted, wave, first, finalists, folds, small, room)
+    @property
+    def metric(self) -> str:
+        """The name of the reported metric: ``accuracy`` or ``r2``."""
+        return "accuracy" if self.classification else "r2"

@@ -1,23 +1,39 @@
 """Waves: populations trained one after another, each saved when it is done, so that a kill costs at most one wave."""
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from metajax.automl._task import GROUP, Data, Task
+from metajax.automl._task import GROUP_SIZE, Data, Task, TrainingResults
 from metajax.data._home import load_npz, save_npz
 from metajax.predictor import Trials
 from metajax.types import InputError
 
+MAX_OUTPUT_ROWS = 2000
+"""Maximum number of evaluation rows for which a wave keeps what its best models predict."""
+_OUTPUT_INDEX_IN_FILES = "kept"  # the name of ``output_index`` in the files of a run
+
 
 class Wave(NamedTuple):
-    """One trained population: encodings f32[n, width], on which split i64[n] of the rows each was trained and judged (0 is the
-    search's, others are numbers of the task's folds from 1), its outcome, who proposed it, and what some of its models say of
-    the judging rows: f32[m, rows, outputs] of the models with the numbers ``kept`` i64[m]."""
+    """One trained population: what other libraries call a batch of trials.
+
+    Attributes:
+        encodings: f32[n, width], the configurations.
+        split: i64[n], the split of the rows on which each was trained and evaluated: 0 is that of the search, the others
+            count the task's folds from 1.
+        score: f64[n], accuracy or R².
+        loss: f64[n], calibrated log-loss or mean squared error.
+        curve: f64[n, CURVE_POINTS], learning curves.
+        seconds: f64[n], training time.
+        source: Who proposed the wave: ``random``, ``proposed``, ``final`` or ``baseline``.
+        outputs: f32[m, rows, outputs], what some of the models predict for the evaluation rows.
+        output_index: i64[m], the rows of ``encodings`` that ``outputs`` belong to.
+    """
 
     encodings: np.ndarray
     split: np.ndarray
@@ -27,97 +43,160 @@ class Wave(NamedTuple):
     seconds: np.ndarray
     source: str
     outputs: np.ndarray
-    kept: np.ndarray
+    output_index: np.ndarray
 
 
-KEPT_ROWS = 2000
-"""Of so many judging rows it is kept what the best models of a wave say."""
+class SavedWave(NamedTuple):
+    """A wave that an earlier process saved.
 
-
-class Saved(NamedTuple):
-    """Where a wave on the disk comes from, and how many trainings it has."""
+    Attributes:
+        source: Who proposed it.
+        size: Number of its trainings.
+    """
 
     source: str
     size: int
 
 
-class Waves:
-    """Trains waves, or reads back the ones that an earlier process finished.
+class WaveHistory:
+    """Trains waves, or reads back the waves that an earlier process finished, and holds all of them.
 
-    The randomness of a wave depends on the seed and its number alone, so a resumed search repeats an uninterrupted one. A
+    The randomness of a wave depends on the key and its number alone, so a resumed search repeats an uninterrupted one. A
     damaged file is named on standard error, and its wave is trained again.
+
+    Args:
+        directory: The directory of the files, one for each wave. It is created if it does not exist.
+        task: The task that models are trained for.
+        key: Random key of all trainings.
+
+    Attributes:
+        task: The task.
+        waves: The waves so far.
+
+    Example:
+        >>> import tempfile, jax
+        >>> from metajax import automl
+        >>> from metajax.data import tabular
+        >>> task = automl.table_task(automl.prepare(tabular.load("iris"), seed=0))
+        >>> encodings = task.space.encode(task.space.sample(jax.random.key(1), 4))
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     history = WaveHistory(Path(directory), task, jax.random.key(0))
+        ...     wave = history.train(encodings, "random", [task.search])
+        >>> wave.score.shape, len(history.trials("random"))
+        ((4,), 4)
     """
 
-    def __init__(self, path: Path, task: Task, key: jax.Array):
-        self.path = path
-        self.path.mkdir(exist_ok=True)
-        self.task, self.space, self.key = task, task.space, key
-        self.done: list[Wave] = []
+    def __init__(self, directory: Path, task: Task, key: jax.Array):
+        directory.mkdir(exist_ok=True)
+        self._directory, self._key = directory, key
+        self.task = task
+        self.waves: list[Wave] = []
 
-    def run(self, encodings: Any, source: str, data: Sequence[Data], progress: Any = None, whole: bool = False) -> Wave:
-        """Trains these configurations as the next wave, once on each of ``data`` (the wave holds them in that order).
+    def train(
+        self,
+        encodings: np.ndarray | jax.Array,
+        source: str,
+        data: Sequence[Data],
+        progress: Callable[[int], None] | None = None,
+        keep_all_outputs: bool = False,
+    ) -> Wave:
+        """Trains these configurations as the next wave, or reads the wave back if its file holds just these.
 
-        What its models say of the judging rows is kept of all if ``whole``, else of the first and of the best group, on
-        ``KEPT_ROWS``.
+        Args:
+            encodings: f[n, width], encodings of the task's space.
+            source: Who proposed them.
+            data: The splits of the rows; each configuration is trained once on each, and the wave holds them in that order.
+            progress: Called with the number of models trained so far.
+            keep_all_outputs: Keep what all models predict for all evaluation rows. By default this is kept of the first
+                model and of the ``GROUP_SIZE`` best, for ``MAX_OUTPUT_ROWS`` rows.
+
+        Returns:
+            The wave.
         """
-        number, each = len(self.done), len(encodings)
-        file = self._file()
-        encodings = np.tile(np.asarray(encodings, np.float32), (len(data), 1))
+        file = self._next_file()
+        configurations = np.asarray(encodings, np.float32)
+        repeated = np.tile(configurations, (len(data), 1))
         wave = self._read(file)
-        if wave is None or wave.source != source or not np.array_equal(wave.encodings, encodings):
-            key = jax.random.fold_in(self.key, number)
-            outcomes = [
-                self.task.train(
-                    encodings[:each],
-                    part,
-                    jax.random.fold_in(key, i),
-                    outputs_of=len(part.x_judge) if whole else KEPT_ROWS,
-                    progress=None if progress is None else lambda n, i=i: progress(i * each + n),
-                )
-                for i, part in enumerate(data)
-            ]
-            join = lambda name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
-            score, loss, said = join("score"), join("loss"), join("outputs")
-            order = np.lexsort((loss, -np.nan_to_num(score, nan=-np.inf)))
-            kept = np.arange(len(score)) if whole else np.union1d([0], order[:GROUP])
-            split = np.repeat([0 if part is self.task.search else 1 + i for i, part in enumerate(data)], each)
-            wave = Wave(encodings, split, score, loss, join("curve"), join("seconds"), source, said[kept], kept)
-            save_npz(file, **wave._asdict())
-        self.done.append(wave)
+        if wave is None or wave.source != source or not np.array_equal(wave.encodings, repeated):
+            results = self._train_splits(configurations, data, progress, keep_all_outputs)
+            index = np.arange(len(results.score)) if keep_all_outputs else _best_and_first(results)
+            split = [0 if part is self.task.search else 1 + i for i, part in enumerate(data)]
+            wave = Wave(
+                encodings=repeated,
+                split=np.repeat(split, len(configurations)),
+                score=results.score,
+                loss=results.loss,
+                curve=results.curve,
+                seconds=results.seconds,
+                source=source,
+                outputs=results.outputs[index],
+                output_index=index,
+            )
+            arrays = wave._asdict()
+            arrays[_OUTPUT_INDEX_IN_FILES] = arrays.pop("output_index")
+            save_npz(file, **arrays)
+        self.waves.append(wave)
         return wave
 
-    def saved(self) -> "Saved | None":
-        """The next wave, if an earlier process made it and its file is not damaged."""
-        wave = self._read(self._file())
-        return None if wave is None else Saved(wave.source, len(wave.score))
+    def _train_splits(
+        self,
+        encodings: np.ndarray,
+        data: Sequence[Data],
+        progress: Callable[[int], None] | None,
+        keep_all_outputs: bool,
+    ) -> TrainingResults:
+        """Trains the configurations on every split; the results of all splits, one after the other."""
+        key, n = jax.random.fold_in(self._key, len(self.waves)), len(encodings)
+        parts = [
+            self.task.train(
+                encodings,
+                part,
+                jax.random.fold_in(key, i),
+                output_rows=len(part.x_eval) if keep_all_outputs else MAX_OUTPUT_ROWS,
+                progress=None if progress is None else functools.partial(_count_from, progress, i * n),
+            )
+            for i, part in enumerate(data)
+        ]
+        column = lambda name: np.concatenate([getattr(part, name) for part in parts])
+        names = ("score", "loss", "curve", "seconds", "outputs")
+        return TrainingResults(params=[], **{name: column(name) for name in names})
 
-    def _file(self) -> Path:
-        return self.path / f"{len(self.done):04d}.npz"
+    def next_saved(self) -> SavedWave | None:
+        """Returns the next wave if an earlier process saved it and its file is not damaged."""
+        wave = self._read(self._next_file())
+        return None if wave is None else SavedWave(wave.source, len(wave.score))
+
+    def _next_file(self) -> Path:
+        return self._directory / f"{len(self.waves):04d}.npz"
 
     @staticmethod
     def _read(file: Path) -> Wave | None:
         if not file.is_file():
             return None
+        names = [_OUTPUT_INDEX_IN_FILES if name == "output_index" else name for name in Wave._fields]
         try:
-            saved = load_npz(file, Wave._fields)
+            arrays = load_npz(file, tuple(names))
         except InputError as error:
             print(f"{error}; this wave is trained again", file=sys.stderr)
             file.rename(file.with_name(f"{file.name}.damaged"))
             return None
-        return Wave(**{**saved, "source": str(saved["source"])})
+        arrays["output_index"] = arrays.pop(_OUTPUT_INDEX_IN_FILES)
+        return Wave(**{**arrays, "source": str(arrays["source"])})
 
     def count(self, *sources: str) -> int:
-        """How many models these sources trained; without sources, how many were trained in all."""
-        return sum(len(w.score) for w in self.done if not sources or w.source in sources)
+        """Returns the number of models that these sources trained; without sources, the number of all models."""
+        return sum(len(wave.score) for wave in self.waves if not sources or wave.source in sources)
 
     def trials(self, *sources: str) -> Trials:
-        """Everything tried by these sources, in order; each split of the rows is a group, for scores on different rows are not
-        repetitions."""
-        chosen = [w for w in self.done if w.source in sources]
-        column = lambda name: np.concatenate([getattr(w, name) for w in chosen])
+        """Returns the trainings of these sources as trials, in order.
+
+        Each split of the rows is a group of its own, because scores on different rows are not repetitions.
+        """
+        selected = [wave for wave in self.waves if wave.source in sources]
+        column = lambda name: np.concatenate([getattr(wave, name) for wave in selected])
         return Trials.from_arrays(
-            self.space,
-            self.space.decode_configs(column("encodings")),
+            self.task.space,
+            self.task.space.decode_configs(column("encodings")),
             column("score"),
             maximize=True,
             group=column("split"),
@@ -125,15 +204,32 @@ class Waves:
                 "split": column("split"),
                 "loss": column("loss"),
                 "seconds": column("seconds"),
-                "source": np.concatenate([np.full(len(w.score), w.source) for w in chosen]),
+                "source": np.concatenate([np.full(len(wave.score), wave.source) for wave in selected]),
             },
         )
 
-    def said(self, *sources: str) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers i64[m] of the trials of these sources of which outputs were kept, and those f32[m, rows, outputs]."""
-        chosen = [w for w in self.done if w.source in sources]
-        begins = np.cumsum([0, *(len(w.score) for w in chosen)])
-        return np.concatenate([b + w.kept for b, w in zip(begins, chosen)]), np.concatenate([w.outputs for w in chosen])
+    def outputs(self, *sources: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what models of these sources predicted for the evaluation rows, as far as it was kept.
+
+        Returns:
+            i64[m], the numbers of the models among the trials of these sources, and f32[m, rows, outputs].
+        """
+        selected = [wave for wave in self.waves if wave.source in sources]
+        starts = np.cumsum([0, *(len(wave.score) for wave in selected)])
+        index = np.concatenate([start + wave.output_index for start, wave in zip(starts, selected)])
+        return index, np.concatenate([wave.outputs for wave in selected])
 
     def curves(self, *sources: str) -> np.ndarray:
-        return np.concatenate([w.curve for w in self.done if w.source in sources])
+        """Returns the learning curves f64[n, CURVE_POINTS] of the trials of these sources."""
+        return np.concatenate([wave.curve for wave in self.waves if wave.source in sources])
+
+
+def _count_from(progress: Callable[[int], None], start: int, done: int) -> None:
+    """Reports the models of one split as models of the whole wave."""
+    progress(start + done)
+
+
+def _best_and_first(results: TrainingResults) -> np.ndarray:
+    """The numbers i64[m] of the first model (the default, in the first wave) and of the best group."""
+    order = np.lexsort((results.loss, -np.nan_to_num(results.score, nan=-np.inf)))
+    return np.union1d([0], order[:GROUP_SIZE])

@@ -43,7 +43,7 @@ def plain(config, params, x, features):
 def test_every_masked_network_equals_the_plain_one():
     made = tabular_space(6, classification=True)
     configs = made.sample(jax.random.key(0), 20)
-    coded = network.code(configs, jnp.arange(6))
+    coded = network.to_network_configs(configs, jnp.arange(6))
     x = jax.random.normal(jax.random.key(1), (7, 6))
     keys = jax.random.split(jax.random.key(2), 20)
     params = jax.jit(jax.vmap(network.init, (0, 0, None)), static_argnums=2)(coded, keys, 3)
@@ -66,12 +66,14 @@ def problem(rows=200, classes=3):
 def test_members_do_not_see_each_other():
     made, data = tabular_space(5, True), problem()
     configs = made.sample(jax.random.key(0), 11)
-    whole = population.train(configs, np.arange(5), data, 3, jax.random.key(1), keep=True)
+    whole = population.train(configs, np.arange(5), data, 3, jax.random.key(1), keep_params=True)
     assert whole.score.shape == (11,)
-    assert whole.curve.shape == (11, population.CURVE)
+    assert whole.curve.shape == (11, population.CURVE_POINTS)
     np.testing.assert_allclose(whole.curve[:, -1], whole.score, atol=1e-6)
     # the first three again, in a group of another composition
-    part = population.train({k: v[:3] for k, v in configs.items()}, np.arange(5), data, 3, jax.random.key(1), keep=True)
+    part = population.train(
+        {k: v[:3] for k, v in configs.items()}, np.arange(5), data, 3, jax.random.key(1), keep_params=True
+    )
     np.testing.assert_allclose(whole.score[:3], part.score, atol=0.021)
     used = int(configs["width"][1])  # what the others are made for is no part of this one
     np.testing.assert_allclose(whole.params[1]["head"][:used], part.params[1]["head"][:used], atol=2e-2)
@@ -80,15 +82,17 @@ def test_members_do_not_see_each_other():
 def test_unused_units_and_features_are_never_touched():
     made, data = tabular_space(5, True), problem()
     config = {**default_config(True), "width": 9, "selection": "subset", "features": (0, 2), "weight_decay": 1e-5}
-    out = population.train(made.configs([config]), np.arange(5), data, 3, jax.random.key(1), keep=True)
+    out = population.train(made.configs([config]), np.arange(5), data, 3, jax.random.key(1), keep_params=True)
     fresh = network.init(
-        jax.tree.map(lambda a: a[0], network.code(made.configs([config]), jnp.arange(5))), jax.random.key(0), 3
+        jax.tree.map(lambda a: a[0], network.to_network_configs(made.configs([config]), jnp.arange(5))),
+        jax.random.key(0),
+        3,
     )
     assert fresh["first"].shape == (5, MAX_WIDTH)
-    x = np.asarray(data.x_judge)
+    x = np.asarray(data.x_eval)
     other = x.copy()
     other[:, [1, 3, 4]] = 99.0
-    one = jax.tree.map(lambda a: a[0], network.code(made.configs([config]), jnp.arange(5)))
+    one = jax.tree.map(lambda a: a[0], network.to_network_configs(made.configs([config]), jnp.arange(5)))
     np.testing.assert_array_equal(network.apply(one, out.params[0], x), network.apply(one, out.params[0], other))
 
 
@@ -120,11 +124,11 @@ def test_the_loss_of_a_classifier_is_calibrated():
     """Smoothed as far as the space allows: of the loss, what smoothing alone has added is gone."""
     made, data = tabular_space(5, True), problem()
     config = {**default_config(True), "label_smoothing": 0.2, "learning_rate": 1e-2}
-    out = population.train(made.configs([config]), np.arange(5), data, 3, jax.random.key(0), outputs_of=10**6)
-    labels = np.asarray(data.y_judge)
+    out = population.train(made.configs([config]), np.arange(5), data, 3, jax.random.key(0), output_rows=10**6)
+    labels = np.asarray(data.y_eval)
     raw = -np.mean(np.log(out.outputs[0][np.arange(len(labels)), labels]))
     assert out.loss[0] < 0.95 * raw
-    np.testing.assert_allclose(out.loss[0], calibrate.loss(out.outputs, labels)[0], rtol=1e-3)
+    np.testing.assert_allclose(out.loss[0], calibrate.calibrated_loss(out.outputs, labels)[0], rtol=1e-3)
 
 
 def test_divergence_is_recorded_not_raised():
@@ -147,7 +151,7 @@ def test_a_member_is_the_same_in_every_shape():
     small = {**default_config(True), "width": 16, "depth": 1, "dropout": 0.3}
     large = {**default_config(True), "width": 128, "depth": 4}
     run = lambda *configs: population.train(
-        made.configs(configs), np.arange(5), data, 3, jax.random.key(1), keep=True, outputs_of=10**6
+        made.configs(configs), np.arange(5), data, 3, jax.random.key(1), keep_params=True, output_rows=10**6
     )
     alone, beside = run(small), run(small, large)
     assert [network.SHAPES[i] for i in network.shapes(made.configs([small, large]))] == [(32, 4), (128, 4)]
@@ -158,23 +162,23 @@ def test_a_member_is_the_same_in_every_shape():
 
 def test_what_a_program_has_room_for_changes_nothing():
     made, data = tabular_space(5, True), problem(100)
-    run = lambda room: population.train(
-        made.configs([default_config(True)]), np.arange(5), data, 3, jax.random.key(1), room=room
+    run = lambda pad_to: population.train(
+        made.configs([default_config(True)]), np.arange(5), data, 3, jax.random.key(1), pad_to=pad_to
     )
-    np.testing.assert_array_equal(run(population.Room(0, 0)).curve, run(population.Room(400, 60)).curve)
+    np.testing.assert_array_equal(run(population.PaddedSize(0, 0)).curve, run(population.PaddedSize(400, 60)).curve)
 
 
 def test_compilations_do_not_grow_with_waves():
-    made, data, already = tabular_space(5, True), problem(), population._epochs._cache_size()
+    made, data, already = tabular_space(5, True), problem(), population._train_epochs._cache_size()
     train = lambda n, seed: population.train(
         made.sample(jax.random.key(seed), n), np.arange(5), data, 3, jax.random.key(0)
     )
     train(40, 0)
-    before = population._epochs._cache_size()
+    before = population._train_epochs._cache_size()
     assert before <= len(network.SHAPES) + already
     train(9, 1)
     train(17, 2)
-    assert population._epochs._cache_size() == before
+    assert population._train_epochs._cache_size() == before
 
 
 def test_the_space_is_large_for_any_table():

@@ -7,10 +7,8 @@ import pytest
 pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 
-from metajax.automl import _prior as prior
-from metajax.automl._ensemble import select
-from metajax.automl._prepare import prepare
-from metajax.automl._tables import table_task
+from metajax.automl import prepare, prior, table_task
+from metajax.automl._ensemble import select_members
 from metajax.data import tabular
 
 
@@ -18,9 +16,9 @@ from metajax.data import tabular
 def test_a_warm_start_is_of_the_space_and_spread(name):
     task = table_task(prepare(tabular.load(name), 0))
     tried = np.asarray(task.space.encode(task.space.sample(jax.random.key(0), 8)))
-    found = task.warm(8, jax.random.key(1), tried)
+    found = task.warm_start(8, jax.random.key(1), tried)
     assert found.shape == (8, task.space.width) and len(np.unique(found, axis=0)) == 8
-    np.testing.assert_array_equal(found, task.warm(8, jax.random.key(1), tried))
+    np.testing.assert_array_equal(found, task.warm_start(8, jax.random.key(1), tried))
     back = task.space.encode(task.space.decode_configs(found))
     np.testing.assert_allclose(back, found, atol=1e-6)
 
@@ -30,8 +28,8 @@ def test_on_real_tables_it_ranks_better_than_chance():
     task = table_task(prepare(tabular.load("wine"), 0))
     encodings = np.asarray(task.space.encode(task.space.sample(jax.random.key(2), 48)))
     outcome = task.train(encodings, task.search, jax.random.key(3))
-    meta = prior.describe(prepare(tabular.load("wine"), 0))
-    said = prior.load()(prior.common(task.space, encodings), meta)
+    meta = prior.meta_features(prepare(tabular.load("wine"), 0))
+    said = prior.load()(prior.to_common(task.space, encodings), meta)
     loss = np.nan_to_num(outcome.loss, nan=1e9)
     assert np.median(loss[np.argsort(-said)[:6]]) < np.median(loss)
 
@@ -42,5 +40,5 @@ def test_selection_mixes_what_errs_in_different_places():
     sure, unsure = np.eye(2)[goals[0]] * 0.98 + 0.01, np.full((40, 2), 0.5)
     a, b, bad = sure.copy(), sure.copy(), 1 - sure
     a[:10], b[20:30] = unsure[:10], unsure[20:30]
-    picks = select(np.stack([[a, b, bad]] * 2).astype(np.float32), True, goals)
+    picks = select_members(np.stack([[a, b, bad]] * 2).astype(np.float32), True, goals)
     assert len(picks) == 8 and set(picks) == {0, 1}

@@ -77,13 +77,13 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     page = (finished / "report.html").read_text()
     assert page.count("<img") == 4
     assert f"95% interval: {100 * low:.2f}% to {100 * high:.2f}%" in page
-    assert "Found less the default configuration:" in page
+    assert "Selected model minus default configuration:" in page
     assert "on held-out rows than the default" in page or "set in bold" in page
     assert "http" not in page.split("<details>")[0], "self-contained"
 
 
 def test_the_trainings_of_runs_are_learning_meta_data(finished, tmp_path):
-    trials = automl.trials(finished)
+    trials = automl.load_trials(finished)
     table = pd.read_csv(finished / "trials.csv")
     np.testing.assert_allclose(trials.metric, table["validation_accuracy"])
     assert set(trials.settings) >= {"seconds", "loss", "source", "split"}
@@ -92,10 +92,10 @@ def test_the_trainings_of_runs_are_learning_meta_data(finished, tmp_path):
     for split in np.unique(splits):
         assert len(np.unique(trials.group[splits == split])) == 1, "scores on other rows are another group"
     assert len(np.unique(trials.group)) == len(np.unique(splits)) > 2
-    both = automl.trials(finished, finished.parent / "search")
+    both = automl.load_trials(finished, finished.parent / "search")
     assert len(both) == 2 * len(trials)
     with pytest.raises(InputError, match="is not a finished run"):
-        automl.trials(tmp_path)
+        automl.load_trials(tmp_path)
 
 
 def test_predict_reproduces_the_test_score_on_the_table(finished, table, tmp_path, capsys):
@@ -292,7 +292,7 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
     assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 6_000
-    assert any("of 300,000 rows were drawn" in note for note in prepared.notes)
+    assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
 
 
 @pytest.mark.slow

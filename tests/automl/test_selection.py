@@ -5,7 +5,7 @@ import pytest
 
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
-from metajax.automl._ensemble import select, temperatures
+from metajax.automl._ensemble import fit_temperatures, select_members
 
 
 def said(labels, accuracy, sure, seed, classes=10):
@@ -28,12 +28,12 @@ def test_a_modest_but_more_accurate_network_is_selected():
     default, smoothed = said(labels, 0.935, 0.94, 1), said(labels, 0.985, 0.68, 2)
     assert log_loss(smoothed, labels) > log_loss(default, labels), "the case that is constructed"
     outputs = np.stack([default, smoothed], axis=1)
-    assert sum(select(outputs, True, labels)) >= 6, "of eight members"
-    calibrated = calibrate.cross_fitted(outputs, labels)
+    assert sum(select_members(outputs, True, labels)) >= 6, "of eight members"
+    calibrated = calibrate.cross_calibrate(outputs, labels)
     assert log_loss(calibrated[:, 1], labels) < 0.5 * log_loss(calibrated[:, 0], labels)
-    found = temperatures(outputs, True, labels)
+    found = fit_temperatures(outputs, True, labels)
     assert found[1] < 0.7 and 0.8 < found[0] < 1.25, "the default is calibrated as it is"
-    assert sum(select(outputs[:1], True, labels[:1])) >= 6, "on one split, too"
+    assert sum(select_members(outputs[:1], True, labels[:1])) >= 6, "on one split, too"
 
 
 def test_equal_accuracies_are_told_apart_by_calibrated_loss():
@@ -45,7 +45,7 @@ def test_equal_accuracies_are_told_apart_by_calibrated_loss():
     unsure[:, ::10] = np.where(sure[:, ::10] > 0.5, 0.55, 0.45)
     flat = unsure**0.2 / (unsure**0.2).sum(axis=-1, keepdims=True)  # the same knowledge, told modestly
     assert log_loss(flat, labels) > log_loss(sure, labels)
-    assert select(np.stack([sure, flat], axis=1).astype(np.float32), True, labels) == [1] * 8
+    assert select_members(np.stack([sure, flat], axis=1).astype(np.float32), True, labels) == [1] * 8
 
 
 def test_a_temperature_that_is_known_is_found_and_no_label_changes():
@@ -53,20 +53,20 @@ def test_a_temperature_that_is_known_is_found_and_no_label_changes():
     logits = 3 * rng.normal(size=(2_000, 5))
     labels = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
     for factor in (0.25, 1.0, 4.0):
-        probabilities = calibrate.scale(factor * logits, np.ones(()))
-        found = calibrate.temperature(probabilities, labels)
+        probabilities = calibrate.apply_temperature(factor * logits, np.ones(()))
+        found = calibrate.fit_temperature(probabilities, labels)
         assert found == pytest.approx(factor, rel=0.08)
-        again = calibrate.scale(np.log(probabilities), found)
+        again = calibrate.apply_temperature(np.log(probabilities), found)
         np.testing.assert_array_equal(again.argmax(axis=1), probabilities.argmax(axis=1))
 
 
 def test_few_rows_without_an_error_do_not_make_a_model_infinitely_sure():
     probabilities = np.array([[0.9, 0.1]] * 20)
-    found = calibrate.temperature(probabilities, np.zeros(20, int))
+    found = calibrate.fit_temperature(probabilities, np.zeros(20, int))
     assert 0.3 < found < 1.0
     broken = np.stack([probabilities, np.full_like(probabilities, np.nan)])
-    assert calibrate.temperature(broken, np.zeros(20, int))[1] == 1.0
-    assert np.isnan(calibrate.loss(broken, np.zeros(20, int))).tolist() == [False, True]
+    assert calibrate.fit_temperature(broken, np.zeros(20, int))[1] == 1.0
+    assert np.isnan(calibrate.calibrated_loss(broken, np.zeros(20, int))).tolist() == [False, True]
 
 
 def test_a_row_is_not_calibrated_by_itself():
@@ -74,7 +74,7 @@ def test_a_row_is_not_calibrated_by_itself():
     labels = np.random.default_rng(0).integers(10, size=(3, 50))
     outputs, other = said(labels, 0.8, 0.9, 1)[:, None], labels.copy()
     other[0] = (other[0] + 1) % 10
-    before, after = calibrate.cross_fitted(outputs, labels), calibrate.cross_fitted(outputs, other)
+    before, after = calibrate.cross_calibrate(outputs, labels), calibrate.cross_calibrate(outputs, other)
     np.testing.assert_array_equal(before[0], after[0])
     assert (before[1:] != after[1:]).any()
 

@@ -1,0 +1,56 @@
+"""The trainings of finished runs as learning meta-data, for a meta-learner of one's own."""
+
+from pathlib import Path
+
+from metajax.predictor import Trials
+from metajax.predictor import _readers as readers
+from metajax.space import interop
+from metajax.types import InputError
+
+
+def load_trials(*directories: Path | str) -> Trials:
+    """Reads every model that finished searches have trained, including those that failed.
+
+    Each run, and each split of its rows, is a group of its own. The metric is the validation accuracy or R². The split, the
+    seconds, the loss and who proposed the configuration are ``settings``.
+
+    Args:
+        *directories: The run directories of one or more finished searches over the same space.
+
+    Returns:
+        The trials, in the order of the directories.
+
+    Raises:
+        InputError: if there is no directory, a run is not finished, or the runs searched different spaces (datasets with
+            another number of features, or another task).
+
+    Example:
+        >>> import tempfile
+        >>> from metajax import automl, run
+        >>> config = automl.Config("iris", trials=16, method="random", baseline=False)
+        >>> with tempfile.TemporaryDirectory() as parent, run.RunDirectory(Path(parent) / "iris", {}) as directory:
+        ...     _ = automl.search(config, directory, show=False)
+        ...     trials = load_trials(directory.path)
+        >>> trials.unit, len(trials) >= 12
+        ('validation_accuracy', True)
+    """
+    if not directories:
+        raise InputError("directories: give at least one directory of a finished run")
+    frames, spaces, metrics = [], [], []
+    for directory in map(Path, directories):
+        space_file, table_file = directory / "space.json", directory / "trials.csv"
+        if not (space_file.is_file() and table_file.is_file()):
+            raise InputError(
+                f"directories: {directory} is not a finished run of metajax search (needs space.json and trials.csv)"
+            )
+        spaces.append(interop.from_json(space_file.read_text()))
+        frame = readers.csv(spaces[-1], table_file)
+        metrics.append(next(column for column in frame.columns if str(column).startswith("validation_")))
+        frames.append(frame.assign(rows=[f"{directory}, split {split}" for split in frame["split"]]))
+    if any(space != spaces[0] for space in spaces) or len(set(metrics)) > 1:
+        raise InputError(
+            f"directories: the runs searched different spaces or by {sorted(set(metrics))}; read them one by one"
+        )
+    import pandas as pd
+
+    return Trials.from_frame(spaces[0], pd.concat(frames, ignore_index=True), metrics[0], group="rows")

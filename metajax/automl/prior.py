@@ -1,0 +1,206 @@
+"""What trainings on other datasets predict for a new one: the warm start that ships with the package.
+
+``prior.npz`` holds a small network, fitted by ``python -m experiments.automl.automl_prior`` to trainings of this space on
+generated datasets. It reads a configuration and the meta-features of a dataset, and predicts how good the configuration is
+among others.
+"""
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float as FloatArray
+
+from metajax._typing import checked
+from metajax.automl._prepare import Prepared
+from metajax.automl._propose import Pool
+from metajax.automl._space import tabular_space
+from metajax.data._home import load_npz, save_npz
+from metajax.predictor import Model, metafeatures
+from metajax.predictor._forms import Network
+from metajax.space import Float, Space
+from metajax.types import InputError
+
+__all__ = ["Prior", "common_space", "load", "meta_features", "save", "to_common", "warm_start"]
+
+FILE = Path(__file__).parent / "prior.npz"
+_CANDIDATES = 4096  # random configurations that the prior ranks
+_POOL_SIZE = 512  # the best of them, among which those to train are spread out
+
+
+def common_space() -> Space:
+    """Returns the choices that the spaces of all tables share; the features used are represented by their share.
+
+    Returns:
+        The space.
+
+    Example:
+        >>> list(common_space().domains)[-2:]
+        ['label_smoothing', 'share']
+    """
+    whole = tabular_space(1, classification=True)
+    domains = {name: domain for name, domain in whole.domains.items() if name != "features"}
+    return Space({**domains, "share": Float(0.0, 1.0)}, [c for c in whole.conditions.values() if c.child != "features"])
+
+
+@checked
+def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> FloatArray[np.ndarray, "n common"]:
+    """Converts encodings of a table's space to those of ``common_space``.
+
+    Args:
+        space: The space of the table.
+        encodings: Configurations of it.
+
+    Returns:
+        The same configurations in ``common_space``; choices that the table's space lacks are zero.
+
+    Example:
+        >>> space = tabular_space(4, classification=False)
+        >>> encodings = np.asarray(space.encode(space.sample(jax.random.key(0), 3)))
+        >>> to_common(space, encodings).shape[1] == common_space().width
+        True
+    """
+    blocks = []
+    for name, domain in common_space().domains.items():
+        if name == "share":
+            selected, uses_all = encodings[:, space.slices["features"]], encodings[:, space.slices["selection"]][:, 0]
+            blocks.append(np.maximum(selected.mean(axis=1), uses_all)[:, None])
+        elif name in space.slices:
+            blocks.append(encodings[:, space.slices[name]])
+        else:
+            blocks.append(np.zeros((len(encodings), domain.width), encodings.dtype))
+    return np.concatenate(blocks, axis=1)
+
+
+@checked
+def meta_features(prepared: Prepared) -> FloatArray[np.ndarray, " features"]:
+    """Returns the meta-features of the rows that a search learns from.
+
+    Args:
+        prepared: The table.
+
+    Returns:
+        The values of ``predictor.metafeatures``, in their order.
+
+    Example:
+        >>> from metajax import automl
+        >>> from metajax.data import tabular
+        >>> bool(np.isfinite(meta_features(automl.prepare(tabular.load("iris"), seed=0))).all())
+        True
+    """
+    values = metafeatures(np.asarray(prepared.search.x), np.asarray(prepared.search.y), prepared.classification)
+    return np.array(list(values.values()))
+
+
+class Prior(NamedTuple):
+    """A fitted network that ranks configurations for a dataset.
+
+    Attributes:
+        network: The layers of the network.
+        shift: f[c], subtracted from the meta-features.
+        scale: f[c], by which they are divided then.
+
+    Example:
+        >>> context = np.zeros(len(load().shift))
+        >>> configurations = np.asarray(common_space().encode(common_space().sample(jax.random.key(0), 5)))
+        >>> load()(configurations, context).shape
+        (5,)
+    """
+
+    network: Network
+    shift: np.ndarray
+    scale: np.ndarray
+
+    def __call__(self, x: np.ndarray, context: np.ndarray) -> np.ndarray:
+        """Predicts the standardized rank of configurations; larger is better.
+
+        Args:
+            x: f[n, width], encodings of ``common_space``.
+            context: f[c], the meta-features of the dataset.
+
+        Returns:
+            f64[n].
+        """
+        scaled = np.clip(np.nan_to_num((context - self.shift) / self.scale), -3.0, 3.0)
+        h = np.concatenate([x, np.broadcast_to(scaled, (len(x), len(scaled)))], axis=1)
+        for weights, bias in self.network.layers[:-1]:
+            h = np.maximum(h @ weights + bias, 0.0)
+        weights, bias = self.network.layers[-1]
+        return (h @ weights + bias)[:, 0]
+
+
+def save(model: Model, path: Path = FILE) -> None:
+    """Writes a fitted ensemble as a prior.
+
+    Args:
+        model: A model of ``predictor.ensemble``, fitted to trials of ``common_space`` with meta-features as context.
+        path: The file; by default the one that ships with the package.
+
+    Raises:
+        InputError: if the model is not an ensemble of networks.
+    """
+    form = model.spec.form(model.params) if model.spec.form else None
+    if not isinstance(form, Network):
+        raise InputError(f"model: has the form {type(form).__name__}; accepted is an ensemble of networks")
+    arrays = {f"{kind}{i}": a.astype(np.float32) for i, layer in enumerate(form.layers) for kind, a in zip("wb", layer)}
+    save_npz(path, True, shift=model.context_shift, scale=model.context_scale, **arrays)
+
+
+@functools.cache
+def load(path: Path = FILE) -> Prior:
+    """Reads a prior that ``save`` wrote.
+
+    Args:
+        path: The file; by default the one that ships with the package.
+
+    Returns:
+        The prior, a network of two layers.
+
+    Raises:
+        InputError: if the file is missing or damaged.
+
+    Example:
+        >>> len(load().network.layers)
+        2
+    """
+    arrays = load_npz(path, ("shift", "scale", "w0", "b0", "w1", "b1"))
+    layers = (arrays["w0"], arrays["b0"]), (arrays["w1"], arrays["b1"])
+    return Prior(Network(layers), arrays["shift"], arrays["scale"])
+
+
+def warm_start(space: Space, prepared: Prepared, n: int, key: jax.Array, tried: np.ndarray) -> np.ndarray:
+    """Proposes configurations for a dataset before any of its own trainings are known.
+
+    The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and from
+    those that were tried.
+
+    Args:
+        space: The space of the table.
+        prepared: The table.
+        n: Number of configurations, at least 1.
+        key: Random key.
+        tried: f[m, width], encodings that are not proposed again.
+
+    Returns:
+        f32[n, width], encodings.
+
+    Example:
+        >>> from metajax import automl
+        >>> from metajax.data import tabular
+        >>> prepared = automl.prepare(tabular.load("iris"), seed=0)
+        >>> space = tabular_space(4, classification=True)
+        >>> tried = np.asarray(space.encode(space.configs([automl.default_config(True)])))
+        >>> warm_start(space, prepared, 8, jax.random.key(0), tried).shape == (8, space.width)
+        True
+    """
+    candidates = np.asarray(space.encode(space.sample(key, _CANDIDATES)))
+    predicted = load()(to_common(space, candidates), meta_features(prepared))
+    ranked = candidates[np.argsort(-predicted, kind="stable")]
+    pool, selected = Pool(space, ranked[:_POOL_SIZE], tried), []
+    for _ in range(n):
+        row = pool.take()
+        selected.append(ranked[len(selected)] if row is None else row)
+        pool.keep_from(selected[-1])
+    return np.stack(selected)
