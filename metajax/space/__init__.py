@@ -2,6 +2,7 @@
 
 from metajax.space import interop, rules
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
-from metajax.space._space import Condition, Configs, Space
+from metajax.space._layout import Condition, Configs
+from metajax.space._space import Space
 
 __all__ = ["Categorical", "Condition", "Configs", "Domain", "Float", "Integer", "Space", "Subset", "interop", "rules"]

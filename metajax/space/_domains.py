@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax.space import _checks as checks
-from metajax.space._numeric import Float, Integer
+from metajax.space._float import Float
+from metajax.space._integer import Integer
 from metajax.types import InputError
 
 

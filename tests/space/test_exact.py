@@ -225,7 +225,7 @@ def test_conditions_on_wide_and_on_logarithmic_numbers():
 
 
 def test_programs_stay_bounded():
-    from metajax.space._space import _compiled_sample
+    from metajax.space._sampling import _compiled_sample
 
     space = Space({"n": Integer(0, 2**50), "m": Integer(0, 9)})
     space.sample(jax.random.key(0), 3)

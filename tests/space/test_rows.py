@@ -58,7 +58,7 @@ def test_few_sizes_are_compiled():
     assert [rows.room(n) for n in (1, 64, 65, 1000, 1025)] == [64, 64, 256, 1024, 4096]
     assert rows.room(10**6) == 10**6, "many rows are not doubled"
     SPACE.sample(jax.random.key(0), 5)
-    from metajax.space._space import _compiled_sample
+    from metajax.space._sampling import _compiled_sample
 
     before = _compiled_sample._cache_size()
     for n in range(1, 30):

@@ -1,0 +1,55 @@
+"""Reads the conditions of a space: each is checked, and all of them must form a forest."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metajax.space._domains import Categorical, Domain, Integer
+from metajax.space._layout import Condition
+from metajax.types import InputError
+
+
+def read_conditions(domains: Mapping[str, Domain], given: Iterable[Any]) -> dict[str, Condition]:
+    """Returns the conditions by the name of the child, with values as the parent holds them."""
+    conditions: dict[str, Condition] = {}
+    for each in given:
+        try:
+            child, parent, values = each
+        except (TypeError, ValueError):
+            raise InputError(f"Space: condition {each!r}; accepted is (child, parent, values)") from None
+        conditions[child] = _read(domains, conditions, child, parent, values)
+    return conditions
+
+
+def _read(
+    domains: Mapping[str, Domain], earlier: Mapping[str, Condition], child: Any, parent: Any, values: Any
+) -> Condition:
+    """Returns one condition, or says what is wrong with it."""
+    for name in (child, parent):
+        if not isinstance(name, str) or name not in domains:
+            raise InputError(f"Space: condition on {name!r}, which is not a domain; there are {list(domains)}")
+    domain = domains[parent]
+    if not isinstance(domain, Categorical | Integer):
+        raise InputError(f"Space: parent {parent!r} is a {type(domain).__name__}; accepted: Categorical, Integer")
+    if child in earlier:
+        raise InputError(f"Space: {child!r} has two conditions; put all values of its one parent into one")
+    what = f"Space: the condition of {child!r} on {parent!r}"
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{what} has the values {values!r}; accepted is a tuple of values of the parent")
+    own = [domain.to_python(domain.from_python(value, f"{what}: {parent}")) for value in values]
+    if not own:
+        raise InputError(f"{what} has no values; give at least one value of {parent!r}")
+    return Condition(child, parent, tuple(dict.fromkeys(own)))
+
+
+def parents_first(domains: Mapping[str, Domain], conditions: Mapping[str, Condition]) -> list[str]:
+    """Returns the names, every parent before its children, otherwise in the order of the space."""
+    order: dict[str, None] = {}
+    for name in domains:
+        path = [name]
+        while path[-1] in conditions and conditions[path[-1]].parent not in order:
+            path.append(conditions[path[-1]].parent)
+            if len(path) > len(domains):
+                circle = path[: path.index(path[0], 1) + 1] if path[0] in path[1:] else path
+                raise InputError(f"Space: the conditions form a circle: {' -> '.join(circle[:20])}")
+        order.update(dict.fromkeys(reversed(path)))
+    return list(order)

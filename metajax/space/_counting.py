@@ -1,0 +1,126 @@
+"""The size of a space in closed form, and its configurations by index.
+
+The size is a product over domains that exist together and a sum over the values of a parent. An index is a mixed-radix number
+whose digits are the values of the roots; the remainder of a digit counts the configurations of the children that exist there.
+"""
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from metajax.space._domains import Integer
+from metajax.space._layout import Configs, Layout
+from metajax.types import InputError
+
+
+class Counting(Layout):
+    """The methods of a space that count and enumerate its configurations."""
+
+    def children(self, name: str) -> list[str]:
+        """Returns the names of the domains that depend on a domain.
+
+        Args:
+            name: The name of the parent.
+        """
+        return [c.child for c in self.conditions.values() if c.parent == name]
+
+    @property
+    def roots(self) -> list[str]:
+        """The names of the domains without a condition, which exist in every configuration."""
+        return [name for name in self.domains if name not in self.conditions]
+
+    @property
+    def size(self) -> int | float:
+        """The number of distinct configurations: an exact ``int``, or ``inf`` with a ``Float`` without a grid."""
+        return _times(*(self._tree_sizes[name] for name in self.roots))
+
+    @property
+    def log10_size(self) -> float:
+        """The decimal logarithm of the size, which is infinite for an infinite space."""
+        size = self.size
+        return math.inf if size == math.inf else math.log10(size)
+
+    def at(self, index: Any) -> Configs:
+        """Returns the configurations with these indices.
+
+        Args:
+            index: Whole numbers of any size with ``0 <= index < size``: one number, a list or an array.
+
+        Raises:
+            InputError: If the space is infinite, or an index is not a whole number inside it.
+
+        Example:
+            >>> from metajax.space import Integer, Space
+            >>> space = Space({"layers": Integer(1, 3), "units": Integer(1, 2)})
+            >>> space.dicts(space.at([0, 5]))
+            [{'layers': 1, 'units': 1}, {'layers': 3, 'units': 2}]
+        """
+        size = self.size
+        if size == math.inf:
+            floats = [n for n, d in self.domains.items() if d.size == math.inf]
+            raise InputError(f"Space.at: the space is infinite; give a grid to {floats}")
+        numbers = np.atleast_1d(np.asarray(index))
+        is_whole = numbers.dtype.kind in "iu" or all(isinstance(i, int | np.integer) for i in numbers.tolist())
+        if numbers.size and not is_whole:
+            raise InputError(f"Space.at: index {numbers.ravel()[:5].tolist()}; accepted are whole numbers")
+        if numbers.size and (min(numbers) < 0 or max(numbers) >= size):
+            raise InputError(f"Space.at: index outside 0..{size - 1}")
+        numbers = numbers.astype(np.int64 if size < 2**62 else object)
+        columns = {n: np.repeat(d.at(np.array([0])), len(numbers), axis=0) for n, d in self.domains.items()}
+        self._fill(columns, numbers)
+        return columns
+
+    def _fill(self, columns: Configs, index: np.ndarray) -> None:
+        """Writes the values of these indices into the columns. The first name is the fastest digit."""
+        parts = [(self.roots, index, np.arange(len(index)))]
+        while parts:
+            names, index, rows = parts.pop()
+            for name in names:
+                radix = self._tree_sizes[name]
+                digit, index = index % radix, index // radix
+                start = 0
+                for first, count, below in self._runs(name):
+                    branch = _times(*(self._tree_sizes[child] for child in below))
+                    inside = (digit >= start) & (digit < start + count * branch)
+                    here, chosen = digit[inside] - start, rows[inside]
+                    start += count * branch
+                    if len(chosen):
+                        columns[name][chosen] = self.domains[name].at(first + here // branch)
+                        if below:
+                            parts.append((below, here % branch, chosen))
+
+    def _runs(self, name: str) -> list[tuple[int, int, list[str]]]:
+        """Returns the values of a domain in order, as runs ``(first value, number of values, children that exist there)``."""
+        domain, size = self.domains[name], self.domains[name].size
+        below: dict[int, list[str]] = {}
+        for child in self.children(name):
+            for value in self.conditions[child].values:
+                index = value - domain.low if isinstance(domain, Integer) else domain.from_python(value, name)
+                below.setdefault(int(index), []).append(child)
+        runs, start = [], 0
+        for index in sorted(below):
+            if index > start:
+                runs.append((start, index - start, []))
+            runs.append((index, 1, below[index]))
+            start = index + 1
+        return [*runs, (start, int(size) - start, [])] if start < size else runs
+
+    @cached_property
+    def _tree_sizes(self) -> dict[str, int | float]:
+        """Returns, for each domain, the number of configurations of itself and of all domains that depend on it."""
+        sizes: dict[str, int | float] = {}
+        parents = {condition.parent for condition in self.conditions.values()}
+        for name in reversed(self.order):
+            sizes[name] = (
+                sum(_times(count, *(sizes[child] for child in below)) for _, count, below in self._runs(name))
+                if name in parents
+                else self.domains[name].size
+            )
+        return sizes
+
+
+def _times(*factors: int | float) -> int | float:
+    """Returns the product. It is infinite if a factor is: a large whole number times infinity would overflow."""
+    return math.inf if math.inf in factors else math.prod(factors)

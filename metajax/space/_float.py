@@ -1,0 +1,152 @@
+"""Real numbers, encoded in the unit interval.
+
+Every point of a ``Float`` with a grid comes back from the encoding exactly. A ``Float`` without a grid is held in 32 bits: it
+comes back within about 1e-6 of its larger bound or, if it is ``log``, with a relative error of about 1e-6 times the larger
+logarithm of its bounds. Domains for which this cannot be kept are refused when they are made.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import _checks as checks
+from metajax.space._unit import from_unit, to_unit
+from metajax.types import InputError
+
+_ROUNDING = 2.0**-24  # of a float32, relative
+_SMALLEST, _LARGEST = 2.0**-126, float(np.finfo(np.float32).max)
+_MIN_NUMBERS = 1000  # float32 numbers between the bounds of a Float
+_NUMBERS_PER_POINT = 8  # float32 numbers for each point of a grid
+
+
+@dataclass(frozen=True)
+class Float:
+    """A number in ``[low, high]``; encoded in the unit interval, by its logarithm if ``log``.
+
+    Args:
+        low, high: the bounds, both included, and within float32 (1.2e-38 to 3.4e38 in size, or 0), at most 8.5e37
+            apart. Equal bounds are a constant.
+        log: spread evenly in the logarithm; needs ``low > 0``.
+        grid: if given, only this many evenly spread values exist, and the domain is finite. A value between two of them is
+            encoded as the nearer one.
+
+    Raises:
+        InputError: if a bound is not a number of float32, or the bounds have too few float32 numbers between them.
+
+    Example:
+        >>> space = Float(1e-4, 1.0, log=True)
+        >>> space.decode(space.encode(jnp.array([0.01]))).round(6).tolist()
+        [0.009999999776482582]
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    grid: int | None = None
+
+    width = 1
+    draws = 1
+    shape: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self):
+        low, high = checks.number("Float: low", self.low), checks.number("Float: high", self.high)
+        log = checks.flag("Float: log", self.log)
+        grid = None if self.grid is None else checks.whole("Float: grid", self.grid)
+        for field, value in {"low": low, "high": high, "log": log, "grid": grid}.items():
+            object.__setattr__(self, field, value)
+        if low > high:
+            raise InputError(f"Float: need finite low < high (or equal, for a constant), got low={low}, high={high}")
+        if log and low <= 0:
+            raise InputError(f"Float: log=True needs low > 0, got low={low}")
+        if grid is not None and grid < 2:
+            raise InputError(f"Float: grid needs at least 2 points, got {grid}")
+        self._check_precision()
+
+    def _check_precision(self) -> None:
+        for name, bound in (("low", self.low), ("high", self.high)):
+            if bound and not _SMALLEST <= abs(bound) <= _LARGEST:
+                raise InputError(
+                    f"Float: {name}={bound} is outside of float32; accepted are 0 and sizes from 1.2e-38 to 3.4e38 (search "
+                    "the exponent, or another unit)"
+                )
+        if self.low == self.high:
+            if self.grid is not None:
+                raise InputError(
+                    f"Float: low and high are both {self.low}, so a grid of {self.grid} points has no room"
+                )
+            return
+        if self.high - self.low > 1 / _SMALLEST:  # whose inverse float32 does not hold
+            raise InputError(
+                f"Float: high - low is {self.high - self.low}; accepted are at most 8.5e37 (use another unit)"
+            )
+        ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        most = max(abs(ends[0]), abs(ends[1]), self.log * 1.0)
+        steps = (ends[1] - ends[0]) / max(_ROUNDING * most, _SMALLEST)
+        needed = max(_MIN_NUMBERS, 0 if self.grid is None else _NUMBERS_PER_POINT * (self.grid - 1))
+        if steps < needed:
+            raise InputError(
+                f"Float: float32 tells only about {int(steps)} numbers from {self.low} to {self.high} apart, and "
+                f"{needed} are needed; search the difference from {self.low}"
+                + ("" if self.grid is None else ", or give a coarser grid")
+            )
+
+    @property
+    def size(self) -> float:
+        if self.low == self.high:
+            return 1
+        return math.inf if self.grid is None else self.grid
+
+    def _snap(self, u: jax.Array) -> jax.Array:
+        u = jnp.clip(u, 0.0, 1.0)
+        return u if self.grid is None else jnp.round(u * (self.grid - 1)) / (self.grid - 1)
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        if self.grid is None:
+            return np.full(np.shape(index), self.low, np.float32)  # a constant
+        u = np.asarray(index, np.float64) / (self.grid - 1)
+        return np.asarray(from_unit(u, self.low, self.high, self.log), np.float32)
+
+    def draw(self, uniform: jax.Array) -> jax.Array:
+        if self.grid is None:
+            return self.decode(uniform)
+        return self.decode(jnp.minimum(jnp.floor(uniform * self.grid), self.grid - 1) / (self.grid - 1))
+
+    def encode(self, column: jax.Array) -> jax.Array:
+        return self._snap(to_unit(jnp.asarray(column).astype(jnp.float32), self.low, self.high, self.log))[..., None]
+
+    def scale(self, unit: jax.Array) -> jax.Array:
+        """Unit interval -> the number's own units, differentiable, off the grid."""
+        return from_unit(unit, self.low, self.high, self.log)
+
+    def decode(self, block: jax.Array) -> jax.Array:
+        value = self.scale(self._snap(block[..., 0]))
+        return jnp.clip(value, self.low, self.high).astype(jnp.float32)
+
+    def to_python(self, value: Any) -> float:
+        """Within the bounds; a point of the grid is given in float64."""
+        found = min(max(float(value), self.low), self.high)
+        if self.grid is None:
+            return found
+        ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        unit = ((math.log(found) if self.log else found) - ends[0]) / (ends[1] - ends[0])
+        place = round(unit * (self.grid - 1))
+        point = float(from_unit(place / (self.grid - 1), self.low, self.high, self.log))
+        point = self.low if place == 0 else self.high if place == self.grid - 1 else point
+        slack = 1e-6 * max(abs(ends[0]), abs(ends[1]), 1.0) * abs(point) if self.log else self._slack
+        return point if abs(point - found) <= slack else found
+
+    @property
+    def _slack(self) -> float:
+        return 1e-6 * max(abs(self.low), abs(self.high))
+
+    def from_python(self, value: Any, name: str) -> float:
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+            raise InputError(f"{name}: {value!r} is not a number in [{self.low}, {self.high}]")
+        low = self.low * (1 - 1e-6) if self.log else self.low - self._slack
+        if not low <= value <= self.high + self._slack:
+            raise InputError(f"{name}: {value!r} is outside [{self.low}, {self.high}]")
+        return min(max(float(value), self.low), self.high)

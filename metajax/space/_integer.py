@@ -1,0 +1,151 @@
+"""Whole numbers, encoded in the unit interval. Every value comes back from the encoding exactly."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import _checks as checks
+from metajax.space import _digits as digits
+from metajax.space._unit import from_unit, log_offset, to_unit
+from metajax.types import InputError
+
+_ONE_UNIFORM = 1 << 12  # up to this many values, one float32 draws them evenly
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number in ``[low, high]``, both included; encoded in the unit interval, by its logarithm if ``log``.
+
+    Every value is exact. Up to 2^21 values (a highest value below 2^17, if ``log``) are one column of the encoding. With more,
+    the first column is the same unit coordinate, and 1 to 4 others hold the last digits in base 2^16, as codes that are below
+    1e-6 and so unnoticed by a model. Where the codes are zero or are not codes, as in a relaxed encoding, ``decode`` takes the
+    whole number nearest to the unit coordinate, which is as fine as float32.
+
+    A column of values is int32[n] if the bounds fit; otherwise it is int32[n, width], the digits of ``value - low``.
+
+    Args:
+        low, high: the bounds, within 64 bits. Equal bounds are a constant.
+        log: spread evenly in the logarithm; needs ``low > 0``.
+
+    Raises:
+        InputError: if the bounds are not whole numbers of 64 bits, or ``low > high``.
+
+    Example:
+        >>> seed = Integer(0, 2**40)
+        >>> seed.size, seed.width
+        (1099511627777, 3)
+    """
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self):
+        low, high = checks.whole("Integer: low", self.low), checks.whole("Integer: high", self.high)
+        for field, value in {"low": low, "high": high, "log": checks.flag("Integer: log", self.log)}.items():
+            object.__setattr__(self, field, value)
+        if low > high:
+            raise InputError(f"Integer: need whole numbers low <= high, got low={low}, high={high}")
+        if not -(2**63) <= low <= high < 2**63:
+            raise InputError(f"Integer: low={low}, high={high}; accepted are whole numbers from -2^63 to 2^63 - 1")
+        if self.log and low <= 0:
+            raise InputError(f"Integer: log=True needs low > 0, got low={low}")
+
+    @property
+    def size(self) -> int:
+        return self.high - self.low + 1
+
+    @property
+    def _places(self) -> int:
+        """How many of the last digits the unit coordinate cannot tell."""
+        bits = self.high.bit_length() if self.log else (self.size - 1).bit_length()
+        exact, told = (17, 12) if self.log else (21, 18)
+        return 0 if bits <= exact else -(-(bits - told) // 16)
+
+    @property
+    def _is_int32(self) -> bool:
+        return self.low >= -(2**31) and self.high < 2**31
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether float32 holds every value and every sum of them."""
+        is_narrow = self.log and self.high < 2 * self.low  # whose logarithms float32 hardly tells apart
+        return self._places == 0 and max(abs(self.low), abs(self.high)) <= 2**20 and not is_narrow
+
+    @property
+    def width(self) -> int:
+        return 1 + self._places
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return () if self._is_int32 else (self.width,)
+
+    @property
+    def draws(self) -> int:
+        return 1 if self.log or self.size <= _ONE_UNIFORM else digits.uniforms(self.size)
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        index = np.asarray(index)
+        if self._is_int32:
+            return (index + self.low).astype(np.int32)
+        return digits.of_indices(index, self._places)
+
+    def draw(self, uniform: jax.Array) -> jax.Array:
+        if self.log:  # as often as the logarithm from half a unit below to half a unit above is long
+            return self._nearest(log_offset(uniform[..., 0], self.low - 0.5, float(self.size)) - 0.5)
+        if self._is_int32 and self.size <= _ONE_UNIFORM:
+            return self.low + jnp.minimum(jnp.floor(uniform[..., 0] * self.size), self.size - 1).astype(jnp.int32)
+        return self._column(digits.draw(uniform, self.size, self._places))
+
+    def encode(self, column: jax.Array) -> jax.Array:
+        column = jnp.asarray(column)
+        if self._is_small:
+            return to_unit(column.astype(jnp.float32), self.low, self.high, self.log)[..., None]
+        if self._is_int32:
+            held = digits.of_column(column.astype(jnp.int32), self.low, self._places)
+        else:
+            held = [column[..., i] for i in range(self.width)]
+        most = float(self.size - 1)
+        unit = digits.to_float(held) / (most or 1.0)
+        if self.log and most:  # of the offset from low, which float32 tells where it does not tell the numbers
+            unit = jnp.log1p(unit * (most / self.low)) / math.log1p(most / self.low)
+        return jnp.stack([unit, *digits.codes(held)], axis=-1)
+
+    def scale(self, unit: jax.Array) -> jax.Array:
+        """Unit interval -> the number's own units, differentiable, between whole numbers too."""
+        return from_unit(unit, float(self.low), float(self.high), self.log)
+
+    def decode(self, block: jax.Array) -> jax.Array:
+        """The nearest column of values; a block of the first column alone is enough for a number of float32's fineness."""
+        unit = jnp.clip(block[..., 0], 0.0, 1.0)
+        if self._is_small:
+            return jnp.clip(jnp.round(self.scale(unit)), self.low, self.high).astype(jnp.int32)
+        most = float(self.size - 1)
+        return self._nearest(log_offset(unit, self.low, most) if self.log else unit * most, block[..., 1:])
+
+    def _nearest(self, offset: jax.Array, codes: jax.Array | None = None) -> jax.Array:
+        held = digits.of_float(jnp.clip(jnp.round(offset), 0.0, float(self.size - 1)), self._places)
+        if self._places and codes is not None and codes.shape[-1]:
+            held = digits.refine(held, codes)
+        return self._column(digits.clip(held, self.size - 1))
+
+    def _column(self, held: digits.Digits) -> jax.Array:
+        return digits.to_column(held, self.low) if self._is_int32 else jnp.stack(held, axis=-1)
+
+    def to_python(self, value: Any) -> int:
+        return int(value) if self._is_int32 else self.low + digits.to_int([int(d) for d in np.asarray(value)])
+
+    def from_python(self, value: Any, name: str) -> Any:
+        plain = value.item() if isinstance(value, np.generic) else value
+        whole = isinstance(plain, int) or (isinstance(plain, float) and plain.is_integer())
+        if isinstance(plain, bool) or not whole or not self.low <= plain <= self.high:
+            raise InputError(f"{name}: {value!r} is not a whole number in [{self.low}, {self.high}]")
+        if isinstance(plain, float) and abs(plain) >= 2**53:
+            raise InputError(f"{name}: {value!r} is a float too large for exact whole numbers; give an int")
+        return (
+            int(plain) if self._is_int32 else digits.of_indices(np.asarray(int(plain) - self.low, object), self._places)
+        )

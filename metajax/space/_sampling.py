@@ -1,0 +1,113 @@
+"""Random configurations, random changes of them, and their neighbors."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from metajax.space import _rows as rows
+from metajax.space._domains import Categorical, Subset
+from metajax.space._encoding import Encoding
+from metajax.space._layout import Configs, side_by_side
+from metajax.space._moves import neighbor_values
+from metajax.types import InputError, Key
+
+
+class Sampling(Encoding):
+    """The methods of a space that draw and change configurations."""
+
+    @cached_property
+    def _draws(self) -> dict[str, slice]:
+        """Returns the uniform random numbers that belong to each domain."""
+        return side_by_side({name: domain.draws for name, domain in self.domains.items()})
+
+    def sample(self, key: Key, n: int) -> Configs:
+        """Draws configurations, each domain uniform (in the logarithm if it is ``log``). The method can be jitted.
+
+        The first rows of a larger draw are those of a smaller one with the same key.
+
+        Args:
+            key: A random key.
+            n: The number of configurations, an integer >= 0.
+
+        Raises:
+            InputError: If ``n`` is not a whole number from 0.
+
+        Example:
+            >>> from metajax.space import Integer, Space
+            >>> space = Space({"layers": Integer(1, 3)})
+            >>> sorted({config["layers"] for config in space.dicts(space.sample(jax.random.key(0), 50))})
+            [1, 2, 3]
+        """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise InputError(f"sample: n is {n!r}; accepted are whole numbers from 0")
+        if isinstance(key, Tracer):
+            return self._sample(key, int(n))
+        with jax.ensure_compile_time_eval():
+            return rows.first(_compiled_sample(self, key, rows.room(int(n))), int(n))
+
+    def _sample(self, key: jax.Array, n: int) -> Configs:
+        # one draw for all: a draw for each domain would take long to compile
+        uniform = jax.random.uniform(key, (n, sum(d.draws for d in self.domains.values())), dtype=jnp.float32)
+        columns = {name: domain.draw(uniform[:, self._draws[name]]) for name, domain in self.domains.items()}
+        return self.canonical(columns)
+
+    def mutate(self, key: Key, configs: Configs, rate: float | jax.Array | None = None) -> Configs:
+        """Changes each choice with a certain probability, for evolution. The method can be jitted.
+
+        A ``Categorical`` is drawn anew, a ``Subset`` flips single items, and a ``Float`` or ``Integer`` moves by a tenth of its
+        range on average.
+
+        Args:
+            key: A random key.
+            configs: A struct of arrays.
+            rate: The probability that a choice changes. By default one choice changes on average.
+        """
+        n = len(next(iter(configs.values())))
+        rate = 1.0 / len(self.domains) if rate is None else rate
+        pick_key, draw_key, noise_key = jax.random.split(key, 3)
+        picked = jax.random.bernoulli(pick_key, rate, (n, len(self.domains)))
+        uniform = jax.random.uniform(draw_key, (n, self.width), dtype=jnp.float32)
+        noise = 0.1 * jax.random.normal(noise_key, (n, len(self.domains)), dtype=jnp.float32)
+        result = {}
+        for i, (name, domain) in enumerate(self.domains.items()):
+            old, drawn = jnp.asarray(configs[name]), uniform[:, self.slices[name]]
+            if isinstance(domain, Subset):
+                new = domain.decode(domain.encode(jnp.logical_xor(old, drawn < 1.0 / domain.n)))
+            elif isinstance(domain, Categorical):
+                new = domain.draw(drawn)
+            else:
+                new = domain.decode(jnp.clip(domain.encode(old)[:, :1] + noise[:, i : i + 1], 0.0, 1.0))
+            result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (old.ndim - 1)), new, old)
+        return self.canonical(result)
+
+    def neighbors(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Returns all configurations one step away: another choice, the next number up or down, one item more or less.
+
+        A ``Float`` without a grid moves by a tenth of its range. A changed parent gives new children their first values.
+
+        Args:
+            config: A plain dictionary.
+
+        Example:
+            >>> from metajax.space import Integer, Space
+            >>> Space({"layers": Integer(1, 8)}).neighbors({"layers": 3})
+            [{'layers': 2}, {'layers': 4}]
+        """
+        base, found = self.configs([config]), []
+        active = self.active(base)
+        for name, domain in self.domains.items():
+            if not bool(active[name][0]):
+                continue
+            for value in neighbor_values(domain, np.asarray(base[name])[0]):
+                moved = dict(base)
+                moved[name] = jnp.asarray(np.asarray(value)[None], base[name].dtype)
+                found += self.dicts(self.canonical(moved))
+        return [c for i, c in enumerate(found) if c not in found[:i] and c != dict(config)]
+
+
+_compiled_sample = jax.jit(Sampling._sample, static_argnums=(0, 2))
