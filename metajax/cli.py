@@ -14,26 +14,12 @@ from metajax.types import InputError
 
 
 def _parser() -> argparse.ArgumentParser:
+    from metajax import __version__
     from metajax.run._config import OneLineParser
 
     parser = OneLineParser(prog="metajax", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"metajax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=OneLineParser)
-
-    def run_flags(p: argparse.ArgumentParser, out: str) -> None:
-        p.add_argument("--minutes", type=float, help="budget of wall time (default: none)")
-        p.add_argument("--trials", type=int, help="models the search trains (default: 192, or no limit with --minutes)")
-        p.add_argument(
-            "--method",
-            default="metalearner",
-            help="who proposes: metalearner (default), random, optuna (its TPE), supernet (images)",
-        )
-        p.add_argument("--seed", type=int, default=0, help="of the split and of all randomness (default: 0)")
-        p.add_argument(
-            "--no-baseline", action="store_true", help="do not train as many models at random to compare with"
-        )
-        p.add_argument("--out", default=out, help=f"the run directory (default: {out})")
-        p.add_argument("--overwrite", action="store_true", help="replace the run in --out")
-        p.add_argument("--resume", action="store_true", help="go on with the run in --out")
 
     search = commands.add_parser("search", help="find a model for a dataset", allow_abbrev=False)
     search.add_argument(
@@ -44,10 +30,10 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--target", help="the column to predict (CSV)")
     search.add_argument("--task", help="classification or regression (default: judged by the target)")
     search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
-    run_flags(search, "runs/search")
+    _add_run_flags(search, "runs/search")
 
     quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
-    run_flags(quickstart, "runs/quickstart")
+    _add_run_flags(quickstart, "runs/quickstart")
 
     predict = commands.add_parser("predict", help="apply a found model to new rows", allow_abbrev=False)
     predict.add_argument("run", help="the run directory of a finished search")
@@ -56,19 +42,40 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
 
-    for name, text in (("show", "what a run found"), ("resume", "go on with a stopped search")):
+    for name, text in (("show", "print what a run found"), ("resume", "continue a stopped search")):
         commands.add_parser(name, help=text, allow_abbrev=False).add_argument("run", help="the run directory")
     return parser
 
 
+def _add_run_flags(parser: argparse.ArgumentParser, out: str) -> None:
+    """Adds the flags that every command has which searches."""
+    parser.add_argument("--minutes", type=float, help="budget of wall time (default: none)")
+    parser.add_argument(
+        "--trials", type=int, help="number of models that the search trains (default: 192, or no limit with --minutes)"
+    )
+    parser.add_argument(
+        "--method",
+        default="metalearner",
+        help="what proposes the models: metalearner (default), random, optuna (its TPE), supernet (images)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data split and of all randomness (default: 0)")
+    parser.add_argument("--no-baseline", action="store_true", help="do not train as many random models for comparison")
+    parser.add_argument("--out", default=out, help=f"the run directory (default: {out})")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+
+
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
+    """Searches, or continues a search, and prints what was found."""
     from metajax import automl
+    from metajax.automl._requirements import check_requirements
     from metajax.automl._search import identify, load_data
     from metajax.run import RunDirectory, to_dict
 
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other")
     config = automl.Config(**fields)
+    check_requirements(config)
     path = Path(config.data)
     if path.suffix or path.is_dir():
         config = automl.Config(**{**fields, "data": str(path.resolve())})
@@ -80,6 +87,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
 
 
 def _fields(given: argparse.Namespace) -> dict[str, Any]:
+    """Returns the arguments of ``automl.Config``."""
     return {
         "data": getattr(given, "data", "digits"),
         "target": getattr(given, "target", None),
@@ -94,6 +102,7 @@ def _fields(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read(run: str) -> dict[str, Any]:
+    """Returns the config of a run."""
     from metajax.run import read_json
 
     path = Path(run) / "config.json"
@@ -103,6 +112,7 @@ def _read(run: str) -> dict[str, Any]:
 
 
 def _resume(run: str) -> None:
+    """Continues a search with its own settings."""
     from metajax import automl
 
     fields = _read(run)
@@ -114,6 +124,7 @@ def _resume(run: str) -> None:
 
 
 def _show(run: Path | str) -> None:
+    """Prints what a run found, or how far it is."""
     from metajax.run import read_json
 
     fields = _read(str(run))
@@ -150,12 +161,14 @@ def _show(run: Path | str) -> None:
 
 
 def _short(value: Any) -> str:
+    """Returns a value of a configuration in a few characters."""
     if isinstance(value, list):
         return f"{len(value)} features"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _predict(run: str, data: str, out: str | None) -> None:
+    """Writes the predictions of a finished search for new rows or images."""
     from metajax import automl
     from metajax.data import tabular
     from metajax.data._pictures import pixels
@@ -187,10 +200,16 @@ _NAME = re.compile(rf"^({_ARGUMENTS}): ")
 
 
 def in_flags(message: str) -> str:
-    """Returns an error of the library in the words of the command line: ``trials=3`` becomes ``--trials 3``.
+    """Translates an error of the library into the words of the command line: ``trials=3`` becomes ``--trials 3``.
 
-    The library names what was wrong as a caller of Python would write it: ``name=value`` anywhere, or ``name: ...`` in the
-    beginning. Both are the names of flags here.
+    The library names a wrong argument as a caller of Python would write it: ``name=value`` anywhere in the message, or ``name:``
+    at its beginning. On the command line both are flags.
+
+    Args:
+        message: The message of an ``InputError``.
+
+    Returns:
+        The message with flags in place of arguments.
 
     Example:
         >>> in_flags("trials=3: accepted are whole numbers from 16")
@@ -208,7 +227,7 @@ def in_flags(message: str) -> str:
 
 
 def _framed(command: Callable[[], None]) -> int:
-    """The exit status of a command, whose errors are told in flags."""
+    """Runs a command whose errors name flags, and returns the exit status."""
     from metajax.run._main import main as framed
 
     def translated() -> None:
@@ -221,7 +240,18 @@ def _framed(command: Callable[[], None]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0, or 2 with one line for bad input."""
+    """Runs the command line.
+
+    Args:
+        argv: The arguments; ``None`` takes those of the process.
+
+    Returns:
+        The exit status: 0, or 2 after one line for bad input.
+
+    Example:
+        >>> main(["show", "no-such-run"])
+        2
+    """
     given = _parser().parse_args(argv)
     if given.command in ("search", "quickstart"):
         return _framed(lambda: _search(_fields(given), given.out, given.resume, given.overwrite))

@@ -2,11 +2,13 @@
 
 import ast
 import pathlib
+import sys
 
 import pytest
 
 import metajax
 from metajax import automl, cli
+from metajax.automl._requirements import check_requirements
 from metajax.data import tabular
 from metajax.types import InputError
 
@@ -41,7 +43,41 @@ def test_the_library_speaks_of_arguments():
 def test_no_error_of_the_searching_library_names_a_flag():
     """Only the command line has flags: no text below ``automl`` or of tables and pictures holds one."""
     root = pathlib.Path(metajax.__file__).parent
-    files = [*(root / "automl").glob("*.py"), root / "data" / "tabular.py", root / "data" / "pictures.py"]
+    files = [*(root / "automl").glob("*.py"), root / "data" / "tabular.py", root / "data" / "_pictures.py"]
     for file in files:
         for raised in (n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Raise)):
             assert "--" not in ast.unparse(raised), f"{file.name}:{raised.lineno}"
+
+
+@pytest.mark.parametrize(
+    ("missing", "method", "told"),
+    [
+        (["matplotlib"], "metalearner", "needs Matplotlib: pip install 'metajax[plot]'"),
+        (["optuna"], "optuna", "needs Optuna: pip install 'metajax[optuna]'"),
+        (["pandas", "matplotlib"], "random", "needs pandas and Matplotlib: pip install 'metajax[tabular,plot]'"),
+        (["sklearn"], "random", "needs scikit-learn: pip install 'metajax[tabular]'"),
+    ],
+)
+def test_a_missing_package_is_told_before_anything_is_trained_or_written(
+    monkeypatch, tmp_path, capsys, missing, method, told
+):
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    arguments = ["search", "--data", "iris", "--trials", "16", "--method", method, "--out", str(tmp_path / "run")]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and told in error and f"--method {method}" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_images_needs_pillow(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(InputError, match=r"needs Pillow: pip install 'metajax\[image\]'"):
+        check_requirements(automl.Config(str(tmp_path)))
+    check_requirements(automl.Config(str(tmp_path / "table.csv")))
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0 and capsys.readouterr().out == f"metajax {metajax.__version__}\n"

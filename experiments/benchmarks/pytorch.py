@@ -37,7 +37,8 @@ def load() -> Any:
             raise InputError("JAX runs on a GPU that PyTorch cannot use; install PyTorch with CUDA")
         torch.set_default_device("cuda")
     else:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(cores)
     return torch
 
 

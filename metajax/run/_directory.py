@@ -1,6 +1,5 @@
 """A run is a directory: config, data, metadata, metrics, checkpoints, and a result that is written last or not at all."""
 
-import fcntl
 import json
 import math
 import os
@@ -10,6 +9,7 @@ from typing import Any
 
 from metajax.run import _meta as meta
 from metajax.run._identity import Fingerprint, differences, from_json, to_json
+from metajax.run._lock import Lock
 from metajax.types import InputError
 
 DATA_FORMAT = 1
@@ -47,20 +47,19 @@ class RunDirectory:
         self.path, self.config = Path(path), json.loads(json.dumps(config))
         self._is_run(resume or overwrite)
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / _LOCK).open("w")
         try:
-            self._begin(resume, overwrite, data)
-        except BaseException:
-            self._lock.close()
-            raise
-
-    def _begin(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            self._lock = Lock(self.path / _LOCK)
+        except BlockingIOError:
             raise InputError(
                 f"--out {self.path}: another process is writing to this run; wait for it or stop it"
             ) from None
+        try:
+            self._begin(resume, overwrite, data)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _begin(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
         self.resumed = self._is_run(resume or overwrite) and resume
         seed = self.config.get("seed")
         if not self.resumed:
@@ -168,7 +167,7 @@ class RunDirectory:
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends one line to ``metrics.jsonl``."""
-        with self.metrics_file.open("a") as file:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -218,7 +217,7 @@ class RunDirectory:
         return read_json(path) if path.is_file() else None
 
     def close(self) -> None:
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> "RunDirectory":
         return self
@@ -245,7 +244,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_text(path: Path, text: str) -> None:
     """Replaces a file at once: a reader or a kill sees the old text or the new, never a part."""
     part = path.with_name(path.name + ".part")
-    with part.open("w") as file:
+    with part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

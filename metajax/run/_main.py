@@ -24,7 +24,7 @@ def main(command: Callable[[], object]) -> int:
     except Interrupted as stop:
         return int(stop.code)  # type: ignore[arg-type]
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
             raise
         where = f" at {error.filename}" if error.filename else ""
         print(f"error: the disk is full{where}; what was finished is kept: free some space and resume", file=sys.stderr)

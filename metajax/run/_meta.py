@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 
+from metajax.run._lock import available_cores
+
 _PACKAGES = ("metajax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
@@ -49,7 +51,7 @@ def hardware() -> str:
     """In words, for tables: ``2 cores of AMD EPYC`` or the accelerator's name."""
     device = jax.devices()[0]
     if device.platform == "cpu":
-        cores = len(os.sched_getaffinity(0))
+        cores = available_cores()
         return f"{cores} core{'s' if cores > 1 else ''} of {_processor()}"
     return f"{jax.device_count()} x {device.device_kind}"
 

@@ -1,0 +1,26 @@
+"""The optional packages that a search will need, checked before anything is trained."""
+
+from pathlib import Path
+
+from metajax._optional import check_installed
+from metajax.automl._settings import Config
+from metajax.data import tabular
+
+
+def needed_packages(config: Config, report: bool = True) -> list[str]:
+    """Returns the optional packages that a search imports at any point, by the names under which they are imported."""
+    needed = ["pandas"]  # trials are written as a table
+    if config.data in tabular.BUNDLED:
+        needed.append("sklearn")
+    elif Path(config.data).is_dir():
+        needed.append("PIL")
+    if report:
+        needed.append("matplotlib")
+    if config.method == "optuna":
+        needed.append("optuna")
+    return needed
+
+
+def check_requirements(config: Config, report: bool = True) -> None:
+    """Raises ``InputError`` that names all missing packages at once, so that no training is lost to one that is missed later."""
+    check_installed(f"data={config.data!r}, method={config.method!r}:", *needed_packages(config, report))
