@@ -202,8 +202,8 @@ _NAME = re.compile(rf"^({_ARGUMENTS}): ")
 def in_flags(message: str) -> str:
     """Translates an error of the library into the words of the command line: ``trials=3`` becomes ``--trials 3``.
 
-    The library names a wrong argument as a caller of Python would write it: ``name=value`` anywhere in the message, or ``name:``
-    at its beginning. On the command line both are flags.
+    The library names a wrong argument as a caller of Python would write it: ``name=value`` anywhere in the message, or
+    ``name:`` at its beginning. On the command line both are flags.
 
     Args:
         message: The message of an ``InputError``.

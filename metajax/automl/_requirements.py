@@ -22,5 +22,5 @@ def needed_packages(config: Config, report: bool = True) -> list[str]:
 
 
 def check_requirements(config: Config, report: bool = True) -> None:
-    """Raises ``InputError`` that names all missing packages at once, so that no training is lost to one that is missed later."""
+    """Raises an ``InputError`` that names all missing packages at once, so that none is missed after the training."""
     check_installed(f"data={config.data!r}, method={config.method!r}:", *needed_packages(config, report))

@@ -1,7 +1,7 @@
 """A lock on a file that keeps a second process out of a run, on every platform; and what else differs between platforms.
 
-The operating system holds the lock and releases it when the process ends, however it ends. The file itself stays: a directory that
-holds nothing else counts as empty.
+The operating system holds the lock and releases it when the process ends, however it ends. The file itself stays: a directory
+that holds nothing else counts as empty.
 """
 
 import os
