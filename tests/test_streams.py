@@ -181,7 +181,7 @@ def test_few_shot_methods_and_their_evaluation(used, name):
         return fewshot.Episode(half, (x[4:], jnp.arange(4) % 2))
 
     state = method.init(jax.random.key(0), init_pair(jax.random.key(1)))
-    run.train(method.learner, state, fewshot.tasks(sampler, 3), 2, chunk=2, show=False)
+    run.train(method.learner, state, fewshot.episodes.tasks(sampler, 3), 2, chunk=2, show=False)
     alone(used)
     used.clear()
     metric = "accuracy" if name == "protonet" else "loss"

@@ -81,7 +81,7 @@ def episodes(config: Config) -> fewshot.Episode:
     """Tasks of images of noise."""
     key = jax.random.key(config.seed)
     images = jax.random.uniform(key, (20, SHOTS + QUERIES, SIZE, SIZE))
-    return fewshot.tasks(fewshot.classes(images, WAYS, SHOTS, QUERIES), config.tasks)(key)
+    return fewshot.episodes.tasks(fewshot.episodes.classes(images, WAYS, SHOTS, QUERIES), config.tasks)(key)
 
 
 def flat(params: Any) -> dict[str, np.ndarray]:

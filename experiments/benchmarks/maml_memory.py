@@ -42,9 +42,9 @@ def at(config: Config, steps: int) -> dict[str, float]:
     init, apply = nn.functional(lambda rngs: nn.Conv4(5, width=config.width, rngs=rngs))
     key, draw = jax.random.split(jax.random.key(config.seed))
     images = jax.random.uniform(draw, (5, 16, 28, 28))
-    support, query = fewshot.classes(images, ways=5, shots=1, queries=15)(draw)
+    support, query = fewshot.episodes.classes(images, ways=5, shots=1, queries=15)(draw)
     repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, *x.shape)), support)
-    problem = fewshot.problem(fewshot.cross_entropy(apply), optax.sgd(0.01))
+    problem = fewshot.maml_problem(fewshot.cross_entropy(apply), optax.sgd(0.01))
     args = (init(key), None, repeated, query, key)
     return memory.both(problem, args, config.repeats)
 

@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import methods
 from experiments.benchmarks import compare
 from experiments.fewshot import classify, omniglot
 from experiments.nas import nas_bench_201
@@ -47,7 +46,7 @@ class Config:
     def __post_init__(self):
         if self.experiment not in EXPERIMENTS:
             raise InputError(f"--experiment {self.experiment}: accepted are {', '.join(EXPERIMENTS)}")
-        known = list(methods.SETTINGS) if self.experiment == "omniglot" else list(supernet.METHODS)
+        known = list(fewshot.METHODS) if self.experiment == "omniglot" else list(supernet.METHODS)
         if self.method not in known:
             raise InputError(f"--method {self.method}: accepted for {self.experiment} are {', '.join(known)}")
         if min(self.ways, self.shots, self.steps, self.rounds) < 1:
@@ -66,10 +65,15 @@ def omniglot_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array
     rng = np.random.default_rng(config.seed)
     images = rng.integers(0, 256, (60 if config.small else 1200, 20, 28, 28), np.uint8)
     parts = data.split_classes(data.from_array(images), config.seed)
-    method, init = methods.make(filled, classify.networks(filled, parts), filled.steps)
-    sampler = fewshot.tasks(classify.episodes(filled, parts.train, "training", train=True), filled.tasks or 1)
+    method = classify.build(filled, parts, filled.steps)
+    sampler = fewshot.episodes.tasks(classify.episodes(filled, parts.train, "training", train=True), filled.tasks or 1)
     key = jax.random.key(config.seed)
-    return method.learner, method.init(stream(key, "state"), init(stream(key, "params"))), sampler, filled.steps
+    return (
+        method.learner,
+        method.init(stream(key, "state"), method.init_params(stream(key, "params"))),
+        sampler,
+        filled.steps,
+    )
 
 
 def search_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array], Any], int]:

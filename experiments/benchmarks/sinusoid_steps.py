@@ -47,7 +47,7 @@ def ours(config: Config) -> tuple[fewshot.Method, Any, fewshot.Episode]:
     init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
     method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(RATE), optax.adam(OUTER))
     first, draw = jax.random.split(jax.random.key(config.seed))
-    sample = fewshot.tasks(fewshot.sinusoid(config.shots, config.shots), config.tasks)
+    sample = fewshot.episodes.tasks(fewshot.episodes.sinusoid(config.shots, config.shots), config.tasks)
     return method, method.init(first, init(first)), jax.jit(jax.vmap(sample))(jax.random.split(draw, config.steps))
 
 

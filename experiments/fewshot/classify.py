@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from experiments import methods
 from metajax import data, fewshot, nn, run
 from metajax.types import InputError, stream
 
@@ -30,11 +29,14 @@ VALIDATION_TASKS = 200
 # of a plan for some minutes: steps to time, the share that validation may take, and seconds to import, read the data and
 # save checkpoints, beside what is timed
 _TIMED, _VALIDATING, _SETTING_UP = 5, 0.15, 8.0
+# settings that a recipe has too: those that it fills in, and those that are always the config's
+_FILLED = ("train_ways", "train_queries", "tasks", "chunk", "inner_steps", "test_steps", "inner_rate", "outer_rate")
+_CHOSEN = ("cosine", "halve_every", "adapt_norms", "batch_norm")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings; ``None`` takes the method's own (``methods.SETTINGS``).
+    """Settings; ``None`` takes the method's own (``fewshot.METHODS``).
 
     ``batch_norm`` is ``transductive`` (the statistics of the batch at hand), ``support`` (those of the support alone) or
     ``running`` (running means of training; for methods that solve a task on features). ``adapt_norms`` says whether MAML's
@@ -75,8 +77,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        if self.method not in methods.SETTINGS:
-            raise InputError(f"--method {self.method}: accepted are {', '.join(methods.SETTINGS)}")
+        if self.method not in fewshot.METHODS:
+            raise InputError(f"--method {self.method}: accepted are {', '.join(fewshot.METHODS)}")
         positive = ("ways", "queries", "steps", "episodes", "evaluations", "width")
         wrong = [name for name in positive if getattr(self, name) < 1]
         if wrong:
@@ -87,10 +89,11 @@ class Config:
             raise InputError(f"--episodes {self.episodes}: accepted are multiples of 50")
         if self.batch_norm not in ("transductive", "support", "running"):
             raise InputError(f"--batch-norm {self.batch_norm}: accepted are transductive, support and running")
-        if self.batch_norm == "running" and self.method not in methods.SOLVERS:
+        if self.batch_norm == "running" and fewshot.METHODS[self.method].family != "features":
+            accepted = [name for name, recipe in fewshot.METHODS.items() if recipe.family == "features"]
             raise InputError(
                 f"--batch-norm running: --method {self.method} has no running statistics; accepted with it are "
-                f"{', '.join(methods.SOLVERS)}"
+                f"{', '.join(accepted)}"
             )
         if self.halve_every is not None and (self.halve_every < 1 or self.cosine):
             raise InputError(
@@ -105,12 +108,17 @@ class Config:
         Raises:
             InputError: if tasks is no multiple of chunk.
         """
-        own = methods.settings(self.method, self.ways)
-        fill = {name: value for name, value in own.items() if getattr(self, name) is None}
+        own = fewshot.METHODS[self.method].for_ways(self.ways)
+        fill = {name: getattr(own, name) for name in _FILLED if getattr(self, name) is None}
         made = dataclasses.replace(self, **fill)
         if (made.tasks or 1) % (made.chunk or 1):
             raise InputError(f"--tasks {made.tasks}: accepted are multiples of --chunk {made.chunk}")
         return made
+
+    def recipe(self) -> fewshot.Recipe:
+        """The recipe of the method with the settings of a filled config."""
+        settings = {name: getattr(self, name) for name in (*_FILLED, *_CHOSEN)}
+        return dataclasses.replace(fewshot.METHODS[self.method].for_ways(self.ways), **settings)
 
 
 def shots(text: str) -> int | tuple[int, ...]:
@@ -122,32 +130,32 @@ def shots(text: str) -> int | tuple[int, ...]:
     return each[0] if len(each) == 1 else each
 
 
-def networks(config: Config, parts: data.ClassSplit) -> methods.Networks:
-    """Conv-4 for images, a perceptron for features; the body and heads that the methods are built from."""
+def build(config: Config, parts: data.ClassSplit, steps: int) -> fewshot.Method:
+    """The method of a filled config on Conv-4 for images, on a perceptron for features."""
     shape = parts.train.x.shape[1:]
     image = len(shape) == 3
     if image and min(shape[:2]) < 16 and config.pool:
         raise InputError(f"--pool true: images of {shape[0]} x {shape[1]} are too small to be halved four times")
-    if not image and config.batch_norm == "running":
-        raise InputError(f"--batch-norm running: the perceptron for {config.data} has no batch norm; give images")
+    if not image and config.batch_norm != "transductive":
+        mode = f"--batch-norm {config.batch_norm}"
+        raise InputError(f"{mode}: the perceptron for {config.data} has no batch norm; give images")
 
-    def make(flatten: bool, context: int = 0) -> nn.Functional:
+    def body(*, flatten: bool, context: int) -> nn.Functional:
         if image:
             sizes = (shape[-1], config.width, config.pool, flatten, context, config.leak)
-            build = lambda rngs: nn.Conv4(None, *sizes, rngs=rngs)
-        else:
-            build = lambda rngs: nn.MLP(shape[-1] + context, (config.width, config.width), config.width, rngs=rngs)
-        made = nn.functional(build)
-        if context and not image:
-            return nn.Functional(made.init, lambda p, x, context: made.apply(p, nn.with_context(x, context)))
-        return nn.Functional(made.init, nn.by_support(made.apply)) if image else made
+            return nn.functional(lambda rngs: nn.Conv4(None, *sizes, rngs=rngs))
+        hidden = (config.width, config.width)
+        network = nn.functional(lambda rngs: nn.MLP(shape[-1] + context, hidden, config.width, rngs=rngs))
+        if not context:
+            return network
+        return nn.Functional(network.init, lambda p, x, context: network.apply(p, nn.with_context(x, context)))
 
-    def head(outputs: int, features: int) -> nn.Functional:
-        return nn.functional(lambda rngs: nnx.Linear(features, outputs, rngs=rngs))
+    def head(outputs: int) -> nn.Functional:
+        return nn.functional(lambda rngs: nnx.Linear(config.width, outputs, rngs=rngs))
 
     classes = len(parts.train.counts) * (4 if config.rotations else 1)
     example = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    return methods.Networks(make, head, config.width, classes, example)
+    return config.recipe().build(body, head, steps=steps, classes=classes, example=example)
 
 
 def prepare(config: Config) -> tuple[data.ClassSplit, data.Classes]:
@@ -166,7 +174,7 @@ def prepare(config: Config) -> tuple[data.ClassSplit, data.Classes]:
     return parts, test
 
 
-def episodes(config: Config, part: data.Classes, name: str, train: bool = False) -> fewshot.Sampler:
+def episodes(config: Config, part: data.Classes, name: str, train: bool = False) -> fewshot.episodes.Sampler:
     """Episodes of some classes, as the batch-norm mode asks."""
     ways, queries = config.ways, config.queries
     each = shots(config.shots)
@@ -174,31 +182,30 @@ def episodes(config: Config, part: data.Classes, name: str, train: bool = False)
         queries = config.train_queries or queries
         if isinstance(each, int):  # one number for each way fixes the ways
             ways = min(config.train_ways or ways, len(part.counts) * (4 if config.rotations else 1))
-    made = fewshot.classes(part, ways, each, queries, config.rotations, f"{config.data}, {name} classes")
-    return fewshot.with_support(made) if config.batch_norm == "support" else made
+    made = fewshot.episodes.classes(part, ways, each, queries, config.rotations, f"{config.data}, {name} classes")
+    return fewshot.episodes.with_support(made) if config.batch_norm == "support" else made
 
 
 def train(config: Config, directory: run.RunDirectory, show: bool = True) -> fewshot.Report:
     """Trains, chooses the checkpoint on validation tasks, tests on ``episodes`` tasks, writes the result."""
     parts, test = prepare(config)
     directory.bind_data(run.fingerprint(train=parts.train, validation=parts.validation, test=test))
-    built = networks(config, parts)
     keys = jax.random.split(jax.random.key(config.seed), 4)
-    if config.method in methods.BASELINES:
-        sampler: Any = fewshot.examples(parts.train, 64, config.rotations)
+    if config.recipe().family == "pretraining":
+        sampler: Any = fewshot.episodes.examples(parts.train, 64, config.rotations)
     else:
-        sampler = fewshot.tasks(episodes(config, parts.train, "training", train=True), config.tasks or 1)
+        sampler = fewshot.episodes.tasks(episodes(config, parts.train, "training", train=True), config.tasks or 1)
 
     def made(steps: int):
-        method, init = methods.make(config, built, steps)
-        return method, method.init(keys[0], init(keys[1]))
+        method = build(config, parts, steps)
+        return method, method.init(keys[0], method.init_params(keys[1]))
 
     def judge(method: fewshot.Method, part: data.Classes, name: str, key, n: int):
         mode = config.batch_norm if part.x.ndim == 4 else "none"
         sample, checkpoint = episodes(config, part, name), "best on validation tasks"
         each = name == "test" and config.minutes is None  # the curve over steps costs several tests
         chunk = 1 if config.chunk == 1 else 50
-        return fewshot.evaluator(method, sample, "accuracy", key, n, mode, chunk, checkpoint, each)
+        return fewshot.evaluation.evaluator(method, sample, "accuracy", key, n, mode, chunk, checkpoint, each)
 
     method, state = made(config.steps)
     validation = judge(method, parts.validation, "validation", keys[2], VALIDATION_TASKS)

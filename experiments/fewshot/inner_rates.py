@@ -14,11 +14,9 @@ from typing import Any
 
 import jax
 
-from experiments import methods
 from experiments.fewshot import classify, omniglot
 from experiments.harness.markdown import table
-from metajax import fewshot as library
-from metajax import run
+from metajax import fewshot, run
 from metajax.types import InputError
 
 
@@ -57,17 +55,17 @@ class Config:
         return classify.Config(**{**omniglot.preset("cpu", given), **given}).filled()
 
 
-def validate(config: Config, rate: float) -> library.Report:
+def validate(config: Config, rate: float) -> fewshot.Report:
     """Trains with one rate; the score is that of validation tasks."""
     one = config.one(rate)
     parts, _ = classify.prepare(one)
     keys = jax.random.split(jax.random.key(one.seed), 3)
-    method, init = methods.make(one, classify.networks(one, parts), one.steps)
-    sampler = library.tasks(classify.episodes(one, parts.train, "training", train=True), one.tasks or 1)
-    start = method.init(keys[0], init(keys[1]))
+    method = classify.build(one, parts, one.steps)
+    sampler = fewshot.episodes.tasks(classify.episodes(one, parts.train, "training", train=True), one.tasks or 1)
+    start = method.init(keys[0], method.init_params(keys[1]))
     state = run.train(method.learner, start, sampler, one.steps, chunk=classify.CHUNK, label=f"rate {rate}")
     judged = classify.episodes(one, parts.validation, "validation")
-    return library.evaluate(method, state.hyper, judged, "accuracy", keys[2], config.episodes, one.batch_norm)
+    return fewshot.evaluate(method, state.hyper, judged, "accuracy", keys[2], config.episodes, one.batch_norm)
 
 
 def train(config: Config, directory: run.RunDirectory) -> dict[str, float]:

@@ -21,9 +21,8 @@ import functools
 import sys
 from typing import Any
 
-from experiments import methods
 from experiments.fewshot import classify, published_settings
-from metajax import run
+from metajax import fewshot, run
 from metajax.types import InputError
 
 # outer steps of preset `cpu` on few ways and on many, by the time that they were seen to take; `quick` has 3/10 of them.
@@ -61,7 +60,7 @@ def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
     steps = few if ways < 10 else many
     if method != "reptile":
         values["outer_rate"] = 2e-3
-    if ways >= 10 and method not in methods.SOLVERS and method not in methods.BASELINES:
+    if ways >= 10 and method in fewshot.METHODS and fewshot.METHODS[method].family == "gradient":
         values["tasks"] = 4
     return {**values, "steps": steps if name == "cpu" else 3 * steps // 10}
 

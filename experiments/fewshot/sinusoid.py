@@ -62,10 +62,10 @@ class Config:
                 "numbers, the smaller first"
             )
 
-    def waves(self, shots: int, queries: int, even: bool = False) -> fewshot.Sampler:
+    def waves(self, shots: int, queries: int, even: bool = False) -> fewshot.episodes.Sampler:
         """A sampler of one wave, with frequencies of this config's range."""
         drawn = (self.min_frequency, self.max_frequency)
-        return fewshot.sinusoid(shots, queries, even, None if drawn == (1.0, 1.0) else drawn)
+        return fewshot.episodes.sinusoid(shots, queries, even, None if drawn == (1.0, 1.0) else drawn)
 
 
 def meta_sgd_paper(given):
@@ -96,7 +96,7 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True):
     """Trains, tests on ``episodes`` tasks, writes the figure and the result; returns the report."""
     init, apply, method = make(config)
     state_key, init_key, test_key, figure_key = jax.random.split(jax.random.key(config.seed), 4)
-    sampler = fewshot.tasks(config.waves(config.shots, config.queries), config.tasks)
+    sampler = fewshot.episodes.tasks(config.waves(config.shots, config.queries), config.tasks)
     state = method.init(state_key, init(init_key))
     state = run.train(method.learner, state, sampler, config.steps, directory, chunk=1000, label="sinusoid", show=show)
 

@@ -1,63 +1,58 @@
-"""Few-shot learning: episodes, the MAML family, metric and closed-form heads, baselines, and one evaluation protocol."""
+"""Few-shot learning: the MAML family, metric and closed-form heads, baselines, episodes, and one evaluation protocol.
 
-from metajax.fewshot import heads
+``METHODS`` has every method by name with its settings, and ``METHODS[name].build(...)`` makes it from a network. The functions
+of this package make a method from its parts. Beside them are the public namespaces ``episodes`` (samplers of tasks),
+``evaluation`` (the protocol), ``heads`` (closed-form classifiers), ``baselines`` (methods without meta-learning),
+``parameters`` (selecting parameters by path) and ``navigation`` (reinforcement learning as few-shot learning).
+"""
+
+from metajax.fewshot import baselines, episodes, evaluation, heads, navigation, parameters
 from metajax.fewshot._anil import anil
-from metajax.fewshot._boil import boil, partial_maml
+from metajax.fewshot._boil import boil
 from metajax.fewshot._cavia import cavia
-from metajax.fewshot._episodes import Episode, Sampler, check, classes, examples, sinusoid, tasks, with_support
-from metajax.fewshot._evaluate import Report, evaluate, evaluator, over_seeds, task_key
 from metajax.fewshot._imaml import imaml
-from metajax.fewshot._losses import cross_entropy, scored, squared_error
-from metajax.fewshot._maml import maml, problem
+from metajax.fewshot._losses import cross_entropy, squared_error
+from metajax.fewshot._maml import maml, maml_problem
 from metajax.fewshot._maml_plus_plus import maml_plus_plus
 from metajax.fewshot._meta_sgd import meta_sgd
+from metajax.fewshot._metaoptnet import metaoptnet
 from metajax.fewshot._method import Method, by_gradient, by_solution
-from metajax.fewshot._partition import combine, partition, under
-from metajax.fewshot._pretrain import linear_probe, nearest_centroid
 from metajax.fewshot._protonet import protonet
+from metajax.fewshot._recipe import Recipe
+from metajax.fewshot._recipes import METHODS
 from metajax.fewshot._reptile import reptile
 from metajax.fewshot._ridge import metaoptnet_ridge, r2d2
-from metajax.fewshot._svm import crammer_singer, metaoptnet
+from metajax.fewshot.episodes import Episode
+from metajax.fewshot.evaluation import Report, evaluate
 
 __all__ = [
+    "METHODS",
     "Episode",
     "Method",
+    "Recipe",
     "Report",
-    "Sampler",
     "anil",
+    "baselines",
     "boil",
     "by_gradient",
     "by_solution",
     "cavia",
-    "check",
-    "classes",
-    "combine",
-    "crammer_singer",
     "cross_entropy",
+    "episodes",
     "evaluate",
-    "evaluator",
-    "examples",
+    "evaluation",
     "heads",
     "imaml",
-    "linear_probe",
     "maml",
     "maml_plus_plus",
+    "maml_problem",
     "meta_sgd",
     "metaoptnet",
     "metaoptnet_ridge",
-    "nearest_centroid",
-    "over_seeds",
-    "partial_maml",
-    "partition",
-    "problem",
+    "navigation",
+    "parameters",
     "protonet",
     "r2d2",
     "reptile",
-    "scored",
-    "sinusoid",
     "squared_error",
-    "task_key",
-    "tasks",
-    "under",
-    "with_support",
 ]

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from metajax import bilevel
-from metajax.fewshot._maml import problem
+from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_solution
 from metajax.types import LossFn, Params
 
@@ -37,9 +37,10 @@ def anil(
         >>> head = nn.functional(lambda rngs: nnx.Linear(40, 1, rngs=rngs))
         >>> method = anil(body.apply, fewshot.squared_error(head.apply), optax.sgd(0.01), optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), nn.chain(body, head).init(jax.random.key(1)))
-        >>> state, info = jax.jit(method.update)(state, fewshot.tasks(fewshot.sinusoid(10, 10), 4)(jax.random.key(2)))
+        >>> waves = fewshot.episodes.tasks(fewshot.episodes.sinusoid(10, 10), 4)
+        >>> state, info = jax.jit(method.update)(state, waves(jax.random.key(2)))
     """
-    head = problem(loss, inner_optimizer)
+    head = maml_problem(loss, inner_optimizer)
     tested = inner_steps if test_steps is None else test_steps
 
     def path(hyper, support, key, steps):

@@ -1,53 +1,39 @@
-"""MAML in which only some parameters adapt; BOIL (Oh et al. 2021, arXiv:2008.08882): the body, not the head."""
+"""BOIL (Oh et al. 2021, arXiv:2008.08882): the body adapts, the head does not."""
 
 import optax
 
-from metajax import bilevel
-from metajax.fewshot._method import Method, by_gradient
-from metajax.fewshot._partition import Selection, combine, partition, under
+from metajax.fewshot._maml import maml
+from metajax.fewshot._method import Method
+from metajax.fewshot.parameters import under
 from metajax.types import LossFn
 
 
-def partial_maml(
-    loss: LossFn,
+def boil(
+    loss_fn: LossFn,
     inner_optimizer: optax.GradientTransformation,
     outer_optimizer: optax.GradientTransformation,
-    adapted: Selection,
     inner_steps: int = 1,
     test_steps: int | None = None,
-    estimator: bilevel.Estimator | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """MAML whose inner steps move the ``adapted`` parameters only; all are meta-learned.
+    """Body-only update in the inner loop: the head stays, so the representation has to move.
 
     Args:
-        adapted: says of a parameter's path, such as ``"head/kernel"``, whether it adapts.
-        loss, inner_optimizer, outer_optimizer, inner_steps, test_steps, estimator, chunk: as in ``maml``.
+        loss_fn: Loss of a task. Its parameters have the entries ``"body"`` and ``"head"``, as ``nn.chain`` makes them.
+        inner_optimizer: Optimizer of the inner steps; see ``maml``.
+        outer_optimizer: Optimizer of all initial parameters, body and head.
+        inner_steps: Adaptation steps in training, >= 1.
+        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method. In what it adapts, the entries of the head are ``None``.
 
     Raises:
-        InputError: if no parameter is selected.
-    """
-    whole = lambda hyper, params: combine(params, partition(hyper, adapted)[1])
-    problem = bilevel.Problem(
-        inner_loss=lambda hyper, params, batch, key: loss(whole(hyper, params), batch, key),
-        outer_loss=lambda hyper, params, batch, key: loss(whole(hyper, params), batch, key),
-        init=lambda hyper, key: partition(hyper, adapted)[0],
-        optimizer=lambda hyper: inner_optimizer,
-    )
-    return by_gradient(problem, estimator or bilevel.unroll(), outer_optimizer, inner_steps, test_steps, chunk=chunk)
+        InputError: If the parameters have no entry ``"body"`` (when the method is first used).
 
-
-def boil(
-    loss: LossFn,
-    inner_optimizer: optax.GradientTransformation,
-    outer_optimizer: optax.GradientTransformation,
-    inner_steps: int = 1,
-    test_steps: int | None = None,
-    chunk: int | None = None,
-) -> Method:
-    """Body only update in the inner loop: the head stays, so the representation has to move.
-
-    ``params`` have the entries ``"body"`` and ``"head"``, as ``nn.chain`` makes them.
+    References:
+        Oh et al. 2021, arXiv:2008.08882.
 
     Example:
         >>> import jax
@@ -58,8 +44,8 @@ def boil(
         >>> init, apply = nn.chain(body, head)
         >>> method = boil(fewshot.squared_error(apply), optax.sgd(0.01), optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
-        >>> learned = method.adapt(state.hyper, fewshot.sinusoid(5, 5)(jax.random.key(2)).support, jax.random.key(3))
+        >>> learned = method.adapt(state.hyper, fewshot.episodes.sinusoid(5, 5)(jax.random.key(2)).support, jax.random.key(3))
         >>> learned["head"]["kernel"] is None
         True
     """
-    return partial_maml(loss, inner_optimizer, outer_optimizer, under("body"), inner_steps, test_steps, chunk=chunk)
+    return maml(loss_fn, inner_optimizer, outer_optimizer, inner_steps, test_steps, chunk=chunk, adapted=under("body"))

@@ -31,7 +31,7 @@ def cavia(
         >>> see = lambda p, x: apply(p["params"], nn.with_context(x, p["context"]))
         >>> method = cavia(fewshot.squared_error(see), 5, optax.sgd(1.0), optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
-        >>> method.adapt(state.hyper, fewshot.sinusoid(10, 1)(jax.random.key(2)).support, jax.random.key(3)).shape
+        >>> method.adapt(state.hyper, fewshot.episodes.sinusoid(10, 1)(jax.random.key(2)).support, jax.random.key(3)).shape
         (2, 5)
     """
     if size < 1:

@@ -9,9 +9,9 @@ import optax
 
 from metajax import nn
 from metajax.bilevel import BilevelState
-from metajax.fewshot._episodes import Episode
-from metajax.fewshot._losses import scored
 from metajax.fewshot._method import Method, by_solution, solution_learner
+from metajax.fewshot.episodes import Episode
+from metajax.fewshot.heads import classification_loss
 from metajax.types import Hyper, Key, Params
 
 Embed = Callable[[Params, Any], jax.Array]
@@ -60,7 +60,7 @@ def by_features(
         return head.solve(hyper, embed(head.body(hyper), support[0]), support[1])
 
     def judge(hyper: Hyper, learned: Any, batch: Any, key: Key):
-        return scored(head.scores(hyper, learned, embed(head.body(hyper), batch[0])), batch[1])
+        return classification_loss(head.scores(hyper, learned, embed(head.body(hyper), batch[0])), batch[1])
 
     return by_solution(solve, judge, outer_optimizer, begin, chunk)
 
@@ -76,7 +76,7 @@ def _inductive(
         inner, number = hyper["hyper"], support[0].shape[0]
         features, seen = network.train(head.body(inner), jnp.concatenate([support[0], batch[0]]))
         learned = head.solve(inner, features[:number], support[1])
-        loss, info = scored(head.scores(inner, learned, features[number:]), batch[1])
+        loss, info = classification_loss(head.scores(inner, learned, features[number:]), batch[1])
         return loss, {**info, "statistics": jax.lax.stop_gradient(seen)}
 
     search = solution_learner(lambda hyper, support, key: support, whole, outer_optimizer, chunk)
@@ -96,7 +96,7 @@ def _inductive(
         return jax.tree.map(lambda x: x[None], learned)
 
     def judge(hyper: Hyper, learned: Any, batch: Any, key: Key):
-        return scored(head.scores(hyper["hyper"], learned, features(hyper, batch[0])), batch[1])
+        return classification_loss(head.scores(hyper["hyper"], learned, features(hyper, batch[0])), batch[1])
 
     def init(key: Key, params: Params) -> BilevelState:
         return search.init(key, {"hyper": begin(params), "statistics": network.start()})

@@ -1,39 +1,57 @@
-"""Losses of a task: a model's apply function -> ``(params, (x, y), key) -> (loss, info)``."""
+"""Losses of a task, made from a model's apply function."""
 
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from metajax import nn
-from metajax.types import Info, LossFn, Scalar
+from metajax.fewshot import heads
+from metajax.nn import Apply
+from metajax.types import Batch, Info, Key, LossFn, Params, Scalar
 
 
-def scored(logits: jax.Array, y: jax.Array) -> tuple[Scalar, Info]:
-    """Mean softmax cross-entropy of logits f32[n, classes] with labels i32[n], and ``accuracy``.
+def cross_entropy(apply: Apply) -> LossFn:
+    """Makes the mean softmax cross-entropy with integer labels; its info reports ``accuracy``.
 
-    A label that is none of the classes makes the loss NaN inside of a compiled program.
+    Args:
+        apply: ``(params, x) -> logits f32[n, classes]``.
 
-    Raises:
-        InputError: if the labels are concrete and not all of 0 to ``classes - 1``.
+    Returns:
+        ``(params, (x, y), key) -> (loss, info)`` with labels ``y`` i32[n] of 0 to ``classes - 1``. A label that is no class
+        raises ``InputError`` where its value is known, and makes the loss NaN inside of a compiled program.
+
+    Example:
+        >>> loss_fn = cross_entropy(lambda params, x: x @ params)
+        >>> x, y = jnp.eye(3), jnp.arange(3)
+        >>> loss, info = loss_fn(5.0 * jnp.eye(3), (x, y), None)
+        >>> round(float(loss), 3), float(info["accuracy"])
+        (0.013, 1.0)
     """
-    losses = nn.label_cross_entropy(logits, y)
-    hit = jnp.argmax(logits, axis=-1).astype(y.dtype) == y
-    return jnp.mean(losses), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
+
+    def loss_fn(params: Params, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+        return heads.classification_loss(apply(params, batch[0]), batch[1])
+
+    return loss_fn
 
 
-def cross_entropy(apply: Callable[..., Any]) -> LossFn:
-    """Mean softmax cross-entropy with integer labels; reports ``accuracy``."""
-    return lambda params, batch, key: scored(apply(params, batch[0]), batch[1])
+def squared_error(apply: Apply) -> LossFn:
+    """Makes the mean squared error; its info reports ``mse``.
 
+    Args:
+        apply: ``(params, x) -> predictions``, of the shape of the targets.
 
-def squared_error(apply: Callable[..., Any]) -> LossFn:
-    """Mean squared error; reports ``mse``."""
+    Returns:
+        ``(params, (x, y), key) -> (loss, info)``.
 
-    def loss(params, batch, key):
+    Example:
+        >>> loss_fn = squared_error(lambda params, x: params * x)
+        >>> x = jnp.array([1.0, 2.0])
+        >>> float(loss_fn(jnp.array(3.0), (x, 2.0 * x), None)[0])
+        2.5
+    """
+
+    def loss_fn(params: Params, batch: Any, key: Key) -> tuple[Scalar, Info]:
         x, y = batch
         error = jnp.mean(jnp.square(apply(params, x) - y))
         return error, {"mse": error}
 
-    return loss
+    return loss_fn

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 
 from metajax.bilevel import BilevelState
-from metajax.fewshot._episodes import Episode
 from metajax.fewshot._method import Method, solution_learner
-from metajax.fewshot._partition import Selection, combine, partition
+from metajax.fewshot.episodes import Episode
+from metajax.fewshot.parameters import Selection, combine, partition
 from metajax.types import InputError, LossFn, Params
 
 MULTI_STEP_EPOCHS = 10

@@ -9,28 +9,41 @@ import optax
 
 from metajax import bilevel
 from metajax.bilevel import BilevelState
-from metajax.fewshot._episodes import Episode
+from metajax.fewshot.episodes import Episode
 from metajax.types import Hyper, Info, InputError, Key, Learner, Params, Scalar, stream
+
+
+def no_init_params(key: Key) -> Params:
+    """Stands for initial parameters that a method does not know.
+
+    Raises:
+        InputError: Always.
+    """
+    raise InputError("init_params: this method was made of its parts, so pass initial parameters to init(key, params)")
 
 
 class Method(NamedTuple):
     """A few-shot method: how to meta-learn, how to adapt to a task, how to be judged.
 
     Attributes:
-        init: ``(key, params) -> state``; what is meta-learned is ``state.hyper``.
+        init: ``(key, params) -> state``; what is meta-learned is ``state.hyper``. A method that a recipe built draws the
+            initial parameters itself where none are given.
         update: ``(state, episodes) -> (state, info)``; the leading axis of an episode's arrays counts tasks.
         adapt: ``(hyper, support, key) -> learned``: what a task was learned to be, stacked along a leading axis: after 0,
             1, ..., ``test_steps`` adaptation steps. A method that solves its task at once has a single entry.
         loss: ``(hyper, learned, batch, key) -> (loss, info)`` of one entry of ``learned``.
         train_steps, test_steps: adaptation steps in training and in ``adapt``; 0 for a solution.
+        init_params: ``key -> initial parameters`` of the network, in a method that a recipe built. It raises ``InputError``
+            in any other.
     """
 
-    init: Callable[[Key, Params], Any]
+    init: Callable[..., Any]
     update: Callable[[Any, Any], tuple[Any, Info]]
     adapt: Callable[[Hyper, Any, Key], Any]
     loss: Callable[[Hyper, Any, Any, Key], tuple[Scalar, Info]]
     train_steps: int
     test_steps: int
+    init_params: Callable[[Key], Params] = no_init_params
 
     @property
     def learner(self) -> Learner:

@@ -1,9 +1,5 @@
 """Prototypical networks (Snell et al. 2017, arXiv:1703.05175): the nearest class mean of learned features."""
 
-from typing import Literal
-
-import jax
-import jax.numpy as jnp
 import optax
 
 from metajax import nn
@@ -12,24 +8,11 @@ from metajax.fewshot._features import Embed, Head, by_features
 from metajax.fewshot._method import Method
 from metajax.types import InputError
 
-Distance = Literal["euclidean", "cosine"]
-
-
-def nearest(
-    features: jax.Array, prototypes: tuple[jax.Array, jax.Array], distance: Distance = "euclidean"
-) -> jax.Array:
-    """Scores f32[n, classes]: minus the squared distance to a prototype, or ten times the cosine."""
-    means, counts = prototypes
-    if distance == "cosine":
-        unit = lambda x: x * jax.lax.rsqrt(jnp.sum(x * x, axis=1, keepdims=True) + 1e-12)
-        return heads.only_present(10.0 * unit(features) @ unit(means).T, counts)
-    return heads.only_present(-heads.squared_distances(features, means), counts)
-
 
 def protonet(
     embed: Embed | nn.Running,
     outer_optimizer: optax.GradientTransformation,
-    distance: Distance = "euclidean",
+    distance: heads.Distance = "euclidean",
     chunk: int | None = None,
 ) -> Method:
     """Learns features in which a class is where its examples' mean is.
@@ -50,8 +33,8 @@ def protonet(
         >>> method = protonet(embed, optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
         >>> images = jax.random.uniform(jax.random.key(2), (6, 4, 8, 8))
-        >>> episodes = fewshot.tasks(fewshot.classes(images, ways=5, shots=1, queries=3), 2)(jax.random.key(3))
-        >>> state, info = jax.jit(method.update)(state, episodes)
+        >>> task = fewshot.episodes.classes(images, ways=5, shots=1, queries=3)
+        >>> state, info = jax.jit(method.update)(state, fewshot.episodes.tasks(task, 2)(jax.random.key(3)))
         >>> sorted(info)
         ['accuracy', 'hypergradient_norm', 'outer_loss']
     """
@@ -60,6 +43,6 @@ def protonet(
 
     head = Head(
         solve=lambda hyper, features, labels: heads.centroids(features, labels),
-        scores=lambda hyper, prototypes, features: nearest(features, prototypes, distance),
+        scores=lambda hyper, prototypes, features: heads.prototype_scores(features, prototypes, distance),
     )
     return by_features(embed, head, outer_optimizer, chunk=chunk)

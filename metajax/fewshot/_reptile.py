@@ -9,9 +9,9 @@ import optax
 from metajax.bilevel import Hypergradient, HypergradientFn, InnerState, Problem
 from metajax.bilevel import _inner as inner
 from metajax.bilevel._problem import split
-from metajax.fewshot._episodes import Episode
-from metajax.fewshot._maml import problem
+from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot.episodes import Episode
 from metajax.types import Key, LossFn
 
 
@@ -54,7 +54,8 @@ def reptile(
         >>> init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
         >>> method = reptile(fewshot.squared_error(apply), optax.sgd(0.02), optax.sgd(0.1), inner_steps=10)
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
-        >>> state, info = jax.jit(method.update)(state, fewshot.tasks(fewshot.sinusoid(10, 10), 4)(jax.random.key(2)))
+        >>> waves = fewshot.episodes.tasks(fewshot.episodes.sinusoid(10, 10), 4)
+        >>> state, info = jax.jit(method.update)(state, waves(jax.random.key(2)))
     """
 
     def batches(episodes: Episode, key: Key):
@@ -67,5 +68,5 @@ def reptile(
 
         return jax.vmap(draw)(jax.random.split(key, inner_steps))
 
-    made = problem(loss, inner_optimizer)
+    made = maml_problem(loss, inner_optimizer)
     return by_gradient(made, displacement, outer_optimizer, inner_steps, test_steps, batches=batches, chunk=chunk)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metajax.fewshot._episodes import Episode
 from metajax.fewshot._method import Method
+from metajax.fewshot.episodes import Episode
 from metajax.types import Key, Learner, LossFn, Params, stream
 
 Policy = Callable[[Params, jax.Array, jax.Array], jax.Array]

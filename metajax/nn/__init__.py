@@ -2,7 +2,7 @@
 
 from metajax.nn._conv4 import Conv4
 from metajax.nn._convolution import convolution, normalized_convolution, patches
-from metajax.nn._functional import Functional, by_support, chain, functional, with_context
+from metajax.nn._functional import Apply, Functional, by_support, chain, functional, with_context
 from metajax.nn._labels import check_labels, label_cross_entropy, one_hot
 from metajax.nn._layers import Convolution, TransductiveBatchNorm, dense, materialize, max_pool, separable, standardize
 from metajax.nn._mlp import MLP
@@ -10,6 +10,7 @@ from metajax.nn._statistics import Running, follow, running
 
 __all__ = [
     "MLP",
+    "Apply",
     "Conv4",
     "Convolution",
     "Functional",

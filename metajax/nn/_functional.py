@@ -1,7 +1,7 @@
 """Any model as two pure functions."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,25 @@ import jax.numpy as jnp
 from metajax.types import InputError, Key, Params
 
 
+class Apply(Protocol):
+    """What a model computes, as a pure function of its parameters."""
+
+    def __call__(self, params: Params, /, *inputs: Any, **kwargs: Any) -> Any:
+        """Returns the outputs of the model.
+
+        Args:
+            params: Parameters, as ``Functional.init`` makes them.
+            *inputs: Inputs of the model.
+            **kwargs: Further arguments of the model, such as ``reference=``.
+        """
+        ...
+
+
 class Functional(NamedTuple):
     """A model as ``init(key) -> params`` and ``apply(params, *inputs, **kwargs) -> outputs``."""
 
     init: Callable[[Key], Params]
-    apply: Callable[..., Any]
+    apply: Apply
 
 
 def functional(module: Any, *example: Any) -> Functional:
@@ -110,7 +124,7 @@ def with_context(x: jax.Array, context: jax.Array) -> jax.Array:
 def by_support(apply: Callable[..., Any]) -> Callable[..., Any]:
     """An ``apply`` that also takes a pair ``(support x, x)`` and then normalizes by the support's statistics alone.
 
-    The model must accept ``reference=``, as ``Conv4`` does. ``fewshot.with_support`` makes samplers of such pairs.
+    The model must accept ``reference=``, as ``Conv4`` does. ``fewshot.episodes.with_support`` makes samplers of such pairs.
     """
 
     def run(params: Params, x: Any, *inputs: Any, **kwargs: Any) -> Any:

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from experiments import methods
 from experiments.benchmarks import unroll_memory
 from experiments.fewshot import classify, inner_rates, maml_versions, navigation, omniglot, sinusoid
 from experiments.nas import method_versions, nas_bench_201, nas_darts, nas_digits, nas_proxies, nas_trivial
-from metajax import data, supernet
+from metajax import data, fewshot, supernet
 from metajax.types import InputError
 
 
@@ -85,7 +84,7 @@ def few(file, out, *more):
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(m, marks=[] if m == "protonet" else [pytest.mark.slow]) for m in methods.SETTINGS],
+    [pytest.param(m, marks=[] if m == "protonet" else [pytest.mark.slow]) for m in fewshot.METHODS],
 )
 def test_every_method_runs_by_one_command(tmp_path, pictures, method, capsys):
     assert few(pictures, tmp_path / "r", "--method", method) == 0
@@ -205,8 +204,8 @@ def test_batch_norms_do_not_adapt_in_the_paper_of_maml():
 
     def adapted(adapt_norms):
         config = dataclasses.replace(paper("maml"), width=4, adapt_norms=adapt_norms)
-        method, init = methods.make(config, classify.networks(config, parts), 100)
-        return jax.eval_shape(lambda key: method.adapt(init(key), support, key), jax.random.key(0))
+        method = classify.build(config, parts, 100)
+        return jax.eval_shape(lambda key: method.adapt(method.init_params(key), support, key), jax.random.key(0))
 
     for adapt_norms in (False, True):
         learned = adapted(adapt_norms)
@@ -226,13 +225,13 @@ def test_maml_plus_plus_sees_as_many_tasks_as_maml():
 
 
 def test_the_outer_rate_of_maml_plus_plus_is_annealed_to_a_hundredth():
-    rate = methods.schedule(paper("maml++"), 1000)
+    rate = paper("maml++").recipe().schedule(1000)
     assert float(rate(0)) == pytest.approx(1e-3)
     assert float(rate(500)) == pytest.approx((1e-3 + 1e-5) / 2)
     assert float(rate(1000)) == pytest.approx(1e-5)
-    halved = methods.schedule(paper("protonet"), 1000)
+    halved = paper("protonet").recipe().schedule(1000)
     assert [float(halved(step)) for step in (0, 1999, 2000, 4000)] == pytest.approx([1e-3, 1e-3, 5e-4, 2.5e-4])
-    assert methods.schedule(paper("maml"), 1000) == 1e-3
+    assert paper("maml").recipe().schedule(1000) == 1e-3
 
 
 def test_versions_of_maml_are_compared_with_intervals(tmp_path, monkeypatch):

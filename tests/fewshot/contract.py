@@ -45,7 +45,7 @@ class Case(NamedTuple):
 def case(method, init, batches, task, metric="accuracy", episodes=40) -> Case:
     """A case of a method: ``batches(key)`` is what ``update`` takes, ``task(key)`` an episode to be tested on."""
     draws = [batches(key) for key in jax.random.split(jax.random.key(2), DRAWS)]
-    judge = fewshot.evaluator(method, task, metric, jax.random.key(6), episodes, chunk=20)
+    judge = fewshot.evaluation.evaluator(method, task, metric, jax.random.key(6), episodes, chunk=20)
     return Case(method, init, draws, jax.jit(method.update), judge)
 
 
@@ -156,6 +156,6 @@ CHECKS = (
 
 def check(method, init, task, tasks=4, metric="accuracy"):
     """The whole contract for a method that takes episodes of ``task``."""
-    made = case(method, init, fewshot.tasks(task, tasks), task, metric)
+    made = case(method, init, fewshot.episodes.tasks(task, tasks), task, metric)
     for part in CHECKS:
         part(made)

@@ -17,7 +17,7 @@ def images(classes=6, examples=5, size=4):
 
 
 def test_episodes_have_disjoint_support_and_query_and_right_labels():
-    sample = jax.jit(fewshot.classes(images(), ways=3, shots=2, queries=3))
+    sample = jax.jit(fewshot.episodes.classes(images(), ways=3, shots=2, queries=3))
     for seed in range(5):
         (xs, ys), (xq, yq) = sample(jax.random.key(seed))
         assert xs.shape == (6, 4, 4, 1)
@@ -35,7 +35,7 @@ def test_episodes_have_disjoint_support_and_query_and_right_labels():
 def test_rotations_are_new_classes():
     picture = np.zeros((2, 3, 4, 4), np.uint8)
     picture[:, :, 0, 0] = 255
-    sample = fewshot.classes(picture, ways=8, shots=1, queries=2, rotations=True)
+    sample = fewshot.episodes.classes(picture, ways=8, shots=1, queries=2, rotations=True)
     (x, y), _ = sample(jax.random.key(0))
     corners = {tuple(np.argwhere(np.asarray(image)[..., 0] == 1.0)[0]) for image in x}
     assert corners == {(0, 0), (0, 3), (3, 0), (3, 3)}
@@ -43,7 +43,7 @@ def test_rotations_are_new_classes():
 
 
 def test_sinusoids_are_those_of_the_paper():
-    (xs, _), (xq, yq) = jax.vmap(fewshot.sinusoid(5, 50))(jax.random.split(jax.random.key(0), 200))
+    (xs, _), (xq, yq) = jax.vmap(fewshot.episodes.sinusoid(5, 50))(jax.random.split(jax.random.key(0), 200))
     assert xs.shape == (200, 5, 1)
     assert float(jnp.max(jnp.abs(xq))) <= 5
     assert 4.5 < float(jnp.max(jnp.abs(yq))) <= 5
@@ -52,7 +52,8 @@ def test_sinusoids_are_those_of_the_paper():
 
 def test_sinusoids_of_meta_sgd_have_a_frequency():
     """The frequency of a wave is what makes its values fit, found by least squares of sine and cosine."""
-    drawn = jax.vmap(fewshot.sinusoid(5, 60, even=True, frequency=(0.8, 1.2)))(jax.random.split(jax.random.key(0), 100))
+    wave = fewshot.episodes.sinusoid(5, 60, even=True, frequency=(0.8, 1.2))
+    drawn = jax.vmap(wave)(jax.random.split(jax.random.key(0), 100))
     x, y = (np.asarray(part, np.float64)[..., 0] for part in drawn.query)
     tried = np.linspace(0.7, 1.3, 121)  # in steps of 0.005
 
@@ -62,10 +63,10 @@ def test_sinusoids_of_meta_sgd_have_a_frequency():
 
     found = np.array([tried[np.argmin([misfit(f, *wave) for f in tried])] for wave in zip(x, y)])
     assert 0.794 < found.min() < 0.83 and 1.17 < found.max() < 1.206
-    plain, always = fewshot.sinusoid(5, 5), fewshot.sinusoid(5, 5, frequency=(1.0, 1.0))
+    plain, always = fewshot.episodes.sinusoid(5, 5), fewshot.episodes.sinusoid(5, 5, frequency=(1.0, 1.0))
     np.testing.assert_allclose(plain(jax.random.key(1)).query[1], always(jax.random.key(1)).query[1], rtol=1e-6)
     with pytest.raises(InputError, match=r"frequency=\(1.2, 0.8\); accepted are two positive numbers"):
-        fewshot.sinusoid(5, 5, frequency=(1.2, 0.8))
+        fewshot.episodes.sinusoid(5, 5, frequency=(1.2, 0.8))
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,9 @@ def test_sinusoids_of_meta_sgd_have_a_frequency():
 )
 def test_impossible_episodes_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
-        fewshot.classes(images(), **arguments)
+        fewshot.episodes.classes(images(), **arguments)
     with pytest.raises(InputError, match="classes x examples"):
-        fewshot.classes(np.zeros((3, 4)), 2, 1, 1)
+        fewshot.episodes.classes(np.zeros((3, 4)), 2, 1, 1)
 
 
 def test_golden_value_of_one_step():
@@ -115,7 +116,7 @@ def test_evaluation_reports_mean_interval_and_diverged_tasks():
     key = jax.random.key(0)
     report = fewshot.evaluate(method, jnp.zeros(()), sampler, "score", key, 1000, "none", chunk=100)
     assert 60 < len(report.diverged) < 140, "a finite score of a loss that is not finite counts as diverged"
-    lost = sampler(fewshot.task_key(key, report.diverged[0]))
+    lost = sampler(fewshot.evaluation.task_key(key, report.diverged[0]))
     assert np.isnan(lost.query[1]).all(), "the report's number draws the task again"
     assert np.all(np.isfinite(report.mean))
     assert report.interval[-1] == pytest.approx(1.96 / np.sqrt(1000), rel=0.15)
@@ -124,9 +125,9 @@ def test_evaluation_reports_mean_interval_and_diverged_tasks():
     with pytest.raises(ValueError, match="multiple of chunk=50"):
         fewshot.evaluate(method, jnp.zeros(()), sampler, "score", key, 60)
     other = report._replace(mean=report.mean + 1)
-    assert fewshot.over_seeds([report, other]) == pytest.approx((report.mean[-1] + 0.5, np.sqrt(0.5)))
+    assert fewshot.evaluation.over_seeds([report, other]) == pytest.approx((report.mean[-1] + 0.5, np.sqrt(0.5)))
     with pytest.raises(ValueError, match="at least 2"):
-        fewshot.over_seeds([report])
+        fewshot.evaluation.over_seeds([report])
 
 
 def test_an_evaluator_compiles_once():
@@ -137,7 +138,9 @@ def test_an_evaluator_compiles_once():
         return jnp.sum(learned), {"score": jnp.sum(learned)}
 
     method = fewshot.Method(lambda *_: None, lambda *_: (None, {}), lambda h, s, k: h[None], loss, 0, 0)
-    judge = fewshot.evaluator(method, fewshot.sinusoid(2, 2), "score", jax.random.key(0), 20, chunk=10)
+    judge = fewshot.evaluation.evaluator(
+        method, fewshot.episodes.sinusoid(2, 2), "score", jax.random.key(0), 20, chunk=10
+    )
     assert judge(jnp.ones(())).mean[-1] == 1
     traced = len(seen)
     assert judge(jnp.zeros(())).mean[-1] == 0
@@ -148,11 +151,11 @@ def test_adaptation_learns_sinusoids_quickly():
     """A few hundred steps of MAML must beat the same network without meta-training, after adaptation."""
     init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
     method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(0.01), optax.adam(1e-3), test_steps=5)
-    sample = fewshot.tasks(fewshot.sinusoid(10, 10), 25)
+    sample = fewshot.episodes.tasks(fewshot.episodes.sinusoid(10, 10), 25)
     start = method.init(jax.random.key(0), init(jax.random.key(1)))
     step = lambda s, i: method.update(s, sample(jax.random.fold_in(jax.random.key(2), i)))
     state, _ = jax.jit(lambda s: jax.lax.scan(step, s, jnp.arange(1500)))(start)
-    score = lambda p: fewshot.evaluate(method, p, fewshot.sinusoid(10, 50), "mse", jax.random.key(3), 200)
+    score = lambda p: fewshot.evaluate(method, p, fewshot.episodes.sinusoid(10, 50), "mse", jax.random.key(3), 200)
     before, after = score(start.hyper), score(state.hyper)
     assert after.mean[-1] < 0.6 * before.mean[-1]
     assert after.mean[-1] < after.mean[0]
@@ -161,7 +164,7 @@ def test_adaptation_learns_sinusoids_quickly():
 def test_classes_out_of_balance_and_of_unequal_size():
     x = np.concatenate([np.full((n, 1), c, np.float32) for c, n in enumerate((4, 9, 6))])
     given = data.Classes(x, np.array([4, 9, 6]), ("a", "b", "c"))
-    sample = jax.jit(fewshot.classes(given, 3, (1, 2, 3), 1))
+    sample = jax.jit(fewshot.episodes.classes(given, 3, (1, 2, 3), 1))
     for seed in range(20):
         (xs, ys), (xq, yq) = sample(jax.random.key(seed))
         assert np.bincount(np.asarray(ys)).tolist() == [1, 2, 3]
@@ -169,13 +172,13 @@ def test_classes_out_of_balance_and_of_unequal_size():
         for label in range(3):
             assert len({float(v) for v in (*xs[ys == label, 0], *xq[yq == label, 0])}) == 1, "one class, one value"
     with pytest.raises(InputError, match="exceed the 4 examples of a class"):
-        fewshot.classes(given, 3, (1, 2, 4), 1)
+        fewshot.episodes.classes(given, 3, (1, 2, 4), 1)
     with pytest.raises(InputError, match="one for each way"):
-        fewshot.classes(given, 2, (1, 2, 3), 1)
+        fewshot.episodes.classes(given, 2, (1, 2, 3), 1)
 
 
 def test_every_example_is_drawn_and_none_twice():
-    sample = jax.jit(fewshot.classes(images(3, 5), 2, 2, 3))
+    sample = jax.jit(fewshot.episodes.classes(images(3, 5), 2, 2, 3))
     seen = set()
     for seed in range(30):
         (xs, _), (xq, _) = sample(jax.random.key(seed))
@@ -186,7 +189,7 @@ def test_every_example_is_drawn_and_none_twice():
 
 
 def test_labeled_batches():
-    x, y = jax.jit(fewshot.examples(images(), 500, rotations=True))(jax.random.key(0))
+    x, y = jax.jit(fewshot.episodes.examples(images(), 500, rotations=True))(jax.random.key(0))
     assert x.shape == (500, 4, 4, 1)
     assert np.array_equal(np.unique(y), np.arange(24))
     assert np.array_equal(np.asarray(x)[:, 0, 0, 0] // 10, np.asarray(y) // 4)
@@ -195,16 +198,18 @@ def test_labeled_batches():
 def test_labels_must_be_0_to_n_minus_1():
     x = jnp.zeros((2, 1))
     with pytest.raises(InputError, match=r"support: labels are \[1, 2\]; accepted are 0 to N-1"):
-        fewshot.check(fewshot.Episode((x, jnp.array([1, 2])), (x, jnp.array([1, 2]))))
+        fewshot.episodes.check(fewshot.Episode((x, jnp.array([1, 2])), (x, jnp.array([1, 2]))))
     with pytest.raises(InputError, match="query: label 2 is not among"):
-        fewshot.check(fewshot.Episode((x, jnp.array([0, 1])), (x, jnp.array([0, 2]))))
+        fewshot.episodes.check(fewshot.Episode((x, jnp.array([0, 1])), (x, jnp.array([0, 2]))))
     logits = jnp.zeros((3, 3))
     for labels, wrong in (([1, 2, 3], 3), ([-1, 0, 1], -1)):
         with pytest.raises(InputError, match=f"labels: {wrong} is not a class; accepted are the integers 0 to 2"):
-            fewshot.scored(logits, jnp.array(labels))
+            fewshot.heads.classification_loss(logits, jnp.array(labels))
         with pytest.raises(InputError, match=f"labels: {wrong} is not a class"):
             fewshot.heads.centroids(jnp.zeros((3, 2)), jnp.array(labels))
-        assert np.isnan(jax.jit(fewshot.scored)(logits, jnp.array(labels))[0]), "never a plausible loss"
+        assert np.isnan(jax.jit(fewshot.heads.classification_loss)(logits, jnp.array(labels))[0]), (
+            "never a plausible loss"
+        )
     method = fewshot.protonet(lambda p, x: x * p, optax.sgd(0.1))
     bad = lambda key: fewshot.Episode((x, jnp.array([3, 4])), (x, jnp.array([3, 4])))
     with pytest.raises(InputError, match="accepted are 0 to N-1"):

@@ -50,8 +50,11 @@ METHODS = {
     "r2d2": (fewshot.r2d2(BODY.apply, OUTER), BODY.init),
     "metaoptnet_ridge": (fewshot.metaoptnet_ridge(BODY.apply, OUTER, l2=1.0), BODY.init),
     "metaoptnet_svm": (fewshot.metaoptnet(BODY.apply, OUTER), BODY.init),
-    "nearest_centroid": (fewshot.nearest_centroid(BODY.apply, MANY.apply, OUTER), nn.chain(BODY, MANY).init),
-    "linear_probe": (fewshot.linear_probe(BODY.apply, MANY.apply, OUTER, test_steps=5), nn.chain(BODY, MANY).init),
+    "nearest_centroid": (fewshot.baselines.nearest_centroid(BODY.apply, MANY.apply, OUTER), nn.chain(BODY, MANY).init),
+    "linear_probe": (
+        fewshot.baselines.linear_probe(BODY.apply, MANY.apply, OUTER, test_steps=5),
+        nn.chain(BODY, MANY).init,
+    ),
 }
 BASELINES = ("nearest_centroid", "linear_probe")
 LEARNING_STEPS = 200
@@ -67,13 +70,13 @@ def points():
 
 @functools.cache
 def one_task():
-    return fewshot.classes(points(), WAYS, shots=2, queries=4)
+    return fewshot.episodes.classes(points(), WAYS, shots=2, queries=4)
 
 
 @functools.cache
 def sampler(baseline):
     """Compiled once for all methods that take the same batches."""
-    return jax.jit(fewshot.examples(points(), 16) if baseline else fewshot.tasks(one_task(), TASKS))
+    return jax.jit(fewshot.episodes.examples(points(), 16) if baseline else fewshot.episodes.tasks(one_task(), TASKS))
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -10,7 +10,7 @@ from plain import dense, normed
 
 from metajax import bilevel, fewshot, nn
 from metajax.fewshot._maml_plus_plus import importance
-from metajax.fewshot._svm import crammer_singer, svm
+from metajax.fewshot.heads import crammer_singer, svm
 from metajax.types import InputError
 
 
@@ -243,7 +243,7 @@ def double(tree):
 
 
 def waves():
-    return fewshot.tasks(fewshot.sinusoid(5, 5), 3)(jax.random.key(1))
+    return fewshot.episodes.tasks(fewshot.episodes.sinusoid(5, 5), 3)(jax.random.key(1))
 
 
 @pytest.mark.parametrize("remat", [None, "sqrt"])
@@ -271,9 +271,9 @@ def test_anil_is_maml_on_the_head(x64):
     params, episodes = double(WHOLE.init(jax.random.key(0))), waves()
     sgd, outer = optax.sgd(0.05), optax.sgd(1.0)
     anil = fewshot.anil(BODY.apply, fewshot.squared_error(HEAD.apply), sgd, outer, 3, 5)
-    plain = fewshot.partial_maml(fewshot.squared_error(WHOLE.apply), sgd, outer, fewshot.under("head"), 3, 5)
+    plain = fewshot.maml(fewshot.squared_error(WHOLE.apply), sgd, outer, 3, 5, adapted=fewshot.parameters.under("head"))
     close(unit_step(anil, params, episodes)[0], unit_step(plain, params, episodes)[0])
-    task = fewshot.sinusoid(5, 5)(jax.random.key(2))
+    task = fewshot.episodes.sinusoid(5, 5)(jax.random.key(2))
     ends = [m.adapt(params, task.support, jax.random.key(0)) for m in (anil, plain)]
     close(ends[0], ends[1]["head"])
     scores = [
@@ -285,14 +285,14 @@ def test_anil_is_maml_on_the_head(x64):
 def test_boil_moves_the_body_only(x64):
     params = double(WHOLE.init(jax.random.key(0)))
     boil = fewshot.boil(fewshot.squared_error(WHOLE.apply), optax.sgd(0.05), optax.sgd(1.0), 1)
-    learned = boil.adapt(params, fewshot.sinusoid(5, 5)(jax.random.key(2)).support, jax.random.key(0))
+    learned = boil.adapt(params, fewshot.episodes.sinusoid(5, 5)(jax.random.key(2)).support, jax.random.key(0))
     assert learned["head"] == {"kernel": None, "bias": None}
     assert all(not np.array_equal(x[0], x[1]) for x in jax.tree.leaves(learned))
 
 
 def test_partition_names_what_there_is():
     with pytest.raises(InputError, match="head/kernel"):
-        fewshot.partition(WHOLE.init(jax.random.key(0)), fewshot.under("tail"))
+        fewshot.parameters.partition(WHOLE.init(jax.random.key(0)), fewshot.parameters.under("tail"))
 
 
 # -- heads -----------------------------------------------------------------------------------------------------------
@@ -406,8 +406,8 @@ def inductive():
     """Prototypical networks with running statistics, the network as a function, a task, and two episodes."""
     points = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
     model = normed(dense(4, 3, jnp.tanh))
-    task = fewshot.classes(points, 3, 1, 2)
-    return model, nn.running(model, jnp.zeros((1, 4))), task, fewshot.tasks(task, 2)(jax.random.key(2))
+    task = fewshot.episodes.classes(points, 3, 1, 2)
+    return model, nn.running(model, jnp.zeros((1, 4))), task, fewshot.episodes.tasks(task, 2)(jax.random.key(2))
 
 
 def test_running_statistics_follow_support_and_queries_as_one_batch():
@@ -424,7 +424,7 @@ def test_running_statistics_follow_support_and_queries_as_one_batch():
         features, statistics = network.train(params, x)
         prototypes = fewshot.heads.centroids(features[:3], episodes.support[1][task])
         scores = -fewshot.heads.squared_distances(features[3:], prototypes[0][:3])
-        losses.append(fewshot.scored(scores, episodes.query[1][task])[0])
+        losses.append(fewshot.heads.classification_loss(scores, episodes.query[1][task])[0])
         seen.append(statistics)
     np.testing.assert_allclose(info["outer_loss"], np.mean(losses), rtol=1e-4)
     for layer, (running, *each) in enumerate(zip(moved.hyper["statistics"], *seen)):
@@ -448,10 +448,12 @@ def test_by_running_statistics_a_prediction_ignores_the_other_queries():
 
 def test_with_support_gives_pairs_that_methods_take():
     init, apply = normed(dense(4, 3, jnp.tanh))
-    sampler = fewshot.with_support(fewshot.classes(np.random.default_rng(0).normal(size=(6, 5, 4)), 3, 1, 2))
+    sampler = fewshot.episodes.with_support(
+        fewshot.episodes.classes(np.random.default_rng(0).normal(size=(6, 5, 4)), 3, 1, 2)
+    )
     method = fewshot.protonet(nn.by_support(apply), optax.adam(1e-3))
     state = method.init(jax.random.key(0), init(jax.random.key(1)))
-    state, info = jax.jit(method.update)(state, fewshot.tasks(sampler, 2)(jax.random.key(2)))
+    state, info = jax.jit(method.update)(state, fewshot.episodes.tasks(sampler, 2)(jax.random.key(2)))
     assert np.isfinite(info["outer_loss"])
     report = fewshot.evaluate(method, state.hyper, sampler, "accuracy", jax.random.key(3), 10, "support", 5)
     assert "batch norm: support" in str(report)

@@ -10,22 +10,21 @@ import optax
 
 from metajax import bilevel
 from metajax.fewshot import heads
-from metajax.fewshot._losses import cross_entropy, scored
-from metajax.fewshot._maml import problem
+from metajax.fewshot._losses import cross_entropy
+from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, solution_learner
-from metajax.fewshot._protonet import Distance, nearest
 from metajax.types import Params
 
 Embed = Callable[[Params, Any], jax.Array]
 
 
 def nearest_centroid(
-    embed: Embed, head: Embed, optimizer: optax.GradientTransformation, distance: Distance = "cosine"
+    embed: Embed, head: Embed, optimizer: optax.GradientTransformation, distance: heads.Distance = "cosine"
 ) -> Method:
     """Pre-trains ``head(embed(x))`` on labeled batches; a task is solved by the nearest class mean.
 
-    ``update(state, (x, y))`` takes batches of ``fewshot.examples``, not episodes. ``params`` have the entries ``"body"``
-    and ``"head"``.
+    ``update(state, (x, y))`` takes batches of ``fewshot.episodes.examples``, not episodes. ``params`` have the entries
+    ``"body"`` and ``"head"``.
 
     Args:
         embed: ``(body params, x) -> features f32[n, d]``.
@@ -40,7 +39,7 @@ def nearest_centroid(
         >>> head = nn.functional(lambda rngs: nnx.Linear(4, 6, rngs=rngs))
         >>> method = nearest_centroid(body.apply, head.apply, optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), nn.chain(body, head).init(jax.random.key(1)))
-        >>> batch = fewshot.examples(jax.random.uniform(jax.random.key(2), (6, 4, 8, 8)), 16)(jax.random.key(3))
+        >>> batch = fewshot.episodes.examples(jax.random.uniform(jax.random.key(2), (6, 4, 8, 8)), 16)(jax.random.key(3))
         >>> state, info = jax.jit(method.update)(state, batch)
         >>> sorted(info)
         ['accuracy', 'hypergradient_norm', 'outer_loss']
@@ -51,7 +50,9 @@ def nearest_centroid(
         return jax.tree.map(lambda x: x[None], heads.centroids(embed(hyper["body"], support[0]), support[1]))
 
     def judge(hyper, learned, batch, key):
-        return scored(nearest(embed(hyper["body"], batch[0]), learned, distance), batch[1])
+        return heads.classification_loss(
+            heads.prototype_scores(embed(hyper["body"], batch[0]), learned, distance), batch[1]
+        )
 
     return Method(*train, adapt, judge, 0, 0)
 
@@ -82,7 +83,7 @@ def linear_probe(
     """
     train = _supervised(embed, head, optimizer)
     logistic = cross_entropy(lambda p, x: heads.only_present(x[0] @ p["weights"] + p["bias"], x[1]))
-    probe = problem(logistic, optax.chain(optax.add_decayed_weights(l2), optax.sgd(rate)))
+    probe = maml_problem(logistic, optax.chain(optax.add_decayed_weights(l2), optax.sgd(rate)))
 
     def adapt(hyper, support, key):
         features = embed(hyper["body"], support[0])

@@ -1,17 +1,10 @@
-"""MetaOptNet's head (Lee et al. 2019, arXiv:1904.03758): a multi-class support vector machine, differentiable."""
+"""The multi-class support vector machine of Crammer and Singer (2001), solved by a differentiable interior-point method."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-
-from metajax import nn
-from metajax.fewshot import heads
-from metajax.fewshot._features import Embed, Head, by_features
-from metajax.fewshot._method import Method
-from metajax.types import InputError
 
 
 class _Point(NamedTuple):
@@ -132,78 +125,3 @@ def _backward(c, iterations, kept, cotangent):
 
 
 crammer_singer.defvjp(_forward, _backward)
-
-
-def svm(
-    features: jax.Array,
-    labels: jax.Array,
-    c: float = 0.1,
-    iterations: int = 15,
-    ridge: float = 1.0,
-    ways: int | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    """Fits the support vector machine of MetaOptNet: weights [d, n] and counts [n]; see ``heads`` for the shapes.
-
-    Args:
-        features: f32[n, d].
-        labels: i32[n] in 0..n-1.
-        c: Bound of the dual variables (the soft-margin penalty).
-        iterations: Steps of the solver.
-        ridge: Multiple of the identity that is added to the Gram matrix in the dual. 1 is what the authors' code adds
-            (its quadratic term is ``(K ⊗ I) + I``); 0 is the machine of Crammer and Singer as the paper prints it. The
-            scores are computed with the features alone in both.
-        ways: Largest number of classes, if it is known; labels are below it. The solver's work grows with it. By default as
-            many as examples.
-    """
-    members, counts = heads.one_hot(labels, features.dtype)
-    n = features.shape[0]
-    gram = features @ features.T + ridge * jnp.eye(n, dtype=features.dtype)
-    dual: Any = crammer_singer(gram, members[:, :ways], c, iterations)
-    return features.T @ jnp.pad(dual, ((0, 0), (0, n - dual.shape[1]))), counts
-
-
-def metaoptnet(
-    embed: Embed | nn.Running,
-    outer_optimizer: optax.GradientTransformation,
-    c: float = 0.1,
-    scale: float = 1.0,
-    iterations: int = 15,
-    chunk: int | None = None,
-    ways: int | None = None,
-) -> Method:
-    """Learns features on which a support vector machine, solved inside the program, classifies well.
-
-    The machine is that of the authors' code (github.com/kjunelee/MetaOptNet): the dual of Crammer and Singer with the identity
-    added to the Gram matrix, solved by 15 iterations of an interior-point method. They learn the scale itself, here it is its
-    logarithm. ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
-
-    Args:
-        embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``.
-        c: bound of the dual variables, the soft-margin penalty; 0.1 in the paper.
-        scale: initial factor of the scores, meta-learned; 1 in the paper.
-        iterations: of the solver.
-        outer_optimizer, chunk: as in ``protonet``.
-        ways: largest number of classes of a task, in training and test, if it is known. Where tasks have many examples a class,
-            the solver is faster by it.
-
-    Example:
-        >>> from metajax import fewshot, nn
-        >>> init, embed = nn.functional(lambda rngs: nn.Conv4(None, width=8, rngs=rngs))
-        >>> method = metaoptnet(embed, optax.adam(1e-3))
-        >>> sorted(method.init(jax.random.key(0), init(jax.random.key(1))).hyper)
-        ['body', 'log_scale']
-    """
-    if ways is not None and ways < 2:
-        raise InputError(f"metaoptnet: ways={ways}; accepted is None, or a whole number from 2")
-    if c <= 0 or scale <= 0 or iterations < 1:
-        raise InputError(
-            f"metaoptnet: need c > 0, scale > 0, iterations >= 1; got c={c}, scale={scale}, iterations={iterations}"
-        )
-
-    head = Head(
-        solve=lambda hyper, features, labels: svm(features, labels, c, iterations, ways=ways),
-        scores=heads.linear_scores,
-        body=lambda hyper: hyper["body"],
-    )
-    begin = lambda params: {"body": params, "log_scale": jnp.log(scale)}
-    return by_features(embed, head, outer_optimizer, begin, chunk)

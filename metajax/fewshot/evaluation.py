@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metajax.fewshot._episodes import Episode, Sampler, check
 from metajax.fewshot._method import Method
+from metajax.fewshot.episodes import Episode, Sampler, check
 from metajax.types import Hyper, InputError, Key, stream
 
 
@@ -136,7 +136,7 @@ def evaluate(
         >>> from metajax import fewshot, nn
         >>> init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
         >>> method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(0.01), optax.adam(1e-3), test_steps=3)
-        >>> report = evaluate(method, init(jax.random.key(0)), fewshot.sinusoid(5, 50), "mse", jax.random.key(1), 100)
+        >>> report = evaluate(method, init(jax.random.key(0)), fewshot.episodes.sinusoid(5, 50), "mse", jax.random.key(1), 100)
         >>> report.mean.shape
         (4,)
     """

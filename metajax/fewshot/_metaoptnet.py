@@ -1,0 +1,58 @@
+"""MetaOptNet (Lee et al. 2019, arXiv:1904.03758): features for a support vector machine that is solved in the program."""
+
+import jax.numpy as jnp
+import optax
+
+from metajax import nn
+from metajax.fewshot import heads
+from metajax.fewshot._features import Embed, Head, by_features
+from metajax.fewshot._method import Method
+from metajax.types import InputError
+
+
+def metaoptnet(
+    embed: Embed | nn.Running,
+    outer_optimizer: optax.GradientTransformation,
+    c: float = 0.1,
+    scale: float = 1.0,
+    iterations: int = 15,
+    chunk: int | None = None,
+    ways: int | None = None,
+) -> Method:
+    """Learns features on which a support vector machine, solved inside the program, classifies well.
+
+    The machine is that of the authors' code (github.com/kjunelee/MetaOptNet): the dual of Crammer and Singer with the identity
+    added to the Gram matrix, solved by 15 iterations of an interior-point method. They learn the scale itself, here it is its
+    logarithm. ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
+
+    Args:
+        embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``.
+        c: bound of the dual variables, the soft-margin penalty; 0.1 in the paper.
+        scale: initial factor of the scores, meta-learned; 1 in the paper.
+        iterations: of the solver.
+        outer_optimizer, chunk: as in ``protonet``.
+        ways: largest number of classes of a task, in training and test, if it is known. Where tasks have many examples a class,
+            the solver is faster by it.
+
+    Example:
+        >>> import jax
+        >>> from metajax import nn
+        >>> init, embed = nn.functional(lambda rngs: nn.Conv4(None, width=8, rngs=rngs))
+        >>> method = metaoptnet(embed, optax.adam(1e-3))
+        >>> sorted(method.init(jax.random.key(0), init(jax.random.key(1))).hyper)
+        ['body', 'log_scale']
+    """
+    if ways is not None and ways < 2:
+        raise InputError(f"metaoptnet: ways={ways}; accepted is None, or a whole number from 2")
+    if c <= 0 or scale <= 0 or iterations < 1:
+        raise InputError(
+            f"metaoptnet: need c > 0, scale > 0, iterations >= 1; got c={c}, scale={scale}, iterations={iterations}"
+        )
+
+    head = Head(
+        solve=lambda hyper, features, labels: heads.svm(features, labels, c, iterations, ways=ways),
+        scores=heads.linear_scores,
+        body=lambda hyper: hyper["body"],
+    )
+    begin = lambda params: {"body": params, "log_scale": jnp.log(scale)}
+    return by_features(embed, head, outer_optimizer, begin, chunk)

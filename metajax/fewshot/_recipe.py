@@ -1,0 +1,226 @@
+"""What a method of the literature is: its settings, and how it is built from a network."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+import optax
+
+from metajax import nn
+from metajax.fewshot._losses import cross_entropy
+from metajax.fewshot._method import Method
+from metajax.types import InputError, Key, LossFn, Params, stream
+
+Family = Literal["gradient", "features", "pretraining"]
+"""How a method solves a task: by gradient steps, in closed form on learned features, or on features of plain training."""
+
+BatchNorm = Literal["transductive", "support", "running"]
+"""The statistics that batch norm uses: those of the batch at hand, of the support alone, or running means of training."""
+
+FEW_WAYS = 10
+"""Up to this number of ways a recipe takes its settings for few ways."""
+
+
+class MakeBody(Protocol):
+    """Makes the body of a network as a method needs it."""
+
+    def __call__(self, *, flatten: bool, context: int) -> nn.Functional:
+        """Returns ``(params, x) -> features f32[n, d]``, or ``(params, x, context f32[context]) -> features``.
+
+        Args:
+            flatten: Keep all positions of an image as features, for a head in closed form. Otherwise their mean is enough.
+            context: Size of CAVIA's context vector, which ``apply`` then takes as its second input; 0 for none.
+        """
+        ...
+
+
+class MakeHead(Protocol):
+    """Makes the last layer of a network."""
+
+    def __call__(self, outputs: int) -> nn.Functional:
+        """Returns ``(params, features) -> scores f32[n, outputs]``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What a builder makes a method from.
+
+    Attributes:
+        body: Makes the body.
+        head: The head, or what makes it; ``None`` if the caller gave none.
+        loss: Makes the loss of a task from an apply function.
+        steps: Number of outer steps, which schedules span.
+        classes: Number of training classes, or ``None``.
+        example: One batch of inputs or its ``jax.ShapeDtypeStruct``, or ``None``.
+    """
+
+    body: MakeBody
+    head: nn.Functional | MakeHead | None
+    loss: Callable[[nn.Apply], LossFn]
+    steps: int
+    classes: int | None
+    example: Any
+
+    def scores(self, outputs: int | None) -> nn.Functional:
+        """The head with so many outputs.
+
+        Raises:
+            InputError: If the caller gave no head, or a function without a number of outputs.
+        """
+        if isinstance(self.head, nn.Functional):
+            return self.head
+        if self.head is None:
+            raise InputError("build: head=None; this method needs a Functional, or a function outputs -> Functional")
+        if outputs is None:
+            raise InputError("build: classes=None; give the number of training classes, which the head tells apart")
+        return self.head(outputs)
+
+
+Builder = Callable[["Recipe", Network], tuple[Method, Callable[[Key], Params]]]
+"""``(recipe, network) -> (method, key -> initial parameters)``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The settings of a few-shot method, and how it is built from a network.
+
+    ``fewshot.METHODS`` has a recipe for every method. Change settings by ``dataclasses.replace``, after ``for_ways``.
+
+    Attributes:
+        builder: Makes the method from this recipe and a network.
+        family: How the method solves a task. A method of the family ``"pretraining"`` is trained on labeled batches
+            (``episodes.examples``), all others on episodes.
+        options: Further arguments of the method's function, such as ``{"l2": 1.0}`` for ``fewshot.r2d2``.
+        inner_rate: Learning rate of the inner steps, for a loss that is the mean over the support.
+        inner_steps: Adaptation steps in training; 0 for a method that needs none.
+        test_steps: Adaptation steps in a test.
+        outer_rate: Learning rate of the outer optimizer.
+        tasks: Number of tasks in an outer step.
+        chunk: Number of tasks that are computed side by side; a divisor of ``tasks``, or ``None`` for all.
+        train_queries: Query examples of each class in training.
+        ways: Number of classes in a test task.
+        train_ways: Number of classes in a training task; ``None`` for as many as in a test.
+        many_ways: The settings that replace the others above ``FEW_WAYS`` ways.
+        cosine: Anneal the outer rate by a cosine over the training.
+        final_share: Where the cosine ends, as a share of ``outer_rate``.
+        halve_every: Halve the outer rate after every so many steps instead; ``None`` never does.
+        adapt_norms: Inner steps move scale and shift of batch norms too (MAML).
+        batch_norm: ``"transductive"``; ``"support"``, for a body that accepts ``reference=`` and samplers of
+            ``episodes.with_support``; or ``"running"``, in the family ``"features"``, for a body that accepts ``report=``
+            and ``statistics=``. ``nn.Conv4`` accepts all three.
+    """
+
+    builder: Builder
+    family: Family
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    inner_rate: float = 0.0
+    inner_steps: int = 0
+    test_steps: int = 0
+    outer_rate: float = 1e-3
+    tasks: int = 16
+    chunk: int | None = 1
+    train_queries: int = 5
+    ways: int = 5
+    train_ways: int | None = None
+    many_ways: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    cosine: bool = True
+    final_share: float = 0.0
+    halve_every: int | None = None
+    adapt_norms: bool = True
+    batch_norm: BatchNorm = "transductive"
+
+    def for_ways(self, ways: int) -> "Recipe":
+        """Returns the recipe for tasks with so many classes, with ``train_ways`` filled in.
+
+        Args:
+            ways: Number of classes in a test task, >= 2.
+
+        Raises:
+            InputError: If there are fewer than 2 ways.
+
+        Example:
+            >>> from metajax import fewshot
+            >>> few, many = (fewshot.METHODS["maml"].for_ways(ways) for ways in (5, 20))
+            >>> (few.inner_rate, few.inner_steps), (many.inner_rate, many.inner_steps)
+            ((0.4, 1), (0.1, 5))
+        """
+        if ways < 2:
+            raise InputError(f"for_ways: ways={ways}; accepted is a whole number >= 2")
+        changes = self.many_ways if ways > FEW_WAYS else {}
+        return dataclasses.replace(self, ways=ways, train_ways=self.train_ways or ways, **changes)
+
+    def schedule(self, steps: int) -> optax.ScalarOrSchedule:
+        """Returns the outer rate over ``steps`` outer steps: annealed by a cosine, halved at intervals, or constant."""
+        if self.cosine:
+            return optax.cosine_decay_schedule(self.outer_rate, steps, self.final_share)
+        if self.halve_every is not None:
+            return optax.exponential_decay(self.outer_rate, self.halve_every, 0.5, staircase=True)
+        return self.outer_rate
+
+    def build(
+        self,
+        body: nn.Functional | MakeBody,
+        head: nn.Functional | MakeHead | None = None,
+        *,
+        steps: int,
+        loss: Callable[[nn.Apply], LossFn] = cross_entropy,
+        classes: int | None = None,
+        example: Any = None,
+    ) -> Method:
+        """Builds the method.
+
+        Args:
+            body: The network from inputs to features, as a ``Functional``, or as a function ``(flatten, context) ->
+                Functional`` that makes it as the method needs it (see ``MakeBody``). CAVIA calls it with the context as a
+                second input.
+            head: The last layer, from features to scores, as a ``Functional``, or as a function ``outputs -> Functional``.
+                Methods that adapt have ``ways`` outputs, those of the family ``"pretraining"`` have ``classes``. Methods
+                of the family ``"features"`` need none.
+            steps: Number of outer steps, which the schedule of the outer rate spans.
+            loss: Makes the loss of a task from an apply function, for methods that adapt: ``fewshot.cross_entropy`` or
+                ``fewshot.squared_error``.
+            classes: Number of training classes, for a function ``head`` in the family ``"pretraining"``.
+            example: One batch of inputs or its ``jax.ShapeDtypeStruct``, for ``batch_norm="running"``.
+
+        Returns:
+            A method that knows its initial parameters: ``method.init(key)`` draws them, ``method.init_params(key)``
+            returns them.
+
+        Raises:
+            InputError: If the method needs a head, classes or an example that are not given, or cannot have running
+                statistics.
+
+        Example:
+            >>> import jax
+            >>> from flax import nnx
+            >>> from metajax import fewshot, nn
+            >>> body = nn.functional(lambda rngs: nn.MLP(1, (40,), 40, rngs=rngs))
+            >>> head = nn.functional(lambda rngs: nnx.Linear(40, 1, rngs=rngs))
+            >>> method = fewshot.METHODS["anil"].build(body, head, steps=100, loss=fewshot.squared_error)
+            >>> sorted(method.init(jax.random.key(0)).hyper)
+            ['body', 'head']
+        """
+        if steps < 1:
+            raise InputError(f"build: steps={steps}; accepted is a positive whole number")
+        if self.batch_norm == "running" and self.family != "features":
+            raise InputError(
+                "build: batch_norm='running', but this method has no running statistics; accepted are methods of the "
+                "family 'features'"
+            )
+        network = Network(self._maker(body), head, loss, steps, classes, example)
+        method, init_params = self.builder(self, network)
+
+        def init(key: Key, params: Params | None = None) -> Any:
+            return method.init(key, init_params(stream(key, "params")) if params is None else params)
+
+        return method._replace(init=init, init_params=init_params)
+
+    def _maker(self, body: nn.Functional | MakeBody) -> MakeBody:
+        """What makes the body, with batch norm by the support where the recipe says so."""
+
+        def make(*, flatten: bool, context: int) -> nn.Functional:
+            made = body if isinstance(body, nn.Functional) else body(flatten=flatten, context=context)
+            return nn.Functional(made.init, nn.by_support(made.apply)) if self.batch_norm == "support" else made
+
+        return make
