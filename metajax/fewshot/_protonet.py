@@ -28,6 +28,7 @@ def protonet(
         chunk: tasks side by side; the rest follow in a scan.
 
     Example:
+        >>> import jax
         >>> from metajax import fewshot, nn
         >>> init, embed = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
         >>> method = protonet(embed, optax.adam(1e-3))
