@@ -92,7 +92,9 @@ def judge(hyper, params, batch, key):
     return jnp.sum((params - batch) ** 2) + 0.0 * jax.random.normal(key), {}
 
 
-PROBLEM = bilevel.Problem(noisy(0.5), judge, lambda h, key: h + jax.random.normal(key, (2,)), lambda h: optax.sgd(0.1))
+PROBLEM = bilevel.Problem(
+    bilevel.Inner.descent(noisy(0.5), lambda h, key: h + jax.random.normal(key, (2,)), lambda h: optax.sgd(0.1)), judge
+)
 ESTIMATORS = {
     "unroll": bilevel.unroll(),
     "truncated": bilevel.unroll(truncate=1),
@@ -150,8 +152,8 @@ def test_parts_and_joint_choices(used):
 def test_three_levels(used):
     make = lambda rate: bilevel.learner(PROBLEM, bilevel.unroll(), optax.sgd(rate), 2, warm_start=True)
     outer = lambda h, state, batch, key: (jnp.sum(state.hyper**2) + 0.0 * jax.random.normal(key), {})
-    third = bilevel.Problem(outer, outer, lambda h, key: (), lambda h: optax.identity())
-    estimate = hpo.nested(make, lambda rate: jnp.zeros(2))(third)
+    third = bilevel.Problem(hpo.nested_inner(make, lambda rate: jnp.zeros(2)), outer)
+    estimate = bilevel.through_solution()(third)
     estimate(jnp.asarray(0.1), None, (jnp.ones((1, 2, 2, 2)), jnp.ones((1, 2, 2))), jnp.ones(()), jax.random.key(0))
     alone(used)
 

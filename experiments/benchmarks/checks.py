@@ -56,12 +56,12 @@ def hypergradients() -> None:
     x = jax.random.normal(jax.random.key(0), (32, 4))
     y = x @ jnp.arange(1.0, 5.0)
     error = lambda w: jnp.mean((x @ w - y) ** 2)
-    problem = bilevel.Problem(
+    inner = bilevel.Inner.descent(
         lambda hyper, w, batch, key: (error(w) + jnp.exp(hyper) * jnp.sum(w**2), {}),
-        lambda hyper, w, batch, key: (error(w), {}),
         lambda hyper, key: jnp.zeros(4),
         lambda hyper: optax.sgd(0.2),
     )
+    problem = bilevel.Problem(inner, lambda hyper, w, batch, key: (error(w), {}))
     key, batches = jax.random.key(1), jnp.zeros((200, 1))
     found = []
     for estimator in (bilevel.unroll(), bilevel.implicit("cg")):

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from experiments.benchmarks import compare
 from metajax import bilevel
-from metajax.bilevel import _inner as inner
 
 
 def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float]:
@@ -19,7 +18,7 @@ def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float
     Args:
         args: of the hypergradient: ``(hyper, start, inner_batches, outer_batch, key)``.
     """
-    steps = inner.length(args[2])
+    steps = len(jax.tree.leaves(args[2])[0])
     gradient = lambda remat: lambda *args: bilevel.unroll(remat)(problem)(*args).grad
     compiled = {n: jax.jit(gradient(r)).lower(*args).compile() for n, r in (("full", None), ("sqrt", "sqrt"))}
     results = {name: jax.tree.leaves(fn(*args)) for name, fn in compiled.items()}

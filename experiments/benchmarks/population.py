@@ -20,7 +20,6 @@ import optax
 
 from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, data, hpo, nn
-from metajax.bilevel import _inner as inner
 from metajax.types import InputError
 
 
@@ -83,17 +82,16 @@ def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., j
     (x, y), validation = parts
     loss = lambda w, x, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(w, x), y))
     begun = init(jax.random.key(config.seed))
-    problem = bilevel.Problem(
+    inner = bilevel.Inner.descent(
         lambda hyper, w, rows, key: (loss(w, x[rows], y[rows]), {}),
-        lambda hyper, w, batch, key: (loss(w, *batch), {}),
         lambda hyper, key: begun,
         lambda hyper: hpo.adam(hyper["rate"], decay=hyper["decay"]),
     )
     key = jax.random.key(config.seed)
 
     def one(hyper):
-        end, _ = inner.run(problem, hyper, inner.begin(problem, hyper, key), jnp.asarray(order), key)
-        return problem.outer_loss(hyper, end.params, validation, key)[0]
+        end, _ = inner.run(hyper, inner.begin(hyper, key), jnp.asarray(order), key)
+        return loss(end.params, *validation)
 
     return jax.jit(jax.vmap(one)), begun
 

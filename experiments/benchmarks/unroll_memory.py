@@ -46,12 +46,10 @@ def problem(config: Config):
         norms = jnp.stack([jnp.sum(layer["kernel"] ** 2) for layer in w["layers"].values()])
         return error(w, batch) + jnp.exp(h["decay"]) @ norms, {}
 
-    made = bilevel.Problem(
-        inner_loss,
-        lambda h, w, batch, key: (error(w, batch), {}),
-        lambda h, key: init(key),
-        lambda h: optax.sgd(jnp.exp(h["rate"]), momentum=0.9),
+    inner = bilevel.Inner.descent(
+        inner_loss, lambda h, key: init(key), lambda h: optax.sgd(jnp.exp(h["rate"]), momentum=0.9)
     )
+    made = bilevel.Problem(inner, lambda h, w, batch, key: (error(w, batch), {}))
 
     def batches(key, steps):
         x = jax.random.normal(key, (steps, config.batch, 16))

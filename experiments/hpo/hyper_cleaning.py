@@ -159,8 +159,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
 def clean(name: str, config: Config, setting: Setting):
     """Weights f32[n] by this estimator, and what they cost."""
     estimator, made = hpo.estimator(name.split()[0], **ESTIMATORS[name]), setting.made
-    whole = lambda hyper, params, step, key: made.problem.inner_loss(hyper, params, setting.train, key)
-    problem = made.problem._replace(inner_loss=whole)  # full batches: what is stacked only counts the steps
+    whole = lambda hyper, params, step, key: made.problem.inner.loss(hyper, params, setting.train, key)
+    # full batches: what is stacked only counts the steps
+    problem = made.problem._replace(inner=dataclasses.replace(made.problem.inner, loss=whole))
     outer_optimizer = optax.adam(config.outer_rate)
     learner = bilevel.learner(problem, estimator, outer_optimizer, config.inner, True, RESTARTS.get(name))
     state = learner.init(stream(setting.key, "search"), made.init(stream(setting.key, "hyper")))

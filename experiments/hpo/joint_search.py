@@ -38,7 +38,6 @@ from experiments.harness import _grid as grid
 from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, run
 from metajax.automl import prepare
-from metajax.bilevel import _inner as inner
 from metajax.data import tabular
 from metajax.space import Categorical, Float, Space
 from metajax.types import InputError, stream
@@ -158,8 +157,8 @@ class Setting:
     def _train(self, encoding: jax.Array, key: jax.Array) -> tuple[Any, jax.Array]:
         """Parameters of one configuration after its training, and a key to judge them with."""
         start, learn, judge = jax.random.split(key, 3)
-        begun = inner.begin(self.made.chosen, encoding, start)
-        end, _ = inner.run(self.made.chosen, encoding, begun, self.counter, learn)
+        inner = self.made.chosen.inner
+        end, _ = inner.run(encoding, inner.begin(encoding, start), self.counter, learn)
         return end.params, judge
 
     def _score(self, encoding: jax.Array, key: jax.Array, part: str) -> tuple[jax.Array, jax.Array]:

@@ -100,7 +100,7 @@ class Inner:
         self.train, self.held, self.test = jax.tree.map(jnp.asarray, data.digits().flat())
         self.network = nn.functional(lambda rngs: nn.MLP(64, (config.width,), 10, jnp.tanh, rngs=rngs))
         begin = lambda hyper, key: self.network.init(key)
-        self.problem = bilevel.Problem(self._loss, self._held_loss, begin, self.optimizer)
+        self.problem = bilevel.Problem(bilevel.Inner.descent(self._loss, begin, self.optimizer), self._held_loss)
 
     def optimizer(self, hyper: jax.Array) -> optax.GradientTransformation:
         line = hpo.schedule(hyper, self.config.horizon)
@@ -133,13 +133,11 @@ class Inner:
         state, losses = jax.lax.scan(body, state, jnp.arange(self.config.horizon // self.config.segment))
         return jnp.mean(losses), state.params
 
-    def as_one_step(self) -> bilevel.Problem:
-        """The whole training as the initialization of a problem whose one inner step does nothing."""
+    def as_solution(self) -> bilevel.Problem:
+        """The whole training as the solution of an inner problem; the inner batch is the key of the training."""
         return bilevel.Problem(
-            inner_loss=lambda h, value, batch, key: (0.0 * value, {}),
-            outer_loss=lambda h, value, batch, key: (value, {}),
-            init=lambda h, key: self.whole(h, key)[0],
-            optimizer=lambda h: optax.identity(),
+            bilevel.Inner.solution(lambda h, training_key, key: self.whole(h, training_key)[0]),
+            lambda h, value, batch, key: (value, {}),
         )
 
 
@@ -152,12 +150,12 @@ def learner_of(method: str, inner: Inner, rate: jax.Array) -> tuple[Learner, int
         "es": (evolution(False), config.population + 1, False),
         "truncated": (bilevel.unroll(), 1, False),
         "full es": (evolution(False), config.population + 1, True),
-        "unroll": (bilevel.unroll(), 1, True),
+        "unroll": (bilevel.through_solution(), 1, True),
     }[method]
     segments = config.horizon // config.segment
     outer_optimizer = optax.chain(optax.zero_nans(), optax.clip(1.0), optax.adam(rate))
     if whole:
-        made = bilevel.learner(inner.as_one_step(), estimator, outer_optimizer, 1, warm_start=False)
+        made = bilevel.learner(inner.as_solution(), estimator, outer_optimizer, 1, warm_start=False)
     else:
         made = bilevel.learner(inner.problem, estimator, outer_optimizer, config.segment, True, segments)
     return made, max(1, config.budget * (1 if whole else segments) // particles), whole
@@ -181,8 +179,11 @@ def searcher(method: str, inner: Inner) -> Callable[[jax.Array, jax.Array], tupl
         made, steps, whole = learner_of(method, inner, rate)
 
         def body(state, _):
-            rows = inner.rows(jax.random.fold_in(stream(key, "rows"), state.step))
-            state, info = made.update(state, (jnp.zeros(1) if whole else rows, ()))
+            if whole:
+                batch = stream(jax.random.fold_in(state.key, state.step), "init")[None]
+            else:
+                batch = inner.rows(jax.random.fold_in(stream(key, "rows"), state.step))
+            state, info = made.update(state, (batch, ()))
             return state, info["hypergradient_norm"]
 
         begun = made.init(stream(key, "search"), first(stream(key, "first")))

@@ -104,10 +104,10 @@ class Setting:
         settings = {"neumann": {"iterations": 3, "step_size": 0.1}, "identity": {"step_size": 0.1}}[name]
         outer = optax.chain(optax.scale_by_rms(0.9), optax.scale(-config.outer_rate))
         # a step fetches its own images, so that no ten batches lie in memory at once
-        inner = lambda hyper, params, rows, key: self.made.problem.inner_loss(
+        inner = lambda hyper, params, rows, key: self.made.problem.inner.loss(
             hyper, params, hpo.Examples(self.train[0][rows], self.train[1][rows], rows), key
         )
-        problem = self.made.problem._replace(inner_loss=inner)
+        problem = self.made.problem._replace(inner=dataclasses.replace(self.made.problem.inner, loss=inner))
         learner = bilevel.learner(problem, hpo.estimator(name, **settings), outer, config.inner, warm_start=True)
 
         def chunk(state):

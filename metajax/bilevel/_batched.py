@@ -5,97 +5,113 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, over_tasks
-from metajax.types import InputError, Key
+from metajax.bilevel._problem import (
+    EstimateFn,
+    Estimator,
+    Hypergradient,
+    HypergradientFn,
+    Problem,
+    over_tasks,
+    task_keys,
+)
+from metajax.types import Batch, Hyper, InputError
 
 
 def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
-    """The mean hypergradient over tasks that share ``hyper`` and each learn for themselves.
+    """Averages the hypergradient over tasks that share ``hyper`` and each learn for themselves.
 
-    Leaves of ``inner_batches`` are ``[steps, tasks, ...]``, of ``outer_batch`` and of a ``start`` ``[tasks, ...]``. The
-    value and the gradient are means over tasks, and so are the scalars in ``info``. A warm start holds one inner state for
-    each task, so the tasks of a warm-started search are the same at every step; say their number to ``bilevel.learner``.
+    Leaves of ``inner_batches`` have the shape ``[steps, tasks, ...]``, those of ``outer_batch`` and of a ``start`` ``[tasks,
+    ...]``. The value and the gradient are means over tasks, and so are the scalars in ``info``. A warm start holds one inner
+    state for each task, so the tasks of a warm-started search are the same at every step; ``bilevel.learner`` needs their
+    number.
 
     Args:
-        estimator: for one task.
-        chunk: how many tasks to run side by side; the rest follow in a scan that adds up the gradient, so that memory
-            does not grow with the tasks. ``None`` runs all at once. The number of tasks must be a multiple of it.
+        estimator: The estimator for one task.
+        chunk: How many tasks to run side by side. The other tasks follow in a scan that adds up the gradient, so that
+            memory does not grow with the tasks. ``None`` runs all at once. The number of tasks must be a multiple of it.
+
+    Returns:
+        An estimator whose batches and inner states have an axis of tasks.
 
     Raises:
-        InputError: if chunk is not positive; when it is used, if the number of tasks is not a multiple of chunk, if leaves
+        InputError: If ``chunk`` is not positive; later, if the number of tasks is not a multiple of ``chunk``, if leaves
             disagree in the number of tasks, or if a warm start is begun without it.
+
+    Example:
+        >>> import optax
+        >>> from metajax import bilevel
+        >>> fit = lambda h, w, batch, key: (0.5 * (w - batch) ** 2, {})  # each task is a number to be fitted
+        >>> inner = bilevel.Inner.descent(fit, lambda h, key: h, lambda h: optax.sgd(0.5))  # MAML on the initialization
+        >>> fn = bilevel.batched(bilevel.unroll())(bilevel.Problem(inner, fit))
+        >>> tasks = jnp.array([1.0, 3.0])
+        >>> found = fn(jnp.zeros(()), None, tasks[None], tasks, jax.random.key(0))
+        >>> float(found.grad), found.end.params.tolist()  # the mean of -(1 - 1/2)^2 task, and where each task ends
+        (-0.5, [0.5, 1.5])
     """
     if chunk is not None and chunk < 1:
-        raise InputError(f"batched: chunk={chunk}; accepted are None or a positive number of tasks")
+        raise InputError(
+            f"batched: chunk={chunk}; must be None or an integer >= 1, the number of tasks to run side by side"
+        )
 
-    def batched_estimator(problem: Problem) -> HypergradientFn:
+    def batched_estimator(problem: Problem[Any]) -> HypergradientFn:
         one = estimator(problem)
         mean = one.mean or (lambda hyper, start, *work: _mean(one, hyper, start, *work))
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
-            tasks = _agreed(start, inner_batches, outer_batch)
+            tasks = _number_of_tasks(start, inner_batches, outer_batch)
             size = tasks if chunk is None else min(chunk, tasks)
             if tasks % size:
-                raise InputError(f"batched: {tasks} tasks are not a multiple of chunk={chunk}")
-            inner_first = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inner_batches)
-            work = (start, inner_first, outer_batch, _each(key, tasks))
-            if size == tasks:
-                return mean(hyper, *work)
-
-            folded = jax.tree.map(lambda x: x.reshape(tasks // size, size, *x.shape[1:]), work)
-
-            def add(total, part):
-                found = mean(hyper, *part)
-                return jax.tree.map(jnp.add, total, (found.value, found.grad, dict(found.info))), found.end
-
-            shapes = jax.eval_shape(lambda part: mean(hyper, *part), jax.tree.map(lambda x: x[0], folded))
-            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.value, shapes.grad, dict(shapes.info)))
-            total, ends = jax.lax.scan(add, zeros, folded)
-            value, grad, info = jax.tree.map(lambda x: x / (tasks // size), total)
-            end = jax.tree.map(lambda x: x.reshape(tasks, *x.shape[2:]), ends)
-            return Hypergradient(value, grad, end, info)
-
-        def begin(hyper, key, tasks=None):
-            if tasks is None or tasks < 1:
                 raise InputError(
-                    f"batched: tasks={tasks} for a warm start, which holds an inner state for each task; accepted is their "
-                    "number, as in bilevel.learner(..., warm_start=True, tasks=4)"
+                    f"batched: {tasks} tasks are not a multiple of chunk={chunk}; give a divisor of their number, or None"
                 )
-            return jax.vmap(lambda own: one.begin(hyper, own))(_each(key, tasks))
+            tasks_first = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inner_batches)
+            work = (start, tasks_first, outer_batch, task_keys(key, tasks))
+            return mean(hyper, *work) if size == tasks else _in_chunks(mean, hyper, work, tasks, size)
 
-        return HypergradientFn(estimate, begin)
+        return HypergradientFn(estimate, one.init, has_tasks=True)
 
     return batched_estimator
 
 
-def _each(key: Key, tasks: int) -> Key:
-    """One key for each task."""
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(tasks))
+def _in_chunks(mean: EstimateFn, hyper: Hyper, work: tuple[Any, ...], tasks: int, size: int) -> Hypergradient:
+    """The mean over tasks, of which ``size`` at a time run side by side."""
+    folded = jax.tree.map(lambda x: x.reshape(tasks // size, size, *x.shape[1:]), work)
+
+    def add(total, chunk):
+        found = mean(hyper, *chunk)
+        return jax.tree.map(jnp.add, total, (found.value, found.grad, dict(found.info))), found.end
+
+    shapes = jax.eval_shape(lambda chunk: mean(hyper, *chunk), jax.tree.map(lambda x: x[0], folded))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.value, shapes.grad, dict(shapes.info)))
+    total, ends = jax.lax.scan(add, zeros, folded)
+    value, grad, info = jax.tree.map(lambda x: x / (tasks // size), total)
+    end = jax.tree.map(lambda x: x.reshape(tasks, *x.shape[2:]), ends)
+    return Hypergradient(value, grad, end, info)
 
 
-def _agreed(start: Any, inner_batches: Any, outer_batch: Any) -> int:
-    """The number of tasks, on which the axes that count them must agree.
+def _number_of_tasks(start: Any, inner_batches: Batch, outer_batch: Batch) -> int:
+    """The number of tasks, on which all axes that count them must agree.
 
     Raises:
-        InputError: if they do not, or if there is no such axis.
+        InputError: If they do not agree, or if there is no such axis.
     """
     axes = {"start": (start, 0), "inner_batches": (inner_batches, 1), "outer_batch": (outer_batch, 0)}
     sizes = {
         name: {leaf.shape[axis] if jnp.ndim(leaf) > axis else None for leaf in jax.tree.leaves(tree)}
         for name, (tree, axis) in axes.items()
     }
-    counts = {size for found in sizes.values() for size in found}
+    counts = {count for counts in sizes.values() for count in counts}
     tasks = next(iter(counts), None)
     if len(counts) != 1 or tasks is None:
-        told = ", ".join(f"{name} {sorted(map(str, size))}" for name, size in sizes.items() if size)
+        listed = ", ".join(f"{name} {sorted(map(str, size))}" for name, size in sizes.items() if size)
         raise InputError(
-            f"batched: sizes of the tasks' axis are {told}; accepted is one number of tasks throughout: the first axis of "
-            "start and outer_batch, the second of inner_batches"
+            f"batched: the axis of tasks has the sizes {listed}; give one number of tasks everywhere, as the first axis of "
+            "start and outer_batch and the second of inner_batches"
         )
     return int(tasks)
 
 
-def _mean(one: HypergradientFn, hyper: Any, start: Any, *work: Any) -> Hypergradient:
+def _mean(one: HypergradientFn, hyper: Hyper, start: Any, *work: Any) -> Hypergradient:
     """The mean of every task's own hypergradient."""
     found = over_tasks(one, hyper, start, *work)
     value, grad, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (found.value, found.grad, dict(found.info)))

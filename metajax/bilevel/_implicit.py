@@ -1,13 +1,6 @@
-"""Hypergradients by implicit differentiation: the inner loop is treated as having converged.
-
-At a stationary point of the inner loss, ``dw*/dh = -H⁻¹ ∂²inner/∂w∂h`` with ``H`` the Hessian in the parameters, so
-``d outer/dh = ∂outer/∂h - (∂²inner/∂w∂h)ᵀ H⁻¹ ∂outer/∂w``: one linear solve by Hessian-vector products, whatever the
-number of inner steps. It says nothing of how the point was reached: an inner learning rate or an initialization gets no
-gradient.
-"""
+"""Hypergradients by implicit differentiation: the inner loop is treated as having converged."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -15,15 +8,17 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from metajax.bilevel import _inner as inner
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, split
+from metajax.bilevel._inner import step_key
+from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
 from metajax.bilevel._reach import reached
-from metajax.types import InputError, Key, Params, stream
+from metajax.bilevel._scan import length
+from metajax.types import Hyper, InputError, Key, Params, Scalar, stream
 
 Solver = Literal["cg", "neumann", "identity"]
 Matvec = Callable[[Params], Params]
 
 POWER_ITERATIONS = 10
+"""Hessian-vector products that estimate the largest curvature where no step size is given."""
 
 
 def implicit(
@@ -33,38 +28,61 @@ def implicit(
     step_size: float | None = None,
     tolerance: float = 1e-6,
 ) -> Estimator:
-    """Implicit differentiation with an approximate inverse Hessian.
+    """Differentiates the stationarity of the inner solution, with an approximate inverse Hessian.
 
-    The Hessian and the mixed derivative are those of the last inner batch.
+    At a stationary point of the inner loss, ``dw*/dh = -H⁻¹ ∂²inner/∂w∂h`` with ``H`` the Hessian in the parameters, so
+    ``d outer/dh = ∂outer/∂h - (∂²inner/∂w∂h)ᵀ H⁻¹ ∂outer/∂w``: one linear solve by Hessian-vector products, whatever the number
+    of inner steps. The Hessian and the mixed derivative are those of the last inner batch. The estimate does not see how the
+    point was reached: an inner learning rate or an initialization gets no gradient.
+
+    ``info["solver_residual"]`` is ``‖(H + damping·I)·solution - v‖ / ‖v‖`` with ``v`` the outer gradient in the parameters. It
+    is 0 for an exact solve, and above 1 the solution is worse than none. It costs one Hessian-vector product, and none where it
+    is not read.
 
     Args:
-        solver: ``"cg"``: conjugate gradient (iMAML, Rajeswaran et al. 2019, arXiv:1909.04630), needs a positive definite
-            ``H + damping·I``. ``"neumann"``: the series ``step_size·Σ (I - step_size·H)^j`` (Lorraine et al. 2020,
-            arXiv:1911.02590), needs a positive definite ``H + damping·I`` and ``step_size < 2/λ_max``. ``"identity"``:
-            ``H⁻¹ ≈ step_size·I`` (T1-T2, Luketina et al. 2016, arXiv:1511.06727), biased.
-        iterations: of the solver.
-        damping: added to the diagonal of ``H``.
-        step_size: of the Neumann series and of the identity, in units of 1/curvature. ``None`` takes ``1/λ_max`` for the
-            series, with ``λ_max`` from ``POWER_ITERATIONS`` Hessian-vector products more, and 1 for the identity.
-        tolerance: relative residual at which conjugate gradient stops early.
+        solver: How to approximate ``H⁻¹``. ``"cg"``: conjugate gradient, as in iMAML; needs a positive definite
+            ``H + damping·I``. ``"neumann"``: the series ``step_size·Σ (I - step_size·H)^j``; needs a positive definite
+            ``H + damping·I`` and ``step_size < 2/λ_max``. ``"identity"``: ``H⁻¹ ≈ step_size·I``, as in T1-T2; biased.
+        iterations: Number of iterations of the solver, an integer >= 1.
+        damping: Added to the diagonal of ``H``, a number >= 0.
+        step_size: Step of the Neumann series and of the identity, a positive number in units of 1/curvature. ``None`` takes
+            ``1/λ_max`` for the series, with ``λ_max`` from ``POWER_ITERATIONS`` (10) Hessian-vector products more, and 1 for
+            the identity.
+        tolerance: Relative residual at which conjugate gradient stops early.
 
-    ``info`` reports ``solver_residual``, ``‖(H + damping·I)·solution - v‖ / ‖v‖`` with ``v`` the outer gradient in the
-    parameters: 0 is an exact solve, and above 1 the solution is worse than none. It costs one Hessian-vector product, and none
-    where it is not read.
+    Returns:
+        An estimator for problems made with ``Inner.descent``.
 
     Raises:
-        InputError: on an unknown solver or a number out of range; when it is used, if a part of ``hyper`` reaches neither loss
-            (an inner learning rate, an initialization): its gradient would be zero in silence.
+        InputError: If the solver is unknown or a number is out of range; later, if the problem is made with
+            ``Inner.solution``, or if a part of ``hyper`` reaches neither loss (an inner learning rate, an initialization): its
+            gradient would be zero in silence.
+
+    References:
+        * Rajeswaran et al. 2019, "Meta-learning with implicit gradients", arXiv:1909.04630.
+        * Lorraine et al. 2020, "Optimizing millions of hyperparameters by implicit differentiation", arXiv:1911.02590.
+        * Luketina et al. 2016, "Scalable gradient-based tuning of continuous regularization hyperparameters",
+          arXiv:1511.06727.
+
+    Example:
+        >>> from metajax import bilevel
+        >>> ridge = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {})
+        >>> plain = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {})
+        >>> inner = bilevel.Inner.descent(ridge, lambda h, key: jnp.zeros(3), lambda h: optax.sgd(0.1))
+        >>> fn = bilevel.implicit("cg")(bilevel.Problem(inner, plain))
+        >>> found = fn(jnp.zeros(()), None, jnp.ones((50, 3)), jnp.ones(3), jax.random.key(0))
+        >>> round(float(found.grad), 3), float(found.info["solver_residual"])  # 3/4, as by unroll
+        (0.75, 0.0)
     """
     if solver not in ("cg", "neumann", "identity"):
-        raise InputError(f"implicit: solver={solver!r}; accepted are 'cg', 'neumann' and 'identity'")
+        raise InputError(f"implicit: solver={solver!r}; must be 'cg', 'neumann' or 'identity'")
     if iterations < 1 or damping < 0 or (step_size is not None and step_size <= 0):
         raise InputError(
-            f"implicit: iterations={iterations}, damping={damping}, step_size={step_size}; accepted are iterations >= 1, "
-            "damping >= 0, and step_size > 0 or None"
+            f"implicit: iterations={iterations}, damping={damping}, step_size={step_size}; must be an integer >= 1, a number "
+            ">= 0, and a positive number or None"
         )
 
-    def solve(matvec, vector, key):
+    def solve(matvec: Matvec, vector: Params, key: Key) -> Params:
         if solver == "cg":
             return jax.scipy.sparse.linalg.cg(matvec, vector, tol=tolerance, maxiter=iterations)[0]
         if solver == "identity":
@@ -73,17 +91,19 @@ def implicit(
             matvec, vector, iterations, 1 / largest_curvature(matvec, vector, key) if step_size is None else step_size
         )
 
-    def estimator(problem: Problem) -> HypergradientFn:
+    def estimator(problem: Problem[Any]) -> HypergradientFn:
+        inner = descent(problem, "implicit")
+
         def estimate(hyper, start, inner_batches, outer_batch, key):
-            keys, steps = split(key), inner.length(inner_batches)
-            begun = inner.begin(problem, hyper, keys.init) if start is None else start
-            end, losses = inner.run(problem, hyper, begun, inner_batches, keys.inner)
+            keys, steps = split(key), length(inner_batches)
+            state = inner.begin(hyper, keys.init) if start is None else start
+            end, losses = inner.run(hyper, state, inner_batches, keys.inner)
             last = jax.tree.map(lambda x: x[-1], inner_batches)
-            last_key = inner.step_key(keys.inner, steps - 1)
-            out_of_reach(problem, hyper, end.params, (last, last_key), (outer_batch, keys.outer))
+            last_key = step_key(keys.inner, steps - 1)
+            refuse_unreachable(problem, hyper, end.params, (last, last_key), (outer_batch, keys.outer))
 
             def inner_grad(h, params):
-                return jax.grad(problem.inner_loss, argnums=1, has_aux=True)(h, params, last, last_key)[0]
+                return jax.grad(inner.loss, argnums=1, has_aux=True)(h, params, last, last_key)[0]
 
             def matvec(vector):
                 product = jax.jvp(lambda w: inner_grad(hyper, w), (end.params,), (vector,))[1]
@@ -94,10 +114,10 @@ def implicit(
             solution = solve(matvec, pull, stream(key, "power iteration"))
             _, transpose = jax.vjp(lambda h: inner_grad(h, end.params), hyper)
             grad = jax.tree.map(jnp.subtract, direct, transpose(solution)[0])
-            told = {"inner_loss": losses[-1], "solver_residual": relative_residual(matvec, solution, pull)}
-            return Hypergradient(value, grad, end, {**info, **told})
+            residual = relative_residual(matvec, solution, pull)
+            return Hypergradient(value, grad, end, {**info, "inner_loss": losses[-1], "solver_residual": residual})
 
-        return HypergradientFn(estimate, partial(inner.begin, problem))
+        return HypergradientFn(estimate, inner.begin)
 
     return estimator
 
@@ -114,7 +134,7 @@ def neumann(matvec: Matvec, vector: Params, iterations: int, step_size: float | 
     return jax.lax.scan(term, (scaled, scaled), None, iterations)[0][0]
 
 
-def largest_curvature(matvec: Matvec, like: Params, key: Key) -> jax.Array:
+def largest_curvature(matvec: Matvec, like: Params, key: Key) -> Scalar:
     """The largest absolute eigenvalue of a symmetric operator, by ``POWER_ITERATIONS`` power iterations from a random vector.
 
     The estimate is never too large, and a step of one over it converges as long as it is more than half the true value.
@@ -130,21 +150,23 @@ def largest_curvature(matvec: Matvec, like: Params, key: Key) -> jax.Array:
     return jnp.where(norms[-1] > 0, norms[-1], 1.0)
 
 
-def relative_residual(matvec: Matvec, solution: Params, vector: Params) -> jax.Array:
+def relative_residual(matvec: Matvec, solution: Params, vector: Params) -> Scalar:
     """``‖H·solution - vector‖ / ‖vector‖``, and 0 where the vector is zero."""
     size = optax.tree.norm(vector)
     missed = optax.tree.norm(jax.tree.map(jnp.subtract, matvec(solution), vector))
     return missed / jnp.where(size > 0, size, 1.0)
 
 
-def out_of_reach(problem: Problem, hyper: Any, params: Any, inner_given: tuple, outer_given: tuple) -> None:
+def refuse_unreachable(
+    problem: Problem[Any], hyper: Hyper, params: Params, inner_args: tuple, outer_args: tuple
+) -> None:
     """Raises ``InputError`` if a part of ``hyper`` reaches neither loss."""
-    by_inner = reached(lambda h: problem.inner_loss(h, params, *inner_given)[0], hyper)
-    by_outer = reached(lambda h: problem.outer_loss(h, params, *outer_given)[0], hyper)
+    by_inner = reached(lambda h: problem.inner.loss(h, params, *inner_args)[0], hyper)
+    by_outer = reached(lambda h: problem.outer_loss(h, params, *outer_args)[0], hyper)
     lost = [name for name in by_inner if not (by_inner[name] or by_outer[name])]
     if lost:
         raise InputError(
-            f"implicit: hyper{lost[0]} reaches neither inner_loss nor outer_loss, so implicit differentiation gives it no "
-            "gradient (it is blind to inner learning rates and initializations); use unroll(), forward() or evolution(), or "
-            "write it into inner_loss"
+            f"implicit: hyper{lost[0]} reaches neither the inner nor the outer loss, so implicit differentiation gives it no "
+            "gradient (it does not see inner learning rates and initializations); use unroll(), forward() or evolution(), or "
+            "write it into the inner loss"
         )

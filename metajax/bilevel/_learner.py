@@ -6,25 +6,34 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.bilevel import _inner as inner
 from metajax.bilevel._batched import batched
 from metajax.bilevel._problem import Estimator, Problem
-from metajax.bilevel._unroll import weights_only
-from metajax.types import Hyper, InputError, Key, Learner, stream
+from metajax.bilevel._scan import length
+from metajax.bilevel._weights_only import weights_only
+from metajax.types import Hyper, Info, InputError, Key, Learner, stream
 
 
 class BilevelState(NamedTuple):
-    """The state of a bilevel search; ``inner`` is ``None`` unless the inner loop is warm-started."""
+    """The state of a bilevel search.
+
+    Attributes:
+        step: Number of outer updates made so far.
+        key: The key from which the randomness of every step is derived.
+        hyper: The hyperparameters: what is searched.
+        opt_state: The state of the outer optimizer.
+        inner: Where inner learning stands if it is warm-started (for a batched estimator with a leading axis of tasks), else
+            ``None``.
+    """
 
     step: jax.Array
-    key: jax.Array
+    key: Key
     hyper: Hyper
     opt_state: Any
     inner: Any
 
 
 def learner(
-    problem: Problem,
+    problem: Problem[Any],
     estimator: Estimator,
     outer_optimizer: optax.GradientTransformation,
     inner_steps: int,
@@ -35,75 +44,65 @@ def learner(
 ) -> Learner:
     """Descends the outer loss by estimated hypergradients.
 
-    ``init(key, hyper) -> BilevelState`` and ``update(state, (inner_batches, outer_batch)) -> (state, info)``, where the
-    leading axis of ``inner_batches`` has size ``inner_steps``. ``info`` holds ``outer_loss``, ``inner_loss``,
-    ``hypergradient_norm`` and what the outer loss reports.
+    ``info`` of an update holds ``outer_loss``, ``hypergradient_norm``, ``inner_loss`` where inner learning has steps, and what
+    the outer loss reports.
 
     Args:
-        problem: the inner and the outer loss, how to begin, how to learn.
-        estimator: ``unroll()``, ``implicit()``, ``first_order()``, ...
-        outer_optimizer: any optax transformation.
-        inner_steps: inner updates for each outer one.
-        warm_start: go on from where the inner loop ended (DARTS, online hyperparameters) instead of beginning anew
-            (MAML, episodic hyperparameters).
-        restart_every: with a warm start, begin the inner loop anew after this many outer steps.
-        warm_up: with a warm start, so many first steps learn inside alone: no hypergradient is computed, ``hyper`` and the
-            outer optimizer stay, and what the outer loss would report is 0.
-        tasks: with a warm start of an estimator made by ``batched``, the number of tasks: each goes on from where its own
-            inner loop ended.
+        problem: The bilevel problem.
+        estimator: How to estimate the hypergradient: ``unroll()``, ``implicit()``, ``first_order()``, ...; wrapped in
+            ``batched`` if there are tasks.
+        outer_optimizer: Any optax transformation, for the hyperparameters.
+        inner_steps: Number of inner updates for each outer one, an integer >= 1. For ``Inner.solution`` it is the number of
+            inner batches, of which the last is used.
+        warm_start: Whether inner learning goes on from where it ended (DARTS, online hyperparameters) instead of beginning
+            anew at every outer step (MAML, episodic hyperparameters).
+        restart_every: With a warm start, begin inner learning anew after this many outer steps. ``None`` never does.
+        warm_up: With a warm start, the number of first steps in which only the weights learn: no hypergradient is computed,
+            ``hyper`` and the outer optimizer stay, and what the outer loss would report is 0.
+        tasks: With a warm start of a ``batched`` estimator, the number of tasks: each goes on from where its own inner
+            learning ended.
+
+    Returns:
+        A learner with ``init(key, hyper) -> BilevelState`` and ``update(state, (inner_batches, outer_batch)) -> (state,
+        info)``. The leading axis of ``inner_batches`` has size ``inner_steps``.
 
     Raises:
-        InputError: on a number out of range; when it is used, if the batches hold another number of inner steps or of tasks,
-            or if a batched estimator is warm-started without ``tasks``.
+        InputError: If a number is out of range, or if the estimator cannot use the inner part of the problem; later, if the
+            batches hold another number of inner steps or of tasks, or if a batched estimator is warm-started without
+            ``tasks``.
 
     Example:
-        >>> problem = Problem(
-        ...     inner_loss=lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {}),
-        ...     outer_loss=lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {}),
-        ...     init=lambda h, key: jnp.zeros(3),
-        ...     optimizer=lambda h: optax.sgd(0.1))
-        >>> from metajax.bilevel import unroll
-        >>> search = learner(problem, unroll(), optax.adam(0.1), inner_steps=5, warm_start=False)
+        >>> from metajax import bilevel
+        >>> ridge = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {})
+        >>> plain = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {})
+        >>> inner = bilevel.Inner.descent(ridge, lambda h, key: jnp.zeros(3), lambda h: optax.sgd(0.1))
+        >>> problem = bilevel.Problem(inner, plain)
+        >>> search = bilevel.learner(problem, bilevel.unroll(), optax.adam(0.1), inner_steps=5, warm_start=False)
         >>> state = search.init(jax.random.key(0), jnp.zeros(()))
         >>> state, info = jax.jit(search.update)(state, (jnp.ones((5, 3)), jnp.ones(3)))
         >>> round(float(state.hyper), 2)  # less regularization is better here
         -0.1
     """
-    if inner_steps < 1:
-        raise InputError(f"learner: inner_steps={inner_steps}; accepted is a positive whole number")
-    if restart_every is not None and (restart_every < 1 or not warm_start):
-        raise InputError(
-            f"learner: restart_every={restart_every} with warm_start={warm_start}; accepted is None, or a positive "
-            "whole number with warm_start=True"
-        )
-    if warm_up < 0 or (warm_up and not warm_start):
-        raise InputError(
-            f"learner: warm_up={warm_up} with warm_start={warm_start}; accepted is 0, or a positive whole number with "
-            "warm_start=True"
-        )
-    if tasks is not None and (tasks < 1 or not warm_start):
-        raise InputError(
-            f"learner: tasks={tasks} with warm_start={warm_start}; accepted is None, or a positive whole number with "
-            "warm_start=True"
-        )
+    _check(inner_steps, warm_start, restart_every, warm_up, tasks)
     hypergradient = estimator(problem)
-    inside = (weights_only() if tasks is None else batched(weights_only()))(problem)
-    number = {} if tasks is None else {"tasks": tasks}
 
     def init(key: Key, hyper: Hyper) -> BilevelState:
         hyper = jax.tree.map(_strong, hyper)
-        begun = hypergradient.begin(hyper, stream(key, "begin"), **number) if warm_start else None
-        return BilevelState(jnp.zeros((), jnp.int32), key, hyper, outer_optimizer.init(hyper), begun)
+        inner = hypergradient.begin(hyper, stream(key, "begin"), tasks) if warm_start else None
+        return BilevelState(jnp.zeros((), jnp.int32), key, hyper, outer_optimizer.init(hyper), inner)
 
-    def update(state: BilevelState, batch: Any) -> tuple[BilevelState, dict[str, Any]]:
+    def update(state: BilevelState, batch: Any) -> tuple[BilevelState, Info]:
         inner_batches, outer_batch = batch
-        steps = inner.length(inner_batches)
+        steps = length(inner_batches)
         if steps != inner_steps:
-            raise InputError(f"learner: inner_batches has {steps} inner steps, the learner was made for {inner_steps}")
+            raise InputError(
+                f"learner: inner_batches has {steps} inner steps, the learner was made for inner_steps={inner_steps}; give as "
+                "many batches, or make the learner for their number"
+            )
         key = jax.random.fold_in(state.key, state.step)
         start = state.inner
         if restart_every is not None:
-            anew = hypergradient.begin(state.hyper, stream(key, "begin"), **number)
+            anew = hypergradient.begin(state.hyper, stream(key, "begin"), tasks)
             again = (state.step % restart_every) == 0
             start = jax.tree.map(lambda new, old: jnp.where(again, new, old), anew, start)
 
@@ -113,7 +112,8 @@ def learner(
             return found, optax.apply_updates(state.hyper, updates), opt_state
 
         def inner_alone():
-            found = inside(state.hyper, start, inner_batches, outer_batch, key)
+            estimate = weights_only() if tasks is None else batched(weights_only())
+            found = estimate(problem)(state.hyper, start, inner_batches, outer_batch, key)
             silent = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(both)[0].info)
             return found._replace(info={**silent, **found.info}), state.hyper, state.opt_state
 
@@ -122,6 +122,17 @@ def learner(
         return BilevelState(state.step + 1, state.key, hyper, opt_state, found.end if warm_start else None), info
 
     return Learner(init, update)
+
+
+def _check(inner_steps: int, warm_start: bool, restart_every: int | None, warm_up: int, tasks: int | None) -> None:
+    """Raises ``InputError`` if a number is out of range or needs a warm start."""
+    if inner_steps < 1:
+        raise InputError(f"learner: inner_steps={inner_steps}; must be an integer >= 1")
+    for name, value, off in (("restart_every", restart_every, None), ("warm_up", warm_up, 0), ("tasks", tasks, None)):
+        if value != off and (value is None or value < 1 or not warm_start):
+            raise InputError(
+                f"learner: {name}={value} with warm_start={warm_start}; must be {off}, or an integer >= 1 with warm_start=True"
+            )
 
 
 def _strong(x: Any) -> jax.Array:

@@ -1,47 +1,51 @@
-"""What is solved, and what comes back: the bilevel problem, the inner state, the hypergradient."""
+"""What is solved, and what comes back: the bilevel problem, its estimators and the hypergradient."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
-import optax
+import jax.numpy as jnp
 
-from metajax.types import Batch, Hyper, Info, Key, Params, Scalar, stream
+from metajax.bilevel._inner import Descent, HyperLoss, Inner, Solution
+from metajax.types import Batch, Hyper, Info, InputError, Key, Scalar, stream
+
+InnerT = TypeVar("InnerT", bound=Inner, covariant=True)
 
 
-class Problem(NamedTuple):
-    """``min over h of outer(h, w*(h))``, where ``w*(h)`` is what the inner optimizer arrives at under ``h``.
+class Problem(NamedTuple, Generic[InnerT]):
+    """``min over h of outer_loss(h, w*(h))``, where ``inner`` says how ``w*(h)`` is reached.
 
     Attributes:
-        inner_loss: ``(hyper, params, batch, key) -> (loss, info)``.
+        inner: ``Inner.descent(loss, init, optimizer)`` or ``Inner.solution(solve)``.
         outer_loss: ``(hyper, params, batch, key) -> (loss, info)``.
-        init: ``(hyper, key) -> params``. MAML's reads ``hyper``, so that the gradient flows through it.
-        optimizer: ``(hyper) -> optax.GradientTransformation``; rates and decays may be hyperparameters. An inner Adam
-            needs ``eps_root=1e-8``: the derivative of its square root at a zero gradient is NaN otherwise.
+
+    Example:
+        >>> import optax
+        >>> from metajax import bilevel
+        >>> ridge = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {})
+        >>> plain = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {})
+        >>> inner = bilevel.Inner.descent(ridge, lambda h, key: jnp.zeros(3), lambda h: optax.sgd(0.1))
+        >>> problem = bilevel.Problem(inner, plain)
+        >>> fn = bilevel.unroll()(problem)
+        >>> found = fn(jnp.zeros(()), None, jnp.ones((50, 3)), jnp.ones(3), jax.random.key(0))
+        >>> round(float(found.value), 3), round(float(found.grad), 3)  # 3 (1 - w)^2 and its derivative, with w = 1 / (1 + e^h)
+        (0.75, 0.75)
     """
 
-    inner_loss: Callable[[Hyper, Params, Batch, Key], tuple[Scalar, Info]]
-    outer_loss: Callable[[Hyper, Params, Batch, Key], tuple[Scalar, Info]]
-    init: Callable[[Hyper, Key], Params]
-    optimizer: Callable[[Hyper], optax.GradientTransformation]
-
-
-class InnerState(NamedTuple):
-    """Where inner learning stands: the parameters and the state of the inner optimizer."""
-
-    params: Params
-    opt_state: Any
+    inner: InnerT
+    outer_loss: HyperLoss
 
 
 class Hypergradient(NamedTuple):
     """What an estimator returns.
 
     Attributes:
-        value: the outer loss at ``end``.
-        grad: its gradient (or the estimate of it) with the structure of ``hyper``.
-        end: the inner state that was arrived at, to go on from in a warm-started search.
-        info: scalars to log, among them ``inner_loss``, the inner loss before the last inner step, where there are steps.
+        value: The outer loss at ``end``.
+        grad: Its gradient in ``hyper``, or the estimate of it, with the structure of ``hyper``.
+        end: The inner state after learning. A warm-started search goes on from it.
+        info: Scalars to log: those of the outer loss and, if inner learning has steps, ``inner_loss``, the inner loss before
+            the last of them.
     """
 
     value: Scalar
@@ -50,46 +54,152 @@ class Hypergradient(NamedTuple):
     info: Info
 
 
+class EstimateFn(Protocol):
+    """Estimates a hypergradient; see ``HypergradientFn``."""
+
+    def __call__(
+        self, hyper: Hyper, start: Any, inner_batches: Batch, outer_batch: Batch, key: Key, /
+    ) -> Hypergradient: ...
+
+
 @dataclass(frozen=True)
 class HypergradientFn:
-    """What an estimator makes of a problem.
+    """The hypergradient of a problem: what an estimator makes of it.
 
-    Call it as ``fn(hyper, start, inner_batches, outer_batch, key) -> Hypergradient``. ``start`` is an inner state to go
-    on from, or ``None``: then it is ``problem.init(hyper, key)``, differentiated through where the estimator can. The
-    leading axis of ``inner_batches`` counts the inner steps.
+    An estimator draws from three streams of the key by name: ``"init"`` (the first parameters), ``"inner"`` (the inner steps
+    or the solution) and ``"outer"`` (the outer loss).
 
-    ``begin(hyper, key, tasks=None)`` makes the first inner state of a warm-started search: that of one inner problem, or, for
-    an estimator made by ``batched``, those of so many tasks along a leading axis.
-
-    ``mean``, if there is one, is ``estimate`` averaged over tasks, at less than the cost of every task's own gradient: all
-    arguments but ``hyper`` and a ``start`` of ``None`` have a leading axis of tasks, and so has ``end``.
+    Attributes:
+        estimate: The estimate, called as ``HypergradientFn`` itself is.
+        init: ``(hyper, key) ->`` the inner state of one inner problem before its first step.
+        mean: The estimate averaged over tasks at less than the cost of every task's own gradient, or ``None`` if there is no
+            such shortcut. All arguments but ``hyper`` and a ``start`` of ``None`` have a leading axis of tasks, and so has
+            ``end``.
+        has_tasks: Whether the estimate is of many inner problems at once, as ``batched`` makes it.
     """
 
-    estimate: Callable[[Hyper, Any, Batch, Batch, Key], Hypergradient]
-    begin: Callable[..., Any]
-    mean: Callable[[Hyper, Any, Batch, Batch, Key], Hypergradient] | None = None
+    estimate: EstimateFn
+    init: Callable[[Hyper, Key], Any]
+    mean: EstimateFn | None = None
+    has_tasks: bool = False
 
     def __call__(self, hyper: Hyper, start: Any, inner_batches: Batch, outer_batch: Batch, key: Key) -> Hypergradient:
+        """Estimates the hypergradient.
+
+        Args:
+            hyper: The hyperparameters, a pytree of floating-point arrays.
+            start: An inner state to go on from, or ``None`` to begin anew; then the initialization is differentiated through
+                where the estimator can.
+            inner_batches: The batches of the inner steps, stacked along a leading axis; ``[steps, tasks, ...]`` if the
+                estimate has tasks.
+            outer_batch: The batch of the outer loss; ``[tasks, ...]`` if the estimate has tasks.
+            key: Randomness of the whole estimate.
+
+        Returns:
+            The outer loss, its gradient, the last inner state and scalars to log.
+        """
         return self.estimate(hyper, start, inner_batches, outer_batch, key)
 
+    def begin(self, hyper: Hyper, key: Key, tasks: int | None = None) -> Any:
+        """Makes the first inner state of a warm-started search.
 
-Estimator = Callable[[Problem], HypergradientFn]
+        Args:
+            hyper: The hyperparameters.
+            key: Randomness of the initialization.
+            tasks: The number of tasks if the estimate has tasks, and ``None`` if it has none.
+
+        Returns:
+            The state of one inner problem or, with ``tasks``, of each of them along a leading axis.
+
+        Raises:
+            InputError: If ``tasks`` is missing or is given in vain, or if the inner problem is solved by a function.
+        """
+        if self.has_tasks and (tasks is None or tasks < 1):
+            raise InputError(
+                f"begin: tasks={tasks} for a warm start of a batched estimator, which holds an inner state for each task; give "
+                "their number, as in bilevel.learner(..., warm_start=True, tasks=4)"
+            )
+        if tasks is None:
+            return self.init(hyper, key)
+        if not self.has_tasks:
+            raise InputError(
+                f"begin: tasks={tasks} for an estimator of one task; wrap it in bilevel.batched, or leave tasks out"
+            )
+        return jax.vmap(lambda own: self.init(hyper, own))(task_keys(key, tasks))
+
+
+class Estimator(Protocol):
+    """Makes the hypergradient of a problem: ``unroll()``, ``implicit()``, ``through_solution()``, ... return one."""
+
+    def __call__(self, problem: Problem[Any], /) -> HypergradientFn:
+        """Makes the hypergradient of a problem.
+
+        Args:
+            problem: The bilevel problem.
+
+        Returns:
+            A function that estimates the hypergradient.
+
+        Raises:
+            InputError: If the estimator cannot use the inner part of the problem.
+        """
+        ...
+
+
+def descent(problem: Problem[Any], name: str) -> Descent:
+    """The inner part of a problem that is solved by descent.
+
+    Raises:
+        InputError: If it is solved by a function.
+    """
+    if isinstance(problem.inner, Descent):
+        return problem.inner
+    raise InputError(
+        f"{name}: the inner problem is {_kind(problem.inner)}, and {name} needs the steps of Inner.descent(loss, init, "
+        "optimizer); use bilevel.through_solution() for a solution, or bilevel.evolution() if it has no derivative"
+    )
+
+
+def solution(problem: Problem[Any], name: str) -> Solution:
+    """The inner part of a problem that is solved by a function.
+
+    Raises:
+        InputError: If it is solved by descent.
+    """
+    if isinstance(problem.inner, Solution):
+        return problem.inner
+    raise InputError(
+        f"{name}: the inner problem is {_kind(problem.inner)}, and {name} needs Inner.solution(solve); use bilevel.unroll(), "
+        "forward(), implicit() or another estimator that follows the steps of a descent"
+    )
+
+
+def _kind(inner: Any) -> str:
+    """How an inner problem is named in an error."""
+    names = {Descent: "Inner.descent(...)", Solution: "Inner.solution(...)"}
+    return names.get(type(inner), f"of type {type(inner).__name__}")
+
+
+def task_keys(key: Key, tasks: int) -> jax.Array:
+    """One key for each task."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(tasks))
 
 
 def over_tasks(work: Callable[..., Any], hyper: Hyper, start: Any, *batches: Any) -> Any:
-    """``work(hyper, start, *batches)`` of every task, stacked: all have a leading axis of tasks but ``hyper``, and a ``start``
-    of ``None``."""
+    """Stacks ``work(hyper, start, *batches)`` of every task. All but ``hyper`` and a ``start`` of ``None`` have a leading axis
+    of tasks."""
     axes = (None, None if start is None else 0, *(0 for _ in batches))
     return jax.vmap(work, in_axes=axes)(hyper, start, *batches)
 
 
 class Keys(NamedTuple):
-    """One key each for the initial parameters, the inner steps and the outer loss."""
+    """A key each for the initial parameters, the inner steps and the outer loss."""
 
-    init: jax.Array
-    inner: jax.Array
-    outer: jax.Array
+    init: Key
+    inner: Key
+    outer: Key
 
 
 def split(key: Key) -> Keys:
+    """The three streams that every estimator draws from."""
     return Keys(*(stream(key, name) for name in Keys._fields))

@@ -8,10 +8,10 @@ from jax.extend.core import Literal
 
 
 def reached(function: Callable[[Any], Any], tree: Any) -> dict[str, bool]:
-    """For each leaf of ``tree``, by its path: does the result of ``function`` depend on it?
+    """Says for each leaf of ``tree``, by its path, whether the result of ``function`` depends on it.
 
-    Read from the traced program, whatever the values: a derivative that happens to be zero counts as a dependence, and so does
-    anything that goes into an inner program (a loop, a branch) that the result comes out of.
+    The answer is read from the traced program, whatever the values are. A derivative that happens to be zero counts as a
+    dependence, and so does anything that goes into an inner program (a loop, a branch) from which the result comes.
 
     Example:
         >>> reached(lambda h: h["a"] * 0.0, {"a": 1.0, "b": 2.0})

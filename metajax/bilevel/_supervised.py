@@ -7,43 +7,57 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.types import Info, Key, Learner, LossFn, Params, stream
+from metajax.types import Batch, Info, Key, Learner, LossFn, Params, stream
 
 
 class SupervisedState(NamedTuple):
-    """Weights in training."""
+    """Weights in training.
+
+    Attributes:
+        step: Number of updates made so far.
+        key: The key from which the randomness of every step is derived.
+        params: The weights.
+        opt_state: The state of the optimizer.
+    """
 
     step: jax.Array
     key: Key
     params: Params
-    optimizer: Any
+    opt_state: Any
 
 
-def supervised(init: Callable[[Key], Params], loss: LossFn, optimizer: optax.GradientTransformation) -> Learner:
-    """Descends ``loss``; what is found by a search is trained alone by it.
+def supervised(init: Callable[..., Params], loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Learner:
+    """Trains weights by gradient descent on a loss: the plain training loop as a ``Learner``.
+
+    Use it for what a search has decided, which is then trained for itself, and for baselines without meta-learning. The loss
+    of step t gets the key ``fold_in(state.key, t)``. ``info`` holds ``loss``, the loss before the update, and what ``loss_fn``
+    reports.
 
     Args:
-        init: ``(key) -> params``.
-        loss: ``(params, batch, key) -> (loss, info)``.
-        optimizer: for the weights.
+        init: ``(key, ...) -> params``. Arguments of ``learner.init`` after the key are passed on to it.
+        loss_fn: ``(params, batch, key) -> (loss, info)``.
+        optimizer: Any optax transformation.
+
+    Returns:
+        A learner with ``init(key, ...) -> SupervisedState`` and ``update(state, batch) -> (state, info)``.
 
     Example:
-        >>> square = lambda params, batch, key: (jnp.mean((params - batch) ** 2), {})
-        >>> made = supervised(lambda key: jnp.zeros(()), square, optax.sgd(0.5))
-        >>> state, info = made.update(made.init(jax.random.key(0)), jnp.ones(3))
+        >>> mean_squared = lambda params, batch, key: (jnp.mean((params - batch) ** 2), {})
+        >>> learner = supervised(lambda key: jnp.zeros(()), mean_squared, optax.sgd(0.5))
+        >>> state, info = learner.update(learner.init(jax.random.key(0)), jnp.ones(3))
         >>> float(state.params), float(info["loss"])
         (1.0, 1.0)
     """
 
-    def start(key: Key) -> SupervisedState:
-        params = init(stream(key, "init"))
+    def begin(key: Key, *args: Any, **kwargs: Any) -> SupervisedState:
+        params = init(stream(key, "init"), *args, **kwargs)
         return SupervisedState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params))
 
-    def update(state: SupervisedState, batch: Any) -> tuple[SupervisedState, Info]:
-        now = jax.random.fold_in(state.key, state.step)
-        (value, info), grads = jax.value_and_grad(loss, has_aux=True)(state.params, batch, now)
-        updates, kept = optimizer.update(grads, state.optimizer, state.params)
+    def update(state: SupervisedState, batch: Batch) -> tuple[SupervisedState, Info]:
+        key = jax.random.fold_in(state.key, state.step)
+        (value, info), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, key)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return SupervisedState(state.step + 1, state.key, params, kept), {"loss": value, **info}
+        return SupervisedState(state.step + 1, state.key, params, opt_state), {"loss": value, **info}
 
-    return Learner(start, update)
+    return Learner(begin, update)

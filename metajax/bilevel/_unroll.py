@@ -1,37 +1,61 @@
-"""Hypergradients by differentiating the inner loop itself: reverse mode, forward mode, first order."""
+"""Hypergradients by reverse mode through the inner loop."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
-from metajax.bilevel import _inner as inner
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, InnerState, Problem, over_tasks, split
-from metajax.types import InputError
+from metajax.bilevel._inner import Descent, InnerState
+from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, over_tasks, split
+from metajax.bilevel._scan import Remat, length
+from metajax.types import Batch, Hyper, InputError, Key, Scalar
 
 
-def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
-    """Reverse mode through the inner loop: exact, and memory grows with the steps unless rematerialized.
+def unroll(remat: Remat = None, truncate: int | None = None) -> Estimator:
+    """Differentiates through the inner loop by reverse mode.
 
-    MAML (Finn et al. 2017, arXiv:1703.03400) and exact second-order DARTS are this with few steps; Maclaurin et al.
-    (2015, arXiv:1502.03492) with many.
+    The estimate is ``d outer(h, w_T(h))/dh`` with ``w_T`` the parameters after the last inner step. It is exact, and memory
+    grows with the steps unless they are rematerialized. MAML and exact second-order DARTS are this with few steps, tuning
+    of learning rates and decays with many.
 
     Args:
-        remat: ``None``, ``"sqrt"`` or every how many steps to keep a state; same gradient, less memory.
-        truncate: differentiate the last ``truncate`` steps only (Shaban et al. 2019, arXiv:1810.10667); the gradient is
-            then biased, and an initialization learned through ``problem.init`` gets none unless all steps are covered.
+        remat: What to keep for the backward pass: ``None`` keeps every step, ``"sqrt"`` every √steps-th state and a positive
+            integer k every k-th state. The gradient is the same, at less memory and one more forward pass.
+        truncate: Differentiates only the last ``truncate`` steps. The gradient is then biased, and an initialization
+            learned through ``init`` gets none unless all steps are covered. ``None`` differentiates all steps.
+
+    Returns:
+        An estimator for problems made with ``Inner.descent``.
 
     Raises:
-        InputError: if ``remat`` or ``truncate`` is not positive.
+        InputError: If ``remat`` or ``truncate`` is not positive; later, if the problem is made with ``Inner.solution``.
+
+    References:
+        * Maclaurin et al. 2015, "Gradient-based hyperparameter optimization through reversible learning", arXiv:1502.03492.
+        * Finn et al. 2017, "Model-agnostic meta-learning for fast adaptation of deep networks", arXiv:1703.03400.
+        * Shaban et al. 2019, "Truncated back-propagation for bilevel optimization", arXiv:1810.10667.
+
+    Example:
+        >>> import optax
+        >>> from metajax import bilevel
+        >>> bowl = lambda h, w, batch, key: (0.5 * w**2, {})
+        >>> inner = bilevel.Inner.descent(bowl, lambda h, key: jnp.ones(()), lambda h: optax.sgd(h))
+        >>> problem = bilevel.Problem(inner, bowl)
+        >>> args = jnp.asarray(0.5), None, jnp.zeros(3), jnp.zeros(()), jax.random.key(0)
+        >>> exact, last = (bilevel.unroll(truncate=k)(problem)(*args).grad for k in (None, 1))
+        >>> float(exact), float(last)  # w_3 = (1 - h)^3, so the derivative of w_3^2 / 2 is -3 (1 - h)^5; one step sees a third
+        (-0.09375, -0.03125)
     """
     if not (remat is None or remat == "sqrt" or (isinstance(remat, int) and remat >= 1)):
-        raise InputError(f"unroll: remat={remat!r}; accepted are None, 'sqrt' or a positive whole number")
+        raise InputError(f"unroll: remat={remat!r}; must be None, 'sqrt' or an integer >= 1")
     if truncate is not None and truncate < 1:
-        raise InputError(f"unroll: truncate={truncate}; accepted are None or a positive number of steps")
+        raise InputError(
+            f"unroll: truncate={truncate}; must be None or an integer >= 1, the number of steps to differentiate"
+        )
 
-    def estimator(problem: Problem) -> HypergradientFn:
+    def estimator(problem: Problem[Any]) -> HypergradientFn:
+        inner = descent(problem, "unroll")
+
         def task(hyper, start, inner_batches, outer_batch, key):
             return learn_and_judge(problem, hyper, start, inner_batches, outer_batch, key, remat, truncate)
 
@@ -47,99 +71,30 @@ def unroll(remat: inner.Remat = None, truncate: int | None = None) -> Estimator:
 
             return estimate
 
-        return HypergradientFn(differentiated(task), partial(inner.begin, problem), differentiated(tasks))
+        return HypergradientFn(differentiated(task), inner.begin, differentiated(tasks))
 
     return estimator
 
 
 def learn_and_judge(
-    problem: Problem,
-    hyper: Any,
+    problem: Problem[Descent],
+    hyper: Hyper,
     start: InnerState | None,
-    inner_batches: Any,
-    outer_batch: Any,
-    key: jax.Array,
-    remat: inner.Remat = None,
+    inner_batches: Batch,
+    outer_batch: Batch,
+    key: Key,
+    remat: Remat = None,
     truncate: int | None = None,
-) -> tuple[jax.Array, tuple[InnerState, dict[str, Any]]]:
+) -> tuple[Scalar, tuple[InnerState, dict[str, Any]]]:
     """The outer loss after inner learning, as a function of ``hyper`` that JAX can differentiate in any mode."""
-    keys, steps = split(key), inner.length(inner_batches)
-    state = inner.begin(problem, hyper, keys.init) if start is None else start
+    inner, keys, steps = problem.inner, split(key), length(inner_batches)
+    state = inner.begin(hyper, keys.init) if start is None else start
     ahead = 0 if truncate is None else max(0, steps - truncate)
     if ahead:
         frozen = jax.lax.stop_gradient(hyper)
-        state, _ = inner.run(problem, frozen, state, jax.tree.map(lambda x: x[:ahead], inner_batches), keys.inner)
+        state, _ = inner.run(frozen, state, jax.tree.map(lambda x: x[:ahead], inner_batches), keys.inner)
         state = jax.lax.stop_gradient(state)
     rest = jax.tree.map(lambda x: x[ahead:], inner_batches)
-    state, losses = inner.run(problem, hyper, state, rest, keys.inner, remat, first=ahead)
+    state, losses = inner.run(hyper, state, rest, keys.inner, remat, first=ahead)
     value, info = problem.outer_loss(hyper, state.params, outer_batch, keys.outer)
     return value, (state, {**info, "inner_loss": losses[-1]})
-
-
-def forward() -> Estimator:
-    """Forward mode: exact, memory independent of the steps, time proportional to the number of hyperparameters.
-
-    For a handful of hyperparameters over long horizons (Franceschi et al. 2017, arXiv:1703.01785).
-    """
-
-    def estimator(problem: Problem) -> HypergradientFn:
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            flat, unravel = ravel_pytree(hyper)
-
-            def value(vector):
-                return learn_and_judge(problem, unravel(vector), start, inner_batches, outer_batch, key)
-
-            def push(tangent):
-                return jax.jvp(value, (flat,), (tangent,), has_aux=True)
-
-            loss, grad, aux = jax.vmap(push, out_axes=(None, 0, None))(jnp.eye(flat.size, dtype=flat.dtype))
-            return Hypergradient(loss, unravel(grad), *aux)
-
-        return HypergradientFn(estimate, partial(inner.begin, problem))
-
-    return estimator
-
-
-def first_order() -> Estimator:
-    """First-order approximation: what inner learning moved the parameters by is taken as a constant.
-
-    With ``hyper`` the initialization this is first-order MAML (Finn et al. 2017); with a warm start it is first-order
-    DARTS (Liu et al. 2019), the direct gradient of the outer loss. Biased: every path through the inner updates is cut.
-    """
-
-    def estimator(problem: Problem) -> HypergradientFn:
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            keys = split(key)
-            begun = inner.begin(problem, hyper, keys.init) if start is None else start
-            end, losses = inner.run(problem, hyper, begun, inner_batches, keys.inner)
-
-            def value(h):
-                params = end.params
-                if start is None:
-                    # the identity in value; in the gradient, end moves as one with the initialization
-                    initial = problem.init(h, keys.init)
-                    params = jax.tree.map(lambda e, w: e + (w - jax.lax.stop_gradient(w)), end.params, initial)
-                return problem.outer_loss(h, params, outer_batch, keys.outer)
-
-            (loss, info), grad = jax.value_and_grad(value, has_aux=True)(hyper)
-            return Hypergradient(loss, grad, end, {**info, "inner_loss": losses[-1]})
-
-        return HypergradientFn(estimate, partial(inner.begin, problem))
-
-    return estimator
-
-
-def weights_only() -> Estimator:
-    """No hypergradient: the inner loop learns and ``hyper`` stays, for methods that decide afterwards (single-path
-    SuperNets). The outer loss is not evaluated; ``value`` is the last inner loss."""
-
-    def estimator(problem: Problem) -> HypergradientFn:
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            keys = split(key)
-            begun = inner.begin(problem, hyper, keys.init) if start is None else start
-            end, losses = inner.run(problem, hyper, begun, inner_batches, keys.inner)
-            return Hypergradient(losses[-1], jax.tree.map(jnp.zeros_like, hyper), end, {"inner_loss": losses[-1]})
-
-        return HypergradientFn(estimate, partial(inner.begin, problem))
-
-    return estimator

@@ -37,10 +37,6 @@ def cavia(
     if size < 1:
         raise InputError(f"cavia: size={size}; accepted is a positive whole number")
     see = lambda hyper, context, batch, key: loss({"params": hyper, "context": context}, batch, key)
-    problem = bilevel.Problem(
-        inner_loss=see,
-        outer_loss=see,
-        init=lambda hyper, key: jnp.zeros(size),
-        optimizer=lambda hyper: inner_optimizer,
-    )
+    inner = bilevel.Inner.descent(see, lambda hyper, key: jnp.zeros(size), lambda hyper: inner_optimizer)
+    problem = bilevel.Problem(inner, see)
     return by_gradient(problem, bilevel.unroll(), outer_optimizer, inner_steps, test_steps, chunk=chunk)

@@ -52,11 +52,7 @@ def imaml(
         apart = jax.tree.map(lambda w, h: jnp.sum(jnp.square(w - h)), params, hyper)
         return value + 0.5 * strength * sum(jax.tree.leaves(apart)), info
 
-    problem = bilevel.Problem(
-        inner_loss=proximal,
-        outer_loss=lambda hyper, params, batch, key: loss(params, batch, key),
-        init=lambda hyper, key: hyper,
-        optimizer=lambda hyper: inner_optimizer,
-    )
+    inner = bilevel.Inner.descent(proximal, lambda hyper, key: hyper, lambda hyper: inner_optimizer)
+    problem = bilevel.Problem(inner, lambda hyper, params, batch, key: loss(params, batch, key))
     estimator = bilevel.implicit("cg", iterations, damping)
     return by_gradient(problem, estimator, outer_optimizer, inner_steps, test_steps, chunk=chunk)

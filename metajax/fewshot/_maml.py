@@ -13,7 +13,7 @@ def maml_problem(
     inner_optimizer: optax.GradientTransformation,
     query_loss: LossFn | None = None,
     adapted: Selection | None = None,
-) -> bilevel.Problem:
+) -> bilevel.Problem[bilevel.Descent]:
     """Returns MAML's bilevel problem: the hyperparameter is the initialization, both losses are the task's.
 
     Args:
@@ -24,19 +24,19 @@ def maml_problem(
     """
     judge = query_loss or loss_fn
     if adapted is None:
-        return bilevel.Problem(
-            inner_loss=lambda hyper, params, batch, key: loss_fn(params, batch, key),
-            outer_loss=lambda hyper, params, batch, key: judge(params, batch, key),
+        inner = bilevel.Inner.descent(
+            loss=lambda hyper, params, batch, key: loss_fn(params, batch, key),
             init=lambda hyper, key: hyper,
             optimizer=lambda hyper: inner_optimizer,
         )
+        return bilevel.Problem(inner, lambda hyper, params, batch, key: judge(params, batch, key))
     whole = lambda hyper, params: combine(params, partition(hyper, adapted)[1])
-    return bilevel.Problem(
-        inner_loss=lambda hyper, params, batch, key: loss_fn(whole(hyper, params), batch, key),
-        outer_loss=lambda hyper, params, batch, key: judge(whole(hyper, params), batch, key),
+    inner = bilevel.Inner.descent(
+        loss=lambda hyper, params, batch, key: loss_fn(whole(hyper, params), batch, key),
         init=lambda hyper, key: partition(hyper, adapted)[0],
         optimizer=lambda hyper: inner_optimizer,
     )
+    return bilevel.Problem(inner, lambda hyper, params, batch, key: judge(whole(hyper, params), batch, key))
 
 
 def maml(

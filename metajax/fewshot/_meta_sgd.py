@@ -42,12 +42,9 @@ def meta_sgd(
         >>> sorted(state.hyper)
         ['params', 'rates']
     """
-    problem = bilevel.Problem(
-        inner_loss=lambda hyper, params, batch, key: loss(params, batch, key),
-        outer_loss=lambda hyper, params, batch, key: loss(params, batch, key),
-        init=lambda hyper, key: hyper["params"],
-        optimizer=lambda hyper: scaled(hyper["rates"]),
-    )
+    task_loss = lambda hyper, params, batch, key: loss(params, batch, key)
+    inner = bilevel.Inner.descent(task_loss, lambda hyper, key: hyper["params"], lambda hyper: scaled(hyper["rates"]))
+    problem = bilevel.Problem(inner, task_loss)
 
     def begin(params: Params):
         return {"params": params, "rates": jax.tree.map(lambda w: jnp.full_like(w, rate), params)}

@@ -119,6 +119,6 @@ def by_solution(
 
 def solution_learner(solve, loss, outer_optimizer: optax.GradientTransformation, chunk: int | None) -> Learner:
     """``bilevel.learner`` over tasks that are solved at once; inner batches are the support with a leading axis of 1."""
-    problem = bilevel.Problem(loss, loss, lambda hyper, key: (), lambda hyper: optax.identity())
-    estimator = bilevel.batched(bilevel.solved(solve), chunk)
+    problem = bilevel.Problem(bilevel.Inner.solution(solve), loss)
+    estimator = bilevel.batched(bilevel.through_solution(), chunk)
     return bilevel.learner(problem, estimator, outer_optimizer, 1, warm_start=False)

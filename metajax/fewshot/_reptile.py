@@ -1,32 +1,27 @@
 """Reptile (Nichol et al. 2018, arXiv:1803.02999): move the initialization towards where a task's training ends."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.bilevel import Hypergradient, HypergradientFn, InnerState, Problem
-from metajax.bilevel import _inner as inner
-from metajax.bilevel._problem import split
+from metajax import bilevel
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_gradient
 from metajax.fewshot.episodes import Episode
-from metajax.types import Key, LossFn
+from metajax.types import Key, LossFn, stream
 
 
-def displacement(made: Problem) -> HypergradientFn:
+def displacement(problem: bilevel.Problem) -> bilevel.HypergradientFn:
     """The estimator ``initialization - end``: no derivative of the outer loss, which is evaluated for the record."""
+    learn = bilevel.weights_only()(problem)
 
     def estimate(hyper, start, inner_batches, outer_batch, key):
-        keys = split(key)
-        begun: InnerState = inner.begin(made, hyper, keys.init) if start is None else start
-        end, losses = inner.run(made, hyper, begun, inner_batches, keys.inner)
-        value, info = made.outer_loss(hyper, end.params, outer_batch, keys.outer)
-        grad = jax.tree.map(jnp.subtract, hyper, end.params)
-        return Hypergradient(value, grad, end, {**info, "inner_loss": losses[-1]})
+        learned = learn(hyper, start, inner_batches, outer_batch, key)
+        value, info = problem.outer_loss(hyper, learned.end.params, outer_batch, stream(key, "outer"))
+        grad = jax.tree.map(jnp.subtract, hyper, learned.end.params)
+        return bilevel.Hypergradient(value, grad, learned.end, {**info, **learned.info})
 
-    return HypergradientFn(estimate, partial(inner.begin, made))
+    return bilevel.HypergradientFn(estimate, learn.init)
 
 
 def reptile(

@@ -2,7 +2,7 @@
 (Chen et al. 2019, arXiv:1904.04232; Wang et al. 2019, arXiv:1911.04623)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,8 @@ from metajax import bilevel
 from metajax.fewshot import heads
 from metajax.fewshot._losses import cross_entropy
 from metajax.fewshot._maml import maml_problem
-from metajax.fewshot._method import Method, solution_learner
-from metajax.types import Params
+from metajax.fewshot._method import Method
+from metajax.types import Batch, Info, Key, Learner, Params
 
 Embed = Callable[[Params, Any], jax.Array]
 
@@ -42,9 +42,9 @@ def nearest_centroid(
         >>> batch = fewshot.episodes.examples(jax.random.uniform(jax.random.key(2), (6, 4, 8, 8)), 16)(jax.random.key(3))
         >>> state, info = jax.jit(method.update)(state, batch)
         >>> sorted(info)
-        ['accuracy', 'hypergradient_norm', 'outer_loss']
+        ['accuracy', 'loss']
     """
-    train = _supervised(embed, head, optimizer)
+    learner = _supervised(embed, head, optimizer)
 
     def adapt(hyper, support, key):
         return jax.tree.map(lambda x: x[None], heads.centroids(embed(hyper["body"], support[0]), support[1]))
@@ -54,7 +54,7 @@ def nearest_centroid(
             heads.prototype_scores(embed(hyper["body"], batch[0]), learned, distance), batch[1]
         )
 
-    return Method(*train, adapt, judge, 0, 0)
+    return Method(*learner, adapt, judge, 0, 0)
 
 
 def linear_probe(
@@ -81,7 +81,7 @@ def linear_probe(
         >>> linear_probe(body.apply, head.apply, optax.adam(1e-3)).test_steps
         100
     """
-    train = _supervised(embed, head, optimizer)
+    learner = _supervised(embed, head, optimizer)
     logistic = cross_entropy(lambda p, x: heads.only_present(x[0] @ p["weights"] + p["bias"], x[1]))
     probe = maml_problem(logistic, optax.chain(optax.add_decayed_weights(l2), optax.sgd(rate)))
 
@@ -99,17 +99,44 @@ def linear_probe(
         weights, (mean, std, counts) = learned
         return logistic(weights, (((embed(hyper["body"], batch[0]) - mean) / std, counts), batch[1]), key)
 
-    return Method(*train, adapt, judge, 0, test_steps)
+    return Method(*learner, adapt, judge, 0, test_steps)
 
 
-def _supervised(embed: Embed, head: Embed, optimizer: optax.GradientTransformation):
-    """``init`` and ``update`` of plain classification: one "task" that is judged without learning anything first."""
+class PretrainState(NamedTuple):
+    """A network in supervised training; ``hyper`` are its parameters, under the name that every few-shot state uses.
+
+    Attributes:
+        training: The state of ``bilevel.supervised``.
+    """
+
+    training: bilevel.SupervisedState
+
+    @property
+    def step(self) -> jax.Array:
+        """Number of updates made so far."""
+        return self.training.step
+
+    @property
+    def key(self) -> Key:
+        """The key from which the randomness of every step is derived."""
+        return self.training.key
+
+    @property
+    def hyper(self) -> Params:
+        """The parameters of the network."""
+        return self.training.params
+
+
+def _supervised(embed: Embed, head: Embed, optimizer: optax.GradientTransformation) -> Learner:
+    """Plain classification of labeled batches."""
     classify = cross_entropy(lambda p, x: head(p["head"], embed(p["body"], x)))
-    judge = lambda hyper, learned, batch, key: classify(hyper, batch, key)
-    search = solution_learner(lambda hyper, support, key: (), judge, optimizer, None)
+    learner = bilevel.supervised(lambda key, params: params, classify, optimizer)
 
-    def update(state, batch):
-        once = jax.tree.map(lambda x: x[None], batch)
-        return search.update(state, (jax.tree.map(lambda x: x[None], once), once))
+    def init(key: Key, params: Params) -> PretrainState:
+        return PretrainState(learner.init(key, params))
 
-    return search.init, update
+    def update(state: PretrainState, batch: Batch) -> tuple[PretrainState, Info]:
+        training, info = learner.update(state.training, batch)
+        return PretrainState(training), info
+
+    return Learner(init, update)

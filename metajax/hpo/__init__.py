@@ -4,7 +4,7 @@ from metajax.hpo._augment import augmentation, strengths
 from metajax.hpo._distil import distillation
 from metajax.hpo._estimators import ESTIMATORS, estimator
 from metajax.hpo._joint import Choice, Joint, joint
-from metajax.hpo._levels import nested
+from metajax.hpo._levels import nested_inner
 from metajax.hpo._online import OnlineState, hypergradient_descent
 from metajax.hpo._parts import (
     class_weights,
@@ -42,7 +42,7 @@ __all__ = [
     "label_smoothing",
     "learned_loss",
     "meta_weight_net",
-    "nested",
+    "nested_inner",
     "polynomial_loss",
     "problem",
     "scaled",

@@ -1,12 +1,11 @@
 """Dataset distillation: a handful of synthetic examples on which a network learns what it would from all."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from metajax.bilevel import Problem
+from metajax.bilevel import Inner, Problem
 from metajax.hpo._problem import Examples, Training, cross_entropy
 from metajax.hpo._rates import sgd
 from metajax.nn import Functional, one_hot
@@ -50,5 +49,5 @@ def distillation(network: Functional, shape: tuple[int, ...], classes: int, per_
     def init(key: Key) -> dict[str, jax.Array]:
         return {"x": jax.random.normal(key, (classes * per_class, *shape)), "rate": jnp.log(jnp.asarray(0.02))}
 
-    begin: Callable[[Any, Key], Any] = lambda hyper, key: network.init(key)
-    return Training(Problem(inner_loss, outer_loss, begin, lambda hyper: sgd(jnp.exp(hyper["rate"]))), init)
+    inner = Inner.descent(inner_loss, lambda hyper, key: network.init(key), lambda hyper: sgd(jnp.exp(hyper["rate"])))
+    return Training(Problem(inner, outer_loss), init)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from metajax.bilevel import Problem
+from metajax.bilevel import Descent, Inner, Problem
 from metajax.space import Space
 from metajax.types import Info, Key, Params, Scalar, stream
 
@@ -29,8 +29,8 @@ class Joint(NamedTuple):
             configuration, or a population of them under ``vmap``.
     """
 
-    relaxed: Problem
-    chosen: Problem
+    relaxed: Problem[Descent]
+    chosen: Problem[Descent]
 
 
 ChosenLoss = Callable[[Choice, Params, Any, Key], tuple[Scalar, Info]]
@@ -74,17 +74,17 @@ def joint(
         {'learning_rate': (), 'unit': (2,)}
     """
 
-    def of(encode: Callable[..., jax.Array]) -> Problem:
+    def of(encode: Callable[..., jax.Array]) -> Problem[Descent]:
         def choose(hyper: Any, key: Key | None) -> Choice:
             encoding = encode(hyper, key)
             return Choice(encoding, space.values(encoding))
 
-        return Problem(
+        inner = Inner.descent(
             lambda hyper, params, batch, key: inner_loss(choose(hyper, key), params, batch, key),
-            lambda hyper, params, batch, key: outer_loss(choose(hyper, key), params, batch, key),
             lambda hyper, key: init(key),
             lambda hyper: optimizer(choose(hyper, None).values),
         )
+        return Problem(inner, lambda hyper, params, batch, key: outer_loss(choose(hyper, key), params, batch, key))
 
     def relaxed(hyper: Any, key: Key | None) -> jax.Array:
         return space.relax(hyper) if key is None else space.relax(hyper, rule, stream(key, "relaxation"))

@@ -5,12 +5,12 @@ from typing import Any
 
 import jax
 
-from metajax.bilevel import Estimator, solved
+from metajax.bilevel import Inner, Solution
 from metajax.types import Hyper, Key, Learner
 
 
-def nested(make: Callable[[Hyper], Learner], start: Callable[[Hyper], Any], remat: bool = True) -> Estimator:
-    """An estimator for a third level: it runs the learner that ``make(hyper)`` makes, itself a bilevel one, and differentiates
+def nested_inner(make: Callable[[Hyper], Learner], start: Callable[[Hyper], Any], remat: bool = True) -> Solution:
+    """The inner part of a third level: it runs the learner that ``make(hyper)`` makes, itself a bilevel one, and differentiates
     through all of it. Exact; use it with ``warm_start=False``.
 
     An inner batch is a stack of the batches of that learner, so leaves of ``inner_batches`` are ``[1, updates, ...]``. The
@@ -24,13 +24,13 @@ def nested(make: Callable[[Hyper], Learner], start: Callable[[Hyper], Any], rema
     Example: the learning rate of data weights, by the validation loss that they lead to.
         >>> import jax.numpy as jnp, optax
         >>> from metajax import bilevel
-        >>> weigh = bilevel.Problem(
-        ...     inner_loss=lambda h, w, b, key: (jax.nn.sigmoid(h) @ (w - b) ** 2, {}),
-        ...     outer_loss=lambda h, w, b, key: ((w - b) ** 2, {}),
-        ...     init=lambda h, key: jnp.zeros(()), optimizer=lambda h: optax.sgd(0.1))
+        >>> weighted = lambda h, w, b, key: (jax.nn.sigmoid(h) @ (w - b) ** 2, {})
+        >>> inner = bilevel.Inner.descent(weighted, lambda h, key: jnp.zeros(()), lambda h: optax.sgd(0.1))
+        >>> weigh = bilevel.Problem(inner, lambda h, w, b, key: ((w - b) ** 2, {}))
         >>> make = lambda rate: bilevel.learner(weigh, bilevel.unroll(), optax.sgd(rate), 2, warm_start=True)
-        >>> third = bilevel.Problem(None, lambda rate, state, b, key: ((state.inner.params - b) ** 2, {}), None, None)
-        >>> estimate = nested(make, lambda rate: jnp.zeros(2))(third)
+        >>> judge = lambda rate, state, b, key: ((state.inner.params - b) ** 2, {})
+        >>> third = bilevel.Problem(nested_inner(make, lambda rate: jnp.zeros(2)), judge)
+        >>> estimate = bilevel.through_solution()(third)
         >>> batches = jnp.broadcast_to(jnp.array([1.0, -5.0]), (1, 3, 2, 2)), jnp.ones((1, 3))
         >>> found = estimate(jnp.asarray(1.0), None, batches, jnp.asarray(1.0), jax.random.key(0))
         >>> float(found.grad) < 0  # faster weights would have been better: the second target is an outlier
@@ -46,4 +46,4 @@ def nested(make: Callable[[Hyper], Learner], start: Callable[[Hyper], Any], rema
         step = jax.checkpoint(body, prevent_cse=False) if remat else body  # pyright: ignore[reportPrivateImportUsage]
         return jax.lax.scan(step, learner.init(key, start(hyper)), batches)[0]
 
-    return solved(solve)
+    return Inner.solution(solve)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.bilevel import Problem
+from metajax.bilevel import Descent, Inner, Problem
 from metajax.nn import Functional, one_hot
 from metajax.types import Hyper, InputError, Key, stream
 
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 class Training(NamedTuple):
     """A bilevel problem and its first hyperparameters, ``init(key) -> hyper``: one entry for each part."""
 
-    problem: Problem
+    problem: Problem[Descent]
     init: Callable[[Key], dict[str, Hyper]]
 
 
@@ -105,7 +105,7 @@ def problem(
         return {name: part.init(stream(key, name)) for name, part in parts.items()}
 
     made = optimizer if callable(optimizer) else lambda hyper: optimizer
-    return Training(Problem(inner_loss, outer_loss, lambda hyper, key: network.init(key), made), init)
+    return Training(Problem(Inner.descent(inner_loss, lambda hyper, key: network.init(key), made), outer_loss), init)
 
 
 def cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:

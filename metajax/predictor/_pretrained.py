@@ -177,12 +177,9 @@ def maml(
         error = weight * (through(params, x)[:, 0] - y) ** 2
         return jnp.sum(error) / jnp.maximum(jnp.sum(weight), 1e-6)
 
-    problem = bilevel.Problem(
-        inner_loss=lambda hyper, params, batch, key: (loss(params, batch), {}),
-        outer_loss=lambda hyper, params, batch, key: (loss(params, batch), {}),
-        init=lambda hyper, key: hyper,
-        optimizer=lambda hyper: optax.sgd(inner_rate),
-    )
+    task_loss = lambda hyper, params, batch, key: (loss(params, batch), {})
+    inner = bilevel.Inner.descent(task_loss, lambda hyper, key: hyper, lambda hyper: optax.sgd(inner_rate))
+    problem = bilevel.Problem(inner, task_loss)
     estimator = bilevel.batched(bilevel.unroll())
     search = bilevel.learner(problem, estimator, optax.adam(1e-3), inner_steps, warm_start=False)
 

@@ -110,7 +110,8 @@ def compose_search(
     mask = open_values(space, excluded_values)
     levels = _Levels(space, network, loss, relaxation, tuple(regularizers), disturb, over_paths, widen_at)
     optimizer = weights_optimizer if callable(weights_optimizer) else lambda hyper: weights_optimizer
-    problem = bilevel.Problem(levels.inner, levels.outer, lambda hyper, key: network.init(key), optimizer)
+    inner = bilevel.Inner.descent(levels.inner, lambda hyper, key: network.init(key), optimizer)
+    problem = bilevel.Problem(inner, levels.outer)
     estimator = estimator or bilevel.unroll()
     core = bilevel.learner(problem, estimator, logits_optimizer, inner_steps, warm_start=True, warm_up=warm_up)
     context = EventContext(space, levels.at(Moment(jnp.ones(()), mask)), relaxation, steps)

@@ -1,5 +1,6 @@
 """Every estimator against a closed form and against central differences, in float64; biases measured, not assumed."""
 
+import dataclasses
 import functools
 
 import jax
@@ -30,9 +31,8 @@ def small_problem(optimizer=None):
         x, y = batch
         return jnp.mean((forward(w, x) - y) ** 2) + 0.01 * jnp.sum(h["decay"] ** 2), {"seen": jnp.sum(w["b"])}
 
-    return bilevel.Problem(
-        inner_loss, outer_loss, lambda h, key: h["init"], optimizer or (lambda h: optax.sgd(jnp.exp(h["rate"])))
-    )
+    optimizer = optimizer or (lambda h: optax.sgd(jnp.exp(h["rate"])))
+    return bilevel.Problem(bilevel.Inner.descent(inner_loss, lambda h, key: h["init"], optimizer), outer_loss)
 
 
 def small_data(steps=STEPS, tasks=None):
@@ -128,7 +128,8 @@ def ridge(n=40, d=5):
         w = jnp.linalg.solve(x.T @ x / n + jnp.diag(jnp.exp(h)), x.T @ y / n)
         return outer_loss(h, w, (xv, yv), None)[0]
 
-    problem = bilevel.Problem(inner_loss, outer_loss, lambda h, key: jnp.zeros(d), lambda h: optax.sgd(0.3))
+    inner = bilevel.Inner.descent(inner_loss, lambda h, key: jnp.zeros(d), lambda h: optax.sgd(0.3))
+    problem = bilevel.Problem(inner, outer_loss)
     hyper = jnp.asarray(rng.normal(size=d) - 1.0)
     repeat = lambda steps: jax.tree.map(lambda a: jnp.broadcast_to(a, (steps, *a.shape)), (x, y))
     return problem, hyper, repeat, (xv, yv), jax.grad(closed_form)(hyper)
@@ -166,7 +167,8 @@ def test_neumann_chooses_a_step_that_converges(x64):
     truth, curvature = jax.grad(closed_form)(hyper), jnp.linalg.eigvalsh(x.T @ x / n + jnp.diag(jnp.exp(hyper)))
     largest = float(curvature[-1])
     assert largest > 2
-    problem = problem._replace(optimizer=lambda h: optax.sgd(1 / largest))
+    slower = dataclasses.replace(problem.inner, optimizer=lambda h: optax.sgd(1 / largest))
+    problem = problem._replace(inner=slower)
     inner = jax.tree.map(lambda a: jnp.broadcast_to(a, (400, *a.shape)), (x, y))
     solve = lambda *args, **more: jax.jit(bilevel.implicit(*args, **more)(problem))(
         hyper, None, inner, (xv, yv), jax.random.key(0)
@@ -222,12 +224,9 @@ def test_first_order_maml_on_a_quadratic(x64):
     rng = np.random.default_rng(0)
     root = rng.normal(size=(4, 4))
     a, target, rate, k = jnp.asarray(root @ root.T / 4), jnp.asarray(rng.normal(size=4)), 0.1, 3
-    problem = bilevel.Problem(
-        lambda h, w, b, key: (0.5 * w @ a @ w, {}),
-        lambda h, w, b, key: (0.5 * jnp.sum((w - target) ** 2), {}),
-        lambda h, key: h,
-        lambda h: optax.sgd(rate),
-    )
+    quadratic = lambda h, w, b, key: (0.5 * w @ a @ w, {})
+    inner = bilevel.Inner.descent(quadratic, lambda h, key: h, lambda h: optax.sgd(rate))
+    problem = bilevel.Problem(inner, lambda h, w, b, key: (0.5 * jnp.sum((w - target) ** 2), {}))
     h = jnp.asarray(rng.normal(size=4))
     contraction = jnp.linalg.matrix_power(jnp.eye(4) - rate * a, k)
     outer_grad = contraction @ h - target
@@ -251,12 +250,9 @@ def test_finite_difference_approximates_the_last_step(x64, optimizer):
 
 def test_persistent_evolution_is_unbiased_over_segments(x64):
     """Two segments of one inner step each; plain ES sees each segment alone, PES sums to the gradient of the whole."""
-    problem = bilevel.Problem(
-        lambda h, w, b, key: (0.5 * (w - h) ** 2, {}),
-        lambda h, w, b, key: (0.5 * (w - 2.0) ** 2, {}),
-        lambda h, key: jnp.zeros(()),
-        lambda h: optax.sgd(0.5),
-    )
+    fit = lambda h, w, b, key: (0.5 * (w - h) ** 2, {})
+    inner = bilevel.Inner.descent(fit, lambda h, key: jnp.zeros(()), lambda h: optax.sgd(0.5))
+    problem = bilevel.Problem(inner, lambda h, w, b, key: (0.5 * (w - 2.0) ** 2, {}))
     h = jnp.asarray(1.0)
     one = (jnp.zeros(1), jnp.zeros(()), jax.random.key(1))
 
@@ -294,7 +290,10 @@ def contract_case(name):
 
 def with_fixed(problem, fixed):
     """The problem with what ``hyper`` lacks taken from ``fixed``."""
-    return bilevel.Problem(*(lambda h, *rest, f=f: f({**fixed, **h}, *rest) for f in problem))
+    with_all = lambda f: lambda h, *rest: f({**fixed, **h}, *rest)
+    inner = problem.inner
+    descent = bilevel.Inner.descent(with_all(inner.loss), with_all(inner.init), with_all(inner.optimizer))
+    return bilevel.Problem(descent, with_all(problem.outer_loss))
 
 
 @pytest.mark.parametrize("name", ["cg", "neumann", "identity"])
@@ -424,7 +423,7 @@ def test_a_warm_start_of_tasks_is_every_task_alone(x64, chunk):
 def test_a_warm_start_of_tasks_names_what_is_missing():
     problem, estimator, hyper, inner, outer = contract_case("batched_unroll")
     make = lambda tasks: bilevel.learner(problem, estimator, optax.sgd(0.1), STEPS, True, tasks=tasks)
-    with pytest.raises(InputError, match=r"batched: tasks=None.*tasks=4"):
+    with pytest.raises(InputError, match=r"begin: tasks=None.*batched.*tasks=4"):
         make(None).init(jax.random.key(0), hyper)
     other = make(2)
     with pytest.raises(InputError, match=r"start \['2'\], inner_batches \['4'\], outer_batch \['4'\]"):
@@ -482,3 +481,43 @@ def test_wrong_number_of_inner_batches_is_named():
         search.update(search.init(jax.random.key(0), hyper), (inner, outer))
     with pytest.raises(ValueError, match="leading axis"):
         estimator(problem)(hyper, None, (inner[0], inner[1][:2]), outer, jax.random.key(0))
+
+
+# -- how the inner problem is solved ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"evolution"}))
+def test_an_estimator_of_steps_refuses_a_solution(name):
+    solved = bilevel.Problem(bilevel.Inner.solution(lambda h, batch, key: h), lambda h, w, batch, key: (w, {}))
+    with pytest.raises(
+        InputError, match=r"Inner\.solution.*needs the steps of Inner\.descent.*use bilevel\.through_solution"
+    ):
+        ALL[name](solved)
+
+
+def test_through_solution_refuses_a_descent_and_a_warm_start():
+    with pytest.raises(InputError, match=r"Inner\.descent.*needs Inner\.solution\(solve\); use bilevel\.unroll"):
+        bilevel.through_solution()(small_problem())
+    problem = bilevel.Problem(bilevel.Inner.solution(lambda h, batch, key: h), lambda h, w, batch, key: (w, {}))
+    search = bilevel.learner(problem, bilevel.through_solution(), optax.sgd(0.1), 1, warm_start=True)
+    with pytest.raises(InputError, match=r"no state to go on from; use .*warm_start=False"):
+        search.init(jax.random.key(0), jnp.zeros(()))
+
+
+def test_a_solution_is_differentiated_exactly_and_by_evolution(x64):
+    """Ridge regression in closed form: the truth by its own derivative, the smoothed gradient near it."""
+    problem, hyper, repeat, outer, truth = ridge()
+
+    def solve(h, batch, key):
+        x, y = batch
+        return jnp.linalg.solve(x.T @ x / len(y) + jnp.diag(jnp.exp(h)), x.T @ y / len(y))
+
+    solved = bilevel.Problem(bilevel.Inner.solution(solve), problem.outer_loss)
+    args = (hyper, None, repeat(1), outer, jax.random.key(3))
+    exact, smoothed = (
+        jax.jit(estimator(solved))(*args)
+        for estimator in (bilevel.through_solution(), bilevel.evolution(4000, sigma=1e-3))
+    )
+    np.testing.assert_allclose(exact.grad, truth, rtol=1e-12)
+    np.testing.assert_allclose(smoothed.grad, truth, rtol=0.15, atol=0.15 * float(jnp.max(jnp.abs(truth))))
+    assert float(smoothed.value) == pytest.approx(float(exact.value), rel=1e-12)

@@ -1,5 +1,7 @@
 """Hyperparameters by gradient: every part and every estimator against central differences, and what they are for."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,7 +139,7 @@ def test_an_implicit_estimator_refuses_a_learning_rate():
     made, train, held = training("l2", lambda h: hpo.sgd(jnp.exp(h["rate"])))
     hyper = {**made.init(jax.random.key(0)), "rate": jnp.asarray(-1.0)}
     for name in ("cg", "neumann", "identity"):
-        with pytest.raises(ValueError, match=r"hyper\['rate'\] reaches neither inner_loss nor outer_loss"):
+        with pytest.raises(ValueError, match=r"hyper\['rate'\] reaches neither the inner nor the outer loss"):
             hpo.estimator(name)(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
     found = hpo.estimator("forward")(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
     assert float(found.grad["rate"]) != 0
@@ -167,7 +169,7 @@ def test_one_rate_for_every_step_is_that_of_the_loop(x64):
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
     made, train, held = training("l2")
-    params = made.problem.init({}, jax.random.key(0))
+    params = made.problem.inner.init({}, jax.random.key(0))
     shapes = {
         "scalar": jnp.asarray(-2.0),
         "schedule": jnp.array([-2.0, -1.0, -3.0]),
@@ -180,7 +182,7 @@ def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
         value = hpo.schedule(value, 3) if rate == "schedule" else value
         return hpo.sgd(value, decay=value) if kind == "sgd" else hpo.adam(value, decay=0.1)
 
-    problem = made.problem._replace(optimizer=optimizer)
+    problem = made.problem._replace(inner=dataclasses.replace(made.problem.inner, optimizer=optimizer))
     hyper = {**to64(made.init(jax.random.key(0))), "rate": shapes[rate]}
     fn = jax.jit(bilevel.unroll()(problem))
     at = lambda h: fn(h, None, stacked(train, 3), held, jax.random.key(2))
@@ -203,18 +205,14 @@ def test_adam_is_that_of_optax():
 def test_hypergradient_descent_is_the_derivative_of_one_step(x64, kind):
     """Against ``unroll`` over one step, with the next batch as the outer one."""
     made, train, held = training("l2")
-    loss = lambda params, batch, key: made.problem.inner_loss({"penalty": jnp.asarray(-9.0)}, params, batch, key)
+    loss = lambda params, batch, key: made.problem.inner.loss({"penalty": jnp.asarray(-9.0)}, params, batch, key)
     optimizer = lambda h: getattr(hpo, kind)(jnp.exp(h))
     learner = hpo.hypergradient_descent(lambda key: to64(network().init(key)), loss, optimizer, optax.sgd(0.5))
     state = learner.init(jax.random.key(0), jnp.asarray(-1.0))
     first, _ = jax.jit(learner.update)(state, train)
     second, _ = jax.jit(learner.update)(first, held)
-    problem = bilevel.Problem(
-        lambda h, w, b, key: loss(w, b, key),
-        lambda h, w, b, key: loss(w, b, key),
-        lambda h, key: state.params,
-        optimizer,
-    )
+    weights_loss = lambda h, w, b, key: loss(w, b, key)
+    problem = bilevel.Problem(bilevel.Inner.descent(weights_loss, lambda h, key: state.params, optimizer), weights_loss)
     found = bilevel.unroll()(problem)(jnp.asarray(-1.0), None, stacked(train, 1), held, jax.random.key(0))
     assert float(first.hyper) == -1.0
     assert float(second.hyper) == pytest.approx(-1.0 - 0.5 * float(found.grad), rel=1e-12)
@@ -244,11 +242,11 @@ def test_a_third_level_has_the_derivative_of_central_differences(x64):
         found = bilevel.unroll()(made.problem)(state.hyper, None, stacked(train, 3), batch, key)
         return found.value, {}
 
-    third = bilevel.Problem(None, judged, None, None)
     batches = stacked((stacked(train, 2), held), 3)
     batches = stacked(batches, 1)
     for remat in (True, False):
-        fn = jax.jit(hpo.nested(make, lambda h: begin, remat)(third))
+        third = bilevel.Problem(hpo.nested_inner(make, lambda h: begin, remat), judged)
+        fn = jax.jit(bilevel.through_solution()(third))
         at = lambda h, fn=fn: fn(h, None, batches, held, jax.random.key(3))
         h = jnp.asarray(2.0)
         slope = (at(h + 1e-5).value - at(h - 1e-5).value) / 2e-5
@@ -284,9 +282,9 @@ def test_hyper_cleaning_finds_the_wrong_labels():
     held = Examples(centers[y2] + 0.5 * jax.random.normal(d, (90, 4)), y2, jnp.arange(90))
     linear = nn.functional(lambda rngs: nn.MLP(4, (), CLASSES, rngs=rngs))
     made = hpo.problem(linear, optax.sgd(0.5), CLASSES, weights=hpo.example_weights(90), penalty=hpo.l2(start=-4.0))
-    fixed = made.problem._replace(
-        inner_loss=lambda h, *rest: made.problem.inner_loss({**h, "penalty": jnp.asarray(-4.0)}, *rest)
-    )
+    learn = made.problem.inner.loss
+    fixed_penalty = lambda h, *rest: learn({**h, "penalty": jnp.asarray(-4.0)}, *rest)
+    fixed = made.problem._replace(inner=dataclasses.replace(made.problem.inner, loss=fixed_penalty))
     for name in ("unroll", "truncated", "cg", "neumann", "identity"):
         learner = bilevel.learner(fixed, hpo.estimator(name), optax.adam(0.3), 10, warm_start=True)
         state = learner.init(key, {"weights": made.init(key)["weights"]})

@@ -30,12 +30,12 @@ class Counting:
 
 
 def learner():
-    problem = bilevel.Problem(
-        inner_loss=lambda h, w, b, key: (jnp.sum((w - b - 0.1 * jax.random.normal(key)) ** 2 * jnp.exp(h)), {}),
-        outer_loss=lambda h, w, b, key: (jnp.sum((w - b) ** 2), {}),
-        init=lambda h, key: jax.random.normal(key, (4,)),
-        optimizer=lambda h: optax.sgd(0.1, momentum=0.9),
+    inner = bilevel.Inner.descent(
+        lambda h, w, b, key: (jnp.sum((w - b - 0.1 * jax.random.normal(key)) ** 2 * jnp.exp(h)), {}),
+        lambda h, key: jax.random.normal(key, (4,)),
+        lambda h: optax.sgd(0.1, momentum=0.9),
     )
+    problem = bilevel.Problem(inner, lambda h, w, b, key: (jnp.sum((w - b) ** 2), {}))
     return bilevel.learner(problem, bilevel.unroll(), optax.adam(1e-3), 3, warm_start=True)
 
 
