@@ -477,7 +477,7 @@ def test_bad_arguments_are_named(make, message):
 def test_wrong_number_of_inner_batches_is_named():
     problem, estimator, hyper, inner, outer = contract_case("unroll")
     search = bilevel.learner(problem, estimator, optax.sgd(0.1), 3, False)
-    with pytest.raises(ValueError, match="has 6 inner steps.*made for inner_steps=3"):
+    with pytest.raises(ValueError, match=r"has 6 inner steps.*made for inner_steps=3"):
         search.update(search.init(jax.random.key(0), hyper), (inner, outer))
     with pytest.raises(ValueError, match="leading axis"):
         estimator(problem)(hyper, None, (inner[0], inner[1][:2]), outer, jax.random.key(0))
