@@ -13,13 +13,13 @@ and the best of its first eight, against as many at random, in ranks from 0 (bes
 """
 
 import dataclasses
-import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.harness import _grid as grid
+from experiments import harness
 from experiments.harness.markdown import table
 from metajax import predictor, run
 from metajax.automl import WaveHistory, prepare, prior, table_task
@@ -138,12 +138,14 @@ def together(parts: list[dict[str, Any]]) -> predictor.Trials:
     )
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Collects, judges on generators left out, fits on all; returns the metrics."""
+def load(config: Config) -> dict[str, Any]:
+    """The columns and the targets of every generated dataset."""
+    return {f"{g}, {n}": dataset(g, n)[:2] for g in GENERATORS for n in range(config.each)}
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Collects, judges on generators left out, fits on all."""
     cells = [{"generator": g, "number": n} for g in GENERATORS for n in range(config.each)]
-    directory.bind_data(
-        run.fingerprint(**{f"{g}, {n}": dataset(g, n)[:2] for g in GENERATORS for n in range(config.each)})
-    )
     parts: dict[tuple[str, int], dict[str, Any]] = {}
 
     def work(cell):
@@ -151,7 +153,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         parts[cell["generator"], cell["number"]] = found
         return {"best": float(np.nanmax(found["score"])), "median": float(np.nanmedian(found["score"]))}
 
-    grid.measure(directory, cells, work, "datasets", show)
+    harness.measure(directory, cells, work, "datasets")
     for cell in cells:  # those of an earlier process are read back from their waves
         place = cell["generator"], cell["number"]
         if place not in parts:
@@ -182,8 +184,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"{len(parts)} generated datasets, {config.models} random configurations each; judged on generators left out with all "
         "their datasets; ranks from 0 (best) to 1"
     )
-    directory.finish({"metrics": metrics, "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol}
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -197,10 +198,15 @@ def markdown(config: dict, result: dict) -> str:
     return table(["", "prior", "random"], rows)
 
 
-def main(argv=None) -> int:
-    what = "What trainings on other datasets say of a new one."
-    return grid.command("automl_prior", (Config, PRESETS, __doc__), argv, experiment, markdown, what)
-
+EXPERIMENT = harness.Experiment(
+    "automl_prior",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

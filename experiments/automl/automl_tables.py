@@ -20,17 +20,20 @@ none is shown. 60 searches of a minute.
 """
 
 import dataclasses
-import sys
+import math
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.harness import _grid as grid
+from experiments import harness
+from experiments.harness import Results
 from experiments.harness.markdown import table
+from experiments.harness.words import listed
 from metajax import automl, data, run
 from metajax.automl import Prepared, evaluate, prepare, refit, table_task
 from metajax.data import tabular
@@ -67,17 +70,17 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return grid.chosen(self.datasets, DATASETS, "datasets")
+        return harness.selected(self.datasets, DATASETS, "datasets")
 
     @property
     def chosen(self) -> list[str]:
-        return grid.chosen(self.methods, METHODS, "methods")
+        return harness.selected(self.methods, METHODS, "methods")
 
 
 PRESETS = {"paper": {}, "tiny": {"datasets": "diabetes", "minutes": 0.2, "seeds": 1}}
 
 
-def load(name: str) -> tabular.Dataset:
+def dataset_of(name: str) -> tabular.Dataset:
     """One of ``DATASETS``."""
     pd = tabular.pandas()
     if name in tabular.BUNDLED:
@@ -149,18 +152,22 @@ def by_sklearn(kind: str, prepared: Prepared, seed: int) -> dict[str, Any]:
     return {"score": float(made.score(np.asarray(final.x_eval), np.asarray(final.y_eval))), "trained": 1}
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Every method on every dataset; returns the metrics."""
-    directory.bind_data(run.fingerprint(**{name: load(name)[:2] for name in config.names}))
+def load(config: Config) -> dict[str, Any]:
+    """The columns and the targets of every dataset."""
+    return {name: dataset_of(name)[:2] for name in config.names}
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Every method on every dataset."""
 
     def work(cell):
-        dataset = load(cell["dataset"])
+        dataset = dataset_of(cell["dataset"])
         method = cell["method"]
         # what has a minute takes the rows that it has time for, the same for both
         prepared = prepare(dataset, cell["seed"], minutes=config.minutes if method in SEARCHES else None)
         began = time.perf_counter()
         if method in SEARCHES:
-            with grid.compiled_anew():  # as in a first search on a new machine
+            with harness.compiled_anew():  # as in a first search on a new machine
                 told = (by_metajax if method == "metajax" else by_tpe)(dataset, prepared, config, cell["seed"])
         else:
             told = by_sklearn(method, prepared, cell["seed"])
@@ -169,7 +176,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     cells = [
         {"dataset": d, "seed": s, "method": m} for s in range(config.seeds) for d in config.names for m in config.chosen
     ]
-    records = grid.measure(directory, cells, work, "models", show)
+    records = harness.measure(directory, cells, work, "models")
     mean = lambda d, m, key: float(np.mean([r[key] for r in records if (r["dataset"], r["method"]) == (d, m)]))
     metrics: dict[str, float] = {}
     ranks: dict[str, list[float]] = {m: [] for m in config.chosen}
@@ -201,8 +208,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"defaults, without a search, for boosting and MLP; split 60/20/20 by {config.seeds} seeds, tuned on validation rows, "
         "all refitted on training and validation rows; test accuracy or R², in per cent; no batch norm anywhere"
     )
-    directory.finish({"metrics": metrics, "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol}
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -237,10 +243,60 @@ def _gain(metrics: dict[str, float], names: list[str], other: str) -> str:
     )
 
 
-def main(argv=None) -> int:
-    what = "metajax search on real tables."
-    return grid.command("automl_tables", (Config, PRESETS, __doc__), argv, experiment, markdown, what)
+def statement(results: Results) -> list[str]:
+    """AutoML against what a user would pick instead, and the tables that gradient boosting wins."""
+    m = results["automl_tables"].metrics
+    ranks = {k.removeprefix("mean rank "): v for k, v in m.items() if k.startswith("mean rank ")}
+    rivals = [name for name in ranks if name != "metajax"]
+    datasets = [k.removesuffix(" metajax") for k in m if k.endswith(" metajax") and f"{k[:-8]} {rivals[0]}" in m]
+    datasets = [d for d in datasets if d not in ("mean rank", "wall seconds")]
+    wins = {name: sum(m[f"{d} metajax"] > m[f"{d} {name}"] for d in datasets) for name in rivals}
+    order = ", ".join(f"{name} {ranks[name]:.2f}" for name in sorted(ranks, key=lambda name: ranks[name]))
+    better = ", ".join(f"{name} on {wins[name]} (p {sign_test(wins[name], len(datasets)):.2g})" for name in rivals)
+    seconds = "; ".join(f"{name} {m[f'wall seconds {name}']:.0f}" for name in ranks if f"wall seconds {name}" in m)
+    loses = [name for name in rivals if wins[name] < len(datasets) / 2]
+    more = f" It loses on most datasets to {listed(loses)}." if loses else ""
+    return [
+        f"On {len(datasets)} tables, the mean ranks (1 is best) are: {order}. metajax is better than {better}, by a two-sided "
+        f"sign test.{more}",
+        f"The seconds a table took are not the same for all: {seconds}.",
+        *_lost_to_boosting(m, datasets),
+    ]
 
+
+def _lost_to_boosting(metrics: dict[str, float], datasets: list[str]) -> list[str]:
+    gaps = {d: metrics[f"{d} boosting"] - metrics[f"{d} metajax"] for d in datasets if f"{d} boosting" in metrics}
+    gaps = {d: gap for d, gap in gaps.items() if gap > 0}
+    if not gaps:
+        return []
+    worst = max(gaps, key=lambda d: gaps[d])
+    return [
+        f"Boosted trees with their defaults are better on {listed(sorted(gaps))}, by at most {gaps[worst]:.2f} points "
+        f"({worst})."
+    ]
+
+
+def sign_test(wins: int, n: int) -> float:
+    """Returns the chance of as many wins or losses, or more, if each were as likely as the other.
+
+    Example:
+        >>> sign_test(9, 10), sign_test(5, 10)
+        (0.021484375, 1.0)
+    """
+    tail = sum(math.comb(n, k) for k in range(max(wins, n - wins), n + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+EXPERIMENT = harness.Experiment(
+    "automl_tables",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+    statement=statement,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

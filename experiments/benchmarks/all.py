@@ -8,16 +8,15 @@ Each runs in a process of its own and keeps its result below ``experiments/bench
 the extra ``peers``; exits with status 1 if a benchmark failed, after the others.
 """
 
-import argparse
+import dataclasses
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from experiments import harness
 from experiments.benchmarks import compare
-from experiments.harness import _finished as finished
-from experiments.harness._grid import chosen
 from metajax import run
 
 RESULTS = Path(__file__).parent / "results"
@@ -68,10 +67,22 @@ REASONS: dict[str, str] = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is measured."""
+
+    only: str = "all"
+    """Some benchmarks, separated by commas."""
+    out: Path = Path("runs/benchmarks")
+    """Where the runs go."""
+    table: bool = False
+    """Remake the table alone."""
+
+
 def table() -> str:
     """All claims in the order of ``JOBS``, then what was measured for each."""
     found = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
-    told = {place: finished.read(place / "result.json") for place in found}
+    told = {place: run.read_json(place / "result.json") for place in found}
     claims = [compare.Claim(**each) for place in found for each in told[place]["claims"]]
     head = (
         "# Benchmarks\n\nMade by `python -m experiments.benchmarks.all` from `experiments/benchmarks/results/`; no number is "
@@ -86,7 +97,7 @@ def table() -> str:
 
 def _section(place: Path, told: dict[str, Any]) -> str:
     claims = [compare.Claim(**each) for each in told["claims"]]
-    parts = [f"\n## {place.name}", finished.origin(finished.read(place / "meta.json")), told["protocol"]]
+    parts = [f"\n## {place.name}", harness.origin(run.read_json(place / "meta.json")), told["protocol"]]
     if claims:
         parts.append(compare.numbers(told["metrics"]))
     if not all(each.met for each in claims) and place.name in REASONS:
@@ -96,15 +107,11 @@ def _section(place: Path, told: dict[str, Any]) -> str:
 
 
 def main(argv=None) -> int:
-    parser = run.OneLineParser(prog="all", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="all", help="some benchmarks, separated by commas")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="where the runs go")
-    parser.add_argument("--table", action="store_true", help="remake the table alone")
-    given = parser.parse_args(argv)
+    given = harness.command_line(Config, argv, "all", __doc__ or "")
     failed: list[str] = []
 
     def command():
-        names = [] if given.table else chosen(given.only, JOBS, "only")
+        names = [] if given.table else harness.selected(given.only, JOBS, "only")
         began = time.perf_counter()
         for name in names:
             print(f"== {name}", flush=True)
@@ -123,7 +130,7 @@ def main(argv=None) -> int:
                 failed.append(name)
         for name in names:  # in the end, so that every run is of the tree as it was
             if name not in failed:
-                finished.add(given.out / name, RESULTS)
+                harness.add(given.out / name, (f"{JOBS[name][0]}.png",), RESULTS)
         run.write_text(RESULTS.parent / "RESULTS.md", table())
         took = f" after {(time.perf_counter() - began) / 60:.0f} minutes" if names else ""
         print(

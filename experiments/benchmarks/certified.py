@@ -8,7 +8,6 @@ models drawn anew. "Of peak" counts two operations for each unit and configurati
 """
 
 import dataclasses
-import sys
 
 import jax
 import numpy as np
@@ -68,9 +67,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(metrics, claims, protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("certified", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("certified", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

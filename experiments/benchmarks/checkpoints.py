@@ -8,7 +8,6 @@ The states: MAML's on Conv-4 of 64 filters with Adam, and arrays of ``megabytes`
 
 import dataclasses
 import itertools
-import sys
 import tempfile
 from pathlib import Path
 
@@ -62,9 +61,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(compare.times(seconds), claims, protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("checkpoints", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("checkpoints", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

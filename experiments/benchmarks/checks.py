@@ -148,11 +148,8 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(seconds, [claim], f"One small piece of each part, on {run.hardware()}: {told}")
 
 
-def main(argv=None) -> int:
-    return compare.command("checks", (Config, PRESETS, __doc__), argv, measure)
-
-
 PRESETS = {"paper": {}, "tiny": {"only": "hypergradients,runs"}}
+EXPERIMENT = compare.benchmark("checks", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

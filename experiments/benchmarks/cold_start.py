@@ -81,9 +81,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(compare.times(seconds, suffix="import ms"), claims, protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("cold_start", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("cold_start", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

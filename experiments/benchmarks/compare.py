@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments import harness
 from experiments.harness import markdown
 from metajax import plot, run
 
@@ -154,26 +155,30 @@ def _row(made: Claim) -> list[str]:
     return [made.what, f"{sign} {made.goal:g}{unit}", f"{made.value:.3g}{unit}", spread, met, made.note]
 
 
-def command(
-    name: str, made: tuple[type, dict[str, Any], str | None], argv: Any, measure: Callable[[Any], Measured]
-) -> int:
-    """The command line of a benchmark, of its config, presets and docstring: measures, prints, writes; returns the exit
-    status."""
-    config, options = run.parse(*made[:2], argv, made[2], name, f"runs/benchmarks/{name}")
+def benchmark(
+    name: str,
+    doc: str | None,
+    config: type,
+    presets: Mapping[str, Mapping[str, Any]],
+    measure: Callable[[Any], Measured],
+) -> harness.Experiment:
+    """Returns a benchmark as an experiment: it measures, and its table has a row for every claim."""
 
-    def work() -> None:
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            found = measure(config)
-            ratios = {}
-            if found.claims:
-                first = found.claims[0]
-                ratios = {"ratio": first.value, "ratio_low": first.low, "ratio_high": first.high}
-            result = {"metrics": {**ratios, **found.metrics}, "claims": [c._asdict() for c in found.claims]}
-            if found.figure is not None:
-                plot.save(found.figure, directory.path / f"{name}.png")
-            directory.finish({**result, "protocol": found.protocol})
-            told = [table(found.claims), numbers(found.metrics)] if found.claims else []
-            print("\n\n".join([found.protocol, *told]))
-        print(f"written to {options.out}: result.json")
+    def run_once(settings: Any, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+        measured = measure(settings)
+        ratios = {}
+        if measured.claims:
+            first = measured.claims[0]
+            ratios = {"ratio": first.value, "ratio_low": first.low, "ratio_high": first.high}
+        if measured.figure is not None:
+            plot.save(measured.figure, directory.path / f"{name}.png")
+        claims = [each._asdict() for each in measured.claims]
+        return {"metrics": {**ratios, **measured.metrics}, "claims": claims, "protocol": measured.protocol}
 
-    return run.main(work)
+    return harness.Experiment(name, doc, config, run_once, presets=presets, table=_told, out=f"runs/benchmarks/{name}")
+
+
+def _told(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """The claims and the other numbers of a result; nothing where only the protocol says what was measured."""
+    claims = [Claim(**each) for each in result["claims"]]
+    return f"{table(claims)}\n\n{numbers(result['metrics'])}" if claims else ""

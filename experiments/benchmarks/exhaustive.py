@@ -10,15 +10,14 @@ not. Accuracies of both are checked to agree.
 """
 
 import dataclasses
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
-from experiments.harness import _grid as grid
 from metajax import data, nn, supernet
 from metajax.types import InputError
 
@@ -44,7 +43,7 @@ PRESETS = {"paper": {}, "tiny": {"channels": 2, "epochs": 1, "alone": 1, "cells"
 
 def measure(config: Config) -> compare.Measured:
     """Both, with and without compilation."""
-    with grid.compiled_anew():
+    with harness.compiled_anew():
         return _measured(config)
 
 
@@ -108,9 +107,7 @@ def _measured(config: Config) -> compare.Measured:
     return compare.Measured(metrics, claims, protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("exhaustive", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("exhaustive", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

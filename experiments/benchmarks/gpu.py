@@ -14,7 +14,7 @@ stopped, from ``gpu.json`` in ``--out`` or from the results kept for the same ca
 miniature.
 """
 
-import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -25,13 +25,12 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
+from experiments import harness
 from experiments.benchmarks import compare
-from experiments.harness import _finished as finished
-from experiments.harness._grid import chosen
 from metajax import run
 from metajax.types import InputError
 
@@ -86,7 +85,7 @@ class Record:
         self.path = folder / "gpu.json"
         kept = RESULTS / f"{device}.json"
         source = self.path if self.path.is_file() else kept
-        self.told: dict[str, Any] = finished.read(source) if source.is_file() else {}
+        self.told: dict[str, Any] = run.read_json(source) if source.is_file() else {}
         if self.told.get("card", device) != device:
             raise InputError(
                 f"--out {folder}: holds results of {self.told['card']}, and this is {device}; give another"
@@ -134,7 +133,7 @@ def measured(name: str, work: Path, tiny: bool, seconds: float) -> dict[str, Any
         status, error = "timeout", f"ended after {seconds:.0f} s"
     entry = {"status": status, "error": error[-1000:], "seconds": round(time.perf_counter() - began, 1)}
     if status == "ok":
-        entry |= {"result": finished.read(place / "result.json"), "meta": finished.read(place / "meta.json")}
+        entry |= {"result": run.read_json(place / "result.json"), "meta": run.read_json(place / "meta.json")}
     return entry
 
 
@@ -159,8 +158,8 @@ def train(archive: Path, work: Path, tiny: bool, seconds: float) -> dict[str, An
             _, error = process.communicate()
     entry = {"seconds": round(time.perf_counter() - began, 1), "error": "", "status": "partial"}
     if (place / "result.json").is_file():
-        entry |= {"status": "ok", "result": finished.read(place / "result.json")}
-        entry["meta"] = finished.read(place / "meta.json")
+        entry |= {"status": "ok", "result": run.read_json(place / "result.json")}
+        entry["meta"] = run.read_json(place / "meta.json")
     elif process.returncode not in (128 + signal.SIGTERM, -signal.SIGKILL):
         entry |= {"status": "failed", "error": "\n".join(error.strip().splitlines()[-5:])[-1000:]}
     if place.is_dir():
@@ -179,7 +178,7 @@ def table() -> str:
     parts = ["# Benchmarks on GPUs\n\nMade by `python -m experiments.benchmarks.gpu --add`; no number is typed.\n"]
     files = sorted(RESULTS.glob("*.json"))
     for file in files:
-        told = finished.read(file)
+        told = run.read_json(file)
         good = {name: entry for name, entry in told["jobs"].items() if "result" in entry}
         claims = [compare.Claim(**each) for entry in good.values() for each in entry["result"].get("claims", ())]
         parts.append(f"\n## {told['card']}\n\n{compare.table(claims)}")
@@ -195,7 +194,7 @@ def _section(entry: dict[str, Any]) -> str:
         last = f"; at step {entry['last']['step']:,}" if entry.get("last") else ""
         return f"{entry['status']} after {entry['seconds']:.0f} s{last}. {entry['error']}".strip()
     result, meta = entry["result"], entry["meta"]
-    return f"{finished.origin(meta)}\n\n{result['protocol']}\n\n{compare.numbers(result['metrics'])}"
+    return f"{harness.origin(meta)}\n\n{result['protocol']}\n\n{compare.numbers(result['metrics'])}"
 
 
 def add(folder: Path) -> None:
@@ -204,16 +203,34 @@ def add(folder: Path) -> None:
     if not source.is_file():
         raise InputError(f"--add {folder}: has no gpu.json; give the --out of a run of this command")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, RESULTS / f"{finished.read(source)['card']}.json")
+    shutil.copyfile(source, RESULTS / f"{run.read_json(source)['card']}.json")
     run.write_text(PAGE, table())
 
 
-def measure_all(given: argparse.Namespace, work: Path) -> None:
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is measured, and where the results go."""
+
+    minutes: float = 8.0
+    """The time for all of it."""
+    only: str = "all"
+    """Some measurements, separated by commas."""
+    out: Path = Path("runs/benchmarks/gpu")
+    """Where ``gpu.json`` goes."""
+    preset: Literal["paper", "tiny"] = "paper"
+    """``tiny`` runs in miniature, on any device."""
+    train: bool = True
+    """Whether the minutes that are left go into a training."""
+    add: Path | None = None
+    """Keep the results of this folder and remake the table; nothing is measured."""
+
+
+def measure_all(given: Config, work: Path) -> None:
     """Every measurement that is missing, while the minutes last; their run directories are below ``work``."""
     device, tiny, end = card(), given.preset == "tiny", time.monotonic() + 60 * given.minutes
     if jax.default_backend() != "gpu" and not tiny:
         raise InputError("no GPU: JAX runs on a CPU here; --preset tiny runs the measurements in miniature")
-    names = chosen(given.only, JOBS, "only")
+    names = harness.selected(given.only, JOBS, "only")
     given.out.mkdir(parents=True, exist_ok=True)
     record, left = Record(given.out, device), lambda: end - time.monotonic()
     for name in names:
@@ -235,16 +252,7 @@ def measure_all(given: argparse.Namespace, work: Path) -> None:
 
 
 def main(argv=None) -> int:
-    parser = run.OneLineParser(prog="gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=8.0, help="time for all of it (default: 8)")
-    parser.add_argument("--only", default="all", help="some measurements, separated by commas")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/gpu"), help="where gpu.json goes")
-    parser.add_argument(
-        "--preset", choices=("paper", "tiny"), default="paper", help="tiny: in miniature, on any device"
-    )
-    parser.add_argument("--no-train", dest="train", action="store_false", help="leave out the training at the end")
-    parser.add_argument("--add", type=Path, help="keep the results of this folder, remake the table, measure nothing")
-    given = parser.parse_args(argv)
+    given = harness.command_line(Config, argv, "gpu", __doc__ or "")
 
     def command() -> None:
         if given.add:

@@ -18,7 +18,6 @@ products alone: forward one, backward two, and a backward pass through a step tw
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -324,9 +323,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(metrics, claims, protocol + pytorch.not_measured(failed))
 
 
-def main(argv=None) -> int:
-    return compare.command("maml", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("maml", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

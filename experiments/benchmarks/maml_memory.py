@@ -7,7 +7,6 @@ count of temporary bytes of the compiled program; time is the median of alternat
 """
 
 import dataclasses
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -55,9 +54,7 @@ def measure(config: Config) -> compare.Measured:
     return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
 
 
-def main(argv=None) -> int:
-    return compare.command("maml_memory", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("maml_memory", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -9,7 +9,6 @@ drawn on the device. There is no peer; the claim is the time that the whole trai
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -118,9 +117,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(metrics, [compare.claim(what, GOAL_HOURS, hours, most=True, unit="h")], protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("paper_steps", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("paper_steps", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

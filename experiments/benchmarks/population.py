@@ -9,7 +9,6 @@ them, and its time is scaled to all. Validation losses are checked to be the sam
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -126,9 +125,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(metrics, [compare.claim(what, 20.0, ratios, note="against PyTorch")], protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("population", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("population", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

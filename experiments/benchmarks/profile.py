@@ -12,7 +12,6 @@ import dataclasses
 import gzip
 import json
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,9 +21,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare, maml, search_steps, sinusoid_steps
 from experiments.benchmarks import supernet as mixed_step
-from experiments.harness import _grid as grid
 from experiments.harness import markdown
 from metajax.types import InputError
 
@@ -162,7 +161,7 @@ def table(found: Mapping[str, Mapping[str, float]]) -> str:
 def measure(config: Config) -> compare.Measured:
     """One program after the other."""
     made = programs(config.tiny)
-    names = grid.chosen(config.only, made, "only")
+    names = harness.selected(config.only, made, "only")
     found = {name: shares(*made[name]()) for name in names}
     protocol = (
         "products, convolutions, sums (reductions), elementwise work, and data moved: copies, patches, transpositions"
@@ -171,9 +170,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(metrics, [], f"{protocol}\n\n{table(found)}")
 
 
-def main(argv=None) -> int:
-    return compare.command("profile", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("profile", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -8,7 +8,6 @@ longer fits a cache makes it larger. In theory all five are linear at most.
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -118,9 +117,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(metrics, claims, protocol, figure)
 
 
-def main(argv=None) -> int:
-    return compare.command("scaling", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("scaling", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

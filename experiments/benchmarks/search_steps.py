@@ -10,7 +10,6 @@ only. Exact second order is checked against central differences in the tests of 
 """
 
 import dataclasses
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -87,9 +86,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(compare.times(seconds), claims, protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("search_steps", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("search_steps", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

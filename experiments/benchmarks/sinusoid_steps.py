@@ -9,7 +9,6 @@ programs begin at the same weights in every round, and their losses over the ste
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -145,9 +144,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(compare.times(seconds) | apart, claims, protocol)
 
 
-def main(argv=None) -> int:
-    return compare.command("sinusoid", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("sinusoid_steps", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

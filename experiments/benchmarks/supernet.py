@@ -10,7 +10,6 @@ only they are asked for. A round is ten steps, a compiled scan here; both losses
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -219,9 +218,7 @@ def measure(config: Config) -> compare.Measured:
     return compare.Measured(compare.times(seconds) | apart, claims, protocol + pytorch.not_measured(failed))
 
 
-def main(argv=None) -> int:
-    return compare.command("supernet", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("supernet", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

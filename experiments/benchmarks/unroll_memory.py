@@ -8,7 +8,6 @@ median of alternating runs. Both gradients are checked to be equal.
 """
 
 import dataclasses
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -73,9 +72,7 @@ def measure(config: Config) -> compare.Measured:
     return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
 
 
-def main(argv=None) -> int:
-    return compare.command("unroll_memory", (Config, PRESETS, __doc__), argv, measure)
-
+EXPERIMENT = compare.benchmark("unroll_memory", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -15,12 +15,14 @@ import dataclasses
 import itertools
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from experiments import harness
 from metajax import data, fewshot, nn, run
 from metajax.types import InputError, stream
 
@@ -186,10 +188,15 @@ def episodes(config: Config, part: data.Classes, name: str, train: bool = False)
     return fewshot.episodes.with_support(made) if config.batch_norm == "support" else made
 
 
-def train(config: Config, directory: run.RunDirectory, show: bool = True) -> fewshot.Report:
-    """Trains, chooses the checkpoint on validation tasks, tests on ``episodes`` tasks, writes the result."""
+def load(config: Config) -> dict[str, Any]:
+    """Classes for training, validation and test."""
     parts, test = prepare(config)
-    directory.bind_data(run.fingerprint(train=parts.train, validation=parts.validation, test=test))
+    return {"train": parts.train, "validation": parts.validation, "test": test}
+
+
+def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains, chooses the checkpoint on validation tasks, and tests on ``episodes`` tasks."""
+    parts, test = prepare(config)
     keys = jax.random.split(jax.random.key(config.seed), 4)
     if config.recipe().family == "pretraining":
         sampler: Any = fewshot.episodes.examples(parts.train, 64, config.rotations)
@@ -224,26 +231,22 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> few
         evaluate_every=max(CHUNK, steps // evaluations // CHUNK * CHUNK),
         best="validation_accuracy",
         label=config.method,
-        show=show,
     )
     state = run.load(state, directory.path, best=("validation_accuracy", True))
     report = judge(method, test, "test", keys[3], config.episodes)(state.hyper)
-    directory.finish(
-        {
-            "metrics": {
-                "accuracy": 100 * float(report.mean[-1]),
-                "interval": 100 * float(report.interval[-1]),
-                "best_step": int(state.step),
-                "steps": steps,
-                "diverged": len(report.diverged),
-                "seconds": max(r["seconds"] for r in directory.metrics()),
-            },
-            "curve": report.mean.tolist(),
-            "diverged": list(report.diverged),
-            "protocol": f"{config.ways}-way {config.shots}-shot, {config.queries} queries a class: {report}",
-        }
-    )
-    return report
+    return {
+        "metrics": {
+            "accuracy": 100 * float(report.mean[-1]),
+            "interval": 100 * float(report.interval[-1]),
+            "best_step": int(state.step),
+            "steps": steps,
+            "diverged": len(report.diverged),
+            "seconds": max(r["seconds"] for r in directory.metrics()),
+        },
+        "curve": report.mean.tolist(),
+        "diverged": list(report.diverged),
+        "protocol": f"{config.ways}-way {config.shots}-shot, {config.queries} queries a class: {report}",
+    }
 
 
 def planned(config: Config, directory: run.RunDirectory, method, state, sampler, validation) -> tuple[int, int]:
@@ -272,19 +275,7 @@ def planned(config: Config, directory: run.RunDirectory, method, state, sampler,
     return int(found["steps"]), int(found["evaluations"])
 
 
-def command(config: Config, options: run.Options) -> None:
-    """One run of a filled config, from data to result."""
-    config = config.filled()
-    prepare(config)  # before anything is written
-    with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-        print(train(config, directory))
-        print(f"written to {directory.path}: result.json")
-
-
-def main(argv=None) -> int:
-    config, options = run.parse(Config, {}, argv, __doc__, "fewshot", "runs/fewshot")
-    return run.main(lambda: command(config, options))
-
+EXPERIMENT = harness.Experiment("classify", __doc__, Config, train, load)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

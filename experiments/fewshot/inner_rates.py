@@ -9,11 +9,12 @@ validation characters. Test characters are never touched. Presets ``quick`` and 
 """
 
 import dataclasses
-import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
+from experiments import harness
 from experiments.fewshot import classify, omniglot
 from experiments.harness.markdown import table
 from metajax import fewshot, run
@@ -68,8 +69,8 @@ def validate(config: Config, rate: float) -> fewshot.Report:
     return fewshot.evaluate(method, state.hyper, judged, "accuracy", keys[2], config.episodes, one.batch_norm)
 
 
-def train(config: Config, directory: run.RunDirectory) -> dict[str, float]:
-    """Validates every rate and writes the choice."""
+def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Validates every rate and chooses one."""
     metrics: dict[str, float] = {}
     for rate in config.each():
         report = validate(config, rate)
@@ -83,8 +84,7 @@ def train(config: Config, directory: run.RunDirectory) -> dict[str, float]:
         f"{config.ways}-way {config.shots}-shot, {config.episodes} tasks of validation characters after {config.steps} steps "
         f"with {config.tasks} tasks each"
     )
-    directory.finish({"metrics": metrics, "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol}
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
@@ -97,15 +97,7 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     )
 
 
-def main(argv=None) -> int:
-    config, options = run.parse(Config, {}, argv, __doc__, "inner_rates", "runs/inner_rates")
-
-    def command() -> None:
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            train(config, directory)
-
-    return run.main(command)
-
+EXPERIMENT = harness.Experiment("inner_rates", __doc__, Config, train, table=markdown)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

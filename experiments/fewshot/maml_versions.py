@@ -20,16 +20,17 @@ five checkpoints.
 """
 
 import dataclasses
-import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from experiments import harness
 from experiments.fewshot import classify, omniglot
-from experiments.harness._finished import read
+from experiments.harness import Results
 from experiments.harness.markdown import table
+from experiments.harness.words import against
 from metajax import run
 from metajax.types import InputError
 
@@ -65,10 +66,13 @@ class Config:
 PRESETS = {"equal-tasks": {}, "cpu": {"like": "cpu"}, "paper": {"like": "paper"}}
 
 
-def train(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
-    """Trains what is not trained yet, and writes the comparison."""
-    parts, test = classify.prepare(config.one(VERSIONS[0], 0))
-    directory.bind_data(run.fingerprint(train=parts.train, validation=parts.validation, test=test))
+def load(config: Config) -> dict[str, Any]:
+    """The characters, which are the same for every run."""
+    return classify.load(config.one(VERSIONS[0], 0))
+
+
+def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains what is not trained yet, and compares."""
     found: dict[str, list[dict[str, float]]] = {method: [] for method in VERSIONS}
     for seed in range(config.seeds):
         for method in VERSIONS:
@@ -76,11 +80,9 @@ def train(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
             if not (folder / "result.json").is_file():
                 one = config.one(method, seed)
                 with run.RunDirectory(folder, run.to_dict(one), resume=(folder / "config.json").is_file()) as place:
-                    print(f"{method}, seed {seed}: {classify.train(one, place)}")
-            found[method].append(read(folder / "result.json")["metrics"])
-    metrics = compare(found)
-    directory.finish({"metrics": metrics, "seeds": found, "protocol": protocol(config)})
-    return metrics
+                    print(f"{method}, seed {seed}: {classify.EXPERIMENT.execute(one, place)['protocol']}")
+            found[method].append(run.read_json(folder / "result.json")["metrics"])
+    return {"metrics": compare(found), "seeds": found, "protocol": protocol(config)}
 
 
 def compare(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
@@ -121,16 +123,18 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     )
 
 
-def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "maml_versions", "runs/maml_versions")
+def statement(results: Results) -> list[str]:
+    """MAML++ beside MAML on the same tasks."""
+    run = results["maml_versions"]
+    m, width = run.metrics, run.metrics["interval_over_seeds"]
+    how = against(m["maml++_accuracy"], m["maml_accuracy"], width)
+    return [
+        f"MAML++ takes five inner steps and MAML one. On the same tasks and {run.config['seeds']} seeds, MAML++ is {how} MAML: "
+        f"the difference is {m['difference']:+.2f} ± {width:.2f} points."
+    ]
 
-    def command() -> None:
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            train(config, directory)
-            print(markdown(run.to_dict(config), read(Path(directory.path) / "result.json")))
 
-    return run.main(command)
-
+EXPERIMENT = harness.Experiment("maml_versions", __doc__, Config, train, load, PRESETS, markdown, statement=statement)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -9,13 +9,18 @@ an oracle that is given the goal. Preset ``paper`` has the paper's 500 iteration
 """
 
 import dataclasses
-import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import harness
+from experiments.harness import Results
+from experiments.harness.markdown import table
+from experiments.harness.words import against, duration
 from metajax import fewshot, nn, plot, run
 from metajax.fewshot import navigation
 from metajax.types import InputError, stream
@@ -71,8 +76,8 @@ def make(config: Config, kind: str, rate: float):
     return policy, lambda key: {"mean": init(key), "log_std": jnp.zeros(2)}, method
 
 
-def train(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, np.ndarray]:
-    """Trains the three policies, each in a directory below the run's; returns returns by gradient step."""
+def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains the three policies, each in a directory below the run's, and tests them."""
     found: dict[str, np.ndarray] = {}
     test_key = stream(jax.random.key(config.seed), "test")
     goals = navigation.goals(test_key, config.test_goals)
@@ -91,7 +96,7 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> dic
         )
         with run.RunDirectory(directory.path / kind, {**directory.config, "kind": kind}, resume=True) as inside:
             sampler = lambda key: navigation.goals(key, config.tasks)
-            done = run.train(learner, state, sampler, config.steps, inside, chunk=20, label=kind, show=show)
+            done = run.train(learner, state, sampler, config.steps, inside, chunk=20, label=kind)
             seconds += max(r["seconds"] for r in inside.metrics())
         steps = [] if kind == "oracle" else [method] + [later] * (config.test_steps - 1)
         scored = jax.jit(
@@ -114,25 +119,47 @@ def train(config: Config, directory: run.RunDirectory, show: bool = True) -> dic
     figure.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
     plot.save(figure, directory.path / "returns.png")
     protocol = f"mean return of 100 steps over {config.test_goals} goals, 40 trajectories each; PPO outside"
-    directory.finish({"metrics": metrics, "protocol": protocol})
-    return found
+    return {"metrics": metrics, "protocol": protocol}
 
 
 def _unchanged(hyper, support, key):
     return jax.tree.map(lambda x: x[None], hyper)
 
 
-def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "navigation", "runs/navigation")
+def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """Returns by policy and gradient step."""
+    m = result["metrics"]
+    kinds = [name.removesuffix("_after_0") for name in m if name.endswith("_after_0")]
+    steps = sorted(
+        {int(name.split("_after_")[1]) for name in m if "_after_" in name and not name.endswith("_interval")}
+    )
+    cell = lambda kind, step: f"{m[f'{kind}_after_{step}']:.2f} ± {m[f'{kind}_after_{step}_interval']:.2f}"
+    rows = [[kind.replace("_", "-"), *(cell(kind, step) for step in steps)] for kind in kinds]
+    return table(["policy", *(f"return after {step} steps" for step in steps)], rows)
 
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            for kind, returns in train(config, directory).items():
-                print(f"{kind:12s} " + "  ".join(f"{r:8.2f}" for r in returns.mean(axis=0)))
-            print(f"written to {directory.path}: result.json, returns.png")
 
-    return run.main(command)
+def statement(results: Results) -> list[str]:
+    """MAML against a pre-trained policy and the oracle."""
+    m = results["navigation"].metrics
+    margin = m["maml_after_3_interval"]
+    return [
+        f"In navigation to a new goal, MAML has a return of {m['maml_after_3']:.1f} after three steps: "
+        f"{against(m['maml_after_3'], m['pre_trained_after_3'], margin)} a pre-trained policy "
+        f"({m['pre_trained_after_3']:.1f}) and {against(m['maml_after_3'], m['oracle_after_0'], margin)} the oracle, which "
+        f"sees the goal ({m['oracle_after_0']:.1f}). Training took {duration(m['seconds'])}."
+    ]
 
+
+EXPERIMENT = harness.Experiment(
+    "navigation",
+    __doc__,
+    Config,
+    train,
+    presets=PRESETS,
+    table=markdown,
+    figures=("returns.png",),
+    statement=statement,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -1,1 +1,4 @@
 """Experiments on hyperparameters by gradient."""
+
+TITLE = "Hyperparameters by gradient"
+QUESTION = "What is a hypergradient worth beside simple choices?"

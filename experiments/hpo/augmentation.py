@@ -15,15 +15,18 @@ told; 10 minutes on 2 cores.
 
 import dataclasses
 import functools
-import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.harness import _grid as grid
+from experiments import harness
+from experiments.harness import Results
 from experiments.harness.markdown import number, table
+from experiments.harness.words import against
 from metajax import bilevel, data, hpo, nn, run
 from metajax.hpo._augment import RANGES
 from metajax.types import InputError, stream
@@ -60,7 +63,7 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return grid.chosen(self.rows, ROWS, "rows")
+        return harness.selected(self.rows, ROWS, "rows")
 
 
 PRESETS = {
@@ -132,15 +135,24 @@ class Setting:
         return 100 * float(jnp.mean(jax.jit(lambda parts: jax.lax.map(right, parts))(tuple(folded))))
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Every row of the table; returns the metrics."""
-    setting = functools.cache(lambda seed: Setting(config, seed))
-    first = setting(0)
-    directory.bind_data(run.fingerprint(train=first.train, validation=first.held, test=first.test))
+@functools.lru_cache(maxsize=8)
+def setting(config: Config, seed: int) -> Setting:
+    """The data, the network and the learners of one seed; they are made once."""
+    return Setting(config, seed)
+
+
+def load(config: Config) -> dict[str, Any]:
+    """The images of the first seed."""
+    first = setting(config, 0)
+    return {"train": first.train, "validation": first.held, "test": first.test}
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Every row of the table."""
     part = hpo.augmentation()
 
     def work(cell):
-        made, row = setting(cell["seed"]), cell["row"]
+        made, row = setting(config, cell["seed"]), cell["row"]
         if row == "none":
             return {"accuracy": made.accuracy(lambda x, key: x)}
         if row == "fixed":
@@ -149,7 +161,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         return {"accuracy": made.accuracy(lambda x, key: part.apply(policy, x, key)), **hpo.strengths(policy)}
 
     cells = [{"row": row, "seed": seed} for seed in range(config.seeds) for row in config.names]
-    records = grid.measure(directory, cells, work, "trainings", show)
+    records = harness.measure(directory, cells, work, "trainings")
     metrics = {}
     for row in config.names:
         mine = [r for r in records if r["row"] == row]
@@ -161,8 +173,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"the policy from, 10000 for the test; Conv-4 of {config.width} filters, {config.steps} steps of {config.batch}; "
         f"means of {config.seeds} seeds; batch norm: statistics of the batch, everywhere"
     )
-    directory.finish({"metrics": metrics, "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol}
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -175,10 +186,28 @@ def markdown(config: dict, result: dict) -> str:
     return table(["", "test accuracy", *amounts], rows)
 
 
-def main(argv=None) -> int:
-    made = (Config, PRESETS, __doc__)
-    return grid.command("augmentation", made, argv, experiment, markdown, "Augmentation policies.")
+def statement(results: Results) -> list[str]:
+    """A learned against a fixed augmentation."""
+    m = results["augmentation"].metrics
+    learned = {name: m[f"{name} accuracy"] for name in LEARNED if f"{name} accuracy" in m}
+    best = max(learned, key=lambda name: learned[name])
+    how = against(learned[best], m["fixed accuracy"], m["fixed deviation"])
+    return [
+        f"A learned augmentation ({best}) reaches {learned[best]:.1f}%, {against(learned[best], m['none accuracy'])} none "
+        f"({m['none accuracy']:.1f}%) and {how} a fixed one ({m['fixed accuracy']:.1f} ± {m['fixed deviation']:.1f}%)."
+    ]
 
+
+EXPERIMENT = harness.Experiment(
+    "augmentation",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+    statement=statement,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

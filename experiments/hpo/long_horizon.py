@@ -18,9 +18,8 @@ whole training.
 """
 
 import dataclasses
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -28,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.harness import _grid as grid
+from experiments import harness
 from experiments.harness.markdown import number, table
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError, Learner, stream
@@ -75,7 +74,7 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return grid.chosen(self.methods, METHODS, "methods")
+        return harness.selected(self.methods, METHODS, "methods")
 
     @property
     def outer_rates(self) -> list[float]:
@@ -239,12 +238,17 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
     )
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
+def load(config: Config) -> dict[str, Any]:
+    """Scikit-learn's digits."""
+    parts = data.digits().flat()
+    return {"train": parts.train, "validation": parts.validation, "test": parts.test}
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Every method; returns the metrics: means over seeds and their deviations."""
     inner = Inner(config)
-    directory.bind_data(run.fingerprint(train=inner.train, validation=inner.held, test=inner.test))
     cells = [{"method": name} for name in config.names]
-    records = grid.measure(directory, cells, lambda cell: measure(cell["method"], inner), "horizon", show)
+    records = harness.measure(directory, cells, lambda cell: measure(cell["method"], inner), "horizon")
     metrics, schedules = {}, {}
     for record in records:
         name = record["method"]
@@ -261,8 +265,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"{config.budget} trainings; {config.population} particles, sigma {config.sigma:g}; mean and standard deviation over "
         f"{config.seeds} seeds, each judged on {config.judged} fresh trainings."
     )
-    directory.finish({"metrics": metrics, "schedules": schedules, "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "schedules": schedules, "protocol": protocol}
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -291,10 +294,15 @@ def markdown(config: dict, result: dict) -> str:
     return table(head, rows)
 
 
-def main(argv=None) -> int:
-    what = "A learning-rate schedule over a long inner loop."
-    return grid.command("long_horizon", (Config, PRESETS, __doc__), argv, experiment, markdown, what)
-
+EXPERIMENT = harness.Experiment(
+    "long_horizon",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

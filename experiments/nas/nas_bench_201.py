@@ -11,7 +11,7 @@ each method's epochs: 50 for DARTS, 100 for DrNAS, β-DARTS and SmoothDARTS, 250
 ``local-search`` and ``reinforce`` train nothing: they ask the table for validation accuracies after 12 epochs, within the
 12,000 simulated seconds of the paper; ``gradient-norm``, ``snip``, ``grasp``, ``synflow``, ``jacobian``, ``ntk``,
 ``naswot`` and, as the trivial one, ``parameters`` score 300 drawn cells at initial weights, in networks of the benchmark's
-five cells a stage (see ``experiments.nas.nas_proxies``). Batch norm: statistics of the batch (``synflow``: none).
+five cells a stage (see ``experiments/nas/_proxies.py``). Batch norm: statistics of the batch (``synflow``: none).
 
 ``--cost parameters`` (or ``flops``, ``seconds``) adds the expected cost of the cell, as fitted to stand-alone networks, to the
 outer loss, ``--cost_budget`` only what exceeds a budget. Without the prepared table, the validation accuracies of
@@ -19,16 +19,18 @@ outer loss, ``--cost_budget`` only what exceeds a budget. Without the prepared t
 """
 
 import dataclasses
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.nas import method_versions, nas_proxies, searching
+from experiments import harness
+from experiments.harness import Result, Results, committed
+from experiments.harness.markdown import metrics_table
+from experiments.nas import _diagnosis, _proxies, _searching, _tables, _versions
 from metajax import data, nn, plot, run, supernet
 from metajax.space import Space
 from metajax.types import InputError
@@ -76,7 +78,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self):
-        known = [*supernet.METHODS, *TABULAR, *nas_proxies.NAMES]
+        known = [*supernet.METHODS, *TABULAR, *_proxies.NAMES]
         if self.method not in known:
             raise InputError(f"--method {self.method}: accepted are {', '.join(known)}")
         bad = [n for n in ("steps", "batch", "channels", "cells", "budget", "drawn") if getattr(self, n) <= 0]
@@ -93,7 +95,7 @@ class Config:
 
 
 def quick(given: dict[str, Any]) -> dict[str, Any]:
-    if given.get("method") in nas_proxies.NAMES:  # nothing is trained: the network can be that of the benchmark
+    if given.get("method") in _proxies.NAMES:  # nothing is trained: the network can be that of the benchmark
         return {"channels": 16, "cells": 5}
     # with so few steps, four times the rate of the papers gives the SuperNet a higher validation accuracy
     return {"steps": STEPS.get(given.get("method", Config.method), MIXED), "rate": 0.1}
@@ -117,14 +119,14 @@ def cellnet(space: Space, config: Config, **more: Any) -> nn.Functional:
 
 def setting(
     config: Config, cost: supernet.diagnosis.Cost | None = None, parts: data.Images | None = None
-) -> searching.Setting:
+) -> _searching.Setting:
     """What is searched; on CIFAR-10 unless other images are given."""
     space = supernet.spaces.cell_space()
     network = lambda partial, single_path: cellnet(space, config, partial=partial, single_path=single_path)
     parts = data.cifar10(config.seed, config.size) if parts is None else parts
     pad, seed = config.size // 8, config.seed
     more = () if cost is None else (penalty(cost, config),)
-    return searching.Setting(
+    return _searching.Setting(
         space, network, parts, config.steps, config.batch, config.rate, pad, seed, config.warm_up, regularizers=more
     )
 
@@ -159,10 +161,10 @@ def tabular(config: Config, oracle: supernet.truth.Oracle) -> tuple[dict[str, An
 
 
 def scored(
-    config: Config, directory: run.RunDirectory, true: np.ndarray, row: Callable[[Any], int], show: bool
+    config: Config, directory: run.RunDirectory, true: np.ndarray, row: Callable[[Any], int]
 ) -> tuple[dict[str, Any], dict[str, float], dict[str, Any]]:
     """The drawn cell with the best proxy; how the proxy ranks the drawn ones; and the scores, cell by cell."""
-    found = nas_proxies.score(config, directory, show)
+    found = _proxies.score(config, directory)
     rows = [row(cell) for cell in found.configs]
     tau = {
         "kendall_tau": supernet.diagnosis.kendall_tau(found.scores, true[rows]),
@@ -185,32 +187,42 @@ def judge(config: Config) -> Judge:
     return supernet.truth.load_package_oracle(), "val200_seeds"
 
 
-def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show: bool = True) -> dict[str, float]:
-    """Searches, looks up, writes the result."""
-    (oracle, column), began, story = judged, time.perf_counter(), {}
+def load(config: Config) -> dict[str, Any]:
+    """The images that are searched on, and the table; an altered table is an error before anything is written."""
+    oracle, column = judge(config)
+    loaded: dict[str, Any] = {"table": oracle.scores(column=column)}
+    if config.method in supernet.METHODS:
+        loaded["images"] = data.cifar10(config.seed, config.size)
+    elif config.method in _proxies.NAMES and config.method != "parameters":
+        loaded["images"] = _proxies.batch(config)
+    return loaded
+
+
+def search(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Searches, and looks the found cell up."""
+    (oracle, column), began, story = judge(config), time.perf_counter(), {}
     true, kind = oracle.scores(column=column), "test" if column == "test200" else "validation"
-    if config.method in TABULAR or config.method in nas_proxies.NAMES:
+    if config.method in TABULAR or config.method in _proxies.NAMES:
         if config.method in TABULAR:
             found, more = tabular(config, oracle)
         else:
-            found, more, story = scored(config, directory, true, oracle.row, show)
+            found, more, story = scored(config, directory, true, oracle.row)
         more = {**more, "skips": supernet.diagnosis.count_value(found, "skip")}
         seconds = time.perf_counter() - began
     else:
         cost = fitted(config)
-        place = setting(config, cost)
-        directory.bind_data(run.fingerprint(images=place.parts, table=true))
+        place = setting(config, cost, loaded["images"])
         watch = lambda found: {f"cifar10_{kind}": oracle.query(found, column=column)}
-        outcome = searching.search(config.method, place, directory, watch, show)
+        outcome = _searching.search(config.method, place, directory, watch)
         found = outcome.config
         seconds = directory.metrics()[-1]["seconds"]
         rows = lambda encodings: np.array([true[oracle.row(c)] for c in place.space.decode(np.asarray(encodings))])
-        more = searching.diagnosis(place, outcome, rows, directory)
+        more = _searching.diagnosis(place, outcome, rows, directory)
         if cost is not None:
             decided = place.space.encode(place.space.configs([found]))[0]
             more |= {"cost": float(cost.of(decided)), "mean_cost": cost.mean, "cost_r2": cost.r2}
-        story["history"] = searching.history(directory)
-        plot.save(searching.figure(story["history"], config.method), directory.path / "diagnosis.png")
+        story["history"] = _searching.history(directory)
+        plot.save(_searching.figure(story["history"], config.method), directory.path / "diagnosis.png")
     arch = supernet.truth.to_string(found)
     metrics = {f"{name}_{kind}": oracle.query(found, name, column) for name in ("cifar10", "cifar100", "imagenet16")}
     metrics |= {"rank": oracle.rank(found, column=column), "params_M": oracle.query(found, column="params_M")}
@@ -227,28 +239,46 @@ def experiment(config: Config, directory: run.RunDirectory, judged: Judge, show:
         protocol = (
             f"{config.method} on the table, validation accuracy after 12 epochs, {config.budget:g} simulated seconds"
         )
-    if config.method in nas_proxies.NAMES:
-        protocol = nas_proxies.protocol(config)
-    made_by = {"method_version": method_versions.version(config.method)}
-    directory.finish({"metrics": metrics, "arch": arch, "protocol": protocol, **made_by, **story})
-    return metrics
+    if config.method in _proxies.NAMES:
+        protocol = _proxies.protocol(config)
+    made_by = {"method_version": _versions.version(config.method)}
+    return {"metrics": metrics, "arch": arch, "protocol": protocol, **made_by, **story}
 
 
-def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "nas_bench_201", "runs/nas_bench_201")
+def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """The cell that was found, and what is known of it."""
+    return f"Found: `{result['arch']}`\n\n{metrics_table(result['metrics'])}"
 
-    def command():
-        judged = judge(config)  # before anything is written
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            metrics = experiment(config, directory, judged)
-            result = directory.result or {}
-        print(result["arch"])
-        print(result["protocol"])
-        print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-        print(f"written to {options.out}: result.json")
 
-    return run.main(command)
+def summary(results: Sequence[Result]) -> str:
+    """All searches beside each other: what they found, their diagnosis, proxies, and searches with a cost."""
+    trivial = next((r.metrics for r in committed() if r.name == "nas201_trivial"), None)
+    priced = [r for r in results if r.config.get("cost")]
+    plain = [r for r in results if r not in priced]
+    parts = [_tables.found(plain, trivial)] if plain else []
+    parts += [_diagnosis.section(plain)] if any(r.result.get("history") for r in plain) else []
+    parts += [proxies] if (proxies := _proxies.table_of(plain, trivial)) else []
+    return "\n".join(parts + ([_tables.cost(priced)] if priced else []))
 
+
+def statement(results: Results) -> list[str]:
+    """SuperNets, zero-cost proxies, and searches of the table."""
+    return [*_tables.supernets(results), *_proxies.statement(results), *_tables.table_searches(results)]
+
+
+EXPERIMENT = harness.Experiment(
+    "nas_bench_201",
+    __doc__,
+    Config,
+    search,
+    load,
+    PRESETS,
+    markdown,
+    results="nas201_",
+    summary=summary,
+    sections=False,
+    statement=statement,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -14,15 +14,18 @@ head and without drop-path, and wants a GPU. Batch norm: statistics of the batch
 """
 
 import dataclasses
-import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.nas import searching
+from experiments import harness
+from experiments.harness.markdown import metrics_table
+from experiments.nas import _searching, _versions
 from metajax import bilevel, data, fewshot, nn, plot, run, supernet
 from metajax.types import InputError
 
@@ -97,7 +100,7 @@ PRESETS = {
 }
 
 
-def search(config: Config, parts: data.Images, directory: run.RunDirectory, show: bool):
+def search(config: Config, parts: data.Images, directory: run.RunDirectory):
     """The cells that the method decides on, and the seconds."""
     space = supernet.spaces.darts_space(config.nodes)
 
@@ -106,7 +109,7 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
             10, config.channels, config.layers, 3, config.nodes, partial=partial, single_path=single_path
         ).network
 
-    place = searching.Setting(
+    place = _searching.Setting(
         space,
         network,
         parts,
@@ -119,11 +122,11 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory, show
     )
     own = {**run.to_dict(config), "part": "search"}
     with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:
-        found = searching.search(config.method, place, inside, show=show).config
+        found = _searching.search(config.method, place, inside).config
         return found, inside.metrics()[-1]["seconds"]
 
 
-def train(config: Config, found, parts: data.Images, directory: run.RunDirectory, show: bool) -> dict[str, float]:
+def train(config: Config, found, parts: data.Images, directory: run.RunDirectory) -> dict[str, float]:
     """Trains the network of the found cells from scratch and tests it."""
     nodes = max(int(name.rsplit("_", 1)[1]) for name in found) - 1
     alone = supernet.spaces.darts_supernet(10, config.train_channels, config.train_layers, 3, nodes).build(found)
@@ -148,7 +151,6 @@ def train(config: Config, found, parts: data.Images, directory: run.RunDirectory
         directory,
         chunk=min(25, config.train_steps),
         label="training",
-        show=show,
     )
     right = jax.jit(lambda x, y: jnp.sum(jnp.argmax(alone.apply(state.params, x), axis=-1) == y))
     batches = zip(*(np.split(part, 40) for part in parts.test))
@@ -157,25 +159,28 @@ def train(config: Config, found, parts: data.Images, directory: run.RunDirectory
     return {"test_accuracy": 100 * correct / len(parts.test[1]), "parameters": parameters}
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Searches unless cells are given, draws, trains, writes the result."""
-    parts, metrics = data.cifar10(config.seed, config.size), {}
-    directory.bind_data(run.fingerprint(images=parts))
+def load(config: Config) -> dict[str, Any]:
+    """CIFAR-10."""
+    return {"images": data.cifar10(config.seed, config.size)}
+
+
+def search_and_train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Searches unless cells are given, draws the cells, and trains them."""
+    parts: data.Images = loaded["images"]
+    metrics: dict[str, float] = {}
     if config.genotype:
         found = supernet.spaces.from_genotype(config.genotype)
     else:
         space = supernet.spaces.darts_space(config.nodes)
         metrics = {"log10_supernet": space.log10_size, "log10_cells": supernet.spaces.log10_cells(config.nodes)}
-        if show:
-            print(f"10^{metrics['log10_supernet']:.1f} mixtures, 10^{metrics['log10_cells']:.1f} pairs of cells")
-        found, metrics["search_seconds"] = search(config, parts, directory, show)
+        found, metrics["search_seconds"] = search(config, parts, directory)
     for cell, (nodes, edges) in supernet.spaces.cell_graphs(found).items():
         run.write_text(directory.path / f"{cell}.svg", plot.graph(nodes, edges, f"{cell} cell"))
     began = time.perf_counter()
     metrics = {
         **metrics,
         "skips": supernet.diagnosis.count_value(found, "skip"),
-        **train(config, found, parts, directory, show),
+        **train(config, found, parts, directory),
     }
     metrics["train_seconds"] = time.perf_counter() - began
     searched = (
@@ -190,24 +195,29 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"{searched}; trained alone: {config.train_layers} cells of {config.train_channels} channels, {config.train_steps} "
         f"steps of {config.train_batch} on 50,000 images, tested on 10,000; batch norm: transductive, test batches of 250"
     )
-    directory.finish({"metrics": metrics, "genotype": supernet.spaces.to_genotype(found), "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "genotype": supernet.spaces.to_genotype(found), "protocol": protocol}
 
 
-def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "nas_darts", "runs/nas_darts")
+def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """The cells that were found, and what is known of them."""
+    m = result["metrics"]
+    space = ""
+    if "log10_cells" in m:
+        space = f"The space has 10^{m['log10_supernet']:.1f} mixtures, 10^{m['log10_cells']:.1f} pairs of cells.\n\n"
+    old = "" if _versions.is_current(config["method"], result) else _versions.EARLIER
+    return f"{old}{space}`{result['genotype']}`\n\n{metrics_table(m)}"
 
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            metrics = experiment(config, directory)
-            result = directory.result or {}
-        print(result["genotype"])
-        print(result["protocol"])
-        print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-        print(f"written to {options.out}: result.json, normal.svg, reduce.svg")
 
-    return run.main(command)
-
+EXPERIMENT = harness.Experiment(
+    "nas_darts",
+    __doc__,
+    Config,
+    search_and_train,
+    load,
+    PRESETS,
+    markdown,
+    figures=("normal.svg", "reduce.svg"),
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

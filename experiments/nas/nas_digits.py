@@ -13,12 +13,16 @@ Batch norm: statistics of the batch, everywhere.
 """
 
 import dataclasses
-import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.nas import method_versions, searching
+from experiments import harness
+from experiments.harness import Result
+from experiments.harness.markdown import short, table
+from experiments.nas import _diagnosis, _proxies, _searching, _versions
 from metajax import data, nn, plot, run, supernet
 from metajax.types import InputError
 
@@ -58,10 +62,14 @@ PRESETS = {
 }
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
-    """Trains everything, searches, compares; returns the metrics and the architectures found."""
-    parts = data.digits(config.seed)
-    directory.bind_data(run.fingerprint(digits=parts))
+def load(config: Config) -> dict[str, Any]:
+    """Scikit-learn's digits."""
+    return {"digits": data.digits(config.seed)}
+
+
+def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains every architecture, searches by every method, and compares."""
+    parts: data.Images = loaded["digits"]
     both = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
     space = supernet.spaces.cell_space(nodes=3)
 
@@ -71,9 +79,9 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
         )
         return nn.functional(build)
 
-    bar = run.Progress(int(space.size) * config.truth_seeds, label="truth", show=show)
+    bar = run.Progress(int(space.size) * config.truth_seeds, label="truth")
     training = supernet.truth.Training(config.truth_epochs, config.batch, config.truth_rate)
-    table = supernet.truth.exhaust(
+    truth = supernet.truth.exhaust(
         space,
         network(single_path=supernet.truth.trains_sequentially()),
         both,  # type: ignore[arg-type]
@@ -87,60 +95,105 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True):
     )
     bar.close()
 
-    place = searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
-    true = lambda encodings: table.mean  # asked for every architecture, in the table's order
-    metrics, found = {"architectures": int(space.size), "best": 100 * float(table.mean.max())}, {}
-    metrics["median"] = 100 * float(np.median(table.mean))
-    encodings, tests = space.encode(space.at(table.index)), len(parts.test[1])
+    place = _searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
+    true = lambda encodings: truth.mean  # asked for every architecture, in the table's order
+    metrics, found = {"architectures": int(space.size), "best": 100 * float(truth.mean.max())}, {}
+    metrics["median"] = 100 * float(np.median(truth.mean))
+    encodings, tests = space.encode(space.at(truth.index)), len(parts.test[1])
     scores = np.zeros(0)
     for name in config.names:
         own = {**run.to_dict(config), "method": name}
         with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
-            outcome = searching.search(name, place, inside, show=show)
-            told = searching.diagnosis(place, outcome, true, inside, encodings)
+            outcome = _searching.search(name, place, inside)
+            told = _searching.diagnosis(place, outcome, true, inside, encodings)
         at = supernet.diagnosis.index_of(space, outcome.config)
         scores = supernet.baselines.by_shared_weights(outcome.single_path, outcome.state.params)(encodings)[0]
         found[name] = outcome.config
         label = name.replace("-", "_")
-        metrics[f"{label}_rank"] = table.rank(at, within=1 / tests)
-        metrics[f"{label}_accuracy"] = 100 * float(table.mean[at])
+        metrics[f"{label}_rank"] = truth.rank(at, within=1 / tests)
+        metrics[f"{label}_accuracy"] = 100 * float(truth.mean[at])
         metrics |= {f"{label}_{what}": value for what, value in told.items()}
     last = config.names[-1]
     figure = plot.scatter(
         100 * scores,
-        100 * table.mean,
+        100 * truth.mean,
         f"accuracy by shared weights of {last}, %",
         "accuracy trained alone, %",
         f"All {int(space.size)} architectures, τ = {metrics[last.replace('-', '_') + '_kendall_tau']:.2f}",
         diagonal=False,
     )
     plot.save(figure, directory.path / "ranking.png")
-    versions = {name: method_versions.version(name) for name in config.names}
-    truth = {"truth": table.accuracy.tolist(), "test_images": tests}
-    directory.finish({"metrics": metrics, "found": found, "method_versions": versions, **truth})
-    return metrics, found
+    versions = {name: _versions.version(name) for name in config.names}
+    known = {"truth": truth.accuracy.tolist(), "test_images": tests}
+    return {"metrics": metrics, "found": found, "method_versions": versions, **known}
 
 
-def main(argv=None) -> int:
-    config, options = run.parse(Config, PRESETS, argv, __doc__, "nas_digits", "runs/nas_digits")
+DIGITS = ("rank", "accuracy", "kendall_tau", "discretization_gap", "skips", "entropy", "conflict", "eigenvalue")
 
-    def command():
-        with run.RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
-            metrics, found = experiment(config, directory)
-        print(
-            f"{metrics['architectures']} architectures, truth: best {metrics['best']:.2f}%, median {metrics['median']:.2f}%"
-        )
-        for name in config.names:
-            label = name.replace("-", "_")
-            print(
-                f"{name}: {found[name]}\n  rank {metrics[f'{label}_rank']} of {metrics['architectures']}, accuracy "
-                f"{metrics[f'{label}_accuracy']:.2f}%, Kendall τ of SuperNet against truth "
-                f"{metrics[f'{label}_kendall_tau']:.3f} (batch norm: transductive)"
-            )
-        print(f"written to {options.out}: result.json, ranking.png")
 
-    return run.main(command)
+def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """Every method on the small space of which the whole truth is known."""
+    m, found, values = result["metrics"], result["found"], {}
+    for name, value in m.items():
+        for what in (*DIGITS, "kendall_tau_error"):
+            if name.endswith(f"_{what}"):
+                values.setdefault(name.removesuffix(f"_{what}").replace("_", "-"), {})[what] = value
+    versions = result.get("method_versions", {})
+    is_new = {n: _versions.is_current(n, {"method_version": versions.get(n, 1)}) for n in values}
+    old = _versions.left_out(name for name, new in is_new.items() if not new)
+    values = {n: {**each, "rank": shared_rank(result, found[n])} for n, each in values.items() if is_new[n]}
+    cell = lambda each, what: _proxies.tau(each) if what == "kendall_tau" else short(each[what])
+    line = lambda each: [cell(each, what) if what in each else "–" for what in DIGITS]
+    ranked = sorted(values.items(), key=lambda each: each[1]["rank"])
+    rows = ([method, " / ".join(found[method].values()), *line(each)] for method, each in ranked)
+    good = sum(each["rank"] <= 0.02 * m["architectures"] for each in values.values())
+    note = (
+        f"There are {m['architectures']} cells of three nodes, and each is also trained alone: the best has {m['best']:.2f}%, "
+        f"the median {m['median']:.2f}%. Of the {len(values)} methods, {good} found one of the best 2%. Rank 1 is the best. "
+        f"Cells within one of the {n_test_images(result)} test images of each other share a rank: it is one more than the "
+        "number of cells that are better by more than one image. Kendall τ of scores without any relation to the truth has a "
+        f"standard error of {_diagnosis.chance(m['architectures']):.3f}. Operations are those of the edges 0-1, 0-2 and 1-2."
+    )
+    return f"{note}\n\n{table(['method', 'found', *(what.replace('_', ' ') for what in DIGITS)], rows)}\n{old}"
 
+
+def summary(results: Sequence[Result]) -> str:
+    """A section for each run, without the list of what was found, which the table has."""
+    figure = lambda result: harness.figure_line(result, "ranking.png")
+    return "\n".join(f"{harness.heading(r, found=False)}\n{markdown(r.config, r.result)}{figure(r)}" for r in results)
+
+
+def shared_rank(result: dict[str, Any], cell: dict[str, str]) -> int:
+    """Returns the rank of a cell by the truth in a result, shared with those within one test image."""
+    space = supernet.spaces.cell_space(nodes=3)
+    truth = supernet.truth.Table(np.asarray(result["truth"]), np.arange(int(space.size)))
+    return truth.rank(supernet.diagnosis.index_of(space, cell), within=1 / n_test_images(result))
+
+
+def n_test_images(result: dict[str, Any]) -> int:
+    """Returns the number of test images of a truth: the recorded one, or the least of which every accuracy is a share.
+
+    Example:
+        >>> n_test_images({"truth": [[0.25, 0.75], [1.0, 0.5]]})
+        4
+    """
+    truth = np.asarray(result["truth"], np.float64)
+    is_share = lambda n: np.allclose(truth * n, np.round(truth * n), rtol=0.0, atol=1e-3)
+    return result.get("test_images") or next(n for n in range(1, 100_000) if is_share(n))
+
+
+EXPERIMENT = harness.Experiment(
+    "nas_digits",
+    __doc__,
+    Config,
+    search_all,
+    load,
+    PRESETS,
+    markdown,
+    figures=("ranking.png",),
+    summary=summary,
+    sections=False,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -9,12 +9,12 @@ and τ .577.
 """
 
 import dataclasses
-import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from experiments.harness import _grid as grid
+from experiments import harness
 from experiments.harness.markdown import table
 from metajax import run, supernet
 
@@ -59,12 +59,11 @@ def answers(oracle: supernet.truth.Oracle, column: str = "test200") -> dict[str,
     return metrics
 
 
-def experiment(config: Config, directory: run.RunDirectory) -> dict[str, Any]:
-    """Looks the answers up and writes the result."""
+def look_up(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Looks the answers up."""
     metrics = answers(supernet.truth.load_oracle())
     protocol = "Test accuracy in % by the table, mean of a cell's seeds after 200 epochs; deviation over cells."
-    directory.finish({"metrics": metrics, "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol}
 
 
 def rows(metrics: dict[str, Any]) -> list[list[str]]:
@@ -91,10 +90,14 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     )
 
 
-def main(argv=None) -> int:
-    made = (Config, {"quick": {}}, __doc__)
-    return grid.command("nas201_trivial", made, argv, experiment, markdown, "The trivial answers.")
-
+EXPERIMENT = harness.Experiment(
+    "nas_trivial",
+    __doc__,
+    Config,
+    look_up,
+    table=markdown,
+    results="nas201_trivial",
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

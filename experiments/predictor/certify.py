@@ -15,13 +15,15 @@ Expect about 2 s for 10^13 configurations and 3 s to enumerate 10^9; 6 minutes o
 
 import dataclasses
 import functools
-import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
-from experiments.harness import _grid as grid
+from experiments.harness import Results
 from experiments.harness.markdown import table
 from metajax import plot, predictor, run, search
 from metajax.space import Categorical, Space
@@ -80,8 +82,8 @@ def _spec(units: int) -> predictor.Spec:
     return _SPECS.setdefault(units, predictor.mlp(hidden=(units // 2,)))
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Every size; returns the metrics."""
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Every size."""
     most = compare.peak()
 
     def work(cell):
@@ -111,7 +113,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         for c in numbers(config.choices)
         for d in range(config.draws)
     ]
-    records = grid.measure(directory, cells, work, "certify", show)
+    records = harness.measure(directory, cells, work, "certify")
     metrics: dict[str, float] = {}
     curves = {}
     for units in numbers(config.units):
@@ -139,8 +141,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"Medians of {config.draws} models, worst in brackets; certify within {config.seconds:g} s; seconds of the other "
         f"methods without compilation; matrix products reach {most / 1e9:.0f} GFLOP/s here."
     )
-    directory.finish({"metrics": metrics, "protocol": protocol, "records": records})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol, "records": records}
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -167,10 +168,34 @@ def markdown(config: dict, result: dict) -> str:
     return table(head, rows)
 
 
-def main(argv=None) -> int:
-    made = (Config, PRESETS, __doc__)
-    return grid.command("certify", made, argv, experiment, markdown, "Certificates.", "times.png")
+CLOSED = 1e-3
+"""A gap below it is an optimum, up to rounding."""
 
+
+def statement(results: Results) -> list[str]:
+    """How large a space can be searched with a proof."""
+    m = results["certify"].metrics
+    worst = {k.removesuffix("_gap_worst"): v for k, v in m.items() if k.endswith("_gap_worst")}
+    closed = [name for name, gap in worst.items() if gap < CLOSED]
+    top = max(closed, key=lambda name: [int(part) for part in name.split("_units_")][::-1])
+    units, exponent = top.split("_units_")
+    return [
+        f"A search with a certificate proves the optimum of a model of {units} units among 10^{exponent} configurations in "
+        f"{m[f'{top}_certify_seconds']:.0f} seconds (median). Of the {len(worst)} sizes of models and spaces, "
+        f"{len(worst) - len(closed)} had a model that was not closed in time."
+    ]
+
+
+EXPERIMENT = harness.Experiment(
+    "certify",
+    __doc__,
+    Config,
+    measure_all,
+    presets=PRESETS,
+    table=markdown,
+    statement=statement,
+    figures=("times.png",),
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

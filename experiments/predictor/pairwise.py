@@ -16,13 +16,16 @@ one encoding, and a pair by the difference. "circles" is the share of triples th
 """
 
 import dataclasses
+import functools
 import itertools
-import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.harness import _grid as grid
+from experiments import harness
+from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from experiments.predictor.search_tabular import cells
 from metajax import predictor, run
@@ -50,7 +53,7 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return grid.chosen(self.sources, SOURCES, "sources")
+        return harness.selected(self.sources, SOURCES, "sources")
 
 
 PRESETS = {"paper": {}, "tiny": {"models": 20, "draws": 1, "datasets": 20, "each": 4}}
@@ -137,16 +140,25 @@ def on_datasets(known: predictor.Oboe, target: str, config: Config, draw: int) -
     return {"leaking": on(rng.permutation(inside)), "truth": on(rng.permutation(out))}
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Every target on every source; returns the metrics."""
-    tables = {}
-    if "nasbench201" in config.names:
-        tables["nasbench201"] = cells()[:1]
-    if "hpobench" in config.names:
-        tables["hpobench"] = predictor.hpobench()
+@functools.lru_cache(maxsize=1)
+def _tables(names: tuple[str, ...]) -> dict[str, list[predictor.Table]]:
+    readers = {"nasbench201": lambda: cells()[:1], "hpobench": predictor.hpobench}
+    return {name: read() for name, read in readers.items() if name in names}
+
+
+def load(config: Config) -> dict[str, Any]:
+    """The tables, and Oboe's errors and meta-features."""
+    values: dict[str, Any] = {name: [t.values for t in tables] for name, tables in _tables(tuple(config.names)).items()}
+    if "oboe" in config.names:
+        known = predictor.oboe()
+        values["oboe"] = (known.error, known.meta)
+    return values
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Every target on every source."""
+    tables = _tables(tuple(config.names))
     known = predictor.oboe() if "oboe" in config.names else None
-    values = {name: [table.values for table in some] for name, some in tables.items()}
-    directory.bind_data(run.fingerprint(**values, **({} if known is None else {"oboe": (known.error, known.meta)})))
 
     def work(cell):
         if cell["source"] == "oboe":
@@ -156,7 +168,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         return on_table(some[cell["draw"] % len(some)], cell["target"], config, cell["draw"])
 
     cells_ = [{"source": s, "target": t, "draw": d} for s in config.names for t in TARGETS for d in range(config.draws)]
-    records = grid.measure(directory, cells_, work, "pairs", show)
+    records = harness.measure(directory, cells_, work, "pairs")
     metrics = {}
     for source in config.names:
         for target in TARGETS:
@@ -165,8 +177,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
                 if what in some[0]:
                     metrics[f"{source}_{target}_{what}"] = float(np.mean([r[what] for r in some]))
     protocol = f"Mean of {config.draws} draws (of HPOBench's, each on the next of its tables)."
-    directory.finish({"metrics": metrics, "protocol": protocol, "records": records})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol, "records": records}
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -178,10 +189,25 @@ def markdown(config: dict, result: dict) -> str:
     return table(["source", "target", *head], ([*place, *(get(*place, what) for what in columns)] for place in places))
 
 
-def main(argv=None) -> int:
-    made = (Config, PRESETS, __doc__)
-    return grid.command("pairwise", made, argv, experiment, markdown, "Share of pairs ordered right.")
+def statement(results: Results) -> list[str]:
+    """What a leaking split of pairs pretends."""
+    m = results["pairwise"].metrics
+    return [
+        f"Which of two models is better is answered right for {100 * m['nasbench201_rank_leaking']:.0f}% of the pairs when "
+        f"pairs are held out, and for {100 * m['nasbench201_rank_honest']:.0f}% when models are. Only the second number counts."
+    ]
 
+
+EXPERIMENT = harness.Experiment(
+    "pairwise",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+    statement=statement,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

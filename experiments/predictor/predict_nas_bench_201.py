@@ -21,18 +21,30 @@ minutes on one shared core. A run goes on with ``--resume``.
 """
 
 import dataclasses
-import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.stats import kendalltau
 
-from experiments.harness import _grid as grid
-from experiments.harness import published
+from experiments import harness
+from experiments.harness import Results
 from experiments.harness.markdown import number, table
+from experiments.harness.words import against, duration, listed
 from metajax import plot, predictor, run, supernet
 from metajax.types import InputError
+
+PUBLISHED_SIZES = (78, 156, 469, 781, 1563)
+PUBLISHED = {
+    "Neural Predictor (Wen et al. 2020)": (0.343, 0.413, 0.584, 0.634, 0.646),
+    "NAO (Luo et al. 2018)": (0.467, 0.493, 0.470, 0.522, 0.526),
+    "arch2vec (Yan et al. 2020)": (0.542, 0.573, 0.601, 0.606, 0.605),
+    "TNASP (Lu et al. 2021)": (0.539, 0.589, 0.640, 0.689, 0.724),
+    "PINAT (Lu et al. 2023)": (0.549, 0.631, 0.706, 0.761, 0.784),
+}
+"""Kendall τ against all architectures (CIFAR-10) by number of trained ones, as TNASP and PINAT print them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +52,7 @@ class Config:
     """``models`` are names of ``MODELS``, or ``all``; ``trainings`` numbers of trained cells."""
 
     models: str = "all"
-    trainings: str = ",".join(map(str, published.PREDICTED_SIZES))
+    trainings: str = ",".join(map(str, PUBLISHED_SIZES))
     draws: int = 10
     dataset: str = "cifar10"
     seed: int = 0
@@ -55,7 +67,7 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return grid.chosen(self.models, MODELS, "models")
+        return harness.selected(self.models, MODELS, "models")
 
     @property
     def sizes(self) -> list[int]:
@@ -116,10 +128,14 @@ def split(unique: np.ndarray, trainings: int, rng: np.random.Generator) -> tuple
     return rows, np.flatnonzero(~np.isin(unique, unique[rows]))
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """Fits every model to every draw; returns the metrics."""
+def load(config: Config) -> dict[str, Any]:
+    """The columns of the table."""
+    return {"table": supernet.truth.load_oracle().columns[config.dataset]}
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Fits every model to every draw."""
     table = supernet.truth.load_oracle()
-    directory.bind_data(run.fingerprint(table=table.columns[config.dataset]))
     encodings = np.asarray(SPACE.encode(SPACE.at(np.arange(SPACE.size))))
     truth = table.scores(config.dataset, "test200")
     trained = table.columns[config.dataset]["val200_seeds"]
@@ -154,7 +170,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         for name in config.names
         for draw in range(config.draws)
     ]
-    records = grid.measure(directory, cells, work, "predict", show)
+    records = harness.measure(directory, cells, work, "predict")
     metrics = {}
     for name in config.names:
         for size in config.sizes:
@@ -167,8 +183,8 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
     curves = {n: (config.sizes, [metrics[f"{_label(n)}_{s}_tau"] for s in config.sizes]) for n in config.names}
     if config.dataset == "cifar10":
         curves["PINAT, published"] = (
-            list(published.PREDICTED_SIZES),
-            list(published.PREDICTED["PINAT (Lu et al. 2023)"]),
+            list(PUBLISHED_SIZES),
+            list(PUBLISHED["PINAT (Lu et al. 2023)"]),
         )
     figure = plot.curves(curves, "trained cells", "Kendall τ on all cells")
     figure.axes[0].set_xscale("log")
@@ -178,8 +194,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"the mean test accuracy of all 15,625, as PINAT's code does, and on unseen cells (neither trained nor copies of "
         f"trained ones), on which regret is counted too; mean ± deviation of {config.draws} draws."
     )
-    directory.finish({"metrics": metrics, "protocol": protocol, "records": records})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol, "records": records}
 
 
 def _tau(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -197,8 +212,8 @@ def markdown(config: dict, result: dict) -> str:
     head = [*map(str, given.sizes), *(f"{s}, unseen" for s in ends), f"regret of the first 10 at {given.sizes[0]}"]
     rows = []
     if given.dataset == "cifar10":
-        for name, values in published.PREDICTED.items():
-            at: dict[int, float] = dict(zip(published.PREDICTED_SIZES, values))
+        for name, values in PUBLISHED.items():
+            at: dict[int, float] = dict(zip(PUBLISHED_SIZES, values))
             rows.append(
                 [f"{name}, published", *(number(at.get(s), ".3f") for s in given.sizes), *["–"] * (len(ends) + 1)]
             )
@@ -213,10 +228,39 @@ def markdown(config: dict, result: dict) -> str:
     return table(["model", *head], rows)
 
 
-def main(argv=None) -> int:
-    made = (Config, PRESETS, __doc__)
-    return grid.command("predict_nas_bench_201", made, argv, experiment, markdown, "Kendall τ.", "tau.png")
+def statement(results: Results) -> list[str]:
+    """Kendall τ against published predictors, of models that see architectures alone."""
+    run, parts = results["predict_nas_bench_201"], []
+    m = run.metrics
+    for size in (PUBLISHED_SIZES[0], PUBLISHED_SIZES[-1]):
+        ours = {k.removesuffix(f"_{size}_tau"): v for k, v in m.items() if k.endswith(f"_{size}_tau")}
+        ours = {n: tau for n, tau in ours.items() if "epochs" not in n and f"{n}_{size}_tau_std" in m}
+        best = max(ours, key=lambda name: ours[name])
+        column = PUBLISHED_SIZES.index(size)
+        rival = max(PUBLISHED, key=lambda name: PUBLISHED[name][column])
+        known = PUBLISHED[rival][column]
+        parts.append(
+            f"from {size:,} trainings the best of {len(ours)} models, {best.replace('_', ' ')}, has {ours[best]:.3f}, "
+            f"{against(ours[best], known, m[f'{best}_{size}_tau_std'])} the {known:.3f} of {rival}"
+        )
+    cost = duration(sum(record["seconds"] for record in run.result["records"]))
+    return [
+        f"Accuracies on NAS-Bench-201 are predicted with these Kendall τ: {listed(parts)}. The run's section says how cells "
+        f"were split. All fits together took {cost}."
+    ]
 
+
+EXPERIMENT = harness.Experiment(
+    "predict_nas_bench_201",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+    statement=statement,
+    figures=("tau.png",),
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -17,13 +17,15 @@ Expect 1.4 points for "transfer" after 3 trainings, 2.6 for average rank; 3 minu
 """
 
 import dataclasses
-import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
-from experiments.harness import _grid as grid
+from experiments import harness
+from experiments.harness import Results
 from experiments.harness.markdown import table
 from experiments.predictor import _pool as pool
 from metajax import plot, predictor, run
@@ -51,7 +53,7 @@ class Config:
 
     @property
     def names(self) -> list[str]:
-        return grid.chosen(self.methods, METHODS, "methods")
+        return harness.selected(self.methods, METHODS, "methods")
 
 
 PRESETS = {"paper": {}, "tiny": {"folds": 3, "datasets": 3, "draws": 5}}
@@ -98,10 +100,15 @@ def _best_of_each(error: np.ndarray) -> np.ndarray:
     return np.array(picked)
 
 
-def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -> dict[str, float]:
-    """All methods on all folds; returns the metrics."""
+def load(config: Config) -> dict[str, Any]:
+    """The errors and the meta-features."""
     known = predictor.oboe()
-    directory.bind_data(run.fingerprint(error=known.error, meta=known.meta))
+    return {"error": known.error, "meta": known.meta}
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """All methods on all folds."""
+    known = predictor.oboe()
     fold = (np.random.default_rng(config.seed).permutation(known.family.max() + 1) % config.folds)[known.family]
 
     def work(cell):
@@ -113,7 +120,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         return {"datasets": at.tolist(), "regret": (100 * regret[:, list(TRAININGS)]).tolist()}
 
     cells = [{"method": name, "fold": k} for k in range(config.folds) for name in config.names]
-    records = grid.measure(directory, cells, work, "transfer", show)
+    records = harness.measure(directory, cells, work, "transfer")
     metrics: dict[str, float] = {}
     regret, family = {}, known.family
     for name in config.names:
@@ -143,8 +150,7 @@ def experiment(config: Config, directory: run.RunDirectory, show: bool = True) -
         f"{len(family)} datasets of {len(np.unique(family))} families, left out by family in {config.folds} folds; p of "
         "Wilcoxon's signed ranks against transfer, two-sided, over datasets and over the means of families."
     )
-    directory.finish({"metrics": metrics, "protocol": protocol})
-    return metrics
+    return {"metrics": metrics, "protocol": protocol}
 
 
 def _label(name: str) -> str:
@@ -168,12 +174,33 @@ def markdown(config: dict, result: dict) -> str:
     return "\n".join(parts)
 
 
-def main(argv=None) -> int:
-    made = (Config, PRESETS, __doc__)
-    return grid.command(
-        "transfer_oboe", made, argv, experiment, markdown, "Regret in points of balanced error.", "regret.png"
-    )
+def statement(results: Results) -> list[str]:
+    """Regret over datasets that were never trained on."""
+    m, parts = results["transfer_oboe"].metrics, []
+    rivals = sorted({k.removesuffix("_5") for k in m if k.endswith("_5") and not k.startswith("transfer_5")})
+    for trainings in (0, 5):
+        ours = m[f"transfer_{trainings}"]
+        best = min((name for name in rivals if f"{name}_{trainings}" in m), key=lambda name: m[f"{name}_{trainings}"])
+        other, p_value = m[f"{best}_{trainings}"], m.get(f"{best}_{trainings}_p")
+        p = f", p = {p_value:.1g}" if p_value is not None else ""
+        how = "better than" if ours < other else "worse than"
+        if p_value is None or p_value > 0.05:
+            how = "not shown to differ from"
+        parts.append(f"after {trainings} trainings there {ours:.2f}, {how} {best.replace('_', ' ')} ({other:.2f}{p})")
+    return [f"Transfer to a new dataset has these mean regrets in points (smaller is better): {'; '.join(parts)}."]
 
+
+EXPERIMENT = harness.Experiment(
+    "transfer_oboe",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+    statement=statement,
+    figures=("regret.png",),
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    EXPERIMENT.exit()

@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from experiments.statements import architectures, automl, hyperparameters, prediction
 
 from experiments import first_page, summaries, tables
 from experiments.harness import _finished as finished
 from experiments.nas import method_versions, nas_summaries
-from experiments.statements import architectures, automl, hyperparameters, prediction
 
 CELL = {"steps": 2000, "batch": 64, "size": 16, "channels": 8, "cells": 1, "seed": 0}
 TRIVIAL = {

@@ -1,29 +1,8 @@
-"""What statements are made of: finished runs, and words for numbers."""
-
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-
-class Run(NamedTuple):
-    """A finished run: its configuration, its result and the command that made it."""
-
-    config: dict[str, Any]
-    result: dict[str, Any]
-    command: str = ""
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self.result["metrics"]
-
-
-Runs = Mapping[str, Run]
-"""Finished runs by the name of their directory."""
-Statement = Callable[[Runs], list[str]]
-"""Sentences about some runs; raises ``KeyError`` where a result that it needs is missing."""
+"""Words for numbers, of which the sentences of the first page are made."""
 
 
 def against(value: float, other: float, margin: float = 0.0) -> str:
-    """How a number compares with another one.
+    """Returns how a number compares with another one.
 
     Example:
         >>> against(2.0, 1.0), against(1.0, 2.0), against(1.0, 1.05, margin=0.1)
@@ -33,7 +12,7 @@ def against(value: float, other: float, margin: float = 0.0) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """Names in a sentence.
+    """Returns names as a part of a sentence.
 
     Example:
         >>> listed(["a", "b", "c"]), listed([])
@@ -43,7 +22,7 @@ def listed(names: list[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words.
+    """Returns seconds in words.
 
     Example:
         >>> duration(45), duration(600)

@@ -1,5 +1,8 @@
-"""Which version of a method made a result. A method whose mathematics is mended gets a new number here; results of an earlier
-version are then left out of the tables, which say so, until they are made again."""
+"""Which version of a method made a result.
+
+A method whose mathematics is corrected gets a new number here. The tables then leave out the results of earlier versions, and
+say so, until the runs are repeated.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,7 +22,7 @@ VERSIONS = {
     "s-darts-random": 2,
     "sandwich": 2,  # the smallest path can learn
     "snas": 2,  # 150 epochs, by which the rate of the logits goes
-    # proxies: of five cells a stage; gradient norms layer by layer
+    # proxies: five cells a stage; gradient norms layer by layer
     "gradient-norm": 2,
     "snip": 2,
     "grasp": 2,
@@ -28,11 +31,12 @@ VERSIONS = {
     "ntk": 2,
     "naswot": 2,
 }
-"""The present versions; a method that is not named is at its first."""
+"""The present versions. A method that is not named is at its first version."""
+EARLIER = "An earlier version of the method made this result.\n\n"
 
 
 def version(method: str) -> int:
-    """The present version of a method.
+    """Returns the present version of a method.
 
     Example:
         >>> version("gdas")
@@ -42,7 +46,7 @@ def version(method: str) -> int:
 
 
 def is_current(method: str, result: Mapping[str, Any]) -> bool:
-    """Whether a result was made by the present version; one that records none is of the first.
+    """Returns whether the present version of a method made a result; one that records no version is of the first.
 
     Example:
         >>> is_current("gdas", {}), is_current("fair-darts", {}), is_current("fair-darts", {"method_version": 2})
@@ -52,7 +56,7 @@ def is_current(method: str, result: Mapping[str, Any]) -> bool:
 
 
 def left_out(methods: Iterable[str]) -> str:
-    """The line that names results of earlier versions; empty without any.
+    """Returns the line that names the results of earlier versions; it is empty if there are none.
 
     Example:
         >>> left_out(["enas", "drnas", "drnas"])
@@ -61,5 +65,5 @@ def left_out(methods: Iterable[str]) -> str:
     names = list(methods)
     if not names:
         return ""
-    told = [f"{name} ({(n := names.count(name))} run{'s' if n > 1 else ''})" for name in sorted(set(names))]
-    return f"\nLeft out, because an earlier version of the method made them: {', '.join(told)}.\n"
+    counts = [f"{name} ({(n := names.count(name))} run{'s' if n > 1 else ''})" for name in sorted(set(names))]
+    return f"\nLeft out, because an earlier version of the method made them: {', '.join(counts)}.\n"

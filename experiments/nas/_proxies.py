@@ -10,7 +10,7 @@ of the benchmark, five cells a stage; where the authors' settings differ, it is 
   72, because its time grows with their square.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.harness import _grid as grid
+from experiments import harness
+from experiments.harness import Result, Results
+from experiments.harness.markdown import table
+from experiments.harness.words import listed
+from experiments.nas import _tables
 from metajax import data, run, supernet
 from metajax.supernet import diagnosis as proxies
 from metajax.types import stream
@@ -68,20 +72,22 @@ def protocol(config: Any) -> str:
     return f"best of {config.drawn} drawn cells by {config.method} at initial weights, {network}; {seen}"
 
 
-def score(config: Any, directory: run.RunDirectory, show: bool = True) -> Scored:
+def batch(config: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The images that a proxy sees."""
+    x, y = data.cifar10(config.seed, config.size).train
+    return x[: images(config)], y[: images(config)]
+
+
+def score(config: Any, directory: run.RunDirectory) -> Scored:
     """Scores ``config.drawn`` cells, which are the same for every proxy; a resumed run goes on where it stopped."""
     space, key = supernet.spaces.cell_space(), jax.random.key(config.seed)
     drawn = space.sample(stream(key, "cells"), config.drawn)
     configs, encodings = space.dicts(drawn), space.encode(drawn)
-    batch = None
-    if config.method != "parameters":
-        batch = tuple(part[: images(config)] for part in data.cifar10(config.seed, config.size).train)
-        directory.bind_data(run.fingerprint(images=batch))
-    value = _scorer(config, batch, stream(key, "weights"))
+    value = _scorer(config, None if config.method == "parameters" else batch(config), stream(key, "weights"))
     work = lambda cell: {"score": value(configs[cell["cell"]], encodings[cell["cell"]])}
     cells = [{"cell": i} for i in range(config.drawn)]
     with jax.enable_x64(True):  # eigenvalues and flows span more than float32 holds; networks stay in float32
-        records = grid.measure(directory, cells, work, config.method, show)
+        records = harness.measure(directory, cells, work, config.method)
     scores = np.array([record["score"] for record in records], np.float64)
     seconds = np.array([record["seconds"] for record in records])
     return Scored(configs, np.where(np.isfinite(scores), scores, -np.inf), seconds)
@@ -104,3 +110,60 @@ def _scorer(config: Any, batch: Any, key: jax.Array) -> Callable[[dict[str, Any]
 
     layers = network.init(key)
     return lambda cell, encoding: float(value(layers, encoding))
+
+
+def table_of(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> str:
+    """Returns the section on what scores at initial weights are worth, beside the number of parameters."""
+    current, old = _tables.current(runs, ("proxy",))
+    scored = sorted(current, key=lambda one: -one.metrics["kendall_tau"])
+    if not scored:
+        return f"## NAS-Bench-201: zero-cost proxies\n{old}" if old else ""
+    rows = []
+    for one in scored:
+        m, method = one.metrics, one.config["method"]
+        name = f"{method} (trivial)" if method == "parameters" else method
+        accuracies = [f"{m[f'{dataset}_test']:.2f}" for dataset in _tables.DATASETS]
+        rows.append([name, tau(m), str(m["evaluations"]), *accuracies, f"{m['seconds_a_cell']:.2f}"])
+    head = ["proxy", "Kendall τ", "cells", "CIFAR-10 of the best", "CIFAR-100", "ImageNet16-120", "seconds per cell"]
+    sizes = sorted({_tables.size(one) for one in scored if one.config["method"] != "parameters"})
+    note = (
+        "Every proxy scores the same drawn cells at initial weights with one batch; nothing is trained "
+        f"({'; '.join(sizes)}). Kendall τ is against the table's test accuracy on CIFAR-10, with its standard error over cells "
+        "(jackknife). The accuracies are those of the cell with the best score, and the time is the median of a cell."
+    )
+    whole = (
+        f"\nOver all {trivial['cells']:,} cells, the number of parameters has τ {tau(trivial, 'parameters_kendall_tau')}.\n"
+        if trivial
+        else ""
+    )
+    return f"## NAS-Bench-201: zero-cost proxies\n\n{note}\n\n{table(head, rows)}\n{whole}{old}"
+
+
+def statement(results: Results) -> list[str]:
+    """How proxies rank cells, against the number of parameters."""
+    runs, _ = _tables.current(_tables.on_the_benchmark(results), ("proxy",))
+    scored = {one.config["method"]: one.metrics for one in runs}
+    parameters = scored.pop("parameters")
+    score = lambda m: f"{m['kendall_tau']:.2f} ± {m['kendall_tau_error']:.2f}"
+    best = max(scored, key=lambda name: scored[name]["kendall_tau"])
+    gap = lambda m: m["kendall_tau"] - parameters["kendall_tau"]
+    errors = lambda m: m["kendall_tau_error"] + parameters["kendall_tau_error"]
+    above = [name for name, m in scored.items() if gap(m) > 0]
+    clear = [name for name in above if gap(scored[name]) > errors(scored[name])]
+    return [
+        f"Zero-cost proxies rank {parameters['evaluations']} untrained cells. The best, {best}, has a Kendall τ of "
+        f"{score(scored[best])}; the number of parameters alone has {score(parameters)}. Of the {len(scored)} proxies, "
+        f"{len(above)} are above the number of parameters ({listed(above)}), and by more than both standard errors: "
+        f"{listed(clear)}."
+    ]
+
+
+def tau(metrics: dict[str, Any], name: str = "kendall_tau") -> str:
+    """Returns τ, with its standard error where that is known.
+
+    Example:
+        >>> tau({"kendall_tau": 0.5, "kendall_tau_error": 0.03}), tau({"kendall_tau": 0.5})
+        ('0.500 ± 0.030', '0.500')
+    """
+    error = metrics.get(f"{name}_error")
+    return f"{metrics[name]:.3f}" + (f" ± {error:.3f}" if error is not None else "")

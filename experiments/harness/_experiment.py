@@ -1,0 +1,94 @@
+"""One experiment: what each script exports as ``EXPERIMENT``, and how one runs."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from experiments.harness import _flags
+from experiments.harness._results import Result, Results
+from experiments.harness.markdown import metrics_table
+from metajax import run
+from metajax.run import RunDirectory
+
+C = TypeVar("C")
+
+
+def _no_data(config: Any) -> Mapping[str, Any]:
+    return {}
+
+
+def _metrics(config: dict[str, Any], result: dict[str, Any]) -> str:
+    return metrics_table(result["metrics"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment(Generic[C]):
+    """A table or a figure of a paper, or a comparison of our own: how it is run, and how its results read.
+
+    A script assigns one to ``EXPERIMENT``. The tables, the first page of ``RESULTS.md``, the list of experiments and the
+    tests find it there.
+
+    Attributes:
+        name: The name of the script's module. No two experiments share one. The default run directory is ``runs/<name>``.
+        doc: The docstring of the script: what is measured, the command, the hardware and time, the number to expect.
+        config: A frozen dataclass. Its fields are the flags, and their docstrings are the help.
+        run: ``(config, directory, data) -> result``. The result holds ``metrics`` (name -> number) and ``protocol`` (one
+            text that says how they were measured), and whatever else the table needs.
+        data: ``config -> {name: arrays}``. It is loaded before anything is written. A resumed run is refused if its data
+            differs.
+        presets: Settings by name; the first one is the default. A preset may be a function of the flags that are given.
+        table: ``(config, result) -> Markdown``, of the JSON files of a run. It must read committed results as they are.
+        figures: The files that a run draws. ``RESULTS.md`` shows them.
+        results: The beginning of the names of its runs below ``experiments/results``. The default is ``name``.
+        out: The default run directory, if that is not ``runs/<name>``.
+        summary: ``results -> Markdown``: a section on all runs of the experiment side by side.
+        sections: Whether every run also has a section of its own.
+        statement: ``results by name -> sentences`` for the first page. It raises ``KeyError``, ``ValueError`` or
+            ``StopIteration`` where a result is missing.
+    """
+
+    name: str
+    doc: str | None
+    config: type[C]
+    run: Callable[[C, RunDirectory, Mapping[str, Any]], dict[str, Any]]
+    data: Callable[[C], Mapping[str, Any]] = _no_data
+    presets: Mapping[str, _flags.Preset] = dataclasses.field(default_factory=dict)
+    table: Callable[[dict[str, Any], dict[str, Any]], str] = _metrics
+    figures: tuple[str, ...] = ()
+    results: str = ""
+    out: str = ""
+    summary: Callable[[Sequence[Result]], str] | None = None
+    sections: bool = True
+    statement: Callable[[Results], list[str]] | None = None
+
+    @property
+    def title(self) -> str:
+        """The first paragraph of the docstring, on one line."""
+        return " ".join((self.doc or "").strip().split("\n\n")[0].split())
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Runs the experiment from a command line, prints its protocol and its table, and returns the exit status."""
+        config, options = _flags.parse(self.config, self.presets, argv, self.name, self.doc or "", self.out)
+
+        def command() -> None:
+            data = self.data(config)  # bad data is an error before anything is written
+            with RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+                result = self.execute(config, directory, data)
+            print(f"{result.get('protocol', '')}\n\n{self.table(run.to_dict(config), result)}")
+            print(f"written to {options.out}: {', '.join(('result.json', *self.figures))}")
+
+        return run.main(command)
+
+    def execute(self, config: C, directory: RunDirectory, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Runs the experiment in an open directory: binds the data, measures, and writes and returns the result."""
+        data = self.data(config) if data is None else data
+        if data:
+            directory.bind_data(run.fingerprint(**data))
+        result = self.run(config, directory, data)
+        directory.finish(result)
+        return result
+
+    def exit(self) -> None:
+        """Runs the experiment from the command line of the process, and exits."""
+        sys.exit(self.main())

@@ -1,0 +1,62 @@
+"""What became of the searches on NAS-Bench-201: entropy, eigenvalue, conflict of gradients, discretization gap, skips."""
+
+import math
+from collections.abc import Iterable
+
+from experiments.harness import RESULTS, Result
+from experiments.harness.markdown import table
+from experiments.nas import _proxies, _tables
+from metajax import plot
+
+CURES = ("darts-1", "r-darts-l2", "s-darts-random", "darts-minus", "beta-darts")
+"""The searches whose eigenvalues and skips are drawn."""
+
+
+def section(runs: Iterable[Result]) -> str:
+    """Returns the section on the diagnosis, and draws eigenvalue, skips and accuracy over the searches of seed 0."""
+    current, old = _tables.current(runs)
+    searches = [run for run in current if run.result.get("history")]
+    names = ("entropy", "eigenvalue", "conflict", "discretization_gap")
+    rows = []
+    for run in searches:
+        value = lambda name, m=run.metrics: f"{m[name]:.3g}" if name in m else "–"
+        cell = f"`{run.result['arch'].replace('|', '/')}`"
+        rank = _proxies.tau(run.metrics) if "kendall_tau" in run.metrics else "–"
+        start = [run.config["method"], str(run.config["seed"]), cell, str(run.metrics["skips"])]
+        rows.append([*start, *map(value, names), rank])
+    drawn = _collapse({run.config["method"]: run.result["history"] for run in searches if run.config["seed"] == 0})
+    head = ["method", "seed", "found", "skips", *(name.replace("_", " ") for name in names), "Kendall τ"]
+    note = (
+        "Entropy is that of the encoding, as a share of the largest possible. The eigenvalue is the dominant one of the outer "
+        "loss's Hessian in the logits at the end. Conflict is the mean cosine between the gradients of drawn paths. The "
+        "discretization gap is the accuracy of the mixture minus that of the decided cell, with shared weights, in points. "
+        "Kendall τ compares 100 drawn cells by shared weights with the table; scores without any relation have a standard "
+        f"error of {chance(100):.3f}. In cells, `/` stands for `|`."
+    )
+    return f"## NAS-Bench-201: diagnosis\n\n{note}\n\n{table(head, rows)}\n{drawn}{old}"
+
+
+def chance(n: int) -> float:
+    """Returns the standard error of τ between unrelated scores of n items (Kendall 1945).
+
+    Example:
+        >>> round(chance(100), 3)
+        0.068
+    """
+    return math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
+
+
+def _collapse(histories: dict[str, dict[str, list[float]]]) -> str:
+    """Draws eigenvalue, skips and accuracy over the searches; returns the line that shows the figure."""
+    shown = [name for name in CURES if name in histories]
+    if not shown:
+        return ""
+    panels = ("eigenvalue", "skips", "cifar10_test")
+    figure, axes = plot.subplots(len(panels), 4.2, 3.2)
+    for ax, panel in zip(axes, panels):
+        for name in shown:
+            ax.plot(histories[name]["step"], histories[name][panel], label=name)
+        ax.set(xlabel="step", title={"cifar10_test": "test accuracy, %"}.get(panel, panel))
+    axes[0].legend(fontsize=8)
+    plot.save(figure, RESULTS / "collapse.png")
+    return "\n![Eigenvalue, skips and accuracy over a search](results/collapse.png)\n"
