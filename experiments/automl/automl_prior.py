@@ -1,11 +1,11 @@
 """The warm start of ``metajax search``: trainings on generated datasets, and the network fitted to them.
 
-    python -m experiments.automl.automl_prior --out runs/automl_prior --write true
+    python -m experiments.automl.automl_prior --out runs/automl_prior --write
 
 48 datasets from scikit-learn's generators (clusters, moons, circles, Gaussian quantiles, linear, sparse and Friedman
 functions; 200 to 1,500 rows, noise, useless columns), on each of which 96 random configurations of the search's own space
 are trained. An ensemble of networks learns the rank of a configuration within its dataset from the configuration and the
-dataset's meta-features. ``--write true`` puts it where ``metajax search`` reads it.
+dataset's meta-features. ``--write`` puts it where ``metajax search`` reads it.
 
 Its worth is measured on generators that were left out with all of their datasets: the regret of what it would train first,
 and the best of its first eight, against as many at random, in ranks from 0 (best of the 96) to 1; and Kendall's tau.

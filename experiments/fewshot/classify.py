@@ -99,8 +99,7 @@ class Config:
             )
         if self.halve_every is not None and (self.halve_every < 1 or self.cosine):
             raise InputError(
-                f"--halve-every {self.halve_every} --cosine {self.cosine}: accepted is a positive number of steps with "
-                "--cosine false"
+                f"--halve-every {self.halve_every}: accepted is a positive number of steps with --no-cosine"
             )
         shots(self.shots)
 
@@ -137,7 +136,7 @@ def build(config: Config, parts: data.ClassSplit, steps: int) -> fewshot.Method:
     shape = parts.train.x.shape[1:]
     image = len(shape) == 3
     if image and min(shape[:2]) < 16 and config.pool:
-        raise InputError(f"--pool true: images of {shape[0]} x {shape[1]} are too small to be halved four times")
+        raise InputError(f"--pool: images of {shape[0]} x {shape[1]} are too small to be halved four times")
     if not image and config.batch_norm != "transductive":
         mode = f"--batch-norm {config.batch_norm}"
         raise InputError(f"{mode}: the perceptron for {config.data} has no batch norm; give images")

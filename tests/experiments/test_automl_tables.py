@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 
-from experiments import tables
+from experiments import harness
 from experiments.automl import automl_tables
 from experiments.hpo import joint_search
 
 
 def test_the_table_of_tables_says_what_each_method_had():
-    folder = tables.RESULTS / "automl_tables"
+    folder = harness.RESULTS / "automl_tables"
     result, config = (json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config"))
     text = automl_tables.markdown(config, result)
     assert "| budget | 60 s | 60 s | one fit, defaults | one fit, defaults |" in text and "| seconds used |" in text
@@ -45,7 +45,7 @@ def test_no_difference_is_claimed_on_few_rows():
 
 
 def test_the_table_of_joint_searches_says_what_each_could_afford():
-    folder = tables.RESULTS / "joint_search"
+    folder = harness.RESULTS / "joint_search"
     result, config = (json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config"))
     head, _, first, second, *_ = joint_search.markdown(config, result).splitlines()
     assert "trainings afforded" in head and "hypergradients afforded" in head

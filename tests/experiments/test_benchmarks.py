@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import harness
 from experiments.benchmarks import all as every
 from experiments.benchmarks import compare, maml, profile
-from experiments.harness import _finished as finished
 
 PEERED = {"maml", "fomaml", "anil", "meta-sgd", "protonet", "sinusoid", "supernet_small", "population"}
 
@@ -26,8 +26,8 @@ def test_runs(name, tmp_path, capsys):
         pytest.skip("needs torch, of the extra peers")
     module, *flags = every.JOBS[name]
     flags = [] if module in ("supernet", "search_steps") else flags
-    main = importlib.import_module(f"experiments.benchmarks.{module}").main
-    assert main([*flags, "--preset", "tiny", "--out", str(tmp_path / "r")]) == 0
+    benchmark = importlib.import_module(f"experiments.benchmarks.{module}").EXPERIMENT
+    assert benchmark.main([*flags, "--preset", "tiny", "--out", str(tmp_path / "r")]) == 0
     told = result(tmp_path / "r")
     assert all(np.isfinite(list(told["metrics"].values())))
     if name == "profile":
@@ -41,7 +41,7 @@ def test_runs(name, tmp_path, capsys):
 @pytest.mark.slow
 def test_memory_is_saved_and_the_gradient_is_the_same(tmp_path):
     module = importlib.import_module("experiments.benchmarks.unroll_memory")
-    assert module.main(["--longest", "256", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
+    assert module.EXPERIMENT.main(["--longest", "256", "--repeats", "1", "--out", str(tmp_path / "r")]) == 0
     metrics = result(tmp_path / "r")["metrics"]
     assert metrics["memory_ratio_256"] > 5
     assert metrics["difference_256"] < 1e-4
@@ -70,7 +70,7 @@ def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
     (place / "result.json").write_text(json.dumps({"metrics": {"x ms": 2.5}, "claims": claims, "protocol": "as it is"}))
     meta = {"commit": "0123456789ab", "dirty": False, "command": "c", "hardware": "h", "started": "2026-01-01T00:00"}
     (place / "meta.json").write_text(json.dumps({**meta, "versions": {"jax": "1"}}))
-    finished.add(place, every.RESULTS)
+    harness.add(place, results=every.RESULTS)
     assert every.main(["--table"]) == 0
     text = (tmp_path / "RESULTS.md").read_text()
     assert "| a | ≥ 3 | 4 | 3.5 – 4.5 | yes |  |" in text

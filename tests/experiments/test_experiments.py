@@ -12,7 +12,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from experiments.benchmarks import unroll_memory
 from experiments.fewshot import classify, inner_rates, maml_versions, navigation, omniglot, sinusoid
-from experiments.nas import method_versions, nas_bench_201, nas_darts, nas_digits, nas_proxies, nas_trivial
+from experiments.nas import _proxies, _versions, nas_bench_201, nas_darts, nas_digits, nas_trivial
 from metajax import data, fewshot, supernet
 from metajax.types import InputError
 
@@ -44,13 +44,13 @@ def result(path):
 def test_sinusoid(tmp_path, capsys):
     out = tmp_path / "r"
     argv = ["--steps", "200", "--episodes", "50", "--test_steps", "2", "--out", str(out)]
-    assert sinusoid.main(argv) == 0
+    assert sinusoid.EXPERIMENT.main(argv) == 0
     assert "adaptation steps: 5 in training, 2 in the test; batch norm: none" in capsys.readouterr().out
     first = result(out)["metrics"]
     assert first["mse"] < first["mse_after_0"]
     assert (out / "adaptation.png").stat().st_size > 10_000
-    assert sinusoid.main(argv) == 2, "an existing run is refused"
-    assert sinusoid.main([*argv, "--resume"]) == 0
+    assert sinusoid.EXPERIMENT.main(argv) == 2, "an existing run is refused"
+    assert sinusoid.EXPERIMENT.main([*argv, "--resume"]) == 0
     assert result(out)["metrics"] == first
 
 
@@ -59,7 +59,7 @@ def test_sinusoid(tmp_path, capsys):
 def test_sinusoids_by_the_protocol_of_meta_sgd(tmp_path, method):
     out = tmp_path / "r"
     argv = ["--preset", "meta-sgd-paper", "--method", method, "--steps", "200", "--episodes", "50", "--out", str(out)]
-    assert sinusoid.main(argv) == 0
+    assert sinusoid.EXPERIMENT.main(argv) == 0
     found = result(out)
     assert {"mse_5_shot", "mse_10_shot", "mse_20_shot"} <= set(found["metrics"])
     assert found["metrics"]["mse_5_shot"] == found["metrics"]["mse"]
@@ -79,7 +79,7 @@ def pictures(tmp_path_factory):
 def few(file, out, *more):
     fixed = ["--ways", "2", "--queries", "2", "--steps", "25", "--episodes", "50", "--width", "4", "--tasks", "2"]
     own = ["--data", str(file), "--train_queries", "2", "--train_ways", "2", "--chunk", "1", "--out", str(out)]
-    return classify.main([*fixed, *own, *more])
+    return classify.EXPERIMENT.main([*fixed, *own, *more])
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,14 @@ def test_every_method_runs_by_one_command(tmp_path, pictures, method, capsys):
 
 
 def test_prototypical_networks_train_and_are_tested_with_running_statistics(tmp_path, pictures, capsys):
-    argv = ["--batch-norm", "running", "--train-ways", "6", "--pool", "true"]
-    argv += ["--cosine", "false", "--halve-every", "20"]
+    argv = ["--batch-norm", "running", "--train-ways", "6", "--pool", "--no-cosine", "--halve-every", "20"]
     assert few(pictures, tmp_path / "r", *argv) == 0
     assert "batch norm: running; checkpoint: best on validation tasks" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_minutes_plan_the_steps_and_a_resumed_run_keeps_them(tmp_path, pictures):
-    out, argv = tmp_path / "r", ["--method", "protonet", "--minutes", "0.1", "--rotations", "true"]
+    out, argv = tmp_path / "r", ["--method", "protonet", "--minutes", "0.1", "--rotations"]
     argv += ["--shots", "1,2", "--batch-norm", "support"]
     assert few(pictures, out, *argv) == 0
     first = result(out)
@@ -137,7 +136,7 @@ def test_features_of_scikit_learn_and_another_domain(tmp_path, pictures, capsys)
         (["--data", "nowhere"], "--data nowhere: accepted are omniglot, mini-imagenet"),
         (["--minutes", "0"], "--minutes 0.0: accepted is a positive number"),
         (["--method", "maml", "--batch-norm", "running"], "--method maml has no running statistics; accepted"),
-        (["--halve-every", "5"], "accepted is a positive number of steps with --cosine false"),
+        (["--halve-every", "5"], "accepted is a positive number of steps with --no-cosine"),
     ],
 )
 def test_bad_few_shot_settings_are_one_line_and_nothing_is_written(tmp_path, pictures, argv, message, capsys):
@@ -238,21 +237,20 @@ def test_versions_of_maml_are_compared_with_intervals(tmp_path, monkeypatch):
     """The table of three seeds; trainings that are finished are not repeated."""
     trained = []
 
-    def train(config, directory):
+    def train(config, directory, loaded):
         trained.append((config.method, config.seed))
         score = {"maml": 97.0, "maml++": 98.0}[config.method] + 0.1 * config.seed * (config.method == "maml++")
-        directory.finish({"metrics": {"accuracy": score, "interval": 0.3, "seconds": 60.0}})
-        return score
+        return {"metrics": {"accuracy": score, "interval": 0.3, "seconds": 60.0}, "protocol": "as it is"}
 
-    monkeypatch.setattr(maml_versions.classify, "train", train)
+    monkeypatch.setattr(classify, "EXPERIMENT", dataclasses.replace(classify.EXPERIMENT, run=train))
     argv = ["--out", str(tmp_path / "r"), "--seeds", "3"]
-    assert maml_versions.main(argv) == 0
+    assert maml_versions.EXPERIMENT.main(argv) == 0
     assert sorted(trained) == [(m, s) for m in ("maml", "maml++") for s in (0, 1, 2)]
     found = result(tmp_path / "r")
     assert found["metrics"]["difference"] == pytest.approx(1.1)
     assert found["metrics"]["interval_over_seeds"] == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=1e-3)
     assert "MAML++ is above MAML" in maml_versions.markdown({}, found)
-    assert maml_versions.main([*argv, "--resume"]) == 0
+    assert maml_versions.EXPERIMENT.main([*argv, "--resume"]) == 0
     assert len(trained) == 6
     found["metrics"]["difference"] = 0.1
     assert "no difference is shown" in maml_versions.markdown({}, found)
@@ -263,7 +261,7 @@ def test_omniglot(tmp_path, capsys):
     if not (data.home() / "omniglot" / "omniglot28.npz").is_file():
         pytest.skip("omniglot/omniglot28.npz is not below METAJAX_DATA")
     argv = ["--steps", "50", "--episodes", "50", "--width", "8", "--tasks", "4"]
-    assert omniglot.main([*argv, "--out", str(tmp_path / "r")]) == 0
+    assert omniglot.EXPERIMENT.main([*argv, "--out", str(tmp_path / "r")]) == 0
     assert "batch norm: transductive" in capsys.readouterr().out
     assert result(tmp_path / "r")["metrics"]["accuracy"] > 25
 
@@ -271,7 +269,7 @@ def test_omniglot(tmp_path, capsys):
 def test_omniglot_without_the_data_says_what_to_do(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
     monkeypatch.setattr(importlib.import_module("metajax.data._omniglot"), "_URL", "https://localhost:1/")
-    assert omniglot.main(["--out", str(tmp_path / "r")]) == 2
+    assert omniglot.EXPERIMENT.main(["--out", str(tmp_path / "r")]) == 2
     error = capsys.readouterr().err
     assert "put the file of https://localhost:1/images_background.zip at" in error
     assert error.count("\n") == 1
@@ -281,7 +279,7 @@ def test_omniglot_without_the_data_says_what_to_do(tmp_path, capsys, monkeypatch
 @pytest.mark.slow
 def test_nas_digits(tmp_path, capsys):
     out = tmp_path / "r"
-    assert nas_digits.main(["--preset", "tiny", "--out", str(out)]) == 0
+    assert nas_digits.EXPERIMENT.main(["--preset", "tiny", "--out", str(out)]) == 0
     text = capsys.readouterr().out
     assert "rank" in text
     assert "Kendall τ" in text
@@ -289,7 +287,7 @@ def test_nas_digits(tmp_path, capsys):
     assert metrics["architectures"] == 125
     assert 1 <= metrics["darts_1_rank"] <= 125
     assert (out / "ranking.png").is_file()
-    assert nas_digits.main(["--preset", "tiny", "--out", str(out), "--resume"]) == 0
+    assert nas_digits.EXPERIMENT.main(["--preset", "tiny", "--out", str(out), "--resume"]) == 0
     assert result(out)["metrics"] == metrics
 
 
@@ -304,7 +302,7 @@ def bench201():
 @pytest.mark.parametrize("method", ["random", "evolution", "local-search", "reinforce"])
 def test_searches_of_the_table(tmp_path, bench201, method):
     out = tmp_path / "r"
-    assert nas_bench_201.main(["--method", method, "--budget", "2000", "--out", str(out)]) == 0
+    assert nas_bench_201.EXPERIMENT.main(["--method", method, "--budget", "2000", "--out", str(out)]) == 0
     found = result(out)
     assert found["metrics"]["simulated_seconds"] <= 2000
     assert found["metrics"]["evaluations"] > 5
@@ -313,7 +311,7 @@ def test_searches_of_the_table(tmp_path, bench201, method):
 
 
 def test_trivial_answers_are_those_of_the_published_table(tmp_path, bench201):
-    assert nas_trivial.main(["--out", str(tmp_path / "r")]) == 0
+    assert nas_trivial.EXPERIMENT.main(["--out", str(tmp_path / "r")]) == 0
     m = result(tmp_path / "r")["metrics"]
     assert m["random_cifar10_test"] == pytest.approx(87.06, abs=0.01)
     assert m["random_cifar10_deviation"] == pytest.approx(12.93, abs=0.01)
@@ -334,7 +332,7 @@ def cifar10():
 @pytest.mark.slow
 def test_a_search_on_cifar_is_looked_up(tmp_path, bench201, cifar10):
     out, argv = tmp_path / "r", ["--size", "8", "--channels", "4", "--batch", "16", "--out", str(tmp_path / "r")]
-    assert nas_bench_201.main(["--method", "drnas", "--steps", "50", *argv]) == 0
+    assert nas_bench_201.EXPERIMENT.main(["--method", "drnas", "--steps", "50", *argv]) == 0
     found = result(out)
     assert found["metrics"]["cifar10_test"] == pytest.approx(supernet.truth.load_oracle().query(found["arch"]))
     assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretization_gap"} <= set(found["metrics"])
@@ -353,13 +351,13 @@ def test_a_search_on_cifar_is_looked_up(tmp_path, bench201, cifar10):
         *argv,
         "--overwrite",
     ]
-    assert nas_bench_201.main(costly) == 0
+    assert nas_bench_201.EXPERIMENT.main(costly) == 0
     assert result(out)["metrics"]["cost_r2"] > 0.99
     assert "1 x expected parameters added" in result(out)["protocol"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", nas_proxies.NAMES)
+@pytest.mark.parametrize("method", _proxies.NAMES)
 def test_proxies_rank_drawn_cells(tmp_path, bench201, cifar10, method):
     argv = [
         "--drawn",
@@ -375,18 +373,18 @@ def test_proxies_rank_drawn_cells(tmp_path, bench201, cifar10, method):
         "--out",
         str(tmp_path / "r"),
     ]
-    assert nas_bench_201.main(["--method", method, *argv]) == 0
+    assert nas_bench_201.EXPERIMENT.main(["--method", method, *argv]) == 0
     found = result(tmp_path / "r")
     assert found["metrics"]["evaluations"] == len(found["scores"]) == 8
     assert -1 <= found["metrics"]["kendall_tau"] <= 1
     assert 0 < found["metrics"]["kendall_tau_error"] < 1
-    assert found["method_version"] == method_versions.version(method)
+    assert found["method_version"] == _versions.version(method)
 
 
 @pytest.mark.slow
 def test_cells_are_searched_drawn_and_trained(tmp_path, cifar10, capsys):
     out, again = tmp_path / "r", tmp_path / "again"
-    assert nas_darts.main(["--preset", "tiny", "--out", str(out)]) == 0
+    assert nas_darts.EXPERIMENT.main(["--preset", "tiny", "--out", str(out)]) == 0
     text, first = capsys.readouterr().out, result(out)
     assert "10^3.6 mixtures, 10^3.4 pairs of cells" in text
     assert "batch norm: transductive" in text
@@ -395,11 +393,11 @@ def test_cells_are_searched_drawn_and_trained(tmp_path, cifar10, capsys):
     for cell in ("normal", "reduce"):
         drawing = (out / f"{cell}.svg").read_text()
         assert all(op in drawing for name, op in kept.items() if name.startswith(cell))
-    assert nas_darts.main(["--preset", "tiny", "--out", str(out), "--resume"]) == 0
+    assert nas_darts.EXPERIMENT.main(["--preset", "tiny", "--out", str(out), "--resume"]) == 0
     same = ("test_accuracy", "parameters", "search_seconds", "skips")
     assert [result(out)["metrics"][n] for n in same] == [first["metrics"][n] for n in same]
     given = ["--preset", "tiny", "--genotype", first["genotype"], "--out", str(again)]
-    assert nas_darts.main(given) == 0
+    assert nas_darts.EXPERIMENT.main(given) == 0
     assert result(again)["metrics"]["test_accuracy"] == first["metrics"]["test_accuracy"]
     assert "cells given" in result(again)["protocol"]
 
@@ -417,14 +415,22 @@ def test_without_the_prepared_table_validation_accuracies_of_the_package_count(t
 
 def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
     for main, argv, message in (
-        (nas_bench_201.main, ["--method", "magic"], "--method magic: accepted are darts-1, darts-2"),
-        (nas_bench_201.main, ["--cost", "money"], "accepted are parameters, flops, seconds, a positive weight"),
-        (nas_bench_201.main, ["--cost", "flops", "--method", "spos"], "--cost flops: spos takes no gradient"),
-        (nas_bench_201.main, ["--channels", "0"], "--channels 0: accepted are positive numbers"),
-        (nas_darts.main, ["--method", "spos"], "--method spos: accepted are darts-1"),
-        (nas_darts.main, ["--layers", "2"], "--layers 2: accepted are positive numbers, layers from 3"),
-        (nas_darts.main, ["--genotype", "x"], "from_genotype: no normal=[(operation, source), ...]"),
-        (nas_digits.main, ["--methods", "gdas,magic"], "--methods magic: accepted are darts-1, darts-2"),
+        (nas_bench_201.EXPERIMENT.main, ["--method", "magic"], "--method magic: accepted are darts-1, darts-2"),
+        (
+            nas_bench_201.EXPERIMENT.main,
+            ["--cost", "money"],
+            "accepted are parameters, flops, seconds, a positive weight",
+        ),
+        (
+            nas_bench_201.EXPERIMENT.main,
+            ["--cost", "flops", "--method", "spos"],
+            "--cost flops: spos takes no gradient",
+        ),
+        (nas_bench_201.EXPERIMENT.main, ["--channels", "0"], "--channels 0: accepted are positive numbers"),
+        (nas_darts.EXPERIMENT.main, ["--method", "spos"], "--method spos: accepted are darts-1"),
+        (nas_darts.EXPERIMENT.main, ["--layers", "2"], "--layers 2: accepted are positive numbers, layers from 3"),
+        (nas_darts.EXPERIMENT.main, ["--genotype", "x"], "from_genotype: no normal=[(operation, source), ...]"),
+        (nas_digits.EXPERIMENT.main, ["--methods", "gdas,magic"], "--methods magic: accepted are darts-1, darts-2"),
     ):
         with pytest.raises(SystemExit, match="2"):
             main([*argv, "--out", str(tmp_path / "r")])
@@ -437,7 +443,7 @@ def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
 @pytest.mark.slow
 def test_navigation(tmp_path, capsys):
     sizes = ["--steps", "20", "--tasks", "2", "--trajectories", "4", "--width", "8", "--test_goals", "4"]
-    assert navigation.main([*sizes, "--out", str(tmp_path / "r")]) == 0
+    assert navigation.EXPERIMENT.main([*sizes, "--out", str(tmp_path / "r")]) == 0
     metrics = result(tmp_path / "r")["metrics"]
     assert {"maml_after_1", "pre_trained_after_3", "oracle_after_0", "random_after_0"} <= set(metrics)
     assert (tmp_path / "r" / "returns.png").is_file()
@@ -458,7 +464,7 @@ def test_navigation(tmp_path, capsys):
 )
 def test_bad_settings_are_one_line(module, argv, message, capsys):
     with pytest.raises(SystemExit) as stop:
-        module.main(argv)
+        module.EXPERIMENT.main(argv)
     error = capsys.readouterr().err
     assert stop.value.code == 2
     assert message in error

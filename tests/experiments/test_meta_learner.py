@@ -7,8 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import tables
-from experiments.harness import _grid as grid
+from experiments import harness, tables
 from experiments.hpo import augmentation, hyper_cleaning, joint_search, long_horizon, many_hyperparameters
 from experiments.predictor import _pool as pool
 from experiments.predictor import certify, pairwise, predict_nas_bench_201, search_tabular, transfer_oboe
@@ -31,26 +30,25 @@ NEEDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", NEEDS, ids=lambda m: m.__name__.split(".")[-1])
-def test_runs_and_resumes(experiment, tmp_path, capsys, monkeypatch):
+def test_runs_and_resumes(experiment, tmp_path, capsys):
     missing = [name for name in NEEDS[experiment] if not (data.home() / name).exists()]
     if missing:
         pytest.skip(f"needs {missing[0]} below $METAJAX_DATA")
     more = ["--methods", "random,kernel,average rank,transfer"] if experiment is search_tabular else []
     out = tmp_path / experiment.__name__.split(".")[-1]
     argv = ["--preset", "tiny", *more, "--out", str(out)]
-    assert experiment.main(argv) == 0
+    assert experiment.EXPERIMENT.main(argv) == 0
     assert "| " in capsys.readouterr().out
     first = json.loads((out / "result.json").read_text())
     lines = (out / "metrics.jsonl").read_text().splitlines()
     (out / "metrics.jsonl").write_text("\n".join(lines[:-1]) + '\n{"cut')  # killed while it wrote the last line
     (out / "result.json").unlink()
-    assert experiment.main([*argv, "--resume"]) == 0
+    assert experiment.EXPERIMENT.main([*argv, "--resume"]) == 0
     again = json.loads((out / "result.json").read_text())
     timed = lambda m: {k: v for k, v in m.items() if not any(w in k for w in ("seconds", "peak", "time_ratio"))}
     if experiment is not joint_search:  # how far a search comes in its seconds is no constant
         assert timed(again["metrics"]) == timed(first["metrics"])
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    text = tables.section(out)
+    text = tables.section(harness.read(out), experiment.EXPERIMENT)
     assert text.count("|---") > 3 and "| metric | value |" not in text
 
 
@@ -89,7 +87,7 @@ def test_look_ups_are_marked_and_left_out_of_a_mean():
 
 def test_a_missing_package_is_named_before_the_work_and_not_missed_by_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert search_tabular.main(["--preset", "tiny", "--methods", "gp", "--out", str(tmp_path / "r")]) == 2
+    assert search_tabular.EXPERIMENT.main(["--preset", "tiny", "--methods", "gp", "--out", str(tmp_path / "r")]) == 2
     assert "pip install optuna" in capsys.readouterr().err
     record = {"method": "gp", "family": "hpobench", "table": "a", "regret_1": 0.5, "seconds": 1.0}
     assert "0.500" in search_tabular.markdown({"methods": "gp"}, {"records": [record]})
@@ -98,7 +96,7 @@ def test_a_missing_package_is_named_before_the_work_and_not_missed_by_the_table(
 def test_missing_data_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path / "none"))
     for experiment in (predict_nas_bench_201, transfer_oboe, pairwise):
-        assert experiment.main(["--preset", "tiny", "--out", str(tmp_path / experiment.__name__)]) == 2
+        assert experiment.EXPERIMENT.main(["--preset", "tiny", "--out", str(tmp_path / experiment.__name__)]) == 2
         assert "no such file" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"hpolib\.npz: no such file"):
         predictor.fcnet()
@@ -127,10 +125,10 @@ def test_measurements_are_kept_one_by_one(tmp_path):
 
     cells = [{"n": n} for n in range(4)]
     with run.RunDirectory(tmp_path / "r", {}) as directory, pytest.raises(KeyboardInterrupt):
-        grid.measure(directory, cells, work, show=False)
+        harness.measure(directory, cells, work, show=False)
     done = []
     with run.RunDirectory(tmp_path / "r", {}, resume=True) as directory:
-        records = grid.measure(directory, cells, work, show=False)
+        records = harness.measure(directory, cells, work, show=False)
     assert done == [2, 3] and [r["square"] for r in records] == [0, 1, 4, 9]
 
 
