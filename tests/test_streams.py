@@ -250,7 +250,7 @@ def test_populations(used):
 def test_proposals(used):
     """Random candidates, mutations, and the search by gradient, which ends in evolution."""
     space = Space({f"x{i}": Categorical((0, 1, 2)) for i in range(3)} | {"y": Float(0.0, 1.0)})
-    proposer = search.Proposer(space, maximize=True, begun=4, spec=predictor.ridge(1))
+    proposer = search.Proposer(space, predictor.ridge(1), n_initial=4)
     for _ in range(2):
         asked = proposer.ask(4)
         proposer.tell(asked, [c["x0"] + c["y"] for c in asked])

@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax import predictor
+from metajax import predictor, search
 from metajax.automl import _ensemble as ensemble
 from metajax.automl import _finalists as finalists
 from metajax.automl._plan import make_plan
-from metajax.automl._propose import SPECS
-from metajax.automl._proposers import PROPOSERS
 from metajax.automl._recorder import Recorder
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
@@ -21,7 +19,12 @@ from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
-from metajax.types import stream
+from metajax.space import Space
+from metajax.types import Key, stream
+
+SPECS = (predictor.ensemble(), predictor.kernel(most=128))
+"""The meta-learners that cross-validation chooses between. The kernel's length scales are learned on 128 trainings: the cost
+grows with the cube of that number, and more trainings tell little more."""
 
 
 class Keys(NamedTuple):
@@ -92,13 +95,23 @@ def start(config: Config, directory: RunDirectory, task: Task, show: bool, start
 
 def explore(config: Config, recorder: Recorder) -> Exploration:
     """Runs the whole search in a run directory, up to the selection of the members of the final model."""
-    search = _Search(config, recorder)
-    search.collect()
-    search.propose()
-    choice = search.choose_meta_learner()
-    members = search.select_members(choice)
-    search.train_baseline()
-    return Exploration(search.history, choice, members, search.default[0], search.best_random(), search.keys.refit)
+    stages = _Search(config, recorder)
+    stages.collect()
+    stages.propose()
+    choice = stages.choose_meta_learner()
+    members = stages.select_members(choice)
+    stages.train_baseline()
+    return Exploration(stages.history, choice, members, stages.default[0], stages.best_random(), stages.keys.refit)
+
+
+def make_proposer(config: Config, space: Space, key: Key, padded_size: int) -> search.AskTell:
+    """Returns who proposes what to train: the meta-learner in waves, chance, or Optuna."""
+    if config.method == "random":
+        return search.RandomProposer(space, key=key)
+    if config.method == "optuna":
+        return search.OptunaProposer(space, key=key)
+    strategy = search.DiverseBatch()
+    return search.Proposer(space, SPECS, strategy, n_initial=1, fine_tune=True, padded_size=padded_size, key=key)
 
 
 class _Search:
@@ -109,6 +122,7 @@ class _Search:
         self.schedule, self.plan, self.history = recorder.schedule, recorder.schedule.plan, recorder.history
         self.task: Task = self.history.task
         self.space, self.keys = self.task.space, search_keys(config.seed)
+        self.proposer = make_proposer(config, self.space, self.keys.propose, self.plan.padded_size)
         decide = self.task.fixed_choices
         self.fixed_choices: dict[str, Any] = decide(config.method, recorder.directory.path) if decide else {}
         self.default = np.asarray(self.space.encode(self.space.configs([self.task.default])))
@@ -117,28 +131,33 @@ class _Search:
         """Trains the default and random configurations, which the random baseline shares."""
         n_initial = self.plan.n_initial
         first = [self._fix(self.default), self._fix(self._random_configs(0)[1:n_initial])]
-        self.recorder.train(np.concatenate(first), "random")
+        self._train(np.concatenate(first), "random")
         while (count := self.history.count()) < n_initial:
-            self.recorder.train(self._fix(self._random_configs(count)), "random")
+            self._train(self._fix(self._random_configs(count)), "random")
 
     def propose(self) -> None:
         """Trains what other datasets promise, then repeats: fit the meta-learner, search through it, train."""
         limit = sys.maxsize if self.plan.trials is None else self.plan.trials
-        reserved, model = self.plan.n_finalists * self.plan.n_folds, None
+        reserved = self.plan.n_finalists * self.plan.n_folds
         while (left := limit - (count := self.history.count()) - reserved) >= self.plan.wave_size:
             is_first = self.config.uses_meta_learner and not self.history.count("proposed")
             warm_start = self.task.warm_start if is_first else None
             n = self.schedule.next_wave_size(left, asks_model=warm_start is None)
             if not n:
                 break
-            trials, key = self.history.trials("random", "proposed"), jax.random.fold_in(self.keys.propose, count)
             if warm_start is not None:
-                self.recorder.train(self._fix(warm_start(n, key, trials.encodings)), "proposed")
+                key = jax.random.fold_in(self.keys.propose, count)
+                self._train(self._fix(warm_start(n, key, self.proposer.trials.encodings)), "proposed")
                 continue
             with self.schedule.durations.measure_proposal(self.schedule.padded_size(0)):
-                proposal = PROPOSERS[self.config.method](trials, n, key, model, self.plan.padded_size)
-            model = proposal.model
-            self.recorder.train(self._fix(proposal.encodings), "proposed", proposal.r2)
+                asked = self.proposer.ask(n)
+            encodings = np.asarray(self.space.encode(self.space.configs(asked)))
+            self._train(self._fix(encodings), "proposed", asked)
+
+    def _train(self, encodings: np.ndarray, source: str, asked: list[dict[str, Any]] | None = None) -> None:
+        """Trains a wave and tells the proposer how it did; ``asked`` is what the proposer had asked for."""
+        wave = self.recorder.train(encodings, source, self.proposer.r2 if asked else None)
+        self.proposer.tell(self.space.decode_configs(wave.encodings), wave.score, asked)
 
     def choose_meta_learner(self) -> predictor.Choice:
         """Chooses the meta-learner's model by cross-validation on everything that was drawn or proposed."""

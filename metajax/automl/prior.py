@@ -15,11 +15,11 @@ from jaxtyping import Float as FloatArray
 
 from metajax._typing import checked
 from metajax.automl._prepare import Prepared
-from metajax.automl._propose import Pool
 from metajax.automl._space import tabular_space
 from metajax.data._home import load_npz, save_npz
 from metajax.predictor import Model, metafeatures
 from metajax.predictor._forms import Network
+from metajax.search._pool import Pool
 from metajax.space import Float, Space
 from metajax.types import InputError
 
@@ -200,7 +200,7 @@ def warm_start(space: Space, prepared: Prepared, n: int, key: jax.Array, tried: 
     ranked = candidates[np.argsort(-predicted, kind="stable")]
     pool, selected = Pool(space, ranked[:_POOL_SIZE], tried), []
     for _ in range(n):
-        row = pool.take()
-        selected.append(ranked[len(selected)] if row is None else row)
+        index = pool.take()
+        selected.append(ranked[len(selected) if index is None else index])
         pool.keep_from(selected[-1])
     return np.stack(selected)

@@ -1,56 +1,59 @@
-"""What to train next: a loop of asking and telling that starts from other datasets and survives failures and kills."""
+"""The proposer: asks a model what to train next, and learns from what it is told."""
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metajax import predictor
 from metajax.predictor import Model, Spec, Trials
-from metajax.predictor._specs import compiled_apply
 from metajax.run import write_text
-from metajax.search._acquire import ACQUISITIONS, acquire
+from metajax.search._ask_tell import Record, checked_number, identity
 from metajax.search._design import representative
-from metajax.search._maximize import maximize
+from metajax.search._strategies import Acquisition, Knowledge, Strategy
 from metajax.space import Space, interop
-from metajax.types import InputError, stream
+from metajax.types import InputError, Key, stream
 
-_POOL, _DRAWN = 4096, 256
-_KERNEL = predictor.kernel()  # one, so that it is compiled once
+_DRAWN, _FOLDS = 256, 5
+_KERNEL = predictor.kernel()  # one object, so that it is compiled once
+_EXPECTED_IMPROVEMENT = Acquisition()
 
 
-class Proposer:
-    """Asks for configurations and is told how they did.
+class Proposer(Record):
+    """Proposes configurations by a meta-learner: ``ask``, train, ``tell``.
 
-    The first ``begun`` are those that earlier datasets recommend, or ``representative`` ones of a random sample. Then a model
-    is fitted to what was told, and the candidates (a random pool, mutations of the best, and the best of a search by gradient)
-    compete by the acquisition; in a batch every next one must differ from those before. Everything that it knows is its
-    arguments and what it was told, so that ``save`` and ``load`` go on as if nothing had happened.
+    The first ``n_initial`` configurations are those that earlier datasets recommend, or representative ones of a random
+    sample. Then each ``ask`` fits a model to what was told, and the strategy searches through it. Everything that the proposer
+    knows is its arguments and what it was told, so that ``save`` and ``load`` go on as if nothing had happened.
+
+    Attributes:
+        space, maximize, configs, metrics, waiting, trials, best, r2: What was asked and told.
+        model: The model of the last ``ask``, ``None`` before the first.
 
     Args:
-        space: to search.
-        spec: the model; ``predictor.kernel()`` by default.
-        maximize: the direction of the metric.
-        acquisition: of ``search.acquire``.
-        optimism: of ``ucb``.
-        target: what the model is taught.
-        begun: how many configurations come before the first model.
-        earlier: trials of the same space on other datasets. Their ``begun`` best by mean rank come first.
-        radius: at most so many choices may differ from the best told so far, once there is a model; ``None`` for any. The
-            maximum of a wrong model lies far from the data.
-        seed: of everything random.
+        space: The space to search.
+        spec: The model, ``predictor.kernel()`` by default. Of several, cross-validation chooses one at each ``ask``.
+        strategy: ``Acquisition()`` for one configuration or a few at a time, ``DiverseBatch()`` for populations.
+        maximize: Whether a larger metric is better.
+        target: What the model learns: ``"rank"``, ``"value"`` or ``"log_ratio"``.
+        n_initial: Number of configurations before the first model, at least 1.
+        earlier: Trials of the same space on other datasets. Their ``n_initial`` best by mean rank are asked for first.
+        fine_tune: Whether each model goes on from the last one of the same spec. The model itself is not saved: after
+            ``load`` the first fit starts from scratch.
+        padded_size: Tables of up to this number of trials share one compiled program; a power of two.
+        key: Random key, ``jax.random.key(0)`` by default.
 
     Raises:
-        InputError: on an unknown acquisition, or numbers below 1.
+        InputError: If ``n_initial`` is below 1 or the earlier trials are of another space.
 
     Example:
-        >>> from metajax.space import Float
-        >>> proposer = Proposer(Space({"x": Float(0.0, 1.0)}), begun=4)
+        >>> from metajax import search
+        >>> from metajax.space import Float, Space
+        >>> proposer = search.Proposer(Space({"x": Float(0.0, 1.0)}), n_initial=4)
         >>> for _ in range(8):
         ...     (config,) = proposer.ask()
         ...     proposer.tell([config], [-((config["x"] - 0.3) ** 2)])
@@ -61,158 +64,157 @@ class Proposer:
     def __init__(
         self,
         space: Space,
-        spec: Spec | None = None,
+        spec: Spec | Sequence[Spec] = _KERNEL,
+        strategy: Strategy = _EXPECTED_IMPROVEMENT,
         maximize: bool = True,
-        acquisition: str = "ei",
-        optimism: float = 1.0,
         target: str = "rank",
-        begun: int = 8,
+        n_initial: int = 8,
         earlier: Trials | None = None,
-        radius: int | None = None,
-        seed: int = 0,
+        fine_tune: bool = False,
+        padded_size: int = 64,
+        key: Key | None = None,
     ):
-        if acquisition not in ACQUISITIONS:
-            raise InputError(f"Proposer: acquisition={acquisition!r}; accepted are {list(ACQUISITIONS)}")
-        if begun < 1 or (radius is not None and radius < 1):
-            raise InputError(f"Proposer: begun={begun}, radius={radius}; accepted are numbers from 1")
+        if n_initial < 1:
+            raise InputError(f"Proposer: n_initial={n_initial}; must be an integer >= 1")
         if earlier is not None and earlier.space != space:
-            raise InputError("Proposer: the earlier trials are of another space")
-        self.space, self.spec, self.maximize = space, spec or _KERNEL, maximize
-        self.acquisition, self.optimism, self.target, self.radius = acquisition, optimism, target, radius
-        self.begun, self.seed = begun, seed
-        self._first = None if earlier is None else recommend(earlier, begun)
-        self.configs: list[dict[str, Any]] = []
-        self.metrics: list[float] = []
-        self.waiting: list[dict[str, Any]] = []
+            raise InputError("Proposer: the earlier trials are of another space; read them with this one")
+        super().__init__(space, maximize, key)
+        self.specs = (spec,) if isinstance(spec, Spec) else tuple(spec)
+        self.strategy, self.target, self.n_initial = strategy, target, n_initial
+        self.fine_tune, self.padded_size = fine_tune, padded_size
+        self._initial = None if earlier is None else recommend(earlier, n_initial)
         self.model: Model | None = None
 
-    @property
-    def trials(self) -> Trials:
-        """What was told. Raises InputError before anything has succeeded."""
-        return Trials.from_arrays(self.space, self.configs, self.metrics, self.maximize)
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The best configuration told so far."""
-        return self.configs[self.trials.best]
-
     def ask(self, n: int = 1) -> list[dict[str, Any]]:
-        """The next n configurations to train, different from all that were asked or told, as long as the space has others."""
-        if n < 1:
-            raise InputError(f"ask: n={n}; accepted are numbers from 1")
-        known = {_key(c) for c in [*self.configs, *self.waiting]}
+        """Proposes the next configurations to train.
+
+        Args:
+            n: Number of configurations, at least 1.
+
+        Returns:
+            n configurations that differ from each other and from all that were asked for or told, as long as the space has
+            others.
+
+        Raises:
+            InputError: If n is below 1.
+        """
+        checked_number(n)
+        known = {identity(config) for config in [*self.configs, *self.waiting]}
         picked: list[dict[str, Any]] = []
-        for pool in self._pools():
-            for config in pool:
-                if len(picked) < n and _key(config) not in known:
-                    picked.append(config)
-                    known.add(_key(config))
-        if len(picked) < n:  # a small space is used up: once more what is there
-            drawn = self.space.dicts(self.space.sample(self._random("again"), n - len(picked)))
-            picked += drawn
+        for config in self._candidates(n):
+            if identity(config) not in known:
+                picked.append(config)
+                known.add(identity(config))
+            if len(picked) == n:
+                break
+        else:  # the space is used up: repeat some of it
+            picked += self.space.dicts(self.space.sample(self._draw("again"), n - len(picked)))
         self.waiting += picked
         return picked
 
-    def tell(self, configs: Sequence[Mapping[str, Any]], metrics: Sequence[float]) -> None:
-        """How trainings ended, in any order, asked for or not; NaN or infinite for one that failed.
-
-        Raises:
-            InputError: if lengths differ, or a configuration is outside the space; nothing is taken then.
-        """
-        if len(configs) != len(metrics):
-            raise InputError(
-                f"tell: {len(configs)} configurations and {len(metrics)} metrics; accepted is one for each"
-            )
-        try:
-            self.space.configs(configs)
-        except ValueError as error:
-            raise InputError(f"tell: {error}") from error
-        told = {_key(c) for c in configs}
-        self.waiting = [c for c in self.waiting if _key(c) not in told]
-        self.configs += [dict(c) for c in configs]
-        self.metrics += [float(m) if np.isfinite(m) else float("nan") for m in metrics]
-
     def save(self, path: Path | str) -> None:
-        """Everything, as JSON, whole or not at all."""
+        """Writes what was asked and told as JSON, whole or not at all.
+
+        Args:
+            path: The file to write.
+        """
         state = {
             "space": json.loads(interop.to_json(self.space)),
             "configs": self.configs,
             "metrics": [None if np.isnan(m) else m for m in self.metrics],
             "waiting": self.waiting,
-            "first": self.first,
+            "first": self.initial,
         }
         write_text(Path(path), json.dumps(state))
 
     def load(self, path: Path | str) -> "Proposer":
-        """Takes up what ``save`` wrote; the arguments must be the same as then.
+        """Goes on from what ``save`` wrote; the arguments of the proposer must be the same as then.
+
+        Args:
+            path: The file to read.
+
+        Returns:
+            The proposer itself.
 
         Raises:
-            InputError: if the file is missing, damaged or of another space.
+            InputError: If the file is missing or damaged, or was saved with another space.
         """
         try:
             state = json.loads(Path(path).read_text())
             space = interop.from_json(json.dumps(state["space"]))
-            told = state["configs"], [float("nan") if m is None else m for m in state["metrics"]]
-            waiting, first = state["waiting"], state["first"]
+            configs, metrics = state["configs"], [float("nan") if m is None else m for m in state["metrics"]]
+            waiting, initial = state["waiting"], state["first"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not what a Proposer saved ({error})") from error
         if space != self.space:
-            raise InputError(f"{path}: was saved with another space")
-        self.configs, self.metrics, self.waiting = [], [], []
-        self._first = [_plain(c) for c in first]
-        self.tell([_plain(c) for c in told[0]], told[1])
-        self.waiting = [_plain(c) for c in waiting]
+            raise InputError(f"{path}: was saved with another space; give the proposer that one")
+        self.configs, self.metrics, self.waiting, self._structs = [], [], [], []
+        self._initial = [_plain(config) for config in initial]
+        self.tell([_plain(config) for config in configs], metrics)
+        self.waiting = [_plain(config) for config in waiting]
         return self
 
     @property
-    def first(self) -> list[dict[str, Any]]:
-        """What is asked for before there is a model."""
-        if self._first is None:
-            self._first = self._design()
-        return self._first
+    def initial(self) -> list[dict[str, Any]]:
+        """The configurations that are asked for before there is a model."""
+        if self._initial is None:
+            drawn = self.space.sample(stream(self.key, "design"), max(_DRAWN, self.n_initial))
+            encodings = np.asarray(self.space.encode(drawn))
+            self._initial = self.space.decode(encodings[representative(encodings, self.n_initial)])
+        return self._initial
 
-    def _design(self) -> list[dict[str, Any]]:
-        drawn = self.space.sample(stream(jax.random.key(self.seed), "design"), max(_DRAWN, self.begun))
-        encodings = np.asarray(self.space.encode(drawn))
-        return self.space.decode(encodings[representative(encodings, self.begun)])
+    def _draw(self, purpose: str) -> jax.Array:
+        """A random key for one purpose in this call of ``ask``."""
+        return jax.random.fold_in(stream(self.key, purpose), self.count)
 
-    def _random(self, purpose: str) -> jax.Array:
-        return jax.random.fold_in(stream(jax.random.key(self.seed), purpose), len(self.configs) + len(self.waiting))
+    def _candidates(self, n: int) -> Iterator[dict[str, Any]]:
+        """Candidates, the best first, then random ones."""
+        n_succeeded = int(np.isfinite(self.metrics).sum())
+        if n_succeeded < min(2, self.n_initial) or len(self.configs) < self.n_initial:
+            yield from self.initial
+        else:
+            trials = self.trials
+            self.model = self._fit(trials)
+            none = np.zeros((0, self.space.width), np.float32)
+            waiting = np.asarray(self.space.encode(self.space.configs(self.waiting))) if self.waiting else none
+            yield from self.strategy.propose(Knowledge(self.model, trials, waiting, self.key, self.count), n)
+        yield from self.space.dicts(self.space.sample(self._draw("random"), max(64, self.n_initial)))
 
-    def _pools(self) -> list[list[dict[str, Any]]]:
-        """Lists of candidates, best first, to be taken in turn."""
-        drawn = self.space.dicts(self.space.sample(self._random("random"), max(64, self.begun)))
-        succeeded = int(np.isfinite(self.metrics).sum())
-        if succeeded < min(2, self.begun) or len(self.configs) < self.begun:
-            return [self.first, drawn]
-        trials = self.trials
-        self.model = predictor.fit(trials, self.spec, self.target, stream(jax.random.key(self.seed), "fit"))
-        order = np.argsort(-trials.utility, kind="stable")
-        top = trials.encodings[order[:32]]
-        candidates = [np.asarray(self.space.encode(self.space.sample(self._random("candidates"), _POOL)))]
-        parents = self.space.decode_configs(np.repeat(top, _POOL // len(top), axis=0))
-        candidates.append(np.asarray(self.space.encode(self.space.mutate(self._random("mutate"), parents))))
-        found = maximize(self.model, k=64, key=self._random("maximize"), start=self.space.decode(top))
-        candidates.append(np.asarray(self.space.encode(self.space.configs(found.configs))))
-        pool = np.unique(np.concatenate(candidates), axis=0)
-        if self.radius is not None:
-            pool = pool[self._distance(pool, trials.encodings[order[0]]) <= self.radius]
-        # of one size, so that it is compiled once
-        padded = np.concatenate([pool, np.repeat(top[:1], 2 * _POOL + 64 + 32 - len(top) - len(pool), axis=0), top])
-        mean, std = compiled_apply(self.spec, False)(self.model.params, self.model.inputs(padded))
-        best = jnp.max(mean[len(padded) - len(top) :])
-        score = acquire(self.acquisition, mean, std, best, self.optimism, self._random("acquire"))[: len(pool)]
-        return [self.space.decode(pool[np.argsort(-np.asarray(score), kind="stable")[:256]]), drawn]
-
-    def _distance(self, encodings: np.ndarray, center: np.ndarray) -> np.ndarray:
-        """How many choices differ."""
-        differs = np.abs(encodings - center) > 1e-6
-        return np.sum([differs[:, part].any(axis=1) for part in self.space.slices.values()], axis=0)
+    def _fit(self, trials: Trials) -> Model:
+        """The model by what was told, of the spec that cross-validation prefers."""
+        # one spec is fitted with the same key every time, so that proposals change by what was told alone
+        key = jax.random.fold_in(self.key, self.count) if len(self.specs) > 1 or self.fine_tune else self.key
+        spec = self.specs[0]
+        if len(self.specs) > 1 and len(np.unique(trials.encodings, axis=0)) >= _FOLDS:
+            choice = predictor.choose(
+                trials, self.specs, self.target, stream(key, "choose"), folds=_FOLDS, room=self.padded_size
+            )
+            spec, self.r2 = choice.spec, choice.r2
+        start = self.model if self.fine_tune else None
+        return predictor.fit(trials, spec, self.target, stream(key, "fit"), start, self.padded_size)
 
 
 def recommend(earlier: Trials, n: int) -> list[dict[str, Any]]:
-    """The n configurations of the earlier trials with the best mean rank over their datasets, by a model of the ranks where
-    datasets tried different ones."""
+    """Recommends what to try first on a new dataset, from trials on others.
+
+    Args:
+        earlier: Trials on one or more other datasets (groups).
+        n: Number of configurations.
+
+    Returns:
+        The n configurations of the earlier trials with the best mean rank over their datasets. A ridge regression of the
+        ranks stands in for what was not tried on a dataset.
+
+    Example:
+        >>> from metajax import predictor, search
+        >>> from metajax.space import Integer, Space
+        >>> space = Space({"layers": Integer(1, 4)})
+        >>> configs = [{"layers": n} for n in (1, 2, 3, 4)] * 2
+        >>> metric = [0.1, 0.5, 0.4, 0.3, 60.0, 90.0, 80.0, 70.0]
+        >>> earlier = predictor.Trials.from_arrays(space, configs, metric, group=[0] * 4 + [1] * 4)
+        >>> search.recommend(earlier, 2)[0]
+        {'layers': 3}
+    """
     encodings = np.unique(earlier.encodings, axis=0)
     plain = dataclasses.replace(earlier, context=np.zeros((len(earlier), 0), np.float32))
     model = predictor.fit(plain, predictor.ridge(2), "rank")
@@ -220,12 +222,6 @@ def recommend(earlier: Trials, n: int) -> list[dict[str, Any]]:
     return earlier.space.decode(encodings[np.argsort(-mean, kind="stable")[:n]])
 
 
-def _key(config: Mapping[str, Any]) -> str:
-    return json.dumps(
-        {k: round(v, 9) if isinstance(v, float) else v for k, v in config.items()}, sort_keys=True, default=list
-    )
-
-
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    """A configuration from JSON, which has no tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}

@@ -1,5 +1,6 @@
 """What is tried before anything is known."""
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,7 +39,7 @@ def test_impossible_numbers_are_named(k):
 
 def test_a_proposer_begins_in_the_middle_and_covers_every_choice():
     space = Space({"x": Float(0.0, 1.0), "kind": Categorical(("a", "b"))})
-    asked = search.Proposer(space, begun=4, seed=1).ask(4)
+    asked = search.Proposer(space, n_initial=4, key=jax.random.key(1)).ask(4)
     assert abs(asked[0]["x"] - 0.5) < 0.15
     assert {c["kind"] for c in asked} == {"a", "b"}
 

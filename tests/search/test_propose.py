@@ -36,7 +36,8 @@ def test_every_acquisition_beats_random(acquisition):
     """On average over seeds: one run of 18 trials may be luck."""
     reached, lucky = [], []
     for seed in range(1 if acquisition == "ei" else 3):
-        found = run(search.Proposer(SPACE, acquisition=acquisition, begun=6, seed=seed), 6, batch=3)
+        strategy = search.Acquisition(acquisition)
+        found = run(search.Proposer(SPACE, strategy=strategy, n_initial=6, key=jax.random.key(seed)), 6, batch=3)
         reached.append(worth(found.best))
         lucky.append(max(worth(c) for c in SPACE.dicts(SPACE.sample(jax.random.key(seed + 1), 18))))
         assert len({str(c) for c in found.configs}) == 18, "nothing is asked twice"
@@ -44,23 +45,23 @@ def test_every_acquisition_beats_random(acquisition):
 
 
 def test_saved_and_loaded_it_asks_for_the_same(tmp_path):
-    straight = run(search.Proposer(SPACE, begun=4, seed=3), 7)
-    broken = run(search.Proposer(SPACE, begun=4, seed=3), 5)
+    straight = run(search.Proposer(SPACE, n_initial=4, key=jax.random.key(3)), 7)
+    broken = run(search.Proposer(SPACE, n_initial=4, key=jax.random.key(3)), 5)
     broken.save(tmp_path / "state.json")
-    again = search.Proposer(SPACE, begun=4, seed=3).load(tmp_path / "state.json")
+    again = search.Proposer(SPACE, n_initial=4, key=jax.random.key(3)).load(tmp_path / "state.json")
     assert run(again, 2).configs == straight.configs
     asked = again.ask(2)  # asked, not yet told, then killed
     again.save(tmp_path / "state.json")
-    third = search.Proposer(SPACE, begun=4, seed=3).load(tmp_path / "state.json")
+    third = search.Proposer(SPACE, n_initial=4, key=jax.random.key(3)).load(tmp_path / "state.json")
     assert third.waiting == asked
     assert not {str(c) for c in third.ask(2)} & {str(c) for c in asked}
 
 
 def test_failures_are_survived_and_avoided():
-    proposer = run(search.Proposer(SPACE, begun=5), 12, failing={0, 1, 6, 7})
+    proposer = run(search.Proposer(SPACE, n_initial=5), 12, failing={0, 1, 6, 7})
     assert np.isnan(proposer.metrics).sum() == 4
     assert proposer.trials.best not in (0, 1, 6, 7)
-    first = search.Proposer(SPACE, begun=2)
+    first = search.Proposer(SPACE, n_initial=2)
     run(first, 4, failing=set(range(4)))
     assert len(first.ask()) == 1, "with nothing but failures it goes on at random"
 
@@ -69,12 +70,12 @@ def test_earlier_datasets_come_first():
     configs = SPACE.sample(jax.random.key(5), 80)
     metric = [worth(c) for c in SPACE.dicts(configs)]
     earlier = predictor.Trials.from_arrays(SPACE, configs, metric, group=np.arange(80) % 2)
-    warm = search.Proposer(SPACE, begun=3, earlier=earlier).ask(3)
+    warm = search.Proposer(SPACE, n_initial=3, earlier=earlier).ask(3)
     assert min(worth(c) for c in warm) > np.quantile(metric, 0.8)
 
 
 def test_a_trust_region_stays_near_the_best():
-    proposer = run(search.Proposer(SPACE, begun=6, radius=1), 6)
+    proposer = run(search.Proposer(SPACE, strategy=search.Acquisition(radius=1), n_initial=6), 6)
     best = proposer.best
     for config in proposer.ask(5):
         assert sum(config.get(name) != best.get(name) for name in SPACE.domains) <= 1
@@ -82,17 +83,17 @@ def test_a_trust_region_stays_near_the_best():
 
 def test_a_space_that_is_used_up_is_repeated():
     small = Space({"op": Categorical(("a", "b"))})
-    proposer = search.Proposer(small, begun=1)
+    proposer = search.Proposer(small, n_initial=1)
     for config in (asked := proposer.ask(5)):
         proposer.tell([config], [1.0 + (config["op"] == "a")])
     assert len(asked) == 5 and proposer.best == {"op": "a"}
 
 
 def test_bad_input_is_named(tmp_path):
-    with pytest.raises(InputError, match="acquisition='pi'; accepted are"):
-        search.Proposer(SPACE, acquisition="pi")
+    with pytest.raises(InputError, match="name='pi'; accepted are"):
+        search.Acquisition("pi")
     proposer = search.Proposer(SPACE)
-    with pytest.raises(InputError, match="2 configurations and 1 metrics"):
+    with pytest.raises(InputError, match="2 configurations and 1 metrics; give one metric for each"):
         proposer.tell(proposer.ask(2), [1.0])
     with pytest.raises(InputError, match="tell: configuration 0: op: 'z' is not one of"):
         proposer.tell([{"x": 0.5, "op": "z", "s": (0,)}], [1.0])
@@ -106,9 +107,44 @@ def test_bad_input_is_named(tmp_path):
 
 
 def test_equal_metrics_of_any_size_are_survived():
-    proposer = search.Proposer(SPACE, begun=6)
+    proposer = search.Proposer(SPACE, n_initial=6)
     for _ in range(3):
         configs = proposer.ask(3)
         proposer.tell(configs, [1e300] * 3)
     assert len({str(c) for c in proposer.configs}) == 9
     assert proposer.model is not None and proposer.model.predict(proposer.configs)[0] == pytest.approx(0.5)
+
+
+def test_a_population_is_spread_out_and_the_better_model_is_chosen_and_tuned():
+    specs = predictor.ensemble(2, (8,), steps=60), predictor.ridge(2)
+    proposer = search.Proposer(SPACE, specs, search.DiverseBatch((0.0, 1.0)), n_initial=12, fine_tune=True)
+    for _ in range(2):
+        configs = proposer.ask(12)
+        assert len({str(c) for c in configs}) == 12
+        # trained with a choice that is fixed: the table of what was trained is told as a struct of arrays
+        trained = SPACE.configs([{**c, "s": (0,)} for c in configs])
+        proposer.tell(trained, [worth(c) for c in SPACE.dicts(trained)], configs)
+        assert not proposer.waiting and len(proposer.configs) == len(proposer.metrics)
+    configs = proposer.ask(12)
+    assert set(proposer.r2) == {"ensemble", "ridge2"}
+    assert proposer.model is not None and proposer.model.spec.name == max(
+        proposer.r2, key=lambda name: proposer.r2[name]
+    )
+    encodings = np.asarray(SPACE.encode(SPACE.configs(configs)))
+    apart = np.abs(encodings[:, None] - encodings[None]).sum(axis=-1)[~np.eye(12, dtype=bool)]
+    assert apart.min() > 0.05
+
+
+@pytest.mark.parametrize("name", ["random", "optuna"])
+def test_others_stand_behind_the_same_protocol(name):
+    if name == "optuna":
+        pytest.importorskip("optuna")
+    proposer = search.OptunaProposer(SPACE) if name == "optuna" else search.RandomProposer(SPACE)
+    with pytest.raises(InputError, match="nothing was told yet"):
+        proposer.trials  # noqa: B018
+    run(proposer, 4, batch=3, failing={1})
+    assert len(proposer.configs) == 12 and not proposer.waiting
+    assert worth(proposer.best) == max(m for m in proposer.metrics if np.isfinite(m))
+    assert proposer.ask(2) != proposer.ask(2), "what is asked for and not told is not asked for again"
+    with pytest.raises(InputError, match="ask: n=0; must be an integer >= 1"):
+        proposer.ask(0)

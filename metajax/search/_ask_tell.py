@@ -1,0 +1,144 @@
+"""Asking and telling: the protocol of all proposers, and the record of what was asked and told."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from metajax.predictor import Trials
+from metajax.space import Space
+from metajax.types import InputError, Key
+
+
+class AskTell(Protocol):
+    """Whoever proposes what to train next: ask for configurations, train them, tell how they did.
+
+    ``Proposer`` asks a meta-learner, ``RandomProposer`` draws, ``OptunaProposer`` asks Optuna. The main job uses all of them
+    through this protocol.
+
+    Attributes:
+        space: The space of the configurations.
+        r2: Cross-validated R² of the models that the last ``ask`` compared, by name; empty if none were compared.
+    """
+
+    space: Space
+    r2: dict[str, float]
+
+    @property
+    def trials(self) -> Trials:
+        """What was told."""
+        ...
+
+    def ask(self, n: int = 1) -> list[dict[str, Any]]:
+        """Proposes configurations.
+
+        Args:
+            n: Number of configurations, at least 1.
+
+        Returns:
+            The next n configurations to train, as dictionaries.
+
+        Raises:
+            InputError: If n is below 1.
+        """
+        ...
+
+    def tell(
+        self,
+        configs: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+        metrics: Sequence[float] | np.ndarray,
+        asked: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Records how trainings ended, in any order, whether they were asked for or not.
+
+        Args:
+            configs: What was trained, as dictionaries or as a struct of arrays.
+            metrics: The metric of each training; NaN or infinite for one that failed.
+            asked: What ``ask`` had returned, if something else was trained in its place (some choices were fixed, or rounded).
+                By default the configurations themselves.
+
+        Raises:
+            InputError: If lengths differ or a configuration is outside the space; nothing is recorded then.
+        """
+        ...
+
+
+class Record:
+    """What was asked and told: the state that all proposers share.
+
+    Attributes:
+        space: The space of the configurations.
+        maximize: Whether a larger metric is better.
+        configs: What was told, as dictionaries, in order.
+        metrics: The metric of each; NaN where the training failed.
+        waiting: What was asked for and not told yet.
+        r2: See ``AskTell``.
+        key: The random key.
+    """
+
+    def __init__(self, space: Space, maximize: bool, key: Key | None):
+        self.space, self.maximize = space, maximize
+        self.key = jax.random.key(0) if key is None else key
+        self.configs: list[dict[str, Any]] = []
+        self.metrics: list[float] = []
+        self.waiting: list[dict[str, Any]] = []
+        self.r2: dict[str, float] = {}
+        self._structs: list[dict[str, np.ndarray]] = []
+
+    @property
+    def trials(self) -> Trials:
+        """What was told, as ``predictor.Trials``. Raises InputError before anything has succeeded."""
+        if not self._structs:
+            raise InputError("trials: nothing was told yet; call tell first")
+        columns = {name: np.concatenate([struct[name] for struct in self._structs]) for name in self.space.domains}
+        return Trials.from_arrays(self.space, columns, self.metrics, self.maximize)
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best configuration told so far. Raises InputError before anything has succeeded."""
+        return self.configs[self.trials.best]
+
+    @property
+    def count(self) -> int:
+        """Number of configurations that were asked for or told."""
+        return len(self.configs) + len(self.waiting)
+
+    def tell(
+        self,
+        configs: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+        metrics: Sequence[float] | np.ndarray,
+        asked: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Records how trainings ended; see ``AskTell.tell``."""
+        try:
+            if isinstance(configs, Mapping):
+                struct = {name: np.asarray(configs[name]) for name in self.space.domains}
+                plain = self.space.dicts(struct)
+            else:
+                plain = [dict(config) for config in configs]
+                struct = {} if not plain else self.space.configs(plain)
+        except (ValueError, KeyError) as error:
+            raise InputError(f"tell: {error}") from error
+        if len(plain) != len(metrics):
+            raise InputError(f"tell: {len(plain)} configurations and {len(metrics)} metrics; give one metric for each")
+        if not plain:
+            return
+        done = {identity(config) for config in (plain if asked is None else asked)}
+        self.waiting = [config for config in self.waiting if identity(config) not in done]
+        self._structs.append({name: np.asarray(column) for name, column in struct.items()})
+        self.configs += plain
+        self.metrics += [float(m) if np.isfinite(m) else float("nan") for m in metrics]
+
+
+def checked_number(n: int) -> None:
+    """Raises InputError if fewer than one configuration is asked for."""
+    if n < 1:
+        raise InputError(f"ask: n={n}; must be an integer >= 1")
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """A text that two configurations share if they are the same up to rounding."""
+    rounded = {name: round(value, 9) if isinstance(value, float) else value for name, value in config.items()}
+    return json.dumps(rounded, sort_keys=True, default=list)
