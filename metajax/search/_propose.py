@@ -79,7 +79,7 @@ class Proposer(Record):
         if earlier is not None and earlier.space != space:
             raise InputError("Proposer: the earlier trials are of another space; read them with this one")
         super().__init__(space, maximize, key)
-        self.specs: tuple[Spec, ...] = (spec,) if isinstance(spec, Spec) else tuple(spec)
+        self.specs = [spec] if isinstance(spec, Spec) else list(spec)
         self.strategy, self.target, self.n_initial = strategy, target, n_initial
         self.fine_tune, self.padded_size = fine_tune, padded_size
         self._initial = None if earlier is None else recommend(earlier, n_initial)
