@@ -145,8 +145,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
 
     Args:
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
-        trials: Number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both, the
-            search ends at whatever is reached first.
+        trials: Maximum number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
+            the search ends at whatever is reached first.
         method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, each in a directory of its own below this one, named after a digest of the data and
@@ -231,8 +231,8 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
 
     Args:
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
-        trials: Number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both, the
-            search ends at whatever is reached first.
+        trials: Maximum number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
+            the search ends at whatever is reached first.
         method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.

@@ -35,10 +35,14 @@ def progress(history: WaveHistory, label: str) -> Captioned:
     low, high = min(starts), max(ends)
     margin = max(high - low, 1e-2)
     figure.axes[0].set_ylim(low - 0.05 * margin, high + 0.1 * margin)
-    n_random = history.count("random")
+    proposes = (
+        "from then on the search proposes what to train."
+        if history.count("proposed")
+        else "the budget had no place for configurations that the search proposes."
+    )
     caption = (
-        f"The best validation {label} of a single training, by the number of models trained. The first {n_random} "
-        f"configurations are the default and random ones; from then on the search proposes what to train."
+        f"The best validation {label} of a single training, by the number of models trained. The first "
+        f"{history.count('random')} configurations are the default and random ones; {proposes}"
     )
     if "random configurations" in series:
         caption += " Both lines share these first models."

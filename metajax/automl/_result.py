@@ -159,7 +159,7 @@ def _protocol(config: Config, task: Task, members: Members) -> str:
         f"configurations on the validation rows. The selected model is an ensemble of {ensemble.ENSEMBLE_SIZE} trainings, "
         f"chosen from {members.n_finalists} finalists by {criterion} in {rows}; each of the others is {ensemble.ENSEMBLE_SIZE} "
         f"trainings of one configuration. All are trained again on training and validation rows together. A test score is that "
-        f"of the mean prediction of the {ensemble.ENSEMBLE_SIZE} trainings; 'single' is the mean score of one training. "
-        "Intervals are 95% intervals over the test rows."
+        f"of the mean prediction of the {ensemble.ENSEMBLE_SIZE} trainings; that of one training ('single' in result.json) is "
+        "the mean of their scores. Intervals are 95% intervals over the test rows."
     )
     return f"{sentences} {task.protocol_note}".strip()

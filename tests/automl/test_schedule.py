@@ -96,6 +96,28 @@ def test_without_time_the_members_are_selected_by_their_predictions_for_the_vali
     assert len(set(selected.tolist())) == 1 and np.median(scores) < selected[0] < scores.max()
 
 
+def test_the_stages_of_a_search_are_as_large_as_planned(tmp_path, monkeypatch):
+    """A random wave, a warm start, eight finalists on four splits, and a baseline as large as all three."""
+    monkeypatch.setattr(explorer, "SPECS", (predictor.ridge(),))
+    draw = lambda n, key, tried: np.asarray(SPACE.encode(SPACE.sample(key, n)))
+    config = Config("table", trials=96)
+    with RunDirectory(tmp_path / "r", {}) as directory:
+        recorder = start(config, directory, TASK._replace(warm_start=draw), False, time.perf_counter())
+        exploration = explore(config, recorder)
+        records = directory.metrics()
+    history, members = exploration.history, exploration.members
+    sizes = {source: history.count(source) for source in ("random", "proposed", "final", "baseline")}
+    assert sizes == {"random": 32, "proposed": 32, "final": 32, "baseline": 64}
+    assert [record["trained"] for record in records] == [32, 64, 96, 128, 160]
+    assert (members.n_finalists, members.n_folds) == (8, 4) and members.encodings.shape == (8, 1)
+    finalists = history.waves[2]
+    assert finalists.split.tolist() == [1] * 8 + [2] * 8 + [3] * 8 + [4] * 8 and len(finalists.outputs) == 32
+    candidates = finalists.encodings[:8, 0]
+    assert exploration.default[0] in candidates and (members.encodings == candidates.min()).all()
+    random = history.trials("random", "baseline").encodings[1:]
+    assert exploration.best_random is not None and exploration.best_random[0] == random.max()
+
+
 def test_a_resumed_search_knows_how_long_its_waves_took(recorder_after):
     assert recorder_after()[1].schedule.durations.slowest_wave < 1.0
     durations = recorder_after(resume=True)[1].schedule.durations
