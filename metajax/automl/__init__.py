@@ -6,6 +6,7 @@ estimators; they need scikit-learn and load when they are first used. The other 
 configurations are trained anew (``refit``) and evaluated (``evaluate``). ``prior`` is the warm start from other datasets.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from metajax.automl import prior
@@ -20,6 +21,7 @@ from metajax.automl._space import default_config, tabular_space
 from metajax.automl._tables import table_task
 from metajax.automl._task import Data, Task, TrainingResults
 from metajax.automl._waves import Wave, WaveHistory
+from metajax.types import InputError
 
 if TYPE_CHECKING:
     from metajax.automl._estimators import AutoMLClassifier, AutoMLRegressor
@@ -51,9 +53,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("AutoMLClassifier", "AutoMLRegressor"):
-        from metajax.automl import _estimators
+if not TYPE_CHECKING:  # A type checker would accept every name.
 
+    def __getattr__(name: str) -> Any:
+        """Loads the estimators on first use. Without scikit-learn they are missing, with a message that says what to install.
+
+        ``hasattr`` and ``inspect`` expect an ``AttributeError``; the statement ``from metajax.automl import name`` would drop
+        the message of one, so it gets an ``ImportError``.
+        """
+        if name not in ("AutoMLClassifier", "AutoMLRegressor"):
+            raise AttributeError(f"module 'metajax.automl' has no attribute {name!r}")
+        try:
+            from metajax.automl import _estimators
+        except InputError as error:
+            is_from_import = sys._getframe(1).f_code.co_name == "_handle_fromlist"
+            raise (ImportError if is_from_import else AttributeError)(str(error)) from None
         return getattr(_estimators, name)
-    raise AttributeError(f"module 'metajax.automl' has no attribute {name!r}")

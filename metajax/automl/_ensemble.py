@@ -102,9 +102,9 @@ def refit(encodings: np.ndarray, task: Task, key: jax.Array, temperatures: np.nd
         >>> from metajax.data import tabular
         >>> task = automl.table_task(automl.prepare(tabular.load("iris"), seed=0))
         >>> default = task.space.encode(task.space.configs([task.default]))
-        >>> model = automl.refit(default, task, jax.random.key(0)).model
-        >>> automl.evaluate(model, task).score > 0.8
-        True
+        >>> model, member_score = automl.refit(default, task, jax.random.key(0))
+        >>> model.configs[0]["model"], member_score > 0.8
+        ('mlp', True)
     """
     temperatures = np.ones(len(encodings)) if temperatures is None else temperatures
     results = task.train(encodings, task.final, key, keep_params=True)
@@ -144,7 +144,15 @@ def evaluate(model: TrainedModel, task: Task) -> Evaluation:
         Its score, with a 95% interval.
 
     Example:
-        See ``refit``.
+        >>> import jax
+        >>> from metajax import automl
+        >>> from metajax.data import tabular
+        >>> task = automl.table_task(automl.prepare(tabular.load("iris"), seed=0))
+        >>> default = task.space.encode(task.space.configs([task.default]))
+        >>> evaluation = evaluate(automl.refit(default, task, jax.random.key(0)).model, task)
+        >>> low, high = evaluation.interval
+        >>> low < evaluation.score < high
+        True
     """
     x, y = np.asarray(task.final.x_eval), np.asarray(task.final.y_eval)
     output = model.predict_inputs(x)

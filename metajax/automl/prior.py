@@ -140,6 +140,20 @@ def save(model: Model, path: Path = FILE) -> None:
 
     Raises:
         InputError: if the model is not an ensemble of networks.
+
+    Example:
+        >>> import tempfile
+        >>> from metajax import predictor
+        >>> space = common_space()
+        >>> configs = space.sample(jax.random.key(0), 32)
+        >>> trials = predictor.Trials.from_arrays(
+        ...     space, configs, np.arange(32.0), group=np.arange(32) // 16, context=np.arange(64.0).reshape(32, 2)
+        ... )
+        >>> model = predictor.fit(trials, predictor.ensemble(2), "rank", jax.random.key(0))
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     save(model, Path(directory) / "prior.npz")
+        ...     len(load(Path(directory) / "prior.npz").network.layers)
+        2
     """
     form = model.spec.form(model.params) if model.spec.form else None
     if not isinstance(form, Network):

@@ -8,6 +8,10 @@ from metajax.automl import _intervals as intervals
 from metajax.automl._ensemble import fit_temperatures, select_members
 
 
+# Nothing here is compiled. The mark keeps the compiled programs of the files before and after, which are optimized.
+pytestmark = pytest.mark.optimized
+
+
 def said(labels, accuracy, sure, seed, classes=10):
     """Probabilities f32[*labels.shape, classes] of a model that is right so often and always as sure."""
     rng = np.random.default_rng(seed)
