@@ -25,14 +25,12 @@ def load_trials(*directories: Path | str) -> Trials:
             another number of features, or another task).
 
     Example:
-        >>> import tempfile
-        >>> from metajax import automl, run
-        >>> config = automl.Config("iris", trials=16, method="random", baseline=False)
-        >>> with tempfile.TemporaryDirectory() as parent, run.RunDirectory(Path(parent) / "iris", {}) as directory:
-        ...     _ = automl.search(config, directory, show=False)
-        ...     trials = load_trials(directory.path)
-        >>> trials.unit, len(trials) >= 12
-        ('validation_accuracy', True)
+        After two searches over the same space, ``predictor.fit(load_trials("runs/a", "runs/b"), predictor.kernel())`` learns
+        from both. A directory that holds no finished search is refused:
+
+        >>> load_trials("runs/stopped")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        metajax.types.InputError: directories: runs/stopped is not a finished run of metajax search (needs space.json and ...
     """
     if not directories:
         raise InputError("directories: give at least one directory of a finished run")

@@ -7,7 +7,6 @@ from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
 from metajax.automl._ensemble import fit_temperatures, select_members
 
-
 # Nothing here is compiled. The mark keeps the compiled programs of the files before and after, which are optimized.
 pytestmark = pytest.mark.optimized
 
