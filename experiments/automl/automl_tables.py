@@ -35,7 +35,7 @@ from experiments.harness import Results
 from experiments.harness.markdown import table
 from experiments.harness.words import listed
 from metajax import automl, data, run
-from metajax.automl import Prepared, evaluate, prepare, refit, table_task
+from metajax.automl import Prepared, evaluate_on_test, prepare, refit, table_task
 from metajax.data import tabular
 from metajax.space import interop
 from metajax.types import InputError, stream
@@ -131,7 +131,7 @@ def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: i
         slowest = max(slowest, time.perf_counter() - start) if trained > 1 else 0.0
     assert best is not None
     model = refit(best[2], task, stream(key, "refit")).model
-    return {"score": evaluate(model, task).score, "trained": trained}
+    return {"score": evaluate_on_test(model, task).score, "trained": trained}
 
 
 def by_sklearn(kind: str, prepared: Prepared, seed: int) -> dict[str, Any]:

@@ -1,16 +1,18 @@
-"""The main job: a model for a user's dataset, found by everything the library has.
+"""The main job: a model for a user's dataset.
 
 ``search`` is what ``metajax search`` runs. ``AutoMLClassifier`` and ``AutoMLRegressor`` are the same search as scikit-learn
-estimators; they need scikit-learn and load when they are first used. The other names are its parts: a table is prepared
-(``prepare``), becomes a task (``table_task``), whose populations are trained in waves (``WaveHistory``) and whose best
-configurations are trained anew (``refit``) and evaluated (``evaluate``). ``prior`` is the warm start from other datasets.
+estimators; they need scikit-learn and load when they are first used.
+
+The other names are its parts. A table is prepared (``prepare``) and becomes a task (``table_task``). Populations of its models
+are trained in waves (``WaveHistory``); the best configurations are trained again (``refit``) and evaluated on the test rows
+(``evaluate_on_test``). ``prior`` is the warm start from other datasets.
 """
 
 import sys
 from typing import TYPE_CHECKING, Any
 
 from metajax.automl import prior
-from metajax.automl._ensemble import Evaluation, Refit, evaluate, refit
+from metajax.automl._ensemble import Evaluation, Refit, evaluate_on_test, refit
 from metajax.automl._load_trials import load_trials
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import Prepared, prepare
@@ -41,7 +43,7 @@ __all__ = [
     "Wave",
     "WaveHistory",
     "default_config",
-    "evaluate",
+    "evaluate_on_test",
     "load_model",
     "load_trials",
     "prepare",

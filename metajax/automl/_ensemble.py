@@ -133,7 +133,7 @@ class Evaluation(NamedTuple):
     predicted: np.ndarray
 
 
-def evaluate(model: TrainedModel, task: Task) -> Evaluation:
+def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
     """Evaluates a model on the test rows of a task.
 
     Args:
@@ -149,7 +149,7 @@ def evaluate(model: TrainedModel, task: Task) -> Evaluation:
         >>> from metajax.data import tabular
         >>> task = automl.table_task(automl.prepare(tabular.load("iris"), seed=0))
         >>> default = task.space.encode(task.space.configs([task.default]))
-        >>> evaluation = evaluate(automl.refit(default, task, jax.random.key(0)).model, task)
+        >>> evaluation = evaluate_on_test(automl.refit(default, task, jax.random.key(0)).model, task)
         >>> low, high = evaluation.interval
         >>> low < evaluation.score < high
         True

@@ -107,7 +107,7 @@ def _train_contenders(exploration: Exploration, recorder: Recorder, notes: list[
         started = time.perf_counter()
         temperatures = exploration.members.temperatures if name == "found" else None
         refit = ensemble.refit(encodings, task, exploration.key, temperatures)
-        contenders[name] = Contender(refit.model, refit.member_score, ensemble.evaluate(refit.model, task))
+        contenders[name] = Contender(refit.model, refit.member_score, ensemble.evaluate_on_test(refit.model, task))
         seconds = time.perf_counter() - started
     return contenders
 
