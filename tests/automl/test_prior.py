@@ -1,4 +1,4 @@
-"""The shipped warm start: it reads every table's space, and what it promises is better than chance where it was not fitted."""
+"""The shipped warm start: it reads every table's space, and what it proposes is better than chance where it was not fitted."""
 
 import jax
 import numpy as np
@@ -16,22 +16,22 @@ from metajax.data import tabular
 def test_a_warm_start_is_of_the_space_and_spread(name):
     task = table_task(prepare(tabular.load(name), 0))
     tried = np.asarray(task.space.encode(task.space.sample(jax.random.key(0), 8)))
-    found = task.warm_start(8, jax.random.key(1), tried)
-    assert found.shape == (8, task.space.width) and len(np.unique(found, axis=0)) == 8
-    np.testing.assert_array_equal(found, task.warm_start(8, jax.random.key(1), tried))
-    back = task.space.encode(task.space.decode_configs(found))
-    np.testing.assert_allclose(back, found, atol=1e-6)
+    proposed = task.warm_start(8, jax.random.key(1), tried)
+    assert proposed.shape == (8, task.space.width) and len(np.unique(proposed, axis=0)) == 8
+    np.testing.assert_array_equal(proposed, task.warm_start(8, jax.random.key(1), tried))
+    back = task.space.encode(task.space.decode_configs(proposed))
+    np.testing.assert_allclose(back, proposed, atol=1e-6)
 
 
 def test_on_real_tables_it_ranks_better_than_chance():
-    """48 trainings of wine, which it has not seen: its first eighth is better than their median."""
+    """48 trainings of wine, to which it was not fitted: the best eighth by its ranking is better than their median."""
     task = table_task(prepare(tabular.load("wine"), 0))
     encodings = np.asarray(task.space.encode(task.space.sample(jax.random.key(2), 48)))
     outcome = task.train(encodings, task.search, jax.random.key(3))
     meta = prior.meta_features(prepare(tabular.load("wine"), 0))
-    said = prior.load()(prior.to_common(task.space, encodings), meta)
+    predicted = prior.load()(prior.to_common(task.space, encodings), meta)
     loss = np.nan_to_num(outcome.loss, nan=1e9)
-    assert np.median(loss[np.argsort(-said)[:6]]) < np.median(loss)
+    assert np.median(loss[np.argsort(-predicted)[:6]]) < np.median(loss)
 
 
 def test_selection_mixes_what_errs_in_different_places():

@@ -35,7 +35,8 @@ def build_nothing(configs, params, temperatures):
 
 
 ROWS = Data(jnp.zeros((8, 1)), jnp.zeros(8), jnp.zeros((4, 1)), jnp.zeros(4))
-TASK = Task(SPACE, {"x": 0.5}, ROWS, [ROWS] * 5, ROWS, False, train_at_once, build_nothing)
+FOLDS = [ROWS._replace() for _ in range(5)]  # other objects with the same rows
+TASK = Task(SPACE, {"x": 0.5}, ROWS, FOLDS, ROWS, False, train_at_once, build_nothing)
 
 
 @pytest.fixture

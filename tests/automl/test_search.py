@@ -140,8 +140,8 @@ def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys)
     (out / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     capsys.readouterr()
     assert cli.main(["resume", str(out)]) == 0
-    told = capsys.readouterr().err
-    assert told.count("this wave is trained again") == 1 and f"{waves[1].name}: not a readable .npz" in told
+    printed = capsys.readouterr().err
+    assert printed.count("this wave is trained again") == 1 and f"{waves[1].name}: not a readable .npz" in printed
     assert comparable(out) == comparable(finished)
     assert [json.loads(a)["source"] for a in (out / "metrics.jsonl").open()] == [json.loads(a)["source"] for a in lines]
 
@@ -247,7 +247,7 @@ def test_an_existing_run_is_refused_and_another_config_too(finished, table, caps
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-def test_dates_are_told_and_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys):
+def test_dates_are_named_and_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys):
     days = pd.date_range("2020-01-01", periods=60).astype(str)
     frame = pd.DataFrame({"day": days, "sales": np.arange(60) % 7, "y": np.arange(60) % 2})
     frame.to_csv(tmp_path / "t.csv", index=False)

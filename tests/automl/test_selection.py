@@ -11,7 +11,7 @@ from metajax.automl._ensemble import fit_temperatures, select_members
 pytestmark = pytest.mark.optimized
 
 
-def said(labels, accuracy, sure, seed, classes=10):
+def predictions(labels, accuracy, sure, seed, classes=10):
     """Probabilities f32[*labels.shape, classes] of a model that is right so often and always as sure."""
     rng = np.random.default_rng(seed)
     wrong = (labels + rng.integers(1, classes, labels.shape)) % classes
@@ -28,14 +28,14 @@ def log_loss(probabilities, labels):
 def test_a_modest_but_more_accurate_network_is_selected():
     """Label smoothing: right 98.5% of the time at a probability of .68, against 93.5% at .94. By raw log-loss it loses."""
     labels = np.random.default_rng(0).integers(10, size=(4, 300))
-    default, smoothed = said(labels, 0.935, 0.94, 1), said(labels, 0.985, 0.68, 2)
+    default, smoothed = predictions(labels, 0.935, 0.94, 1), predictions(labels, 0.985, 0.68, 2)
     assert log_loss(smoothed, labels) > log_loss(default, labels), "the case that is constructed"
     outputs = np.stack([default, smoothed], axis=1)
     assert sum(select_members(outputs, True, labels)) >= 6, "of eight members"
     calibrated = calibrate.cross_calibrate(outputs, labels)
     assert log_loss(calibrated[:, 1], labels) < 0.5 * log_loss(calibrated[:, 0], labels)
-    found = fit_temperatures(outputs, True, labels)
-    assert found[1] < 0.7 and 0.8 < found[0] < 1.25, "the default is calibrated as it is"
+    fitted = fit_temperatures(outputs, True, labels)
+    assert fitted[1] < 0.7 and 0.8 < fitted[0] < 1.25, "the default is calibrated as it is"
     assert sum(select_members(outputs[:1], True, labels[:1])) >= 6, "on one split, too"
 
 
@@ -46,7 +46,7 @@ def test_equal_accuracies_are_told_apart_by_calibrated_loss():
     sure[:, ::10] = sure[:, ::10, ::-1]
     unsure = sure.copy()
     unsure[:, ::10] = np.where(sure[:, ::10] > 0.5, 0.55, 0.45)
-    flat = unsure**0.2 / (unsure**0.2).sum(axis=-1, keepdims=True)  # the same knowledge, told modestly
+    flat = unsure**0.2 / (unsure**0.2).sum(axis=-1, keepdims=True)  # the same knowledge at a lower confidence
     assert log_loss(flat, labels) > log_loss(sure, labels)
     assert select_members(np.stack([sure, flat], axis=1).astype(np.float32), True, labels) == [1] * 8
 
@@ -57,16 +57,16 @@ def test_a_temperature_that_is_known_is_found_and_no_label_changes():
     labels = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
     for factor in (0.25, 1.0, 4.0):
         probabilities = calibrate.apply_temperature(factor * logits, np.ones(()))
-        found = calibrate.fit_temperature(probabilities, labels)
-        assert found == pytest.approx(factor, rel=0.08)
-        again = calibrate.apply_temperature(np.log(probabilities), found)
+        fitted = calibrate.fit_temperature(probabilities, labels)
+        assert fitted == pytest.approx(factor, rel=0.08)
+        again = calibrate.apply_temperature(np.log(probabilities), fitted)
         np.testing.assert_array_equal(again.argmax(axis=1), probabilities.argmax(axis=1))
 
 
 def test_few_rows_without_an_error_do_not_make_a_model_infinitely_sure():
     probabilities = np.array([[0.9, 0.1]] * 20)
-    found = calibrate.fit_temperature(probabilities, np.zeros(20, int))
-    assert 0.3 < found < 1.0
+    fitted = calibrate.fit_temperature(probabilities, np.zeros(20, int))
+    assert 0.3 < fitted < 1.0
     broken = np.stack([probabilities, np.full_like(probabilities, np.nan)])
     assert calibrate.fit_temperature(broken, np.zeros(20, int))[1] == 1.0
     assert np.isnan(calibrate.calibrated_loss(broken, np.zeros(20, int))).tolist() == [False, True]
@@ -75,7 +75,7 @@ def test_few_rows_without_an_error_do_not_make_a_model_infinitely_sure():
 def test_a_row_is_not_calibrated_by_itself():
     """Another label changes the temperature of all other folds, not that of its own."""
     labels = np.random.default_rng(0).integers(10, size=(3, 50))
-    outputs, other = said(labels, 0.8, 0.9, 1)[:, None], labels.copy()
+    outputs, other = predictions(labels, 0.8, 0.9, 1)[:, None], labels.copy()
     other[0] = (other[0] + 1) % 10
     before, after = calibrate.cross_calibrate(outputs, labels), calibrate.cross_calibrate(outputs, other)
     np.testing.assert_array_equal(before[0], after[0])

@@ -46,7 +46,7 @@ def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
     rng = np.random.default_rng(0)
     every = rng.normal(size=(384, 3))
     easy, noise = (every[:, 0] > 0).astype(int), rng.permutation(192) % 2
-    every[::8, 1:], every[4::8, 0] = np.nan, np.nan
+    every[::8, 1:], every[4::32, 0] = np.nan, np.nan
     x = every[:192]
     estimator = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r"))
     best = lambda model: float(np.nanmax(model.trials_.metric))
