@@ -2,20 +2,33 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
+from metajax._typing import checked
 from metajax.types import Key
 
 
+@checked
 def flip_and_crop(
-    x: jax.Array, key: Key, pad: int = 4, shift: jax.Array | None = None, mirror: jax.Array | bool = True
-) -> jax.Array:
-    """Each image mirrored with probability one half, then shifted by up to ``pad`` pixels; what enters is zero.
+    x: Float[Array, "n height width channels"],
+    key: Key,
+    pad: int = 4,
+    shift: Int[Array, ""] | None = None,
+    mirror: Bool[Array, ""] | bool = True,
+) -> Float[Array, "n height width channels"]:
+    """Mirrors each image with probability one half, then shifts it by up to ``pad`` pixels. What enters at a border is zero.
+
+    This is the standard augmentation of CIFAR (He et al. 2016, arXiv:1512.03385).
 
     Args:
-        x: f32[n, height, width, channels].
-        pad: 4 for 32 x 32 pixels is the usual one.
-        shift: i32[], the pixels to shift by where they are known at run time only; at most ``pad``, which is the default.
-        mirror: bool[], whether to mirror at all.
+        x: The images.
+        key: A random key.
+        pad: The largest shift in pixels, an integer >= 0. 4 is usual for 32 x 32 pixels.
+        shift: The largest shift where it is known at run time only, at most ``pad``; by default ``pad``.
+        mirror: Whether to mirror at all.
+
+    Returns:
+        Images of the same shape.
 
     Example:
         >>> flip_and_crop(jnp.ones((2, 8, 8, 3)), jax.random.key(0), 2).shape
@@ -28,25 +41,36 @@ def flip_and_crop(
     if not pad:
         return x
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    most = pad if shift is None else shift
-    starts = pad - most + jax.random.randint(move, (number, 2), 0, 2 * most + 1)
-    cut = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), (height, width, channels))
+    largest = pad if shift is None else shift
+    starts = pad - largest + jax.random.randint(move, (number, 2), 0, 2 * largest + 1)
+    cut = lambda image, start: jax.lax.dynamic_slice(image, (start[0], start[1], 0), (height, width, channels))
     return jax.vmap(cut)(padded, starts)
 
 
-def cut_out(x: jax.Array, key: Key, side: int = 16) -> jax.Array:
-    """A square of each image set to zero, its center drawn evenly (Cutout, DeVries and Taylor 2017, arXiv:1708.04552).
+@checked
+def cut_out(
+    x: Float[Array, "n height width channels"], key: Key, side: int = 16
+) -> Float[Array, "n height width channels"]:
+    """Sets a square of each image to zero, whose center is drawn uniformly.
 
     Args:
-        x: f32[n, height, width, channels].
-        side: of the square in pixels; at the border only a part of it lies inside. 16 for 32 x 32 is the usual one.
+        x: The images.
+        key: A random key.
+        side: The side of the square in pixels. At the border only a part of the square lies inside. 16 is usual for 32 x 32
+            pixels.
+
+    Returns:
+        Images of the same shape.
+
+    References:
+        DeVries and Taylor, Improved regularization of convolutional neural networks with Cutout, 2017, arXiv:1708.04552.
 
     Example:
-        >>> float(cut_out(jnp.ones((1, 8, 8, 1)), jax.random.key(0), 16).sum()) < 64
-        True
+        >>> float(cut_out(jnp.ones((1, 8, 8, 1)), jax.random.key(0), 4).sum())
+        48.0
     """
     center = jax.random.uniform(key, (2, len(x), 1), x.dtype)
-    away = [
+    outside = [
         jnp.abs(jnp.arange(0.5, n, dtype=x.dtype) - n * center[axis]) >= side / 2 for axis, n in enumerate(x.shape[1:3])
     ]
-    return jnp.where((away[0][:, :, None] | away[1][:, None, :])[..., None], x, jnp.zeros_like(x))
+    return jnp.where((outside[0][:, :, None] | outside[1][:, None, :])[..., None], x, jnp.zeros_like(x))

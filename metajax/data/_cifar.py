@@ -6,31 +6,45 @@ from pathlib import Path
 
 import numpy as np
 
+from metajax._optional import optional
 from metajax.data._bundled import Images
 from metajax.data._home import download, home, load_npz, save_npz
 from metajax.types import InputError
 
-# the binary version: one byte of label and 3,072 of pixels an image, in plain files
+# The binary version has plain files with one byte of label and 3,072 bytes of pixels for each image.
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _MD5 = "md5:c32a1d4ab5d03f1284b67883e8d87530"
 
 
 def cifar10(seed: int = 0, size: int = 32, validation: int = 25_000) -> Images:
-    """CIFAR-10, standardized by the training images' channel means and deviations.
+    """Loads CIFAR-10, standardized by the channel means and deviations of the training images.
 
-    The official test images stay the test, always in the same mixed order: files may hold them class by class, and batch norm
-    by a batch of one class says nothing. The 50,000 training images are shuffled by ``seed`` and cut. Read from
-    ``cifar10/cifar10.npz`` below ``$METAJAX_DATA`` or the cache, which is made once: from the prepared
-    ``cifar10/cifar10_full_jpegbytes.npz`` (slightly lossy) if that is there, else from the official binary archive, which
-    is fetched if it is not there either.
+    The official test images stay the test. They always have the same shuffled order: a file may hold them class by class, and
+    batch normalization over a batch of one class would be meaningless. The 50,000 training images are shuffled by ``seed``
+    and split.
+
+    The data is read from ``cifar10/cifar10.npz`` below ``$METAJAX_DATA`` or the cache. That file is made once: from the
+    prepared ``cifar10/cifar10_full_jpegbytes.npz`` (slightly lossy) if it exists, otherwise from the official binary archive,
+    which is downloaded if necessary.
 
     Args:
-        seed: of the cut into training and validation.
-        size: pixels a side; 16 or 8 are means of 2 x 2 or 4 x 4 pixels.
-        validation: images of the training set kept for validation (DARTS and NAS-Bench-201 take half).
+        seed: The seed of the split into training and validation.
+        size: The side in pixels: 32, or 16 or 8 for means over 2 x 2 or 4 x 4 pixels.
+        validation: The number of training images used for validation, 1 to 49,999. DARTS and NAS-Bench-201 take half.
+
+    Returns:
+        The images in three parts.
 
     Raises:
-        InputError: if the data is not to be had, or size or validation cannot be.
+        InputError: If the data cannot be found or downloaded, or ``size`` or ``validation`` is out of range.
+
+    References:
+        Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+
+    Example:
+        >>> parts = cifar10(size=8)  # doctest: +SKIP
+        >>> parts.train[0].shape  # doctest: +SKIP
+        (25000, 8, 8, 3)
     """
     if size not in (8, 16, 32):
         raise InputError(f"cifar10: size={size}; accepted are 32, 16 and 8")
@@ -50,32 +64,32 @@ def cifar10(seed: int = 0, size: int = 32, validation: int = 25_000) -> Images:
     mean, deviation = (f(x, axis=(0, 1, 2), dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))
     x, x_test = (x - mean) / deviation, (x_test - mean) / deviation
     order = np.random.default_rng(seed).permutation(len(x))
-    held, kept, mixed = order[:validation], order[validation:], np.random.default_rng(0).permutation(len(x_test))
-    return Images((x[kept], y[kept]), (x[held], y[held]), (x_test[mixed], y_test[mixed]))
+    held_out, train, shuffled = (
+        order[:validation],
+        order[validation:],
+        np.random.default_rng(0).permutation(len(x_test)),
+    )
+    return Images((x[train], y[train]), (x[held_out], y[held_out]), (x_test[shuffled], y_test[shuffled]))
 
 
 def _decoded() -> Path:
-    """The file of plain arrays, made if it is not there."""
+    """Returns the file of plain arrays, and makes it if necessary."""
     folder = home() / "cifar10"
     cache = Path.home() / ".cache" / "metajax" / "data" / "cifar10"
-    for place in (folder / "cifar10.npz", cache / "cifar10.npz"):
-        if place.is_file():
-            return place
+    for file in (folder / "cifar10.npz", cache / "cifar10.npz"):
+        if file.is_file():
+            return file
     prepared = folder / "cifar10_full_jpegbytes.npz"
     arrays = read_jpeg(prepared) if prepared.is_file() else read_binary(download(_URL, cache / Path(_URL).name, _MD5))
     cache.mkdir(parents=True, exist_ok=True)
-    save_npz(
-        cache / "cifar10.npz", compress=False, **arrays
-    )  # photographs hardly shrink, and reading is 20 times faster
+    # Photographs hardly compress, and reading uncompressed arrays is 20 times faster.
+    save_npz(cache / "cifar10.npz", compress=False, **arrays)
     return cache / "cifar10.npz"
 
 
 def read_jpeg(path: Path) -> dict[str, np.ndarray]:
-    """Images kept as JPEG: ``jpeg_train`` and ``jpeg_test`` uint8 with cumulative ends ``end_train`` and ``end_test``."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise InputError("this needs Pillow: pip install 'metajax[image]'") from None
+    """Reads images stored as JPEG: bytes ``jpeg_{part}`` with cumulative ends ``end_{part}`` for ``train`` and ``test``."""
+    Image = optional("PIL.Image", "reading JPEG images")
     names = ("jpeg_train", "jpeg_test", "end_train", "end_test", "y_train", "y_test")
     found = load_npz(path, names)
     arrays = {"y_train": found["y_train"].astype(np.uint8), "y_test": found["y_test"].astype(np.uint8)}
@@ -92,7 +106,7 @@ def read_jpeg(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_binary(path: Path) -> dict[str, np.ndarray]:
-    """The official binary archive, ``cifar-10-batches-bin/data_batch_1.bin`` to ``test_batch.bin``."""
+    """Reads the official binary archive, ``cifar-10-batches-bin/data_batch_1.bin`` to ``test_batch.bin``."""
     parts: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
@@ -101,7 +115,7 @@ def read_binary(path: Path) -> dict[str, np.ndarray]:
                 if file is not None:
                     parts[Path(member.name).name] = file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(f"{path}: damaged archive ({error}); fetch it again from {_URL}") from error
+        raise InputError(f"{path}: damaged archive ({error}); download it again from {_URL}") from error
     wanted = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     arrays = {}
     for part, names in wanted.items():

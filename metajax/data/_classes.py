@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metajax.types import InputError
 
@@ -12,9 +13,9 @@ class Classes(NamedTuple):
     """Examples sorted by class.
 
     Attributes:
-        x: [n, ...], all of one shape: images uint8[n, height, width, channels], or features f32[n, d].
-        counts: int[classes], how many of them each class has, in order.
-        names: of the classes.
+        x: Array[n, ...] of examples of one shape: images uint8[n, height, width, channels], or features f32[n, features].
+        counts: Int[classes], the number of examples of each class, in the order of ``x``.
+        names: The names of the classes.
     """
 
     x: np.ndarray
@@ -22,25 +23,49 @@ class Classes(NamedTuple):
     names: tuple[str, ...]
 
     def take(self, numbers: Sequence[int] | np.ndarray) -> "Classes":
-        """Some classes, in the order of ``numbers``."""
+        """Returns some of the classes.
+
+        Args:
+            numbers: The indices of the classes, in the order of the result.
+        """
         starts = np.cumsum(self.counts) - self.counts
         rows = [np.arange(starts[i], starts[i] + self.counts[i]) for i in numbers]
         return Classes(self.x[np.concatenate(rows)], self.counts[numbers], tuple(self.names[i] for i in numbers))
 
 
 class ClassSplit(NamedTuple):
-    """Training, validation and test, whose classes are disjoint."""
+    """Three parts whose classes are disjoint.
+
+    Attributes:
+        train: The classes for meta-training.
+        validation: The classes for choosing among models.
+        test: The classes for the final measurement only.
+    """
 
     train: Classes
     validation: Classes
     test: Classes
 
 
-def from_array(x: np.ndarray, names: Sequence[str] | None = None, name: str = "images") -> Classes:
-    """From an array [classes, examples, ...]; images without channels get one.
+def from_array(x: ArrayLike, names: Sequence[str] | None = None, name: str = "images") -> Classes:
+    """Makes classes from one array with the same number of examples for every class.
+
+    Args:
+        x: Array[classes, examples, height, width [, channels]] of images or array[classes, examples, features], of uint8 or
+            finite floats. Images without channels get one.
+        names: The names of the classes; by default their indices.
+        name: The name of the data in error messages.
+
+    Returns:
+        The classes in the order of the array.
 
     Raises:
-        InputError: on another shape, or where numbers are not finite.
+        InputError: If the shape or type is another one, or a number is not finite.
+
+    Example:
+        >>> classes = from_array(np.zeros((5, 20, 28, 28), np.uint8))
+        >>> classes.x.shape, classes.counts.tolist()
+        ((100, 28, 28, 1), [20, 20, 20, 20, 20])
     """
     x = np.asarray(x)
     if x.ndim not in (3, 4, 5) or 0 in x.shape:
@@ -58,11 +83,19 @@ def from_array(x: np.ndarray, names: Sequence[str] | None = None, name: str = "i
     return Classes(x.reshape(-1, *x.shape[2:]), np.full(number, examples), names)
 
 
-def by_label(x: np.ndarray, y: np.ndarray, name: str = "y") -> Classes:
-    """From examples [n, ...] and labels [n] of any kind.
+def by_label(x: ArrayLike, y: ArrayLike, name: str = "y") -> Classes:
+    """Makes classes from examples and their labels.
+
+    Args:
+        x: Array[n, ...] of examples. Images [n, height, width] get a channel.
+        y: Labels[n] of any kind that NumPy can sort.
+        name: The name of the labels in error messages.
+
+    Returns:
+        The classes in the order of the sorted labels.
 
     Raises:
-        InputError: if the numbers of examples and labels differ.
+        InputError: If the numbers of examples and labels differ.
 
     Example:
         >>> by_label(np.zeros((5, 8)), ["cat", "dog", "cat", "dog", "dog"]).counts.tolist()
@@ -77,15 +110,22 @@ def by_label(x: np.ndarray, y: np.ndarray, name: str = "y") -> Classes:
 
 
 def split_classes(
-    classes: Classes, seed: int, sizes: tuple[int, int] | None = None, name: str = "--data"
+    classes: Classes, seed: int, sizes: tuple[int, int] | None = None, name: str = "classes"
 ) -> ClassSplit:
-    """Classes shuffled by seed.
+    """Splits classes at random into training, validation and test.
 
     Args:
-        sizes: classes for training and validation, the rest for the test; by default 64%, 16% and 20%, at least one each.
+        classes: All classes.
+        seed: The seed of the split.
+        sizes: The numbers of classes for training and validation; the rest is the test. The default is 64%, 16% and 20%, and
+            at least one class each.
+        name: The name of the data in error messages.
+
+    Returns:
+        The three parts.
 
     Raises:
-        InputError: if there are too few classes.
+        InputError: If there are too few classes.
 
     Example:
         >>> parts = split_classes(from_array(np.zeros((50, 20, 28, 28))), seed=0)

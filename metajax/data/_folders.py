@@ -1,13 +1,13 @@
-"""Labeled images in folders, one for each class, and the few-shot sets that come that way: mini-ImageNet, tieredImageNet
-and CIFAR-FS with their official splits."""
+"""Labeled images in folders, one for each class, and the few-shot datasets that come that way with their official splits:
+mini-ImageNet, tieredImageNet and CIFAR-FS."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from metajax._optional import optional
 from metajax.data._classes import Classes, ClassSplit
 from metajax.data._home import home
 from metajax.types import InputError
@@ -18,15 +18,24 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 def image_folder(
     path: Path | str, size: int | None = None, limit: int | None = None, only: Sequence[str] | None = None
 ) -> Classes:
-    """Images below ``path/<class>/``, uint8[n, height, width, 1 or 3].
+    """Reads the images below ``path/<class>/``.
 
     Args:
-        size: resize to size x size; by default all must be of one size already.
-        limit: read at most so many images of a class, the first by name.
-        only: the names of the classes to read, in this order.
+        path: A folder with one folder of images for each class.
+        size: Images are resized to ``size`` x ``size`` pixels; by default all must have one size already.
+        limit: The maximum number of images of a class; the first by name are read.
+        only: The names of the classes to read, in this order; by default all.
+
+    Returns:
+        The classes, with images uint8[n, height, width, 1 or 3].
 
     Raises:
-        InputError: if there are no classes, a class has no image, an image is damaged, or sizes differ.
+        InputError: If there are no classes, a class has no image, an image is damaged, sizes differ, or Pillow is missing.
+
+    Example:
+        >>> classes = image_folder("flowers", size=64)  # doctest: +SKIP
+        >>> classes.names  # doctest: +SKIP
+        ('daisy', 'rose', 'tulip')
     """
     path = Path(path)
     if not path.is_dir():
@@ -45,11 +54,28 @@ def image_folder(
 
 
 def mini_imagenet(size: int = 84) -> ClassSplit:
-    """mini-ImageNet (Vinyals et al. 2016) with the split of Ravi and Larochelle (2017): 64, 16 and 20 classes of 600
-    images.
+    """Loads mini-ImageNet with the split of Ravi and Larochelle: 64, 16 and 20 classes of 600 images.
 
-    Read from ``mini-imagenet/`` below ``$METAJAX_DATA``: ``images/*.jpg`` and ``train.csv``, ``val.csv``, ``test.csv``
-    with the columns ``filename`` and ``label``. ImageNet's licence forbids fetching it here.
+    The files are expected in ``mini-imagenet/`` below ``$METAJAX_DATA``: ``images/*.jpg`` and ``train.csv``, ``val.csv``,
+    ``test.csv`` with the columns ``filename`` and ``label``. The license of ImageNet forbids downloading it here.
+
+    Args:
+        size: The side in pixels to which images are resized.
+
+    Returns:
+        The three parts, with images uint8[n, size, size, 3].
+
+    Raises:
+        InputError: If a file is missing or damaged.
+
+    References:
+        Vinyals et al., Matching networks for one shot learning, NeurIPS 2016, arXiv:1606.04080.
+        Ravi and Larochelle, Optimization as a model for few-shot learning, ICLR 2017.
+
+    Example:
+        >>> parts = mini_imagenet()  # doctest: +SKIP
+        >>> parts.train.x.shape  # doctest: +SKIP
+        (38400, 84, 84, 3)
     """
     root = _root("mini-imagenet", "images/ and train.csv, val.csv, test.csv (columns filename, label)")
     parts = []
@@ -62,22 +88,54 @@ def mini_imagenet(size: int = 84) -> ClassSplit:
 
 
 def tiered_imagenet(size: int = 84, limit: int | None = 600) -> ClassSplit:
-    """tieredImageNet (Ren et al. 2018): 351, 97 and 160 classes whose parents in WordNet differ.
+    """Loads tieredImageNet: 351, 97 and 160 classes, where no two parts share a parent in WordNet.
 
-    Read from ``tiered-imagenet/{train,val,test}/<class>/`` below ``$METAJAX_DATA``.
+    The files are expected in ``tiered-imagenet/{train,val,test}/<class>/`` below ``$METAJAX_DATA``.
 
     Args:
-        limit: images of a class to keep (about 1,300 are there; all of them need 16 GB of memory).
+        size: The side in pixels to which images are resized.
+        limit: The maximum number of images of a class. There are about 1,300; all of them need 16 GB of memory.
+
+    Returns:
+        The three parts, with images uint8[n, size, size, 3].
+
+    Raises:
+        InputError: If a file is missing or damaged.
+
+    References:
+        Ren et al., Meta-learning for semi-supervised few-shot classification, ICLR 2018, arXiv:1803.00676.
+
+    Example:
+        >>> parts = tiered_imagenet(limit=100)  # doctest: +SKIP
+        >>> len(parts.test.counts)  # doctest: +SKIP
+        160
     """
     root = _root("tiered-imagenet", "train/, val/ and test/, each with one folder of images for each class")
     return ClassSplit(*(image_folder(root / part, size, limit) for part in ("train", "val", "test")))
 
 
 def cifar_fs(size: int = 32) -> ClassSplit:
-    """CIFAR-FS (Bertinetto et al. 2019): CIFAR-100's classes split 64, 16 and 20, 600 images each.
+    """Loads CIFAR-FS: the classes of CIFAR-100 split into 64, 16 and 20, with 600 images each.
 
-    Read from ``cifar-fs/`` below ``$METAJAX_DATA``: ``data/<class>/*.png`` and ``splits/bertinetto/{train,val,test}.txt``
-    with one class a line, as in the authors' archive.
+    The files are expected in ``cifar-fs/`` below ``$METAJAX_DATA``: ``data/<class>/*.png`` and
+    ``splits/bertinetto/{train,val,test}.txt`` with one class a line, as in the archive of the authors.
+
+    Args:
+        size: The side in pixels to which images are resized.
+
+    Returns:
+        The three parts, with images uint8[n, size, size, 3].
+
+    Raises:
+        InputError: If a file is missing or damaged.
+
+    References:
+        Bertinetto et al., Meta-learning with differentiable closed-form solvers, ICLR 2019, arXiv:1805.08136.
+
+    Example:
+        >>> parts = cifar_fs()  # doctest: +SKIP
+        >>> parts.train.x.shape  # doctest: +SKIP
+        (38400, 32, 32, 3)
     """
     root = _root("cifar-fs", "data/<class>/*.png and splits/bertinetto/train.txt, val.txt, test.txt")
     parts = []
@@ -90,7 +148,7 @@ def cifar_fs(size: int = 32) -> ClassSplit:
 def _root(name: str, layout: str) -> Path:
     root = home() / name
     if not root.is_dir():
-        raise InputError(f"{root}: not there; put {name} there as {layout}")
+        raise InputError(f"{root}: does not exist; put {name} there as {layout}")
     return root
 
 
@@ -109,11 +167,7 @@ def _csv(file: Path) -> list[dict[str, str]]:
 
 
 def stack_images(files: dict[str, list[Path]], size: int | None) -> Classes:
-    """The images of each name, all of one shape.
-
-    Raises:
-        InputError: if sizes differ and none is given to resize to, or an image is damaged.
-    """
+    """Reads the images of each class. All must have one size, unless ``size`` is given to resize them."""
     images: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
     first: Path | None = None
@@ -127,22 +181,14 @@ def stack_images(files: dict[str, list[Path]], size: int | None) -> Classes:
         shape, first = image.shape[:2], first or file
         images.append(image)
     channels = max(image.shape[2] for image in images)
-    grown = [np.broadcast_to(image, (*image.shape[:2], channels)) for image in images]
+    widened = [np.broadcast_to(image, (*image.shape[:2], channels)) for image in images]
     counts = np.array([len(found) for found in files.values()])
-    return Classes(np.stack(grown), counts, tuple(files))
+    return Classes(np.stack(widened), counts, tuple(files))
 
 
 def read_image(file: Path, size: int | None = None) -> np.ndarray:
-    """uint8[height, width, 1] of a grey image, [..., 3] of another.
-
-    Raises:
-        InputError: if it is missing or damaged, or if Pillow is not installed.
-    """
-    image_module: Any
-    try:
-        from PIL import Image as image_module
-    except ImportError:
-        raise InputError("images need Pillow: pip install 'metajax[image]'") from None
+    """Reads an image as uint8[height, width, channels]: one channel of a gray image, three of another."""
+    image_module = optional("PIL.Image", "reading images")
     try:
         with image_module.open(file) as opened:
             image = opened.convert("L" if opened.mode in ("1", "L", "LA", "I", "I;16") else "RGB")

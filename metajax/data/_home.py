@@ -1,4 +1,4 @@
-"""Where datasets live, and how they get there: ``$METAJAX_DATA``, or a cache in the user's home."""
+"""Files of datasets: where they live, how they are downloaded, and how arrays are written and read without pickle."""
 
 import hashlib
 import os
@@ -9,36 +9,52 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metajax.types import InputError
 
 
 def home() -> Path:
-    """``$METAJAX_DATA`` if set, else ``~/.cache/metajax/data``."""
+    """Returns the folder of datasets: ``$METAJAX_DATA`` if it is set, otherwise ``~/.cache/metajax/data``.
+
+    Returns:
+        The folder, which need not exist.
+
+    Example:
+        >>> (home() / "omniglot" / "omniglot28.npz").name
+        'omniglot28.npz'
+    """
     given = os.environ.get("METAJAX_DATA")
     return Path(given).expanduser() if given else Path.home() / ".cache" / "metajax" / "data"
 
 
 def digest(path: Path, algorithm: str) -> str:
-    """The hexadecimal digest of a file by ``"sha256"``, ``"md5"``, ..."""
-    found = hashlib.new(algorithm)
+    """Returns the hexadecimal digest of a file by ``"sha256"``, ``"md5"``, ..."""
+    result = hashlib.new(algorithm)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+            result.update(block)
+    return result.hexdigest()
 
 
 def download(url: str, path: Path, checksum: str) -> Path:
-    """Fetches a file that is not there yet, whole or not at all, and checks it.
+    """Downloads a file that does not exist yet, completely or not at all, and verifies it.
 
     Args:
-        checksum: ``algorithm:hexdigest``, such as ``md5:68d2...``; a file that is there already is checked too.
+        url: The address of the file.
+        path: The place of the file. An existing file is not downloaded again, but verified too.
+        checksum: ``algorithm:hexdigest``, such as ``md5:68d2...``.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: if the network does not give it or the checksum is wrong; says which file to put where.
+        InputError: If the file cannot be downloaded or the checksum is wrong. The message says which file to put where.
+
+    Example:
+        >>> archive = download("https://example.org/x.zip", home() / "x.zip", "md5:68d2...")  # doctest: +SKIP
     """
     algorithm, expected = checksum.split(":")
     if not path.is_file():
@@ -50,7 +66,9 @@ def download(url: str, path: Path, checksum: str) -> Path:
                     target.write(block)
         except (urllib.error.URLError, OSError, TimeoutError) as error:
             part.unlink(missing_ok=True)
-            raise InputError(f"{path.name} could not be fetched ({error}); put the file of {url} at {path}") from error
+            raise InputError(
+                f"{path.name} could not be downloaded ({error}); put the file of {url} at {path}"
+            ) from error
         part.replace(path)
     found = digest(path, algorithm)
     if found != expected:
@@ -58,19 +76,32 @@ def download(url: str, path: Path, checksum: str) -> Path:
     return path
 
 
-def save_npz(path: Path, compress: bool = True, **arrays: Any) -> None:
-    """Writes an ``.npz`` beside its place and renames it: a kill leaves the old file or the new one."""
+def save_npz(path: Path, compress: bool = True, **arrays: ArrayLike) -> None:
+    """Writes arrays to an ``.npz`` file. A kill at any instant leaves the old file or the new one.
+
+    Args:
+        path: The file to write.
+        compress: Whether to compress the arrays.
+        **arrays: The arrays by name.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.npz"
+        >>> save_npz(path, x=np.arange(3))
+        >>> load_npz(path, ("x",))["x"].tolist()
+        [0, 1, 2]
+    """
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
-            (np.savez_compressed if compress else np.savez)(file, **arrays)
+            (np.savez_compressed if compress else np.savez)(file, **arrays)  # type: ignore[arg-type]
         part.replace(path)
-    except OSError as error:  # a full disk: what is half written only takes up more of it
+    except OSError as error:  # on a full disk, the incomplete file would only take up more of it
         part.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-# what zipfile, zlib and NumPy raise on damaged files, depending on the byte that is wrong
+# What zipfile, zlib and NumPy raise on damaged files, depending on which byte is wrong.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -89,11 +120,7 @@ _UNREADABLE = (
 
 
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The arrays of an ``.npz`` by name, with their shapes; only headers are read.
-
-    Raises:
-        InputError: if it is not a readable ``.npz``.
-    """
+    """Returns the shapes of the arrays of an ``.npz`` by name. Only headers are read."""
     try:
         with zipfile.ZipFile(path) as file:
             shapes = {}
@@ -112,10 +139,23 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Named arrays of an ``.npz`` file; nothing is ever unpickled.
+    """Reads arrays from an ``.npz`` file. Nothing is ever unpickled.
+
+    Args:
+        path: The file to read.
+        names: The names of the arrays.
+
+    Returns:
+        The arrays by name.
 
     Raises:
-        InputError: if the file is missing, is not an ``.npz``, lacks an array or holds pickled objects.
+        InputError: If the file is missing, is not an ``.npz``, lacks an array, or holds pickled objects.
+
+    Example:
+        >>> load_npz(Path("missing.npz"), ("x",))
+        Traceback (most recent call last):
+        ...
+        metajax.types.InputError: missing.npz: no such file
     """
     try:
         with np.load(path, allow_pickle=False) as file:

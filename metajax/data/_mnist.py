@@ -19,20 +19,34 @@ _FILES = {
 
 
 def mnist(seed: int = 0, train: int = 50_000, validation: int = 10_000) -> Images:
-    """MNIST with pixels in [0, 1]; the official test images stay the test.
+    """Loads MNIST with pixels in [0, 1]. The official test images stay the test.
 
-    Read from ``mnist/mnist.npz`` below ``$METAJAX_DATA``; if it is not there, made from the four IDX files, which are fetched
-    if they are not there either.
+    The data is read from ``mnist/mnist.npz`` below ``$METAJAX_DATA``. If it does not exist, it is made from the four official
+    IDX files, which are downloaded if necessary.
 
     Args:
-        seed: of the choice of training and validation images among the official 60,000.
-        train, validation: how many of each.
+        seed: The seed of the choice of training and validation images among the official 60,000.
+        train: The number of training images.
+        validation: The number of validation images.
+
+    Returns:
+        The images in three parts.
 
     Raises:
-        InputError: if the data is not to be had, or there are not so many images.
+        InputError: If the data cannot be found or downloaded, or there are fewer images than asked for.
+
+    References:
+        LeCun et al., Gradient-based learning applied to document recognition, Proceedings of the IEEE, 1998.
+
+    Example:
+        >>> parts = mnist(train=1_000, validation=500)  # doctest: +SKIP
+        >>> parts.validation[0].shape  # doctest: +SKIP
+        (500, 28, 28, 1)
     """
     if min(train, validation) < 1 or train + validation > 60_000:
-        raise InputError(f"mnist: train={train} and validation={validation} must be positive and 60000 at most in all")
+        raise InputError(
+            f"mnist: train={train} and validation={validation} ; accepted are positive numbers of at most 60000 in all"
+        )
     path = home() / "mnist" / "mnist.npz"
     if not path.is_file():
         files = {name: download(_URL + file, path.parent / file, check) for name, (file, check) in _FILES.items()}
@@ -50,11 +64,7 @@ def mnist(seed: int = 0, train: int = 50_000, validation: int = 10_000) -> Image
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """A gzipped IDX file of bytes: two zeros, the type (8), the number of axes, their sizes, the values.
-
-    Raises:
-        InputError: if it is damaged or holds another type.
-    """
+    """Reads a gzipped IDX file of bytes: two zeros, the type (8), the number of axes, their sizes, the values."""
     try:
         raw = gzip.decompress(path.read_bytes())
         axes = raw[3]

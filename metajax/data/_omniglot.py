@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metajax._optional import optional
 from metajax.data._classes import ClassSplit, from_array, split_classes
 from metajax.data._home import download, home, load_npz, save_npz
 from metajax.types import InputError
@@ -18,17 +19,28 @@ _ARCHIVES = {
 
 
 def omniglot(seed: int = 0) -> ClassSplit:
-    """All of Omniglot at 28 x 28, ink bright, split 1100/100/423 characters at random (MAML's split sizes).
+    """Loads all of Omniglot at 28 x 28 pixels with bright ink, split at random into 1100, 100 and 423 characters.
 
-    Rotations by 90° as new classes are the sampler's business (``fewshot.episodes``). Read from
-    ``omniglot/omniglot28.npz`` below ``$METAJAX_DATA``; if it is not there, made from the two official archives, which
-    are fetched if they are not there either.
+    These are the sizes of the split of MAML. Rotations by 90° as new classes are left to the sampler of episodes
+    (``fewshot.classes``). The data is read from ``omniglot/omniglot28.npz`` below ``$METAJAX_DATA``. If it does not exist, it
+    is made from the two official archives, which are downloaded if necessary.
 
     Args:
-        seed: of the split.
+        seed: The seed of the split.
+
+    Returns:
+        The three parts, with images uint8[n, 28, 28, 1] and 20 drawings of each character.
 
     Raises:
-        InputError: if the data is not to be had; says which file to put where.
+        InputError: If the data cannot be found or downloaded. The message says which file to put where.
+
+    References:
+        Lake et al., Human-level concept learning through probabilistic program induction, Science, 2015.
+
+    Example:
+        >>> parts = omniglot()  # doctest: +SKIP
+        >>> [len(part.counts) for part in parts]  # doctest: +SKIP
+        [1100, 100, 423]
     """
     path = home() / "omniglot" / "omniglot28.npz"
     if not path.is_file():
@@ -39,14 +51,11 @@ def omniglot(seed: int = 0) -> ClassSplit:
 
 
 def read_archives(archives: list[Path]) -> np.ndarray:
-    """The official archives as uint8[characters, 20, 28, 28], ink bright, shrunk from 105 x 105 by Lanczos.
+    """Reads the official archives as uint8[characters, 20, 28, 28] with bright ink, shrunk from 105 x 105 by Lanczos.
 
     Inside, a drawing is ``<archive>/<alphabet>/<character>/<number>.png``, ink 0 on 1.
-
-    Raises:
-        InputError: if an archive is damaged or a character does not have 20 drawings.
     """
-    from PIL import Image
+    Image = optional("PIL.Image", "reading the drawings of Omniglot")
 
     characters: dict[str, list[np.ndarray]] = {}
     for archive in archives:
@@ -58,7 +67,7 @@ def read_archives(archives: list[Path]) -> np.ndarray:
                     small = Image.fromarray(ink).resize((28, 28), Image.Resampling.LANCZOS)
                     characters.setdefault(str(Path(name).parent), []).append(np.asarray(small))
         except (zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"{archive}: damaged archive ({error}); fetch it again from {_URL}") from error
+            raise InputError(f"{archive}: damaged archive ({error}); download it again from {_URL}") from error
     wrong = {name: len(drawings) for name, drawings in characters.items() if len(drawings) != 20}
     if wrong or not characters:
         raise InputError(f"omniglot: every character has 20 drawings, but {wrong or 'the archives hold none'}")

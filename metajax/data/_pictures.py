@@ -1,4 +1,4 @@
-"""Labeled images of a user: a folder of folders, or an ``.npz``."""
+"""Labeled images of a user: a folder of folders, or an ``.npz`` file."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +9,18 @@ from metajax.data._folders import SUFFIXES, image_folder, stack_images
 from metajax.data._home import array_shapes, load_npz
 from metajax.types import InputError
 
-_LARGEST, _MOST = 32, 50_000
+_MAX_SIDE, _MAX_IMAGES = 32, 50_000
 
 
 class Pictures(NamedTuple):
-    """Images f32[n, height, width, channels] in [0, 1], their class numbers i32[n], the classes' names, and what was done."""
+    """Labeled images.
+
+    Attributes:
+        x: f32[n, height, width, channels] in [0, 1].
+        y: i32[n], the class of each image.
+        classes: The names of the classes.
+        notes: What was done on reading, for the report.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -22,7 +29,7 @@ class Pictures(NamedTuple):
 
 
 def holds_images(path: Path) -> bool:
-    """Is this a folder, or an ``.npz`` whose x has a height and a width?"""
+    """Returns whether this is a folder, or an ``.npz`` whose x has a height and a width."""
     if path.is_dir():
         return True
     if path.suffix.lower() != ".npz" or not path.is_file():
@@ -33,16 +40,16 @@ def holds_images(path: Path) -> bool:
 
 
 def pictures(path: Path | str, size: int | None = None) -> Pictures:
-    """Images by class.
+    """Reads labeled images.
 
     Args:
-        path: a folder with one folder of images for each class, or an ``.npz`` of x [n, height, width] or
+        path: A folder with one folder of images for each class, or an ``.npz`` of x [n, height, width] or
             [n, height, width, channels] and labels y [n].
-        size: side in pixels to which images are resized (folders); by default all must be of one size, and those above 32
-            pixels are made smaller by means of whole blocks.
+        size: The side in pixels to which the images of a folder are resized; by default all must have one size. Images above
+            32 pixels are shrunk by averaging over whole blocks.
 
     Raises:
-        InputError: if there is nothing to read, sizes differ, values are not finite, there are fewer than two classes, or a
+        InputError: If there is nothing to read, sizes differ, values are not finite, there are fewer than two classes, or a
             class has fewer than 3 images.
     """
     path = Path(path)
@@ -61,22 +68,24 @@ def pictures(path: Path | str, size: int | None = None) -> Pictures:
     if rare:
         raise InputError(f"{path}: the classes {rare[:5]} have fewer than 3 images; add some or remove them")
     notes = []
-    if len(x) > _MOST:
-        rows = np.sort(np.random.default_rng(0).permutation(len(x))[:_MOST])
-        notes.append(f"{_MOST:,} of {len(x):,} images were drawn")
+    if len(x) > _MAX_IMAGES:
+        rows = np.sort(np.random.default_rng(0).permutation(len(x))[:_MAX_IMAGES])
+        notes.append(f"{_MAX_IMAGES:,} of {len(x):,} images are used")
         x, y = x[rows], y[rows]
     large = x.shape[1:3]
     x = _scaled(x)
     if x.shape[1:3] != large:
-        notes.append(f"images of {large[0]} x {large[1]} were made {x.shape[1]} x {x.shape[2]} by means of blocks")
+        notes.append(
+            f"images of {large[0]} x {large[1]} were shrunk to {x.shape[1]} x {x.shape[2]} by averaging over blocks"
+        )
     return Pictures(x, y.astype(np.int32), names, notes)
 
 
 def _scaled(x: np.ndarray) -> np.ndarray:
-    """f32[n, height, width, channels] in [0, 1], no side above 32."""
+    """Returns f32[n, height, width, channels] in [0, 1] with no side above 32."""
     x = x if x.ndim == 4 else x[..., None]
     x = x.astype(np.float32) / np.float32(255.0 if x.dtype == np.uint8 or x.max() > 1.5 else 1.0)
-    block = -(-max(x.shape[1:3]) // _LARGEST)
+    block = -(-max(x.shape[1:3]) // _MAX_SIDE)
     if block == 1:
         return x
     h, w = (side // block for side in x.shape[1:3])
@@ -84,7 +93,7 @@ def _scaled(x: np.ndarray) -> np.ndarray:
 
 
 def pixels(path: Path | str, size: int | None = None) -> np.ndarray:
-    """Images to predict for, as ``pictures`` reads them, without labels: an ``.npz`` with x, or a folder of images."""
+    """Reads images without labels, to predict for them: an ``.npz`` with x, or a folder of images."""
     path = Path(path)
     if not path.is_dir():
         return _scaled(load_npz(path, ("x",))["x"])
@@ -95,10 +104,11 @@ def pixels(path: Path | str, size: int | None = None) -> np.ndarray:
 
 
 def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    there = array_shapes(path)
-    name = "x" if "x" in there else "X"
-    if "y" not in there:
-        raise InputError(f"{path}: needs the arrays x (images) and y (labels); it holds {list(there)}")
+    """Reads the images, the classes and their names from an ``.npz``."""
+    shapes = array_shapes(path)
+    name = "x" if "x" in shapes else "X"
+    if "y" not in shapes:
+        raise InputError(f"{path}: needs the arrays x (images) and y (labels); it holds {list(shapes)}")
     arrays = load_npz(path, (name, "y"))
     x, y = arrays[name], arrays["y"]
     if y.shape != (len(x),):

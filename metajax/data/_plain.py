@@ -1,5 +1,7 @@
-"""Plain containers that others keep as a pickle, read without unpickling: this reader knows no instruction that could import,
-build or call anything."""
+"""Reads plain containers that others published as a pickle, without unpickling.
+
+The reader knows no instruction of the format that could import, build or call anything.
+"""
 
 import pickletools
 from pathlib import Path
@@ -13,10 +15,10 @@ _MARK = object()
 
 
 def load_plain_pickle(path: Path) -> Any:
-    """Dictionaries, lists, tuples, numbers and text from a pickle of protocol 2 or later.
+    """Reads dictionaries, lists, tuples, numbers and text from a pickle of protocol 2 or later.
 
     Raises:
-        InputError: if the file is missing, damaged, or holds anything else.
+        InputError: If the file is missing, damaged, or holds anything else.
     """
     try:
         return _read(path.read_bytes())

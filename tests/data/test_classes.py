@@ -64,7 +64,7 @@ def test_bad_folders_are_named(tmp_path):
 
 def test_mini_imagenet_in_its_official_format(tmp_path, monkeypatch):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="mini-imagenet: not there; put mini-imagenet there as images/"):
+    with pytest.raises(InputError, match="mini-imagenet: does not exist; put mini-imagenet there as images/"):
         data.mini_imagenet()
     root = tmp_path / "mini-imagenet"
     for n, part in enumerate(("train", "val", "test")):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metajax import supernet
-from metajax.data import load_plain_pickle
 from metajax.data._home import home
+from metajax.data._plain import load_plain_pickle
 from metajax.types import InputError
 
 SPACE = supernet.spaces.cell_space()
