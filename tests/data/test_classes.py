@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metajax import data
+from metajax.data import _fewshot
 from metajax.types import InputError
 
 image_module = pytest.importorskip("PIL.Image")
@@ -148,6 +149,35 @@ def test_scikit_learns_datasets():
         data.class_split("sklearn:diabetes")
     with pytest.raises(InputError, match="accepted are omniglot, mini-imagenet"):
         data.class_split("nothing")
+
+
+def test_a_dataset_of_ones_own_has_a_name(monkeypatch):
+    monkeypatch.setattr(_fewshot, "_LOADERS", dict(_fewshot._LOADERS))
+    asked = []
+
+    @data.register("my-faces")
+    def faces(*, seed, size):
+        asked.append((seed, size))
+        return data.from_array(np.arange(10 * 4 * 6, dtype=np.float32).reshape(10, 4, 6))
+
+    parts = data.class_split("my-faces", seed=3, size=9)
+    assert asked == [(3, 9)] and [len(part.counts) for part in parts] == [6, 2, 2]
+    assert abs(float(parts.train.x.mean())) < 1e-5, "features are standardized"
+    raw = data.split_classes(faces(seed=3, size=None), 3)
+
+    @data.register("official")
+    def official(*, seed, size):
+        return raw
+
+    assert data.class_split("official", seed=9) is raw, "an official split is left as it is"
+    with pytest.raises(InputError, match="accepted are omniglot, .*, my-faces, official, sklearn:NAME"):
+        data.class_split("my-face")
+
+
+@pytest.mark.parametrize(("name", "message"), [("omniglot", "is registered"), ("", "words of"), ("a/b", "words of")])
+def test_names_that_cannot_be_registered(name, message):
+    with pytest.raises(InputError, match=message):
+        data.register(name)
 
 
 @settings(deadline=None, max_examples=30)
