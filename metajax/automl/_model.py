@@ -17,7 +17,7 @@ from metajax.automl._space import tabular_space
 from metajax.data._home import load_npz, save_npz
 from metajax.data.tabular import Encoder
 from metajax.run import write_json
-from metajax.space._rows import room as padded_size
+from metajax.space._rows import padded_size
 from metajax.types import InputError
 
 if TYPE_CHECKING:

@@ -66,8 +66,9 @@ def cut_out(
         DeVries and Taylor, Improved regularization of convolutional neural networks with Cutout, 2017, arXiv:1708.04552.
 
     Example:
+        >>> # this square lies in a corner
         >>> float(cut_out(jnp.ones((1, 8, 8, 1)), jax.random.key(0), 4).sum())
-        48.0
+        60.0
     """
     center = jax.random.uniform(key, (2, len(x), 1), x.dtype)
     outside = [

@@ -73,7 +73,7 @@ def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
                 continue
             complete = trial.state.name == "COMPLETE"
             steps = trial.intermediate_values
-            own = interop.plain(space, trial.params)
+            own = interop.unchecked_config(space, trial.params)
             rows.append(
                 {
                     **{name: value for name, value in trial.params.items() if name not in space.domains},

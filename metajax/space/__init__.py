@@ -1,4 +1,7 @@
-"""Search spaces, their one encoding, and the relaxations that make it differentiable."""
+"""Search spaces, their one encoding, and the relaxations that make it differentiable.
+
+A ``Space`` is a table of named domains. ``space.rules`` has the relaxations, ``space.interop`` the ways to other tools.
+"""
 
 from metajax.space import interop, rules
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset

@@ -1,4 +1,4 @@
-"""Checks of what a domain is made of; each returns the plain Python value or says what is wrong with it."""
+"""Checks of the arguments of a domain. Each returns the plain Python value or says what is wrong with it."""
 
 import math
 from itertools import islice
@@ -13,7 +13,7 @@ MAX_COLUMNS = 1_000_000
 
 
 def whole(what: str, value: Any) -> int:
-    """A whole number as ``int``; a float counts if it has no fraction, a Boolean does not."""
+    """Returns a whole number as ``int``. A float without a fraction is accepted, a Boolean is not."""
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain) or plain != int(plain):
         raise InputError(f"{what} is {value!r}; accepted are whole numbers")
@@ -21,7 +21,7 @@ def whole(what: str, value: Any) -> int:
 
 
 def number(what: str, value: Any) -> float:
-    """A finite number as ``float``; a Boolean does not count."""
+    """Returns a finite number as ``float``. A Boolean is not accepted."""
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, bool) or not isinstance(plain, int | float):
         raise InputError(f"{what} is {value!r}; accepted are finite numbers")
@@ -35,41 +35,41 @@ def number(what: str, value: Any) -> float:
 
 
 def flag(what: str, value: Any) -> bool:
-    """``True`` or ``False`` and nothing else."""
+    """Returns a Boolean, and accepts nothing else."""
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{what} is {value!r}; accepted are True and False")
     return bool(value)
 
 
 def columns(what: str, n: int) -> int:
-    """A number of columns that is at least 1 and at most ``MAX_COLUMNS``."""
+    """Returns a number of columns from 1 to ``MAX_COLUMNS``."""
     if not 1 <= n <= MAX_COLUMNS:
         raise InputError(f"{what} is {n}; accepted are whole numbers of at least 1 and at most {MAX_COLUMNS}")
     return n
 
 
 def choices(given: Any) -> tuple[Any, ...]:
-    """The choices of a ``Categorical``: plain values, no two of them equal."""
+    """Returns the choices of a ``Categorical``: plain values, no two of them equal."""
     if isinstance(given, set | frozenset):
         raise InputError(f"Categorical: choices is a set, which has no order: {given!r}; give a list or a tuple")
     try:
-        found = tuple(islice(iter(given), MAX_COLUMNS + 1))
+        values = tuple(islice(iter(given), MAX_COLUMNS + 1))
     except TypeError:
         raise InputError(f"Categorical: choices is {given!r}; accepted is a list or a tuple of choices") from None
-    if not found:
+    if not values:
         raise InputError("Categorical: choices is empty; give at least one")
-    columns("Categorical: the number of choices", len(found))
-    found = tuple(choice(f"Categorical: choices[{i}]", value) for i, value in enumerate(found))
+    columns("Categorical: the number of choices", len(values))
+    values = tuple(choice(f"Categorical: choices[{i}]", value) for i, value in enumerate(values))
     first: dict[Any, Any] = {}
-    for value in found:
+    for value in values:
         if value in first:
             raise InputError(f"Categorical: choices has duplicates: {first[value]!r} and {value!r} are equal")
         first[value] = value
-    return found
+    return values
 
 
 def choice(what: str, value: Any) -> Any:
-    """One choice: None, a Boolean, a number, text, or a tuple of these."""
+    """Returns one choice: None, a Boolean, a number, text, or a tuple of these."""
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, tuple):
         return tuple(choice(f"{what}[{i}]", part) for i, part in enumerate(plain))
@@ -87,7 +87,7 @@ def choice(what: str, value: Any) -> Any:
 
 
 def frozen(value: Any) -> Any:
-    """A value as a choice would be held: lists and arrays are tuples, NumPy's scalars are Python's."""
+    """Returns a value as a choice is held: lists and arrays become tuples, scalars of NumPy become those of Python."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, np.generic):
@@ -96,7 +96,7 @@ def frozen(value: Any) -> Any:
 
 
 def same_kind(a: Any, b: Any) -> bool:
-    """Whether two equal values are Booleans in the same places: Python finds ``True`` and ``1`` equal."""
+    """Returns whether two equal values have Booleans in the same positions: for Python, ``True`` and ``1`` are equal."""
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(same_kind(x, y) for x, y in zip(a, b))
     return isinstance(a, bool) == isinstance(b, bool)

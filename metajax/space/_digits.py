@@ -1,7 +1,7 @@
-"""Whole numbers of up to 64 bits in programs that have none of more than 32.
+"""Whole numbers of up to 64 bits in programs whose integers have 32.
 
-A number is a list of int32 arrays, most significant first: the first digit counts multiples of ``BASE ** places``, and each of
-the other ``places`` digits is below ``BASE``.
+A number is a list of int32 arrays, most significant first. The first digit counts multiples of ``BASE ** places``; each of the
+other ``places`` digits is below ``BASE``.
 """
 
 from functools import reduce
@@ -19,33 +19,33 @@ Digits = list[jax.Array]
 
 
 def of_int(number: int, places: int) -> list[int]:
-    """The digits of a Python number."""
+    """Returns the digits of a Python number."""
     return [number >> (_LIMB * places), *((number >> (_LIMB * p)) & (BASE - 1) for p in reversed(range(places)))]
 
 
 def of_indices(numbers: np.ndarray, places: int) -> np.ndarray:
-    """int32[n, 1 + places]: the digits of whole numbers of any size, on the host."""
+    """Returns the digits int32[n, 1 + places] of whole numbers of any size, on the host."""
     return np.stack([np.asarray(d).astype(np.int32) for d in of_int(numbers, places)], axis=-1)  # type: ignore[arg-type]
 
 
 def to_int(digits: list[int]) -> int:
-    """The Python number of digits."""
+    """Returns the Python number that has these digits."""
     return reduce(lambda number, digit: number * BASE + digit, digits)
 
 
 def of_float(number: jax.Array, places: int) -> Digits:
-    """The digits of whole numbers that are held as f32."""
+    """Returns the digits of whole numbers that are held as float32."""
     digits = []
     for place in reversed(range(places + 1)):
         unit = float(BASE) ** place
-        digit = jnp.floor(number / unit)  # exact, as all that follows: units are powers of two
+        digit = jnp.floor(number / unit)  # exact, as is everything below: units are powers of two
         digits.append(digit.astype(jnp.int32))
         number = number - digit * unit
     return digits
 
 
 def to_float(digits: Digits) -> jax.Array:
-    """The nearest f32, nearly: every digit but the first may round once."""
+    """Returns nearly the nearest float32: every digit but the first may round once."""
     places = len(digits) - 1
     return sum(
         (d.astype(jnp.float32) * float(BASE) ** (places - i) for i, d in reversed(list(enumerate(digits)))),
@@ -54,7 +54,7 @@ def to_float(digits: Digits) -> jax.Array:
 
 
 def of_column(column: jax.Array, low: int, places: int) -> Digits:
-    """The digits of ``column - low``, both within 32 bits."""
+    """Returns the digits of ``column - low``, where both are within 32 bits."""
     offset = column.astype(jnp.uint32) - jnp.uint32(low % 2**32)
     parts = [(offset >> (_LIMB * p)) & jnp.uint32(BASE - 1) if p < 2 else jnp.zeros_like(offset) for p in range(places)]
     top = offset >> (_LIMB * places) if places < 2 else jnp.zeros_like(offset)
@@ -62,7 +62,7 @@ def of_column(column: jax.Array, low: int, places: int) -> Digits:
 
 
 def to_column(digits: Digits, low: int) -> jax.Array:
-    """int32: the digits' number plus ``low``, both within 32 bits."""
+    """Returns ``low`` plus the number that has these digits as int32; both are within 32 bits."""
     total = jnp.uint32(low % 2**32)
     for place, digit in enumerate(reversed(digits)):
         if _LIMB * place < 32:
@@ -71,13 +71,15 @@ def to_column(digits: Digits, low: int) -> jax.Array:
 
 
 def codes(digits: Digits) -> Digits:
-    """What the encoding says of the digits after the first: multiples of 2^-36 from 2^-36 to 2^-20, which are exact in f32 and
-    too small for a model to notice. Zero says nothing."""
+    """Returns the codes of the digits after the first in the encoding: multiples of 2^-36 from 2^-36 to 2^-20.
+
+    They are exact in float32 and too small for a model to notice. Zero is not a code.
+    """
     return [(d + 1).astype(jnp.float32) * _CODE for d in digits[1:]]
 
 
 def refine(digits: Digits, block: jax.Array) -> Digits:
-    """The number nearest to ``digits`` that has the last digits of the codes; ``digits`` where these are not codes."""
+    """Returns the nearest number whose last digits are those of the codes, or ``digits`` where ``block`` holds no codes."""
     places = len(digits) - 1
     scaled = block / _CODE
     valid = jnp.all((scaled == jnp.round(scaled)) & (scaled >= 1) & (scaled <= BASE), axis=-1)
@@ -89,7 +91,7 @@ def refine(digits: Digits, block: jax.Array) -> Digits:
 
 
 def clip(digits: Digits, highest: int) -> Digits:
-    """The digits between 0 and ``highest``."""
+    """Limits a number to 0..highest."""
     top = of_int(highest, len(digits) - 1)
     over = jnp.zeros(jnp.shape(digits[0]), bool)
     for digit, limit in zip(reversed(digits), reversed(top)):
@@ -99,26 +101,26 @@ def clip(digits: Digits, highest: int) -> Digits:
 
 
 def uniforms(size: int) -> int:
-    """How many f32 uniforms ``draw`` needs so that no value is more frequent than another by a share of 2^-11."""
+    """Returns how many float32 numbers ``draw`` needs so that no value is more frequent than another by a share of 2^-11."""
     return -(-(size.bit_length() + 11) // sum(_CHUNKS))
 
 
 def draw(uniform: jax.Array, size: int, places: int) -> Digits:
-    """The digits of ``floor(size * u)`` for a u whose bits are those of f32 uniforms [..., k], 23 of each."""
+    """Returns the digits of ``floor(size * u)``, where the bits of u are 23 bits of each of the uniform numbers f32[..., k]."""
     limbs = size.bit_length() // _LIMB + 1
     factor = [(size >> (_LIMB * i)) & (BASE - 1) for i in range(limbs)]
-    found = [jnp.zeros(uniform.shape[:-1], jnp.uint32)] * limbs
+    product = [jnp.zeros(uniform.shape[:-1], jnp.uint32)] * limbs
     for column in reversed(range(uniform.shape[-1])):
         bits = (uniform[..., column] * 2.0 ** sum(_CHUNKS)).astype(jnp.uint32)
         for chunk, width in ((bits & jnp.uint32((1 << _CHUNKS[1]) - 1), _CHUNKS[1]), (bits >> _CHUNKS[1], _CHUNKS[0])):
-            found = _scaled(factor, chunk, found, width)
-    found += [jnp.zeros_like(found[0])] * (places + 2)
-    first = found[places] + (found[places + 1] << _LIMB)
-    return [d.astype(jnp.int32) for d in (first, *reversed(found[:places]))]
+            product = _scaled(factor, chunk, product, width)
+    product += [jnp.zeros_like(product[0])] * (places + 2)
+    first = product[places] + (product[places + 1] << _LIMB)
+    return [d.astype(jnp.int32) for d in (first, *reversed(product[:places]))]
 
 
 def _scaled(factor: list[int], chunk: jax.Array, rest: list[jax.Array], width: int) -> list[jax.Array]:
-    """``(factor * chunk + rest) >> width``, digit by digit, the least significant first."""
+    """Returns ``(factor * chunk + rest) >> width`` digit by digit, the least significant first."""
     carry, total = jnp.zeros_like(chunk), []
     for limb, more in zip(factor, rest):
         carry = carry + more + jnp.uint32(limb) * chunk

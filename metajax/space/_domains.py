@@ -1,8 +1,8 @@
-"""The kinds of choice a search space is made of, each knowing its own encoding.
+"""The kinds of choice that a search space is made of. Each knows its own encoding.
 
-A domain turns a column of values into a block of the encoding and back (``encode``, ``decode``), and a block of uniform
-random numbers f32[n, draws] into a random column (``draw``). Values are held as arrays: the index of the
-choice (``Categorical``), the number itself (``Float``, ``Integer``), a row of booleans (``Subset``).
+A domain turns a column of values into a block of the encoding and back (``encode``, ``decode``), and a block of uniform random
+numbers f32[n, draws] into a random column (``draw``). A column holds the index of the choice (``Categorical``), the number
+itself (``Float``, ``Integer``), or a row of Booleans (``Subset``).
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from metajax.types import InputError
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of several unordered choices; encoded one-hot.
+    """One of several unordered choices. The encoding is one-hot.
 
     Args:
         choices: None, Booleans, numbers, text, and tuples of these. No two may be equal, as ``1``, ``1.0`` and ``True`` are.
 
     Raises:
-        InputError: if there are no choices, two are equal, or one is of another type.
+        InputError: If there are no choices, two are equal, or one is of another type.
 
     Example:
         >>> Categorical(("relu", "tanh")).size
@@ -41,6 +41,7 @@ class Categorical:
 
     @property
     def size(self) -> int:
+        """The number of choices."""
         return len(self.choices)
 
     width = size
@@ -52,25 +53,35 @@ class Categorical:
         return {choice: i for i, choice in enumerate(self.choices)}
 
     def at(self, index: np.ndarray) -> np.ndarray:
+        """Returns the values with these indices, ``0 <= index < size``."""
         return np.asarray(index, np.int64).astype(np.int32)
 
     def draw(self, uniform: jax.Array) -> jax.Array:
-        return self.decode(uniform)  # the largest of equal uniforms is every one as often
+        """Turns uniform random numbers f32[n, draws] into random values."""
+        return self.decode(uniform)  # each of the uniform numbers is the largest equally often
 
     def encode(self, column: jax.Array) -> jax.Array:
+        """Returns the one-hot encoding f32[n, width] of a column of values."""
         return jax.nn.one_hot(column, self.size, dtype=jnp.float32)
 
     def decode(self, block: jax.Array) -> jax.Array:
+        """Returns the column of values that is nearest to a block f32[n, width]."""
         return jnp.argmax(block, axis=-1).astype(jnp.int32)
 
     def to_python(self, value: Any) -> Any:
+        """Returns the choice with an index."""
         return self.choices[int(value)]
 
     def from_python(self, value: Any, name: str) -> int:
+        """Returns the index of a choice.
+
+        Raises:
+            InputError: If the value, which the message calls ``name``, is not one of the choices.
+        """
         plain = checks.frozen(value)
         try:
             index = self._index.get(plain)
-        except TypeError:  # not hashable, so no choice
+        except TypeError:  # what cannot be hashed is not a choice
             index = None
         if index is None or not checks.same_kind(self.choices[index], plain):
             raise InputError(f"{name}: {value!r} is not one of {_some(self.choices)}")
@@ -79,12 +90,21 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Subset:
-    """Any subset of ``n`` things, such as which features are used; encoded multi-hot.
+    """Any subset of ``n`` items, such as the features that a model uses. The encoding is multi-hot.
 
     Args:
-        n: how many things there are, at most 1,000,000.
-        nonempty: exclude the empty subset; an empty draw or decoding is replaced by the single most wanted item.
-        share: the expected share of things in a random draw.
+        n: The number of items, 1 to 1,000,000.
+        nonempty: Whether the empty subset is excluded. An empty draw or decoding is then replaced by the one item with the
+            largest entry.
+        share: The expected share of items in a random draw, between 0 and 1.
+
+    Raises:
+        InputError: If an argument is out of range.
+
+    Example:
+        >>> features = Subset(4)
+        >>> features.size, features.to_python(features.from_python([0, 3], "features"))
+        (16, (0, 3))
     """
 
     n: int
@@ -100,32 +120,40 @@ class Subset:
 
     @property
     def size(self) -> int:
+        """The number of subsets."""
         return 2**self.n - int(self.nonempty)
 
     @property
     def width(self) -> int:
+        """The number of columns of the encoding."""
         return self.n
 
     @property
     def draws(self) -> int:
+        """The number of uniform random numbers that a draw takes."""
         return self.n
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of one value in a column."""
         return (self.n,)
 
     def at(self, index: np.ndarray) -> np.ndarray:
+        """Returns the values with these indices, ``0 <= index < size``: bit i tells whether item i is in the subset."""
         index = np.asarray(index, object) + int(self.nonempty)
         bits = np.stack([(index >> i) & 1 for i in range(self.n)], axis=-1)
         return bits.astype(bool)
 
     def draw(self, uniform: jax.Array) -> jax.Array:
+        """Turns uniform random numbers f32[n, draws] into random subsets."""
         return self.decode(uniform - (0.5 - self.share))
 
     def encode(self, column: jax.Array) -> jax.Array:
+        """Returns the multi-hot encoding f32[n, width] of a column of subsets."""
         return jnp.asarray(column).astype(jnp.float32)
 
     def decode(self, block: jax.Array) -> jax.Array:
+        """Returns the column of subsets that is nearest to a block f32[n, width]: the items with an entry of at least 0.5."""
         chosen = block >= 0.5
         if self.nonempty:
             best = jax.nn.one_hot(jnp.argmax(block, axis=-1), self.n, dtype=jnp.float32) > 0
@@ -133,9 +161,15 @@ class Subset:
         return chosen
 
     def to_python(self, value: Any) -> tuple[int, ...]:
+        """Returns the indices of the items in a subset."""
         return tuple(int(i) for i in np.flatnonzero(np.asarray(value)))
 
     def from_python(self, value: Any, name: str) -> np.ndarray:
+        """Returns a row of Booleans from indices of items.
+
+        Raises:
+            InputError: If the value, which the message calls ``name``, is not a subset.
+        """
         try:
             items = [checks.whole(name, item) for item in value]
         except (InputError, TypeError):
@@ -150,7 +184,9 @@ class Subset:
 
 
 Domain = Categorical | Float | Integer | Subset
+"""One of the four kinds of choice."""
 
 
 def _some(choices: tuple[Any, ...]) -> str:
+    """Returns the first choices in words, and how many others there are."""
     return f"{list(choices)}" if len(choices) <= 20 else f"{list(choices[:20])} and {len(choices) - 20} others"

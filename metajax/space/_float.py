@@ -25,22 +25,22 @@ _NUMBERS_PER_POINT = 8  # float32 numbers for each point of a grid
 
 @dataclass(frozen=True)
 class Float:
-    """A number in ``[low, high]``; encoded in the unit interval, by its logarithm if ``log``.
+    """A number in ``[low, high]``. The encoding is in the unit interval, by the logarithm of the number if ``log``.
 
     Args:
-        low, high: the bounds, both included, and within float32 (1.2e-38 to 3.4e38 in size, or 0), at most 8.5e37
-            apart. Equal bounds are a constant.
-        log: spread evenly in the logarithm; needs ``low > 0``.
-        grid: if given, only this many evenly spread values exist, and the domain is finite. A value between two of them is
-            encoded as the nearer one.
+        low: The lower bound, included. It must be 0 or of size 1.2e-38 to 3.4e38, which float32 holds.
+        high: The upper bound, included, at most 8.5e37 above ``low``. Equal bounds are a constant.
+        log: Whether values are spread evenly in the logarithm; needs ``low > 0``.
+        grid: If given, an integer >= 2: only this many evenly spread values exist, and the domain is finite. A value between
+            two of them is encoded as the nearer one.
 
     Raises:
-        InputError: if a bound is not a number of float32, or the bounds have too few float32 numbers between them.
+        InputError: If a bound is not a number of float32, or there are too few float32 numbers between the bounds.
 
     Example:
-        >>> space = Float(1e-4, 1.0, log=True)
-        >>> space.decode(space.encode(jnp.array([0.01]))).round(6).tolist()
-        [0.009999999776482582]
+        >>> rate = Float(1e-4, 1.0, log=True)
+        >>> rate.encode(jnp.array([0.01])).tolist()
+        [[0.5]]
     """
 
     low: float
@@ -67,6 +67,7 @@ class Float:
         self._check_precision()
 
     def _check_precision(self) -> None:
+        """Refuses bounds between which float32 has too few numbers."""
         for name, bound in (("low", self.low), ("high", self.high)):
             if bound and not _SMALLEST <= abs(bound) <= _LARGEST:
                 raise InputError(
@@ -84,66 +85,78 @@ class Float:
                 f"Float: high - low is {self.high - self.low}; accepted are at most 8.5e37 (use another unit)"
             )
         ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        most = max(abs(ends[0]), abs(ends[1]), self.log * 1.0)
-        steps = (ends[1] - ends[0]) / max(_ROUNDING * most, _SMALLEST)
+        largest = max(abs(ends[0]), abs(ends[1]), self.log * 1.0)
+        steps = (ends[1] - ends[0]) / max(_ROUNDING * largest, _SMALLEST)
         needed = max(_MIN_NUMBERS, 0 if self.grid is None else _NUMBERS_PER_POINT * (self.grid - 1))
         if steps < needed:
             raise InputError(
-                f"Float: float32 tells only about {int(steps)} numbers from {self.low} to {self.high} apart, and "
+                f"Float: float32 distinguishes only about {int(steps)} numbers between {self.low} and {self.high}, and "
                 f"{needed} are needed; search the difference from {self.low}"
                 + ("" if self.grid is None else ", or give a coarser grid")
             )
 
     @property
     def size(self) -> float:
+        """The number of values: infinite without a grid, unless the domain is a constant."""
         if self.low == self.high:
             return 1
         return math.inf if self.grid is None else self.grid
 
     def _snap(self, u: jax.Array) -> jax.Array:
+        """Returns the nearest point of the grid, as a unit coordinate."""
         u = jnp.clip(u, 0.0, 1.0)
         return u if self.grid is None else jnp.round(u * (self.grid - 1)) / (self.grid - 1)
 
     def at(self, index: np.ndarray) -> np.ndarray:
+        """Returns the points of the grid with these indices, ``0 <= index < size``."""
         if self.grid is None:
             return np.full(np.shape(index), self.low, np.float32)  # a constant
         u = np.asarray(index, np.float64) / (self.grid - 1)
         return np.asarray(from_unit(u, self.low, self.high, self.log), np.float32)
 
     def draw(self, uniform: jax.Array) -> jax.Array:
+        """Turns uniform random numbers f32[n, 1] into random values."""
         if self.grid is None:
             return self.decode(uniform)
         return self.decode(jnp.minimum(jnp.floor(uniform * self.grid), self.grid - 1) / (self.grid - 1))
 
     def encode(self, column: jax.Array) -> jax.Array:
+        """Returns the unit coordinates f32[n, 1] of a column of values."""
         return self._snap(to_unit(jnp.asarray(column).astype(jnp.float32), self.low, self.high, self.log))[..., None]
 
     def scale(self, unit: jax.Array) -> jax.Array:
-        """Unit interval -> the number's own units, differentiable, off the grid."""
+        """Maps the unit interval to the number's own units. The map is differentiable and ignores the grid."""
         return from_unit(unit, self.low, self.high, self.log)
 
     def decode(self, block: jax.Array) -> jax.Array:
+        """Returns the column of values that is nearest to a block f32[n, 1]."""
         value = self.scale(self._snap(block[..., 0]))
         return jnp.clip(value, self.low, self.high).astype(jnp.float32)
 
     def to_python(self, value: Any) -> float:
-        """Within the bounds; a point of the grid is given in float64."""
-        found = min(max(float(value), self.low), self.high)
+        """Returns a value as a Python number within the bounds. A point of the grid is exact in float64."""
+        number = min(max(float(value), self.low), self.high)
         if self.grid is None:
-            return found
+            return number
         ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        unit = ((math.log(found) if self.log else found) - ends[0]) / (ends[1] - ends[0])
-        place = round(unit * (self.grid - 1))
-        point = float(from_unit(place / (self.grid - 1), self.low, self.high, self.log))
-        point = self.low if place == 0 else self.high if place == self.grid - 1 else point
+        unit = ((math.log(number) if self.log else number) - ends[0]) / (ends[1] - ends[0])
+        index = round(unit * (self.grid - 1))
+        point = float(from_unit(index / (self.grid - 1), self.low, self.high, self.log))
+        point = self.low if index == 0 else self.high if index == self.grid - 1 else point
         slack = 1e-6 * max(abs(ends[0]), abs(ends[1]), 1.0) * abs(point) if self.log else self._slack
-        return point if abs(point - found) <= slack else found
+        return point if abs(point - number) <= slack else number
 
     @property
     def _slack(self) -> float:
+        """The rounding error of float32 at the larger bound."""
         return 1e-6 * max(abs(self.low), abs(self.high))
 
     def from_python(self, value: Any, name: str) -> float:
+        """Returns a number as the column holds it.
+
+        Raises:
+            InputError: If the value, which the message calls ``name``, is not a number within the bounds.
+        """
         if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
             raise InputError(f"{name}: {value!r} is not a number in [{self.low}, {self.high}]")
         low = self.low * (1 - 1e-6) if self.log else self.low - self._slack

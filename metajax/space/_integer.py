@@ -18,21 +18,22 @@ _ONE_UNIFORM = 1 << 12  # up to this many values, one float32 draws them evenly
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number in ``[low, high]``, both included; encoded in the unit interval, by its logarithm if ``log``.
+    """A whole number in ``[low, high]``. The encoding is in the unit interval, by the logarithm of the number if ``log``.
 
-    Every value is exact. Up to 2^21 values (a highest value below 2^17, if ``log``) are one column of the encoding. With more,
-    the first column is the same unit coordinate, and 1 to 4 others hold the last digits in base 2^16, as codes that are below
-    1e-6 and so unnoticed by a model. Where the codes are zero or are not codes, as in a relaxed encoding, ``decode`` takes the
-    whole number nearest to the unit coordinate, which is as fine as float32.
+    Every value is exact. Up to 2^21 values (a highest value below 2^17, if ``log``) take one column of the encoding. With more,
+    the first column is the same unit coordinate, and 1 to 4 others hold the last digits in base 2^16, as codes below 1e-6 that
+    a model does not notice. Where the codes are zero or not codes, as in a relaxed encoding, ``decode`` returns the whole
+    number nearest to the unit coordinate, which is as fine as float32.
 
-    A column of values is int32[n] if the bounds fit; otherwise it is int32[n, width], the digits of ``value - low``.
+    A column of values is int32[n] if the bounds fit. Otherwise it is int32[n, width], the digits of ``value - low``.
 
     Args:
-        low, high: the bounds, within 64 bits. Equal bounds are a constant.
-        log: spread evenly in the logarithm; needs ``low > 0``.
+        low: The lower bound, included, within 64 bits.
+        high: The upper bound, included, within 64 bits. Equal bounds are a constant.
+        log: Whether values are spread evenly in the logarithm; needs ``low > 0``.
 
     Raises:
-        InputError: if the bounds are not whole numbers of 64 bits, or ``low > high``.
+        InputError: If the bounds are not whole numbers of 64 bits, or ``low > high``.
 
     Example:
         >>> seed = Integer(0, 2**40)
@@ -57,14 +58,15 @@ class Integer:
 
     @property
     def size(self) -> int:
+        """The number of values."""
         return self.high - self.low + 1
 
     @property
     def _places(self) -> int:
-        """How many of the last digits the unit coordinate cannot tell."""
+        """The number of last digits that the unit coordinate cannot distinguish."""
         bits = self.high.bit_length() if self.log else (self.size - 1).bit_length()
-        exact, told = (17, 12) if self.log else (21, 18)
-        return 0 if bits <= exact else -(-(bits - told) // 16)
+        exact, in_unit = (17, 12) if self.log else (21, 18)
+        return 0 if bits <= exact else -(-(bits - in_unit) // 16)
 
     @property
     def _is_int32(self) -> bool:
@@ -78,56 +80,66 @@ class Integer:
 
     @property
     def width(self) -> int:
+        """The number of columns of the encoding."""
         return 1 + self._places
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of one value in a column."""
         return () if self._is_int32 else (self.width,)
 
     @property
     def draws(self) -> int:
+        """The number of uniform random numbers that a draw takes."""
         return 1 if self.log or self.size <= _ONE_UNIFORM else digits.uniforms(self.size)
 
     def at(self, index: np.ndarray) -> np.ndarray:
+        """Returns the values with these indices, ``0 <= index < size``."""
         index = np.asarray(index)
         if self._is_int32:
             return (index + self.low).astype(np.int32)
         return digits.of_indices(index, self._places)
 
     def draw(self, uniform: jax.Array) -> jax.Array:
-        if self.log:  # as often as the logarithm from half a unit below to half a unit above is long
+        """Turns uniform random numbers f32[n, draws] into random values."""
+        if self.log:  # a number is as frequent as the logarithm is long from half a unit below it to half a unit above
             return self._nearest(log_offset(uniform[..., 0], self.low - 0.5, float(self.size)) - 0.5)
         if self._is_int32 and self.size <= _ONE_UNIFORM:
             return self.low + jnp.minimum(jnp.floor(uniform[..., 0] * self.size), self.size - 1).astype(jnp.int32)
         return self._column(digits.draw(uniform, self.size, self._places))
 
     def encode(self, column: jax.Array) -> jax.Array:
+        """Returns the encoding f32[n, width] of a column of values."""
         column = jnp.asarray(column)
         if self._is_small:
             return to_unit(column.astype(jnp.float32), self.low, self.high, self.log)[..., None]
         if self._is_int32:
-            held = digits.of_column(column.astype(jnp.int32), self.low, self._places)
+            offset = digits.of_column(column.astype(jnp.int32), self.low, self._places)
         else:
-            held = [column[..., i] for i in range(self.width)]
-        most = float(self.size - 1)
-        unit = digits.to_float(held) / (most or 1.0)
-        if self.log and most:  # of the offset from low, which float32 tells where it does not tell the numbers
-            unit = jnp.log1p(unit * (most / self.low)) / math.log1p(most / self.low)
-        return jnp.stack([unit, *digits.codes(held)], axis=-1)
+            offset = [column[..., i] for i in range(self.width)]
+        span = float(self.size - 1)
+        unit = digits.to_float(offset) / (span or 1.0)
+        if self.log and span:  # by the offset from low, which float32 resolves where it does not resolve the numbers
+            unit = jnp.log1p(unit * (span / self.low)) / math.log1p(span / self.low)
+        return jnp.stack([unit, *digits.codes(offset)], axis=-1)
 
     def scale(self, unit: jax.Array) -> jax.Array:
-        """Unit interval -> the number's own units, differentiable, between whole numbers too."""
+        """Maps the unit interval to the number's own units. The map is differentiable, also between whole numbers."""
         return from_unit(unit, float(self.low), float(self.high), self.log)
 
     def decode(self, block: jax.Array) -> jax.Array:
-        """The nearest column of values; a block of the first column alone is enough for a number of float32's fineness."""
+        """Returns the column of values that is nearest to a block f32[n, width].
+
+        A block of the first column alone gives a number as fine as float32.
+        """
         unit = jnp.clip(block[..., 0], 0.0, 1.0)
         if self._is_small:
             return jnp.clip(jnp.round(self.scale(unit)), self.low, self.high).astype(jnp.int32)
-        most = float(self.size - 1)
-        return self._nearest(log_offset(unit, self.low, most) if self.log else unit * most, block[..., 1:])
+        span = float(self.size - 1)
+        return self._nearest(log_offset(unit, self.low, span) if self.log else unit * span, block[..., 1:])
 
     def _nearest(self, offset: jax.Array, codes: jax.Array | None = None) -> jax.Array:
+        """Returns the value at an offset from ``low``, refined by the codes of the last digits."""
         held = digits.of_float(jnp.clip(jnp.round(offset), 0.0, float(self.size - 1)), self._places)
         if self._places and codes is not None and codes.shape[-1]:
             held = digits.refine(held, codes)
@@ -137,12 +149,18 @@ class Integer:
         return digits.to_column(held, self.low) if self._is_int32 else jnp.stack(held, axis=-1)
 
     def to_python(self, value: Any) -> int:
+        """Returns a value as a Python number."""
         return int(value) if self._is_int32 else self.low + digits.to_int([int(d) for d in np.asarray(value)])
 
     def from_python(self, value: Any, name: str) -> Any:
+        """Returns a number as the column holds it.
+
+        Raises:
+            InputError: If the value, which the message calls ``name``, is not a whole number within the bounds.
+        """
         plain = value.item() if isinstance(value, np.generic) else value
-        whole = isinstance(plain, int) or (isinstance(plain, float) and plain.is_integer())
-        if isinstance(plain, bool) or not whole or not self.low <= plain <= self.high:
+        is_whole = isinstance(plain, int) or (isinstance(plain, float) and plain.is_integer())
+        if isinstance(plain, bool) or not is_whole or not self.low <= plain <= self.high:
             raise InputError(f"{name}: {value!r} is not a whole number in [{self.low}, {self.high}]")
         if isinstance(plain, float) and abs(plain) >= 2**53:
             raise InputError(f"{name}: {value!r} is a float too large for exact whole numbers; give an int")

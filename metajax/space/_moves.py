@@ -1,4 +1,4 @@
-"""Single values of a domain: its first one, and the neighbors of one."""
+"""Single values of a domain: the first one, and the neighbors of a value."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from metajax.space._domains import Categorical, Domain, Float, Integer
 
 
 def first_value(domain: Domain) -> Any:
-    """What stands in the column of a parameter that is inactive."""
+    """Returns the value that the column of an inactive parameter holds."""
     if isinstance(domain, Float) and domain.grid is None:
         return np.float32(domain.low)
     return domain.at(np.array([0]))[0]
 
 
 def neighbor_values(domain: Domain, value: Any) -> list[Any]:
-    """The values of a domain that are one step from a value."""
+    """Returns the values of a domain that are one step from a value."""
     if isinstance(domain, Categorical):
         return [i for i in range(domain.size) if i != int(value)]
     if isinstance(domain, Integer):

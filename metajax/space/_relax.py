@@ -47,8 +47,8 @@ class Relaxation(Layout):
         Example:
             >>> from metajax.space import Categorical, Float, Space
             >>> space = Space({"unit": Categorical(("tanh", "relu")), "rate": Float(0.0, 1.0)})
-            >>> space.relax({"unit": jnp.log(jnp.array([1.0, 3.0])), "rate": 0.0}).tolist()
-            [0.25, 0.75, 0.5]
+            >>> space.relax({"unit": jnp.zeros(2), "rate": 0.0}).tolist()
+            [0.5, 0.5, 0.5]
         """
         apply, blocks, weight = resolve(rule), {}, {}
         for i, name in enumerate(self.domains):

@@ -1,8 +1,7 @@
-"""Functions of many configurations, compiled once for many numbers of them.
+"""Functions of many configurations, compiled once for many numbers of rows.
 
-Outside of a compiled program every operation on a new number of rows is compiled for itself, some thirty for a space of a
-dozen domains. Rows are therefore padded to a power of four and go through one program; where they are traced, nothing is
-padded.
+Outside of a compiled program, JAX compiles every operation for every new number of rows: about thirty programs for a space of a
+dozen domains. Rows are therefore padded to a power of four and go through one program. Traced rows are not padded.
 """
 
 import functools
@@ -14,28 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-_LEAST, _MOST = 64, 1 << 14
+_MIN_ROWS, _MAX_ROWS = 64, 1 << 14
 
 
 def power_of_two(n: int, least: int) -> int:
-    """The smallest power of two that is not below ``n``, and at least ``least``."""
+    """Returns the smallest power of two that is at least ``n`` and at least ``least``."""
     return max(least, 1 << (n - 1).bit_length())
 
 
-def room(n: int) -> int:
-    """The number of rows that a program is made for."""
-    bits = power_of_two(n, _LEAST).bit_length() - 1
-    return n if n > _MOST else 1 << (bits + bits % 2)
+def padded_size(n: int) -> int:
+    """Returns the number of rows of the program that ``n`` rows go through."""
+    bits = power_of_two(n, _MIN_ROWS).bit_length() - 1
+    return n if n > _MAX_ROWS else 1 << (bits + bits % 2)
 
 
-def first(made: Any, n: int) -> Any:
-    """The first ``n`` rows of a tree of concrete arrays, cut where nothing has to be compiled for it."""
-    return jax.tree.map(lambda a: a if len(a) == n else jnp.asarray(np.asarray(a)[:n]), made)
+def first(rows: Any, n: int) -> Any:
+    """Returns the first ``n`` rows of a tree of arrays. They are cut on the host, where nothing is compiled."""
+    return jax.tree.map(lambda a: a if len(a) == n else jnp.asarray(np.asarray(a)[:n]), rows)
 
 
 def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """``run(space, tree of arrays [n, ...]) -> tree of arrays [n, ...]``, row by row, in one program for all n up to a power
-    of four."""
+    """Compiles ``run(space, rows) -> rows``, which works row by row, into one program for all numbers of rows up to a power of
+    four. Rows are trees of arrays [n, ...]."""
     compiled = jax.jit(run, static_argnums=0)
 
     @functools.wraps(run)
@@ -45,12 +44,13 @@ def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         if n == 0 or any(isinstance(leaf, Tracer) for leaf in leaves):
             return run(space, rows)
         with jax.ensure_compile_time_eval():
-            return first(compiled(space, jax.tree.map(lambda a: _wider(a, room(n)), rows)), n)
+            return first(compiled(space, jax.tree.map(lambda a: _wider(a, padded_size(n)), rows)), n)
 
     return padded_run
 
 
 def _wider(a: jax.Array, size: int) -> Any:
+    """Repeats the last row until there are ``size`` rows."""
     if len(a) == size:
         return a
     host = np.asarray(a)

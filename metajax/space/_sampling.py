@@ -48,7 +48,7 @@ class Sampling(Encoding):
         if isinstance(key, Tracer):
             return self._sample(key, int(n))
         with jax.ensure_compile_time_eval():
-            return rows.first(_compiled_sample(self, key, rows.room(int(n))), int(n))
+            return rows.first(_compiled_sample(self, key, rows.padded_size(int(n))), int(n))
 
     def _sample(self, key: jax.Array, n: int) -> Configs:
         # one draw for all: a draw for each domain would take long to compile

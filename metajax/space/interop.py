@@ -1,21 +1,31 @@
-"""Spaces as JSON, Optuna distributions and ConfigSpace, so that a search can move between tools."""
+"""Spaces as JSON, as distributions of Optuna and as a ConfigSpace, so that a search can move between tools.
+
+A ``Subset`` has no counterpart in Optuna and ConfigSpace. It becomes one Boolean for each item, ``name/0``, ``name/1``, ...
+"""
 
 import dataclasses
 import json
 from collections import Counter
 from typing import Any
 
+from metajax._optional import optional
 from metajax.space import _checks as checks
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
 from metajax.space._space import Space
 from metajax.types import InputError
 
 _KINDS: dict[str, type] = {"categorical": Categorical, "float": Float, "integer": Integer, "subset": Subset}
-_MOST_STEPS = 10_000  # values of a stepped whole number that is read as choices
+_MAX_STEPS = 10_000  # values of a stepped whole number that is read as choices
 
 
 def to_json(space: Space) -> str:
-    """The space as JSON text; ``from_json`` gives an equal space back. A tuple is a list in JSON.
+    """Writes a space as JSON text, from which ``from_json`` makes an equal space.
+
+    Args:
+        space: The space.
+
+    Returns:
+        The text.
 
     Example:
         >>> space = Space({"op": Categorical(("skip", "conv")), "rate": Float(1e-4, 1.0, log=True)})
@@ -29,10 +39,20 @@ def to_json(space: Space) -> str:
 
 
 def from_json(text: str) -> Space:
-    """Reads what ``to_json`` wrote.
+    """Reads the text that ``to_json`` wrote.
+
+    Args:
+        text: JSON text.
+
+    Returns:
+        The space.
 
     Raises:
-        InputError: if the text is not a space.
+        InputError: If the text is not the JSON of a space.
+
+    Example:
+        >>> from_json('{"domains": {"layers": {"kind": "integer", "low": 1, "high": 8}}, "conditions": []}').size
+        8
     """
     try:
         raw = json.loads(text, object_pairs_hook=_once)
@@ -47,14 +67,16 @@ def from_json(text: str) -> Space:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Refuses a JSON object in which a name appears twice."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
         names = [name for name, _ in pairs]
-        raise InputError(f"the name {next(n for n in names if names.count(n) > 1)!r} is there twice")
-    return found
+        raise InputError(f"the name {next(n for n in names if names.count(n) > 1)!r} appears twice")
+    return result
 
 
 def _domain(fields: dict[str, Any]) -> Domain:
+    """Returns the domain of a JSON object."""
     kind = fields.pop("kind")
     if kind == "categorical":
         if not isinstance(fields["choices"], list):
@@ -64,12 +86,23 @@ def _domain(fields: dict[str, Any]) -> Domain:
 
 
 def to_optuna(space: Space) -> dict[str, Any]:
-    """Optuna distributions by name; a ``Subset`` becomes booleans ``name/0``, ``name/1``, ... Needs Optuna.
+    """Returns the distributions of Optuna by name. Conditions are left out. Needs Optuna.
+
+    Args:
+        space: The space.
+
+    Returns:
+        Name -> ``optuna.distributions.BaseDistribution``, as ``study.ask`` takes it.
 
     Raises:
-        InputError: if two names would be the same in Optuna, or an ``Integer`` has bounds above 2^53, which Optuna rounds.
+        InputError: If two names would be equal in Optuna, an ``Integer`` has bounds above 2^53, which Optuna rounds, or Optuna
+            is not installed.
+
+    Example:
+        >>> to_optuna(Space({"layers": Integer(1, 8)}))
+        {'layers': IntDistribution(high=8, log=False, low=1, step=1)}
     """
-    od = _distributions("to_optuna")
+    od = optional("optuna", "to_optuna").distributions
     names = Counter(n for name, d in space.domains.items() for n in _params(name, d))
     if names.most_common(1)[0][1] > 1:
         raise InputError(f"to_optuna: {names.most_common(1)[0][0]!r} is the name of two parameters; rename one")
@@ -92,20 +125,24 @@ def to_optuna(space: Space) -> dict[str, Any]:
 
 
 def _params(name: str, domain: Domain) -> list[str]:
-    """The names in Optuna."""
+    """Returns the names of a domain in Optuna."""
     return [f"{name}/{i}" for i in range(domain.n)] if isinstance(domain, Subset) else [name]
 
 
-def _distributions(what: str) -> Any:
-    try:
-        from optuna import distributions
-    except ImportError:
-        raise InputError(f"{what} needs Optuna: pip install 'metajax[optuna]'") from None
-    return distributions
-
-
 def to_params(space: Space, config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as Optuna has it: a subset is a Boolean for each item."""
+    """Returns a configuration as parameters of an Optuna trial.
+
+    Args:
+        space: The space.
+        config: A plain dictionary.
+
+    Returns:
+        The parameters; a subset is one Boolean for each item.
+
+    Example:
+        >>> to_params(Space({"use": Subset(2)}), {"use": (1,)})
+        {'use/0': False, 'use/1': True}
+    """
     params = {}
     for name, value in config.items():
         domain = space.domains[name]
@@ -117,17 +154,39 @@ def to_params(space: Space, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_params(space: Space, params: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of Optuna's parameters, without what is inactive. A ``Subset`` that must not be empty and is, has its
-    first item.
+    """Returns the configuration that the parameters of an Optuna trial describe, without inactive names.
+
+    Args:
+        space: The space.
+        params: The parameters, such as ``trial.params``.
+
+    Returns:
+        A plain dictionary. A ``Subset`` that must not be empty, and is, gets its first item.
 
     Raises:
-        InputError: if an active parameter is missing or a value is outside of its domain.
+        InputError: If an active parameter is missing, or a value is outside of its domain.
+
+    Example:
+        >>> from_params(Space({"use": Subset(2), "layers": Integer(1, 8)}), {"use/0": False, "use/1": True, "layers": 3})
+        {'use': (1,), 'layers': 3}
     """
-    return space.dicts(space.configs([plain(space, params)]))[0]
+    return space.dicts(space.configs([unchecked_config(space, params)]))[0]
 
 
-def plain(space: Space, params: dict[str, Any]) -> dict[str, Any]:
-    """The values that Optuna's parameters have for the names of a space, as they are; names that are not there are left out."""
+def unchecked_config(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values that the parameters of an Optuna trial have for the names of a space, without checking them.
+
+    Args:
+        space: The space.
+        params: The parameters, such as ``trial.params``. Other names are ignored.
+
+    Returns:
+        A plain dictionary, without the names for which there are no parameters.
+
+    Example:
+        >>> unchecked_config(Space({"layers": Integer(1, 8), "units": Integer(1, 9)}), {"layers": 30, "other": 1})
+        {'layers': 30}
+    """
     config = {}
     for name, domain in space.domains.items():
         keys = _params(name, domain)
@@ -140,14 +199,25 @@ def plain(space: Space, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_optuna(distributions: dict[str, Any]) -> Space:
-    """A space from Optuna distributions by name, such as ``trial.distributions``. Needs Optuna.
+    """Returns the space of distributions of Optuna. Needs Optuna.
 
-    A distribution of a single value is a constant, whole numbers in steps of more than one are choices.
+    A distribution of a single value becomes a constant. Whole numbers in steps of more than one become choices.
+
+    Args:
+        distributions: Name -> distribution, such as ``trial.distributions``.
+
+    Returns:
+        The space.
 
     Raises:
-        InputError: if a distribution is of another kind, or has more than 10,000 steps.
+        InputError: If a distribution is of another kind or has more than 10,000 steps, or Optuna is not installed.
+
+    Example:
+        >>> from optuna.distributions import FloatDistribution
+        >>> from_optuna({"rate": FloatDistribution(1e-4, 1.0, log=True)}).domains["rate"]
+        Float(low=0.0001, high=1.0, log=True, grid=None)
     """
-    od = _distributions("from_optuna")
+    od = optional("optuna", "from_optuna").distributions
     domains: dict[str, Domain] = {}
     for name, d in distributions.items():
         if isinstance(d, od.CategoricalDistribution):
@@ -159,8 +229,8 @@ def from_optuna(distributions: dict[str, Any]) -> Space:
             domains[name] = Integer(d.low, d.high, log=d.log)
         elif isinstance(d, od.IntDistribution):
             steps = range(d.low, d.high + 1, d.step)
-            if len(steps) > _MOST_STEPS:
-                raise InputError(f"from_optuna: {name} has {len(steps)} steps; accepted are at most {_MOST_STEPS}")
+            if len(steps) > _MAX_STEPS:
+                raise InputError(f"from_optuna: {name} has {len(steps)} steps; accepted are at most {_MAX_STEPS}")
             domains[name] = Categorical(steps)
         else:
             raise InputError(f"from_optuna: {name} is a {type(d).__name__}; accepted: Categorical, Float, Int")
@@ -168,22 +238,35 @@ def from_optuna(distributions: dict[str, Any]) -> Space:
 
 
 def to_configspace(space: Space) -> Any:
-    """A ``ConfigSpace.ConfigurationSpace`` with the same conditions. Needs ConfigSpace."""
-    import ConfigSpace as cs
+    """Returns a ``ConfigSpace.ConfigurationSpace`` with the same conditions. Needs ConfigSpace.
 
-    result, made = cs.ConfigurationSpace(), {}
+    Args:
+        space: The space. The grid of a ``Float`` is left out.
+
+    Returns:
+        The configuration space.
+
+    Raises:
+        InputError: If ConfigSpace is not installed.
+
+    Example:
+        >>> list(to_configspace(Space({"layers": Integer(1, 8)})))
+        ['layers']
+    """
+    cs = optional("ConfigSpace", "to_configspace")
+    result, hyperparameters = cs.ConfigurationSpace(), {}
     for name, d in space.domains.items():
         if isinstance(d, Categorical):
-            made[name] = [cs.CategoricalHyperparameter(name, d.choices)]
+            hyperparameters[name] = [cs.CategoricalHyperparameter(name, d.choices)]
         elif isinstance(d, Float | Integer) and d.low == d.high:
-            made[name] = [cs.Constant(name, d.low)]
+            hyperparameters[name] = [cs.Constant(name, d.low)]
         elif isinstance(d, Float):
-            made[name] = [cs.UniformFloatHyperparameter(name, d.low, d.high, log=d.log)]
+            hyperparameters[name] = [cs.UniformFloatHyperparameter(name, d.low, d.high, log=d.log)]
         elif isinstance(d, Integer):
-            made[name] = [cs.UniformIntegerHyperparameter(name, d.low, d.high, log=d.log)]
+            hyperparameters[name] = [cs.UniformIntegerHyperparameter(name, d.low, d.high, log=d.log)]
         else:
-            made[name] = [cs.CategoricalHyperparameter(f"{name}/{i}", (False, True)) for i in range(d.n)]
-        result.add(*made[name])
+            hyperparameters[name] = [cs.CategoricalHyperparameter(f"{name}/{i}", (False, True)) for i in range(d.n)]
+        result.add(*hyperparameters[name])
     for child, parent, values in space.conditions.values():
-        result.add(*[cs.InCondition(each, made[parent][0], list(values)) for each in made[child]])
+        result.add(*[cs.InCondition(each, hyperparameters[parent][0], list(values)) for each in hyperparameters[child]])
     return result

@@ -1,27 +1,56 @@
 """Relaxations: logits -> weights that a gradient can flow through.
 
-A rule is ``rule(logits, key=None) -> weights`` over the last axis. The functions here make rules, so that a temperature
-is set once: ``gumbel_softmax(temperature=0.5)``. A deterministic rule ignores the key.
+A rule is ``rule(logits, key=None) -> weights`` over the last axis. The functions here make rules, so that a temperature is set
+once: ``gumbel_softmax(temperature=0.5)``. A deterministic rule ignores the key.
 """
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from metajax.types import InputError
+from metajax.types import InputError, Key
 
-Rule = Callable[..., jax.Array]
+Temperature = float | Float[Array, ""]
+"""A positive number, or a scalar array where it changes while a compiled program runs."""
 
 
-def _need(key: jax.Array | None, name: str) -> jax.Array:
+@runtime_checkable
+class Rule(Protocol):
+    """A function from logits to weights."""
+
+    def __call__(
+        self, logits: Float[Array, "*batch choices"], /, key: Key | None = None
+    ) -> Float[Array, "*batch choices"]:
+        """Returns weights of the shape of the logits.
+
+        Args:
+            logits: One number for each choice, over the last axis.
+            key: A random key, which the random rules need and the others ignore.
+        """
+        ...
+
+
+def _need(key: Key | None, name: str) -> Key:
+    """Refuses a random rule without a key."""
     if key is None:
         raise InputError(f"relax: the rule {name!r} is random; give key=jax.random.key(...)")
     return key
 
 
-def softmax(temperature: float = 1.0) -> Rule:
-    """The mixture of DARTS (Liu et al. 2019, arXiv:1806.09055).
+def softmax(temperature: Temperature = 1.0) -> Rule:
+    """Makes the rule of DARTS: the mixture ``softmax(logits / temperature)``.
+
+    Args:
+        temperature: A smaller one brings the mixture nearer to the largest logit.
+
+    Returns:
+        A deterministic rule.
+
+    References:
+        Liu, Simonyan and Yang, DARTS: Differentiable architecture search, ICLR 2019, arXiv:1806.09055.
 
     Example:
         >>> softmax()(jnp.zeros(4)).tolist()
@@ -30,8 +59,24 @@ def softmax(temperature: float = 1.0) -> Rule:
     return lambda logits, key=None: jax.nn.softmax(logits / temperature, axis=-1)
 
 
-def gumbel_softmax(temperature: float | jax.Array = 1.0) -> Rule:
-    """A sample of the concrete distribution (Jang et al. 2017, arXiv:1611.01144; SNAS, arXiv:1812.09926)."""
+def gumbel_softmax(temperature: Temperature = 1.0) -> Rule:
+    """Makes the rule of SNAS: a sample of the concrete distribution, ``softmax((logits + Gumbel noise) / temperature)``.
+
+    Args:
+        temperature: A smaller one brings the sample nearer to one choice.
+
+    Returns:
+        A random rule.
+
+    References:
+        Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax, ICLR 2017, arXiv:1611.01144.
+        Xie et al., SNAS: Stochastic neural architecture search, ICLR 2019, arXiv:1812.09926.
+
+    Example:
+        >>> weights = gumbel_softmax(temperature=0.1)(jnp.array([5.0, 0.0, 0.0]), jax.random.key(0))
+        >>> weights.round(3).tolist()
+        [1.0, 0.0, 0.0]
+    """
 
     def rule(logits, key=None):
         noise = jax.random.gumbel(_need(key, "gumbel_softmax"), logits.shape, logits.dtype)
@@ -40,8 +85,22 @@ def gumbel_softmax(temperature: float | jax.Array = 1.0) -> Rule:
     return rule
 
 
-def straight_through(temperature: float | jax.Array = 1.0) -> Rule:
-    """One-hot forward, Gumbel-softmax gradient backward (GDAS, Dong and Yang 2019, arXiv:1910.04465)."""
+def straight_through(temperature: Temperature = 1.0) -> Rule:
+    """Makes the rule of GDAS: one-hot weights in the forward pass, the gradient of ``gumbel_softmax`` in the backward pass.
+
+    Args:
+        temperature: The temperature of the Gumbel-softmax.
+
+    Returns:
+        A random rule, whose weights are exactly one-hot.
+
+    References:
+        Dong and Yang, Searching for a robust neural architecture in four GPU hours, CVPR 2019, arXiv:1910.04465.
+
+    Example:
+        >>> straight_through()(jnp.array([0.0, 9.0, 0.0]), jax.random.key(0)).tolist()
+        [0.0, 1.0, 0.0]
+    """
     soft_rule = gumbel_softmax(temperature)
 
     def rule(logits, key=None):
@@ -53,7 +112,21 @@ def straight_through(temperature: float | jax.Array = 1.0) -> Rule:
 
 
 def dirichlet() -> Rule:
-    """A sample of a Dirichlet with concentration elu(logits) + 1 (DrNAS, Chen et al. 2021, arXiv:2006.10355)."""
+    """Makes the rule of DrNAS: a sample of a Dirichlet distribution with the concentration ``elu(logits) + 1``.
+
+    Concentrations are at least 0.001.
+
+    Returns:
+        A random rule, whose weights sum to 1.
+
+    References:
+        Chen et al., DrNAS: Dirichlet neural architecture search, ICLR 2021, arXiv:2006.10355.
+
+    Example:
+        >>> weights = dirichlet()(jnp.zeros(3), jax.random.key(0))
+        >>> round(float(weights.sum()), 5)
+        1.0
+    """
 
     def rule(logits, key=None):
         concentration = jnp.maximum(jax.nn.elu(logits) + 1.0, 1e-3)
@@ -63,7 +136,13 @@ def dirichlet() -> Rule:
 
 
 def sparsemax() -> Rule:
-    """The Euclidean projection onto the simplex (Martins and Astudillo 2016, arXiv:1602.02068).
+    """Makes the rule that projects the logits onto the simplex, in the Euclidean norm. Weights can be exactly zero.
+
+    Returns:
+        A deterministic rule.
+
+    References:
+        Martins and Astudillo, From softmax to sparsemax, ICML 2016, arXiv:1602.02068.
 
     Example:
         >>> sparsemax()(jnp.array([2.0, 1.5, -1.0])).tolist()
@@ -82,8 +161,23 @@ def sparsemax() -> Rule:
     return rule
 
 
-def sigmoid(temperature: float = 1.0) -> Rule:
-    """Independent weights that do not compete (FairDARTS, Chu et al. 2020, arXiv:1911.12126)."""
+def sigmoid(temperature: Temperature = 1.0) -> Rule:
+    """Makes the rule of Fair DARTS: independent weights ``sigmoid(logits / temperature)`` that do not compete.
+
+    Args:
+        temperature: A smaller one brings each weight nearer to 0 or 1.
+
+    Returns:
+        A deterministic rule, whose weights need not sum to 1.
+
+    References:
+        Chu et al., Fair DARTS: Eliminating unfair advantages in differentiable architecture search, ECCV 2020,
+        arXiv:1911.12126.
+
+    Example:
+        >>> sigmoid()(jnp.zeros(2)).tolist()
+        [0.5, 0.5]
+    """
     return lambda logits, key=None: jax.nn.sigmoid(logits / temperature)
 
 
@@ -95,10 +189,25 @@ RULES: dict[str, Callable[[], Rule]] = {
     "sparsemax": sparsemax,
     "sigmoid": sigmoid,
 }
+"""The functions that make rules, by name."""
 
 
 def resolve(rule: str | Rule) -> Rule:
-    """A rule from its name, or the rule itself."""
+    """Returns the rule that has a name, with its default temperature, or a rule as it is.
+
+    Args:
+        rule: A name in ``RULES``, or a rule.
+
+    Returns:
+        The rule.
+
+    Raises:
+        InputError: If no rule has the name.
+
+    Example:
+        >>> resolve("softmax")(jnp.zeros(2)).tolist()
+        [0.5, 0.5]
+    """
     if callable(rule):
         return rule
     if rule not in RULES:

@@ -170,7 +170,7 @@ def test_a_dataset_of_ones_own_has_a_name(monkeypatch):
         return raw
 
     assert data.class_split("official", seed=9) is raw, "an official split is left as it is"
-    with pytest.raises(InputError, match="accepted are omniglot, .*, my-faces, official, sklearn:NAME"):
+    with pytest.raises(InputError, match=r"accepted are omniglot, .*, my-faces, official, sklearn:NAME"):
         data.class_split("my-face")
 
 

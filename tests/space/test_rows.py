@@ -55,8 +55,8 @@ def test_plain_lists_are_rows_too():
 
 
 def test_few_sizes_are_compiled():
-    assert [rows.room(n) for n in (1, 64, 65, 1000, 1025)] == [64, 64, 256, 1024, 4096]
-    assert rows.room(10**6) == 10**6, "many rows are not doubled"
+    assert [rows.padded_size(n) for n in (1, 64, 65, 1000, 1025)] == [64, 64, 256, 1024, 4096]
+    assert rows.padded_size(10**6) == 10**6, "many rows are not doubled"
     SPACE.sample(jax.random.key(0), 5)
     from metajax.space._sampling import _compiled_sample
 
