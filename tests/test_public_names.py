@@ -32,7 +32,6 @@ ROOT = Path(__file__).parents[1]
 PENDING = {
     "automl",
     "bilevel",
-    "data",
     "experiments",
     "fewshot",
     "hpo",
@@ -42,7 +41,6 @@ PENDING = {
     "predictor",
     "run",
     "search",
-    "space",
     "supernet",
     "types",
     "names",

@@ -12,8 +12,9 @@ from metajax.supernet.relaxations._rules import encode_by_rule, probabilities
 from metajax.types import Key, stream
 
 
-def _one_hot_draw(logits: jax.Array, key: Key) -> jax.Array:
+def _one_hot_draw(logits: jax.Array, key: Key | None = None) -> jax.Array:
     """Draws one value from the softmax of the logits."""
+    assert key is not None
     return jax.nn.one_hot(jax.random.categorical(key, logits), logits.shape[-1], dtype=logits.dtype)
 
 
