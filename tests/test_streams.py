@@ -135,16 +135,18 @@ def test_training_alone_and_hyperparameters(used):
 
 def test_parts_and_joint_choices(used):
     network = Functional(lambda key: {"w": jax.random.normal(key, (2, 3))}, lambda p, x: x @ p["w"])
-    part = lambda: hpo.Part(lambda key: jax.random.normal(key), lambda h, losses, batch: losses * 0 + jax.nn.sigmoid(h))
-    other = hpo.Part(lambda key: jax.random.normal(key), lambda h, params: h**2)
-    hpo.problem(network, optax.sgd(0.1), 3, weights=part(), penalty=other).init(jax.random.key(0))
+    part = lambda: hpo.Component(
+        lambda key: jax.random.normal(key), lambda h, losses, batch: losses * 0 + jax.nn.sigmoid(h)
+    )
+    other = hpo.Component(lambda key: jax.random.normal(key), lambda h, params: h**2)
+    hpo.training_problem(network, optax.sgd(0.1), 3, weights=part(), penalty=other).init(jax.random.key(0))
     alone(used, 2)
     used.clear()
     space = Space({"unit": Categorical(("a", "b")), "rate": Float(0.1, 1.0)})
     loss = lambda choice, w, batch, key: (jnp.sum(choice.encoding) * w + 0.0 * jax.random.normal(key), {})
     after = lambda choice, w, batch, key: (jnp.sum(choice.encoding) * w + 0.0 * jax.random.normal(key), {})
     init = lambda key: jax.random.normal(key)
-    made = hpo.joint(space, init, loss, after, lambda values: hpo.sgd(values["rate"]), "gumbel_softmax").relaxed
+    made = hpo.joint_problem(space, init, loss, after, lambda values: hpo.sgd(values["rate"]), "gumbel_softmax").relaxed
     bilevel.unroll()(made)(space.zeros(), None, jnp.zeros(2), jnp.zeros(()), jax.random.key(0))
     alone(used)
 

@@ -84,7 +84,7 @@ def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., j
     inner = bilevel.Inner.descent(
         lambda hyper, w, rows, key: (loss(w, x[rows], y[rows]), {}),
         lambda hyper, key: begun,
-        lambda hyper: hpo.adam(hyper["rate"], decay=hyper["decay"]),
+        lambda hyper: hpo.adam(hyper["rate"], weight_decay=hyper["decay"]),
     )
     key = jax.random.key(config.seed)
 

@@ -28,7 +28,7 @@ from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from experiments.harness.words import against
 from metajax import bilevel, data, hpo, nn, run
-from metajax.hpo._augment import RANGES
+from metajax.hpo import AUGMENTATION_RANGES
 from metajax.types import InputError, stream
 
 LEARNED = {
@@ -94,15 +94,15 @@ class Setting:
         self.network, self.config, self.key = network, config, jax.random.key(seed)
         self.optimizer = lambda steps: optax.sgd(optax.cosine_decay_schedule(config.rate, steps), momentum=0.9)
 
-    def draw(self, key: jax.Array, source) -> hpo.Examples:
+    def draw(self, key: jax.Array, source) -> hpo.IndexedBatch:
         rows = jax.random.randint(key, (self.config.batch,), 0, len(source[1]))
-        return hpo.Examples(source[0][rows], source[1][rows], rows)
+        return hpo.IndexedBatch(source[0][rows], source[1][rows], rows)
 
     def policy(self, name: str) -> dict[str, jax.Array]:
         """What the hypergradient arrives at."""
         config = self.config
-        made = hpo.problem(self.network, self.optimizer(config.search), 10, inputs=hpo.augmentation())
-        estimator = hpo.estimator(name, **LEARNED[name])
+        made = hpo.training_problem(self.network, self.optimizer(config.search), 10, inputs=hpo.augmentation())
+        estimator = hpo.make_estimator(name, **LEARNED[name])
         learner = bilevel.learner(made.problem, estimator, optax.adam(config.outer_rate), config.inner, warm_start=True)
 
         def body(state, _):
@@ -158,7 +158,10 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         if row == "fixed":
             return {"accuracy": made.accuracy(lambda x, key: data.flip_and_crop(x, key, config.size // 8))}
         policy = made.policy(row)
-        return {"accuracy": made.accuracy(lambda x, key: part.apply(policy, x, key)), **hpo.strengths(policy)}
+        return {
+            "accuracy": made.accuracy(lambda x, key: part.apply(policy, x, key)),
+            **hpo.augmentation_strengths(policy),
+        }
 
     cells = [{"row": row, "seed": seed} for seed in range(config.seeds) for row in config.names]
     records = harness.measure(directory, cells, work, "trainings")
@@ -179,7 +182,7 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 def markdown(config: dict, result: dict) -> str:
     """One row for each policy, with what it does."""
     m = result["metrics"]
-    amounts, rows = [*RANGES, "flip"], []
+    amounts, rows = [*AUGMENTATION_RANGES, "flip"], []
     for name in (n for n in ROWS if f"{n} accuracy" in m):
         shown = [number(m.get(f"{name} {a}"), ".2f", "") for a in amounts]
         rows.append([name, f"{m[f'{name} accuracy']:.2f} ± {m[f'{name} deviation']:.2f}", *shown])

@@ -94,12 +94,12 @@ PRESETS = {
 class Setting(NamedTuple):
     """The data of one seed and the bilevel problem on it."""
 
-    train: hpo.Examples
-    held: hpo.Examples
+    train: hpo.IndexedBatch
+    held: hpo.IndexedBatch
     test: tuple[jax.Array, jax.Array]
     wrong: np.ndarray
     network: nn.Functional
-    made: hpo.Training
+    made: hpo.HyperProblem
     key: jax.Array
 
 
@@ -112,10 +112,10 @@ def prepare(config: Config, seed: int) -> Setting:
     wrong = np.zeros(len(y), bool)
     wrong[rng.permutation(len(y))[: int(config.flipped * len(y))]] = True
     given = jnp.where(jnp.asarray(wrong), (y + jnp.asarray(rng.integers(1, 10, len(y)))) % 10, y)
-    train = hpo.Examples(x, given, jnp.arange(len(y)))
-    held = hpo.Examples(x_held, y_held, jnp.arange(len(y_held)))
+    train = hpo.IndexedBatch(x, given, jnp.arange(len(y)))
+    held = hpo.IndexedBatch(x_held, y_held, jnp.arange(len(y_held)))
     network = nn.functional(lambda rngs: nn.MLP(x.shape[1], (), 10, rngs=rngs))
-    made = hpo.problem(network, optax.sgd(config.rate), 10, weights=hpo.example_weights(len(y)))
+    made = hpo.training_problem(network, optax.sgd(config.rate), 10, weights=hpo.example_weights(len(y)))
     return Setting(train, held, test, wrong, network, made, jax.random.key(seed))
 
 
@@ -163,7 +163,7 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 
 def clean(name: str, config: Config, setting: Setting):
     """Weights f32[n] by this estimator, and what they cost."""
-    estimator, made = hpo.estimator(name.split()[0], **ESTIMATORS[name]), setting.made
+    estimator, made = hpo.make_estimator(name.split()[0], **ESTIMATORS[name]), setting.made
     whole = lambda hyper, params, step, key: made.problem.inner.loss(hyper, params, setting.train, key)
     # full batches: what is stacked only counts the steps
     problem = made.problem._replace(inner=dataclasses.replace(made.problem.inner, loss=whole))

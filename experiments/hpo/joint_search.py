@@ -145,9 +145,9 @@ class Setting:
 
         def optimizer(values):
             shape = lambda step: 0.5 * (1 + jnp.cos(jnp.pi * step.astype(jnp.float32) / config.steps))
-            return hpo.adam(lambda step: values["learning_rate"] * shape(step), decay=values["weight_decay"])
+            return hpo.adam(lambda step: values["learning_rate"] * shape(step), weight_decay=values["weight_decay"])
 
-        self.made = hpo.joint(SPACE, init, learn, judge, optimizer)
+        self.made = hpo.joint_problem(SPACE, init, learn, judge, optimizer)
         self.counter = jnp.arange(config.steps)
         self.estimate = bilevel.unroll("sqrt")(self.made.relaxed)
         self.optimizer = optax.adam(config.outer_rate)
@@ -159,20 +159,20 @@ class Setting:
     def _train(self, encoding: jax.Array, key: jax.Array) -> tuple[Any, jax.Array]:
         """Parameters of one configuration after its training, and a key to judge them with."""
         start, learn, judge = jax.random.split(key, 3)
-        inner = self.made.chosen.inner
+        inner = self.made.encoded.inner
         end, _ = inner.run(encoding, inner.begin(encoding, start), self.counter, learn)
         return end.params, judge
 
     def _score(self, encoding: jax.Array, key: jax.Array, part: str) -> tuple[jax.Array, jax.Array]:
         """Loss and accuracy on a part of the rows after training one configuration."""
         params, judge = self._train(encoding, key)
-        loss, info = self.made.chosen.outer_loss(encoding, params, self.parts[part], judge)
+        loss, info = self.made.encoded.outer_loss(encoding, params, self.parts[part], judge)
         return loss, info["accuracy"]
 
     def _right(self, encoding: jax.Array, key: jax.Array) -> jax.Array:
         """Which test rows are right after training one configuration: f32[rows], 0 or 1."""
         params, judge = self._train(encoding, key)
-        one = lambda x, y: self.made.chosen.outer_loss(encoding, params, (x[None], y[None]), judge)[1]["accuracy"]
+        one = lambda x, y: self.made.encoded.outer_loss(encoding, params, (x[None], y[None]), judge)[1]["accuracy"]
         return jax.vmap(one)(*self.parts["test"])
 
     def _advance(self, logits: Any, state: Any, free: Any, key: jax.Array):

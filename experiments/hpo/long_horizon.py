@@ -102,7 +102,7 @@ class Inner:
         self.problem = bilevel.Problem(bilevel.Inner.descent(self._loss, begin, self.optimizer), self._held_loss)
 
     def optimizer(self, hyper: jax.Array) -> optax.GradientTransformation:
-        line = hpo.schedule(hyper, self.config.horizon)
+        line = hpo.interpolated_schedule(hyper, self.config.horizon)
         return hpo.sgd(lambda step: jnp.exp(line(step)))
 
     def _loss(self, hyper: Any, params: Any, rows: jax.Array, key: jax.Array):

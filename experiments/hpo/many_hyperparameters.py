@@ -79,12 +79,12 @@ class Setting:
         self.parameters = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(like))
         self.optimizer = optax.sgd(config.rate, momentum=config.momentum)
         part = hpo.l2(jax.tree.map(lambda s: jnp.zeros(s.shape), like), float(np.log(config.start)))
-        self.made = hpo.problem(self.network, self.optimizer, 10, penalty=part)
+        self.made = hpo.training_problem(self.network, self.optimizer, 10, penalty=part)
 
-    def draw(self, key: jax.Array, source: Any) -> hpo.Examples:
+    def draw(self, key: jax.Array, source: Any) -> hpo.IndexedBatch:
         x, y = source
         rows = jax.random.randint(key, (self.config.batch,), 0, len(y))
-        return hpo.Examples(x[rows], y[rows], rows)
+        return hpo.IndexedBatch(x[rows], y[rows], rows)
 
     def accuracy(self, params: Any, source: Any) -> float:
         return 100 * float(jnp.mean(jnp.argmax(self.network.apply(params, source[0]), -1) == source[1]))
@@ -107,10 +107,10 @@ class Setting:
         outer = optax.chain(optax.scale_by_rms(0.9), optax.scale(-config.outer_rate))
         # a step fetches its own images, so that no ten batches lie in memory at once
         inner = lambda hyper, params, rows, key: self.made.problem.inner.loss(
-            hyper, params, hpo.Examples(self.train[0][rows], self.train[1][rows], rows), key
+            hyper, params, hpo.IndexedBatch(self.train[0][rows], self.train[1][rows], rows), key
         )
         problem = self.made.problem._replace(inner=dataclasses.replace(self.made.problem.inner, loss=inner))
-        learner = bilevel.learner(problem, hpo.estimator(name, **settings), outer, config.inner, warm_start=True)
+        learner = bilevel.learner(problem, hpo.make_estimator(name, **settings), outer, config.inner, warm_start=True)
 
         def chunk(state):
             a, b = jax.random.split(jax.random.fold_in(stream(self.key, "data"), state.step))

@@ -1,52 +1,48 @@
-"""Hyperparameters by gradient: rates, decays, weights of data, labels, augmentation, losses, and architectures with them."""
+"""Hyperparameters by gradient: rates, decays, weights of data, labels, augmentation, losses, and architectures with them.
 
-from metajax.hpo._augment import augmentation, strengths
-from metajax.hpo._distil import distillation
-from metajax.hpo._estimators import ESTIMATORS, estimator
-from metajax.hpo._joint import Choice, Joint, joint
-from metajax.hpo._levels import nested_inner
+``training_problem`` makes a bilevel problem of supervised training with learned components; ``make_estimator`` and
+``bilevel.learner`` search it.
+"""
+
+from metajax.hpo._augmentation import AUGMENTATION_RANGES, augmentation, augmentation_strengths
+from metajax.hpo._distillation import distillation_problem
+from metajax.hpo._estimators import ESTIMATORS, make_estimator
+from metajax.hpo._joint import JointProblem, RelaxedConfig, joint_problem
+from metajax.hpo._labels import label_correction, label_smoothing
+from metajax.hpo._losses import l2, learned_loss, polynomial_loss
+from metajax.hpo._nested import nested_inner
 from metajax.hpo._online import OnlineState, hypergradient_descent
-from metajax.hpo._parts import (
-    class_weights,
-    example_weights,
-    l2,
-    label_correction,
-    label_smoothing,
-    learned_loss,
-    meta_weight_net,
-    polynomial_loss,
-)
-from metajax.hpo._problem import PLACES, Examples, Part, Training, problem
-from metajax.hpo._rates import adam, decayed, scaled, schedule, sgd
+from metajax.hpo._optimizers import adam, interpolated_schedule, sgd
+from metajax.hpo._training import SLOTS, Component, HyperProblem, IndexedBatch, training_problem
+from metajax.hpo._weighting import class_weights, example_weights, meta_weight_net
 
 __all__ = [
+    "AUGMENTATION_RANGES",
     "ESTIMATORS",
-    "PLACES",
-    "Choice",
-    "Examples",
-    "Joint",
+    "SLOTS",
+    "Component",
+    "HyperProblem",
+    "IndexedBatch",
+    "JointProblem",
     "OnlineState",
-    "Part",
-    "Training",
+    "RelaxedConfig",
     "adam",
     "augmentation",
+    "augmentation_strengths",
     "class_weights",
-    "decayed",
-    "distillation",
-    "estimator",
+    "distillation_problem",
     "example_weights",
     "hypergradient_descent",
-    "joint",
+    "interpolated_schedule",
+    "joint_problem",
     "l2",
     "label_correction",
     "label_smoothing",
     "learned_loss",
+    "make_estimator",
     "meta_weight_net",
     "nested_inner",
     "polynomial_loss",
-    "problem",
-    "scaled",
-    "schedule",
     "sgd",
-    "strengths",
+    "training_problem",
 ]

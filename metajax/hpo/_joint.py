@@ -1,92 +1,103 @@
 """Architecture and hyperparameters in one search: a relaxed space carries both kinds of choice."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import optax
+from jaxtyping import Array, Float
 
 from metajax.bilevel import Descent, Inner, Problem
 from metajax.space import Space
-from metajax.types import Info, Key, Params, Scalar, stream
+from metajax.types import Batch, Hyper, Info, Key, Params, Scalar, stream
 
 
-class Choice(NamedTuple):
-    """A relaxed configuration: its encoding f32[width], and each name's value (numbers in their own units; weights of the
-    options of a ``Categorical``; shares of a ``Subset``)."""
+class RelaxedConfig(NamedTuple):
+    """A configuration whose discrete choices may be mixtures.
 
-    encoding: jax.Array
+    Attributes:
+        encoding: The encoding of the configuration.
+        values: The value of each name: a number in its own units, the weights of the options of a ``Categorical``, the shares
+            of a ``Subset``.
+    """
+
+    encoding: Float[Array, " width"]
     values: dict[str, jax.Array]
 
 
-class Joint(NamedTuple):
-    """The same learning twice: as a search, and for one configuration.
+class JointProblem(NamedTuple):
+    """The same learning twice: as a search over all configurations, and for one of them.
 
     Attributes:
-        relaxed: ``hyper`` is a dictionary of logits: begin at ``space.logits(config)`` or ``space.zeros()``; what it arrives at
-            is decided by ``space.decode(space.relax(hyper)[None])``.
-        chosen: ``hyper`` is an encoding f32[width], such as a row of ``space.encode(configs)``: one compiled program trains any
-            configuration, or a population of them under ``vmap``.
+        relaxed: ``hyper`` is a dictionary of logits. Begin at ``space.logits(config)`` or ``space.zeros()``, and decide what
+            the search arrives at by ``space.decode(space.relax(hyper)[None])``.
+        encoded: ``hyper`` is an encoding of shape ``[width]``, such as a row of ``space.encode(configs)``. One compiled program
+            trains any configuration, or a population of them under ``vmap``.
     """
 
     relaxed: Problem[Descent]
-    chosen: Problem[Descent]
+    encoded: Problem[Descent]
 
 
-ChosenLoss = Callable[[Choice, Params, Any, Key], tuple[Scalar, Info]]
+class ConfigLoss(Protocol):
+    """A loss under a configuration, ``loss(config, params, batch, key) -> (loss, info)``."""
+
+    def __call__(self, config: RelaxedConfig, params: Params, batch: Batch, key: Key, /) -> tuple[Scalar, Info]:
+        """Evaluates the loss; ``config`` says which architecture and which hyperparameters."""
+        ...
 
 
-def joint(
+def joint_problem(
     space: Space,
     init: Callable[[Key], Params],
-    inner_loss: ChosenLoss,
-    outer_loss: ChosenLoss,
+    inner_loss: ConfigLoss,
+    outer_loss: ConfigLoss,
     optimizer: Callable[[dict[str, jax.Array]], optax.GradientTransformation],
     rule: Any = "softmax",
-) -> Joint:
-    """A bilevel problem over all choices of a space: an operation and a learning rate are searched by the same gradient.
+) -> JointProblem:
+    """Makes a bilevel problem over all choices of a space: an operation and a learning rate are searched by one gradient.
 
     Args:
-        space: of all choices.
+        space: The space of all choices.
         init: ``(key) -> params`` of the network that holds every architecture.
-        inner_loss, outer_loss: ``(choice, params, batch, key) -> (loss, info)``.
-        optimizer: of the weights, from the values of the choice.
-        rule: of ``metajax.space.rules`` for the categorical choices. A random one draws anew in every step; the optimizer
-            is always given the plain softmax.
+        inner_loss: ``(config, params, batch, key) -> (loss, info)`` on training data.
+        outer_loss: The same on held-out data.
+        optimizer: The optimizer of the weights, from the values of the configuration.
+        rule: The relaxation of the categorical choices: a name or an object of ``metajax.space.rules``. A random rule draws
+            anew in every step; the optimizer always reads the plain softmax.
+
+    Returns:
+        The problem with logits and the problem with an encoding as hyperparameters.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from metajax import bilevel, hpo
         >>> from metajax.space import Categorical, Float, Space
-        >>> space = Space({"unit": Categorical(("tanh", "relu")), "learning_rate": Float(1e-3, 1.0, log=True)})
-        >>> def loss(choice, w, batch, key):
-        ...     x, y = batch
-        ...     unit = choice.values["unit"]
-        ...     h = unit[0] * jnp.tanh(x @ w["a"]) + unit[1] * jax.nn.relu(x @ w["a"])
-        ...     return jnp.mean((h @ w["b"] - y) ** 2), {}
-        >>> init = lambda key: {"a": jax.random.normal(key, (1, 8)), "b": jnp.ones(8) / 8}
-        >>> made = hpo.joint(space, init, loss, loss, lambda values: hpo.sgd(values["learning_rate"]))
-        >>> batch = jnp.ones((4, 1)), jnp.ones(4)
-        >>> steps = jax.tree.map(lambda a: jnp.stack([a] * 3), batch)
-        >>> logits = space.logits({"learning_rate": 0.01})
-        >>> found = bilevel.unroll()(made.relaxed)(logits, None, steps, batch, jax.random.key(0))
-        >>> {name: g.shape for name, g in found.grad.items()}
-        {'learning_rate': (), 'unit': (2,)}
+        >>> space = Space({"square": Categorical((False, True)), "learning_rate": Float(1e-3, 1.0, log=True)})
+        >>> def loss(config, w, batch, key):
+        ...     plain, square = config.values["square"]
+        ...     return jnp.mean((w * (plain * batch + square * batch**2) - batch**2) ** 2), {}
+        >>> sgd = lambda values: hpo.sgd(values["learning_rate"])
+        >>> search = hpo.joint_problem(space, lambda key: jnp.ones(()), loss, loss, sgd)
+        >>> x, logits = jnp.arange(3.0), space.logits({"learning_rate": 0.01})
+        >>> found = bilevel.unroll()(search.relaxed)(logits, None, jnp.stack([x, x]), x, jax.random.key(0))
+        >>> bool(found.grad["square"][1] < found.grad["square"][0])  # the square should get more weight
+        True
     """
 
-    def of(encode: Callable[..., jax.Array]) -> Problem[Descent]:
-        def choose(hyper: Any, key: Key | None) -> Choice:
+    def problem(encode: Callable[[Hyper, Key | None], jax.Array]) -> Problem[Descent]:
+        def config(hyper: Hyper, key: Key | None) -> RelaxedConfig:
             encoding = encode(hyper, key)
-            return Choice(encoding, space.values(encoding))
+            return RelaxedConfig(encoding, space.values(encoding))
 
         inner = Inner.descent(
-            lambda hyper, params, batch, key: inner_loss(choose(hyper, key), params, batch, key),
+            lambda hyper, params, batch, key: inner_loss(config(hyper, key), params, batch, key),
             lambda hyper, key: init(key),
-            lambda hyper: optimizer(choose(hyper, None).values),
+            lambda hyper: optimizer(config(hyper, None).values),
         )
-        return Problem(inner, lambda hyper, params, batch, key: outer_loss(choose(hyper, key), params, batch, key))
+        return Problem(inner, lambda hyper, params, batch, key: outer_loss(config(hyper, key), params, batch, key))
 
-    def relaxed(hyper: Any, key: Key | None) -> jax.Array:
+    def relaxed(hyper: Hyper, key: Key | None) -> jax.Array:
         return space.relax(hyper) if key is None else space.relax(hyper, rule, stream(key, "relaxation"))
 
-    return Joint(of(relaxed), of(lambda hyper, key: hyper))
+    return JointProblem(problem(relaxed), problem(lambda hyper, key: hyper))

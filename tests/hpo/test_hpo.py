@@ -10,7 +10,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from metajax import bilevel, hpo, nn
-from metajax.hpo import Examples
+from metajax.hpo import IndexedBatch
 from metajax.space import Categorical, Float, Space
 from metajax.types import stream
 
@@ -38,7 +38,7 @@ def network(features=4):
 
 def data(key, shape=(4,), n=N):
     x = jax.random.normal(key, (n, *shape))
-    return Examples(x, jnp.arange(n) % CLASSES, jnp.arange(n))
+    return IndexedBatch(x, jnp.arange(n) % CLASSES, jnp.arange(n))
 
 
 def stacked(batch, steps):
@@ -51,7 +51,7 @@ def training(name, optimizer=None):
     net = network(16) if name == "augmentation" else network()
     flat = nn.Functional(net.init, lambda params, x: net.apply(params, x.reshape(len(x), -1)))
     part = make(net.init(jax.random.key(9)))
-    made = hpo.problem(flat, optimizer or optax.sgd(0.5), CLASSES, **{place: part})
+    made = hpo.training_problem(flat, optimizer or optax.sgd(0.5), CLASSES, **{place: part})
     a, b = jax.random.split(jax.random.key(1))
     return made, data(a, shape), data(b, shape)
 
@@ -73,7 +73,7 @@ def test_each_part_has_the_derivative_of_central_differences(x64, name):
     if name == "augmentation":
         hyper["inputs"].pop("flip")  # mirrored or not is a jump
         made, *_ = training(name)
-        made = hpo.problem(flat_network(), optax.sgd(0.5), CLASSES, inputs=hpo.augmentation(flips=False))
+        made = hpo.training_problem(flat_network(), optax.sgd(0.5), CLASSES, inputs=hpo.augmentation(flips=False))
     moved = jax.tree.map(lambda x: x + 0.1 * jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), hyper)
     fn = jax.jit(bilevel.unroll()(made.problem))
     steps = 1 if name == "meta_weight_net" else 3  # it takes the losses that it sees as constants
@@ -91,7 +91,7 @@ def flat_network():
 @pytest.mark.parametrize("name", ["polynomial_loss", "learned_loss", "augmentation"])
 def test_a_part_begins_as_if_it_were_not_there(name):
     made, train, held = training(name)
-    plain = hpo.problem(flat_network() if name == "augmentation" else network(), optax.sgd(0.5), CLASSES)
+    plain = hpo.training_problem(flat_network() if name == "augmentation" else network(), optax.sgd(0.5), CLASSES)
     hyper = made.init(jax.random.key(0))
     if name == "augmentation":
         hyper = {"inputs": jax.tree.map(lambda x: jnp.full_like(x, -40.0), hyper["inputs"])}
@@ -104,14 +104,14 @@ def test_a_part_begins_as_if_it_were_not_there(name):
 
 def test_regression_and_unknown_places():
     net = nn.functional(lambda rngs: nn.MLP(4, (5,), 1, rngs=rngs))
-    made = hpo.problem(net, optax.sgd(0.1), None, weights=hpo.example_weights(N))
+    made = hpo.training_problem(net, optax.sgd(0.1), None, weights=hpo.example_weights(N))
     batch = data(jax.random.key(0))._replace(y=jnp.ones(N))
     found = bilevel.unroll()(made.problem)(
         made.init(jax.random.key(0)), None, stacked(batch, 2), batch, jax.random.key(1)
     )
     assert np.isfinite(found.value) and "accuracy" not in found.info
-    with pytest.raises(ValueError, match="no place 'sample_weights'; accepted are inputs"):
-        hpo.problem(net, optax.sgd(0.1), None, sample_weights=hpo.example_weights(N))
+    with pytest.raises(ValueError, match="no slot 'sample_weights'; must be one of inputs"):
+        hpo.training_problem(net, optax.sgd(0.1), None, sample_weights=hpo.example_weights(N))
 
 
 # -- estimators -------------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_every_named_estimator_drives_a_learner(name):
     """Jitted, scanned, and resumed from the middle in the same bits."""
     made, train, held = training("l2_by_layer")
     settings = {"neumann": {"step_size": 0.1}, "identity": {"step_size": 0.1}, "evolution": {"population": 4}}
-    estimator = hpo.estimator(name, **settings.get(name, {}))
+    estimator = hpo.make_estimator(name, **settings.get(name, {}))
     learner = bilevel.learner(made.problem, estimator, optax.adam(0.1), 2, warm_start=True)
     start = learner.init(jax.random.key(0), made.init(jax.random.key(0)))
     batch = stacked(train, 2), held
@@ -140,11 +140,11 @@ def test_an_implicit_estimator_refuses_a_learning_rate():
     hyper = {**made.init(jax.random.key(0)), "rate": jnp.asarray(-1.0)}
     for name in ("cg", "neumann", "identity"):
         with pytest.raises(ValueError, match=r"hyper\['rate'\] reaches neither the inner nor the outer loss"):
-            hpo.estimator(name)(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
-    found = hpo.estimator("forward")(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
+            hpo.make_estimator(name)(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
+    found = hpo.make_estimator("forward")(made.problem)(hyper, None, stacked(train, 2), held, jax.random.key(0))
     assert float(found.grad["rate"]) != 0
-    with pytest.raises(ValueError, match="no 'adjoint'; accepted are unroll"):
-        hpo.estimator("adjoint")
+    with pytest.raises(ValueError, match="no estimator 'adjoint'; must be one of unroll"):
+        hpo.make_estimator("adjoint")
 
 
 # -- rates ------------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_an_implicit_estimator_refuses_a_learning_rate():
 
 def test_one_rate_for_every_step_is_that_of_the_loop(x64):
     rates, target = jnp.array([0.3, 0.0, 0.7, 0.2]), jnp.array([1.0, -2.0])
-    made = hpo.sgd(hpo.schedule(rates, 4), momentum=0.5, decay=0.1)
+    made = hpo.sgd(hpo.interpolated_schedule(rates, 4), momentum=0.5, weight_decay=0.1)
     w = v = jnp.zeros(2)
     state, params = made.init(w), w
     for rate in rates:
@@ -161,8 +161,8 @@ def test_one_rate_for_every_step_is_that_of_the_loop(x64):
         updates, state = made.update(params - target, state, params)
         params = optax.apply_updates(params, updates)
     np.testing.assert_allclose(params, w, rtol=1e-12)
-    with pytest.raises(ValueError, match="accepted are 1 to steps=3 values"):
-        hpo.schedule(rates, 3)
+    with pytest.raises(ValueError, match="one axis of 1 to steps=3 values"):
+        hpo.interpolated_schedule(rates, 3)
 
 
 @pytest.mark.parametrize("rate", ["scalar", "schedule", "layer", "parameter"])
@@ -179,8 +179,8 @@ def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
 
     def optimizer(h):
         value = jax.tree.map(jnp.exp, h["rate"])
-        value = hpo.schedule(value, 3) if rate == "schedule" else value
-        return hpo.sgd(value, decay=value) if kind == "sgd" else hpo.adam(value, decay=0.1)
+        value = hpo.interpolated_schedule(value, 3) if rate == "schedule" else value
+        return hpo.sgd(value, weight_decay=value) if kind == "sgd" else hpo.adam(value, weight_decay=0.1)
 
     problem = made.problem._replace(inner=dataclasses.replace(made.problem.inner, optimizer=optimizer))
     hyper = {**to64(made.init(jax.random.key(0))), "rate": shapes[rate]}
@@ -193,7 +193,7 @@ def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
 def test_adam_is_that_of_optax():
     params = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
     grads = jax.tree.map(lambda w: jnp.cos(w), params)
-    ours, theirs = hpo.adam(0.1, decay=0.01), optax.adamw(0.1, weight_decay=0.01, eps_root=1e-8)
+    ours, theirs = hpo.adam(0.1, weight_decay=0.01), optax.adamw(0.1, weight_decay=0.01, eps_root=1e-8)
     a, b = (o.update(grads, o.init(params), params)[0] for o in (ours, theirs))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), a, b)
 
@@ -260,10 +260,10 @@ def test_distilled_examples_teach_what_all_do():
     centers = jnp.array([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
     y = jnp.arange(60) % CLASSES
     x = centers[y] + 0.5 * jax.random.normal(stream(key, "noise"), (60, 4))
-    made = hpo.distillation(network(), (4,), CLASSES)
+    made = hpo.distillation_problem(network(), (4,), CLASSES)
     learner = bilevel.learner(made.problem, bilevel.unroll(), optax.adam(0.1), 10, warm_start=False)
     state = learner.init(key, made.init(stream(key, "hyper")))
-    batch = jnp.arange(10), Examples(x, y, jnp.arange(60))
+    batch = jnp.arange(10), IndexedBatch(x, y, jnp.arange(60))
     _, info = jax.jit(lambda s: jax.lax.scan(lambda c, _: learner.update(c, batch), s, None, 300))(state)
     # each step learns from other initial weights, from some of which it fails: the mean over many says what was learned
     assert float(info["accuracy"][:20].mean()) < 0.7 and float(info["accuracy"][-100:].mean()) > 0.85
@@ -277,16 +277,18 @@ def test_hyper_cleaning_finds_the_wrong_labels():
     y = jax.random.randint(a, (90,), 0, CLASSES)
     wrong = jnp.arange(90) < 30
     given = jnp.where(wrong, (y + 1) % CLASSES, y)
-    train = Examples(centers[y] + 0.5 * jax.random.normal(b, (90, 4)), given, jnp.arange(90))
+    train = IndexedBatch(centers[y] + 0.5 * jax.random.normal(b, (90, 4)), given, jnp.arange(90))
     y2 = jax.random.randint(c, (90,), 0, CLASSES)
-    held = Examples(centers[y2] + 0.5 * jax.random.normal(d, (90, 4)), y2, jnp.arange(90))
+    held = IndexedBatch(centers[y2] + 0.5 * jax.random.normal(d, (90, 4)), y2, jnp.arange(90))
     linear = nn.functional(lambda rngs: nn.MLP(4, (), CLASSES, rngs=rngs))
-    made = hpo.problem(linear, optax.sgd(0.5), CLASSES, weights=hpo.example_weights(90), penalty=hpo.l2(start=-4.0))
+    made = hpo.training_problem(
+        linear, optax.sgd(0.5), CLASSES, weights=hpo.example_weights(90), penalty=hpo.l2(start=-4.0)
+    )
     learn = made.problem.inner.loss
     fixed_penalty = lambda h, *rest: learn({**h, "penalty": jnp.asarray(-4.0)}, *rest)
     fixed = made.problem._replace(inner=dataclasses.replace(made.problem.inner, loss=fixed_penalty))
     for name in ("unroll", "truncated", "cg", "neumann", "identity"):
-        learner = bilevel.learner(fixed, hpo.estimator(name), optax.adam(0.3), 10, warm_start=True)
+        learner = bilevel.learner(fixed, hpo.make_estimator(name), optax.adam(0.3), 10, warm_start=True)
         state = learner.init(key, {"weights": made.init(key)["weights"]})
         batch = stacked(train, 10), held
         state, _ = jax.jit(lambda s, u=learner.update, b=batch: jax.lax.scan(lambda c, _: u(c, b), s, None, 60))(state)
@@ -314,9 +316,9 @@ def test_a_joint_space_has_the_derivative_of_central_differences(x64):
         return {"a": jax.random.normal(key, (4, 5), jnp.float64), "b": jnp.ones((5, CLASSES)) / 5}
 
     def optimizer(values):
-        return hpo.sgd(values["learning_rate"], decay=values["weight_decay"])
+        return hpo.sgd(values["learning_rate"], weight_decay=values["weight_decay"])
 
-    made = hpo.joint(space, init, loss, loss, optimizer)
+    made = hpo.joint_problem(space, init, loss, loss, optimizer)
     a, b = jax.random.split(jax.random.key(1))
     hyper = to64(space.logits({"learning_rate": 0.3, "unit": "relu"}))
     fn = jax.jit(bilevel.unroll()(made.relaxed))
@@ -327,7 +329,7 @@ def test_a_joint_space_has_the_derivative_of_central_differences(x64):
 
 @pytest.mark.parametrize("start", [0.0, 1.0])
 def test_an_augmentation_refuses_widths_without_slope(start):
-    with pytest.raises(ValueError, match="accepted are shares between 0 and 1"):
+    with pytest.raises(ValueError, match="must be between 0 and 1"):
         hpo.augmentation(start=start)
 
 
@@ -342,4 +344,4 @@ def test_augmented_images_move_by_what_was_learned():
     columns = jnp.sum(shifted[..., 0], axis=1)
     assert float(jnp.std(jnp.argmax(columns, axis=1))) > 0.5, "images move along x"
     np.testing.assert_allclose(jnp.argmax(jnp.sum(shifted[..., 0], axis=2), axis=1), 4)  # and not along y
-    assert set(hpo.strengths(off)) == {*off} and hpo.strengths(off)["shift_x"] < 1e-9
+    assert set(hpo.augmentation_strengths(off)) == {*off} and hpo.augmentation_strengths(off)["shift_x"] < 1e-9
