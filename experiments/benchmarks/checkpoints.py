@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks import compare, maml
-from metajax.run._checkpoint import Checkpoints
+from metajax.run import Checkpoints
 from metajax.types import InputError
 
 

@@ -19,7 +19,7 @@ from experiments.benchmarks import compare
 from experiments.fewshot import classify, omniglot
 from experiments.nas import nas_bench_201
 from metajax import data, fewshot, supernet
-from metajax.run._loop import compiled_chunk
+from metajax.run import compiled_chunk
 from metajax.types import InputError, Learner, stream
 
 EXPERIMENTS = ("omniglot", "nas_bench_201")

@@ -1,15 +1,20 @@
-"""Runs: config, directory, metrics, progress, checkpoints, and the one training loop."""
+"""Runs: config, directory, metrics, progress, checkpoints, and the one training loop.
 
+A run is a directory. Killed at any instant and resumed, it ends in the same bits.
+"""
+
+from metajax.run._checkpoint import Checkpoints, load
 from metajax.run._config import OneLineParser, Options, parse, to_dict
 from metajax.run._directory import RunDirectory, read_json, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, fingerprint
-from metajax.run._loop import Diverged, load, train
+from metajax.run._loop import Diverged, compiled_chunk, data_key, train
 from metajax.run._main import main
 from metajax.run._meta import collect, hardware
 from metajax.run._progress import Progress
 from metajax.run._signals import Interrupted, Watch
 
 __all__ = [
+    "Checkpoints",
     "Diverged",
     "Fingerprint",
     "Interrupted",
@@ -19,6 +24,8 @@ __all__ = [
     "RunDirectory",
     "Watch",
     "collect",
+    "compiled_chunk",
+    "data_key",
     "differences",
     "fingerprint",
     "hardware",

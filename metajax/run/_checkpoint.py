@@ -1,15 +1,13 @@
-"""Checkpoints on Orbax's v1 API; every Orbax call of the project is in this file.
+"""Checkpoints on the v1 API of Orbax. Every Orbax call of the project is in this file.
 
-A checkpoint is a folder named after its step. ``leaves`` holds the arrays of the learner's state, written by Orbax.
-``record.json`` holds what Orbax does not check: the path, type, shape and SHA-256 of every array, the position of the data
-and the metrics. The folder gets its name when both are complete, so that a kill leaves no half checkpoint. What is read back
-is what was saved, bit by bit, or is called damaged. The latest and the best are kept: the latest to go on from, the best to
-use.
+A checkpoint is a folder named after its step. ``leaves`` holds the arrays of the state of the learner, written by Orbax.
+``record.json`` holds what Orbax does not check: the path, type, shape and SHA-256 of every array, the position of the data and
+the metrics. The folder gets its name when both are complete, so that a kill leaves no incomplete checkpoint. What is read back
+is what was saved, bit by bit, or it is called damaged. The latest checkpoints are kept to continue from, the best one to use.
 """
 
 import base64
 import functools
-import hashlib
 import json
 import logging
 import math
@@ -23,7 +21,16 @@ import jax
 import numpy as np
 
 from metajax.run._directory import read_json, write_json
-from metajax.run._identity import digest
+from metajax.run._leaves import (
+    abstract,
+    digest_of,
+    kind_of,
+    mismatch,
+    named_leaves,
+    restored,
+    seal,
+    stored,
+)
 from metajax.types import InputError
 
 FORMAT = 2
@@ -35,7 +42,13 @@ class Damaged(Exception):
 
 
 class Restored(NamedTuple):
-    """The step, the state and the data position of a checkpoint."""
+    """What a checkpoint holds.
+
+    Attributes:
+        step: The number of the step.
+        state: The state of the learner.
+        position: The position of the data: ``None``, bytes or JSON.
+    """
 
     step: int
     state: Any
@@ -46,10 +59,17 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        path: their directory.
-        best: the metric by which the best one is kept beside the latest; ``None`` keeps the latest only.
-        maximize: whether larger is better.
-        keep: how many of the latest to keep.
+        path: Their directory.
+        best: The metric by which the best one is kept beside the latest; ``None`` keeps the latest only.
+        maximize: Whether a larger value is better.
+        keep: The number of latest checkpoints to keep, an integer >= 1.
+
+    Example:
+        >>> import tempfile
+        >>> checkpoints = Checkpoints(Path(tempfile.mkdtemp()))
+        >>> checkpoints.save(10, {"weights": jax.numpy.arange(3.0)})
+        >>> checkpoints.restore({"weights": jax.numpy.zeros(3)}).state["weights"].tolist()
+        [0.0, 1.0, 2.0]
     """
 
     def __init__(self, path: Path, best: str | None = None, maximize: bool = True, keep: int = 2):
@@ -70,12 +90,12 @@ class Checkpoints:
 
     @property
     def best(self) -> int | None:
-        """The step of the best one by the metric (of equal ones the last), or the latest if none was measured."""
+        """The step of the best one by the metric (of equal ones the last), or of the latest if none was measured."""
         scores = {step: score for step in self.steps if (score := self._score(step)) is not None}
         return max(scores, key=lambda step: (scores[step], step)) if scores else self.latest
 
     def _score(self, step: int) -> float | None:
-        """The metric, larger is better; ``None`` where it was not measured, or cannot be read."""
+        """Returns the metric, signed so that larger is better, or ``None`` where it was not measured or cannot be read."""
         try:
             value = (self._record(step)["metrics"] or {}).get(self._best or "")
         except Damaged:
@@ -85,29 +105,35 @@ class Checkpoints:
         return float(value) if self._maximize else -float(value)
 
     def save(self, step: int, state: Any, position: Any = None, metrics: dict[str, Any] | None = None) -> None:
-        """Writes a checkpoint; complete or, after a kill, not there.
+        """Writes a checkpoint. After a kill it is complete or does not exist.
+
+        Args:
+            step: The number of the step.
+            state: The state of the learner.
+            position: The position of the data: ``None``, bytes or JSON.
+            metrics: The metrics of an evaluation.
 
         Raises:
-            InputError: if a leaf of the state cannot be saved, before anything is written.
+            InputError: If a leaf of the state cannot be saved. Nothing has been written then.
         """
-        leaves = _leaves(state)
+        leaves = named_leaves(state)
         part, target = self.path / f"{step}.part", self.path / str(step)
-        for left in self.path.glob("*.part"):  # by a kill
-            shutil.rmtree(left)
+        for incomplete in self.path.glob("*.part"):  # what a kill left
+            shutil.rmtree(incomplete)
         part.mkdir(parents=True)
         try:
-            filled = {name: _stored(leaf) for name, (_, leaf) in leaves.items() if np.size(leaf)}
+            filled = {name: stored(leaf) for name, (_, leaf) in leaves.items() if np.size(leaf)}
             _orbax().save((part / "leaves").resolve(), filled)  # Orbax refuses arrays without elements
             content = {
                 "format": FORMAT,
                 "step": step,
-                "leaves": [[*_kind(path, leaf), _digest(leaf)] for path, leaf in leaves.values()],
+                "leaves": [[*kind_of(path, leaf), digest_of(leaf)] for path, leaf in leaves.values()],
                 "position": _encode(position),
                 "metrics": metrics or None,
             }
             content = json.loads(json.dumps(content))
-            write_json(part / "record.json", {"digest": _seal(content), "content": content}, indent=None)
-        except OSError:  # a full disk: what is half written only takes up more of it
+            write_json(part / "record.json", {"digest": seal(content), "content": content}, indent=None)
+        except OSError:  # on a full disk, the incomplete checkpoint would only take up more of it
             shutil.rmtree(part, ignore_errors=True)
             raise
         if target.exists():
@@ -116,41 +142,46 @@ class Checkpoints:
         self._prune()
 
     def _prune(self) -> None:
-        """Deletes what is neither among the latest nor the best."""
+        """Deletes the checkpoints that are neither among the latest nor the best."""
         steps = self.steps
-        kept = {*steps[-self._keep :], *([self.best] if self._best else [])}
+        selected = {*steps[-self._keep :], *([self.best] if self._best else [])}
         for step in steps:
-            if step not in kept:
+            if step not in selected:
                 shutil.rmtree(self.path / str(step))
 
     def restore(self, like: Any, step: int | None = None) -> Restored:
         """Reads a checkpoint back.
 
         Args:
-            like: a state of the same structure; its values are not used.
-            step: of the checkpoint. By default the newest that is not damaged; damaged ones are named on standard error.
+            like: A state of the same structure, whose values are not used.
+            step: The step of the checkpoint. By default it is the newest that is not damaged; damaged ones are named on
+                standard error.
 
         Raises:
-            InputError: if there is no checkpoint, it has another structure, or it is damaged.
+            InputError: If there is no checkpoint, it has another structure, or it is damaged.
         """
         steps = self.steps[::-1] if step is None else [step]
         if not steps:
-            raise InputError(f"{self.path}: no complete checkpoint is there to resume from")
+            raise InputError(f"{self.path}: there is no complete checkpoint to resume from")
         damaged = []
         for number in steps:
             try:
-                found = self._read(number, like)
+                checkpoint = self._read(number, like)
             except Damaged as error:
                 damaged.append(f"checkpoint {number} is damaged ({error})")
                 continue
             for line in damaged:
                 print(f"{self.path}: {line}; going on from checkpoint {number}", file=sys.stderr)
-            return found
-        none = "" if step is not None else "; no other is left: begin anew with --overwrite or in another directory"
-        raise InputError(f"{self.path}: {', '.join(damaged)}{none}")
+            return checkpoint
+        advice = "; no other is left: begin anew with overwrite=True or in another directory"
+        raise InputError(f"{self.path}: {', '.join(damaged)}{advice if step is None else ''}")
 
     def set_aside(self, step: int) -> None:
-        """Renames the checkpoints after ``step``, which are damaged, so that they are neither read nor counted again."""
+        """Renames the checkpoints after a step, which are damaged, so that they are neither read nor counted again.
+
+        Args:
+            step: The step of the last good checkpoint.
+        """
         for number in self.steps:
             if number > step:
                 aside = self.path / f"{number}.damaged"
@@ -158,11 +189,11 @@ class Checkpoints:
                 (self.path / str(number)).rename(aside)
 
     def _record(self, step: int) -> dict[str, Any]:
-        """What is known of a checkpoint.
+        """Returns the record of a checkpoint.
 
         Raises:
-            Damaged: if it cannot be read.
-            InputError: if it has another format.
+            Damaged: If it cannot be read.
+            InputError: If it has another format.
         """
         folder = self.path / str(step)
         if not folder.is_dir():
@@ -172,129 +203,84 @@ class Checkpoints:
                 f"{folder}: was written by an earlier version of metajax, in format 1; this version reads format {FORMAT}"
             )
         try:
-            told = read_json(folder / "record.json")
-            content = told["content"]
-            intact = told["digest"] == _seal(content) and content["step"] == step
-            found = content["format"]
+            record = read_json(folder / "record.json")
+            content = record["content"]
+            is_intact = record["digest"] == seal(content) and content["step"] == step
+            version = content["format"]
         except (OSError, InputError, KeyError, TypeError) as error:
             raise Damaged(f"record.json cannot be read: {_line(error)}") from error
-        if not intact:
+        if not is_intact:
             raise Damaged("record.json was altered")
-        if found != FORMAT:
-            raise InputError(f"{folder}: has the format {found}; this version reads format {FORMAT}")
+        if version != FORMAT:
+            raise InputError(f"{folder}: has the format {version}; this version reads format {FORMAT}")
         return content
 
     def _read(self, step: int, like: Any) -> Restored:
-        record, leaves = self._record(step), _leaves(like)
-        expected, saved = [_kind(*each) for each in leaves.values()], [tuple(row[:3]) for row in record["leaves"]]
+        """Reads a checkpoint and compares it with its record."""
+        record, leaves = self._record(step), named_leaves(like)
+        expected, saved = [kind_of(*each) for each in leaves.values()], [tuple(row[:3]) for row in record["leaves"]]
         saved = [(path, kind, tuple(shape)) for path, kind, shape in saved]
         if saved != expected:
             raise InputError(
-                f"{self.path}: checkpoint {step} is of another config or learner ({_mismatch(saved, expected)})"
+                f"{self.path}: checkpoint {step} is of another config or learner ({mismatch(saved, expected)})"
             )
-        abstract = {name: _abstract(leaf) for name, (_, leaf) in leaves.items() if np.size(leaf)}
+        shapes = {name: abstract(leaf) for name, (_, leaf) in leaves.items() if np.size(leaf)}
         try:
-            found = _orbax().load((self.path / str(step) / "leaves").resolve(), abstract)
+            loaded = _orbax().load((self.path / str(step) / "leaves").resolve(), shapes)
         except (
             Exception
-        ) as error:  # damage shows as anything, from a missing file to a wrong number in Orbax's own tables
+        ) as error:  # damage shows as anything, from a missing file to a wrong number in a table of Orbax
             raise Damaged(_line(error)) from error
-        restored = [_as(leaf, found[name]) if np.size(leaf) else leaf for name, (_, leaf) in leaves.items()]
-        for (path, *_, sum_), (_, leaf), back in zip(record["leaves"], leaves.values(), restored):
-            if _kind(path, back) != _kind(path, leaf) or _digest(back) != sum_:
+        back = [restored(leaf, loaded[name]) if np.size(leaf) else leaf for name, (_, leaf) in leaves.items()]
+        for (path, *_, expected_digest), (_, leaf), value in zip(record["leaves"], leaves.values(), back):
+            if kind_of(path, value) != kind_of(path, leaf) or digest_of(value) != expected_digest:
                 raise Damaged(f"the content of state{path} is not what was saved")
-        state = jax.tree.unflatten(jax.tree.structure(like), restored)
+        state = jax.tree.unflatten(jax.tree.structure(like), back)
         return Restored(step, state, _decode(record["position"]))
 
 
-def check_leaves(state: Any) -> None:
-    """Raises ``InputError`` if a state holds something that a checkpoint cannot keep."""
-    _leaves(state)
+def load(like: Any, directory: Path | str, step: int | None = None, best: tuple[str, bool] | None = None) -> Any:
+    """Loads a state from a finished or stopped run.
 
+    Args:
+        like: A state of the same structure, whose values are not used. ``Any``, because each learner has its own type.
+        directory: The run directory.
+        step: The step of the checkpoint; by default the latest.
+        best: ``(metric, maximize)`` as given to ``train``, to load the best checkpoint instead.
 
-def _leaves(state: Any) -> dict[str, tuple[str, Any]]:
-    """Every leaf with its path in the state, under a name of Orbax's that no other has, whatever the paths are."""
-    found = jax.tree_util.tree_flatten_with_path(state)[0]
-    named = {f"leaf_{i:05d}": (jax.tree_util.keystr(path), leaf) for i, (path, leaf) in enumerate(found)}
-    for path, leaf in named.values():
-        kind = None if isinstance(leaf, jax.Array) else np.asarray(leaf).dtype
-        if kind is not None and kind.kind != "b" and not jax.numpy.issubdtype(kind, np.number):
-            raise InputError(
-                f"checkpoint: state{path} is a {type(leaf).__name__} ({kind}); accepted are JAX and NumPy arrays, "
-                "random keys, and Python numbers of at most 64 bits"
-            )
-    return named
+    Returns:
+        The state.
 
+    Raises:
+        InputError: If there is no such checkpoint, it has another structure, or it is damaged.
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _kind(path: str, leaf: Any) -> tuple[str, str, tuple[int, ...]]:
-    """Path, type and shape of a leaf."""
-    array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-    return path, str(array.dtype), tuple(array.shape)
-
-
-def _digest(leaf: Any) -> str:
-    return digest(np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf))
-
-
-def _stored(leaf: Any) -> Any:
-    """What Orbax is given: arrays of JAX as they are; others as bytes, for JAX has not all of their types."""
-    if isinstance(leaf, jax.Array):
-        return leaf
-    return np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
-
-
-def _abstract(leaf: Any) -> Any:
-    if isinstance(leaf, jax.Array):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-    return np.empty(np.asarray(leaf).nbytes, np.uint8)
-
-
-def _as(like: Any, found: Any) -> Any:
-    """A leaf as it was before it was stored."""
-    if isinstance(like, jax.Array):
-        return found
-    array = np.asarray(like)
-    array = np.asarray(found).view(array.dtype).reshape(array.shape)
-    if isinstance(like, np.ndarray):
-        return array.copy()
-    return array[()] if isinstance(like, np.generic) else type(like)(array.item())
-
-
-def _mismatch(saved: list[Any], expected: list[Any]) -> str:
-    """The first leaf that differs, in words."""
-    words = lambda kind: f"{kind[1]}{list(kind[2])}"
-    known, wanted = ({kind[0]: kind for kind in kinds} for kinds in (saved, expected))
-    for path in [*wanted, *known]:
-        a, b = known.get(path), wanted.get(path)
-        if a != b:
-            return f"state{path}: {words(a) if a else 'nothing'} there, {words(b) if b else 'nothing'} expected"
-    return "its arrays are in another order"
-
-
-def _seal(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    Example:
+        >>> state = load(learner.init(key, hyper), "runs/omniglot", best=("accuracy", True))  # doctest: +SKIP
+    """
+    metric, maximize = best or (None, True)
+    saved = Checkpoints(Path(directory) / "checkpoints", metric, maximize)
+    return saved.restore(like, saved.best if step is None and best else step).state
 
 
 def _line(error: BaseException) -> str:
+    """Returns the first line of an error."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]
 
 
 def _encode(position: Any) -> Any:
-    """A data position is ``None``, bytes or JSON."""
+    """Returns a data position, which is ``None``, bytes or JSON, as JSON."""
     return {"bytes": base64.b64encode(position).decode()} if isinstance(position, bytes) else {"json": position}
 
 
-def _decode(told: dict[str, Any]) -> Any:
-    return base64.b64decode(told["bytes"]) if "bytes" in told else told["json"]
+def _decode(record: dict[str, Any]) -> Any:
+    """Returns the data position that ``_encode`` wrote."""
+    return base64.b64decode(record["bytes"]) if "bytes" in record else record["json"]
 
 
 @functools.cache
 def _orbax() -> Any:
+    """Imports Orbax on first use, without its warnings."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every save at length
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

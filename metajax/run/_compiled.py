@@ -1,4 +1,4 @@
-"""Compiled programs kept from one process to the next, so that a second run starts at once; and what compiling takes."""
+"""Keeps compiled programs from one process to the next, so that a second run starts at once, and measures compilation."""
 
 import hashlib
 import os
@@ -11,15 +11,15 @@ import jax
 import jax.monitoring
 import jaxlib.version
 
-_DAYS = 30
+_MAX_DAYS_UNUSED = 30
 
 
 def keep_compiled() -> Path | None:
-    """Turns JAX's persistent compilation cache on for this process, for programs that take over a second to compile.
+    """Turns on JAX's persistent compilation cache for this process, for programs that take over a second to compile.
 
-    They lie below ``~/.cache/metajax/compiled``, in a folder for this version of jaxlib and this processor, so that no program
-    meets another machine; what was not used for 30 days is deleted. Nothing is changed where a cache is set already
-    (``JAX_COMPILATION_CACHE_DIR``) or where ``METAJAX_COMPILED=0``.
+    The programs lie below ``~/.cache/metajax/compiled``, in a folder for this version of jaxlib and this processor, so that no
+    program meets another machine. Programs that were not used for 30 days are deleted. Nothing is changed where a cache is set
+    already (``JAX_COMPILATION_CACHE_DIR``) or where ``METAJAX_COMPILED=0``.
 
     Returns:
         The folder, or ``None`` where nothing was changed.
@@ -30,35 +30,35 @@ def keep_compiled() -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():
-            if file.stat().st_atime < time.time() - 86_400 * _DAYS:
+            if file.stat().st_atime < time.time() - 86_400 * _MAX_DAYS_UNUSED:
                 file.unlink(missing_ok=True)
-    except OSError:  # a home that cannot be written
+    except OSError:  # the home directory is read-only
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     return folder
 
 
-_spent: list[float] = []
+_seconds: list[float] = []
 
 
 def compiling() -> float:
-    """Seconds that this process has spent on tracing and compiling programs since the first call of this function."""
-    if not _spent:
-        _spent.append(0.0)
+    """Returns the seconds that this process has spent on tracing and compiling since the first call of this function."""
+    if not _seconds:
+        _seconds.append(0.0)
         jax.monitoring.register_event_duration_secs_listener(_listen)
-    return _spent[0]
+    return _seconds[0]
 
 
 def _listen(event: str, duration_secs: float, **kwargs: Any) -> None:
     if event.startswith("/jax/core/compile/"):
-        _spent[0] += duration_secs
+        _seconds[0] += duration_secs
 
 
 def _processor() -> str:
-    """A short hash of what programs are compiled for."""
+    """Returns a short hash of the processor that programs are compiled for."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        told = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+        features = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
     except OSError:
-        told = [platform.processor()]
-    return hashlib.sha256("\n".join([platform.machine(), *told]).encode()).hexdigest()[:12]
+        features = [platform.processor()]
+    return hashlib.sha256("\n".join([platform.machine(), *features]).encode()).hexdigest()[:12]

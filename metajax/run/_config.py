@@ -1,4 +1,4 @@
-"""Configs are frozen dataclasses; this turns one into a command line and into JSON."""
+"""Configs are frozen dataclasses. This module turns one into a command line and into JSON."""
 
 import argparse
 import dataclasses
@@ -13,7 +13,13 @@ C = TypeVar("C")
 
 
 class Options(NamedTuple):
-    """Where a run is written, and what to do if something is there already."""
+    """Where a run is written, and what to do if a run is there already.
+
+    Attributes:
+        out: The run directory.
+        resume: Whether to continue the run in it.
+        overwrite: Whether to replace the run in it.
+    """
 
     out: str
     resume: bool = False
@@ -21,9 +27,25 @@ class Options(NamedTuple):
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ``ArgumentParser`` whose errors are one line and exit status 2."""
+    """An ``ArgumentParser`` whose errors are one line and exit status 2.
+
+    Args:
+        *args: The arguments of ``ArgumentParser``.
+        **kwargs: The arguments of ``ArgumentParser``.
+
+    Example:
+        >>> OneLineParser(prog="demo").parse_args(["--help-me"])
+        Traceback (most recent call last):
+        ...
+        SystemExit: 2
+    """
 
     def error(self, message: str) -> typing.NoReturn:
+        """Prints one line and exits with status 2.
+
+        Args:
+            message: What is wrong.
+        """
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
@@ -35,19 +57,34 @@ def parse(
     prog: str | None = None,
     default_out: str = "runs/run",
 ) -> tuple[C, Options]:
-    """A config and the run options from a command line.
+    """Reads a config and the run options from a command line.
 
-    Every field of the dataclass is a flag (``--inner_steps 5`` or ``--inner-steps 5``) and overrides the preset, which
-    overrides the field's default. ``--preset``, ``--out``, ``--resume`` and ``--overwrite`` are always there.
+    Every field of the dataclass is a flag (``--inner_steps 5`` or ``--inner-steps 5``). A flag overrides the preset, and the
+    preset overrides the default of the field. ``--preset``, ``--out``, ``--resume`` and ``--overwrite`` always exist.
 
     Args:
-        config_class: a frozen dataclass with fields of type int, float, str, bool or ``T | None`` of those.
-        presets: name -> values that it changes, or a function to them from what the command line gives; the first is
-            the default.
-        argv: the arguments; ``None`` takes the process's.
+        config_class: A frozen dataclass with fields of type int, float, str, bool or ``T | None`` of those.
+        presets: Name -> the values that the preset changes, or a function from the values of the command line to them. The
+            first is the default.
+        argv: The arguments; ``None`` takes those of the process.
+        description: The text of ``--help``.
+        prog: The name of the program.
+        default_out: The run directory without ``--out``.
+
+    Returns:
+        The config and the options.
 
     Raises:
-        SystemExit: with status 2 and one line on a bad argument.
+        SystemExit: With status 2 after one line, if an argument is wrong.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Config:
+        ...     steps: int = 100
+        ...     rate: float = 0.1
+        >>> config, options = parse(Config, {"quick": {"steps": 5}}, ["--rate", "0.5", "--out", "runs/a"])
+        >>> config.steps, config.rate, options.out
+        (5, 0.5, 'runs/a')
     """
     parser = OneLineParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -56,7 +93,7 @@ def parse(
     if names:
         parser.add_argument("--preset", choices=names, default=names[0], help=f"default: {names[0]}")
     parser.add_argument("--out", default=default_out, help=f"the run directory (default: {default_out})")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --out")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     fields, hints = dataclasses.fields(config_class), typing.get_type_hints(config_class)  # type: ignore[arg-type]
     for field in fields:
@@ -65,19 +102,20 @@ def parse(
         parser.add_argument(
             *flags, dest=field.name, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper()
         )
-    given = vars(parser.parse_args(argv))
-    options = Options(given.pop("out"), given.pop("resume"), given.pop("overwrite"))
+    flags = vars(parser.parse_args(argv))
+    options = Options(flags.pop("out"), flags.pop("resume"), flags.pop("overwrite"))
     if options.resume and options.overwrite:
         parser.error("--resume and --overwrite exclude each other")
-    preset = presets.get(given.pop("preset", ""), {})
+    preset = presets.get(flags.pop("preset", ""), {})
     try:
-        values = {**(preset if isinstance(preset, Mapping) else preset(given)), **given}
+        values = {**(preset if isinstance(preset, Mapping) else preset(flags)), **flags}
         return config_class(**values), options
-    except InputError as error:  # a dataclass may check itself in __post_init__
+    except InputError as error:  # of the __post_init__ of the dataclass
         parser.error(str(error))
 
 
 def _reader(hint: Any) -> Any:
+    """Returns the function that reads a value of this type from text."""
     arguments = typing.get_args(hint)
     if isinstance(hint, types.UnionType) and type(None) in arguments:
         (inner,) = [a for a in arguments if a is not type(None)]
@@ -102,5 +140,16 @@ def _reader(hint: Any) -> Any:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The config as a plain dictionary, as written to ``config.json``."""
+    """Returns a config as the plain dictionary that ``config.json`` holds.
+
+    Args:
+        config: A dataclass instance.
+
+    Returns:
+        Its fields by name.
+
+    Example:
+        >>> to_dict(dataclasses.make_dataclass("Config", ["steps"])(5))
+        {'steps': 5}
+    """
     return dataclasses.asdict(config)

@@ -17,23 +17,36 @@ DATA_FORMAT = 1
 _MARK = "config.json"  # written last, so that a directory with it is a run
 _LOCK, _META, _DATA = ".lock", "meta.json", "data.json"
 _CLEARED = ".overwritten"  # what the mark is called while the run is deleted
-_BEGUN = {_LOCK, *(f"{name}{part}" for name in (_META, _DATA, _MARK) for part in ("", ".part"))}
+_BEFORE_CONFIG = {_LOCK, *(f"{name}{part}" for name in (_META, _DATA, _MARK) for part in ("", ".part"))}
 
 
 class RunDirectory:
-    """The directory of one run.
+    """The directory of one run, locked against a second process while it is open.
 
     Args:
-        path: where; made if it is not there.
-        config: plain values; written to ``config.json``, and compared with it on ``resume``.
-        resume: go on in an existing run; one that does not exist yet is begun.
-        overwrite: replace an existing run. A directory that is not a run is never deleted.
-        data: the fingerprint of the data that the run is of; written to ``data.json``, and compared with it on ``resume``.
-            Where the data is only known later, ``bind_data`` does the same.
+        path: The directory. It is created if it does not exist.
+        config: Plain values. They are written to ``config.json``, and compared with it on ``resume``.
+        resume: Whether to continue an existing run. A run that does not exist yet begins.
+        overwrite: Whether to replace an existing run. A directory that is not a run is never deleted.
+        data: The fingerprint of the data of the run. It is written to ``data.json``, and compared with it on ``resume``.
+            ``bind_data`` does the same where the data is only known later.
+
+    Attributes:
+        path: The directory.
+        config: The config, as JSON holds it.
+        resumed: Whether the run existed before and is continued.
 
     Raises:
-        InputError: if the directory exists and neither flag is given, if it holds the run of another config or of other
-            data, if one of its files is damaged, or if another process is writing to it.
+        InputError: If the directory exists and neither flag is given, if it holds the run of another config or of other data,
+            if one of its files is damaged, or if another process is writing to it.
+
+    Example:
+        >>> import tempfile
+        >>> with RunDirectory(Path(tempfile.mkdtemp()) / "run", {"steps": 2}) as directory:
+        ...     directory.log({"step": 1, "loss": 0.5})
+        ...     directory.finish({"metrics": {"loss": 0.5}})
+        >>> directory.metrics(), directory.result
+        ([{'step': 1, 'loss': 0.5}], {'metrics': {'loss': 0.5}})
     """
 
     def __init__(
@@ -50,9 +63,7 @@ class RunDirectory:
         try:
             self._lock = Lock(self.path / _LOCK)
         except BlockingIOError:
-            raise InputError(
-                f"--out {self.path}: another process is writing to this run; wait for it or stop it"
-            ) from None
+            raise InputError(f"{self.path}: another process is writing to this run; wait for it or stop it") from None
         try:
             self._begin(resume, overwrite, data)
         except BaseException:
@@ -60,6 +71,7 @@ class RunDirectory:
             raise
 
     def _begin(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
+        """Writes the files of a new run, or checks and extends those of an existing one."""
         self.resumed = self._is_run(resume or overwrite) and resume
         seed = self.config.get("seed")
         if not self.resumed:
@@ -72,44 +84,50 @@ class RunDirectory:
         if data is not None:
             self.bind_data(data)
         if self.metrics_file.is_file():
-            self.rewind(math.inf)  # a line that a kill cut off would swallow the next one
-        known = read_json(self.path / _META) if (self.path / _META).is_file() else meta.collect(seed)
-        known.setdefault("resumed", []).append(meta.collect(seed))
-        write_json(self.path / _META, known)
+            self.rewind(math.inf)  # otherwise a line that a kill cut off would merge with the next one
+        described = read_json(self.path / _META) if (self.path / _META).is_file() else meta.collect(seed)
+        described.setdefault("resumed", []).append(meta.collect(seed))
+        write_json(self.path / _META, described)
 
     def _is_run(self, accepted: bool) -> bool:
-        """Whether a run is there. What a kill left before the mark was written, or after it was removed, is none.
+        """Returns whether a run is there. What a kill left before the config was written, or after it was removed, is none.
 
         Raises:
-            InputError: if something else is there, or a run that is not accepted.
+            InputError: If something else is there, or a run that is not accepted.
         """
         if not self.path.exists():
             return False
         names = {child.name for child in self.path.iterdir()} if self.path.is_dir() else {"a file"}
         if _MARK not in names:
-            if names and _CLEARED not in names and not (_LOCK in names and names <= _BEGUN):
-                raise InputError(f"--out {self.path}: exists and is not a run directory; give a new or an empty one")
+            if names and _CLEARED not in names and not (_LOCK in names and names <= _BEFORE_CONFIG):
+                raise InputError(f"{self.path}: exists and is not a run directory; give a new or an empty one")
             return False
         if not accepted:
             raise InputError(
-                f"--out {self.path}: a run is there already; --resume goes on with it, --overwrite replaces it"
+                f"{self.path}: a run is there already; resume=True continues it, overwrite=True replaces it"
             )
         return True
 
     def _compare(self) -> None:
-        there = read_json(self.path / _MARK)
-        differ = sorted(k for k in {*there, *self.config} if there.get(k, ...) != self.config.get(k, ...))
+        """Refuses another config than that of the run."""
+        recorded = read_json(self.path / _MARK)
+        differ = sorted(k for k in {*recorded, *self.config} if recorded.get(k, ...) != self.config.get(k, ...))
         if differ:
-            changes = ", ".join(f"{k}: {there.get(k)!r} there, {self.config.get(k)!r} given" for k in differ)
-            raise InputError(f"--resume {self.path}: the run there has another config ({changes}); give the same one")
+            changes = ", ".join(f"{k}: {recorded.get(k)!r} there, {self.config.get(k)!r} given" for k in differ)
+            raise InputError(
+                f"{self.path}: the run there has another config ({changes}); give the same one, or another directory"
+            )
 
     def bind_data(self, data: Fingerprint) -> None:
-        """Records the data that the run is of, or, where data is recorded, refuses other data.
+        """Records the data of the run or, where data is recorded already, refuses other data.
 
         Call it before anything is computed from the data.
 
+        Args:
+            data: The fingerprint of the data.
+
         Raises:
-            InputError: if the run is of other data, with what differs, or if it was made before runs recorded their data.
+            InputError: If the run is of other data, with what differs, or if it was made before runs recorded their data.
 
         Example:
             >>> import tempfile, numpy as np
@@ -124,10 +142,10 @@ class RunDirectory:
             ...     print(str(error).replace(place, "runs/a"))
             runs/a: the run there is of other data (x: other content); give the data of the run, or another directory
         """
-        there = self._read_data()
-        if there is None:
+        recorded = self._read_data()
+        if recorded is None:
             self._write_data(data)
-        elif differ := differences(there, data):
+        elif differ := differences(recorded, data):
             raise InputError(
                 f"{self.path}: the run there is of other data ({'; '.join(differ)}); give the data of the run, or another "
                 "directory"
@@ -137,23 +155,23 @@ class RunDirectory:
         write_json(self.path / _DATA, {"format": DATA_FORMAT, "data": None if data is None else to_json(data)}, None)
 
     def _read_data(self) -> Fingerprint | None:
-        """What is recorded; ``None`` in a run that has not seen its data yet."""
+        """Returns the recorded fingerprint, or ``None`` in a run that has not seen its data yet."""
         path = self.path / _DATA
         if not path.is_file():
             raise InputError(
                 f"{self.path}: the run there was made by a version of metajax that did not record the data (no {_DATA}), so "
-                "it cannot be told whether it is of the data given; replace it with --overwrite, or give another directory"
+                "whether it is of the data given cannot be known; replace it with overwrite=True, or give another directory"
             )
-        told = read_json(path)
-        if told.get("format") != DATA_FORMAT:
-            raise InputError(f"{path}: has the format {told.get('format')}; this version reads format {DATA_FORMAT}")
+        record = read_json(path)
+        if record.get("format") != DATA_FORMAT:
+            raise InputError(f"{path}: has the format {record.get('format')}; this version reads format {DATA_FORMAT}")
         try:
-            return None if told["data"] is None else from_json(told["data"])
+            return None if record["data"] is None else from_json(record["data"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
 
     def _clear(self) -> None:
-        """Deletes a run, or what was left of one. Killed at any instant, it leaves a directory that counts as empty."""
+        """Deletes a run, or what was left of one. A kill at any instant leaves a directory that counts as empty."""
         if (self.path / _MARK).is_file():
             (self.path / _MARK).replace(self.path / _CLEARED)
         for child in self.path.iterdir():
@@ -163,18 +181,23 @@ class RunDirectory:
 
     @property
     def metrics_file(self) -> Path:
+        """The file of the metrics, one JSON object a line."""
         return self.path / "metrics.jsonl"
 
     def log(self, record: dict[str, Any]) -> None:
-        """Appends one line to ``metrics.jsonl``."""
+        """Appends one line to ``metrics.jsonl``.
+
+        Args:
+            record: Plain values by name, usually with ``step``.
+        """
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines of ``metrics.jsonl``; a last line cut off by a kill is left out.
+        """Returns all lines of ``metrics.jsonl``. A last line that a kill cut off is left out.
 
         Raises:
-            InputError: if another line is damaged.
+            InputError: If another line is damaged.
         """
         if not self.metrics_file.is_file():
             return []
@@ -197,26 +220,39 @@ class RunDirectory:
         return records
 
     def rewind(self, step: float) -> list[dict[str, Any]]:
-        """Drops the metrics of steps after ``step``, which a resumed run will write again; returns what is left."""
-        kept = [r for r in self.metrics() if r.get("step", 0) <= step]
-        write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in kept))
-        return kept
+        """Drops the metrics after a step, which a resumed run writes again, and returns the others.
+
+        Args:
+            step: The last step whose metrics stay.
+        """
+        remaining = [r for r in self.metrics() if r.get("step", 0) <= step]
+        write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in remaining))
+        return remaining
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Writes ``result.json``, whole or not at all; figures asked for belong under ``"metrics"``."""
+        """Writes ``result.json``, completely or not at all.
+
+        Args:
+            result: Plain values. The numbers of the run belong under ``"metrics"``.
+
+        Raises:
+            InputError: If a metric is not a plain number.
+        """
         bad = [k for k, v in result.get("metrics", {}).items() if isinstance(v, bool) or not isinstance(v, int | float)]
         if bad:
             raise InputError(
-                f"finish: result['metrics'] has {bad}, which are no plain numbers; accepted are int and float"
+                f"finish: result['metrics'] has {bad}, which are not plain numbers; accepted are int and float"
             )
         write_json(self.path / "result.json", result)
 
     @property
     def result(self) -> dict[str, Any] | None:
+        """The contents of ``result.json``, or ``None`` if the run is not finished."""
         path = self.path / "result.json"
         return read_json(path) if path.is_file() else None
 
     def close(self) -> None:
+        """Releases the lock."""
         self._lock.release()
 
     def __enter__(self) -> "RunDirectory":
@@ -229,20 +265,45 @@ class RunDirectory:
 def read_json(path: Path) -> dict[str, Any]:
     """Reads a file that ``write_json`` wrote.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The object in it.
+
     Raises:
-        InputError: if it is damaged.
+        InputError: If the file is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "result.json"
+        >>> write_json(path, {"accuracy": 0.9})
+        >>> read_json(path)
+        {'accuracy': 0.9}
     """
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error})") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InputError(f"{path}: damaged (holds no JSON object)")
-    return found
+    return content
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file at once: a reader or a kill sees the old text or the new, never a part."""
+    """Replaces a file at once: a reader or a kill sees the old text or the new one, never a part.
+
+    Args:
+        path: The file.
+        text: Its new contents, written as UTF-8.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
+        >>> write_text(path, "done")
+        >>> path.read_text()
+        'done'
+    """
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -252,4 +313,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    """Replaces a file at once by a value as JSON.
+
+    Args:
+        path: The file.
+        value: Plain values.
+        indent: The indentation in spaces; ``None`` writes one line.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_json(path, {"a": 1}, indent=None)
+        >>> path.read_text()
+        '{"a": 1}\\n'
+    """
     write_text(path, json.dumps(value, indent=indent) + "\n")

@@ -1,5 +1,7 @@
-"""What data a run is of: columns, types, rows, and a digest of the content. A run that is resumed with other data would mix two
-datasets, so it is refused, with the part that differs."""
+"""The identity of a dataset: columns, types, rows, and a digest of the content.
+
+A run that is resumed with other data would mix two datasets. It is refused, with the part that differs.
+"""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,7 +14,13 @@ from metajax.types import InputError
 
 
 class Column(NamedTuple):
-    """One column of a table, or a whole array: its name ("" for an array), its type, and the SHA-256 of its values."""
+    """One column of a table, or a whole array.
+
+    Attributes:
+        name: The name of the column, "" for an array.
+        type: Its type in words.
+        digest: The SHA-256 of its values.
+    """
 
     name: str
     type: str
@@ -20,7 +28,12 @@ class Column(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A table or an array: the number of its rows, and its columns in order."""
+    """A table or an array.
+
+    Attributes:
+        rows: The number of rows.
+        columns: The columns in order.
+    """
 
     rows: int
     columns: tuple[Column, ...]
@@ -37,11 +50,14 @@ def fingerprint(**parts: Any) -> Fingerprint:
     order. The cost is one pass of SHA-256 (about a second for a gigabyte).
 
     Args:
-        **parts: data frames, series, arrays, files (as ``pathlib.Path``), lists of plain values, or nested dictionaries and
+        **parts: Data frames, series, arrays, files (as ``pathlib.Path``), lists of plain values, or nested dictionaries and
             tuples of these, each under a name of its own.
 
+    Returns:
+        The parts of the dataset by name.
+
     Raises:
-        InputError: if a part holds something else.
+        InputError: If a part holds something else.
 
     Example:
         >>> import numpy as np
@@ -54,18 +70,26 @@ def fingerprint(**parts: Any) -> Fingerprint:
 
 
 def differences(there: Fingerprint, given: Fingerprint) -> list[str]:
-    """Returns in words what differs between the data of a run and the data given; nothing if they are the same.
+    """Returns in words what differs between the data of a run and the data given.
 
     Args:
-        there: of the run.
-        given: of the data at hand.
+        there: The fingerprint of the run.
+        given: The fingerprint of the data at hand.
+
+    Returns:
+        One line for each difference, and none if the data is the same.
+
+    Example:
+        >>> import numpy as np
+        >>> differences(fingerprint(y=np.arange(4)), fingerprint(y=np.arange(5)))
+        ['y: other number of rows (4 there, 5 given)']
     """
-    told = [f"{name}: there, but not given" for name in there if name not in given]
-    told += [f"{name}: given, but not there" for name in given if name not in there]
+    lines = [f"{name}: there, but not given" for name in there if name not in given]
+    lines += [f"{name}: given, but not there" for name in given if name not in there]
     for name in there:
         if name in given:
-            told += [f"{name}: {what}" for what in _compare(there[name], given[name])]
-    return told
+            lines += [f"{name}: {what}" for what in _compare(there[name], given[name])]
+    return lines
 
 
 def to_json(data: Fingerprint) -> dict[str, Any]:
@@ -73,15 +97,15 @@ def to_json(data: Fingerprint) -> dict[str, Any]:
     return {name: {"rows": part.rows, "columns": [list(c) for c in part.columns]} for name, part in data.items()}
 
 
-def from_json(told: Mapping[str, Any]) -> Fingerprint:
+def from_json(record: Mapping[str, Any]) -> Fingerprint:
     """Returns the fingerprint that ``to_json`` wrote.
 
     Raises:
-        ValueError, KeyError, TypeError: if it is something else.
+        ValueError, KeyError, TypeError: If it is something else.
     """
     return {
         name: Part(int(part["rows"]), tuple(Column(*map(str, c)) for c in part["columns"]))
-        for name, part in told.items()
+        for name, part in record.items()
     }
 
 
@@ -92,11 +116,12 @@ def digest(array: np.ndarray) -> str:
 
 
 def _compare(there: Part, given: Part) -> Iterator[str]:
+    """Yields in words what differs between two parts."""
     before, now = ([c.name for c in part.columns] for part in (there, given))
     if before != now:
         lacking, new = ([n for n in a if n not in b] for a, b in ((before, now), (now, before)))
-        told = [f"{_some(names)} {what}" for names, what in ((lacking, "not given"), (new, "not there")) if names]
-        yield f"other columns ({'; '.join(told) or 'in another order'})"
+        changes = [f"{_some(names)} {what}" for names, what in ((lacking, "not given"), (new, "not there")) if names]
+        yield f"other columns ({'; '.join(changes) or 'in another order'})"
     known = {c.name: c for c in there.columns}
     both = [(known[c.name], c) for c in given.columns if c.name in known]
     for a, b in both:
@@ -110,13 +135,14 @@ def _compare(there: Part, given: Part) -> Iterator[str]:
         yield f"other content{f' of {_some(changed)}' * bool(changed[0])}"
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+def _some(names: list[str], limit: int = 5) -> str:
+    """Returns the first names in words, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(repr, names[:limit])) + more
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Part]]:
-    """The tables and arrays inside a value, with their names."""
+    """Yields the tables and arrays inside a value, with their names."""
     if hasattr(value, "columns") and hasattr(value, "iloc"):  # a data frame, without importing pandas
         columns = [(str(label), value.iloc[:, i]) for i, label in enumerate(value.columns)]
         yield name, Part(len(value), tuple(_column(label, column) for label, column in columns))
@@ -146,15 +172,15 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def _column(name: str, values: Any) -> Column:
-    """Of a series or an array. Text and mixed values are hashed with the type and the length of each."""
+    """Returns the identity of a series or an array. Text and mixed values are hashed with the type and length of each."""
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     shape = list(array.shape[1:]) or ""
     if array.dtype.kind not in "OUST":
         return Column(name, f"{array.dtype}{shape}", digest(array))
-    made, kinds = hashlib.sha256(), set()
+    content, kinds = hashlib.sha256(), set()
     for value in array.reshape(-1).tolist():
         kind, text = type(value).__name__, digest(value) if isinstance(value, np.ndarray) else str(value)
         kinds.add(kind)
-        made.update(f"{kind}:{len(text)}:{text}".encode("utf-8", "surrogatepass"))
+        content.update(f"{kind}:{len(text)}:{text}".encode("utf-8", "surrogatepass"))
     missing = {"float", "NoneType", "NAType"}
-    return Column(name, f"{'text' if kinds - missing == {'str'} else 'mixed values'}{shape}", made.hexdigest())
+    return Column(name, f"{'text' if kinds - missing == {'str'} else 'mixed values'}{shape}", content.hexdigest())

@@ -1,11 +1,11 @@
 """The one training loop: chunks of steps inside a compiled scan, with metrics, evaluation, checkpoints and signals."""
 
+import dataclasses
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,26 +13,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from metajax.run._checkpoint import Checkpoints, check_leaves
+from metajax.run._checkpoint import Checkpoints
 from metajax.run._directory import RunDirectory
+from metajax.run._leaves import check_leaves
 from metajax.run._progress import Progress
 from metajax.run._signals import Interrupted, Watch
-from metajax.types import InputError, Learner, stream
+from metajax.types import Batch, InputError, Key, Learner, State, stream
 
 
 class Diverged(RuntimeError):
-    """The loss or the state is no longer finite; the message names the last good checkpoint."""
+    """The loss or the state is no longer finite. The message names the last good checkpoint."""
 
 
 def train(
     learner: Learner,
     state: Any,
-    batches: Callable[[jax.Array], Any] | Iterator[Any],
+    batches: Callable[[Key], Batch] | Iterator[Batch],
     steps: int,
     directory: RunDirectory | None = None,
     *,
     chunk: int = 100,
-    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    evaluate: Callable[[Any], Mapping[str, float]] | None = None,
     evaluate_every: int | None = None,
     best: str | None = None,
     maximize: bool = True,
@@ -41,98 +42,193 @@ def train(
     label: str = "",
     show: bool = True,
 ) -> Any:
-    """Trains to ``steps`` and returns the state.
+    """Trains a learner to a number of steps and returns its state.
 
-    Killed at any instant and called again with a resumed ``directory``, it ends in the same bits: the randomness of a
-    step depends on the state's key and step alone, and chunks begin at multiples of ``chunk`` whatever happened before.
-    A damaged checkpoint is named on standard error and set aside, and the run goes on from the last good one.
+    Killed at any instant and called again with a resumed ``directory``, it ends in the same bits: the randomness of a step
+    depends on the key and the number of the step alone, and chunks begin at multiples of ``chunk`` whatever happened before. A
+    damaged checkpoint is named on standard error and set aside, and the run continues from the last good one.
 
     Args:
-        learner: what to train.
-        state: its initial state, with ``.step`` and ``.key``. It is donated: use the returned one afterwards.
-        batches: a sampler ``key -> batch`` to be compiled into the chunk (as a ``jax.tree_util.Partial`` of its arrays, the
-            program does not depend on them, and a second process finds it compiled), or an iterator of batches; one that has
-            ``get_state`` and ``set_state`` (as grain's do; bytes or JSON) is resumed at its position.
-        steps: the step at which to stop.
-        directory: where metrics and checkpoints go; ``None`` keeps nothing.
-        chunk: steps in one compiled scan; metrics are means over a chunk.
-        evaluate: ``state -> metrics``, called every ``evaluate_every`` steps (default: at the end only).
-        best: the metric of ``evaluate`` by which the best checkpoint is kept.
-        maximize: whether larger is better.
-        checkpoint_seconds: time between checkpoints; evaluations with ``best`` and the end also save.
-        minutes: stop after this much time in all, resumed time included.
+        learner: The learner.
+        state: Its initial state, a pytree of arrays with ``.step`` and ``.key``. ``Any``, because each learner has its own
+            type.
+        batches: A sampler ``key -> batch``, which is compiled into the chunk, or an iterator of batches. A sampler that is a
+            ``jax.tree_util.Partial`` of its arrays gives a program that does not depend on them, so that a second process finds
+            it compiled. An iterator with ``get_state`` and ``set_state`` (as those of grain; bytes or JSON) is resumed at its
+            position.
+        steps: The step at which to stop, an integer >= 0.
+        directory: The run directory for metrics and checkpoints; ``None`` writes nothing.
+        chunk: The number of steps of one compiled scan, an integer >= 1. Metrics are means over a chunk.
+        evaluate: A function ``state -> metrics``. Its results are logged beside those of the learner.
+        evaluate_every: The number of steps between evaluations, a multiple of ``chunk``. By default only the end is evaluated.
+        best: The metric of ``evaluate`` by which the best checkpoint is kept beside the latest.
+        maximize: Whether a larger value of ``best`` is better.
+        checkpoint_seconds: The time between checkpoints. Evaluations with ``best`` and the end save a checkpoint too.
+        minutes: The training stops after this time in all, earlier processes included.
+        label: What is trained, for the progress.
+        show: Whether to show progress on standard error.
+
+    Returns:
+        The state after ``steps`` steps, or after ``minutes``.
 
     Raises:
-        InputError: if steps or chunk are out of range, or batches end before the steps do.
-        Diverged: at the first value that is not finite, naming the last good checkpoint.
-        Interrupted: after SIGTERM or SIGINT, once the state is saved.
-        InputError: if the state holds what a checkpoint cannot keep, or if no checkpoint of a resumed run is good.
+        InputError: If ``steps``, ``chunk`` or ``evaluate_every`` is out of range, batches end before the steps do, the state
+            holds what a checkpoint cannot keep, or no checkpoint of a resumed run is good.
+        Diverged: At the first value that is not finite.
+        Interrupted: After SIGTERM or SIGINT, once the state is saved.
+
+    Example:
+        >>> import optax
+        >>> from metajax import bilevel
+        >>> loss = lambda params, batch, key: (jnp.mean((params - batch) ** 2), {})
+        >>> learner = bilevel.supervised(lambda key: jnp.zeros(()), loss, optax.sgd(0.1))
+        >>> state = learner.init(jax.random.key(0))
+        >>> state = train(learner, state, lambda key: 3.0 + jax.random.normal(key, (64,)), steps=100, show=False)
+        >>> round(float(state.params))
+        3
     """
     if steps < 0 or chunk < 1:
         raise InputError(f"train: steps={steps}, chunk={chunk}; accepted are steps >= 0 and chunk >= 1")
     if evaluate_every is not None and evaluate_every % chunk:
         raise InputError(f"train: evaluate_every={evaluate_every}; accepted are multiples of chunk={chunk}")
-    saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
     check_leaves(state)
-    step, spent = int(state.step), 0.0
-    state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)  # the caller's arrays survive the donation
-    if directory and saved and directory.resumed and saved.latest is not None:
-        step, state, position = saved.restore(state)
-        saved.set_aside(step)
+    saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
+    training = _Training(
+        learner=learner,
+        batches=batches,
+        steps=steps,
+        directory=directory,
+        saved=saved,
+        chunk=chunk,
+        evaluate=evaluate,
+        evaluate_every=evaluate_every,
+        has_best=best is not None,
+        checkpoint_seconds=checkpoint_seconds,
+        max_seconds=math.inf if minutes is None else 60 * minutes,
+        state=jax.tree.map(lambda x: jnp.array(x, copy=True), state),  # the caller's arrays survive the donation
+        step=int(state.step),
+    )
+    training.resume()
+    return training.run(label, show)
+
+
+@dataclasses.dataclass
+class _Training:
+    """One call of ``train``: its arguments, and how far it is."""
+
+    learner: Learner
+    batches: Any
+    steps: int
+    directory: RunDirectory | None
+    saved: Checkpoints | None
+    chunk: int
+    evaluate: Callable[[Any], Mapping[str, float]] | None
+    evaluate_every: int | None
+    has_best: bool
+    checkpoint_seconds: float
+    max_seconds: float
+    state: Any
+    step: int
+    started: float = dataclasses.field(default_factory=time.perf_counter)
+    last_save: float = dataclasses.field(default_factory=time.perf_counter)
+    earlier_seconds: float = 0.0
+
+    def resume(self) -> None:
+        """Continues from the last good checkpoint of a resumed run."""
+        if self.directory is None or self.saved is None:
+            return
+        if not self.directory.resumed or self.saved.latest is None:
+            self.directory.rewind(self.step)
+            return
+        self.step, self.state, position = self.saved.restore(self.state)
+        self.saved.set_aside(self.step)
         if position is not None:
-            batches.set_state(position)  # type: ignore[union-attr]
-        spent = max((r.get("seconds", 0.0) for r in directory.rewind(step)), default=0.0)
-    elif directory:
-        directory.rewind(step)
-    run_chunk = compiled_chunk(learner, batches if callable(batches) else None)
-    progress = Progress(steps, step, label, show=show)
-    began = last_save = time.perf_counter()
-    stop_at = math.inf if minutes is None else 60 * minutes
+            self.batches.set_state(position)
+        records = self.directory.rewind(self.step)
+        self.earlier_seconds = max((r.get("seconds", 0.0) for r in records), default=0.0)
 
-    def save(metrics: dict[str, float] | None = None) -> None:
-        nonlocal last_save
-        if saved is not None and saved.latest != step:
-            position = None if callable(batches) or not hasattr(batches, "get_state") else batches.get_state()  # type: ignore[union-attr]
-            saved.save(step, state, position, metrics)
-            last_save = time.perf_counter()
+    def seconds(self) -> float:
+        """Returns the time that this process and earlier ones have trained."""
+        return self.earlier_seconds + time.perf_counter() - self.started
 
-    try:
-        with Watch() as watch:
-            while step < steps and spent + time.perf_counter() - began < stop_at:
-                length = min(chunk - step % chunk, steps - step)
-                stacked = None if callable(batches) else _stack(batches, length)
-                state, info, healthy = run_chunk(state, stacked, length)
-                step += length
-                record = {k: np.asarray(v).tolist() for k, v in info.items()}
-                if not bool(healthy):
-                    raise Diverged(_advice(record, step, saved))
-                seconds = spent + time.perf_counter() - began
-                evaluated: dict[str, float] = {}
-                if evaluate and ((evaluate_every and step % evaluate_every == 0) or step == steps):
-                    evaluated = {k: float(v) for k, v in evaluate(state).items()}
-                record = {"step": step, "seconds": round(seconds, 3), **record, **evaluated}
-                if directory:
-                    directory.log(record)
-                progress.update(step, {**evaluated, **record})
-                if (evaluated and best) or step == steps or time.perf_counter() - last_save >= checkpoint_seconds:
-                    save(evaluated)
-                if watch.signal is not None:
-                    save()
-                    where = f"; --resume --out {directory.path} goes on" if directory else ""
-                    message = f"stopped by signal {watch.signal} at step {step}, saved{where}"
-                    print(message, file=sys.stderr)
-                    raise Interrupted(watch.signal, message)
-            save()
-    finally:
-        progress.close()
-    return state
+    def save(self, metrics: dict[str, float] | None = None) -> None:
+        """Saves a checkpoint, unless there is one of this step."""
+        if self.saved is None or self.saved.latest == self.step:
+            return
+        has_position = not callable(self.batches) and hasattr(self.batches, "get_state")
+        position = self.batches.get_state() if has_position else None
+        self.saved.save(self.step, self.state, position, metrics)
+        self.last_save = time.perf_counter()
+
+    def run(self, label: str, show: bool) -> Any:
+        """Trains chunk by chunk and returns the state."""
+        run_chunk = compiled_chunk(self.learner, self.batches if callable(self.batches) else None)
+        progress = Progress(self.steps, self.step, label, show=show)
+        self.started = self.last_save = time.perf_counter()
+        try:
+            with Watch() as watch:
+                while self.step < self.steps and self.seconds() < self.max_seconds:
+                    self.advance(run_chunk, progress)
+                    if watch.signal is not None:
+                        self.leave(watch.signal)
+                self.save()
+        finally:
+            progress.close()
+        return self.state
+
+    def advance(self, run_chunk: Callable[..., Any], progress: Progress) -> None:
+        """Trains one chunk, logs and evaluates it, and saves a checkpoint where one is due."""
+        length = min(self.chunk - self.step % self.chunk, self.steps - self.step)
+        stacked = None if callable(self.batches) else _stack(self.batches, length)
+        self.state, info, is_finite = run_chunk(self.state, stacked, length)
+        self.step += length
+        record = {k: np.asarray(v).tolist() for k, v in info.items()}
+        if not bool(is_finite):
+            raise Diverged(_advice(record, self.step, self.saved))
+        seconds = self.seconds()
+        evaluated: dict[str, float] = {}
+        is_due = self.evaluate_every is not None and self.step % self.evaluate_every == 0
+        if self.evaluate and (is_due or self.step == self.steps):
+            evaluated = {k: float(v) for k, v in self.evaluate(self.state).items()}
+        record = {"step": self.step, "seconds": round(seconds, 3), **record, **evaluated}
+        if self.directory:
+            self.directory.log(record)
+        progress.update(self.step, {**evaluated, **record})
+        is_late = time.perf_counter() - self.last_save >= self.checkpoint_seconds
+        if (evaluated and self.has_best) or self.step == self.steps or is_late:
+            self.save(evaluated)
+
+    def leave(self, signal: int) -> None:
+        """Saves the state and ends the process."""
+        self.save()
+        hint = f"; resume the run in {self.directory.path} (--resume) to continue" if self.directory else ""
+        message = f"stopped by signal {signal} at step {self.step}; the state is saved{hint}"
+        print(message, file=sys.stderr)
+        raise Interrupted(signal, message)
 
 
-def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None) -> Callable[..., Any]:
-    """``(state, stacked batches or None, length) -> (state, mean info, healthy)``, compiled once for each length.
+def compiled_chunk(learner: Learner, sampler: Callable[[Key], Batch] | None) -> Callable[..., Any]:
+    """Compiles chunks of steps: ``run(state, batches, length) -> (state, info, is_finite)``, once for each length.
 
-    The arrays of a sampler that is a ``jax.tree_util.Partial`` are arguments of the program; those that another sampler closes
-    over are constants in it.
+    Args:
+        learner: The learner.
+        sampler: A function ``key -> batch``; ``None`` takes ``batches``, which are stacked along a leading axis. The arrays of
+            a sampler that is a ``jax.tree_util.Partial`` are arguments of the program. Those that another sampler closes over
+            are constants in it.
+
+    Returns:
+        The function. It donates the state. ``info`` has the means over the chunk, and ``is_finite`` says whether all infos are
+        finite and the state holds no NaN.
+
+    Example:
+        >>> import optax
+        >>> from metajax import bilevel
+        >>> loss = lambda params, batch, key: (jnp.mean((params - batch) ** 2), {})
+        >>> learner = bilevel.supervised(lambda key: jnp.zeros(()), loss, optax.sgd(0.1))
+        >>> run = compiled_chunk(learner, lambda key: jax.random.normal(key, (64,)))
+        >>> state, info, is_finite = run(learner.init(jax.random.key(0)), None, 10)
+        >>> int(state.step), bool(is_finite)
+        (10, True)
     """
 
     def body(sampler, state, batch):
@@ -142,52 +238,60 @@ def compiled_chunk(learner: Learner, sampler: Callable[[jax.Array], Any] | None)
 
     def run(sampler, state, stacked, length):
         state, info = jax.lax.scan(partial(body, sampler), state, stacked, length)
-        healthy = jnp.array(True)
+        is_finite = jnp.array(True)
         for leaf in jax.tree.leaves(info):
-            healthy &= jnp.all(jnp.isfinite(leaf))
+            is_finite &= jnp.all(jnp.isfinite(leaf))
         for leaf in jax.tree.leaves(state):
             if jnp.issubdtype(leaf.dtype, jnp.floating):
-                healthy &= ~jnp.any(jnp.isnan(leaf))
-        return state, jax.tree.map(lambda x: jnp.mean(x.astype(jnp.float32), axis=0), dict(info)), healthy
+                is_finite &= ~jnp.any(jnp.isnan(leaf))
+        return state, jax.tree.map(lambda x: jnp.mean(x.astype(jnp.float32), axis=0), _fields(info)), is_finite
 
-    given = sampler if sampler is None or isinstance(sampler, Partial) else Partial(sampler)
-    return partial(jax.jit(run, static_argnums=3, donate_argnums=1), given)
+    carried = sampler if sampler is None or isinstance(sampler, Partial) else Partial(sampler)
+    return partial(jax.jit(run, static_argnums=3, donate_argnums=1), carried)
 
 
-def data_key(state: Any) -> jax.Array:
-    """The key by which ``train`` draws the batch of a step, apart from the keys that a learner draws for itself."""
+def _fields(info: Any) -> dict[str, Any]:
+    """Returns an info, which may be a NamedTuple, as a dictionary."""
+    return info._asdict() if hasattr(info, "_asdict") else dict(info)
+
+
+def data_key(state: State) -> Key:
+    """Returns the key with which ``train`` draws the batch of a step, apart from the keys that a learner draws for itself.
+
+    Args:
+        state: The state of a learner.
+
+    Returns:
+        A key that depends on ``state.key`` and ``state.step`` alone.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> state = SimpleNamespace(key=jax.random.key(0), step=jnp.array(3))
+        >>> bool(data_key(state) == jax.random.fold_in(stream(state.key, "data"), 3))
+        True
+    """
     return jax.random.fold_in(stream(state.key, "data"), state.step)
 
 
-def _stack(iterator: Iterator[Any], length: int) -> Any:
-    got = []
+def _stack(iterator: Iterator[Batch], length: int) -> Batch:
+    """Returns the next batches, stacked along a new leading axis."""
+    batches = []
     for _ in range(length):
         try:
-            got.append(next(iterator))
+            batches.append(next(iterator))
         except StopIteration:
             raise InputError(
                 "train: batches ended before the steps did; accepted is an iterator that repeats"
             ) from None
-    return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *got)
+    return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *batches)
 
 
 def _advice(record: dict[str, Any], step: int, saved: Checkpoints | None) -> str:
+    """Returns what is not finite, where the last good checkpoint is, and what to try."""
     broken = [k for k, v in record.items() if not np.all(np.isfinite(v))] or ["the state"]
-    where = "no checkpoint was saved before"
+    checkpoint = "no checkpoint was saved before"
     if saved is not None and saved.latest is not None:
-        where = f"last good checkpoint: {saved.path / str(saved.latest)}"
-    return f"not finite by step {step}: {', '.join(broken)}; {where}. Try a smaller learning rate or clip gradients."
-
-
-def load(like: Any, directory: Path | str, step: int | None = None, best: tuple[str, bool] | None = None) -> Any:
-    """A state from a finished or stopped run.
-
-    Args:
-        like: a state of the same structure.
-        directory: of the run.
-        step: of the checkpoint; by default the latest.
-        best: ``(metric, maximize)`` as given to ``train``, to take the best checkpoint instead.
-    """
-    metric, maximize = best or (None, True)
-    saved = Checkpoints(Path(directory) / "checkpoints", metric, maximize)
-    return saved.restore(like, saved.best if step is None and best else step).state
+        checkpoint = f"last good checkpoint: {saved.path / str(saved.latest)}"
+    return (
+        f"not finite by step {step}: {', '.join(broken)}; {checkpoint}. Try a smaller learning rate or clip gradients."
+    )

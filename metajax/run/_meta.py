@@ -1,4 +1,4 @@
-"""What a number needs to be believed: commit, versions, device, command line."""
+"""The circumstances of a run, without which its numbers mean little: commit, versions, device, command line."""
 
 import importlib.metadata
 import os
@@ -18,6 +18,7 @@ _PACKAGES = ("metajax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkp
 
 
 def _git(*arguments: str) -> str | None:
+    """Returns what git prints for the folder of this file, or ``None`` if it fails."""
     folder = Path(__file__).resolve().parent
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
@@ -27,12 +28,15 @@ def _git(*arguments: str) -> str | None:
 
 
 def _is_tracked() -> bool:
-    """Whether this file belongs to the repository around it. An installed package may lie inside a repository, in the virtual
-    environment of another project, whose commit says nothing about it."""
+    """Returns whether this file belongs to the repository around it.
+
+    An installed package may lie inside the repository of another project, whose commit says nothing about the package.
+    """
     return _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
 
 
 def _version(package: str) -> str | None:
+    """Returns the version of an installed package, or ``None``."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -40,6 +44,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
+    """Returns the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -48,7 +53,15 @@ def _processor() -> str:
 
 
 def hardware() -> str:
-    """In words, for tables: ``2 cores of AMD EPYC`` or the accelerator's name."""
+    """Returns the hardware in words, for tables: ``2 cores of AMD EPYC``, or the number and kind of accelerators.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> "core" in hardware() or " x " in hardware()
+        True
+    """
     device = jax.devices()[0]
     if device.platform == "cpu":
         cores = available_cores()
@@ -57,15 +70,26 @@ def hardware() -> str:
 
 
 def command() -> str:
-    """The command line as one would type it again from here: paths below the working directory are relative."""
+    """Returns the command line as one would type it again here: paths below the working directory are relative."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["python", "-m", spec.name] if spec is not None and spec.name else [Path(sys.argv[0]).name]
     return shlex.join([*program, *(word.replace(f"{Path.cwd()}{os.sep}", "") for word in sys.argv[1:])])
 
 
 def collect(seed: Any = None) -> dict[str, Any]:
-    """The contents of ``meta.json``. The commit is ``None`` where metajax is installed and not run from its repository; its
-    version is always among the versions."""
+    """Returns the contents of ``meta.json``: commit, command, seed, hardware, versions and time.
+
+    Args:
+        seed: The seed of the run.
+
+    Returns:
+        Plain values. The commit is ``None`` where metajax is installed and not run from its repository. Its version is always
+        among the versions.
+
+    Example:
+        >>> sorted(collect(seed=0))[:4]
+        ['command', 'commit', 'device', 'dirty']
+    """
     tracked = _is_tracked()
     status = _git("status", "--porcelain") if tracked else None
     return {

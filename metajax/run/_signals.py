@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT set a flag, so that a run saves before it leaves."""
+"""SIGTERM and SIGINT set a flag, so that a run saves its state before it ends."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from types import TracebackType
 
 
 class Interrupted(SystemExit):
-    """The run was asked to stop, and saved first; exits with 128 + the signal's number."""
+    """The run was asked to stop, and saved its state first. The exit status is 128 + the number of the signal."""
 
     def __init__(self, number: int, message: str):
         super().__init__(128 + number)
@@ -17,7 +17,17 @@ class Interrupted(SystemExit):
 
 
 class Watch:
-    """While open, the first SIGTERM or SIGINT is remembered in ``signal``; a second one acts at once."""
+    """Remembers the first SIGTERM or SIGINT while it is open. A second one acts at once.
+
+    Attributes:
+        signal: The number of the signal, or ``None`` as long as there was none.
+
+    Example:
+        >>> with Watch() as watch:
+        ...     signal.raise_signal(signal.SIGTERM)
+        >>> watch.signal == signal.SIGTERM
+        True
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None

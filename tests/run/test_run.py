@@ -70,7 +70,7 @@ def test_directory_is_refused_resumed_or_replaced(tmp_path):
         directory.log({"step": 1, "loss": 0.5})
         with pytest.raises(InputError, match="another process is writing"):
             run.RunDirectory(out, {"seed": 0}, resume=True)
-    with pytest.raises(InputError, match="--resume goes on with it, --overwrite replaces it"):
+    with pytest.raises(InputError, match="resume=True continues it, overwrite=True replaces it"):
         run.RunDirectory(out, {"seed": 0})
     with pytest.raises(InputError, match="seed: 0 there, 1 given"):
         run.RunDirectory(out, {"seed": 1}, resume=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metajax import supernet
-from metajax.run._checkpoint import Checkpoints
+from metajax.run import Checkpoints
 
 sys.path.insert(0, str(Path(__file__).parent))
 import search_contract as contract

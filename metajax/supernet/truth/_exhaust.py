@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from metajax.nn import Functional, check_labels, label_cross_entropy
-from metajax.run._directory import write_json
+from metajax.run import write_json
 from metajax.space import Space
 from metajax.types import InputError
 
