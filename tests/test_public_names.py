@@ -37,7 +37,6 @@ PENDING = {
     "hpo",
     "nn",
     "notebooks",
-    "plot",
     "predictor",
     "search",
     "supernet",
@@ -191,7 +190,9 @@ def of_class(kind):
     lacking = of_summary(parts)
     if issubclass(kind, BaseException | enum.Enum):
         return lacking
-    bases = [base for base in kind.__mro__ if base.__module__.startswith("metajax")]  # methods may stand in private bases
+    bases = [
+        base for base in kind.__mro__ if base.__module__.startswith("metajax")
+    ]  # methods may stand in private bases
     members = {n: v for base in reversed(bases) for n, v in vars(base).items()}
     own = {n: v for n, v in members.items() if n == "__call__" or not n.startswith("_")}
     if not getattr(kind, "_is_protocol", False):

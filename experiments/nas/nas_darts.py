@@ -175,7 +175,7 @@ def search_and_train(config: Config, directory: run.RunDirectory, loaded: Mappin
         metrics = {"log10_supernet": space.log10_size, "log10_cells": supernet.spaces.log10_cells(config.nodes)}
         found, metrics["search_seconds"] = search(config, parts, directory)
     for cell, (nodes, edges) in supernet.spaces.cell_graphs(found).items():
-        run.write_text(directory.path / f"{cell}.svg", plot.graph(nodes, edges, f"{cell} cell"))
+        run.write_text(directory.path / f"{cell}.svg", plot.graph_svg(nodes, edges, f"{cell} cell"))
     began = time.perf_counter()
     metrics = {
         **metrics,

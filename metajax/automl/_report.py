@@ -24,7 +24,8 @@ table { border-collapse: collapse; font-size: .95rem; } td, th { text-align: lef
 img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
 code { background: #f1f2f4; padding: .1rem .3rem; border-radius: .25rem; font-size: .9em; }
 @media (prefers-color-scheme: dark) { body { background: #16181b; color: #e6e8eb; } .lead, .note, th { color: #a2a8b0; }
-  .score { border-color: #3a3f45; } td, th { border-color: #2b2f34; } code { background: #2b2f34; } }
+  .score { border-color: #3a3f45; } td, th { border-color: #2b2f34; } code { background: #2b2f34; }
+  img { filter: invert(.9) hue-rotate(180deg); } }
 """
 
 

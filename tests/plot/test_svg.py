@@ -5,11 +5,12 @@ from xml.etree import ElementTree
 import pytest
 
 from metajax import plot
+from metajax.types import InputError
 
 
 def test_a_graph_is_well_formed_and_has_every_node_edge_and_label():
     edges = [("a", "b", "skip & go"), ("a", "c", "conv"), ("b", "c", "conv"), ("a", "c", "")]
-    root = ElementTree.fromstring(plot.graph(["a", "b", "c"], edges, "cell <1>"))
+    root = ElementTree.fromstring(plot.graph_svg(["a", "b", "c"], edges, "cell <1>"))
     space = "{http://www.w3.org/2000/svg}"
     texts = [e.text for e in root.iter(f"{space}text")]
     assert sorted(texts) == sorted(["cell <1>", "skip & go", "conv", "a", "b", "c"])
@@ -24,5 +25,5 @@ def test_a_graph_is_well_formed_and_has_every_node_edge_and_label():
 
 def test_edges_that_lead_back_or_nowhere_are_named():
     for edge in (("b", "a", ""), ("a", "z", ""), ("a", "a", "")):
-        with pytest.raises(ValueError, match=rf"edge 'a|b' -> '{edge[1]}'; accepted are edges onward"):
-            plot.graph(["a", "b"], [edge])
+        with pytest.raises(InputError, match=rf"edges: 'a|b' -> '{edge[1]}'; accepted are edges onward"):
+            plot.graph_svg(["a", "b"], [edge])

@@ -132,7 +132,7 @@ def _checked(pair: Any, place: int, cell: str) -> tuple[str, int]:
 
 
 def cell_graphs(config: Mapping[str, str]) -> dict[str, tuple[list[str], list[tuple[str, str, str]]]]:
-    """Nodes and labeled edges of decided cells, for ``plot.graph``: of ``normal`` and ``reduce``, or of ``edge`` for
+    """Nodes and labeled edges of decided cells, for ``plot.graph_svg``: of ``normal`` and ``reduce``, or of ``edge`` for
     ``cell_space``; edges that are ``none`` are left out.
 
     Example:
