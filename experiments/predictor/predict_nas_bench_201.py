@@ -180,7 +180,10 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
             metrics[f"{_label(name)}_{size}_tau_std"] = float(np.std([r["tau"] for r in some], ddof=config.draws > 1))
     for size in config.sizes:
         metrics[f"best_{size}_tau"] = max(metrics[f"{_label(name)}_{size}_tau"] for name in config.names)
-    curves = {n: (config.sizes, [metrics[f"{_label(n)}_{s}_tau"] for s in config.sizes]) for n in config.names}
+    curves: dict[str, tuple[Any, ...]] = {
+        n: (config.sizes, *([metrics[f"{_label(n)}_{s}_{part}"] for s in config.sizes] for part in ("tau", "tau_std")))
+        for n in config.names
+    }
     if config.dataset == "cifar10":
         curves["PINAT, published"] = (
             list(PUBLISHED_SIZES),

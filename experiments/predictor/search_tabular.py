@@ -210,7 +210,8 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
             own = np.array([r[f"regret_{b}"] for r in some if r["family"] != "nasbench201"])
             if 0 < len(own) < len(some):
                 metrics[f"{label}_{b}_without_nasbench201"] = float(own.mean())
-        curves[name] = (known, [metrics[f"{label}_{b}"] for b in known])
+        label = name.replace(" ", "_")
+        curves[name] = (known, *([metrics[f"{label}_{b}{part}"] for b in known] for part in ("", "_interval")))
     figure = plot.curves(curves, "trials", "normalized regret", f"mean of {len(problems)} tables")
     figure.axes[0].set(xscale="log", yscale="log")
     plot.save(figure, directory.path / "regret.png")
