@@ -4,10 +4,11 @@ import ast
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 
 import metajax
-from metajax import automl, cli
+from metajax import automl, cli, run
 from metajax.automl._requirements import check_requirements
 from metajax.data import tabular
 from metajax.types import InputError
@@ -80,3 +81,16 @@ def test_the_version(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["--version"])
     assert stop.value.code == 0 and capsys.readouterr().out == f"metajax {metajax.__version__}\n"
+
+
+def test_the_library_tells_a_missing_package_before_it_trains(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with (
+        run.RunDirectory(tmp_path / "run", {}) as directory,
+        pytest.raises(InputError, match="needs Matplotlib and Optuna"),
+    ):
+        automl.search(automl.Config("iris", method="optuna"), directory, show=False)
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    with pytest.raises(InputError, match="needs Optuna"):
+        metajax.AutoMLClassifier(trials=16, method="optuna").fit(x, y)

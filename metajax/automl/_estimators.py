@@ -15,6 +15,7 @@ from metajax.automl import _ensemble as ensemble
 from metajax.automl._explore import explore, start
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import prepare
+from metajax.automl._requirements import check_requirements
 from metajax.automl._search import identify
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
@@ -105,6 +106,7 @@ class _AutoML(BaseEstimator):
         started = time.perf_counter()
         dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task)
         config = self._config(task)
+        check_requirements(config, report=False)
         with contextlib.ExitStack() as stack:
             data = identify(dataset)
             parent = self.directory or stack.enter_context(tempfile.TemporaryDirectory())

@@ -10,6 +10,7 @@ from metajax.automl._image_model import ImageModel
 from metajax.automl._images import image_task
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import describe_data, prepare
+from metajax.automl._requirements import check_requirements
 from metajax.automl._result import SearchOutcome, finish
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
@@ -105,6 +106,7 @@ def search(config: Config, directory: RunDirectory, dataset: Dataset | None = No
         True
     """
     started = time.perf_counter()
+    check_requirements(config)
     dataset = load_data(config) if dataset is None else dataset
     directory.bind_data(identify(dataset))
     task, data = _make_task(dataset, config)
