@@ -83,7 +83,7 @@ def _all_pairs(n: int) -> np.ndarray:
     return np.stack([first, second], axis=1)
 
 
-def on_table(table: predictor.Table, target: str, config: Config, draw: int) -> dict[str, float]:
+def on_table(table: predictor.benchmarks.TabularBenchmark, target: str, config: Config, draw: int) -> dict[str, float]:
     """One draw of models of one table."""
     rng = np.random.default_rng((config.seed, draw))
     y = np.nanmean(table.values, axis=1) * (1 if table.maximize else -1)
@@ -110,7 +110,7 @@ def on_table(table: predictor.Table, target: str, config: Config, draw: int) -> 
     return told
 
 
-def on_datasets(known: predictor.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
+def on_datasets(known: predictor.benchmarks.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
     """One draw of datasets of Oboe."""
     rng = np.random.default_rng((config.seed, draw))
     families = rng.permutation(known.family.max() + 1)
@@ -141,8 +141,8 @@ def on_datasets(known: predictor.Oboe, target: str, config: Config, draw: int) -
 
 
 @functools.lru_cache(maxsize=1)
-def _tables(names: tuple[str, ...]) -> dict[str, list[predictor.Table]]:
-    readers = {"nasbench201": lambda: cells()[:1], "hpobench": predictor.hpobench}
+def _tables(names: tuple[str, ...]) -> dict[str, list[predictor.benchmarks.TabularBenchmark]]:
+    readers = {"nasbench201": lambda: cells()[:1], "hpobench": predictor.benchmarks.hpobench}
     return {name: read() for name, read in readers.items() if name in names}
 
 
@@ -150,7 +150,7 @@ def load(config: Config) -> dict[str, Any]:
     """The tables, and Oboe's errors and meta-features."""
     values: dict[str, Any] = {name: [t.values for t in tables] for name, tables in _tables(tuple(config.names)).items()}
     if "oboe" in config.names:
-        known = predictor.oboe()
+        known = predictor.benchmarks.oboe()
         values["oboe"] = (known.error, known.meta)
     return values
 
@@ -158,7 +158,7 @@ def load(config: Config) -> dict[str, Any]:
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Every target on every source."""
     tables = _tables(tuple(config.names))
-    known = predictor.oboe() if "oboe" in config.names else None
+    known = predictor.benchmarks.oboe() if "oboe" in config.names else None
 
     def work(cell):
         if cell["source"] == "oboe":

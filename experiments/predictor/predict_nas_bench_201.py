@@ -12,9 +12,10 @@ the cells that are neither trained nor a copy of a trained one, and regret is co
 hyperparameters: what a learned kernel has to reach. "kernel" learns a length scale for each edge, which 78 trainings cannot
 tell apart, "tied" one for all, and "chosen" is the one of both with the better five-fold cross-validation on the trained cells.
 
-"paths" are features of a cell (``predictor.paths``); "+ 12 epochs" adds the accuracy after 12 epochs as a column, which costs
-a short training of every cell that is ranked, and "+ size" the number of parameters, which costs nothing. Models and features
-were chosen on CIFAR-100 with other draws; their hyperparameters are learned from the drawn trainings alone.
+"paths" are features of a cell (``predictor.architectures.paths``); "+ 12 epochs" adds the accuracy after 12 epochs as a
+column, which costs a short training of every cell that is ranked, and "+ size" the number of parameters, which costs
+nothing. Models and features were chosen on CIFAR-100 with other draws; their hyperparameters are learned from the drawn
+trainings alone.
 
 With 78 trained cells expect a tau of .58 for "kernel", .59 for "tied" and the fixed kernel, .77 for "kernel on paths"; 20
 minutes on one shared core. A run goes on with ``--resume``.
@@ -93,7 +94,7 @@ def hamming(decay: float = 0.25, ridge: float = 0.03) -> predictor.Spec:
 
 
 SPACE = supernet.spaces.cell_space()
-PATHS = predictor.paths(SPACE)
+PATHS = predictor.architectures.paths(SPACE)
 KERNEL, TIED = predictor.kernel(), predictor.kernel(tied=True)
 # name -> specification (or several, chosen from by cross-validation of the trained cells), target, columns of the table that
 # are known before training
@@ -106,14 +107,14 @@ MODELS = {
     "kernel, tied": (TIED, "rank", ()),
     "kernel, chosen": ((KERNEL, TIED), "rank", ()),
     "ensemble": (predictor.ensemble(), "rank", ()),
-    "graph": (predictor.graph(SPACE), "rank", ()),
-    "ridge on paths": (predictor.on(PATHS, predictor.ridge()), "rank", ()),
-    "ensemble on paths": (predictor.on(PATHS, predictor.ensemble()), "rank", ()),
-    "kernel on paths, value": (predictor.on(PATHS, predictor.kernel()), "value", ()),
-    "kernel on paths": (predictor.on(PATHS, KERNEL), "rank", ()),
-    "kernel on paths, chosen": (tuple(predictor.on(PATHS, spec) for spec in (KERNEL, TIED)), "rank", ()),
-    "kernel on paths + size": (predictor.on(PATHS, predictor.kernel()), "rank", ("params_M",)),
-    "kernel on paths + 12 epochs": (predictor.on(PATHS, predictor.kernel()), "rank", ("val12",)),
+    "graph": (predictor.architectures.graph_network(SPACE), "rank", ()),
+    "ridge on paths": (predictor.with_features(predictor.ridge(), PATHS), "rank", ()),
+    "ensemble on paths": (predictor.with_features(predictor.ensemble(), PATHS), "rank", ()),
+    "kernel on paths, value": (predictor.with_features(predictor.kernel(), PATHS), "value", ()),
+    "kernel on paths": (predictor.with_features(KERNEL, PATHS), "rank", ()),
+    "kernel on paths, chosen": (tuple(predictor.with_features(spec, PATHS) for spec in (KERNEL, TIED)), "rank", ()),
+    "kernel on paths + size": (predictor.with_features(predictor.kernel(), PATHS), "rank", ("params_M",)),
+    "kernel on paths + 12 epochs": (predictor.with_features(predictor.kernel(), PATHS), "rank", ("val12",)),
 }
 PRESETS = {
     "paper": {},

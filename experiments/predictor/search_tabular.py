@@ -10,7 +10,7 @@ whole numbers, and run in the same invocation.
 
 "kernel" starts from 4 representative configurations of 256 drawn, fits a Gaussian process (on the paths of a cell, where
 there is one) to the normal quantiles of the ranks seen and takes the largest expected improvement. "transfer" has the other
-tables of the family as its prior (``predictor.average_prior``) and starts from its best; it draws
+tables of the family as its prior (``predictor.priors.average_prior``) and starts from its best; it draws
 nothing but the candidates looked at, so that its runs differ little. "average rank" goes down the list of the other tables'
 mean normal scores.
 
@@ -84,7 +84,7 @@ PRESETS = {
 class Problem:
     """One table: what a model reads of every row, what it scores, and what other tables of its family say."""
 
-    def __init__(self, tables: list[predictor.Table], at: int):
+    def __init__(self, tables: list[predictor.benchmarks.TabularBenchmark], at: int):
         table = tables[at]
         self.name, self.space = table.name, table.space
         scores = [_utility(t) for t in tables]
@@ -92,7 +92,9 @@ class Problem:
         self.x = np.asarray(table.space.encode(table.configs))
         sizes = [domain.width for domain in table.space.domains.values()]
         self.blocks = np.repeat(np.arange(len(sizes)), sizes)
-        self.prior = predictor.average_prior(predictor.normal_scores(np.stack(scores[:at] + scores[at + 1 :])))
+        self.prior = predictor.priors.average_prior(
+            predictor.priors.normal_scores(np.stack(scores[:at] + scores[at + 1 :]))
+        )
         columns = [np.asarray(column).tolist() for column in table.configs.values()]
         self.row = {values: i for i, values in enumerate(zip(*columns))}
         self.cell = any(name.startswith("edge_") for name in table.space.domains)
@@ -102,16 +104,19 @@ class Problem:
         return self.row[tuple(int(struct[name][0]) for name in self.space.domains)]
 
 
-def _utility(table: predictor.Table) -> np.ndarray:
+def _utility(table: predictor.benchmarks.TabularBenchmark) -> np.ndarray:
     mean = np.nanmean(table.values, axis=1)
     return mean if table.maximize else -np.log(np.maximum(mean, 1e-12))
 
 
-def cells() -> list[predictor.Table]:
+def cells() -> list[predictor.benchmarks.TabularBenchmark]:
     """NAS-Bench-201 as tables."""
     space, oracle = supernet.spaces.cell_space(), supernet.truth.load_oracle()
     configs = {name: np.asarray(column) for name, column in space.at(np.arange(space.size)).items()}
-    return [predictor.Table(d, space, configs, c["val200_seeds"], True) for d, c in oracle.columns.items()]
+    return [
+        predictor.benchmarks.TabularBenchmark(d, space, configs, c["val200_seeds"], True)
+        for d, c in oracle.columns.items()
+    ]
 
 
 def optuna_rows(problem: Problem, sampler: str, budget: int, seed: int) -> np.ndarray:
@@ -143,11 +148,13 @@ def metajax_rows(problem: Problem, method: str, budget: int, seeds: int, seed: i
     if method == "kernel":
         some = rng.integers(len(problem.y), size=(seeds, DRAWN))
         begun = np.stack([rows[search.representative(problem.x[rows], BEGUN)] for rows in some])
-        spec = predictor.on(predictor.paths(problem.space), _KERNEL) if problem.cell else _KERNEL
+        spec = (
+            predictor.with_features(_KERNEL, predictor.architectures.paths(problem.space)) if problem.cell else _KERNEL
+        )
         return pool.search(spec, "ei", problem.x, problem.y, problem.blocks, begun, budget, key, "rank")
     sources = problem.prior.factors.shape[1]
     x = np.concatenate([problem.prior.columns(slice(None)), problem.x], axis=1)
-    spec = predictor.transfer(sources)
+    spec = predictor.priors.transfer(sources)
     nothing = np.zeros((seeds, 0), np.int32)
     return pool.search(spec, "ei", x, problem.y, np.arange(x.shape[1]), nothing, budget, key, "value")
 
@@ -156,8 +163,8 @@ _KERNEL = predictor.kernel()
 
 
 @functools.lru_cache(maxsize=1)
-def _families(names: tuple[str, ...]) -> dict[str, list[predictor.Table]]:
-    readers = {"hpobench": predictor.hpobench, "fcnet": predictor.fcnet, "nasbench201": cells}
+def _families(names: tuple[str, ...]) -> dict[str, list[predictor.benchmarks.TabularBenchmark]]:
+    readers = {"hpobench": predictor.benchmarks.hpobench, "fcnet": predictor.benchmarks.fcnet, "nasbench201": cells}
     return {name: readers[name]() for name in names}
 
 

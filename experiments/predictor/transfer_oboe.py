@@ -7,11 +7,11 @@ come from OpenML. Datasets are left out by family (179 of them: 55 datasets are 
 After t trainings of the left-out dataset the best of t + 1 configurations counts: those tried, and the one named next. Regret
 is its balanced error less that of the best of the 219, in points.
 
-"transfer" predicts the normal scores of all configurations from the meta-features (``predictor.meta_prior``), and goes on by
-expected improvement of a Gaussian process with the errors of that prediction as its covariance (``predictor.transfer``);
-"without meta-features" the prior is the mean over datasets. Average rank goes down the list of mean ranks; nearest takes the
-best configuration of the nearest dataset in meta-features, then of the second nearest, and so on; nearest 10 goes down
-the mean ranks of the ten nearest.
+"transfer" predicts the normal scores of all configurations from the meta-features (``predictor.priors.meta_prior``), and
+goes on by expected improvement of a Gaussian process with the errors of that prediction as its covariance
+(``predictor.priors.transfer``); "without meta-features" the prior is the mean over datasets. Average rank goes down the list
+of mean ranks; nearest takes the best configuration of the nearest dataset in meta-features, then of the second nearest, and so
+on; nearest 10 goes down the mean ranks of the ten nearest.
 
 Expect 1.4 points for "transfer" after 3 trainings, 2.6 for average rank; 3 minutes on 2 cores.
 """
@@ -29,7 +29,6 @@ from experiments.harness import Results
 from experiments.harness.markdown import table
 from experiments.predictor import _pool as pool
 from metajax import plot, predictor, run
-from metajax.predictor._transfer import by_rank
 from metajax.types import InputError
 
 TRAININGS = (0, 1, 3, 5, 10)
@@ -60,7 +59,9 @@ PRESETS = {"paper": {}, "tiny": {"folds": 3, "datasets": 3, "draws": 5}}
 _STEPS = max(TRAININGS) + 1
 
 
-def order(method: str, known: predictor.Oboe, inside: np.ndarray, at: np.ndarray, config: Config) -> np.ndarray:
+def order(
+    method: str, known: predictor.benchmarks.Oboe, inside: np.ndarray, at: np.ndarray, config: Config
+) -> np.ndarray:
     """int[datasets at, runs, steps]: which configurations are tried, in order, knowing the datasets ``inside`` alone (and what
     was tried of the dataset itself)."""
     error, rng = known.error, np.random.default_rng(config.seed)
@@ -71,18 +72,20 @@ def order(method: str, known: predictor.Oboe, inside: np.ndarray, at: np.ndarray
     if method == "average rank":
         return np.repeat(np.argsort(ranks.mean(axis=0), kind="stable")[None, None, :_STEPS], len(at), axis=0)
     if method.startswith("nearest"):
-        here, there = (by_rank(known.meta[inside], known.meta[rows]) for rows in (inside, at))
+        here, there = (predictor.priors.scaled_by_rank(known.meta[inside], known.meta[rows]) for rows in (inside, at))
         near = np.argsort(((there[:, None] - here[None]) ** 2).sum(axis=-1), axis=1, kind="stable")
         if method == "nearest 10":
             return np.stack([np.argsort(ranks[row[:10]].mean(axis=0), kind="stable")[None, :_STEPS] for row in near])
         return np.stack([_best_of_each(error[inside[row]])[None] for row in near])
-    scores = predictor.normal_scores(error[inside], maximize=False)
+    scores = predictor.priors.normal_scores(error[inside], maximize=False)
     if method == "transfer":
-        prior = predictor.meta_prior(scores, known.meta[inside], known.meta[at], known.family[inside], seed=config.seed)
+        prior = predictor.priors.meta_prior(
+            scores, known.meta[inside], known.meta[at], known.family[inside], seed=config.seed
+        )
     else:
-        prior = predictor.average_prior(scores)
+        prior = predictor.priors.average_prior(scores)
     encodings = np.asarray(known.space.encode(known.configs))
-    spec, nothing, rows = predictor.transfer(len(inside)), np.zeros((1, 0), np.int32), []
+    spec, nothing, rows = predictor.priors.transfer(len(inside)), np.zeros((1, 0), np.int32), []
     for i, dataset in enumerate(at):
         columns = prior.columns(slice(None), i if prior.mean.ndim == 2 else None)
         x = np.concatenate([columns, encodings], axis=1)
@@ -102,13 +105,13 @@ def _best_of_each(error: np.ndarray) -> np.ndarray:
 
 def load(config: Config) -> dict[str, Any]:
     """The errors and the meta-features."""
-    known = predictor.oboe()
+    known = predictor.benchmarks.oboe()
     return {"error": known.error, "meta": known.meta}
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """All methods on all folds."""
-    known = predictor.oboe()
+    known = predictor.benchmarks.oboe()
     fold = (np.random.default_rng(config.seed).permutation(known.family.max() + 1) % config.folds)[known.family]
 
     def work(cell):

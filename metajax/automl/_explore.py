@@ -22,7 +22,7 @@ from metajax.run import RunDirectory
 from metajax.space import Space
 from metajax.types import Key, stream
 
-SPECS = (predictor.ensemble(), predictor.kernel(most=128))
+SPECS = (predictor.ensemble(), predictor.kernel(tuning_rows=128))
 """The meta-learners that cross-validation chooses between. The kernel's length scales are learned on 128 trainings: the cost
 grows with the cube of that number, and more trainings tell little more."""
 
@@ -162,7 +162,7 @@ class _Search:
     def choose_meta_learner(self) -> predictor.Choice:
         """Chooses the meta-learner's model by cross-validation on everything that was drawn or proposed."""
         trials, key = self.history.trials("random", "proposed"), stream(self.keys.propose, "choice")
-        return predictor.choose(trials, SPECS, "rank", key, room=self.plan.padded_size)
+        return predictor.choose(trials, SPECS, "rank", key, padded_size=self.plan.padded_size)
 
     def select_members(self, choice: predictor.Choice) -> Members:
         """Cross-validates the finalists, because one validation set selects the lucky, and selects the members among them.

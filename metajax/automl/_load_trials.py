@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metajax.predictor import Trials
-from metajax.predictor import _readers as readers
+from metajax.predictor import _frames as readers
 from metajax.space import interop
 from metajax.types import InputError
 

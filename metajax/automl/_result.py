@@ -117,7 +117,7 @@ def _importance(
 ) -> dict[str, float]:
     """How much each choice matters, by a meta-learner that is fitted to everything that was drawn or proposed."""
     key = jax.random.key(config.seed)
-    model = predictor.fit(learned, exploration.choice.spec, "rank", stream(key, "report"), room=padded_size)
+    model = predictor.fit(learned, exploration.choice.spec, "rank", stream(key, "report"), padded_size=padded_size)
     return predictor.importance(model, stream(key, "importance"))
 
 

@@ -1,51 +1,45 @@
-"""The meta-learner: a model of how good a model will be, fitted to learning meta-data."""
+"""The meta-learner: models of how good a model will be, fitted to learning meta-data."""
 
-from metajax.predictor import targets
-from metajax.predictor._features import Cell, Features, cell, on, paths
-from metajax.predictor._fit import Choice, Model, choose, fit
-from metajax.predictor._graph import graph
+from metajax.predictor import architectures, benchmarks, priors, targets
+from metajax.predictor._choose import Choice, choose
+from metajax.predictor._deep_kernel import deep_kernel
+from metajax.predictor._features import Features, with_features
+from metajax.predictor._fit import fit
 from metajax.predictor._importance import importance
-from metajax.predictor._metafeatures import from_pymfe, metafeatures
+from metajax.predictor._kernel import kernel
+from metajax.predictor._maml_network import maml_network
+from metajax.predictor._metafeatures import metafeatures, pymfe_metafeatures
+from metajax.predictor._model import Model
+from metajax.predictor._networks import ensemble, mlp
 from metajax.predictor._pairs import PairModel, fit_pairs
-from metajax.predictor._pretrained import deep_kernel, maml
-from metajax.predictor._records import Oboe, Table, fcnet, hpobench, oboe
-from metajax.predictor._specs import Spec, ensemble, kernel, mlp, ridge
-from metajax.predictor._transfer import Prior, average_prior, meta_prior, normal_scores, transfer
+from metajax.predictor._ridge import ridge
+from metajax.predictor._spec import ApplyFn, FitFn, Spec
 from metajax.predictor._trials import Trials
 
 __all__ = [
-    "Cell",
+    "ApplyFn",
     "Choice",
     "Features",
+    "FitFn",
     "Model",
-    "Oboe",
     "PairModel",
-    "Prior",
     "Spec",
-    "Table",
     "Trials",
-    "average_prior",
-    "cell",
+    "architectures",
+    "benchmarks",
     "choose",
     "deep_kernel",
     "ensemble",
-    "fcnet",
     "fit",
     "fit_pairs",
-    "from_pymfe",
-    "graph",
-    "hpobench",
     "importance",
     "kernel",
-    "maml",
-    "meta_prior",
+    "maml_network",
     "metafeatures",
     "mlp",
-    "normal_scores",
-    "oboe",
-    "on",
-    "paths",
+    "priors",
+    "pymfe_metafeatures",
     "ridge",
     "targets",
-    "transfer",
+    "with_features",
 ]

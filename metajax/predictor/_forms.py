@@ -1,4 +1,4 @@
-"""Fitted models as plain formulas in float64, for searches that prove something about them."""
+"""Fitted models as formulas in float64, for searches that prove something about them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,37 +7,47 @@ import numpy as np
 
 
 class Network(NamedTuple):
-    """A ReLU network of one output: affine layers ``(weights [in, out], bias [out])`` with ReLU between, one or two hidden."""
+    """A ReLU network with one output and one or two hidden layers.
+
+    Attributes:
+        layers: Affine layers ``(weights [in, out], bias [out])``, with ReLU between them.
+    """
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
 
     def value(self, x: np.ndarray) -> np.ndarray:
-        """f64[n] of inputs f64[n, in]."""
+        """f64[n]: the values for inputs f64[n, in]."""
         for weights, bias in self.layers[:-1]:
             x = np.maximum(x @ weights + bias, 0.0)
         weights, bias = self.layers[-1]
         return (x @ weights + bias)[:, 0]
 
-    def given(self, context: np.ndarray) -> "Network":
-        """With the last inputs fixed."""
+    def with_context(self, context: np.ndarray) -> "Network":
+        """The formula of the other inputs, with the last ones fixed to the context."""
         (weights, bias), *rest = self.layers
         width = len(weights) - len(context)
         return Network(((weights[:width], bias + context @ weights[width:]), *rest))
 
 
 class Pairs(NamedTuple):
-    """``constant + linear · x + ½ xᵀ pairs x`` with a symmetric matrix; additive where that is zero."""
+    """``constant + linear · x + ½ xᵀ pairs x`` with a symmetric matrix.
+
+    Attributes:
+        constant: The constant.
+        linear: f64[in].
+        pairs: f64[in, in], symmetric.
+    """
 
     constant: float
     linear: np.ndarray
     pairs: np.ndarray
 
     def value(self, x: np.ndarray) -> np.ndarray:
-        """f64[n] of inputs f64[n, in]."""
+        """f64[n]: the values for inputs f64[n, in]."""
         return self.constant + x @ self.linear + 0.5 * np.einsum("nw,nw->n", x @ self.pairs, x)
 
-    def given(self, context: np.ndarray) -> "Pairs":
-        """With the last inputs fixed."""
+    def with_context(self, context: np.ndarray) -> "Pairs":
+        """The formula of the other inputs, with the last ones fixed to the context."""
         width = len(self.linear) - len(context)
         constant = self.constant + self.linear[width:] @ context + 0.5 * context @ self.pairs[width:, width:] @ context
         linear = self.linear[:width] + self.pairs[:width, width:] @ context
@@ -53,7 +63,7 @@ def ridge_form(params: Any, order: int) -> Pairs:
     pairs = np.zeros((x.shape[1],) * 2)
     if order == 2:
         pairs = x.T @ (alpha[:, None] * x)
-        pairs += np.diag(np.diag(pairs))  # the square of a column is there once, a product in both triangles
+        pairs += np.diag(np.diag(pairs))  # a square appears once, a product in both triangles
     return Pairs(float(alpha.sum()), alpha @ x, pairs)
 
 

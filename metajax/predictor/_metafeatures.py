@@ -1,12 +1,14 @@
-"""What a dataset is like, before anything is trained on it: meta-features for the meta-learner's context."""
+"""Meta-features: a description of a dataset before anything is trained on it, for the context of the meta-learner."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import ArrayLike
 
 from metajax.types import InputError
 
-_MOST = 2000  # rows for what compares every row with every other
+_MAX_ROWS = 2000  # for what compares every row with every other
 NAMES = (
     "log_rows",
     "log_features",
@@ -31,34 +33,43 @@ NAMES = (
 )
 
 
-def metafeatures(x: Any, y: Any, classification: bool = True, seed: int = 0) -> dict[str, float]:
-    """Meta-features of a dataset by name, ``NAMES``; finite, on scales that do not grow with the data.
+def metafeatures(
+    x: ArrayLike | Sequence[Any], y: ArrayLike | Sequence[Any], classification: bool = True, seed: int = 0
+) -> dict[str, float]:
+    """Computes 20 meta-features of a dataset, on scales that do not grow with the data.
 
-    Sizes, share of missing values, class entropy (relative) and imbalance (of the most to the least frequent class, as a
-    logarithm); moments of the standardized columns; mean absolute correlation, and the share of principal components for
-    90% of the variance; mutual information of columns (ten bins) with the target, in nats; and three landmarkers (Pfahringer et
-    al. 2000): held-out accuracy, or R² clipped to [-1, 1], of a ridge regression, a nearest neighbor and the nearest class
-    mean (zero for regression), on at most 2,000 rows. They cost what these fits cost, well below a second.
+    They are: sizes; the share of missing values; class entropy (relative) and imbalance (the logarithm of the ratio of the most
+    to the least frequent class); moments of the standardized columns; the mean absolute correlation, and the share of principal
+    components for 90% of the variance; mutual information of columns (ten bins) with the target, in nats; and three
+    landmarkers, the held-out accuracy, or R² clipped to [-1, 1], of a ridge regression, a nearest neighbor and the nearest
+    class mean (zero for regression), on at most 2,000 rows. They take well below a second.
 
     Args:
-        x: f[rows, features], NaN where missing.
+        x: f[rows, features], NaN where missing; at least 4 rows.
         y: [rows]; classes of any kind, or numbers.
-        classification: whether y holds classes.
-        seed: of the held-out rows.
+        classification: Whether y holds classes.
+        seed: Seed of the held-out rows.
+
+    Returns:
+        Finite values by name.
 
     Raises:
-        InputError: on fewer than 4 rows, shapes that do not fit, or a target that is not finite.
+        InputError: If there are fewer than 4 rows, shapes do not fit, or the target is not finite.
+
+    References:
+        Pfahringer, Bensusan and Giraud-Carrier, Meta-learning by landmarking various learning algorithms, 2000.
 
     Example:
+        >>> from metajax import predictor
         >>> from sklearn.datasets import load_iris
-        >>> found = metafeatures(*load_iris(return_X_y=True))
-        >>> round(found["class_entropy"], 3), found["linear_landmarker"] > 0.7
+        >>> features = predictor.metafeatures(*load_iris(return_X_y=True))
+        >>> round(features["class_entropy"], 3), features["linear_landmarker"] > 0.7
         (1.0, True)
     """
     x, y = np.asarray(x, np.float64), np.asarray(y)
     if x.ndim != 2 or y.shape != (len(x),) or len(x) < 4 or x.shape[1] < 1:
         raise InputError(
-            f"metafeatures: x {x.shape}, y {y.shape}; accepted are [rows, features] and [rows], 4 rows or more"
+            f"metafeatures: x {x.shape}, y {y.shape}; accepted are [rows, features] and [rows], with 4 rows or more"
         )
     rows, features = x.shape
     if classification:
@@ -73,13 +84,13 @@ def metafeatures(x: Any, y: Any, classification: bool = True, seed: int = 0) -> 
         goal = ((y - y.mean()) / max(float(y.std()), 1e-12))[:, None]
         codes = np.digitize(y, np.unique(np.quantile(y, np.linspace(0, 1, 11)[1:-1])))
     x = np.where(np.isfinite(x), x, np.nan)
-    gone = np.isnan(x)
+    missing = np.isnan(x)
     with np.errstate(all="ignore"):
-        center = np.nan_to_num(np.nanmean(np.where(gone.all(axis=0), 0.0, x), axis=0))
-        deviation = np.nan_to_num(np.nanstd(np.where(gone.all(axis=0), 0.0, x), axis=0))
-    z = np.where(gone, 0.0, (x - center) / np.where(deviation > 0, deviation, 1.0))
+        center = np.nan_to_num(np.nanmean(np.where(missing.all(axis=0), 0.0, x), axis=0))
+        deviation = np.nan_to_num(np.nanstd(np.where(missing.all(axis=0), 0.0, x), axis=0))
+    z = np.where(missing, 0.0, (x - center) / np.where(deviation > 0, deviation, 1.0))
     skewness, kurtosis = (z**3).mean(axis=0), (z**4).mean(axis=0) - 3.0
-    some = np.random.default_rng(seed).permutation(rows)[:_MOST]
+    some = np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS]
     correlation = z[some].T @ z[some] / len(some)
     variances = np.linalg.svd(z[some], compute_uv=False) ** 2
     above = np.cumsum(variances) / max(variances.sum(), 1e-12)
@@ -92,7 +103,7 @@ def metafeatures(x: Any, y: Any, classification: bool = True, seed: int = 0) -> 
         np.log(features),
         np.log(len(classes)),
         np.log(rows / features),
-        gone.mean(),
+        missing.mean(),
         entropy,
         np.log(share.max() / share.min()),
         np.arcsinh(np.abs(center).mean()),
@@ -111,7 +122,7 @@ def metafeatures(x: Any, y: Any, classification: bool = True, seed: int = 0) -> 
 
 
 def _information(column: np.ndarray, codes: np.ndarray) -> float:
-    """Mutual information of a column in ten bins of equal share with a target, in nats."""
+    """Mutual information in nats of a target with a column, in ten bins of equal share."""
     bins = np.searchsorted(np.unique(np.quantile(column, np.linspace(0, 1, 11)[1:-1])), column, side="right")
     table = np.zeros((bins.max() + 1, codes.max() + 1))
     np.add.at(table, (bins, codes), 1.0 / len(column))
@@ -121,7 +132,7 @@ def _information(column: np.ndarray, codes: np.ndarray) -> float:
 
 
 def _landmarkers(z: np.ndarray, goal: np.ndarray, classification: bool) -> tuple[float, float, float]:
-    """Ridge, nearest neighbor and nearest class mean, on the last third of the rows."""
+    """Scores of ridge regression, nearest neighbor and nearest class mean on the last third of the rows."""
     cut = max(1, 2 * len(z) // 3)
     inside, out = z[:cut], z[cut:]
     known, truth = goal[:cut], goal[cut:]
@@ -144,15 +155,27 @@ def _landmarkers(z: np.ndarray, goal: np.ndarray, classification: bool) -> tuple
     return right(out @ weights + mean), right(nearest), right(-np.where(number > 0, distance, np.inf))
 
 
-def from_pymfe(x: Any, y: Any, groups: tuple[str, ...] = ("general", "statistical", "info-theory")) -> dict[str, float]:
-    """Meta-features by the package ``pymfe``, means over columns; not finite ones are left out.
+def pymfe_metafeatures(
+    x: ArrayLike | Sequence[Any],
+    y: ArrayLike | Sequence[Any],
+    groups: tuple[str, ...] = ("general", "statistical", "info-theory"),
+) -> dict[str, float]:
+    """Computes meta-features by the package ``pymfe``: means over columns.
+
+    Args:
+        x: f[rows, features].
+        y: [rows], classes.
+        groups: The groups of meta-features of ``pymfe.mfe.MFE``.
+
+    Returns:
+        Values by name; those that are not finite are left out.
 
     Raises:
-        InputError: if it is not installed.
+        InputError: If the package is not installed.
     """
     try:
         from pymfe.mfe import MFE
     except ImportError:
-        raise InputError("from_pymfe: this needs pymfe: pip install pymfe") from None
+        raise InputError("pymfe_metafeatures: needs pymfe: pip install pymfe") from None
     names, values = MFE(groups=list(groups), summary=["mean"]).fit(np.asarray(x), np.asarray(y)).extract()
     return {name: float(value) for name, value in zip(names, values) if np.isfinite(value)}

@@ -1,9 +1,9 @@
-"""Choices as cells of a table, told apart from each other and from an empty cell wherever the table has been.
+"""Choices as cells of a table, such that they differ from each other and from an empty cell in every file format.
 
 A choice is written as it is, as long as pandas, CSV and Parquet cannot take it for something else. Otherwise it is written as
-``json:`` and its JSON: ``json:[3, 3]`` is the tuple ``(3, 3)``, ``json:"null"`` the text ``null``, ``json:"1"`` the text ``1``
-where the number ``1`` is a choice too (which is then ``json:1``). ``None`` is an empty cell: the conditions of the space tell a
-parameter that is ``None`` from one that is inactive.
+``json:`` and its JSON: ``json:[3, 3]`` is the tuple ``(3, 3)``, ``json:"null"`` is the text ``null``, and ``json:"1"`` is the
+text ``1`` if the number ``1`` is a choice, too (which is then ``json:1``). ``None`` is an empty cell: the conditions of the
+space distinguish a parameter that is ``None`` from one that is inactive.
 """
 
 import json
@@ -20,17 +20,17 @@ _MISSING = {"", "#n/a n/a", *_WORDS.split()}
 
 
 def is_missing_word(text: str) -> bool:
-    """Whether readers of tables take a text for an empty cell."""
+    """Whether readers of tables take the text for an empty cell."""
     return text.strip().lower() in _MISSING
 
 
 def escaped(value: Any) -> str:
-    """A value in the form that is read back as it is."""
+    """The value in the form that is always read back unchanged."""
     return PREFIX + json.dumps(value)
 
 
 class Cells:
-    """The cells of one ``Categorical``.
+    """Writes and reads the cells of one ``Categorical``.
 
     Example:
         >>> cells = Cells("x", Categorical((None, "null", "1", 1, (3, 3))))
@@ -54,18 +54,18 @@ class Cells:
                 self._texts.setdefault(text, []).append(choice)
 
     def write(self, choice: Any) -> Any:
-        """The cell of a choice: of one type in a column, or empty."""
+        """The cell of a choice; all cells of a column have one type, or are empty."""
         return None if choice is None else self._written[choice]
 
     def read(self, value: Any) -> Any:
-        """The choice of a cell that is not empty; the value itself if there is none.
+        """The choice of a cell that is not empty, or the value itself if no choice fits.
 
         Raises:
-            InputError: if the cell may be several choices.
+            InputError: If several choices fit.
         """
         value = frozen(value)
-        found, choice = self._unescaped(value)
-        if found:
+        is_escaped, choice = self._unescaped(value)
+        if is_escaped:
             return choice
         try:
             if value in self._exact and same_kind(self._exact[value], value):
@@ -75,13 +75,13 @@ class Cells:
         return self._one(value, self._alike(value))
 
     def parse(self, text: str) -> Any:
-        """The choice that a text stands for where there is nothing but text; ``None`` for an empty cell.
+        """The choice of a text, for sources that keep nothing but text; ``None`` for an empty cell.
 
         Raises:
-            InputError: if the text may be several choices.
+            InputError: If several choices fit.
         """
-        found, choice = self._unescaped(text)
-        if found:
+        is_escaped, choice = self._unescaped(text)
+        if is_escaped:
             return choice
         if not text:
             return None
@@ -93,6 +93,7 @@ class Cells:
         return self._one(text, fitting or self._alike(text))
 
     def _unescaped(self, value: Any) -> tuple[bool, Any]:
+        """Whether the value is the escaped form of a choice, and that choice."""
         if isinstance(value, str) and value.startswith(PREFIX):
             try:
                 choice = frozen(json.loads(value.removeprefix(PREFIX)))
@@ -103,7 +104,7 @@ class Cells:
         return False, None
 
     def _alike(self, value: Any) -> list[Any]:
-        """The choices that a table may confuse with the value."""
+        """The choices that a reader of tables may confuse with the value."""
         kind, key = _reading(value)
         if kind != "number":
             return self._loose.get((kind, key), [])
@@ -111,6 +112,7 @@ class Cells:
         return list(dict.fromkeys(c for n in near for c in self._loose.get((kind, n), [])))
 
     def _one(self, value: Any, fitting: list[Any]) -> Any:
+        """The only choice that fits, or the value itself if none does."""
         if len(fitting) > 1:
             raise InputError(
                 f"{self.name}: {value!r} may be any of {fitting}; write {' or '.join(map(escaped, fitting))}"
@@ -119,7 +121,7 @@ class Cells:
 
 
 def _is_odd(choice: Any) -> bool:
-    """Whether a table does not keep a choice, whatever the others are."""
+    """Whether a table may alter the choice, whatever the other choices are."""
     if isinstance(choice, str):
         tidy = choice.isprintable() and choice == choice.strip()
         return not tidy or choice.startswith(PREFIX) or is_missing_word(choice)
@@ -127,7 +129,7 @@ def _is_odd(choice: Any) -> bool:
 
 
 def _reading(value: Any) -> tuple[str, Any]:
-    """What a reader of tables may make of a value: a truth value, a number, or the text that it is."""
+    """How a reader of tables may understand a value: as a Boolean, a number, or the text that it is."""
     if isinstance(value, bool):
         return "bool", value
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
@@ -141,37 +143,38 @@ def _reading(value: Any) -> tuple[str, Any]:
 
 
 def _rounded(number: float) -> float:
-    """To 12 digits: readers may lose the last ones."""
+    """The number with 12 digits, since readers may lose the last ones."""
     return float(f"{number:.11e}")
 
 
 def _loose(choices: tuple[Any, ...]) -> dict[Any, list[Any]]:
-    found: dict[Any, list[Any]] = {}
+    """The choices by how a reader of tables may understand them."""
+    readings: dict[Any, list[Any]] = {}
     for choice in choices:
         kind, key = _reading(choice)
-        found.setdefault((kind, _rounded(key) if kind == "number" else key), []).append(choice)
-    return found
+        readings.setdefault((kind, _rounded(key) if kind == "number" else key), []).append(choice)
+    return readings
 
 
 def from_text(name: str, domain: Any) -> Any:
-    """A function that reads a domain's values where there is nothing but text: ``None`` is an empty cell."""
+    """A function that reads values of a domain from text; ``None`` is an empty cell."""
     if isinstance(domain, Categorical):
         return Cells(name, domain).parse
     return lambda text: None if is_missing_word(text) else number(text) if isinstance(domain, Float | Integer) else text
 
 
 def number(text: str) -> Any:
-    """The number that a text is, whole ones exactly; the text itself if it is none."""
+    """The number that a text stands for, integers exactly, or the text itself if it is not a number."""
     for kind in (int, float):
         try:
-            return kind(text.replace("_", "?"))  # Python alone reads 1_000 as a number
+            return kind(text.replace("_", "?"))  # only Python reads 1_000 as a number
         except ValueError:
             pass
     return text
 
 
 def subset(value: Any) -> Any:
-    """The items of a ``Subset``: a list or array of them, one alone, or text such as "0 3 7"."""
+    """The items of a ``Subset`` from a list or array, a single item, or text such as "0 3 7"."""
     if isinstance(value, str):
         words = value.removeprefix(PREFIX).replace(",", " ").strip("()[] ").split()
         return tuple(map(number, words))

@@ -1,35 +1,43 @@
-"""Learning meta-data: one row for each finished training."""
+"""Learning meta-data: the table of what was trained and how well it did."""
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from metajax.predictor import _readers as readers
-from metajax.predictor import _tabletext as tabletext
-from metajax.space import Categorical, Integer, Space, Subset
+from metajax.predictor._columns import as_numbers, filled, group_numbers, read_frame, write_frame
+from metajax.predictor._sources import Sources
+from metajax.space import Space
 from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class Trials:
-    """What was tried and how well it did. Failed trials (metric NaN or infinite) are kept and count as the worst; those that
-    were stopped early (``settings["state"]`` is ``"pruned"``) as no better than the median, nor than what they had
-    reported last (``settings["reported"]``).
+class Trials(Sources):
+    """Learning meta-data: one row for each training, with its configuration, its dataset and its metric.
+
+    Failed trainings (metric NaN or infinite) are kept and count as the worst of their dataset. Trainings that were stopped
+    early (``settings["state"]`` is ``"pruned"``) count as no better than the median, nor than what they reported last
+    (``settings["reported"]``).
 
     Attributes:
-        space: of the configurations.
-        encodings: f32[n, space.width].
+        space: The space of the configurations.
+        encodings: f32[n, width], the configurations.
         metric: f64[n], NaN where a training failed.
-        maximize: whether larger is better.
-        group: int[n], the dataset of each trial; models are compared within a group only.
-        context: f32[n, c], what else is known: meta-features of the dataset, hardware. May have no columns.
-        settings: other columns of the record (seconds, seed, source), not seen by a model.
-        unit: of the metric, for people.
+        maximize: Whether a larger metric is better.
+        group: int[n], the dataset of each trial; configurations are compared within a group only.
+        context: f32[n, c], what else is known and models read: meta-features of the dataset, hardware. May have no columns.
+        settings: Other columns of the record (seconds, seed, source), which models do not read.
+        unit: Unit of the metric, for people.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Categorical, Space
+        >>> space = Space({"op": Categorical(("skip", "conv"))})
+        >>> trials = predictor.Trials.from_arrays(space, [{"op": "skip"}, {"op": "conv"}, {"op": "conv"}], [0.8, 0.9, 0.92])
+        >>> len(trials), trials.configs()[trials.best], round(trials.noise, 3)
+        (3, {'op': 'conv'}, 0.014)
     """
 
     space: Space
@@ -41,202 +49,127 @@ class Trials:
     settings: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     unit: str = ""
 
-    @staticmethod
+    @classmethod
     def from_arrays(
+        cls,
         space: Space,
-        configs: Any,
+        configs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         metric: Any,
         maximize: bool = True,
         group: Any = None,
         context: Any = None,
-        settings: dict[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         unit: str = "",
-    ) -> "Trials":
-        """Trials from a struct of arrays or a list of plain dictionaries.
+    ) -> Self:
+        """Makes trials from configurations and metrics.
 
-        Warns if datasets have no meta-features at all (a model takes the mean), or if trainings of one configuration on one
-        dataset differ nearly as much as all do.
+        Warns if datasets have no meta-features at all (models use the mean), or if trainings of one configuration on one
+        dataset differ nearly as much as all trials do.
+
+        Args:
+            space: The space of the configurations.
+            configs: A struct of arrays or a list of dictionaries, n in all.
+            metric: n numbers, NaN or infinite for failed trainings.
+            maximize: Whether a larger metric is better.
+            group: n names or numbers of datasets; one dataset by default.
+            context: f[n, c] or f[n]; no columns by default.
+            settings: Other columns by name, n values each.
+            unit: Unit of the metric, for people.
+
+        Returns:
+            The trials.
 
         Raises:
-            InputError: if there are no trials, all failed, lengths differ, or a value is outside of its domain.
-
-        Example:
-            >>> from metajax.space import Categorical
-            >>> space = Space({"op": Categorical(("skip", "conv"))})
-            >>> len(Trials.from_arrays(space, [{"op": "skip"}, {"op": "conv"}], [0.8, 0.9]))
-            2
+            InputError: If there are no trials, all failed, lengths differ, or a value is outside its domain.
         """
         struct = dict(configs) if isinstance(configs, Mapping) else space.configs(configs)
         encodings = np.asarray(space.encode(struct), np.float32)
-        metric = _numbers("metric", metric).ravel()
+        metric = as_numbers("metric", metric).ravel()
         n = len(encodings)
         metric = np.where(np.isfinite(metric), metric, np.nan)
-        group = np.zeros(n, np.int64) if group is None else _groups(group)
-        context = np.zeros((n, 0)) if context is None else _numbers("context", context)
+        group = np.zeros(n, np.int64) if group is None else group_numbers(group)
+        context = np.zeros((n, 0)) if context is None else as_numbers("context", context)
         if len(context) != n:
             raise InputError(f"Trials: {n} configurations, but context has shape {context.shape}; give a row for each")
         context = context.reshape(n, -1).astype(np.float32)
-        columns = {k: np.asarray(v) for k, v in (settings or {}).items()}
+        columns = {name: np.asarray(column) for name, column in (settings or {}).items()}
         lengths = {"metric": len(metric), "group": len(group), **{k: len(v) for k, v in columns.items()}}
-        wrong = {k: v for k, v in lengths.items() if v != n}
+        wrong = {name: length for name, length in lengths.items() if length != n}
         if wrong or n == 0:
             raise InputError(
                 f"Trials: {n} configurations, but lengths are {wrong or lengths}; give at least one of each"
             )
         if np.isnan(metric).all():
             raise InputError("Trials: no metric is finite; at least one training must have succeeded")
-        trials = Trials(space, encodings, metric, maximize, group, context, columns, unit)
+        trials = cls(space, encodings, metric, maximize, group, context, columns, unit)
         trials._warn()
         return trials
 
-    @staticmethod
+    @classmethod
     def from_frame(
+        cls,
         space: Space,
         frame: Any,
         metric: str,
         maximize: bool = True,
         group: str | None = None,
-        context: tuple[str, ...] = (),
-    ) -> "Trials":
-        """Trials from a pandas data frame with a column for each name of the space.
+        context: Sequence[str] = (),
+    ) -> Self:
+        """Reads a pandas data frame with a column for each name of the space.
 
         A ``Subset`` is written "0 3 7". An empty cell is an inactive parameter, or ``None`` where that is a choice and the
         parameter is active. Choices that a table may confuse are written as ``json:`` and their JSON, as ``to_frame`` does:
         ``json:[3, 3]``, ``json:"null"``. Other columns become ``settings``.
 
+        Args:
+            space: The space of the configurations.
+            frame: A ``pandas.DataFrame``, one row for each training.
+            metric: Name of the column with the metric.
+            maximize: Whether a larger metric is better.
+            group: Name of the column with the dataset.
+            context: Names of the columns that models read beside the configuration.
+
+        Returns:
+            The trials.
+
         Raises:
-            InputError: if a column is missing or there twice, or a value is outside of its domain or may be several choices.
+            InputError: If a column is missing or occurs twice, or a value is outside its domain or may be several choices.
 
         Example:
             >>> import pandas as pd
-            >>> from metajax.space import Categorical
+            >>> from metajax import predictor
+            >>> from metajax.space import Categorical, Space
             >>> space = Space({"weight": Categorical((None, "balanced")), "kernel": Categorical(((1, 1), (3, 3)))})
             >>> table = pd.DataFrame({"weight": [None, "balanced"], "kernel": ["json:[3, 3]", "json:[1, 1]"]})
-            >>> Trials.from_frame(space, table.assign(score=[0.7, 0.9]), "score").configs()
+            >>> predictor.Trials.from_frame(space, table.assign(score=[0.7, 0.9]), "score").configs()
             [{'weight': None, 'kernel': (3, 3)}, {'weight': 'balanced', 'kernel': (1, 1)}]
         """
-        needed = [metric, *([group] if group else []), *context]
-        missing = [c for c in [*needed, *space.domains] if c not in frame.columns]
-        if missing:
-            raise InputError(f"Trials: the table lacks the columns {missing}; it has {list(frame.columns)}")
-        names = list(frame.columns)
-        twice = [c for c in names if names.count(c) > 1] + [c for c in needed if c in space.domains]
-        if twice:
-            raise InputError(
-                f"Trials: the column {twice[0]!r} is there twice, or is both a parameter and another column"
-            )
-        try:
-            configs = space.configs(_rows(space, frame))
-        except InputError as error:
-            raise InputError(f"Trials: {error}") from error
-        others = [c for c in frame.columns if c not in needed and c not in space.domains]
-        return Trials.from_arrays(
-            space,
-            configs,
-            frame[metric].to_numpy(na_value=np.nan),
-            maximize,
-            frame[group].to_numpy() if group else None,
-            frame[list(context)].to_numpy(na_value=np.nan) if context else None,
-            {c: frame[c].to_numpy() for c in others},
-        )
-
-    @staticmethod
-    def from_csv(space: Space, path: Path | str, metric: str, maximize: bool = True, **options: Any) -> "Trials":
-        """As ``from_frame``, from a CSV file."""
-        return Trials.from_frame(space, readers.csv(space, path), metric, maximize, **options)
-
-    @staticmethod
-    def from_parquet(space: Space, path: Path | str, metric: str, maximize: bool = True, **options: Any) -> "Trials":
-        """As ``from_frame``, from a Parquet file. Needs pyarrow."""
-        return Trials.from_frame(space, readers.parquet(path), metric, maximize, **options)
-
-    @staticmethod
-    def from_optuna(space: Space, storage: Any, studies: Any = None) -> "Trials":
-        """All trials of studies of an Optuna storage, each study a group; nothing is written there.
-
-        Pruned trials are kept as such, failed ones too; running and waiting ones are left out.
-
-        Args:
-            space: names and values are those of the studies; a parameter that a trial lacks must be inactive. A ``Subset`` may
-                be Booleans ``name/0``, ``name/1``, ..., as ``space.interop.to_optuna`` makes them.
-            storage: a URL such as ``sqlite:///trials.db``, an Optuna storage, or one study.
-            studies: names; by default all.
-
-        Raises:
-            InputError: if Optuna is not installed, the file or a study is not there, there are several objectives, directions
-                differ, or a trial is outside the space.
-        """
-        frame, maximize = readers.optuna(space, storage, studies)
-        return Trials.from_frame(space, frame, "metric", maximize, group="study")
-
-    @staticmethod
-    def from_mlflow(
-        space: Space, metric: str, maximize: bool = True, experiments: Any = None, uri: str | None = None
-    ) -> "Trials":
-        """Finished and failed runs of MLflow experiments, each a group, parameters as logged. Needs mlflow."""
-        frame = readers.mlflow(space, metric, experiments, uri)
-        return Trials.from_frame(space, frame, "metric", maximize, group="experiment")
-
-    @staticmethod
-    def from_syne_tune(space: Space, path: Path | str, metric: str, maximize: bool = True) -> "Trials":
-        """The last report of each trial in a ``results.csv`` or ``results.csv.zip`` of Syne Tune."""
-        return Trials.from_frame(space, readers.syne_tune(space, path, metric), "metric", maximize)
-
-    @staticmethod
-    def from_hpob(path: Path | str, space_id: str) -> "Trials":
-        """One search space of an HPO-B file (Pineda Arango et al. 2021, arXiv:2106.06257): JSON of ``{space: {dataset: {"X":
-        rows, "y": values}}}``, hyperparameters in [0, 1], larger better; each dataset is a group."""
-        space, frame = readers.hpob(path, space_id)
-        return Trials.from_frame(space, frame, "metric", group="dataset")
-
-    @staticmethod
-    def from_tables(tables: Sequence[Any], rows: Any = None) -> "Trials":
-        """Tables of one space, such as ``predictor.hpobench()``, each a group with its mean over seeds.
-
-        Args:
-            tables: of one space and one direction.
-            rows: which; by default all.
-        """
-        if not len(tables):
-            raise InputError("from_tables: tables is empty; give at least one")
-        space, maximize = tables[0].space, tables[0].maximize
-        if any(t.space != space or t.maximize != maximize for t in tables):
-            raise InputError("from_tables: tables of one space and one direction are accepted")
-        rows = np.arange(len(tables[0].values)) if rows is None else np.asarray(rows)
-        configs = {name: np.concatenate([np.asarray(t.configs[name])[rows] for t in tables]) for name in space.domains}
-        metric = np.concatenate([np.nanmean(t.values[rows], axis=1) for t in tables])
-        return Trials.from_arrays(space, configs, metric, maximize, group=np.repeat(np.arange(len(tables)), len(rows)))
+        return cls.from_arrays(space, maximize=maximize, **read_frame(space, frame, metric, group, context))
 
     def to_frame(self, metric: str = "metric") -> Any:
-        """A pandas data frame with one row for each trial; ``from_frame`` reads it back, from CSV and Parquet too.
+        """Writes a pandas data frame, which ``from_frame`` reads back, also from CSV and Parquet.
+
+        Args:
+            metric: Name for the column of the metric.
+
+        Returns:
+            A ``pandas.DataFrame`` with one row for each trial.
 
         Raises:
-            InputError: if the metric or a setting has the name of a parameter.
+            InputError: If the metric or a setting has the name of a parameter, or pandas is not installed.
         """
-        pd = readers.pandas()
-        taken = [name for name in [metric, *self.settings] if name in self.space.domains]
-        if taken or metric in self.settings:
-            raise InputError(
-                f"to_frame: {[*taken, metric][0]!r} is the name of another column; give metric another name"
-            )
-        write = {name: _writer(name, domain) for name, domain in self.space.domains.items()}
-        rows = [{name: write[name](value) for name, value in config.items()} for config in self.configs()]
-        frame = pd.DataFrame(rows, columns=list(self.space.domains))
-        for name, domain in self.space.domains.items():
-            if isinstance(domain, Integer) and max(abs(domain.low), abs(domain.high)) > 2**53:
-                frame[name] = pd.array(
-                    [row.get(name) for row in rows], dtype="Int64"
-                )  # empty cells would make floats of it
-        frame[metric] = self.metric
-        for name, column in self.settings.items():
-            frame[name] = column
-        return frame
+        return write_frame(self.space, self.configs(), self.metric, self.settings, metric)
 
     def __len__(self) -> int:
+        """Number of trials."""
         return len(self.metric)
 
     def __add__(self, other: "Trials") -> "Trials":
-        """Both, in order; settings that only one has are dropped."""
+        """Both tables, in order. Settings that only one of them has are dropped.
+
+        Raises:
+            InputError: If spaces, directions or numbers of context columns differ.
+        """
         if self.space != other.space or self.maximize != other.maximize:
             raise InputError("Trials: only trials of one space and one direction can be added")
         if self.context.shape[1] != other.context.shape[1]:
@@ -258,7 +191,14 @@ class Trials:
         )
 
     def take(self, rows: Any) -> "Trials":
-        """Some of the trials, by their row numbers."""
+        """Selects some of the trials.
+
+        Args:
+            rows: Indices, a mask or a slice.
+
+        Returns:
+            These trials.
+        """
         return dataclasses.replace(
             self,
             encodings=self.encodings[rows],
@@ -269,44 +209,39 @@ class Trials:
         )
 
     def configs(self) -> list[dict[str, Any]]:
+        """The configurations as dictionaries, without inactive parameters."""
         return self.space.decode(self.encodings)
 
     @property
     def utility(self) -> np.ndarray:
-        """The metric with larger always better; a failed trial has the worst of its group, a pruned one the median of the
-        group or what it reported, whichever is worse."""
+        """f64[n]: the metric, larger always better.
+
+        A failed trial has the worst of its group; a pruned one the median of its group, or what it reported, whichever is
+        worse.
+        """
         value = self.metric if self.maximize else -self.metric
-        result = value.copy()
         state = self.settings.get("state", np.full(len(value), "complete"))
-        reported = np.asarray(self.settings.get("reported", np.full(len(value), np.nan)), float) * (
-            1 if self.maximize else -1
-        )
-        for g in np.unique(self.group):
-            inside = self.group == g
-            known = value[inside & ~np.isnan(value)]
-            pruned = inside & np.isnan(value) & (state == "pruned") & bool(len(known))
-            result[pruned] = np.fmin(np.median(known), reported[pruned]) if len(known) else np.nan
-            seen = result[inside & ~np.isnan(result)]
-            result[inside & np.isnan(result)] = seen.min() if len(seen) else np.nanmin(value)
-        return result
+        reported = np.asarray(self.settings.get("reported", np.full(len(value), np.nan)), float)
+        return filled(value, self.group, state, reported * (1 if self.maximize else -1))
 
     @property
     def noise(self) -> float:
-        """The deviation of the metric between trainings of one configuration on one dataset; NaN without such repeats."""
+        """Standard deviation of the metric between trainings of one configuration on one dataset; NaN without repetitions."""
         known = np.isfinite(self.metric)
         rows = np.concatenate([self.group[known, None], self.encodings[known]], axis=1)
-        _, place, number = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-        place, metric = place.ravel(), self.metric[known]
-        mean = np.bincount(place, metric) / number
+        _, index, number = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+        index, metric = index.ravel(), self.metric[known]
+        mean = np.bincount(index, metric) / number
         freedom = len(metric) - len(number)
-        return float(np.sqrt(((metric - mean[place]) ** 2).sum() / freedom)) if freedom else float("nan")
+        return float(np.sqrt(((metric - mean[index]) ** 2).sum() / freedom)) if freedom else float("nan")
 
     def _warn(self) -> None:
+        """Warns of tables that a model would learn little from."""
         if self.context.shape[1]:
             empty = [g for g in np.unique(self.group) if np.isnan(self.context[self.group == g]).all()]
             if empty:
                 warnings.warn(
-                    f"Trials: {len(empty)} datasets have no context at all; models take the mean", stacklevel=3
+                    f"Trials: {len(empty)} datasets have no context at all; models use the mean", stacklevel=3
                 )
         with np.errstate(over="ignore"):  # metrics near 1e300 have squares that are infinite
             spread = float(np.nanstd(self.metric))
@@ -320,59 +255,5 @@ class Trials:
 
     @property
     def best(self) -> int:
-        """The row of the best trial."""
+        """Index of the best trial."""
         return int(np.argmax(self.utility))
-
-
-def _numbers(what: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Trials: {what} is not made of numbers ({error})") from error
-
-
-def _groups(values: Any) -> np.ndarray:
-    values = np.asarray(values)
-    is_empty = lambda v: v is None or type(v).__name__ == "NAType" or (isinstance(v, float) and math.isnan(v))
-    empty = [i for i, v in enumerate(values.ravel().tolist()) if is_empty(v)]
-    if empty:
-        raise InputError(f"Trials: group is empty in row {empty[0]}; give every row the name or number of its dataset")
-    try:
-        return np.unique(values, return_inverse=True)[1].ravel()
-    except TypeError:  # names and numbers
-        return np.unique(values.astype(str), return_inverse=True)[1].ravel()
-
-
-def _writer(name: str, domain: Any) -> Any:
-    """A value as a cell."""
-    if isinstance(domain, Categorical):
-        return tabletext.Cells(name, domain).write
-    if isinstance(domain, Subset):
-        return lambda items: " ".join(map(str, items)) if items else tabletext.escaped([])
-    return lambda value: value
-
-
-def _rows(space: Space, frame: Any) -> list[dict[str, Any]]:
-    """Plain configurations from the cells of a data frame; an empty one is ``None`` if that is a choice, or is left out."""
-    pd = readers.pandas()
-    columns: dict[str, list[Any]] = {}
-    for name, domain in space.domains.items():
-        none = isinstance(domain, Categorical) and None in domain.choices
-        read = tabletext.Cells(name, domain).read if isinstance(domain, Categorical) else None
-        read = tabletext.subset if isinstance(domain, Subset) else read
-        known: dict[Any, Any] = {}
-        columns[name] = []
-        for row, value in enumerate(frame[name].tolist()):
-            if pd.api.types.is_scalar(value) and pd.isna(value):
-                columns[name].append((none, None))
-            elif read is None:
-                columns[name].append((True, tabletext.number(value) if isinstance(value, str) else value))
-            else:
-                key = (type(value), value if pd.api.types.is_scalar(value) else row)
-                if key not in known:
-                    try:
-                        known[key] = read(value)
-                    except InputError as error:
-                        raise InputError(f"configuration {row}: {error}") from error
-                columns[name].append((True, known[key]))
-    return [{name: column[row][1] for name, column in columns.items() if column[row][0]} for row in range(len(frame))]

@@ -1,22 +1,27 @@
-"""What a model is taught: the value, the rank, or the pairwise log-ratio."""
+"""What a model learns: the value of the metric, its rank within the dataset, or the pairwise log-ratio."""
 
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float64, Real
 
+from metajax._typing import checked
 from metajax.predictor._trials import Trials
 from metajax.types import InputError
 
+__all__ = ["TARGETS", "Target", "is_constant", "make", "ranks", "standardized"]
+
 TARGETS = ("value", "rank", "log_ratio")
+"""The names of the targets."""
 
 
 class Target(NamedTuple):
-    """Standardized targets, larger better, and how to undo the standardization.
+    """A standardized target, and how to undo the standardization.
 
     Attributes:
-        y: f64[n], mean 0 and deviation 1; all 0 where the target is constant.
-        shift: of the target, the mean.
-        scale: of the target, the deviation; 0 where it is constant.
+        y: f64[n], mean 0 and standard deviation 1, larger better; all 0 if the target is constant.
+        shift: Mean of the target.
+        scale: Standard deviation of the target; 0 if it is constant.
     """
 
     y: np.ndarray
@@ -24,22 +29,38 @@ class Target(NamedTuple):
     scale: float
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
-    """From 1; equal values share the mean of theirs.
+@checked
+def ranks(values: Real[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Ranks values from 1; equal values share their mean rank.
+
+    Args:
+        values: f64[n].
+
+    Returns:
+        f64[n].
 
     Example:
-        >>> ranks(np.array([0.3, 0.1, 0.3])).tolist()
+        >>> from metajax.predictor import targets
+        >>> targets.ranks(np.array([0.3, 0.1, 0.3])).tolist()
         [2.5, 1.0, 2.5]
     """
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place.ravel()]
+    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[index.ravel()]
 
 
-def is_constant(values: np.ndarray) -> bool:
-    """Whether values are the same up to rounding in float64.
+@checked
+def is_constant(values: Real[np.ndarray, " n"]) -> bool:
+    """Whether all values are the same, up to rounding in float64.
+
+    Args:
+        values: f64[n], at least one.
+
+    Returns:
+        Whether they are.
 
     Example:
-        >>> is_constant(np.array([0.1 + 0.2, 0.3])), is_constant(np.array([1e-300, 2e-300]))
+        >>> from metajax.predictor import targets
+        >>> targets.is_constant(np.array([0.1 + 0.2, 0.3])), targets.is_constant(np.array([1e-300, 2e-300]))
         (True, False)
     """
     low, high = float(values.min()), float(values.max())
@@ -47,17 +68,29 @@ def is_constant(values: np.ndarray) -> bool:
     return unit == 0.0 or high / unit - low / unit <= 4 * float(np.finfo(np.float64).eps)
 
 
-def standardize(values: np.ndarray) -> Target:
-    """Shifts and scales values to mean 0 and deviation 1, on the host in float64 and whatever their magnitude: values near
-    1e300 or 1e-300 have squares that are no floats, so they are divided by their largest magnitude first. Values that differ
-    by rounding alone are constant.
+@checked
+def standardized(values: Real[np.ndarray, " n"]) -> Target:
+    """Shifts and scales values to mean 0 and standard deviation 1.
+
+    This happens on the host in float64 and for values of any magnitude: the squares of values near 1e300 or 1e-300 cannot be
+    represented, so that values are divided by their largest magnitude first. Values that differ by rounding alone are
+    constant.
+
+    Args:
+        values: f64[n], finite.
+
+    Returns:
+        The standardized target.
 
     Raises:
-        InputError: if values differ by more than the largest float.
+        InputError: If values differ by more than the largest float.
 
     Example:
-        >>> standardize(np.array([1e300, 3e300])).y.round(9).tolist(), standardize(np.array([0.1 + 0.2, 0.3])).scale
-        ([-1.0, 1.0], 0.0)
+        >>> from metajax.predictor import targets
+        >>> targets.standardized(np.array([1e300, 3e300])).y.round(9).tolist()
+        [-1.0, 1.0]
+        >>> targets.standardized(np.array([0.1 + 0.2, 0.3])).scale
+        0.0
     """
     low, high = float(values.min()), float(values.max())
     if is_constant(values):
@@ -71,20 +104,35 @@ def standardize(values: np.ndarray) -> Target:
 
 
 def make(trials: Trials, target: str) -> Target:
-    """Targets of mean 0 and deviation 1.
+    """Makes the standardized target of trials.
 
-    ``value``: the metric. ``rank``: the rank within the group, in (0, 1); robust to outliers. ``log_ratio``: the log of
-    the metric, centered within its group. Least squares on it is least squares on all pairs ``log(p2/p1)`` of a group,
-    with a model of the form h(x2) - h(x1), antisymmetric and transitive by construction.
+    ``"value"`` is the metric. ``"rank"`` is the rank within the group, in (0, 1), which is robust to outliers and units.
+    ``"log_ratio"`` is the logarithm of the metric, centered within its group: least squares on it is least squares on all
+    pairs ``log(p₂/p₁)`` of a group with a model of the form ``h(x₂) - h(x₁)``, which is antisymmetric and transitive by
+    construction.
+
+    Args:
+        trials: The learning meta-data.
+        target: ``"value"``, ``"rank"`` or ``"log_ratio"``.
+
+    Returns:
+        The target, larger better.
 
     Raises:
-        InputError: on an unknown target, metrics ≤ 0 with ``log_ratio``, or metrics too far apart for a float.
+        InputError: If the target is unknown, a metric is <= 0 with ``"log_ratio"``, or metrics are too far apart for a float.
+
+    Example:
+        >>> from metajax.predictor import Trials, targets
+        >>> from metajax.space import Float, Space
+        >>> trials = Trials.from_arrays(Space({"x": Float(0.0, 1.0)}), [{"x": 0.1}, {"x": 0.2}], [3.0, 1e9], maximize=False)
+        >>> targets.make(trials, "rank").y.tolist()
+        [1.0, -1.0]
     """
     if target not in TARGETS:
         raise InputError(f"target={target!r}; accepted are {list(TARGETS)}")
     utility = trials.utility
     if target == "value":
-        return standardize(utility)
+        return standardized(utility)
     if target == "log_ratio":
         if np.any(utility * (1 if trials.maximize else -1) <= 0):
             raise InputError("target='log_ratio' needs metrics above 0; use 'rank' or 'value'")
@@ -97,4 +145,4 @@ def make(trials: Trials, target: str) -> Target:
             y[inside] = 0.5 if constant else (ranks(utility[inside]) - 0.5) / inside.sum()
         elif not constant:  # centered with rounding, a constant group would not be zero
             y[inside] = logs[inside] - logs[inside].mean()
-    return standardize(y)
+    return standardized(y)

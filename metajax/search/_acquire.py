@@ -1,34 +1,60 @@
-"""What a candidate is worth trying, by the mean and deviation that a model gives it; all larger better."""
+"""Acquisition functions: how promising a candidate is, by the mean and standard deviation that a model predicts."""
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.stats import norm
+from jaxtyping import Array, Float
 
-from metajax.types import InputError
+from metajax._typing import checked
+from metajax.types import InputError, Key
 
 ACQUISITIONS = ("mean", "ucb", "ei", "thompson")
+"""The names of the acquisition functions."""
 
 
+@checked
 def acquire(
     name: str,
-    mean: jax.Array,
-    std: jax.Array,
-    best: jax.Array | float = 0.0,
-    optimism: jax.Array | float = 1.0,
-    key: jax.Array | None = None,
-) -> jax.Array:
-    """f[n]: the acquisition of n candidates. Can be jitted and differentiated.
+    mean: Float[Array, " n"],
+    std: Float[Array, " n"],
+    best: Float[Array, ""] | float = 0.0,
+    optimism: Float[Array, ""] | float = 1.0,
+    key: Key | None = None,
+) -> Float[Array, " n"]:
+    """Scores candidates by an acquisition function; can be jitted and differentiated.
 
-    ``mean``: what is believed. ``ucb``: ``mean + optimism · std``. ``ei``: the logarithm of the expected improvement over
-    ``best`` (finite where the improvement itself would be rounded to zero; Ament et al. 2023, arXiv:2310.20708).
-    ``thompson``: a draw from each candidate's own normal distribution, independent of the others'.
+    With mean μ, standard deviation σ and the best value b:
+
+    * ``"mean"``: ``μ``.
+    * ``"ucb"``, the upper confidence bound: ``μ + optimism · σ``.
+    * ``"ei"``: the logarithm of the expected improvement ``E[max(v - b, 0)]`` over b. It is finite where the improvement itself
+      would be rounded to zero.
+    * ``"thompson"``: a sample from the normal distribution of each candidate, independent of the others.
+
+    Args:
+        name: The acquisition function.
+        mean: Predicted means, larger better.
+        std: Predicted standard deviations, above 0.
+        best: The value to improve on, for ``"ei"``.
+        optimism: Number of standard deviations, for ``"ucb"``.
+        key: Random key, for ``"thompson"``.
+
+    Returns:
+        f[n], larger better.
 
     Raises:
-        InputError: on an unknown name, or ``thompson`` without a key.
+        InputError: If the name is unknown, or ``"thompson"`` has no key.
+
+    References:
+        Ament et al., Unexpected improvements to expected improvement for Bayesian optimization, 2023, arXiv:2310.20708.
 
     Example:
-        >>> acquire("ucb", jnp.array([0.0, 1.0]), jnp.array([3.0, 1.0])).tolist()
+        >>> from metajax import search
+        >>> mean, std = jnp.array([0.0, 1.0]), jnp.array([3.0, 1.0])
+        >>> search.acquire("ucb", mean, std).tolist()
         [3.0, 2.0]
+        >>> int(search.acquire("ei", mean, std, best=1.5).argmax())
+        0
     """
     if name not in ACQUISITIONS:
         raise InputError(f"acquisition={name!r}; accepted are {list(ACQUISITIONS)}")
@@ -45,5 +71,5 @@ def acquire(
         tail = norm.logpdf(far) - 2 * jnp.log(-far) + jnp.log1p(-3.0 / far**2)
         return jnp.log(std) + jnp.where(z > -6.0, direct, tail)
     if key is None:
-        raise InputError("acquisition='thompson' needs a key")
+        raise InputError("acquisition='thompson' needs a random key: give key=jax.random.key(...)")
     return mean + std * jax.random.normal(key, mean.shape, mean.dtype)

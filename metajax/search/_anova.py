@@ -1,9 +1,11 @@
-"""What matters, exactly: the functional analysis of variance of a ridge regression over its whole space."""
+"""The functional analysis of variance of a ridge regression over its whole space, exactly."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import ArrayLike
 
 from metajax.predictor import Model
 from metajax.predictor._forms import Pairs
@@ -11,27 +13,33 @@ from metajax.search._groups import groups
 from metajax.types import InputError
 
 
-def anova(model: Model, context: Any = None) -> dict[tuple[str, ...], float]:
-    """Shares of the variance of the prediction over the space that single choices and pairs of choices explain, largest first
-    (Hutter et al. 2014). They sum to one, or are all 0 where the prediction does not vary. They are read off the weights of
-    ``predictor.ridge(1)`` or ``ridge(2)``, for any size of space; ``predictor.importance`` estimates total shares of other
-    models by drawing.
+def anova(model: Model, context: ArrayLike | Sequence[Any] | None = None) -> dict[tuple[str, ...], float]:
+    """Decomposes the variance of a prediction over the space into shares of single choices and of pairs of choices.
+
+    The shares are read off the weights of ``predictor.ridge(1)`` or ``ridge(2)``, for a space of any size.
+    ``predictor.importance`` estimates total shares of other models by sampling.
 
     Args:
-        model: a ridge regression.
-        context: of the model, if it has any.
+        model: A ridge regression.
+        context: f[c], the context of the model, if it has any.
+
+    Returns:
+        The share of each choice ``(name,)`` and of each pair ``(name, other)``, largest first. They sum to one, or are all 0
+        if the prediction does not vary.
 
     Raises:
-        InputError: on another model, or a space that is infinite or has conditions.
+        InputError: If the model is another one, or the space is infinite or has conditions.
+
+    References:
+        Hutter, Hoos and Leyton-Brown, An efficient approach for assessing hyperparameter importance, 2014.
 
     Example:
-        >>> import jax
-        >>> from metajax import predictor
+        >>> from metajax import predictor, search
         >>> from metajax.space import Categorical, Space
         >>> space = Space({name: Categorical((0, 1)) for name in "abc"})
         >>> metric = [4 * c["a"] + c["b"] * c["c"] for c in space.dicts(space.at(range(8)))]
         >>> trials = predictor.Trials.from_arrays(space, space.at(range(8)), metric)
-        >>> shares = anova(predictor.fit(trials, predictor.ridge(2, penalty=1e-3), "value"))
+        >>> shares = search.anova(predictor.fit(trials, predictor.ridge(2, penalty=1e-3), "value"))
         >>> list(shares)[0], round(sum(shares.values()), 6)
         (('a',), 1.0)
     """
@@ -40,7 +48,9 @@ def anova(model: Model, context: Any = None) -> dict[tuple[str, ...], float]:
     if not isinstance(form, Pairs) or space.conditions:
         what = "a space with conditions" if space.conditions else model.spec.name
         raise InputError(f"anova: {what}; accepted is predictor.ridge on a space without conditions")
-    form = form.given(np.asarray(model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], np.float64))
+    form = form.with_context(
+        np.asarray(model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], np.float64)
+    )
     parts = groups(space)
     main = [p.rows @ form.linear + 0.5 * np.einsum("vw,wx,vx->v", p.rows, form.pairs, p.rows) for p in parts]
     variance: dict[tuple[str, ...], float] = {}

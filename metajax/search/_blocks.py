@@ -1,4 +1,4 @@
-"""Groups that depend on each other as one block of allowed combinations, and products of blocks by mixed radix."""
+"""Blocks: groups that depend on each other with all their allowed combinations; products of blocks by mixed radix."""
 
 import math
 from collections.abc import Sequence
@@ -9,21 +9,26 @@ import numpy as np
 from metajax.search._groups import Group, Limits
 from metajax.types import InputError
 
-_MOST = 1_000_000
+_MAX_COMBINATIONS = 1_000_000
 
 
 class Block(NamedTuple):
-    """int[groups of the block], and int[n, groups of the block]: every allowed combination of their values."""
+    """Groups that depend on each other.
+
+    Attributes:
+        members: int[m], the groups of the block.
+        taken: int[n, m], every allowed combination of their values.
+    """
 
     members: np.ndarray
     taken: np.ndarray
 
 
 def blocks(parts: Sequence[Group], keep: Limits) -> list[Block]:
-    """A space as independent blocks: a parent with its children, and the groups that one rule speaks of.
+    """The independent blocks of a space: a parent is in one block with its children, and so are the groups of one rule.
 
     Raises:
-        InputError: if a block has over 10^6 combinations.
+        InputError: If a block has over 10^6 combinations.
     """
     label = list(range(len(parts)))
     ties = [(i, g.parent) for i, g in enumerate(parts) if g.parent >= 0]
@@ -34,28 +39,29 @@ def blocks(parts: Sequence[Group], keep: Limits) -> list[Block]:
 
 
 def _block(parts: Sequence[Group], keep: Limits, members: list[int]) -> Block:
-    place = {group: i for i, group in enumerate(members)}  # parents come before their children
+    """The allowed combinations of some groups."""
+    column = {group: i for i, group in enumerate(members)}  # parents come before their children
     taken = np.zeros((1, 0), np.int64)
     for group in members:
         part = parts[group]
-        if len(taken) * len(part.rows) > 8 * _MOST:
+        if len(taken) * len(part.rows) > 8 * _MAX_COMBINATIONS:
             names = sorted({parts[i].name for i in members})
             raise InputError(
-                f"enumerate: {names} depend on each other and have over 10^6 combinations; certify bounds them"
+                f"enumerate: {names} depend on each other and have over 10^6 combinations; use search.Certify"
             )
         value = np.tile(np.arange(len(part.rows)), len(taken))
         taken = np.concatenate([np.repeat(taken, len(part.rows), axis=0), value[:, None]], axis=1)
         if part.parent >= 0:
-            exists = np.isin(taken[:, place[part.parent]], part.accepted)
+            exists = np.isin(taken[:, column[part.parent]], part.accepted)
             taken = taken[np.where(exists, value < part.others, value == part.absent)]
     for rule in keep.forbidden:
-        if rule[0][0] in place:
-            taken = taken[~np.logical_and.reduce([values[taken[:, place[group]]] for group, values in rule])]
+        if rule[0][0] in column:
+            taken = taken[~np.logical_and.reduce([values[taken[:, column[group]]] for group, values in rule])]
     return Block(np.array(members), taken)
 
 
-def cut(sizes: Sequence[int], most: int) -> tuple[list[int], list[int]]:
-    """Places whose product is as large as it can be up to ``most``, and the others.
+def cut(sizes: Sequence[int], max_product: int) -> tuple[list[int], list[int]]:
+    """The indices whose sizes have the largest product up to ``max_product``, and the other indices.
 
     Example:
         >>> cut([10, 6, 7, 50], 70)
@@ -63,29 +69,33 @@ def cut(sizes: Sequence[int], most: int) -> tuple[list[int], list[int]]:
     """
     best: dict[int, list[int]] = {1: []}
     for i, size in enumerate(sizes):
-        for product, chosen in list(best.items()):
-            if product * size <= most and product * size not in best:
-                best[product * size] = [*chosen, i]
+        for product, subset in list(best.items()):
+            if product * size <= max_product and product * size not in best:
+                best[product * size] = [*subset, i]
     inner = best[max(best)]
     return inner, [i for i in range(len(sizes)) if i not in inner]
 
 
 class Sums:
-    """A product of blocks: which values its combinations take, and the sums of what the values are worth.
+    """A product of blocks: the values of its combinations, and the sums of the contributions of these values.
 
     Args:
-        parts: the groups of the space.
-        some: blocks; the first is the fastest digit.
-        worth: for each group f64[values, units].
-        units: how many.
+        parts: The groups of the space.
+        factors: The blocks; the first is the fastest digit.
+        contributions: f64[values, units] for each group.
+        units: Number of units.
     """
 
-    def __init__(self, parts: Sequence[Group], some: Sequence[Block], worth: Sequence[np.ndarray], units: int):
-        self.groups, self.blocks = len(parts), list(some)
-        self.size = math.prod(len(block.taken) for block in some)
-        share_of = lambda block: np.sum([worth[g][block.taken[:, i]] for i, g in enumerate(block.members)], axis=0)
-        shares = [share_of(block) for block in some]
-        self.tables = [np.zeros((1, units))]  # neighboring blocks added up, so that a sum has few terms
+    def __init__(
+        self, parts: Sequence[Group], factors: Sequence[Block], contributions: Sequence[np.ndarray], units: int
+    ):
+        self.groups, self.blocks = len(parts), list(factors)
+        self.size = math.prod(len(block.taken) for block in factors)
+        share_of = lambda block: np.sum(
+            [contributions[g][block.taken[:, i]] for i, g in enumerate(block.members)], axis=0
+        )
+        shares = [share_of(block) for block in factors]
+        self.tables = [np.zeros((1, units))]  # neighboring blocks are added up, so that a sum has few terms
         for share in shares:
             if len(self.tables[-1]) * len(share) <= 65_536:
                 self.tables[-1] = (self.tables[-1][None] + share[:, None]).reshape(-1, units)
@@ -93,7 +103,7 @@ class Sums:
                 self.tables.append(np.asarray(share))
 
     def values(self, index: np.ndarray) -> np.ndarray:
-        """f64[n, units]: the sums of these combinations."""
+        """f64[n, units]: the sums for these combinations."""
         total = np.zeros((len(index), self.tables[0].shape[1]))
         for table in self.tables:
             total += table[index % len(table)]
@@ -101,9 +111,9 @@ class Sums:
         return total
 
     def taken(self, index: np.ndarray) -> np.ndarray:
-        """int[n, groups]: the values taken, -1 in groups of other blocks."""
-        found = np.full((len(index), self.groups), -1)
+        """int[n, groups]: the values of these combinations, -1 in groups of other blocks."""
+        taken = np.full((len(index), self.groups), -1)
         for block in self.blocks:
-            found[:, block.members] = block.taken[index % len(block.taken)]
+            taken[:, block.members] = block.taken[index % len(block.taken)]
             index = index // len(block.taken)
-        return found
+        return taken

@@ -1,6 +1,6 @@
-"""Upper bounds on a model over all configurations that begin with given values of the first groups.
+"""Upper bounds on a model over all configurations that share the values of the first groups.
 
-Arrays are [units, nodes], so that everything runs along nodes. All is float64.
+Arrays are f64[units, nodes], so that every operation runs along the nodes.
 """
 
 from collections.abc import Sequence
@@ -13,47 +13,48 @@ from metajax.search._groups import Group
 
 
 class Bounds(Protocol):
-    """What the search needs to know of a model.
+    """What branch and bound needs to know of a model.
 
     Attributes:
-        importance: f64[groups], how much a group can move the value; by it groups are ordered.
+        importance: f64[groups], how much a group can move the value; the groups are ordered by it.
     """
 
     importance: np.ndarray
 
     def state(self, taken: np.ndarray) -> Any:
-        """Of int[nodes, t]: the values taken by the first t groups."""
+        """The state of nodes int[nodes, t], which are the values of the first t groups."""
         ...
 
     def child(self, state: Any, parent: np.ndarray, group: int, value: np.ndarray) -> Any:
-        """Of nodes that go on from ``parent`` (places) with a value of one more group."""
+        """The state of nodes that extend the nodes ``parent`` (indices) by a value of one more group."""
         ...
 
     def value(self, state: Any) -> np.ndarray:
-        """Exact, of nodes in which every group has its value."""
+        """f64[nodes]: the exact values of nodes in which every group has a value."""
         ...
 
     def upper(self, state: Any, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Bounds f64[nodes], and for each of the other groups the scores [values, nodes] of the sum behind them."""
+        """Bounds f64[nodes], and for each open group the scores f64[values, nodes] whose largest ones they sum."""
         ...
 
 
 def bounds(form: Form, parts: Sequence[Group]) -> Bounds:
-    """The bounds that fit a form, for groups in this order."""
+    """The bounds for a form, with the groups in this order."""
     return NetworkBounds(form, parts) if isinstance(form, Network) else PairBounds(form, parts)
 
 
 def _best_sum(scores: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The sum over groups of their largest rows, [values, nodes] -> [nodes]."""
+    """f64[nodes]: the sum over groups of their largest scores f64[values, nodes]."""
     return np.maximum.reduceat(scores, starts, axis=0).sum(axis=0) if len(starts) else np.zeros(scores.shape[1])
 
 
 def _starts(sizes: Sequence[int]) -> np.ndarray:
+    """The index of the first value of each group."""
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) if len(sizes) else np.zeros(0, np.int64)
 
 
 class _Sums:
-    """States that are sums: an offset and a row for each value taken."""
+    """States that are sums: an offset, and a row for each value."""
 
     def __init__(self, offset: np.ndarray, rows: list[np.ndarray]):
         self.offset, self.rows = offset[:, None], rows  # [units, 1], [values, units]
@@ -71,13 +72,13 @@ class _Sums:
 class NetworkBounds(_Sums):
     """Bounds of a ReLU network that are sums over groups, so that their largest value is the sum of the groups' largest.
 
-    A unit of the first layer is ``z = low + Σ_g d_g(v_g)``, with ``d_g >= 0`` what the value of an open group adds to its
-    least.
-    Where the unit counts upwards, ``relu(z) <= Σ_g relu(β_g low + d_g(v_g))`` for any shares ``β`` that sum to one, since relu
-    of a sum is at most the sum of relus. With shares by the groups' ranges the right side is exact where the unit cannot bend,
-    and elsewhere nowhere above the chord that linear bounds take, which it touches at the ends. Where the unit counts
-    downwards, ``relu(z)`` is at least a line through zero. Later layers are replaced by lines (CROWN, Zhang et al. 2018,
-    arXiv:1811.00866)."""
+    A unit of the first layer is ``z = low + Σ_g d_g(v_g)``, where ``d_g >= 0`` is what the value of an open group adds to its
+    smallest contribution. If the unit has a positive weight, ``relu(z) <= Σ_g relu(β_g low + d_g(v_g))`` for any shares ``β``
+    that sum to one, since relu of a sum is at most the sum of relus. With shares in proportion to the ranges of the groups, the
+    right side is exact where the unit cannot change sign, and elsewhere it is nowhere above the chord that linear bounds use,
+    which it touches at the ends. If the unit has a negative weight, ``relu(z)`` is at least a line through zero. Later layers
+    are replaced by lines (CROWN, Zhang et al. 2018, arXiv:1811.00866).
+    """
 
     def __init__(self, network: Network, parts: Sequence[Group]):
         (weights, bias), *self.later = network.layers
@@ -136,7 +137,7 @@ class NetworkBounds(_Sums):
 
 
 def _lines(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes of lines with ``weight · relu(z) <= slope · z + constant`` on [low, high], and the sum of their constants."""
+    """Slopes of lines with ``weight · relu(z) <= slope · z + constant`` on [low, high], and the sum of the constants."""
     bent = (low < 0.0) & (high > 0.0)
     chord = high / np.where(bent, high - low, 1.0)
     above = np.where(bent, chord, high > 0.0)
@@ -146,11 +147,12 @@ def _lines(weight: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     return weight * np.where(rising, above, below), constant
 
 
-_PIECE = 1024  # nodes whose arrays stay in the cache
+_PIECE = 1024
+"""Number of nodes whose arrays stay in the cache."""
 
 
 class PairBounds(_Sums):
-    """For sums over values and pairs of values: a pair of open groups counts half for each of them, at its best."""
+    """Bounds for sums over values and pairs of values: half of the largest value of a pair of open groups counts for each."""
 
     def __init__(self, form: Pairs, parts: Sequence[Group]):
         super().__init__(np.zeros(len(form.linear)), [group.rows for group in parts])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metajax.search._groups import Limits, groups, limits, row_sums, taken_of
-from metajax.search._query import Found, Query, encoded, formula, found, predicted
+from metajax.search._query import Found, Query, encoded, formula, outcome, predicted
 from metajax.search._tree import certify
 from metajax.types import InputError
 
@@ -65,7 +65,7 @@ class Certify:
             raise InputError(f"Certify: radius={self.radius}; must be an integer >= 0")
 
     def search(self, query: Query) -> Found:
-        """See ``SearchMethod.search``."""
+        """See ``Maximizer.search``."""
         model, space, form = query.model, query.model.space, formula(query.model, query.context)
         if form is None or query.optimism:
             raise InputError(
@@ -85,7 +85,7 @@ class Certify:
             raise InputError("Certify: no configuration was found that satisfies the constraints; relax them")
         encodings = row_sums(parts, proof.taken)
         bound = float(model.in_units(proof.upper))
-        return found(model, encodings, predicted(model, encodings, query.context), bound, proof.nodes)
+        return outcome(model, encodings, predicted(model, encodings, query.context), bound, proof.nodes)
 
     def _near(self, keep: Limits, center: np.ndarray, sizes: Sequence[int]) -> Limits:
         """The limits with a budget for differences from the center: each group that differs costs 1."""

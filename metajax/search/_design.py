@@ -1,97 +1,113 @@
-"""What to try before anything is known."""
+"""Designs: what to try before a model of the dataset exists."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import ArrayLike, Int
 
+from metajax._typing import checked
 from metajax.types import InputError
 
 
-def representative(encodings: Any, k: int) -> np.ndarray:
-    """Numbers i64[k] of rows that stand for all: each next one lowers the mean distance of a row to the nearest chosen one most
-    (greedy k-medoids, the BUILD step of Kaufman and Rousseeuw 1990). The first is the most central, so that a search begins in
-    the middle of its space and not in a corner.
+@checked
+def representative(encodings: ArrayLike | Sequence[Any], k: int) -> Int[np.ndarray, " k"]:
+    """Selects rows that represent all: each next one reduces the mean distance of a row to the nearest selected one most.
+
+    This is greedy k-medoids, the BUILD step of PAM. The first row is the most central, so that a search starts in the middle
+    of its space and not in a corner.
 
     Args:
-        encodings: f32[n, width], such as of a random sample; distances are sums of absolute differences.
-        k: how many, at most n.
+        encodings: f[n, width], such as of a random sample; distances are sums of absolute differences.
+        k: Number of rows, from 1 to n.
+
+    Returns:
+        i64[k], the indices of the rows, in the order of their selection.
 
     Raises:
-        InputError: if k is not from 1 to n.
+        InputError: If k is not from 1 to n.
+
+    References:
+        Kaufman and Rousseeuw, Finding Groups in Data, 1990.
 
     Example:
-        >>> representative([[0.0], [0.1], [0.2], [0.5], [0.8], [0.9], [1.0]], 3).tolist()
+        >>> from metajax import search
+        >>> search.representative([[0.0], [0.1], [0.2], [0.5], [0.8], [0.9], [1.0]], 3).tolist()
         [3, 1, 5]
     """
     x = np.asarray(encodings, np.float32)
     if not 1 <= k <= len(x):
-        raise InputError(f"representative: k={k} of {len(x)} rows; accepted are numbers from 1 to the number of rows")
-    apart = np.stack([np.abs(x - row).sum(axis=1) for row in x])
-    nearest, chosen = np.full(len(x), np.inf, np.float32), []
+        raise InputError(f"representative: k={k} of {len(x)} rows; must be an integer from 1 to the number of rows")
+    distances = np.stack([np.abs(x - row).sum(axis=1) for row in x])
+    nearest, selected = np.full(len(x), np.inf, np.float32), []
     for _ in range(k):
-        left = np.minimum(nearest, apart).mean(axis=1)
-        left[chosen] = np.inf
-        chosen.append(int(np.argmin(left)))
-        nearest = np.minimum(nearest, apart[chosen[-1]])
-    return np.asarray(chosen)
+        remaining = np.minimum(nearest, distances).mean(axis=1)
+        remaining[selected] = np.inf
+        selected.append(int(np.argmin(remaining)))
+        nearest = np.minimum(nearest, distances[selected[-1]])
+    return np.asarray(selected)
 
 
-def warm_start(
-    values: Any, k: int, maximize: bool = True, seed: int = 0, population: int = 100, steps: int = 10_000
-) -> np.ndarray:
-    """Rows i64[k] of the configurations that do best together on other datasets, to begin with on a new one: on each dataset
-    the best of them counts, so that they complement each other where the best by mean rank resemble each other.
+@checked
+def complementary(
+    values: ArrayLike | Sequence[Any],
+    k: int,
+    maximize: bool = True,
+    seed: int = 0,
+    population: int = 100,
+    steps: int = 10_000,
+) -> Int[np.ndarray, " k"]:
+    """Selects the configurations that do best together on other datasets, to start with on a new one.
 
-    The evolutionary warm start of FSBO (Wistuba and Grabocka 2021, arXiv:2101.07667): sets of k are mutated and crossed. The
-    loss of a set is the mean over datasets of the least normalized regret of its members, (best - value) / (best - worst).
-    Configurations are drawn more often the better they are on their best dataset, in proportion to exp(-regret).
+    On each dataset the best of them counts, so that they complement each other, while the best by mean rank resemble each
+    other. This is the evolutionary warm start of FSBO: sets of k are mutated and crossed. The loss of a set is the mean over
+    datasets of the smallest normalized regret ``(best - value) / (best - worst)`` of its members. Configurations are sampled
+    in proportion to exp(-regret) on their best dataset.
 
     Args:
-        values: f[datasets, configurations], the metric where all were tried on all, or ``model.predict`` of a model of each
-            dataset, such as of ``predictor.deep_kernel``.
-        k: how many, at most the number of configurations.
-        maximize: whether larger is better.
-        seed: of the draws.
-        population: number of sets.
-        steps: of evolution, one new set each.
+        values: f[datasets, configurations]: the metric if all were tried on all, or ``model.predict`` of a model of each
+            dataset, such as ``predictor.deep_kernel``. Finite.
+        k: Number of configurations, at most as many as there are.
+        maximize: Whether larger values are better.
+        seed: Random seed.
+        population: Number of sets.
+        steps: Steps of evolution, with one new set each.
 
     Returns:
-        The best set, its rows in the order in which each next one lowers the loss most.
+        i64[k], the indices of the best set, ordered so that each next one reduces the loss most.
 
     Raises:
-        InputError: if k does not fit, or values are not finite numbers of that shape.
+        InputError: If k does not fit, or values are not finite numbers of that shape.
+
+    References:
+        Wistuba and Grabocka, Few-shot Bayesian optimization with deep kernel surrogates, 2021, arXiv:2101.07667.
 
     Example:
-        >>> # two datasets; the last configuration is second on both, the first two are best on one
-        >>> values = [[1.0, 0.0, 0.7], [0.0, 1.0, 0.7]]
-        >>> sorted(warm_start(values, 2).tolist()), warm_start(values, 1).tolist()
+        >>> from metajax import search
+        >>> values = [[1.0, 0.0, 0.7], [0.0, 1.0, 0.7]]  # the last is second on both datasets, the others best on one
+        >>> sorted(search.complementary(values, 2).tolist()), search.complementary(values, 1).tolist()
         ([0, 1], [2])
     """
-    values = np.asarray(values, np.float64)
-    if (
-        values.ndim != 2
-        or not np.isfinite(values).all()
-        or not 1 <= k <= values.shape[-1]
-        or min(population, steps) < 1
-    ):
-        given = f"values {values.shape}, k={k}, population={population}, steps={steps}"
+    table = np.asarray(values, np.float64)
+    if table.ndim != 2 or not np.isfinite(table).all() or not 1 <= k <= table.shape[-1] or min(population, steps) < 1:
+        arguments = f"values {table.shape}, k={k}, population={population}, steps={steps}"
         raise InputError(
-            f"warm_start: {given}; accepted are finite values [datasets, configurations], 1 <= k <= configurations"
+            f"complementary: {arguments}; accepted are finite values [datasets, configurations], 1 <= k <= configurations"
         )
-    values = values if maximize else -values
-    best, worst = values.max(axis=1, keepdims=True), values.min(axis=1, keepdims=True)
-    regret = (best - values) / np.where(best > worst, best - worst, 1.0)
+    table = table if maximize else -table
+    best, worst = table.max(axis=1, keepdims=True), table.min(axis=1, keepdims=True)
+    regret = (best - table) / np.where(best > worst, best - worst, 1.0)
     share = np.exp(-regret.min(axis=0))
     share /= share.sum()
     rng = np.random.default_rng(seed)
     loss = lambda rows: float(regret[:, rows].min(axis=1).mean())
     sets = [rng.choice(len(share), size=k, replace=False, p=share) for _ in range(population)]
     losses = np.array([loss(rows) for rows in sets])
-    for drawn in rng.choice(len(share), size=steps, p=share):
+    for candidate in rng.choice(len(share), size=steps, p=share):
         first, second = rng.integers(population, size=2)
         if rng.random() < 0.5:
             child = sets[first].copy()
-            child[rng.integers(k)] = drawn
+            child[rng.integers(k)] = candidate
         else:
             child = rng.permutation(np.union1d(sets[first], sets[second]))[:k]
         worst_set = int(np.argmax(losses))
@@ -101,9 +117,9 @@ def warm_start(
 
 
 def _greedy(regret: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The same rows, each next one the one that lowers the loss of those before it most."""
+    """The rows ordered so that each next one reduces the loss of those before it most."""
     ordered: list[int] = []
     for _ in rows:
-        left = [int(r) for r in rows if int(r) not in ordered]
-        ordered.append(min(left, key=lambda r: float(regret[:, [*ordered, r]].min(axis=1).mean())))
+        remaining = [int(r) for r in rows if int(r) not in ordered]
+        ordered.append(min(remaining, key=lambda r: float(regret[:, [*ordered, r]].min(axis=1).mean())))
     return np.array(ordered)

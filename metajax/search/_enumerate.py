@@ -10,9 +10,9 @@ import numpy as np
 
 from metajax.predictor._forms import Form, Network
 from metajax.search._groups import groups, limits, row_sums
-from metajax.search._heuristics import arguments, score
+from metajax.search._heuristics import objective_of, score
 from metajax.search._prefixes import enumerate_all
-from metajax.search._query import Found, Query, formula, found, predicted, rank
+from metajax.search._query import Found, Query, formula, outcome, predicted, rank
 from metajax.types import InputError
 
 _MAX_SIZE = 10**7
@@ -50,7 +50,7 @@ class Enumerate:
     forbidden: Sequence[Mapping[str, Any]] = ()
 
     def search(self, query: Query) -> Found:
-        """See ``SearchMethod.search``."""
+        """See ``Maximizer.search``."""
         space = query.model.space
         form = None
         if not query.optimism and space.size < math.inf:
@@ -63,7 +63,7 @@ class Enumerate:
                 f"{query.model.spec.name} with optimism={query.optimism:g}; use search.Certify"
             )
         encodings, evaluated = _every(query, form)
-        scores = np.asarray(score(space, query.model.spec, arguments(query), encodings))
+        scores = np.asarray(score(space, query.model.spec, objective_of(query), encodings))
         return rank(query, encodings, scores, evaluated, exact=True)
 
     def _prefixes(self, query: Query, form: Network) -> Found:
@@ -74,7 +74,7 @@ class Enumerate:
             raise InputError("Enumerate: the constraints exclude every configuration; forbid fewer combinations")
         encodings = row_sums(parts, every.taken)
         values = predicted(query.model, encodings, query.context)
-        return found(query.model, encodings, values, float(values[0]), every.number)
+        return outcome(query.model, encodings, values, float(values[0]), every.number)
 
 
 def _every(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
@@ -85,14 +85,14 @@ def _every(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
             f"Enumerate: the space has 10^{space.log10_size:.1f} configurations; accepted are at most 10^7 for "
             f"{spec.name}: use search.Certify or search.Gradient"
         )
-    size, given = int(space.size), arguments(query)
+    size, objective = int(space.size), objective_of(query)
     best, values = np.zeros((0, space.width), np.float32), np.zeros(0)
     for first in range(0, size, _BLOCK):
         index = np.minimum(np.arange(first, first + _BLOCK), size - 1)  # the last block repeats its end
         encodings = np.asarray(space.encode(space.at(index)))[: size - first]
         if form is None:
             padded = np.concatenate([encodings, np.repeat(encodings[-1:], _BLOCK - len(encodings), axis=0)])
-            scores = np.asarray(score(space, spec, given, jnp.asarray(padded)))[: len(encodings)]
+            scores = np.asarray(score(space, spec, objective, jnp.asarray(padded)))[: len(encodings)]
         else:  # the mean in float64, as in ``predict``
             scores = form.value(encodings.astype(np.float64))
         best, values = np.concatenate([best, encodings]), np.concatenate([values, scores])

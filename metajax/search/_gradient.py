@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from metajax.search._heuristics import EVOLVED, arguments, generations, initial, ranked, score
+from metajax.search._heuristics import EVOLVED, generations, initial, objective_of, ranked, score
 from metajax.search._query import Found, Query
 from metajax.space import Space
 from metajax.space.rules import RULES
@@ -50,16 +50,16 @@ class Gradient:
             raise InputError(f"Gradient: relaxation={self.relaxation!r}; accepted are {list(RULES)}")
 
     def search(self, query: Query) -> Found:
-        """See ``SearchMethod.search``."""
-        space, spec, key, given = query.model.space, query.model.spec, query.key, arguments(query)
-        ascended = ascend(space, spec, given, stream(key, "ascend"), self.relaxation)
+        """See ``Maximizer.search``."""
+        space, spec, key, objective = query.model.space, query.model.spec, query.key, objective_of(query)
+        ascended = ascend(space, spec, objective, stream(key, "ascend"), self.relaxation)
         pool = initial(space, stream(key, "initial"), query.start).at[-_STARTS:].set(ascended)
-        evolved = generations(space, spec, given, key, pool)
+        evolved = generations(space, spec, objective, key, pool)
         return ranked(query, jnp.concatenate([ascended, evolved]), _STARTS * _STEPS + EVOLVED)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 4))
-def ascend(space: Space, spec: Any, given: Any, key: Key, rule: str) -> jax.Array:
+def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> jax.Array:
     """f32[starts, width]: rounded encodings that gradient ascent from random logits ends at."""
     temperatures = jnp.geomspace(1.0, 0.1, _STEPS)
     optimizer = optax.adam(0.1)
@@ -70,7 +70,7 @@ def ascend(space: Space, spec: Any, given: Any, key: Key, rule: str) -> jax.Arra
 
         def loss(logits, temperature, drawn):
             sharp = jax.tree.map(lambda z: z / temperature, logits)
-            return -score(space, spec, given, space.relax(sharp, rule, drawn)[None])[0]
+            return -score(space, spec, objective, space.relax(sharp, rule, drawn)[None])[0]
 
         def step(carry, now):
             logits, opt_state = carry

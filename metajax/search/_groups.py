@@ -14,12 +14,12 @@ class Group(NamedTuple):
     """One domain, or one item of a ``Subset``.
 
     Attributes:
-        name: of the domain.
+        name: Name of the domain.
         rows: f64[values, width], what each value adds to the encoding.
-        parent: place of the group of the parent, or -1.
-        accepted: values of the parent under which the group exists.
-        absent: the value that it has when it does not exist, or -1 if it always does.
-        others: values that it may have when it exists.
+        parent: Index of the group of the parent, or -1.
+        accepted: Values of the parent under which the group exists.
+        absent: The value of the group if it does not exist, or -1 if it always exists.
+        others: Number of values that it may have if it exists.
     """
 
     name: str
@@ -34,13 +34,13 @@ def groups(space: Space) -> list[Group]:
     """The groups of a finite space, parents before their children.
 
     Raises:
-        InputError: if the space has a ``Float`` without grid, or a domain of more than 100,000 values.
+        InputError: If the space has a ``Float`` without grid, or a domain of more than 100,000 values.
     """
     endless = [name for name, domain in space.domains.items() if domain.size == np.inf]
     if endless:
         raise InputError(f"the space is infinite: give a grid to {endless}")
-    found: list[Group] = []
-    place: dict[str, int] = {}
+    parts: list[Group] = []
+    index_of: dict[str, int] = {}
     for name in space.order:
         domain, part = space.domains[name], space.slices[name]
         condition = space.conditions.get(name)
@@ -48,32 +48,32 @@ def groups(space: Space) -> list[Group]:
         if condition is not None:
             over = space.domains[condition.parent]
             known = [over.to_python(value) for value in over.at(np.arange(int(over.size)))]  # type: ignore[union-attr]
-            parent = place[condition.parent]
+            parent = index_of[condition.parent]
             accepted = tuple(i for i, value in enumerate(known) if value in condition.values)
         if isinstance(domain, Subset):
             for item in range(domain.n):
                 rows = np.zeros((2, space.width))
                 rows[1, part.start + item] = 1.0
-                found.append(Group(name, rows, parent, accepted, 0 if condition else -1, 2))
+                parts.append(Group(name, rows, parent, accepted, 0 if condition else -1, 2))
             continue
         size = int(domain.size)
         if size > 100_000:
-            raise InputError(f"{name} has {size} values; accepted are at most 100000")
+            raise InputError(f"{name} has {size} values; accepted are at most 100,000; give it a grid or fewer choices")
         rows = np.zeros((size + (condition is not None), space.width))
         rows[:size, part] = np.asarray(domain.encode(jnp.asarray(domain.at(np.arange(size)))))
-        place[name] = len(found)
-        found.append(Group(name, rows, parent, accepted, size if condition else -1, size))
-    return found
+        index_of[name] = len(parts)
+        parts.append(Group(name, rows, parent, accepted, size if condition else -1, size))
+    return parts
 
 
 class Limits(NamedTuple):
-    """What a configuration must keep.
+    """The constraints of a search.
 
     Attributes:
-        forbidden: ``[(group, values), ...]`` lists; a configuration that has one of the values in every group of a list is
-            out.
-        cost: for each group, f64[values]; or ``None``.
-        budget: of the sum of costs.
+        forbidden: Rules ``[(group, values), ...]``; a configuration whose value is one of ``values`` in every group of a rule
+            is excluded.
+        cost: f64[values] for each group, or ``None``.
+        budget: Largest sum of costs.
     """
 
     forbidden: list[list[tuple[int, np.ndarray]]]
@@ -88,24 +88,24 @@ def limits(
     cost: Any = None,
     budget: float | None = None,
 ) -> Limits:
-    """Constraints in terms of groups; a ``Subset`` that must not be empty is one of them.
+    """Constraints in terms of groups; that a ``Subset`` must not be empty is one of them.
 
     Raises:
-        InputError: if a forbidden combination names what the space does not have, or only one of cost and budget is given.
+        InputError: If a forbidden combination names what the space does not have, or only one of cost and budget is given.
     """
     if (cost is None) != (budget is None):
         raise InputError("cost and budget belong together: give both or neither")
     if cost is not None and budget is not None:
         cost = np.asarray(cost, np.float64)
         if cost.shape != (space.width,) or not np.isfinite(cost).all() or np.isnan(budget):
-            given = f"cost of shape {cost.shape}, budget={budget}"
-            raise InputError(f"{given}; accepted are ({space.width},) finite numbers and a number")
+            arguments = f"cost of shape {cost.shape}, budget={budget}"
+            raise InputError(f"{arguments}; accepted are ({space.width},) finite numbers and a number")
     where: dict[str, list[int]] = {}
     for i, group in enumerate(parts):
         where.setdefault(group.name, []).append(i)
-    lists = []
+    rules = []
     for row, combination in enumerate(forbidden):
-        made = []
+        rule = []
         if not combination:
             raise InputError(f"forbidden[{row}] is empty, which would forbid everything; name what is forbidden")
         for name, value in combination.items():
@@ -113,33 +113,33 @@ def limits(
                 raise InputError(
                     f"forbidden[{row}]: {name!r} is not a domain of single values; there are {list(where)}"
                 )
-            domain, place = space.domains[name], where[name][0]
+            domain, index = space.domains[name], where[name][0]
             known = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
             if value not in known:
                 raise InputError(f"forbidden[{row}]: {name}: {value!r} is not one of {known[:20]}")
-            made.append((place, np.arange(len(parts[place].rows)) == known.index(value)))
-        lists.append(made)
-    for name, places in where.items():
+            rule.append((index, np.arange(len(parts[index].rows)) == known.index(value)))
+        rules.append(rule)
+    for name, indices in where.items():
         domain = space.domains[name]
         if isinstance(domain, Subset) and domain.nonempty:
-            empty: list[tuple[int, np.ndarray]] = [(place, np.array([True, False])) for place in places]
-            first = parts[places[0]]
-            if first.parent >= 0:  # empty is right where it does not exist
+            empty: list[tuple[int, np.ndarray]] = [(i, np.array([True, False])) for i in indices]
+            first = parts[indices[0]]
+            if first.parent >= 0:  # where the subset does not exist, empty is right
                 over = np.isin(np.arange(len(parts[first.parent].rows)), first.accepted)
                 empty.append((first.parent, over))
-            lists.append(empty)
+            rules.append(empty)
     prices = None if cost is None else [group.rows @ np.asarray(cost, np.float64) for group in parts]
-    return Limits(lists, prices, float("inf") if budget is None else float(budget))
+    return Limits(rules, prices, float("inf") if budget is None else float(budget))
 
 
 def taken_of(parts: Sequence[Group], encodings: np.ndarray) -> np.ndarray:
-    """int[n, groups]: the values that exact encodings f[n, width] take."""
-    found = []
+    """int[n, groups]: the values of configurations, by their encodings f[n, width]."""
+    columns_taken = []
     for group in parts:
         columns = np.flatnonzero(group.rows.any(axis=0))
         near = np.abs(encodings[:, None, columns] - group.rows[None][..., columns]).sum(axis=-1)
-        found.append(near.argmin(axis=1))
-    return np.stack(found, axis=1)
+        columns_taken.append(near.argmin(axis=1))
+    return np.stack(columns_taken, axis=1)
 
 
 def row_sums(parts: Sequence[Group], taken: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ EVOLVED = POOL + GENERATIONS * POOL // 2
 """Number of model evaluations of one evolution."""
 
 
-def arguments(query: Query) -> tuple[Any, jax.Array, jax.Array]:
+def objective_of(query: Query) -> tuple[Any, jax.Array, jax.Array]:
     """What ``score`` needs beside space, spec and encodings: parameters, scaled context, optimism."""
     model = query.model
     width = model.space.width
@@ -30,9 +30,9 @@ def arguments(query: Query) -> tuple[Any, jax.Array, jax.Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def score(space: Space, spec: Any, given: Any, encodings: jax.Array) -> jax.Array:
+def score(space: Space, spec: Any, objective: Any, encodings: jax.Array) -> jax.Array:
     """f32[n]: mean + optimism · std of the standardized target, larger better."""
-    params, context, optimism = given
+    params, context, optimism = objective
     rows = jnp.concatenate([encodings, jnp.broadcast_to(context, (len(encodings), len(context)))], axis=1)
     mean, std = spec.apply(params, rows)
     return mean + optimism * std
@@ -41,7 +41,7 @@ def score(space: Space, spec: Any, given: Any, encodings: jax.Array) -> jax.Arra
 def ranked(query: Query, encodings: jax.Array, evaluated: int) -> Found:
     """The k best of the candidates f32[n, width] that a heuristic ends with."""
     # scored before duplicates are removed, so that the shape is always the same
-    scores = np.asarray(score(query.model.space, query.model.spec, arguments(query), encodings))
+    scores = np.asarray(score(query.model.space, query.model.spec, objective_of(query), encodings))
     return rank(query, np.asarray(encodings), scores, evaluated, exact=False)
 
 
@@ -55,7 +55,7 @@ def initial(space: Space, key: Key, start: Sequence[Mapping[str, Any]]) -> jax.A
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def generations(space, spec, given, key, encodings):
+def generations(space: Space, spec: Any, objective: Any, key: Key, encodings: jax.Array) -> jax.Array:
     """f32[POOL, width], best first. Truncation selection: the better half survives, and each survivor has one mutated child."""
 
     def generation(carry, number):
@@ -65,12 +65,12 @@ def generations(space, spec, given, key, encodings):
         drawn = jax.random.fold_in(stream(key, "mutate"), number)
         children = space.encode(space.mutate(drawn, space.decode_configs(parents), rate=1.5 / len(space.domains)))
         both = jnp.concatenate([parents, children])
-        scores = jnp.concatenate([values[order], score(space, spec, given, children)])
+        scores = jnp.concatenate([values[order], score(space, spec, objective, children)])
         # a copy of its parent is no new configuration
         same = jnp.concatenate([jnp.zeros(len(parents), bool), jnp.all(children == parents, axis=1)])
         return (both, jnp.where(same, -jnp.inf, scores)), None
 
-    first = (encodings, score(space, spec, given, encodings))
+    first = (encodings, score(space, spec, objective, encodings))
     (encodings, values), _ = jax.lax.scan(generation, first, jnp.arange(GENERATIONS))
     return encodings[jnp.argsort(-values)]
 
@@ -93,10 +93,10 @@ class Evolve:
     """
 
     def search(self, query: Query) -> Found:
-        """See ``SearchMethod.search``."""
+        """See ``Maximizer.search``."""
         model, key = query.model, query.key
         pool = initial(model.space, stream(key, "initial"), query.start)
-        return ranked(query, generations(model.space, model.spec, arguments(query), key, pool), EVOLVED)
+        return ranked(query, generations(model.space, model.spec, objective_of(query), key, pool), EVOLVED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +114,6 @@ class Random:
     """
 
     def search(self, query: Query) -> Found:
-        """See ``SearchMethod.search``."""
+        """See ``Maximizer.search``."""
         space = query.model.space
         return ranked(query, space.encode(space.sample(query.key, 16 * POOL)), 16 * POOL)

@@ -8,7 +8,7 @@ import jax
 
 from metajax.predictor import Model
 from metajax.search._gradient import Gradient
-from metajax.search._query import Found, Query, SearchMethod, encoded
+from metajax.search._query import Found, Maximizer, Query, encoded
 from metajax.types import InputError, Key
 
 _NAMES = ("Enumerate", "Certify", "Gradient", "Reinforce", "Evolve", "Random")
@@ -17,7 +17,7 @@ _DEFAULT = Gradient()
 
 def maximize(
     model: Model,
-    method: SearchMethod = _DEFAULT,
+    method: Maximizer = _DEFAULT,
     k: int = 10,
     context: Any = None,
     optimism: float = 0.0,
@@ -61,13 +61,13 @@ def maximize(
         (16, True)
     """
     if not callable(getattr(method, "search", None)) or isinstance(method, type):
-        given = f"search.{method.__name__} is a class" if isinstance(method, type) else f"method={method!r}"
+        argument = f"search.{method.__name__} is a class" if isinstance(method, type) else f"method={method!r}"
         options = ", ".join(f"search.{name}()" for name in _NAMES)
-        raise InputError(f"maximize: {given}; accepted are objects such as {options}")
+        raise InputError(f"maximize: {argument}; accepted are objects such as {options}")
     if k < 1:
         raise InputError(f"maximize: k={k}; must be an integer >= 1")
-    began = time.perf_counter()
+    started = time.perf_counter()
     encoded(model.space, start, "start")  # an error before anything is compiled
     key = jax.random.key(0) if key is None else key
     found = method.search(Query(model, k, context, optimism, key, start))
-    return found._replace(seconds=time.perf_counter() - began)
+    return found._replace(seconds=time.perf_counter() - started)

@@ -187,7 +187,7 @@ class Proposer(Record):
         spec = self.specs[0]
         if len(self.specs) > 1 and len(np.unique(trials.encodings, axis=0)) >= _FOLDS:
             choice = predictor.choose(
-                trials, self.specs, self.target, stream(key, "choose"), folds=_FOLDS, room=self.padded_size
+                trials, self.specs, self.target, stream(key, "choose"), folds=_FOLDS, padded_size=self.padded_size
             )
             spec, self.r2 = choice.spec, choice.r2
         start = self.model if self.fine_tune else None

@@ -58,7 +58,7 @@ class Found(NamedTuple):
     seconds: float
 
 
-class SearchMethod(Protocol):
+class Maximizer(Protocol):
     """How ``search.maximize`` searches: any object with this function, such as ``search.Gradient()``."""
 
     def search(self, query: Query) -> Found:
@@ -73,7 +73,7 @@ class SearchMethod(Protocol):
         ...
 
 
-def found(model: Model, encodings: np.ndarray, values: np.ndarray, bound: float, evaluated: int) -> Found:
+def outcome(model: Model, encodings: np.ndarray, values: np.ndarray, bound: float, evaluated: int) -> Found:
     """The outcome for encodings in the order of their values, best first."""
     gap = max(0.0, model.direction * (bound - float(values[0])))
     return Found(model.space.decode(encodings), values, bound, gap, evaluated, 0.0)
@@ -90,7 +90,7 @@ def rank(query: Query, encodings: np.ndarray, scores: np.ndarray, evaluated: int
     values = predicted(model, encodings, query.context, query.optimism)
     order = np.argsort(-model.direction * values, kind="stable")[: query.k]
     bound = float(values[order[0]]) if exact else model.direction * math.inf
-    return found(model, encodings[order], values[order], bound, evaluated)
+    return outcome(model, encodings[order], values[order], bound, evaluated)
 
 
 def predicted(model: Model, encodings: np.ndarray, context: Any, optimism: float = 0.0) -> np.ndarray:
@@ -120,4 +120,4 @@ def formula(model: Model, context: Any) -> Form | None:
         return None
     width = model.space.width
     form = model.spec.form(model.params)
-    return form.given(np.asarray(model.inputs(jnp.zeros((1, width)), context)[0, width:], np.float64))
+    return form.with_context(np.asarray(model.inputs(jnp.zeros((1, width)), context)[0, width:], np.float64))

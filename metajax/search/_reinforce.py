@@ -8,65 +8,70 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.search._heuristics import arguments, ranked, score
+from metajax.search._heuristics import objective_of, ranked, score
 from metajax.search._query import Found, Query
 from metajax.space import Categorical, Space, Subset
 from metajax.types import Key, stream
 
-_DRAWS, _UPDATES = 256, 120
+_SAMPLES, _UPDATES = 256, 120
+
+
+def _sample(space: Space, logits: dict[str, Any], key: Key, spread: jax.Array) -> dict[str, jax.Array]:
+    """One sample of the policy: the part of the encoding of each domain."""
+    uniform = jax.random.uniform(stream(key, "choices"), (space.width,))
+    normal = jax.random.normal(stream(key, "numbers"), (space.width,))
+    parts = {}
+    for name, domain in space.domains.items():
+        z, columns = logits[name], space.slices[name]
+        if isinstance(domain, Categorical):
+            noise = -jnp.log(-jnp.log(jnp.clip(uniform[columns], 1e-7, 1 - 1e-7)))
+            parts[name] = jax.nn.one_hot(jnp.argmax(z + noise), domain.size, dtype=jnp.float32)
+        elif isinstance(domain, Subset):
+            parts[name] = (uniform[columns] < jax.nn.sigmoid(z)).astype(jnp.float32)
+        else:
+            parts[name] = jax.nn.sigmoid(z)[None] + spread * normal[columns]
+    return parts
+
+
+def _likelihood(
+    space: Space, logits: dict[str, Any], parts: dict[str, Any], spread: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The logarithm of the probability of a sample, and the entropy of the choices."""
+    total = entropy = jnp.zeros(())
+    for name, domain in space.domains.items():
+        z, part = logits[name], parts[name]
+        if isinstance(domain, Categorical):
+            log = jax.nn.log_softmax(z)
+            total, entropy = total + jnp.sum(part * log), entropy - jnp.sum(jnp.exp(log) * log)
+        elif isinstance(domain, Subset):
+            yes, no = jax.nn.log_sigmoid(z), jax.nn.log_sigmoid(-z)
+            total = total + jnp.sum(part * yes + (1 - part) * no)
+            entropy = entropy - jnp.sum(jnp.exp(yes) * yes + jnp.exp(no) * no)
+        else:
+            total = total - jnp.sum((part - jax.nn.sigmoid(z)) ** 2) / (2 * spread**2)
+    return total, entropy
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _policy(space: Space, spec: Any, given: Any, key: Key) -> jax.Array:
-    """The draws of all updates, f32[updates · draws, width]. The baseline is the mean of a batch; entropy is rewarded less and
-    less."""
+def _policy(space: Space, spec: Any, objective: Any, key: Key) -> jax.Array:
+    """The encodings of all samples, f32[updates · samples, width]."""
     optimizer = optax.adam(0.1)
-
-    def draw(logits, key, spread):
-        uniform = jax.random.uniform(stream(key, "choices"), (space.width,))
-        normal = jax.random.normal(stream(key, "numbers"), (space.width,))
-        parts = {}
-        for name, domain in space.domains.items():
-            z, columns = logits[name], space.slices[name]
-            if isinstance(domain, Categorical):
-                noise = -jnp.log(-jnp.log(jnp.clip(uniform[columns], 1e-7, 1 - 1e-7)))
-                parts[name] = jax.nn.one_hot(jnp.argmax(z + noise), domain.size, dtype=jnp.float32)
-            elif isinstance(domain, Subset):
-                parts[name] = (uniform[columns] < jax.nn.sigmoid(z)).astype(jnp.float32)
-            else:
-                parts[name] = jax.nn.sigmoid(z)[None] + spread * normal[columns]
-        return parts
-
-    def likelihood(logits, parts, spread):
-        """The logarithm of the probability of a draw, and the entropy of the choices."""
-        total = entropy = jnp.zeros(())
-        for name, domain in space.domains.items():
-            z, part = logits[name], parts[name]
-            if isinstance(domain, Categorical):
-                log = jax.nn.log_softmax(z)
-                total, entropy = total + jnp.sum(part * log), entropy - jnp.sum(jnp.exp(log) * log)
-            elif isinstance(domain, Subset):
-                yes, no = jax.nn.log_sigmoid(z), jax.nn.log_sigmoid(-z)
-                total = total + jnp.sum(part * yes + (1 - part) * no)
-                entropy = entropy - jnp.sum(jnp.exp(yes) * yes + jnp.exp(no) * no)
-            else:
-                total = total - jnp.sum((part - jax.nn.sigmoid(z)) ** 2) / (2 * spread**2)
-        return total, entropy
 
     def update(carry, number):
         logits, opt_state = carry
-        left = 1.0 - number.astype(jnp.float32) / _UPDATES
-        spread = 0.02 + 0.18 * left
-        keys = jax.random.split(jax.random.fold_in(key, number), _DRAWS)
-        parts = jax.lax.stop_gradient(jax.vmap(draw, in_axes=(None, 0, None))(logits, keys, spread))
-        wide = jnp.concatenate([parts[name] for name in space.domains], axis=1)
-        encodings = space.encode(space.decode_configs(wide))
-        values = score(space, spec, given, encodings)
+        remaining = 1.0 - number.astype(jnp.float32) / _UPDATES
+        spread = 0.02 + 0.18 * remaining
+        keys = jax.random.split(jax.random.fold_in(key, number), _SAMPLES)
+        sample = lambda key: _sample(space, logits, key, spread)
+        parts = jax.lax.stop_gradient(jax.vmap(sample)(keys))
+        raw = jnp.concatenate([parts[name] for name in space.domains], axis=1)
+        encodings = space.encode(space.decode_configs(raw))
+        values = score(space, spec, objective, encodings)
         gain = (values - jnp.mean(values)) / (jnp.std(values) + 1e-8)
 
         def loss(logits):
-            log, entropy = jax.vmap(likelihood, in_axes=(None, 0, None))(logits, parts, spread)
-            return -jnp.mean(gain * log) - 0.05 * left * entropy[0]
+            log, entropy = jax.vmap(lambda part: _likelihood(space, logits, part, spread))(parts)
+            return -jnp.mean(gain * log) - 0.05 * remaining * entropy[0]
 
         updates, opt_state = optimizer.update(jax.grad(loss)(logits), opt_state)
         return (optax.apply_updates(logits, updates), opt_state), encodings
@@ -98,6 +103,6 @@ class Reinforce:
     """
 
     def search(self, query: Query) -> Found:
-        """See ``SearchMethod.search``."""
+        """See ``Maximizer.search``."""
         model = query.model
-        return ranked(query, _policy(model.space, model.spec, arguments(query), query.key), _DRAWS * _UPDATES)
+        return ranked(query, _policy(model.space, model.spec, objective_of(query), query.key), _SAMPLES * _UPDATES)

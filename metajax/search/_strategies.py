@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax.predictor import Model, Trials
-from metajax.predictor._specs import compiled_apply
+from metajax.predictor._spec import compiled_apply
 from metajax.search._acquire import ACQUISITIONS, acquire
 from metajax.search._gradient import Gradient
 from metajax.search._maximize import maximize

@@ -99,7 +99,7 @@ def test_missing_data_is_named(tmp_path, monkeypatch, capsys):
         assert experiment.EXPERIMENT.main(["--preset", "tiny", "--out", str(tmp_path / experiment.__name__)]) == 2
         assert "no such file" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"hpolib\.npz: no such file"):
-        predictor.fcnet()
+        predictor.benchmarks.fcnet()
 
 
 def test_bad_options_are_named():
@@ -147,7 +147,7 @@ def test_a_pool_is_searched_without_repeats_and_beats_random():
 def test_the_tables_that_are_read_are_whole():
     if not (data.home() / "hpo_tabular" / "hpobench.npz").is_file():
         pytest.skip("needs hpo_tabular/hpobench.npz below $METAJAX_DATA")
-    table = predictor.hpobench()[0]
+    table = predictor.benchmarks.hpobench()[0]
     assert table.values.shape == (30_000, 5) and table.space.size == 30_000
     rows = {tuple(row) for row in np.asarray(table.space.encode(table.configs)).tolist()}
     assert len(rows) == 30_000

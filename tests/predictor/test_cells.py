@@ -12,7 +12,7 @@ from metajax.space import Categorical, Float, Space
 from metajax.types import InputError
 
 SPACE = supernet.spaces.cell_space()
-PATHS = predictor.paths(SPACE)
+PATHS = predictor.architectures.paths(SPACE)
 
 
 def test_paths_are_counted_as_by_hand():
@@ -53,7 +53,11 @@ def test_relaxed_counts_are_expected_counts():
 
 
 @pytest.mark.parametrize(
-    "spec", [predictor.on(PATHS, predictor.kernel(), keep=True), predictor.graph(SPACE, steps=100)]
+    "spec",
+    [
+        predictor.with_features(predictor.kernel(), PATHS, keep_encoding=True),
+        predictor.architectures.graph_network(SPACE, steps=100),
+    ],
 )
 def test_gradients_agree_with_differences(spec):
     trials = predictor.Trials.from_arrays(
@@ -73,13 +77,13 @@ def test_a_graph_network_learns_what_edges_share():
     space = supernet.spaces.cell_space(operations=("none", "skip"))
     every = space.at(np.arange(space.size))
     worth = np.asarray(
-        predictor.paths(supernet.spaces.cell_space()).apply(
+        predictor.architectures.paths(supernet.spaces.cell_space()).apply(
             SPACE.encode({n: np.where(np.asarray(c) == 1, 1, 0) for n, c in every.items()})
         )
     )[:, 0]
     rows = np.random.default_rng(0).permutation(64)[:40]
     trials = predictor.Trials.from_arrays(space, {n: np.asarray(c)[rows] for n, c in every.items()}, worth[rows])
-    mean = predictor.fit(trials, predictor.graph(space), "value").predict(space.encode(every))[0]
+    mean = predictor.fit(trials, predictor.architectures.graph_network(space), "value").predict(space.encode(every))[0]
     rest = np.setdiff1d(np.arange(64), rows)
     assert np.corrcoef(mean[rest], worth[rest])[0, 1] > 0.95
 
@@ -90,15 +94,18 @@ def test_context_and_other_choices_stay():
     context = np.random.default_rng(0).normal(size=(60, 2))
     metric = np.asarray(configs["rate"]) + context[:, 1]
     trials = predictor.Trials.from_arrays(space, configs, metric, context=context)
-    for spec in (predictor.on(predictor.paths(space), predictor.ridge(), keep=True), predictor.graph(space, steps=200)):
+    for spec in (
+        predictor.with_features(predictor.ridge(), predictor.architectures.paths(space), keep_encoding=True),
+        predictor.architectures.graph_network(space, steps=200),
+    ):
         mean, _ = predictor.fit(trials, spec, "value").predict(trials.encodings, context)
         assert np.corrcoef(mean, metric)[0, 1] > 0.9
 
 
 def test_spaces_without_a_cell_are_refused():
     with pytest.raises(InputError, match="edges named edge_0_1"):
-        predictor.paths(Space({"x": Float(0.0, 1.0)}))
+        predictor.architectures.paths(Space({"x": Float(0.0, 1.0)}))
     with pytest.raises(InputError, match="leads forwards"):
-        predictor.cell(Space({"edge_1_0": Categorical("ab")}))
+        predictor.architectures.cell_graph(Space({"edge_1_0": Categorical("ab")}))
     with pytest.raises(InputError, match="operations"):
-        predictor.paths(Space({"edge_0_1": Categorical(("none", "skip"))}))
+        predictor.architectures.paths(Space({"edge_0_1": Categorical(("none", "skip"))}))

@@ -1,7 +1,6 @@
 """Trials, models and cross-validation; one contract for every model."""
 
 import functools
-import importlib
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,8 @@ import pytest
 
 from metajax import predictor, search
 from metajax.predictor import Trials, targets
+from metajax.predictor._spec import compiled, compiled_apply
+from metajax.predictor._tasks import tasks_of
 from metajax.space import Categorical, Float, Integer, Space, Subset
 from metajax.types import InputError
 
@@ -46,16 +47,22 @@ SPECS = {
     "tied kernel": lambda: predictor.kernel(tied=True),
     "mlp": predictor.mlp,
     "ensemble": lambda: predictor.ensemble(4),
-    "features": lambda: predictor.on(_SQUARES, predictor.ridge(), keep=True),
-    "deep kernel": lambda: predictor.deep_kernel(other_datasets(), hidden=(16,), features=4, steps=60, rows=16),
-    "maml": lambda: predictor.maml(other_datasets(), hidden=(16,), steps=60, rows=8, inner_steps=8, inner_rate=0.1),
+    "features": lambda: predictor.with_features(predictor.ridge(), _SQUARES, keep_encoding=True),
+    "deep kernel": lambda: predictor.deep_kernel(other_datasets(), hidden=(16,), features=4, steps=60, batch_rows=16),
+    "maml": lambda: predictor.maml_network(
+        other_datasets(), hidden=(16,), steps=60, batch_rows=8, inner_steps=8, inner_learning_rate=0.1
+    ),
 }
+
+
+# what is searched need not be large: every unit of an enumerated network is an instruction to compile
+SMALL = {"small mlp": lambda: predictor.mlp((8,)), "small ensemble": lambda: predictor.ensemble(3, (8,))}
 
 
 @functools.cache
 def spec_of(name):
     """One spec for each name, so that it is compiled once."""
-    return SPECS[name]()
+    return (SPECS | SMALL)[name]()
 
 
 def quality(space, encodings):
@@ -92,12 +99,13 @@ def test_contract_models_learn(name, target):
 @pytest.mark.parametrize("name", SPECS)
 def test_contract_rows_of_weight_zero_say_nothing(name):
     spec = spec_of(name)
-    x = jax.random.normal(jax.random.key(0), (32, 9))
+    x = jax.random.normal(jax.random.key(0), (64, 9))
     y = x[:, 0]
     blocks = np.arange(9)
-    keep = jnp.where(jnp.arange(32) < 20, 1.0, 0.0)
+    keep = jnp.where(jnp.arange(64) < 20, 1.0, 0.0)
     nonsense = jnp.where(keep > 0, y, 100.0)
-    fit = jax.jit(lambda y: spec.apply(spec.fit(jax.random.key(1), x, y, keep, blocks), x[:5])[0])
+    params = lambda y: compiled(spec, False)(jax.random.key(1), x, y, keep, blocks, None)
+    fit = lambda y: compiled_apply(spec, False)(params(y), x[:60])[0]  # the programs of the other tests
     np.testing.assert_allclose(fit(jnp.where(keep > 0, y, 0.0)), fit(nonsense), atol=2e-2)
 
 
@@ -109,10 +117,11 @@ def test_contract_degenerate_trials_are_survived(name):
     cases += [([0.1 + 0.2, 0.3, 0.3], 0.3), ([nan, 0.4, nan, np.inf], 0.4)]
     for metric, value in cases:
         trials = Trials.from_arrays(space, space.sample(jax.random.key(0), len(metric)), metric)
-        mean, std = predictor.fit(trials, spec_of(name), "value").predict(trials.encodings)
+        encodings = np.resize(trials.encodings, (60, space.width))  # one size, so that it is compiled once
+        mean, std = predictor.fit(trials, spec_of(name), "value").predict(encodings)
         np.testing.assert_allclose(mean, value, rtol=1e-12)
         np.testing.assert_array_equal(std, 0.0)
-        mean, std = predictor.fit(trials, spec_of(name), "rank").predict(trials.encodings)
+        mean, std = predictor.fit(trials, spec_of(name), "rank").predict(encodings)
         np.testing.assert_allclose(mean, 0.5, rtol=1e-12)
 
 
@@ -138,10 +147,9 @@ def test_metrics_that_no_float_can_tell_apart_are_refused():
 
 def test_datasets_of_small_numbers_are_not_lost_beside_large_ones():
     """Labels of a pretrained model are standardized within each dataset."""
-    pretrained = importlib.import_module("metajax.predictor._pretrained")
     trials = other_datasets()
     factor = 10.0 ** (3 * trials.group)
-    tasks = pretrained._tasks(
+    tasks = tasks_of(
         Trials.from_arrays(trials.space, trials.configs(), trials.metric * factor, group=trials.group), "value", "maml"
     )
     np.testing.assert_allclose(tasks.y.std(axis=1), 1.0, atol=1e-4)
@@ -179,9 +187,9 @@ def test_bad_models_are_named():
 def test_contract_gradients_reach_the_encoding(name):
     trials = make()
     model = predictor.fit(trials, spec_of(name), "value")
-    score = lambda e: model.score(e[None])[0][0]
+    score = jax.jit(lambda e: model.score(e[None])[0][0])
     start = jnp.asarray(trials.encodings[0]) + 0.05
-    grad = jax.grad(score)(start)
+    grad = jax.jit(jax.grad(score))(start)
     assert bool(jnp.all(jnp.isfinite(grad)))
     eps = 1e-2
     numeric = [(score(start.at[i].add(eps)) - score(start.at[i].add(-eps))) / (2 * eps) for i in range(3)]
@@ -190,7 +198,7 @@ def test_contract_gradients_reach_the_encoding(name):
 
 @pytest.mark.parametrize("name", ["kernel", "ensemble"])
 def test_fine_tuning_goes_on_from_the_earlier_model(name):
-    trials = make(80)
+    trials = make(60)
     first = predictor.fit(trials, spec_of(name), "value")
     again = predictor.fit(trials, spec_of(name), "value", start=first)
     fresh = predictor.fit(trials, spec_of(name), "value", key=jax.random.key(9))
@@ -199,15 +207,16 @@ def test_fine_tuning_goes_on_from_the_earlier_model(name):
 
 
 def test_cross_validation_picks_the_right_family_and_does_not_leak():
-    trials = make(80)
-    choice = predictor.choose(trials, [spec_of("ridge1"), spec_of("ridge2"), spec_of("kernel")], "value")
+    trials = make(64)
+    choose = functools.partial(predictor.choose, target="value", padded_size=128)  # one size, compiled once
+    choice = choose(trials, [spec_of("ridge1"), spec_of("ridge2"), spec_of("kernel")])
     assert choice.r2[choice.best] > 0.9
     with pytest.warns(UserWarning, match="mostly noise"):
-        noise = Trials.from_arrays(trials.space, trials.configs(), np.random.default_rng(0).normal(size=80))
-    assert max(predictor.choose(noise, [spec_of("ridge1"), spec_of("kernel")], "value").r2.values()) < 0.3
+        noise = Trials.from_arrays(trials.space, trials.configs(), np.random.default_rng(0).normal(size=64))
+    assert max(choose(noise, [spec_of("ridge1"), spec_of("kernel")]).r2.values()) < 0.3
     # each configuration twice with the same noise: were the copies split apart, noise could be predicted
     twice = noise + noise
-    assert max(predictor.choose(twice, [spec_of("kernel")], "value").r2.values()) < 0.3
+    assert max(choose(twice, [spec_of("kernel")]).r2.values()) < 0.3
     with pytest.raises(InputError, match="distinct configurations cannot make 5 folds"):
         predictor.choose(make(3), [spec_of("ridge1")])
 
@@ -220,8 +229,8 @@ def test_cross_validation_tells_whether_choices_matter_alike():
     for metric, best in ((np.sin(6 * x[:, 0]), "kernel"), (np.sin(3 * x).sum(axis=1), "tied kernel")):
         trials = Trials.from_arrays(space, {f"x{i}": x[:, i] for i in range(8)}, metric)
         assert predictor.choose(trials, specs, "value").best == best
-    model = predictor.fit(trials, spec_of("tied kernel"), "value")
-    assert model.params["log"]["scale"].shape == ()
+    shapes = jax.eval_shape(spec_of("tied kernel").fit, jax.random.key(0), x, x[:, 0], x[:, 0], np.arange(8))
+    assert shapes["log"]["scale"].shape == ()
 
 
 def test_log_ratio_is_antisymmetric_transitive_and_in_logarithms():
@@ -251,7 +260,7 @@ def test_minimization_and_failed_trials():
     trials = Trials.from_arrays(space, configs, metric, maximize=False)
     assert np.isnan(trials.metric[[5, 6]]).all()
     assert trials.utility[5] == trials.utility.min(), "a failed trial counts as the worst"
-    model = predictor.fit(trials, predictor.kernel(), "value")
+    model = predictor.fit(trials, spec_of("kernel"), "value")
     assert np.corrcoef(model.predict(e)[0][10:], metric[10:])[0, 1] > 0.9
     mean, _ = model.score(jnp.asarray(e[10:]))
     assert np.corrcoef(np.asarray(mean), metric[10:])[0, 1] < -0.9, "scores are larger for better"
@@ -295,7 +304,7 @@ def test_importance_finds_what_matters():
     space = Space({"a": Float(0, 1), "b": Float(0, 1), "c": Float(0, 1)})
     configs = space.sample(jax.random.key(0), 80)
     metric = 3 * np.asarray(configs["a"]) + np.asarray(configs["b"])
-    model = predictor.fit(Trials.from_arrays(space, configs, metric), predictor.kernel(), "value")
+    model = predictor.fit(Trials.from_arrays(space, configs, metric), spec_of("kernel"), "value")
     found = predictor.importance(model, jax.random.key(1), 2000)
     assert list(found) == ["a", "b", "c"]
     assert found["a"] == pytest.approx(0.9, abs=0.08)  # 9/12 against 1/12
@@ -313,7 +322,7 @@ def test_nothing_matters_where_all_metrics_are_equal(name):
         assert set(search.anova(model).values()) == {0.0}
 
 
-@pytest.mark.parametrize("name", ["kernel", "ensemble"])  # ridge: in the test of units below
+@pytest.mark.parametrize("name", ["kernel", "small ensemble"])  # ridge: in the test of units below
 @pytest.mark.parametrize("method", METHODS)
 def test_search_contract_every_method_finds_the_enumerated_best(method, name):
     if (method, name) == ("certify", "kernel"):
@@ -333,7 +342,7 @@ def test_search_contract_every_method_finds_the_enumerated_best(method, name):
 @pytest.mark.parametrize("method", METHODS)
 def test_search_contract_found_is_in_the_units_of_predict(method, target, maximize):
     """Values are what ``predict`` says of the configurations, and no configuration is better than the bound."""
-    names = ["ridge1"] + {"enumerate": ["mlp"], "certify": ["mlp"], "evolve": ["kernel"]}.get(method, [])
+    names = ["ridge1"] + {"enumerate": ["small mlp"], "certify": ["small mlp"], "evolve": ["kernel"]}.get(method, [])
     trials = make()
     trials = Trials.from_arrays(trials.space, trials.configs(), 50 * np.exp(0.3 * trials.metric), maximize)
     every = trials.space.at(np.arange(trials.space.size))
@@ -370,7 +379,7 @@ def test_optimism_adds_deviations_in_the_direction_of_the_metric(maximize):
 @pytest.mark.parametrize("method", METHODS)
 def test_search_contract_equal_metrics_are_survived(method):
     trials = Trials.from_arrays(finite_space(), make(20).configs(), np.full(20, 1e300))
-    for name in ("ridge1", "mlp") if method in ("enumerate", "certify") else ("ridge1",):
+    for name in ("ridge1", "small mlp") if method in ("enumerate", "certify") else ("ridge1",):
         found = search.maximize(predictor.fit(trials, spec_of(name), "value"), METHODS[method], k=3)
         assert len({repr(c) for c in found.configs}) == 3
         np.testing.assert_array_equal(found.values, 1e300)
@@ -382,7 +391,7 @@ def test_search_in_a_large_mixed_space_beats_random(method):
     space = Space(
         {"x": Float(0, 1), "op": Categorical("abcd"), "f": Subset(30), "k": Integer(1, 50)}, [("k", "op", ("b", "c"))]
     )
-    model = predictor.fit(make(120, space=space), predictor.ridge(), "value")
+    model = predictor.fit(make(120, space=space), spec_of("ridge1"), "value")
     best = search.maximize(model, METHODS[method], k=3, key=jax.random.key(0))
     drawn = search.maximize(model, search.Random(), k=3, key=jax.random.key(0))
     weight = np.asarray(jax.grad(lambda e: model.score(e[None])[0][0])(jnp.zeros(space.width)))
@@ -430,7 +439,7 @@ def test_bad_searches_are_named(arguments, message):
 
 @pytest.mark.parametrize("relaxation", ["gumbel_softmax", "sparsemax", "straight_through"])
 def test_every_relaxation_climbs_to_the_best(relaxation):
-    model = predictor.fit(make(120), spec_of("ridge1"), "value")
+    model = predictor.fit(make(), spec_of("ridge1"), "value")
     best = search.maximize(model, search.Enumerate(), k=1)
     found = search.maximize(model, search.Gradient(relaxation), k=1)
     assert found.configs == best.configs

@@ -107,7 +107,7 @@ def test_mlflow_says_what_it_needs(monkeypatch):
 def test_tables_become_trials():
     space = Space({"n": Integer(0, 3)})
     tables = [
-        predictor.Table(n, space, {"n": np.arange(4)}, np.arange(8.0).reshape(4, 2) + i, True)
+        predictor.benchmarks.TabularBenchmark(n, space, {"n": np.arange(4)}, np.arange(8.0).reshape(4, 2) + i, True)
         for i, n in enumerate("ab")
     ]
     trials = Trials.from_tables(tables, [0, 2])
@@ -141,7 +141,7 @@ def test_too_many_rows_are_drawn_from_with_a_warning():
     space = Space({"x": Float(0.0, 1.0)})
     x = np.random.default_rng(0).uniform(size=20_000).astype(np.float32)
     trials = Trials.from_arrays(space, {"x": x}, x)
-    spec = predictor.ridge()._replace(most=500)
+    spec = predictor.ridge()._replace(max_rows=500)
     with pytest.warns(UserWarning, match="20,000 trials; ridge1 takes 500"):
         model = predictor.fit(trials, spec, "rank")
     np.testing.assert_allclose(model.predict([[0.2], [0.8]])[0], [0.2, 0.8], atol=0.05)

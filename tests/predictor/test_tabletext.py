@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metajax.predictor import Trials
-from metajax.predictor import _readers as readers
+from metajax.predictor import _frames as readers
 from metajax.predictor import _tabletext as tabletext
 from metajax.space import Categorical, Float, Integer, Space, Subset, interop
 from metajax.types import InputError

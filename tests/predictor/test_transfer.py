@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metajax import predictor
-from metajax.predictor import _pretrained as pretrained
+from metajax.predictor import _deep_kernel as pretrained
 from metajax.space import Categorical, Float, Space
 from metajax.types import InputError
 
@@ -36,33 +36,37 @@ def trials_of(metric, rows):
 
 
 def test_normal_scores_are_ranks():
-    scores = predictor.normal_scores([[1.0, 5.0, 2.0], [-3.0, 100.0, 7.0]])
+    scores = predictor.priors.normal_scores([[1.0, 5.0, 2.0], [-3.0, 100.0, 7.0]])
     np.testing.assert_allclose(scores[0], scores[1] * 1.0)
     np.testing.assert_allclose(
-        predictor.normal_scores([[1.0, 2.0]], maximize=False), -predictor.normal_scores([[1.0, 2.0]])
+        predictor.priors.normal_scores([[1.0, 2.0]], maximize=False), -predictor.priors.normal_scores([[1.0, 2.0]])
     )
     with pytest.raises(InputError, match="finite"):
-        predictor.normal_scores([[1.0, np.nan]])
+        predictor.priors.normal_scores([[1.0, np.nan]])
 
 
 def test_meta_features_tell_the_new_dataset():
     metric, meta = many(40)
     new, new_meta = many(10, seed=1)
-    prior = predictor.meta_prior(predictor.normal_scores(metric), meta, new_meta)
-    plain = predictor.average_prior(predictor.normal_scores(metric))
-    truth = predictor.normal_scores(new)
+    prior = predictor.priors.meta_prior(predictor.priors.normal_scores(metric), meta, new_meta)
+    plain = predictor.priors.average_prior(predictor.priors.normal_scores(metric))
+    truth = predictor.priors.normal_scores(new)
     assert ((prior.mean - truth) ** 2).mean() < 0.3 * ((plain.mean - truth) ** 2).mean()
     assert (prior.factors**2).mean() < 0.5 * (plain.factors**2).mean()
-    gone = predictor.meta_prior(predictor.normal_scores(metric), meta, np.full((1, 2), np.nan))
+    gone = predictor.priors.meta_prior(predictor.priors.normal_scores(metric), meta, np.full((1, 2), np.nan))
     assert np.isfinite(gone.mean).all()
 
 
 def test_transfer_is_the_prior_before_and_the_truth_after():
     metric, _ = many(20)
     new, _ = many(1, seed=2)
-    prior = predictor.average_prior(predictor.normal_scores(metric))
+    prior = predictor.priors.average_prior(predictor.priors.normal_scores(metric))
     x = jnp.asarray(np.concatenate([prior.columns(slice(None)), X], axis=1))
-    spec, blocks, y = predictor.transfer(20), np.arange(x.shape[1]), jnp.asarray(new[0] / new[0].std(), jnp.float32)
+    spec, blocks, y = (
+        predictor.priors.transfer(20),
+        np.arange(x.shape[1]),
+        jnp.asarray(new[0] / new[0].std(), jnp.float32),
+    )
     compiled, apply = jax.jit(spec.fit), jax.jit(spec.apply)
 
     def fit(rows):
@@ -81,7 +85,7 @@ def test_transfer_is_the_prior_before_and_the_truth_after():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [predictor.deep_kernel, predictor.maml])
+@pytest.mark.parametrize("make", [predictor.deep_kernel, predictor.maml_network])
 def test_pretrained_models_need_few_trials(make):
     metric, _ = many(24)
     spec = make(trials_of(metric, np.arange(33)), steps=400)
@@ -112,11 +116,11 @@ def test_labels_are_rescaled_as_in_fsbo():
 
 def test_pretraining_needs_several_datasets():
     metric, _ = many(1)
-    for make in (predictor.deep_kernel, predictor.maml):
+    for make in (predictor.deep_kernel, predictor.maml_network):
         with pytest.raises(InputError, match="1 datasets of 33 trials"):
             make(trials_of(metric, np.arange(33)))
     with pytest.raises(InputError, match="3 families cannot make 8 folds"):
-        predictor.meta_prior(np.ones((3, 4)), np.ones((3, 1)), np.ones((1, 1)))
+        predictor.priors.meta_prior(np.ones((3, 4)), np.ones((3, 1)), np.ones((1, 1)))
 
 
 def test_a_pair_can_contradict_itself_and_a_difference_cannot():
@@ -141,9 +145,9 @@ def test_rows_of_weight_zero_do_not_move_the_hyperparameters():
     """Padding must not be taken for trainings without noise."""
     metric, _ = many(1)
     y = jnp.asarray(metric[0] / metric[0].std(), jnp.float32)
-    prior = predictor.average_prior(predictor.normal_scores(many(5)[0]))
+    prior = predictor.priors.average_prior(predictor.priors.normal_scores(many(5)[0]))
     wide = jnp.asarray(np.concatenate([prior.columns(slice(None)), X], axis=1))
-    for spec, x in ((predictor.kernel(), jnp.asarray(X)), (predictor.transfer(5), wide)):
+    for spec, x in ((predictor.kernel(), jnp.asarray(X)), (predictor.priors.transfer(5), wide)):
         blocks, logs = np.arange(x.shape[1]), []
         fit = jax.jit(spec.fit)
         for size in (16, 256):

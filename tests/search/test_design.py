@@ -49,11 +49,11 @@ def test_a_warm_start_complements_itself():
     values = np.zeros((4, 40))
     values[np.arange(4), np.arange(4)] = 1.0
     values[:, 4:10] = 0.6
-    assert set(search.warm_start(values, 4, steps=4000).tolist()) == {0, 1, 2, 3}
-    assert search.warm_start(values, 1, steps=400)[0] in range(4, 10)
-    mixed = search.warm_start(values, 3, steps=4000)
+    assert set(search.complementary(values, 4, steps=4000).tolist()) == {0, 1, 2, 3}
+    assert search.complementary(values, 1, steps=400)[0] in range(4, 10)
+    mixed = search.complementary(values, 3, steps=4000)
     assert mixed[0] in range(4, 10) and set(mixed[1:].tolist()) < {0, 1, 2, 3}, "in the order of what each adds"
-    assert search.warm_start(-values, 1, maximize=False, steps=400)[0] in range(4, 10)
-    np.testing.assert_array_equal(search.warm_start(1e6 * values + 5, 3, steps=4000), mixed)
+    assert search.complementary(-values, 1, maximize=False, steps=400)[0] in range(4, 10)
+    np.testing.assert_array_equal(search.complementary(1e6 * values + 5, 3, steps=4000), mixed)
     with pytest.raises(InputError, match="k=41"):
-        search.warm_start(values, 41)
+        search.complementary(values, 41)

@@ -1,4 +1,4 @@
-"""Data frames of trials from what other tools keep. Nothing is unpickled, nothing is written."""
+"""Data frames of trials from files and from the records of other tools. Nothing is unpickled, and nothing is written."""
 
 import functools
 import json
@@ -15,21 +15,21 @@ from metajax.types import InputError
 
 
 def pandas() -> Any:
-    """The package, or an error that says how to get it."""
+    """The package pandas, or an error that says how to install it."""
     try:
         import pandas as package
     except ImportError:
-        raise InputError("reading trials needs pandas: pip install 'metajax[tabular]'") from None
+        raise InputError("trials from tables need pandas: pip install 'metajax[tabular]'") from None
     return package
 
 
 def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
-    """A CSV file with the values of the space's names, in columns ``<prefix><name>``, read from their text (``tabletext``)."""
+    """A CSV file as a data frame; columns ``<prefix><name>`` of the space are read from their text (``_tabletext``)."""
     pd = pandas()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            # a row of more cells than names would shift them, were there an index
+            # without index_col=False, rows with more cells than names would be shifted
             frame = pd.read_csv(path, index_col=False, low_memory=False)
             texts = pd.read_csv(path, index_col=False, dtype=str, na_filter=False)
     except pd.errors.ParserWarning as error:
@@ -46,6 +46,7 @@ def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
 
 
 def parquet(path: Path | str) -> Any:
+    """A Parquet file as a data frame."""
     pd = pandas()
     try:
         return pd.read_parquet(path)
@@ -56,18 +57,18 @@ def parquet(path: Path | str) -> Any:
 
 
 def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
-    """A row for each trial with ``study``, ``metric``, ``state``, ``reported`` and ``seconds``, and whether to maximize."""
+    """One row for each trial of Optuna, with its study, metric, state, last report and seconds; and whether to maximize."""
     pandas()
-    found = _studies(storage, studies)
-    if any(len(study.directions) > 1 for study in found):
+    selected = _studies(storage, studies)
+    if any(len(study.directions) > 1 for study in selected):
         raise InputError(
-            "from_optuna: studies of several objectives are not accepted; take one metric into a data frame"
+            "from_optuna: studies with several objectives are not accepted; write one metric to a data frame and use from_frame"
         )
-    directions = {study.direction.name for study in found}
+    directions = {study.direction.name for study in selected}
     if len(directions) > 1:
         raise InputError(f"from_optuna: the studies have directions {sorted(directions)}; read them one by one")
     rows = []
-    for study in found:
+    for study in selected:
         for trial in study.trials:
             if not trial.state.is_finished():
                 continue
@@ -91,35 +92,36 @@ def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
 
 
 def _studies(storage: Any, names: Any) -> list[Any]:
+    """The studies of a storage by name, or all."""
     try:
         import optuna
     except ImportError:
-        raise InputError("from_optuna: this needs Optuna: pip install 'metajax[optuna]'") from None
+        raise InputError("from_optuna: needs Optuna: pip install 'metajax[optuna]'") from None
     if isinstance(storage, optuna.Study):
         return [storage]
     if isinstance(storage, str) and storage.startswith("sqlite:///"):
         path = Path(storage.removeprefix("sqlite:///"))
         if not path.is_file():
             raise InputError(f"from_optuna: {storage}: no such file")
-        storage = f"sqlite:///file:{path}?mode=ro&uri=true"  # Optuna would make tables in an empty one
+        storage = f"sqlite:///file:{path}?mode=ro&uri=true"  # read-only: Optuna would create tables in an empty file
     try:
-        there = optuna.get_all_study_names(storage)
-    except Exception as error:  # of the database's driver
+        existing = optuna.get_all_study_names(storage)
+    except Exception as error:  # the type depends on the driver of the database
         raise InputError(f"from_optuna: not a readable storage ({error})") from error
-    wanted = [names] if isinstance(names, str) else list(there if names is None else names)
-    unknown = [name for name in wanted if name not in there]
+    wanted = [names] if isinstance(names, str) else list(existing if names is None else names)
+    unknown = [name for name in wanted if name not in existing]
     if unknown or not wanted:
-        raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(there)[:20]}")
+        raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(existing)[:20]}")
     return [optuna.load_study(study_name=name, storage=storage) for name in wanted]
 
 
 def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
-    """A row for each run with ``experiment``, ``metric`` and ``state``; MLflow keeps parameters as text."""
+    """One row for each run of MLflow with ``experiment``, ``metric`` and ``state``; MLflow keeps parameters as text."""
     pandas()
     try:
         import mlflow
     except ImportError:
-        raise InputError("from_mlflow: this needs mlflow: pip install mlflow") from None
+        raise InputError("from_mlflow: needs mlflow: pip install mlflow") from None
     parsers = {name: tabletext.from_text(name, domain) for name, domain in space.domains.items()}
     client = mlflow.tracking.MlflowClient(uri)
     names = [experiments] if isinstance(experiments, str) else experiments
@@ -141,7 +143,7 @@ def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
 
 
 def syne_tune(space: Space, path: Path | str, metric: str) -> Any:
-    """The last row of each ``trial_id``, columns ``config_<name>`` as ``<name>``."""
+    """The last row of each ``trial_id`` of Syne Tune, with columns ``config_<name>`` renamed to ``<name>``."""
     frame = csv(space, path, "config_")
     lacking = [c for c in ("trial_id", metric) if c not in frame.columns]
     if lacking:
@@ -152,12 +154,12 @@ def syne_tune(space: Space, path: Path | str, metric: str) -> Any:
         raise InputError(f"{path}: the space has a parameter 'metric'; rename it")
     last = frame.groupby("trial_id", sort=True).tail(1).rename(columns={metric: "metric"})
     names = {c: c.removeprefix("config_") for c in last.columns if c.startswith("config_")}
-    others = [c for c in last.columns if c in names.values()]  # results of the name of a parameter
+    others = [c for c in last.columns if c in names.values()]  # results with the name of a parameter
     return last.drop(columns=others).rename(columns=names).reset_index(drop=True)
 
 
 def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
-    """The space of an HPO-B search space, and a row for each evaluation."""
+    """A search space of HPO-B, and one row for each evaluation."""
     pd = pandas()
     try:
         whole = json.loads(Path(path).read_text())
@@ -187,6 +189,7 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
 
 
 def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
+    """Adds the parameters to a row, unless a name occurs twice."""
     taken = [name for name in params if name in row]
     if taken:
         raise InputError(f"{who}: the space has the parameters {taken}, which are columns of the record; rename them")
@@ -194,7 +197,7 @@ def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
 
 
 def _frame(rows: list[dict[str, Any]], space: Space) -> Any:
-    """Columns for all names of the space, as the values are: ``None`` where there is none."""
+    """A data frame with a column for every name of the space; values are unchanged, ``None`` where there is none."""
     pd = pandas()
     own = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in space.domains}
     others = pd.DataFrame([{k: v for k, v in row.items() if k not in own} for row in rows])

@@ -1,0 +1,131 @@
+"""Columns of tables as arguments of ``Trials``, and configurations as rows of a data frame."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metajax.predictor import _frames as frames
+from metajax.predictor import _tabletext as tabletext
+from metajax.space import Categorical, Integer, Space, Subset
+from metajax.types import InputError
+
+
+def as_numbers(what: str, values: Any) -> np.ndarray:
+    """f64 array of the argument ``what`` of ``Trials``."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Trials: {what} is not made of numbers ({error})") from error
+
+
+def group_numbers(values: Any) -> np.ndarray:
+    """int[n]: the number of the dataset of each trial, from names or numbers."""
+    values = np.asarray(values)
+    is_empty = lambda v: v is None or type(v).__name__ == "NAType" or (isinstance(v, float) and math.isnan(v))
+    empty = [i for i, v in enumerate(values.ravel().tolist()) if is_empty(v)]
+    if empty:
+        raise InputError(f"Trials: group is empty in row {empty[0]}; give every row the name or number of its dataset")
+    try:
+        return np.unique(values, return_inverse=True)[1].ravel()
+    except TypeError:  # names and numbers
+        return np.unique(values.astype(str), return_inverse=True)[1].ravel()
+
+
+def writer(name: str, domain: Any) -> Callable[[Any], Any]:
+    """A function from the values of a domain to cells of a table."""
+    if isinstance(domain, Categorical):
+        return tabletext.Cells(name, domain).write
+    if isinstance(domain, Subset):
+        return lambda items: " ".join(map(str, items)) if items else tabletext.escaped([])
+    return lambda value: value
+
+
+def read_rows(space: Space, frame: Any) -> list[dict[str, Any]]:
+    """Dictionaries from the cells of a data frame; an empty cell is ``None`` if that is a choice, else it is left out."""
+    pd = frames.pandas()
+    columns: dict[str, list[Any]] = {}
+    for name, domain in space.domains.items():
+        none = isinstance(domain, Categorical) and None in domain.choices
+        read = tabletext.Cells(name, domain).read if isinstance(domain, Categorical) else None
+        read = tabletext.subset if isinstance(domain, Subset) else read
+        known: dict[Any, Any] = {}
+        columns[name] = []
+        for row, value in enumerate(frame[name].tolist()):
+            if pd.api.types.is_scalar(value) and pd.isna(value):
+                columns[name].append((none, None))
+            elif read is None:
+                columns[name].append((True, tabletext.number(value) if isinstance(value, str) else value))
+            else:
+                key = (type(value), value if pd.api.types.is_scalar(value) else row)
+                if key not in known:
+                    try:
+                        known[key] = read(value)
+                    except InputError as error:
+                        raise InputError(f"configuration {row}: {error}") from error
+                columns[name].append((True, known[key]))
+    return [{name: column[row][1] for name, column in columns.items() if column[row][0]} for row in range(len(frame))]
+
+
+def read_frame(space: Space, frame: Any, metric: str, group: str | None, context: Sequence[str]) -> dict[str, Any]:
+    """The arguments of ``Trials.from_arrays`` from a data frame; see ``Trials.from_frame``."""
+    needed = [metric, *([group] if group else []), *context]
+    missing = [c for c in [*needed, *space.domains] if c not in frame.columns]
+    if missing:
+        raise InputError(f"Trials: the table lacks the columns {missing}; it has {list(frame.columns)}")
+    names = list(frame.columns)
+    twice = [c for c in names if names.count(c) > 1] + [c for c in needed if c in space.domains]
+    if twice:
+        raise InputError(f"Trials: the column {twice[0]!r} is there twice, or is both a parameter and another column")
+    try:
+        configs = space.configs(read_rows(space, frame))
+    except InputError as error:
+        raise InputError(f"Trials: {error}") from error
+    others = [c for c in frame.columns if c not in needed and c not in space.domains]
+    return {
+        "configs": configs,
+        "metric": frame[metric].to_numpy(na_value=np.nan),
+        "group": frame[group].to_numpy() if group else None,
+        "context": frame[list(context)].to_numpy(na_value=np.nan) if context else None,
+        "settings": {c: frame[c].to_numpy() for c in others},
+    }
+
+
+def write_frame(
+    space: Space,
+    configs: Sequence[Mapping[str, Any]],
+    values: np.ndarray,
+    settings: Mapping[str, np.ndarray],
+    metric: str,
+) -> Any:
+    """A data frame of trials; see ``Trials.to_frame``."""
+    pd = frames.pandas()
+    taken = [name for name in [metric, *settings] if name in space.domains]
+    if taken or metric in settings:
+        raise InputError(f"to_frame: {[*taken, metric][0]!r} is the name of another column; give metric another name")
+    write = {name: writer(name, domain) for name, domain in space.domains.items()}
+    rows = [{name: write[name](value) for name, value in config.items()} for config in configs]
+    frame = pd.DataFrame(rows, columns=list(space.domains))
+    for name, domain in space.domains.items():
+        if isinstance(domain, Integer) and max(abs(domain.low), abs(domain.high)) > 2**53:
+            frame[name] = pd.array(
+                [row.get(name) for row in rows], dtype="Int64"
+            )  # without this type, empty cells would turn integers into floats
+    frame[metric] = values
+    for name, column in settings.items():
+        frame[name] = column
+    return frame
+
+
+def filled(value: np.ndarray, group: np.ndarray, state: np.ndarray, reported: np.ndarray) -> np.ndarray:
+    """f64[n]: values, larger better, without gaps; see ``Trials.utility``."""
+    result = value.copy()
+    for g in np.unique(group):
+        inside = group == g
+        known = value[inside & ~np.isnan(value)]
+        pruned = inside & np.isnan(value) & (state == "pruned") & bool(len(known))
+        result[pruned] = np.fmin(np.median(known), reported[pruned]) if len(known) else np.nan
+        seen = result[inside & ~np.isnan(result)]
+        result[inside & np.isnan(result)] = seen.min() if len(seen) else np.nanmin(value)
+    return result

@@ -1,0 +1,222 @@
+"""Models of cells, the graphs of architecture search: as counts of paths, and by a graph network."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metajax.predictor._features import Features
+from metajax.predictor._networks import trained
+from metajax.predictor._spec import Spec
+from metajax.space import Categorical, Space
+from metajax.types import InputError
+
+__all__ = ["CellGraph", "cell_graph", "graph_network", "paths"]
+
+
+class CellGraph(NamedTuple):
+    """A cell in an encoding: operations on the edges of a directed graph, from node 0 to the last node.
+
+    Attributes:
+        edges: ``[(source, target, columns), ...]``, sorted by target; ``columns`` of the encoding, one for each operation.
+        operations: The names of the operations.
+    """
+
+    edges: list[tuple[int, int, np.ndarray]]
+    operations: tuple[Any, ...]
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return 1 + max(target for _, target, _ in self.edges)
+
+
+def cell_graph(space: Space, prefix: str = "edge_") -> CellGraph:
+    """Finds the cell of a space, whose edges are domains ``{prefix}{source}_{target}`` with the same choices.
+
+    Args:
+        space: The space; other domains are ignored.
+        prefix: Prefix of the names of the edges.
+
+    Returns:
+        The cell.
+
+    Raises:
+        InputError: If there are no edges, their choices differ, or an edge leads backwards.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Categorical, Space
+        >>> edges = {name: Categorical(("none", "conv")) for name in ("edge_0_1", "edge_0_2", "edge_1_2")}
+        >>> predictor.architectures.cell_graph(Space(edges)).nodes
+        3
+    """
+    edges, choices = [], set()
+    for name, domain in space.domains.items():
+        ends = name.removeprefix(prefix).split("_")
+        if not name.startswith(prefix) or len(ends) != 2 or not all(e.isdigit() for e in ends):
+            continue
+        if not isinstance(domain, Categorical) or not int(ends[0]) < int(ends[1]):
+            raise InputError(
+                f"cell_graph: {name} is {domain}; accepted is a Categorical on an edge that leads forwards"
+            )
+        choices.add(domain.choices)
+        part = space.slices[name]
+        edges.append((int(ends[0]), int(ends[1]), np.arange(part.start, part.stop)))
+    if len(choices) != 1:
+        raise InputError(
+            f"cell_graph: edges named {prefix}0_1 with one list of operations are needed; found {sorted(choices)}"
+        )
+    return CellGraph(sorted(edges, key=lambda e: (e[1], e[0])), choices.pop())
+
+
+def paths(
+    space: Space,
+    prefix: str = "edge_",
+    absent: Any = "none",
+    identity: Any = "skip",
+    longest: int = 3,
+) -> Features:
+    """Describes a cell by its paths from input to output, so that cells which compute the same look alike.
+
+    A path is a word of operations, without the identity. The columns count how often each word occurs; for each operation,
+    and for all together, how many paths have it 0, 1, 2, ... times; and whether any path has. Counts are sums of products of
+    the encoding, so that those of a relaxed cell are expected counts.
+
+    Args:
+        space: A space with domains ``{prefix}{source}_{target}``; other domains are ignored.
+        prefix: Prefix of the names of the edges.
+        absent: The operation that cuts a path.
+        identity: The operation that changes nothing.
+        longest: Words keep at most this number of their last operations; there are (operations - 2)^longest longest words.
+
+    Returns:
+        The features ``"paths"`` for ``predictor.with_features``.
+
+    Raises:
+        InputError: If the space has no cell, no operation is left, or ``longest`` is below 1.
+
+    References:
+        White, Neiswanger and Savani, BANANAS: Bayesian optimization with neural architectures for neural architecture
+        search, 2021, arXiv:1910.11858.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Categorical, Space
+        >>> operations = Categorical(("none", "skip", "conv"))
+        >>> space = Space({name: operations for name in ("edge_0_1", "edge_0_2", "edge_1_2")})
+        >>> same = [
+        ...     {"edge_0_1": "conv", "edge_0_2": "none", "edge_1_2": "skip"},
+        ...     {"edge_0_1": "skip", "edge_0_2": "none", "edge_1_2": "conv"},
+        ... ]
+        >>> first, second = predictor.architectures.paths(space).apply(space.encode(space.configs(same)))
+        >>> bool((first == second).all())  # one convolution, before or after the identity
+        True
+    """
+    graph = cell_graph(space, prefix)
+    kinds = [o for o in graph.operations if o not in (absent, identity)]
+    if not kinds or longest < 1:
+        raise InputError(f"paths: operations {kinds}, longest={longest}; accepted are at least one of each")
+    groups = [{k} for k in range(len(kinds))] + [set(range(len(kinds)))]
+    words = [w for length in range(longest + 1) for w in itertools.product(range(len(kinds)), repeat=length)]
+    index = {word: i for i, word in enumerate(words)}
+    # longer[k][i]: the word i with one more operation at its end
+    longer = [np.array([index[(*w, k)[-longest:]] for w in words]) for k in range(len(kinds))]
+    column = {o: i for i, o in enumerate(graph.operations)}
+    count = np.zeros((len(words), len(groups), longest + 1), np.float32)
+    for i, word in enumerate(words):
+        for g, group in enumerate(groups):
+            count[i, g, sum(k in group for k in word)] = 1.0
+    count = count.reshape(len(words), -1)
+
+    def apply(x):
+        nodes = [jnp.zeros((len(x), len(words)), x.dtype).at[:, 0].set(1.0)]
+        for target in range(1, graph.nodes):
+            total = jnp.zeros((len(x), len(words)), x.dtype)
+            for source, end, columns in graph.edges:
+                if end != target:
+                    continue
+                weights = x[:, columns]
+                if identity in column:
+                    total = total + weights[:, column[identity], None] * nodes[source]
+                for k, kind in enumerate(kinds):
+                    total = total.at[:, longer[k]].add(weights[:, column[kind], None] * nodes[source])
+            nodes.append(total)
+        counts = nodes[-1] @ jnp.asarray(count, x.dtype)
+        return jnp.concatenate([nodes[-1], counts, jnp.minimum(counts, 1.0)], axis=1)
+
+    each = 1 + np.repeat(np.arange(len(groups)), longest + 1)
+    return Features("paths", apply, np.concatenate([np.zeros(len(words), np.int64), each, each]), space.width)
+
+
+def graph_network(
+    space: Space,
+    prefix: str = "edge_",
+    hidden: int = 32,
+    members: int = 4,
+    steps: int = 400,
+    learning_rate: float = 1e-2,
+    weight_decay: float = 3e-3,
+) -> Spec:
+    """An ensemble of graph networks on a cell, with messages along the edges of the cell itself.
+
+    The state of node j is ``h_j = Σ_i Σ_o x[i, j, o] relu(h_i W_o + b_o)``, from a learned ``h_0``. A linear head reads the
+    last node and what is not the cell (other choices, context). One function serves all edges, so that a cell learned in one
+    place is known in another. Relaxed cells are read as they are.
+
+    Args:
+        space: A space with a cell; see ``cell_graph``.
+        prefix: Prefix of the names of the edges.
+        hidden: Width of the state of a node.
+        members: Number of networks from different initializations; their spread is part of the deviation.
+        steps: Full-batch updates; the learning rate falls to zero by a cosine.
+        learning_rate: Initial learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+
+    Returns:
+        The spec ``"graph"``.
+
+    Raises:
+        InputError: If the space has no cell.
+
+    References:
+        Wen et al., Neural predictor for neural architecture search, 2020, arXiv:1912.00848.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Categorical, Space
+        >>> space = Space({f"edge_{i}_{j}": Categorical(("none", "conv")) for i, j in ((0, 1), (0, 2), (1, 2))})
+        >>> predictor.architectures.graph_network(space, steps=10).name
+        'graph'
+    """
+    cell = cell_graph(space, prefix)
+    inside = {int(c) for _, _, columns in cell.edges for c in columns}
+
+    def initial(key: jax.Array, columns: int, dtype: Any) -> Any:
+        operations, others = len(cell.operations), columns - len(inside)
+        draw = lambda i, *shape: jax.random.normal(jax.random.fold_in(key, i), shape, dtype)
+        return {
+            "input": draw(0, hidden),
+            "kernel": draw(1, operations, hidden, hidden) * (2 / hidden) ** 0.5,
+            "bias": jnp.zeros((operations, hidden), dtype),
+            "head": draw(2, hidden + others) * (hidden + others) ** -0.5,
+            "constant": jnp.zeros((), dtype),
+        }
+
+    def forward(params: Any, x: jax.Array) -> jax.Array:
+        nodes = [jnp.broadcast_to(params["input"], (len(x), hidden))]
+        for target in range(1, cell.nodes):
+            total = jnp.zeros((len(x), hidden), x.dtype)
+            for source, end, columns in cell.edges:
+                if end == target:
+                    messages = jax.nn.relu(jnp.einsum("nh,ohk->nok", nodes[source], params["kernel"]) + params["bias"])
+                    total = total + jnp.einsum("no,nok->nk", x[:, columns], messages)
+            nodes.append(total)
+        others = jnp.asarray([c for c in range(x.shape[1]) if c not in inside], jnp.int32)
+        return jnp.concatenate([nodes[-1], x[:, others]], axis=1) @ params["head"] + params["constant"]
+
+    optimizer = lambda count: optax.adamw(optax.cosine_decay_schedule(learning_rate, count), weight_decay=weight_decay)
+    return trained("graph", initial, forward, members, steps, optimizer)
