@@ -12,7 +12,7 @@ the cells that are neither trained nor a copy of a trained one, and regret is co
 hyperparameters: what a learned kernel has to reach. "kernel" learns a length scale for each edge, which 78 trainings cannot
 tell apart, "tied" one for all, and "chosen" is the one of both with the better five-fold cross-validation on the trained cells.
 
-"paths" are features of a cell (``predictor.architectures.paths``); "+ 12 epochs" adds the accuracy after 12 epochs as a
+"paths" are features of a cell (``predictor.architectures.path_features``); "+ 12 epochs" adds the accuracy after 12 epochs as a
 column, which costs a short training of every cell that is ranked, and "+ size" the number of parameters, which costs
 nothing. Models and features were chosen on CIFAR-100 with other draws; their hyperparameters are learned from the drawn
 trainings alone.
@@ -94,7 +94,7 @@ def hamming(decay: float = 0.25, ridge: float = 0.03) -> predictor.Spec:
 
 
 SPACE = supernet.spaces.cell_space()
-PATHS = predictor.architectures.paths(SPACE)
+PATHS = predictor.architectures.path_features(SPACE)
 KERNEL, TIED = predictor.kernel(), predictor.kernel(tied=True)
 # name -> specification (or several, chosen from by cross-validation of the trained cells), target, columns of the table that
 # are known before training

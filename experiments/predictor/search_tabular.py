@@ -149,7 +149,9 @@ def metajax_rows(problem: Problem, method: str, budget: int, seeds: int, seed: i
         some = rng.integers(len(problem.y), size=(seeds, DRAWN))
         begun = np.stack([rows[search.representative(problem.x[rows], BEGUN)] for rows in some])
         spec = (
-            predictor.with_features(_KERNEL, predictor.architectures.paths(problem.space)) if problem.cell else _KERNEL
+            predictor.with_features(_KERNEL, predictor.architectures.path_features(problem.space))
+            if problem.cell
+            else _KERNEL
         )
         return pool.search(spec, "ei", problem.x, problem.y, problem.blocks, begun, budget, key, "rank")
     sources = problem.prior.factors.shape[1]

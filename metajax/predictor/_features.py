@@ -33,7 +33,7 @@ def with_features(spec: Spec, features: Features, keep_encoding: bool = False) -
 
     Args:
         spec: The model.
-        features: What it reads, such as ``predictor.architectures.paths(space)``.
+        features: What it reads, such as ``predictor.architectures.path_features(space)``.
         keep_encoding: Whether it also reads the encoding.
 
     Returns:

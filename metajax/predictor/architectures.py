@@ -14,7 +14,7 @@ from metajax.predictor._spec import Spec
 from metajax.space import Categorical, Space
 from metajax.types import InputError
 
-__all__ = ["CellGraph", "cell_graph", "graph_network", "paths"]
+__all__ = ["CellGraph", "cell_graph", "graph_network", "path_features"]
 
 
 class CellGraph(NamedTuple):
@@ -73,7 +73,7 @@ def cell_graph(space: Space, prefix: str = "edge_") -> CellGraph:
     return CellGraph(sorted(edges, key=lambda e: (e[1], e[0])), choices.pop())
 
 
-def paths(
+def path_features(
     space: Space,
     prefix: str = "edge_",
     absent: Any = "none",
@@ -112,14 +112,14 @@ def paths(
         ...     {"edge_0_1": "conv", "edge_0_2": "none", "edge_1_2": "skip"},
         ...     {"edge_0_1": "skip", "edge_0_2": "none", "edge_1_2": "conv"},
         ... ]
-        >>> first, second = predictor.architectures.paths(space).apply(space.encode(space.configs(same)))
+        >>> first, second = predictor.architectures.path_features(space).apply(space.encode(space.configs(same)))
         >>> bool((first == second).all())  # one convolution, before or after the identity
         True
     """
     graph = cell_graph(space, prefix)
     kinds = [o for o in graph.operations if o not in (absent, identity)]
     if not kinds or longest < 1:
-        raise InputError(f"paths: operations {kinds}, longest={longest}; accepted are at least one of each")
+        raise InputError(f"path_features: operations {kinds}, longest={longest}; accepted are at least one of each")
     groups = [{k} for k in range(len(kinds))] + [set(range(len(kinds)))]
     words = [w for length in range(longest + 1) for w in itertools.product(range(len(kinds)), repeat=length)]
     index = {word: i for i, word in enumerate(words)}

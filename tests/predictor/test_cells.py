@@ -12,7 +12,7 @@ from metajax.space import Categorical, Float, Space
 from metajax.types import InputError
 
 SPACE = supernet.spaces.cell_space()
-PATHS = predictor.architectures.paths(SPACE)
+PATHS = predictor.architectures.path_features(SPACE)
 
 
 def test_paths_are_counted_as_by_hand():
@@ -77,7 +77,7 @@ def test_a_graph_network_learns_what_edges_share():
     space = supernet.spaces.cell_space(operations=("none", "skip"))
     every = space.at(np.arange(space.size))
     worth = np.asarray(
-        predictor.architectures.paths(supernet.spaces.cell_space()).apply(
+        predictor.architectures.path_features(supernet.spaces.cell_space()).apply(
             SPACE.encode({n: np.where(np.asarray(c) == 1, 1, 0) for n, c in every.items()})
         )
     )[:, 0]
@@ -95,7 +95,7 @@ def test_context_and_other_choices_stay():
     metric = np.asarray(configs["rate"]) + context[:, 1]
     trials = predictor.Trials.from_arrays(space, configs, metric, context=context)
     for spec in (
-        predictor.with_features(predictor.ridge(), predictor.architectures.paths(space), keep_encoding=True),
+        predictor.with_features(predictor.ridge(), predictor.architectures.path_features(space), keep_encoding=True),
         predictor.architectures.graph_network(space, steps=200),
     ):
         mean, _ = predictor.fit(trials, spec, "value").predict(trials.encodings, context)
@@ -104,8 +104,8 @@ def test_context_and_other_choices_stay():
 
 def test_spaces_without_a_cell_are_refused():
     with pytest.raises(InputError, match="edges named edge_0_1"):
-        predictor.architectures.paths(Space({"x": Float(0.0, 1.0)}))
+        predictor.architectures.path_features(Space({"x": Float(0.0, 1.0)}))
     with pytest.raises(InputError, match="leads forwards"):
         predictor.architectures.cell_graph(Space({"edge_1_0": Categorical("ab")}))
     with pytest.raises(InputError, match="operations"):
-        predictor.architectures.paths(Space({"edge_0_1": Categorical(("none", "skip"))}))
+        predictor.architectures.path_features(Space({"edge_0_1": Categorical(("none", "skip"))}))
