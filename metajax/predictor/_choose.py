@@ -20,6 +20,15 @@ class Choice(NamedTuple):
         best: Its name.
         r2: R² of each spec on the trials that it was not fitted to, by name; 0 if all targets are the same.
         predicted: f64[n], these predictions in the units of the target (larger better), by name.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Float, Space
+        >>> configs = [{"x": i / 29} for i in range(30)]
+        >>> trials = predictor.Trials.from_arrays(Space({"x": Float(0.0, 1.0)}), configs, [c["x"] for c in configs])
+        >>> choice = predictor.choose(trials, [predictor.ridge(penalty=1e-3)], "value")
+        >>> bool(np.abs(choice.predicted["ridge1"] - trials.metric).max() < 0.01)
+        True
     """
 
     spec: Spec

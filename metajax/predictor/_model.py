@@ -133,7 +133,15 @@ class Model:
     def scores(
         self, configs: Configurations, context: ArrayLike | Sequence[Any] | None = None
     ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-        """Predicts the standardized target like ``score``, but on the host in float64, for everything ``predict`` takes."""
+        """Predicts the standardized target like ``score``, but on the host in float64.
+
+        Args:
+            configs: See ``predict``.
+            context: See ``predict``.
+
+        Returns:
+            Mean f64[n] and standard deviation f64[n] of the standardized target, larger better.
+        """
         x = self.inputs(configs, context)
         mean, std = compiled_apply(self.spec, False)(self.params, x)
         if self.spec.form is not None:

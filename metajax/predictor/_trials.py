@@ -209,7 +209,11 @@ class Trials(Sources):
         )
 
     def configs(self) -> list[dict[str, Any]]:
-        """The configurations as dictionaries, without inactive parameters."""
+        """Decodes the configurations.
+
+        Returns:
+            n dictionaries, without inactive parameters.
+        """
         return self.space.decode(self.encodings)
 
     @property

@@ -23,6 +23,13 @@ class CellGraph(NamedTuple):
     Attributes:
         edges: ``[(source, target, columns), ...]``, sorted by target; ``columns`` of the encoding, one for each operation.
         operations: The names of the operations.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Categorical, Space
+        >>> cell = predictor.architectures.cell_graph(Space({"edge_0_1": Categorical(("none", "conv"))}))
+        >>> cell.operations, [(source, target) for source, target, _ in cell.edges]
+        (('none', 'conv'), [(0, 1)])
     """
 
     edges: list[tuple[int, int, np.ndarray]]

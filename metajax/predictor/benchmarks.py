@@ -31,6 +31,14 @@ class TabularBenchmark(NamedTuple):
         configs: All configurations, a struct of arrays.
         values: f64[configurations, seeds], the metric of each training.
         maximize: Whether a larger metric is better.
+
+    Example:
+        >>> from metajax import predictor
+        >>> space = Space({"layers": Integer(1, 3)})
+        >>> errors = np.array([[0.3, 0.2], [0.1, 0.1], [0.2, 0.4]])
+        >>> table = predictor.benchmarks.TabularBenchmark("mine", space, space.at(range(3)), errors, maximize=False)
+        >>> predictor.Trials.from_tables([table]).metric.round(2).tolist()
+        [0.25, 0.1, 0.3]
     """
 
     name: str

@@ -23,6 +23,12 @@ class TransferPrior(NamedTuple):
     Attributes:
         mean: f32[n], or f32[m, n] for m new datasets: the expected scores.
         factors: f32[n, K]; ``factors @ factors.T / K`` is the covariance of the configurations.
+
+    Example:
+        >>> from metajax.predictor import priors
+        >>> prior = priors.average_prior([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
+        >>> prior.columns([2]).tolist()  # mean and two factors of the third configuration
+        [[2.5, -0.5, 0.5]]
     """
 
     mean: np.ndarray

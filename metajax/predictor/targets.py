@@ -22,6 +22,12 @@ class Target(NamedTuple):
         y: f64[n], mean 0 and standard deviation 1, larger better; all 0 if the target is constant.
         shift: Mean of the target.
         scale: Standard deviation of the target; 0 if it is constant.
+
+    Example:
+        >>> from metajax.predictor import targets
+        >>> target = targets.standardized(np.array([10.0, 30.0]))
+        >>> target.y.tolist(), target.shift, target.scale
+        ([-1.0, 1.0], 20.0, 10.0)
     """
 
     y: np.ndarray

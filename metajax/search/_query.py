@@ -59,7 +59,21 @@ class Found(NamedTuple):
 
 
 class Maximizer(Protocol):
-    """How ``search.maximize`` searches: any object with this function, such as ``search.Gradient()``."""
+    """How ``search.maximize`` searches: any object with this function, such as ``search.Gradient()``.
+
+    Example:
+        >>> from metajax import predictor, search
+        >>> from metajax.space import Integer, Space
+        >>> class StartOnly:  # a method of one's own: the best of the configurations to start from
+        ...     def search(self, query):
+        ...         values = query.model.predict(query.start, query.context)[0]
+        ...         best = int(np.argmax(query.model.direction * values))
+        ...         return search.Found([query.start[best]], values[[best]], np.inf, np.inf, len(values), 0.0)
+        >>> trials = predictor.Trials.from_arrays(Space({"n": Integer(0, 9)}), [{"n": 0}, {"n": 9}], [0.0, 1.0])
+        >>> model = predictor.fit(trials, predictor.ridge())
+        >>> search.maximize(model, StartOnly(), k=1, start=[{"n": 2}, {"n": 5}]).configs
+        [{'n': 5}]
+    """
 
     def search(self, query: Query) -> Found:
         """Searches the space of the model.

@@ -38,7 +38,20 @@ class Knowledge(NamedTuple):
 
 
 class Strategy(Protocol):
-    """How a ``Proposer`` chooses among all configurations once it has a model."""
+    """How a ``Proposer`` chooses among all configurations once it has a model.
+
+    Example:
+        >>> from metajax import search
+        >>> from metajax.space import Integer, Space
+        >>> class Greedy:  # a strategy of one's own: the best by the model
+        ...     def propose(self, knowledge, n):
+        ...         return search.maximize(knowledge.model, search.Enumerate(), k=n + knowledge.count).configs
+        >>> proposer = search.Proposer(Space({"n": Integer(0, 9)}), strategy=Greedy(), n_initial=4)
+        >>> for _ in range(2):
+        ...     proposer.tell(asked := proposer.ask(4), [-abs(c["n"] - 7) for c in asked])
+        >>> proposer.best
+        {'n': 7}
+    """
 
     def propose(self, knowledge: Knowledge, n: int) -> list[dict[str, Any]]:
         """Proposes configurations.
