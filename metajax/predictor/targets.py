@@ -26,7 +26,7 @@ class Target(NamedTuple):
     Example:
         >>> from metajax.predictor import targets
         >>> target = targets.standardized(np.array([10.0, 30.0]))
-        >>> target.y.tolist(), target.shift, target.scale
+        >>> target.y.round(6).tolist(), target.shift, round(target.scale, 6)
         ([-1.0, 1.0], 20.0, 10.0)
     """
 
@@ -131,7 +131,7 @@ def make(trials: Trials, target: str) -> Target:
         >>> from metajax.predictor import Trials, targets
         >>> from metajax.space import Float, Space
         >>> trials = Trials.from_arrays(Space({"x": Float(0.0, 1.0)}), [{"x": 0.1}, {"x": 0.2}], [3.0, 1e9], maximize=False)
-        >>> targets.make(trials, "rank").y.tolist()
+        >>> targets.make(trials, "rank").y.round(6).tolist()
         [1.0, -1.0]
     """
     if target not in TARGETS:
