@@ -1,4 +1,7 @@
-"""Makes pages of files outside of ``docs/``: notebooks with their outputs, the changelog, the guide for contributors."""
+"""Makes pages of files outside of ``docs/``.
+
+These are a page for each public package, the notebooks with their outputs, the changelog and the guide for contributors.
+"""
 
 import html
 import json
@@ -41,7 +44,27 @@ def markdown(notebook: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def public_modules() -> dict[str, list[str]]:
+    """The public modules of metajax by their first part: those without an underscore anywhere in their name."""
+    modules: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "metajax").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        if len(parts) > 1 and parts[1] != "cli" and not any(part.startswith("_") for part in parts):
+            modules.setdefault(parts[1], []).append(".".join(parts))
+    return {first: sorted(names) for first, names in modules.items()}
+
+
+def reference(names: list[str]) -> str:
+    """The page of a package: the package itself, then its public modules."""
+    parts = [f"# {names[0]}\n\n::: {names[0]}\n"]
+    parts += [f"## {name}\n\n::: {name}\n    options:\n      heading_level: 3\n" for name in names[1:]]
+    return "\n".join(parts)
+
+
 def on_files(files, config):
+    for first, names in public_modules().items():
+        files.append(File.generated(config, f"api/{first}.md", content=reference(names)))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text = markdown(json.loads(path.read_text()))
         note = f"\n\n[Open it as a notebook]({path.name}): `jupyter lab notebooks/{path.name}`.\n"
