@@ -71,13 +71,13 @@ def hook(stem):
 @pytest.mark.parametrize("page", [p for p in PAGES if "{{ " in p.read_text()], ids=name)
 def test_the_measured_numbers_of_a_page_are_found(page):
     measured = hook("measured")
-    text = measured.filled(page.read_text(), measured.RESULTS.read_text())
+    text = measured.filled(page.read_text(), measured.results())
     assert "{{ " not in text
 
 
 def test_a_number_that_was_not_measured_is_refused():
     measured = hook("measured")
-    results = "## study\n\n| method | seconds |\n|---|---|\n| ours | 3 |\n"
+    results = {"study": "| method | seconds |\n|---|---|\n| ours | 3 |\n"}
     assert measured.filled("{{ study / ours / seconds }} s", results) == "3 s"
     for reference in ("{{ study / theirs / seconds }}", "{{ study / ours / minutes }}", "{{ other / ours / seconds }}"):
         with pytest.raises(measured.Unknown):

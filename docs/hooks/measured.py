@@ -1,11 +1,12 @@
 """Fills measured numbers into the pages, so that no number is typed.
 
-The source is ``experiments/RESULTS.md``, which is generated from the results of the experiments. A page refers to it by
+The source is ``experiments/RESULTS.md``, which is generated from the results of the experiments, and as section ``benchmarks``
+the first table of ``experiments/benchmarks/RESULTS.md``. A page refers to it by
 
 * ``{{ SECTION / ROW / COLUMN }}``: one cell, where a row is named by its first cell. If several rows share it, further cells
   are added: ``{{ Omniglot, all methods / protonet, transductive / 5-way 1-shot }}``.
 * ``{{ table: SECTION / COLUMN, COLUMN }}`` on a line of its own: these columns of the section's table, with a line that names
-  the source. ``/ 2`` behind the section takes its second table. All columns are taken if none is named.
+  the source. All columns are taken if none is named. ``/ where PATTERN`` at the end keeps the rows whose first cell matches.
 
 A reference that names nothing fails the build.
 """
@@ -13,7 +14,7 @@ A reference that names nothing fails the build.
 import re
 from pathlib import Path
 
-RESULTS = Path(__file__).parents[2] / "experiments" / "RESULTS.md"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 REFERENCE = re.compile(r"\{\{ (.*?) \}\}")
 
 
@@ -50,38 +51,60 @@ def cell(section: str, row: str, column: str) -> str:
     raise Unknown(f"{row} / {column}")
 
 
-def table(name: str, section: str, number: int, columns: list[str]) -> str:
+def columns(text: str, header: list[str]) -> list[int]:
+    """The indices of the columns that a list names. Names may hold commas themselves, so that the longest one is taken."""
+    indices = []
+    while text:
+        fits = [name for name in header if text == name or text.startswith(f"{name},")]
+        if not fits:
+            raise Unknown(f"no column at the beginning of {text!r}; there are {header}")
+        name = max(fits, key=len)
+        indices.append(header.index(name))
+        text = text[len(name) :].removeprefix(",").lstrip()
+    return indices or list(range(len(header)))
+
+
+def table(name: str, section: str, named: str, where: str) -> str:
     """A table of a section in Markdown, with its source."""
-    rows = tables(section)[number]
-    missing = [column for column in columns if column not in rows[0]]
-    if missing:
-        raise Unknown(f"{name}: columns {missing} of {rows[0]}")
-    places = [rows[0].index(column) for column in columns] or range(len(rows[0]))
-    lines = ["| " + " | ".join(row[i] for i in places) + " |" for row in rows]
-    lines.insert(1, "|" + "---|" * len(list(places)))
+    rows = next((rows for rows in tables(section) if set(named.split(", ")) & {*rows[0], ""}), None)
+    if rows is None:
+        raise Unknown(f"{name} has no table with columns {named}")
+    indices = columns(named, rows[0])
+    kept = [rows[0], *(row for row in rows[1:] if re.search(where, row[0]))]
+    lines = ["| " + " | ".join(row[i] for i in indices) + " |" for row in kept]
+    lines.insert(1, "|" + "---|" * len(indices))
     origin = re.search(r"^`(.+?)`, commit (\w+).*?, (\d+ cores? of [^,]+),", section, re.MULTILINE)
-    source = f"Measured: `{origin[1]}`, {origin[3]}." if origin else f"Measured: RESULTS.md, section “{name}”."
+    source = (
+        f"Measured by `{origin[1]}` at commit {origin[2]}, {origin[3]}."
+        if origin
+        else f"Section “{name}” of RESULTS.md."
+    )
     return "\n".join([*lines, "", f'<p class="source" markdown>{source}</p>', ""])
 
 
-def filled(markdown: str, results: str) -> str:
-    """A page's text with all references filled in."""
-    known = sections(results)
+def results() -> dict[str, str]:
+    """The sections of all results by name."""
+    benchmarks = (EXPERIMENTS / "benchmarks" / "RESULTS.md").read_text()
+    return {**sections((EXPERIMENTS / "RESULTS.md").read_text()), "benchmarks": benchmarks.split("\n## ")[0]}
+
+
+def filled(markdown: str, known: dict[str, str]) -> str:
+    """A page's text with all references to sections filled in."""
 
     def value(match: re.Match[str]) -> str:
         parts = [part.strip() for part in match[1].removeprefix("table: ").split(" / ")]
         if parts[0] not in known:
-            raise Unknown(f"{match[1]}: RESULTS.md has no section {parts[0]!r}")
+            raise Unknown(f"{match[1]}: there is no section {parts[0]!r}")
         section = known[parts[0]]
         if not match[1].startswith("table: "):
             if len(parts) != 3:
                 raise Unknown(f"{match[1]}: SECTION / ROW / COLUMN")
             return cell(section, parts[1], parts[2])
-        number = int(parts.pop(1)) - 1 if len(parts) > 1 and parts[1].isdigit() else 0
-        return table(parts[0], section, number, parts[1].split(", ") if len(parts) > 1 else [])
+        where = parts.pop().removeprefix("where ") if parts[-1].startswith("where ") else ""
+        return table(parts[0], section, parts[1] if len(parts) > 1 else "", where)
 
     return REFERENCE.sub(value, markdown)
 
 
 def on_page_markdown(markdown, page, config, files):
-    return filled(markdown, RESULTS.read_text()) if "{{ " in markdown else markdown
+    return filled(markdown, results()) if "{{ " in markdown else markdown
