@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-REFERENCE = re.compile(r"\{\{ (.*?) \}\}")
+REFERENCE = re.compile(r"\{\{ (?!methods: )(.*?) \}\}")
 
 
 class Unknown(KeyError):
