@@ -61,6 +61,31 @@ def test_the_readme_and_ci_agree_on_the_two_commands():
     assert [line for line in script.splitlines() if line.startswith("pip install")] == commands
 
 
+QUOTED = {  # what README says, and where it was measured
+    "98.9%": ("{:.1f}%", "Omniglot, all methods / protonet, transductive / 5-way 1-shot"),
+    "38 minutes": ("{1:.0f} minutes", "Omniglot, all methods / protonet, transductive / 5-way 1-shot"),
+    "Kendall τ of 0.77": ("Kendall τ of {:.2f}", "predict_nas_bench_201 / kernel on paths / 78"),
+    "predictor has 0.55": ("predictor has {:.2f}", "predict_nas_bench_201 / PINAT (Lu et al. 2023), published / 78"),
+    "19 seconds": ("{:.0f} seconds", "certify / 64, 10^16 / certify, s"),
+}
+
+
+@pytest.mark.parametrize("quoted", QUOTED)
+def test_the_readme_quotes_what_was_measured(quoted):
+    assert quoted in " ".join((ROOT / "README.md").read_text().split())
+    form, reference = QUOTED[quoted]
+    measured = hook("measured")
+    cell = measured.filled(f"{{{{ {reference} }}}}", measured.results())
+    numbers = [float(number) for number in re.findall(r"[\d.]+(?= \(|$| min)|^[\d.]+", cell)]
+    assert form.format(*numbers) == quoted, cell
+
+
+def test_the_readme_counts_the_goals_that_are_met():
+    met = re.search(r"(\d+ of \d+ goals) are met", (ROOT / "experiments" / "benchmarks" / "RESULTS.md").read_text())
+    assert met is not None
+    assert met[1] in (ROOT / "README.md").read_text()
+
+
 def hook(stem):
     spec = importlib.util.spec_from_file_location(stem, DOCS / "hooks" / f"{stem}.py")
     module = importlib.util.module_from_spec(spec)
