@@ -6,9 +6,11 @@ from metajax.supernet._method import SearchMethod
 from metajax.supernet._methods import METHODS
 from metajax.supernet._model import SuperNet
 from metajax.supernet._paths import distill_from_first, mean_over_paths
-from metajax.supernet._protocols import MakeLoss, Moment, OverPaths, Relaxation, Search, SearchState
+from metajax.supernet._protocols import MakeLoss, Moment, OverPaths, Relaxation
 from metajax.supernet._recipe import MakeNetwork, Recipe
-from metajax.supernet._search import EPOCH_STEPS, compose_search, decide
+from metajax.supernet._search import EPOCH_STEPS, compose_search
+from metajax.supernet._state import Search, SearchState
+from metajax.supernet._strengths import decide
 
 __all__ = [
     "EPOCH_STEPS",

@@ -13,10 +13,11 @@ from metajax.nn import Functional
 from metajax.run import RunDirectory, train
 from metajax.space import Space
 from metajax.supernet._methods import METHODS
-from metajax.supernet._protocols import Decide, MakeLoss, Regularizer, SearchState
+from metajax.supernet._protocols import Decide, MakeLoss, Regularizer
 from metajax.supernet._recipe import MakeNetwork, Recipe
-from metajax.supernet._search import decide
-from metajax.supernet.baselines._baselines import by_shared_weights
+from metajax.supernet._state import SearchState
+from metajax.supernet._strengths import decide
+from metajax.supernet.baselines._shared_weights import by_shared_weights
 from metajax.supernet.events._prune import check_mask
 from metajax.types import InputError, Key, Params, Scalar
 
@@ -53,6 +54,15 @@ class Outcome(NamedTuple):
         strengths: f32[width], by which it was decided; the one-hot encoding of ``config`` where accuracies decided.
         mixture: ``(params, encoding) -> accuracy`` on validation examples, of any encoding.
         single_path: the same of a one-hot encoding, which computes the chosen operations alone if the network can.
+
+    Example:
+        >>> from metajax import fewshot, nn, supernet
+        >>> space, x, y = supernet.spaces.cell_space(2), jnp.ones((32, 4, 4, 1)), jnp.arange(32) % 3
+        >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, rngs=rngs))
+        >>> outcome = supernet.run("gaea", space, network, fewshot.cross_entropy, [(x, y), (x, y)], steps=2)
+        >>> accuracy = outcome.mixture(outcome.state.params, jnp.asarray(outcome.strengths))
+        >>> round(float(accuracy), 2)  # of three classes, from images that say nothing
+        0.34
     """
 
     state: SearchState
@@ -212,7 +222,22 @@ def sampler(
 
 
 def accuracy_on(network: Functional, part: Part) -> Accuracy:
-    """Returns ``(params, encoding) -> accuracy`` on the first 2,000 examples, in batches of 250, by which batch norm goes."""
+    """Returns a function that measures the accuracy of encodings on examples.
+
+    Args:
+        network: ``apply(params, x, encoding) -> logits``.
+        part: ``(x, labels)``; the first 2,000 examples count, in batches of 250, by which batch norm goes. What does not fill
+            a batch is left out.
+
+    Returns:
+        ``(params, encoding) -> accuracy``, a ``jax.tree_util.Partial`` of the examples.
+
+    Example:
+        >>> network = Functional(lambda key: {}, lambda params, x, encoding: x * encoding)
+        >>> accuracy = accuracy_on(network, (np.eye(3), np.arange(3)))
+        >>> float(accuracy({}, jnp.ones(3))), round(float(accuracy({}, jnp.zeros(3))), 2)
+        (1.0, 0.33)
+    """
     size = min(JUDGED_BATCH, len(part[1]))
     count = min(JUDGED_IMAGES, len(part[1])) // size
     batches = jax.tree.map(lambda a: jnp.asarray(a[: count * size]).reshape(count, size, *a.shape[1:]), tuple(part))

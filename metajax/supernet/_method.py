@@ -7,9 +7,10 @@ import optax
 
 from metajax.nn import Functional
 from metajax.space import Space
-from metajax.supernet._protocols import MakeLoss, Regularizer, Search
+from metajax.supernet._protocols import MakeLoss, Regularizer
 from metajax.supernet._recipe import MakeNetwork, Recipe
 from metajax.supernet._search import EPOCH_STEPS
+from metajax.supernet._state import Search
 from metajax.types import InputError
 
 

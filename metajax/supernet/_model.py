@@ -1,4 +1,4 @@
-"""What a SuperNet is: a space, the network that holds all of it, and the way from there to one stand-alone network."""
+"""A SuperNet: a space, the network that holds all of it, and the way from there to one stand-alone network."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,11 +14,21 @@ class SuperNet(NamedTuple):
     On the one-hot encoding of a configuration, ``network`` computes what ``build(config)`` computes with the weights that
     ``extract`` takes from it.
 
+    ``supernet.spaces`` has such networks; a tuple of these four is one of your own.
+
     Attributes:
-        space: of architectures.
+        space: the space of architectures.
         network: ``init(key) -> params`` and ``apply(params, x, encoding) -> logits``.
         build: ``(config) -> Functional`` of the stand-alone network, ``apply(params, x)``.
         extract: ``(params, config) -> params`` of the stand-alone network with the SuperNet's weights.
+
+    Example:
+        >>> import jax
+        >>> from metajax.supernet import spaces
+        >>> net = spaces.elastic_mlp(4, 3, depths=(1, 2), widths=(8, 16))
+        >>> config = {"depth": 1, "width_0": 8}
+        >>> net.extract(net.network.init(jax.random.key(0)), config)["layers"][0]["kernel"].shape
+        (4, 8)
     """
 
     space: Space

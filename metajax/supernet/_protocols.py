@@ -4,16 +4,15 @@ A search is a relaxation, an estimator of the hypergradient, regularizers and ev
 small tuple of pure functions, so that a method of one's own is one more function and not a change of the library.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from metajax.bilevel import BilevelState
 from metajax.space import Space
-from metajax.types import Info, Key, Learner, LossFn, Params, Scalar
+from metajax.types import Info, Key, LossFn, Params, Scalar
 
 Logits = dict[str, jax.Array]
 """The architecture's parameters: one array of logits for every choice of the space, by name."""
@@ -219,100 +218,3 @@ class Evaluate(Protocol):
             Values f[n], larger is better, and the seconds f[n] that each evaluation cost.
         """
         ...
-
-
-class SearchState(NamedTuple):
-    """The state of a search.
-
-    Attributes:
-        bilevel: weights, logits and both optimizers.
-        mask: f32[width], 1 where a value is still open and 0 where it was pruned.
-        memory: what each event remembers.
-    """
-
-    bilevel: BilevelState
-    mask: jax.Array
-    memory: tuple[Any, ...]
-
-    @property
-    def step(self) -> jax.Array:
-        """Updates so far, i32[]."""
-        return self.bilevel.step
-
-    @property
-    def key(self) -> jax.Array:
-        """The key of the whole search."""
-        return self.bilevel.key
-
-    @property
-    def hyper(self) -> Any:
-        """Everything that the outer level learns; the logits are its entry ``"arch"``."""
-        return self.bilevel.hyper
-
-    @property
-    def logits(self) -> Logits:
-        """One array of logits for every choice."""
-        return self.bilevel.hyper["arch"]
-
-    @property
-    def params(self) -> Any:
-        """The shared weights."""
-        return self.bilevel.inner.params
-
-
-class Search(NamedTuple):
-    """A search method on a space and a network.
-
-    Attributes:
-        init: ``(key) -> SearchState``, or ``(key, hyper)`` with more than ``{"arch": logits}``.
-        update: ``(state, (inner_batches, outer_batch)) -> (state, info)``. A third entry of the batch, if there is one, is
-            the whole validation part for events that decide by it.
-        strengths: ``(state) -> f32[width]``: what every value is worth.
-        space: the space that is searched.
-    """
-
-    init: Callable[..., SearchState]
-    update: Callable[[SearchState, Any], tuple[SearchState, dict[str, Any]]]
-    strengths: Callable[[SearchState], jax.Array]
-    space: Space
-
-    @property
-    def learner(self) -> Learner:
-        """The part that trains, for ``metajax.run.train``."""
-        return Learner(self.init, self.update)
-
-
-class EventContext(NamedTuple):
-    """What an event may use.
-
-    Attributes:
-        space: the space that is searched.
-        loss: ``(params, encoding, batch, key) -> (loss, info)``.
-        relaxation: the relaxation of the search.
-        steps: updates of the whole search.
-        validation: ``(x, labels)``, the whole validation part, where the batch has a third entry.
-    """
-
-    space: Space
-    loss: Callable[[Any, jax.Array, Any, Key], tuple[Scalar, Info]]
-    relaxation: Relaxation
-    steps: int
-    validation: Any = None
-
-
-class Event(NamedTuple):
-    """Something that happens to a search at some of its steps, inside the compiled loop.
-
-    Attributes:
-        init: ``(context) -> memory``, a pytree.
-        apply: ``(state, memory, context, batch) -> (state, memory, info)``, called at every step with the outer batch. Use
-            ``jax.lax.cond`` for what is expensive.
-
-    Example:
-        >>> halve = lambda state, memory, context, batch: (state._replace(mask=state.mask * 0.5), memory, {})
-        >>> Event(lambda context: (), halve).init(None)
-        ()
-    """
-
-    init: Callable[[EventContext], Any]
-    apply: Callable[[SearchState, Any, EventContext, Any], tuple[SearchState, Any, Mapping[str, Any]]]

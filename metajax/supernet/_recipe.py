@@ -12,21 +12,12 @@ from metajax import bilevel
 from metajax.nn import Functional
 from metajax.space import Space
 from metajax.supernet._paths import mean_over_paths
-from metajax.supernet._protocols import (
-    Decide,
-    Disturb,
-    Evaluate,
-    Event,
-    MakeLoss,
-    Moment,
-    OverPaths,
-    Regularizer,
-    Relaxation,
-    Search,
-    SearchState,
-)
-from metajax.supernet._search import EPOCH_STEPS, compose_search, decide
-from metajax.supernet.baselines._baselines import best_of, evolve
+from metajax.supernet._protocols import Decide, Disturb, Evaluate, MakeLoss, Moment, OverPaths, Regularizer, Relaxation
+from metajax.supernet._search import EPOCH_STEPS, compose_search
+from metajax.supernet._state import Event, Search, SearchState
+from metajax.supernet._strengths import decide
+from metajax.supernet.baselines._shared_weights import best_of
+from metajax.supernet.baselines._walks import evolve
 from metajax.supernet.relaxations._mixtures import softmax_mixture
 from metajax.types import InputError, stream
 

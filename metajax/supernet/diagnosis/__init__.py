@@ -4,15 +4,8 @@ from metajax.supernet.diagnosis._configs import count_value, index_of
 from metajax.supernet.diagnosis._conflict import gradient_conflict
 from metajax.supernet.diagnosis._cost import Cost, fit_cost, measure_cost
 from metajax.supernet.diagnosis._curvature import dominant_eigenvalue
-from metajax.supernet.diagnosis._proxies import (
-    gradient_norm,
-    grasp,
-    jacobian_covariance,
-    naswot,
-    ntk_condition,
-    snip,
-    synflow,
-)
+from metajax.supernet.diagnosis._proxies import gradient_norm, grasp, snip
+from metajax.supernet.diagnosis._proxies_without_labels import jacobian_covariance, naswot, ntk_condition, synflow
 from metajax.supernet.diagnosis._ranking import kendall_tau, kendall_tau_error
 
 __all__ = [

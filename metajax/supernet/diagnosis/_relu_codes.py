@@ -14,61 +14,64 @@ _CALLS = ("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_
 class Agreement:
     """Runs programs and counts in how many ReLUs, ``max(v, 0)``, two of the inputs agree.
 
-    Those in a loop count each time, those in a choice of branches where the branch is taken.
+    A ReLU in a loop counts each time; one in a choice of branches counts where its branch is taken.
 
     Attributes:
-        number: of inputs.
-        dtype: of the counts.
-        relus: that were met in the text of the programs.
+        number: number of inputs.
+        dtype: type of the counts.
+        relus: ReLUs that were met in the text of the programs.
     """
 
     def __init__(self, number: int, dtype: Any = np.float32):
         self.number, self.dtype, self.relus = number, dtype, 0
 
     def run(self, jaxpr: Any, consts: Any, args: Any) -> tuple[list[Any], jax.Array]:
-        """The outputs of a program, and f[number, number]."""
+        """Returns the outputs of a program, and the counts f[number, number]."""
         values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args)))
         read = lambda var: var.val if isinstance(var, core.Literal) else values[var]
         total = jnp.zeros((self.number, self.number), self.dtype)
         for equation in jaxpr.eqns:
-            given = [read(var) for var in equation.invars]
-            made, more = self._equation(equation, given)
+            operands = [read(var) for var in equation.invars]
+            outputs, more = self._equation(equation, operands)
             total = total if more is None else total + more
-            values.update(zip(equation.outvars, made))
+            values.update(zip(equation.outvars, outputs))
         return [read(var) for var in jaxpr.outvars], total
 
-    def _equation(self, equation: Any, given: list[Any]) -> tuple[Any, jax.Array | None]:
+    def _equation(self, equation: Any, operands: list[Any]) -> tuple[Any, jax.Array | None]:
+        """Returns the outputs of one equation, and its counts if it is or holds a ReLU."""
         name, params = equation.primitive.name, equation.params
         inner = params.get("call_jaxpr", params.get("jaxpr"))
         if name in _CALLS and inner is not None:
-            return self._closed(inner, given)
+            return self._closed(inner, operands)
         if name == "cond":
             branches = [lambda *args, branch=branch: self._closed(branch, args) for branch in params["branches"]]
-            return jax.lax.switch(given[0], branches, *given[1:])
+            return jax.lax.switch(operands[0], branches, *operands[1:])
         if name == "scan":
-            return self._loop(params, given)
-        made = equation.primitive.bind(*given, **params)
-        zero = any(not isinstance(v, jax.Array) and np.ndim(v) == 0 and v == 0 for v in given)
-        more = self._agreeing(made > 0) if name == "max" and zero else None
-        return made if equation.primitive.multiple_results else [made], more
+            return self._loop(params, operands)
+        output = equation.primitive.bind(*operands, **params)
+        has_zero = any(not isinstance(v, jax.Array) and np.ndim(v) == 0 and v == 0 for v in operands)
+        more = self._agreeing(output > 0) if name == "max" and has_zero else None
+        return output if equation.primitive.multiple_results else [output], more
 
-    def _closed(self, inner: Any, given: Any) -> tuple[list[Any], jax.Array]:
+    def _closed(self, inner: Any, operands: Any) -> tuple[list[Any], jax.Array]:
+        """Returns the outputs and the counts of a program within a program."""
         closed = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
-        return self.run(*closed, given)
+        return self.run(*closed, operands)
 
-    def _loop(self, params: Any, given: list[Any]) -> tuple[list[Any], jax.Array]:
+    def _loop(self, params: Any, operands: list[Any]) -> tuple[list[Any], jax.Array]:
+        """Returns the outputs and the counts of a loop."""
         fixed, carried = params["num_consts"], params["num_carry"]
-        consts, init, xs = given[:fixed], given[fixed : fixed + carried], given[fixed + carried :]
+        consts, init, xs = operands[:fixed], operands[fixed : fixed + carried], operands[fixed + carried :]
 
         def step(carry: Any, x: Any) -> Any:
-            made, more = self._closed(params["jaxpr"], [*consts, *carry, *x])
-            return made[:carried], (made[carried:], more)
+            outputs, more = self._closed(params["jaxpr"], [*consts, *carry, *x])
+            return outputs[:carried], (outputs[carried:], more)
 
         last, (each, more) = jax.lax.scan(step, init, xs, params["length"], params["reverse"])
         return [*last, *each], jnp.sum(more, axis=0)
 
     def _agreeing(self, code: jax.Array) -> jax.Array:
-        """In how many units the codes of two inputs agree: those that both switch on, and those that none does."""
+        """Returns in how many units the codes of two inputs agree: those that both switch on, and those that neither does."""
         self.relus += 1
         on = code.reshape(self.number, -1).astype(np.float32)
         both = (on @ on.T).astype(self.dtype)  # exact below 2^24 units

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from metajax.supernet._logits import initial_logits
-from metajax.supernet._protocols import Event, EventContext, Logits, Moment, SearchState
+from metajax.supernet._protocols import Logits, Moment
+from metajax.supernet._state import Event, EventContext, SearchState
 from metajax.supernet.diagnosis._curvature import dominant_eigenvalue
 from metajax.types import stream
 

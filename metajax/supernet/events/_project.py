@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from metajax.supernet._logits import choice_slices
-from metajax.supernet._protocols import Event, EventContext, Moment, SearchState
+from metajax.supernet._protocols import Moment
+from metajax.supernet._state import Event, EventContext, SearchState
 from metajax.types import InputError, stream
 
 

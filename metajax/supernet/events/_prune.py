@@ -8,7 +8,7 @@ import numpy as np
 
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices
-from metajax.supernet._protocols import Event, EventContext, SearchState
+from metajax.supernet._state import Event, EventContext, SearchState
 from metajax.types import InputError
 
 

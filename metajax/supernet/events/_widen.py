@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from metajax.supernet._protocols import Event, EventContext, SearchState
+from metajax.supernet._state import Event, EventContext, SearchState
 from metajax.supernet.spaces._cell import widened
 from metajax.types import InputError, stream
 

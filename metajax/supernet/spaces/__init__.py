@@ -1,11 +1,14 @@
 """Search spaces of architectures, each with one network that holds all of it."""
 
 from metajax.supernet.spaces._cell import OPERATIONS, Cell, cell_space
-from metajax.supernet.spaces._cellnet import CellNet, cell_supernet
+from metajax.supernet.spaces._cell_supernet import cell_supernet
+from metajax.supernet.spaces._cellnet import CellNet
 from metajax.supernet.spaces._chain import MACRO, Operation, chain_supernet, identity, inverted_bottleneck
 from metajax.supernet.spaces._choice_blocks import PARENTS, choice_blocks_space, choice_blocks_supernet
-from metajax.supernet.spaces._darts import PRIMITIVES, darts_space, darts_supernet, derive, log10_cells
-from metajax.supernet.spaces._elastic import elastic_convolution, elastic_mlp
+from metajax.supernet.spaces._darts import PRIMITIVES, darts_space, derive, log10_cells
+from metajax.supernet.spaces._darts_network import darts_supernet
+from metajax.supernet.spaces._elastic_convolution import elastic_convolution
+from metajax.supernet.spaces._elastic_mlp import elastic_mlp
 from metajax.supernet.spaces._genotype import cell_graphs, from_genotype, to_genotype
 from metajax.supernet.spaces._layered import layered_cells
 from metajax.supernet.spaces._transformer import elastic_transformer

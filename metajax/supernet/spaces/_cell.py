@@ -1,7 +1,6 @@
 """A cell space: every edge of a small graph chooses one operation.
 
-The cell is that of NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): node j sums what its incoming edges make of the
-earlier nodes.
+The cell is that of NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): node j sums the outputs of its incoming edges.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,13 +15,25 @@ from metajax.space import Categorical, Space
 from metajax.types import InputError, Key, stream
 
 OPERATIONS = ("none", "skip", "conv1x1", "conv3x3", "avg_pool")
+"""The operations of NAS-Bench-201, in the order of an encoding."""
 
 
 def cell_space(nodes: int = 4, operations: Sequence[str] = OPERATIONS) -> Space:
-    """One ``Categorical`` for each edge ``edge_i_j`` (i < j); NAS-Bench-201 has 4 nodes and 15,625 cells.
+    """Returns one ``Categorical`` for each edge ``edge_i_j`` (i < j); NAS-Bench-201 has 4 nodes and 15,625 cells.
+
+    Args:
+        nodes: nodes of the cell, input and output included, at least 2.
+        operations: what every edge chooses from, some of ``OPERATIONS``.
+
+    Returns:
+        The space.
 
     Raises:
         InputError: on an unknown operation or fewer than two nodes.
+
+    References:
+        Dong and Yang 2020, "NAS-Bench-201: extending the scope of reproducible neural architecture search",
+        arXiv:2001.00326.
 
     Example:
         >>> cell_space().size
@@ -32,12 +43,15 @@ def cell_space(nodes: int = 4, operations: Sequence[str] = OPERATIONS) -> Space:
     if unknown:
         raise InputError(f"cell_space: unknown operations {unknown}; accepted are {list(OPERATIONS)}")
     if nodes < 2:
-        raise InputError(f"cell_space: nodes={nodes}; accepted are 2 or more")
+        raise InputError(f"cell_space: nodes={nodes}; must be an integer >= 2")
     return Space({f"edge_{i}_{j}": Categorical(operations) for j in range(1, nodes) for i in range(j)})
 
 
 def average_pool(x: jax.Array) -> jax.Array:
-    """3 x 3 mean with stride 1 over what lies inside the image, as two separable sums (half the time of a window)."""
+    """Returns the 3 x 3 mean with stride 1 over what lies inside the image, as two separable sums.
+
+    They take half the time of a window.
+    """
 
     def along(x: jax.Array, axis: int) -> jax.Array:
         pad = [(0, 0)] * x.ndim
@@ -52,25 +66,35 @@ def average_pool(x: jax.Array) -> jax.Array:
 
 
 def normalization(normalized: bool) -> Callable[[jax.Array], jax.Array]:
-    """Batch norm by the batch, or nothing."""
+    """Returns batch norm by the batch, or the identity."""
     return standardize if normalized else lambda x: x
 
 
 class Cell(nnx.Module):
-    """All operations on all edges, mixed by an encoding.
+    """All operations on all edges of a cell, mixed by an encoding.
 
     Edges that leave one node share its ReLU and its pooling, and their kernels lie side by side in one convolution; with
     batch norm by channel this is exactly the edge-by-edge computation.
 
-    With ``single_path=True`` only the strongest operation of every edge is computed, at run time, times its weight: exact on
-    one-hot encodings, several times cheaper, and without gradient for the weights of what was not computed.
+    Args:
+        space: as ``cell_space`` makes.
+        channels: of the input and of every node, a multiple of ``partial``.
+        partial: only the first of every ``partial`` channels take part, the others pass by, and channels are shuffled behind
+            every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737); such a cell is for searching alone.
+        single_path: whether only the strongest operation of every edge is computed, at run time, times its weight. This is
+            exact on one-hot encodings and several times cheaper, and gives no gradient for the weights of what was not
+            computed.
+        normalized: whether there is batch norm; proxies that follow the weights' flow want none.
+        rngs: the randomness of the initial weights.
 
-    With ``partial=k`` only the first of every k channels take part, the others pass by, and channels are shuffled behind
-    every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737); such a cell is for searching alone. A call with ``partial`` larger
-    than that of the cell computes with the first part of every kernel alone, as the narrower cell would (``widened`` fills
-    the rest when the cell grows).
+    Raises:
+        InputError: if ``channels`` is no multiple of ``partial``.
 
-    With ``normalized=False`` there is no batch norm, as proxies want it that follow the weights' flow.
+    Example:
+        >>> space = cell_space(3)
+        >>> cell = Cell(space, channels=4, rngs=nnx.Rngs(0))
+        >>> cell(jnp.ones((2, 6, 6, 4)), space.relax(space.zeros())).shape
+        (2, 6, 6, 4)
     """
 
     def __init__(
@@ -84,7 +108,7 @@ class Cell(nnx.Module):
         rngs: nnx.Rngs,
     ):
         if channels % partial:
-            raise InputError(f"Cell: channels={channels} is no multiple of partial={partial}")
+            raise InputError(f"Cell: channels={channels}, partial={partial}; channels must be a multiple of partial")
         self.space, self.partial, self.single_path = space, partial, single_path
         self.normalize = normalization(normalized)
         self.channels = channels = channels // partial
@@ -99,7 +123,14 @@ class Cell(nnx.Module):
         self.conv3 = make(3) if "conv3x3" in self.operations else None
 
     def __call__(self, x: jax.Array, encoding: jax.Array, partial: int | None = None) -> jax.Array:
-        """f32[n, h, w, channels] and f32[space.width] -> the last node, f32[n, h, w, channels]."""
+        """Returns the last node, f32[n, h, w, channels].
+
+        Args:
+            x: f32[n, h, w, channels], the first node.
+            encoding: f32[space.width].
+            partial: a larger number than that of the cell computes with the first part of every kernel alone, as the
+                narrower cell would (``widened`` fills the rest when the cell grows).
+        """
         partial = partial or self.partial
         channels = x.shape[-1] // partial
         states: list[jax.Array] = [x]
@@ -110,36 +141,41 @@ class Cell(nnx.Module):
             targets = [j for i, j in self.edges if i == source]
             edges = self._alone if self.single_path else self._mixed
             weights = [encoding[self.space.slices[f"edge_{source}_{target}"]] for target in targets]
-            for target, made in zip(targets, edges(value, source, weights)):
-                incoming[target].append(_pass_by(made, whole, partial))
+            for target, output in zip(targets, edges(value, source, weights)):
+                rest = whole[..., output.shape[-1] :]
+                incoming[target].append(output if partial == 1 else shuffled_beside(output, rest, partial))
             states.append(sum(incoming[source + 1][1:], incoming[source + 1][0]))
         return states[-1]
 
     def _mixed(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
-        """What the edges that leave ``source`` make of its value: all operations once, then one sum an edge."""
-        made, edges = self._operations(value, source), []
+        """Returns the outputs of the edges that leave ``source``: all operations once, then one sum an edge."""
+        outputs, edges = self._operations(value, source), []
         for position, mix in enumerate(weights):
             total = jnp.zeros_like(value)
             for weight, name in zip(mix, self.operations):
                 if name != "none":
-                    total = total + weight * (made[name][position] if name.startswith("conv") else made[name])
+                    output = outputs[name][position] if name.startswith("conv") else outputs[name]
+                    total = total + weight * output
             edges.append(total)
         return edges
 
     def _alone(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
-        """The same for single paths. A branch keeps its input alone for its derivative, and the convolutions, which need no
-        more, are not computed again for it; batch norm behind them is."""
-        learned, edges = jnp.array([name.startswith("conv") for name in self.operations]), []
+        """Returns the same for single paths.
+
+        A branch keeps its input alone for its derivative, and the convolutions, which need no more, are not computed again
+        for it; batch norm behind them is.
+        """
+        has_weights, edges = jnp.array([name.startswith("conv") for name in self.operations]), []
         for position, mix in enumerate(weights):
             chosen = jnp.argmax(mix)
             branches = [jax.checkpoint(self._operation(name, source, position)) for name in self.operations]
-            made = jax.lax.switch(chosen, branches, value)
-            made = jax.lax.cond(learned[chosen], jax.checkpoint(self.normalize), lambda made: made, made)
-            edges.append(mix[chosen] * made)
+            output = jax.lax.switch(chosen, branches, value)
+            output = jax.lax.cond(has_weights[chosen], jax.checkpoint(self.normalize), lambda x: x, output)
+            edges.append(mix[chosen] * output)
         return edges
 
     def _operation(self, name: str, source: int, position: int) -> Callable[[jax.Array], jax.Array]:
-        """One operation of an edge, without batch norm."""
+        """Returns one operation of an edge, without batch norm."""
         if name == "none":
             return jnp.zeros_like
         if name == "skip":
@@ -152,31 +188,29 @@ class Cell(nnx.Module):
         return lambda value: convolution(jax.nn.relu(value), kernel[..., : value.shape[-1], : value.shape[-1]])
 
     def _operations(self, value: jax.Array, source: int) -> dict[str, Any]:
-        """Each operation of ``source``'s value; of a convolution, what it makes for each edge."""
+        """Returns each operation of ``source``'s value; of a convolution, its output for each edge."""
         value = materialize(value)
         active = jax.nn.relu(value)
-        made: dict[str, Any] = {"skip": value}
+        outputs: dict[str, Any] = {"skip": value}
         if "avg_pool" in self.operations:
-            made["avg_pool"] = average_pool(value)
+            outputs["avg_pool"] = average_pool(value)
         for name, group in (("conv1x1", self.conv1), ("conv3x3", self.conv3)):
             if group is not None:
                 kernel = group[source].kernel[...]
                 edges = kernel.shape[-1] // self.channels
                 kernel = _narrow(kernel, edges, value.shape[-1])
-                made[name] = jnp.split(self.normalize(convolution(active, kernel)), edges, axis=-1)
-        return made
+                outputs[name] = jnp.split(self.normalize(convolution(active, kernel)), edges, axis=-1)
+        return outputs
 
 
-def _pass_by(made: jax.Array, whole: jax.Array, partial: int) -> jax.Array:
-    """What an edge made of the first channels beside the others, shuffled."""
-    if partial == 1:
-        return made
-    joined = jnp.concatenate([made, whole[..., made.shape[-1] :]], axis=-1)
+def shuffled_beside(output: jax.Array, rest: jax.Array, partial: int) -> jax.Array:
+    """Returns what an edge made of the first 1/partial of the channels beside the rest, with the channels shuffled."""
+    joined = jnp.concatenate([output, rest], axis=-1)
     return joined.reshape(*joined.shape[:-1], partial, -1).swapaxes(-1, -2).reshape(joined.shape)
 
 
 def _narrow(kernel: jax.Array, edges: int, channels: int) -> jax.Array:
-    """The first channels, in and out, of kernels that lie side by side."""
+    """Returns the first channels, in and out, of kernels that lie side by side."""
     if kernel.shape[-2] == channels:
         return kernel
     apart = kernel.reshape(*kernel.shape[:-1], edges, -1)
@@ -184,9 +218,10 @@ def _narrow(kernel: jax.Array, edges: int, channels: int) -> jax.Array:
 
 
 def widened(tree: Any, narrow: int, wide: int, key: Key) -> Any:
-    """Fills the kernels of a cell network that begins to use more of its channels: every new channel becomes a copy of a
-    random old one, in and out (net2wider as in DrNAS, Chen et al. 2021, arXiv:2006.10355, whose authors do not divide what
-    comes from copies).
+    """Fills the kernels of a cell network that begins to use more of its channels.
+
+    Every new channel becomes a copy of a random old one, in and out (net2wider as in DrNAS, Chen et al. 2021,
+    arXiv:2006.10355, whose authors do not divide what comes from copies).
 
     Args:
         tree: parameters of ``CellNet``, or the optimizer's moments of them: the same key copies the same channels.

@@ -1,5 +1,6 @@
 """A chain of layers, each of which chooses one operation; operations may be a user's own."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from metajax.nn import Functional, convolution, standardize
 from metajax.space import Categorical, Space
 from metajax.supernet._model import SuperNet
-from metajax.supernet.spaces._elastic import depthwise, normal
+from metajax.supernet.spaces._shared import depthwise, normal
 from metajax.types import InputError, Key, Params
 
 
@@ -19,6 +20,11 @@ class Operation(NamedTuple):
     Attributes:
         init: ``(key, channels) -> params``.
         apply: ``(params, x f32[n, h, w, channels]) -> f32[n, h, w, channels]``.
+
+    Example:
+        >>> negate = Operation(lambda key, channels: {}, lambda params, x: -x)
+        >>> chain_supernet(3, 10, {"identity": identity(), "negate": negate}, layers=(2,), channels=(4,)).space.size
+        4
     """
 
     init: Callable[[Key, int], Params]
@@ -26,13 +32,38 @@ class Operation(NamedTuple):
 
 
 def identity() -> Operation:
-    """The layer is left out."""
+    """Returns the operation that leaves the layer out.
+
+    Returns:
+        The operation; it has no parameters.
+
+    Example:
+        >>> float(identity().apply({}, jnp.asarray(3.0)))
+        3.0
+    """
     return Operation(lambda key, channels: {}, lambda params, x: x)
 
 
 def inverted_bottleneck(expansion: int, kernel: int) -> Operation:
-    """1 x 1 to ``expansion`` times the channels, depthwise, 1 x 1 back, added to the input (MobileNetV2, Sandler et al. 2018,
-    arXiv:1801.04381). Batch norm without scale and shift, by the statistics of the batch."""
+    """Returns an inverted bottleneck: 1 x 1 to more channels, depthwise, 1 x 1 back, added to the input.
+
+    Batch norm has no scale and shift and uses the statistics of the batch.
+
+    Args:
+        expansion: hidden channels per channel, at least 1.
+        kernel: size of the depthwise convolution, odd.
+
+    Returns:
+        The operation.
+
+    References:
+        Sandler et al. 2018, "MobileNetV2: inverted residuals and linear bottlenecks", arXiv:1801.04381.
+
+    Example:
+        >>> params = inverted_bottleneck(expansion=6, kernel=5).init(jax.random.key(0), 4)
+        >>> params["depthwise"].shape
+        (5, 5, 24)
+    """
 
     def init(key: Key, channels: int) -> Params:
         a, b, c = jax.random.split(key, 3)
@@ -66,17 +97,26 @@ def chain_supernet(
     layers: Sequence[int] = (2, 3, 3),
     channels: Sequence[int] = (16, 32, 64),
 ) -> SuperNet:
-    """Stages of layers that each choose an operation; between stages the resolution is halved and channels change, by a mean
-    and a 1 x 1 convolution. By default the 6,561 networks of a space like NAS-Bench-Macro's.
+    """Returns stages of layers that each choose an operation.
+
+    Between stages the resolution is halved and channels change, by a mean and a 1 x 1 convolution. By default these are the
+    6,561 networks of a space like NAS-Bench-Macro's.
 
     Args:
-        inputs, outputs: channels of the images, classes.
-        operations: name -> candidate.
-        layers: of each stage.
+        inputs: channels of the images.
+        outputs: number of classes.
+        operations: ``{name: candidate}``, by default ``MACRO``.
+        layers: number of layers of each stage.
         channels: of each stage.
+
+    Returns:
+        The SuperNet.
 
     Raises:
         InputError: if an operation changes the shape, naming it, or stages do not match.
+
+    References:
+        Su et al. 2021, "Prioritized architecture sampling with Monte-Carlo tree search" (NAS-Bench-Macro), arXiv:2103.11922.
 
     Example:
         >>> round(chain_supernet(3, 10).space.size)
@@ -84,38 +124,57 @@ def chain_supernet(
     """
     operations = MACRO if operations is None else operations
     if len(layers) != len(channels):
-        raise InputError(f"layers={tuple(layers)} and channels={tuple(channels)}; accepted is one of each for a stage")
+        raise InputError(f"layers={tuple(layers)} and channels={tuple(channels)}; give one of each for a stage")
     for name, operation in operations.items():
         x = jax.ShapeDtypeStruct((2, 8, 8, channels[0]), jnp.float32)
-        made = jax.eval_shape(lambda x, o=operation: o.apply(o.init(jax.random.key(0), channels[0]), x), x)
-        if made.shape != x.shape:
+        output = jax.eval_shape(lambda x, o=operation: o.apply(o.init(jax.random.key(0), channels[0]), x), x)
+        if output.shape != x.shape:
             raise InputError(
-                f"operation {name!r} makes {made.shape} of {x.shape}; accepted are operations that keep the shape"
+                f"operation {name!r} makes {output.shape} of {x.shape}; accepted are operations that keep the shape"
             )
-    places = [(s, i) for s, number in enumerate(layers) for i in range(number)]
-    space = Space({f"layer_{s}_{i}": Categorical(tuple(operations)) for s, i in places})
+    positions = [(s, i) for s, number in enumerate(layers) for i in range(number)]
+    space = Space({f"layer_{s}_{i}": Categorical(tuple(operations)) for s, i in positions})
+    net = _Chain(space, inputs, outputs, dict(operations), tuple(layers), tuple(channels))
+    whole = Functional(lambda key: net.init(key, lambda name: list(operations)), net.apply)
+    return SuperNet(space, whole, net.build, net.extract)
 
-    def fresh(key: Key, wanted: Callable[[str], Sequence[str]]) -> Params:
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Chain:
+    """Stages of layers behind a stem."""
+
+    space: Space
+    inputs: int
+    outputs: int
+    operations: dict[str, Operation]
+    layers: tuple[int, ...]
+    channels: tuple[int, ...]
+
+    def init(self, key: Key, wanted: Callable[[str], Sequence[str]]) -> Params:
+        """Returns initial weights of the wanted operations of every layer."""
         stem, head, key = jax.random.split(key, 3)
+        channels = self.channels
         pairs = list(zip(channels[:-1], channels[1:]))
         between = [normal(jax.random.fold_in(key, s), (1, 1, *pair), pair[0]) for s, pair in enumerate(pairs)]
-        made = {}
-        for place, (s, i) in enumerate(places):
-            keys = jax.random.split(jax.random.fold_in(key, len(pairs) + place), len(operations))
-            own = dict(zip(operations, keys))
+        positions = [(s, i) for s, number in enumerate(self.layers) for i in range(number)]
+        layers = {}
+        for position, (s, i) in enumerate(positions):
+            keys = jax.random.split(jax.random.fold_in(key, len(pairs) + position), len(self.operations))
+            own = dict(zip(self.operations, keys))
             name = f"layer_{s}_{i}"
-            made[name] = {o: operations[o].init(own[o], channels[s]) for o in wanted(name)}
-        out = {"kernel": normal(head, (channels[-1], outputs), channels[-1]), "bias": jnp.zeros(outputs)}
+            layers[name] = {o: self.operations[o].init(own[o], channels[s]) for o in wanted(name)}
+        out = {"kernel": normal(head, (channels[-1], self.outputs), channels[-1]), "bias": jnp.zeros(self.outputs)}
         return {
-            "stem": normal(stem, (3, 3, inputs, channels[0]), 9 * inputs),
+            "stem": normal(stem, (3, 3, self.inputs, channels[0]), 9 * self.inputs),
             "between": between,
-            "layers": made,
+            "layers": layers,
             "head": out,
         }
 
-    def run(params: Params, x: jax.Array, layer: Callable[[str, jax.Array], jax.Array]) -> jax.Array:
+    def run(self, params: Params, x: jax.Array, layer: Callable[[str, jax.Array], jax.Array]) -> jax.Array:
+        """Returns the logits, given what a layer makes of its input."""
         x = standardize(convolution(x, params["stem"]))
-        for s, number in enumerate(layers):
+        for s, number in enumerate(self.layers):
             if s:
                 n, h, w, c = x.shape
                 x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
@@ -124,26 +183,28 @@ def chain_supernet(
                 x = layer(f"layer_{s}_{i}", x)
         return jnp.mean(jax.nn.relu(x), axis=(1, 2)) @ params["head"]["kernel"] + params["head"]["bias"]
 
-    def apply(params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
+    def apply(self, params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
+        """Returns the logits of the SuperNet under an encoding."""
+
         def layer(name: str, x: jax.Array) -> jax.Array:
-            weights = encoding[space.slices[name]]
+            weights = encoding[self.space.slices[name]]
             total = jnp.zeros_like(x)
-            for weight, (kind, operation) in zip(weights, operations.items()):
+            for weight, (kind, operation) in zip(weights, self.operations.items()):
                 total = total + weight * operation.apply(params["layers"][name][kind], x)
             return total
 
-        return run(params, x, layer)
+        return self.run(params, x, layer)
 
-    def build(config: Mapping[str, Any]) -> Functional:
-        space.configs([config])  # checks it
-        one = lambda params, name, x: operations[config[name]].apply(params["layers"][name][config[name]], x)
+    def build(self, config: Mapping[str, Any]) -> Functional:
+        """Returns the stand-alone network of a configuration."""
+        self.space.configs([config])  # checks it
+        one = lambda params, name, x: self.operations[config[name]].apply(params["layers"][name][config[name]], x)
         return Functional(
-            lambda key: fresh(key, lambda name: [config[name]]),
-            lambda params, x: run(params, x, lambda name, x: one(params, name, x)),
+            lambda key: self.init(key, lambda name: [config[name]]),
+            lambda params, x: self.run(params, x, lambda name, x: one(params, name, x)),
         )
 
-    def extract(params: Params, config: Mapping[str, Any]) -> Params:
-        space.configs([config])  # checks it
+    def extract(self, params: Params, config: Mapping[str, Any]) -> Params:
+        """Returns the SuperNet's weights of a configuration."""
+        self.space.configs([config])  # checks it
         return {**params, "layers": {name: {c: params["layers"][name][c]} for name, c in config.items()}}
-
-    return SuperNet(space, Functional(lambda key: fresh(key, lambda name: list(operations)), apply), build, extract)

@@ -1,4 +1,4 @@
-"""What papers print of a decided cell of the space of DARTS, and its picture."""
+"""Decided cells of the space of DARTS as papers print them, and as graphs."""
 
 import ast
 import contextlib
@@ -19,12 +19,23 @@ _OFFICIAL: dict[str, str] = dict(
 
 
 def to_genotype(config: Mapping[str, str]) -> str:
-    """Decided cells in the form in which papers print them, ``Genotype(normal=[('sep_conv_3x3', 0), ...], ...)``.
+    """Returns decided cells in the form in which papers print them, ``Genotype(normal=[('sep_conv_3x3', 0), ...], ...)``.
 
     The form has two edges for each node. A node with fewer is filled up with edges ``('none', source)``, which compute nothing.
 
+    Args:
+        config: a configuration of ``darts_space`` with at most two edges into a node, as ``derive`` makes.
+
+    Returns:
+        The text.
+
     Raises:
         InputError: if config is no configuration of ``darts_space``, or a node has more than two edges.
+
+    Example:
+        >>> config = {f"{cell}_{i}_2": "skip" for cell in ("normal", "reduce") for i in (0, 1)}
+        >>> to_genotype(config)[:61]
+        "Genotype(normal=[('skip_connect', 0), ('skip_connect', 1)], n"
     """
     nodes = max((j for _, _, j in map(_parts, config)), default=2) - 1
     space = darts_space(nodes)
@@ -37,7 +48,7 @@ def to_genotype(config: Mapping[str, str]) -> str:
 
 
 def _parts(name: Any) -> tuple[str, int, int]:
-    """The cell, the source and the target of an edge."""
+    """Returns the cell, the source and the target of an edge."""
     match = re.fullmatch(r"([a-z]+)_(\d+)_(\d+)", str(name))
     if match is None:
         raise InputError(f"config: {name!r} is no edge; accepted are names such as 'normal_0_2' and 'reduce_1_3'")
@@ -45,7 +56,7 @@ def _parts(name: Any) -> tuple[str, int, int]:
 
 
 def _pairs(config: Mapping[str, str], cell: str, node: int) -> list[tuple[str, int]]:
-    """The two edges into a node, as ``(operation, source)``."""
+    """Returns the two edges into a node, as ``(operation, source)``."""
     edges = [(_OFFICIAL[config[f"{cell}_{i}_{node}"]], i) for i in range(node)]
     used = [edge for edge in edges if edge[0] != "none"]
     if len(used) > 2:
@@ -56,11 +67,18 @@ def _pairs(config: Mapping[str, str], cell: str, node: int) -> list[tuple[str, i
 
 
 def from_genotype(text: str) -> dict[str, str]:
-    """A configuration of ``darts_space`` from what papers print: two edges ``(operation, source)`` for each node.
+    """Returns a configuration of ``darts_space`` from the form in which papers print it.
 
-    A configuration has one operation on every edge, and its cells concatenate all their nodes. What says otherwise is refused:
-    two edges from one source into a node (as in the cells of NASNet and AmoebaNet), or a ``normal_concat`` or
-    ``reduce_concat`` that leaves a node out. Where a concat is missing, all nodes are meant.
+    The form has two edges ``(operation, source)`` for each node. A configuration has one operation on every edge, and its
+    cells concatenate all their nodes. A text that says otherwise is refused: two edges from one source into a node (as in the
+    cells of NASNet and AmoebaNet), or a ``normal_concat`` or ``reduce_concat`` that leaves a node out. Where a concat is
+    missing, all nodes are meant.
+
+    Args:
+        text: such as ``"Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...])"``.
+
+    Returns:
+        ``{edge: operation}``.
 
     Raises:
         InputError: naming what does not have that form.
@@ -70,84 +88,94 @@ def from_genotype(text: str) -> dict[str, str]:
         >>> from_genotype(f"Genotype(normal={pairs}, normal_concat=[2], reduce={pairs}, reduce_concat=[2])")["normal_1_2"]
         'sep_conv3x3'
     """
-    told = _keywords(text)
-    found, sizes = {}, {}
+    arguments = _keywords(text)
+    config, sizes = {}, {}
     for cell in CELLS:
-        pairs = told.get(cell)
+        pairs = arguments.get(cell)
         if not isinstance(pairs, list | tuple) or not pairs or len(pairs) % 2:
             raise InputError(f"from_genotype: no {cell}=[(operation, source), ...] with two edges a node in {text!r}")
         sizes[cell] = len(pairs) // 2
-        _check_concat(told, cell, sizes[cell])
-        found.update(dict.fromkeys(cell_edges(cell, sizes[cell]), "none"))
-        for place, pair in enumerate(pairs):
-            operation, source = _checked(pair, place, cell)
-            if place % 2 and source == pairs[place - 1][1]:
+        _check_concat(arguments, cell, sizes[cell])
+        config.update(dict.fromkeys(cell_edges(cell, sizes[cell]), "none"))
+        for index, pair in enumerate(pairs):
+            operation, source = _checked(pair, index, cell)
+            if index % 2 and source == pairs[index - 1][1]:
                 raise InputError(
-                    f"from_genotype: edges {place - 1} and {place} of {cell} both come from {source} into node "
-                    f"{2 + place // 2}; accepted are two different sources, as darts_space has one operation an edge"
+                    f"from_genotype: edges {index - 1} and {index} of {cell} both come from {source} into node "
+                    f"{2 + index // 2}; accepted are two different sources, as darts_space has one operation an edge"
                 )
-            found[f"{cell}_{source}_{2 + place // 2}"] = operation
+            config[f"{cell}_{source}_{2 + index // 2}"] = operation
     if sizes["normal"] != sizes["reduce"]:
         raise InputError(
             f"from_genotype: normal has {sizes['normal']} nodes and reduce {sizes['reduce']}; accepted are equal numbers"
         )
-    return found
+    return config
 
 
 def _keywords(text: str) -> dict[str, Any]:
-    """The arguments of the first ``Genotype(...)`` in a text; what is no literal or ``range`` is left out."""
+    """Returns the arguments of the first ``Genotype(...)`` in a text; what is no literal or ``range`` is left out."""
     match = re.search(r"\w*\(.*\)", text, re.DOTALL)
     try:
         call = ast.parse(match[0], mode="eval").body if match else None
     except (SyntaxError, ValueError):
         call = None
-    found = {}
+    arguments = {}
     for keyword in call.keywords if isinstance(call, ast.Call) else ():
         with contextlib.suppress(ValueError, TypeError, SyntaxError):
             value = keyword.value
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "range":
-                found[keyword.arg] = list(range(*map(ast.literal_eval, value.args)))
+                arguments[keyword.arg] = list(range(*map(ast.literal_eval, value.args)))
             else:
-                found[keyword.arg] = ast.literal_eval(value)
-    return found
+                arguments[keyword.arg] = ast.literal_eval(value)
+    return arguments
 
 
-def _check_concat(told: Mapping[str, Any], cell: str, nodes: int) -> None:
+def _check_concat(arguments: Mapping[str, Any], cell: str, nodes: int) -> None:
+    """Checks that a cell concatenates all its nodes."""
     name, whole = f"{cell}_concat", list(range(2, 2 + nodes))
-    given = told.get(name, whole)
+    given = arguments.get(name, whole)
     if not isinstance(given, list | tuple) or list(given) != whole:
         raise InputError(
             f"from_genotype: {name}={given!r}; accepted is {whole}, as a cell of darts_space concatenates all its nodes"
         )
 
 
-def _checked(pair: Any, place: int, cell: str) -> tuple[str, int]:
-    """An edge in the names of this module."""
-    names, target = {official: name for name, official in _OFFICIAL.items()}, 2 + place // 2
+def _checked(pair: Any, index: int, cell: str) -> tuple[str, int]:
+    """Returns an edge in the names of this module."""
+    names, target = {official: name for name, official in _OFFICIAL.items()}, 2 + index // 2
     fits = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
     if not fits or pair[0] not in names or pair[1] not in range(target):
         accepted = f"a pair of an operation of {list(names)} and a source below {target}"
-        raise InputError(f"from_genotype: edge {place} of {cell} is {pair!r}, accepted is {accepted}")
+        raise InputError(f"from_genotype: edge {index} of {cell} is {pair!r}, accepted is {accepted}")
     return names[pair[0]], pair[1]
 
 
 def cell_graphs(config: Mapping[str, str]) -> dict[str, tuple[list[str], list[tuple[str, str, str]]]]:
-    """Nodes and labeled edges of decided cells, for ``plot.graph_svg``: of ``normal`` and ``reduce``, or of ``edge`` for
-    ``cell_space``; edges that are ``none`` are left out.
+    """Returns nodes and labeled edges of decided cells, for ``plot.graph_svg``; edges that are ``none`` are left out.
+
+    Args:
+        config: a configuration of ``darts_space`` or of ``cell_space``.
+
+    Returns:
+        ``{cell: (nodes, [(source, target, operation), ...])}``. The cells are ``normal`` and ``reduce``, or ``edge`` for
+        ``cell_space``.
+
+    Raises:
+        InputError: if a name is no edge.
 
     Example:
         >>> cell_graphs({"edge_0_1": "skip", "edge_0_2": "none", "edge_1_2": "conv3x3"})["edge"][1]
         [('in', '1', 'skip'), ('1', 'out', 'conv3x3')]
     """
-    found, parts = {}, list(map(_parts, config))
+    graphs, parts = {}, list(map(_parts, config))
     for cell in dict.fromkeys(cell for cell, _, _ in parts):
-        places = [(i, j) for own, i, j in parts if own == cell]
-        last = max(j for _, j in places)
+        ends = [(i, j) for own, i, j in parts if own == cell]
+        last = max(j for _, j in ends)
         if cell == "edge":
             names, out = ["in", *map(str, range(1, last)), "out"], []
         else:
             names = ["c_{k-2}", "c_{k-1}", *map(str, range(last - 1)), "c_{k}"]
             out = [(name, names[-1], "") for name in names[2:-1]]
-        edges = [(names[i], names[j], config[f"{cell}_{i}_{j}"]) for i, j in places]
-        found[cell] = (names, [edge for edge in edges if edge[2] != "none"] + out)
-    return found
+        edges = [(names[i], names[j], config[f"{cell}_{i}_{j}"]) for i, j in ends]
+        graphs[cell] = (names, [edge for edge in edges if edge[2] != "none"] + out)
+    return graphs

@@ -1,6 +1,4 @@
-"""NAS-Bench-201's network with one leaf of parameters for every layer, and one program for all cells: what a proxy asks for."""
-
-from typing import Any
+"""NAS-Bench-201's network as zero-cost proxies need it: one leaf of parameters a layer, one program for all cells."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +6,13 @@ import jax.numpy as jnp
 from metajax.nn import Functional, convolution, functional
 from metajax.supernet.spaces._cell import Cell, cell_space, normalization
 from metajax.supernet.spaces._cellnet import CellNet, residual
-from metajax.types import Params
+from metajax.types import Key, Params
 
 
 def layered_cells(
     classes: int, channels: int = 16, stages: int = 3, depth: int = 5, inputs: int = 3, normalized: bool = True
 ) -> Functional:
-    """The network of ``cell_supernet`` with one leaf of parameters for every layer; it computes one cell at a time.
+    """Returns the network of ``cell_supernet`` with one leaf of parameters for every layer; it computes one cell at a time.
 
     ``apply(params, x, encoding)`` takes the one-hot encoding of a cell and computes the operations of that cell alone.
 
@@ -23,9 +21,18 @@ def layered_cells(
     so that compiling does not take longer for five of them than for one.
 
     Args:
-        classes, channels, stages, inputs: see ``CellNet``.
+        classes: number of classes, the outputs.
+        channels: of the first stage.
+        stages: number of stages.
         depth: cells of each stage.
-        normalized: whether there is batch norm (by the batch); ``synflow`` wants none.
+        inputs: channels of the images.
+        normalized: whether there is batch norm (by the batch); ``diagnosis.synflow`` wants none.
+
+    Returns:
+        The network.
+
+    References:
+        Abdelfattah et al. 2021, "Zero-cost proxies for lightweight NAS", arXiv:2101.08134.
 
     Example:
         >>> space, network = cell_space(), layered_cells(10, channels=4, stages=1, depth=2)
@@ -36,9 +43,9 @@ def layered_cells(
     space, normalize = cell_space(), normalization(normalized)
     whole = functional(lambda rngs: CellNet(space, classes, channels, stages, cells=depth, inputs=inputs, rngs=rngs))
     cell = lambda width: lambda rngs: Cell(space, width, single_path=True, normalized=normalized, rngs=rngs)
-    made = [functional(cell(channels * 2**i)) for i in range(stages)]
+    cells = [functional(cell(channels * 2**i)) for i in range(stages)]
 
-    def init(key: Any) -> Params:
+    def init(key: Key) -> Params:
         params = whole.init(key)
         stages = [[_cut(cell) for cell in stage.values()] for stage in params["stages"].values()]
         return {**params, "stages": stages}
@@ -51,7 +58,7 @@ def layered_cells(
                 block = params["reductions"][i - 1]
                 first, second, shortcut = (block[name]["kernel"] for name in ("first", "second", "shortcut"))
                 x = residual(x, first, second, shortcut, normalize)
-            loop = lambda x, cell, i=i: (made[i].apply(cell, x, encoding), None)
+            loop = lambda x, cell, i=i: (cells[i].apply(cell, x, encoding), None)
             x = jax.lax.scan(loop, x, jax.tree.map(lambda *each: jnp.stack(each), *map(_join, stage)))[0]
         x = jnp.mean(jax.nn.relu(normalize(x)), axis=(1, 2))
         return x @ params["head"]["kernel"] + params["head"]["bias"]
@@ -60,11 +67,15 @@ def layered_cells(
 
 
 def _cut(cell: Params) -> Params:
-    """The kernels of a cell by operation and edge; a fused one holds those of the edges that leave a node side by side."""
+    """Returns the kernels of a cell by operation and edge.
+
+    A fused kernel holds those of the edges that leave a node side by side.
+    """
     edges = lambda kernel: jnp.split(kernel, kernel.shape[-1] // kernel.shape[-2], axis=-1)
     return {name: {node: edges(part["kernel"]) for node, part in group.items()} for name, group in cell.items()}
 
 
 def _join(cell: Params) -> Params:
+    """Returns the fused kernels of a cell."""
     fused = lambda kernels: {"kernel": jnp.concatenate(kernels, axis=-1)}
     return {name: {node: fused(kernels) for node, kernels in group.items()} for name, group in cell.items()}

@@ -1,5 +1,6 @@
 """An elastic transformer encoder: depth, width, and the heads and hidden units of every layer."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from metajax.nn import Functional, dense
 from metajax.space import Categorical, Space
 from metajax.supernet._model import SuperNet
-from metajax.supernet.spaces._elastic import ascending, layered, masks, normal, share
+from metajax.supernet.spaces._shared import ascending, layered_domains, masks, normal, share
 from metajax.types import Key, Params
 
 
@@ -23,16 +24,28 @@ def elastic_transformer(
     ratios: Sequence[int] = (1, 2, 4),
     head_size: int = 16,
 ) -> SuperNet:
-    """Pre-norm attention and feed-forward layers over a sequence, mean over tokens, linear. Weights are shared by slicing, as
-    in AutoFormer (Chen et al. 2021, arXiv:2107.00651); normalization is by the root mean square, without scale.
+    """Returns pre-norm attention and feed-forward layers over a sequence, a mean over tokens, and a linear layer.
+
+    Weights are shared by slicing. Normalization is by the root mean square, without scale.
 
     Args:
-        inputs, tokens, outputs: features of a token, length of the sequence, classes.
-        depths: layers, rising.
-        widths: of the residual stream, rising.
-        heads: of each layer's attention, rising.
-        ratios: hidden units of each layer's feed-forward part per unit of width, rising.
+        inputs: features of a token.
+        tokens: length of the sequence.
+        outputs: number of classes.
+        depths: layers, positive and rising.
+        widths: of the residual stream, positive and rising.
+        heads: of each layer's attention, positive and rising.
+        ratios: hidden units of each layer's feed-forward part per unit of width, positive and rising.
         head_size: units of a head.
+
+    Returns:
+        The SuperNet.
+
+    Raises:
+        InputError: if sizes do not rise.
+
+    References:
+        Chen et al. 2021, "AutoFormer: searching transformers for visual recognition", arXiv:2107.00651.
 
     Example:
         >>> elastic_transformer(8, 4, 3).space.size  # 3 widths, and 9 choices for each of 2 to 4 layers
@@ -41,83 +54,106 @@ def elastic_transformer(
     depths, widths = ascending("depths", depths), ascending("widths", widths)
     heads, ratios = ascending("heads", heads), ascending("ratios", ratios)
     of_layer = lambda i: {f"heads_{i}": Categorical(heads), f"ratio_{i}": Categorical(ratios)}
-    domains, conditions = layered("depth", depths, of_layer)
+    domains, conditions = layered_domains("depth", depths, of_layer)
     space = Space({"width": Categorical(widths), **domains}, conditions)
-    # hidden units of every width with every ratio
-    hidden_masks = masks([width * ratio for width in widths for ratio in ratios])
+    net = _ElasticTransformer(space, inputs, tokens, outputs, depths, widths, heads, ratios, head_size)
+    largest = [(heads[-1], widths[-1] * ratios[-1])] * depths[-1]
+    return SuperNet(
+        space, Functional(lambda key: net.init(key, widths[-1], largest), net.apply), net.build, net.extract
+    )
 
-    def fresh(key: Key, width: int, layers: Sequence[tuple[int, int]]) -> Params:
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _ElasticTransformer:
+    """Layers of the largest sizes, each of which may be the last."""
+
+    space: Space
+    inputs: int
+    tokens: int
+    outputs: int
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    heads: tuple[int, ...]
+    ratios: tuple[int, ...]
+    head_size: int
+
+    def init(self, key: Key, width: int, layers: Sequence[tuple[int, int]]) -> Params:
+        """Returns initial weights for a width, and the heads and hidden units of every layer."""
         enter, place, out, key = jax.random.split(key, 4)
-        made = []
+        weights = []
         for i, (number, hidden) in enumerate(layers):
             a, b, c, d = jax.random.split(jax.random.fold_in(key, i), 4)
-            made.append(
+            weights.append(
                 {
-                    "qkv": normal(a, (3, width, number, head_size), 2 * width),
-                    "join": normal(b, (number, head_size, width), 2 * number * head_size),
+                    "qkv": normal(a, (3, width, number, self.head_size), 2 * width),
+                    "join": normal(b, (number, self.head_size, width), 2 * number * self.head_size),
                     "up": normal(c, (width, hidden), width),
                     "down": normal(d, (hidden, width), 2 * hidden),
                 }
             )
+        head = {"kernel": normal(out, (width, self.outputs), 2 * width), "bias": jnp.zeros(self.outputs)}
         return {
-            "enter": normal(enter, (inputs, width), 2 * inputs),
-            "place": 0.1 * jax.random.normal(place, (tokens, width)),
-            "layers": made,
-            "head": {"kernel": normal(out, (width, outputs), 2 * width), "bias": jnp.zeros(outputs)},
+            "enter": normal(enter, (self.inputs, width), 2 * self.inputs),
+            "place": 0.1 * jax.random.normal(place, (self.tokens, width)),
+            "layers": weights,
+            "head": head,
         }
 
-    def norm(x: jax.Array, mask: jax.Array) -> jax.Array:
-        square = jnp.sum(mask * x * x, axis=-1, keepdims=True) / jnp.sum(mask)
-        return mask * x * jax.lax.rsqrt(square + 1e-6)
-
-    def run(layer: Params, x: jax.Array, mask: jax.Array, some: jax.Array, units: jax.Array) -> jax.Array:
-        q, k, v = jnp.einsum("ntd,cdhe->cnthe", norm(x, mask), layer["qkv"])
-        scores = jax.nn.softmax(jnp.einsum("nthe,nshe->nhts", q, k) / head_size**0.5, axis=-1)
-        seen = jnp.einsum("nhts,nshe->nthe", scores, v) * some[:, None]
+    def run_layer(
+        self, layer: Params, x: jax.Array, mask: jax.Array, by_head: jax.Array, units: jax.Array
+    ) -> jax.Array:
+        """Applies attention and a feed-forward part, of which heads and hidden units count with these weights."""
+        q, k, v = jnp.einsum("ntd,cdhe->cnthe", _norm(x, mask), layer["qkv"])
+        scores = jax.nn.softmax(jnp.einsum("nthe,nshe->nhts", q, k) / self.head_size**0.5, axis=-1)
+        seen = jnp.einsum("nhts,nshe->nthe", scores, v) * by_head[:, None]
         x = x + jnp.einsum("nthe,hed->ntd", seen, layer["join"])
-        return x + dense(jax.nn.gelu(dense(norm(x, mask), layer["up"])) * units, layer["down"])
+        return x + dense(jax.nn.gelu(dense(_norm(x, mask), layer["up"])) * units, layer["down"])
 
-    def ends(params: Params, x: jax.Array, body: Callable[[jax.Array], jax.Array], mask: jax.Array) -> jax.Array:
-        x = body(dense(x, params["enter"]) + params["place"])
-        return jnp.mean(norm(x, mask), axis=1) @ params["head"]["kernel"] + params["head"]["bias"]
-
-    def apply(params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
-        by_width, by_depth = share(encoding[space.slices["width"]]), encoding[space.slices["depth"]]
-        mask = by_width @ masks(widths)
+    def apply(self, params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
+        """Returns the logits of the SuperNet under an encoding."""
+        slices = self.space.slices
+        by_width, by_depth = share(encoding[slices["width"]]), encoding[slices["depth"]]
+        mask = by_width @ masks(self.widths)
+        # hidden units of every width with every ratio
+        hidden_masks = masks([width * ratio for width in self.widths for ratio in self.ratios])
 
         def body(x: jax.Array) -> jax.Array:
             total = jnp.zeros_like(x)
             for i, layer in enumerate(params["layers"]):
-                some = share(encoding[space.slices[f"heads_{i}"]]) @ masks(heads)
-                ratio = share(encoding[space.slices[f"ratio_{i}"]])
-                x = run(layer, x, mask, some, jnp.outer(by_width, ratio).reshape(-1) @ hidden_masks)
-                if i + 1 in depths:
-                    total = total + by_depth[depths.index(i + 1)] * x
+                by_head = share(encoding[slices[f"heads_{i}"]]) @ masks(self.heads)
+                ratio = share(encoding[slices[f"ratio_{i}"]])
+                units = jnp.outer(by_width, ratio).reshape(-1) @ hidden_masks
+                x = self.run_layer(layer, x, mask, by_head, units)
+                if i + 1 in self.depths:
+                    total = total + by_depth[self.depths.index(i + 1)] * x
             return total
 
-        return ends(params, x, body, mask)
+        return _between_ends(params, x, body, mask)
 
-    def plan(config: Mapping[str, Any]) -> list[tuple[int, int]]:
-        space.configs([config])  # checks it
+    def plan(self, config: Mapping[str, Any]) -> list[tuple[int, int]]:
+        """Returns the heads and the hidden units of every layer of a configuration."""
+        self.space.configs([config])  # checks it
         return [(config[f"heads_{i}"], config[f"ratio_{i}"] * config["width"]) for i in range(config["depth"])]
 
-    def build(config: Mapping[str, Any]) -> Functional:
-        made = plan(config)
+    def build(self, config: Mapping[str, Any]) -> Functional:
+        """Returns the stand-alone network of a configuration."""
+        plan = self.plan(config)
         whole = jnp.ones(config["width"])
 
-        def apply_alone(params: Params, x: jax.Array) -> jax.Array:
+        def apply(params: Params, x: jax.Array) -> jax.Array:
             def body(x: jax.Array) -> jax.Array:
-                for layer, (number, hidden) in zip(params["layers"], made):
-                    x = run(layer, x, whole, jnp.ones(number), jnp.ones(hidden))
+                for layer, (number, hidden) in zip(params["layers"], plan):
+                    x = self.run_layer(layer, x, whole, jnp.ones(number), jnp.ones(hidden))
                 return x
 
-            return ends(params, x, body, whole)
+            return _between_ends(params, x, body, whole)
 
-        return Functional(lambda key: fresh(key, config["width"], made), apply_alone)
+        return Functional(lambda key: self.init(key, config["width"], plan), apply)
 
-    def extract(params: Params, config: Mapping[str, Any]) -> Params:
+    def extract(self, params: Params, config: Mapping[str, Any]) -> Params:
+        """Returns the SuperNet's weights of a configuration."""
         width, layers = config["width"], []
-        for layer, (number, hidden) in zip(params["layers"], plan(config)):
+        for layer, (number, hidden) in zip(params["layers"], self.plan(config)):
             layers.append(
                 {
                     "qkv": layer["qkv"][:, :width, :number],
@@ -134,5 +170,14 @@ def elastic_transformer(
             "head": head,
         }
 
-    largest = [(heads[-1], widths[-1] * ratios[-1])] * depths[-1]
-    return SuperNet(space, Functional(lambda key: fresh(key, widths[-1], largest), apply), build, extract)
+
+def _norm(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Divides by the root mean square over the units of the mask."""
+    square = jnp.sum(mask * x * x, axis=-1, keepdims=True) / jnp.sum(mask)
+    return mask * x * jax.lax.rsqrt(square + 1e-6)
+
+
+def _between_ends(params: Params, x: jax.Array, body: Callable[[jax.Array], jax.Array], mask: jax.Array) -> jax.Array:
+    """Applies the embedding, the body and the head."""
+    x = body(dense(x, params["enter"]) + params["place"])
+    return jnp.mean(_norm(x, mask), axis=1) @ params["head"]["kernel"] + params["head"]["bias"]

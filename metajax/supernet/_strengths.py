@@ -1,0 +1,72 @@
+"""What every value of every choice is worth, and the decision by it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.space import Space
+from metajax.supernet._logits import choice_slices, choice_values
+from metajax.types import InputError, Scalar
+
+
+def open_values(space: Space, excluded_values: Sequence[Any] = ()) -> jax.Array:
+    """Returns f32[width], 1 where a value is searched and 0 for the excluded ones.
+
+    It raises an InputError that names an excluded value that no choice has, or a choice that would be left without a value.
+    """
+    mask, excluded = np.ones(space.width, np.float32), set()
+    for name, part in choice_slices(space):
+        choices = choice_values(space, name)
+        here = [value for value in excluded_values if value in choices]
+        mask[[part.start + choices.index(value) for value in here]] = 0.0
+        excluded.update(here)
+        if not mask[part].any():
+            raise InputError(
+                f"compose_search: excluded_values={tuple(excluded_values)} leaves {name!r} no value; it has {choices}"
+            )
+    unknown = [value for value in excluded_values if value not in excluded]
+    if unknown:
+        raise InputError(
+            f"compose_search: excluded_values={tuple(excluded_values)}, but no choice of the space has {unknown[0]!r}"
+        )
+    return jnp.asarray(mask, jnp.ones(()).dtype)
+
+
+def relative_entropy(space: Space, strengths: jax.Array) -> Scalar:
+    """Returns the mean over choices of the entropy of their strengths, as a share of the largest possible."""
+    shares = []
+    for _, part in choice_slices(space):
+        block = strengths[part] / jnp.maximum(jnp.sum(strengths[part]), 1e-12)
+        amount = -jnp.sum(jnp.where(block > 0, block * jnp.log(jnp.where(block > 0, block, 1.0)), 0.0))
+        shares.append(amount / jnp.log(max(part.stop - part.start, 2)))
+    return jnp.mean(jnp.stack(shares))
+
+
+def decide(space: Space, strengths: Any, threshold: float = 0.0) -> dict[str, Any]:
+    """Returns the architecture that takes the strongest value of every choice.
+
+    Args:
+        space: the space that was searched.
+        strengths: array-like f32[width], as ``Search.strengths`` returns.
+        threshold: a choice that has the value ``"none"`` takes it where no strength reaches the threshold (FairDARTS keeps
+            operations above .85).
+
+    Returns:
+        ``{choice: value}``.
+
+    Example:
+        >>> from metajax.supernet.spaces import cell_space
+        >>> space = cell_space(2)  # none, skip, conv1x1, conv3x3, avg_pool
+        >>> strengths = [0.0, 0.2, 0.7, 0.1, 0.3]
+        >>> decide(space, strengths), decide(space, strengths, threshold=0.85)
+        ({'edge_0_1': 'conv1x1'}, {'edge_0_1': 'none'})
+    """
+    values = np.asarray(strengths)
+    config = space.decode(jnp.asarray(values)[None])[0]
+    for name, part in choice_slices(space):
+        if "none" in choice_values(space, name) and values[part].max() < threshold:
+            config[name] = "none"
+    return config

@@ -1,0 +1,89 @@
+"""The training of one architecture from scratch, as one function."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metajax.nn import Functional, check_labels, label_cross_entropy
+from metajax.types import InputError, Key, Params, Scalar
+
+
+class Training(NamedTuple):
+    """How each architecture is trained: Adam with cosine decay on shuffled epochs.
+
+    Attributes:
+        epochs: passes over the training part.
+        batch: examples of a batch; what does not fill a batch of an epoch is left out.
+        rate: learning rate at the first step.
+
+    Example:
+        >>> Training(epochs=12)
+        Training(epochs=12, batch=64, rate=0.005)
+    """
+
+    epochs: int = 15
+    batch: int = 64
+    rate: float = 5e-3
+
+
+def trainer(
+    network: Functional, training: Training, x: jax.Array, y: jax.Array, x_test: jax.Array, y_test: jax.Array
+) -> Callable[[jax.Array, Key], Scalar]:
+    """Returns a function that trains one architecture from scratch and tests it; it can be vmapped.
+
+    Args:
+        network: ``init(key)`` and ``apply(params, x, encoding) -> logits``.
+        training: how.
+        x: training examples, [n, ...].
+        y: their labels, i32[n].
+        x_test: test examples.
+        y_test: their labels.
+
+    Returns:
+        ``(encoding, key) -> test accuracy``.
+
+    Raises:
+        InputError: if a batch is larger than the training part.
+
+    Example:
+        >>> from metajax.supernet import spaces
+        >>> net, x, y = spaces.elastic_mlp(1, 2, (1,), (8,)), jnp.linspace(-1, 1, 64)[:, None], jnp.arange(64) // 32
+        >>> train = trainer(net.network, Training(epochs=20, batch=16, rate=0.05), x, y, x, y)
+        >>> encoding = net.space.encode(net.space.at([0]))[0]
+        >>> bool(train(encoding, jax.random.key(0)) > 0.9)
+        True
+    """
+    per_epoch = len(x) // training.batch
+    if per_epoch < 1:
+        raise InputError(f"trainer: batch={training.batch} is larger than the {len(x)} training examples")
+    steps = training.epochs * per_epoch
+    optimizer = optax.adam(optax.cosine_decay_schedule(training.rate, steps))
+
+    def loss(params: Params, encoding: jax.Array, xb: jax.Array, yb: jax.Array) -> Scalar:
+        logits = network.apply(params, xb, encoding)
+        for name, labels in (("y", y), ("y_test", y_test)):
+            check_labels(labels, logits.shape[-1], name)
+        return jnp.mean(label_cross_entropy(logits, yb))
+
+    def run(encoding: jax.Array, key: Key) -> Scalar:
+        init_key, order_key = jax.random.split(key)
+        params = network.init(init_key)
+
+        def step(carry: Any, rows: jax.Array) -> Any:
+            params, opt_state = carry
+            grads = jax.grad(loss)(params, encoding, x[rows], y[rows])
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return (optax.apply_updates(params, updates), opt_state), None
+
+        def epoch(carry: Any, number: jax.Array) -> Any:
+            order = jax.random.permutation(jax.random.fold_in(order_key, number), len(x))
+            return jax.lax.scan(step, carry, order[: per_epoch * training.batch].reshape(per_epoch, training.batch))
+
+        (params, _), _ = jax.lax.scan(epoch, (params, optimizer.init(params)), jnp.arange(training.epochs))
+        predicted = jnp.argmax(network.apply(params, x_test, encoding), axis=-1).astype(y_test.dtype)
+        return jnp.mean(predicted == y_test, dtype=jnp.float32)
+
+    return run
