@@ -37,9 +37,9 @@ def test_seconds_are_measured_here():
 
 
 def test_bad_requests_are_named():
-    with pytest.raises(InputError, match="kind='money', repeats=5; accepted are 'parameters', 'flops' and 'seconds'"):
+    with pytest.raises(InputError, match="kind='money', repeats=5; kind must be 'parameters', 'flops' or 'seconds'"):
         supernet.diagnosis.fit_cost(MADE, X, "money")
-    with pytest.raises(InputError, match="samples=3; accepted are 10 or more"):
+    with pytest.raises(InputError, match="samples=3; must be an integer >= 10"):
         supernet.diagnosis.fit_cost(MADE, X, samples=3)
     with pytest.raises(InputError, match="repeats=0"):
         supernet.diagnosis.measure_cost(dict.fromkeys(MADE.space.domains, "skip"), MADE, X, "seconds", repeats=0)

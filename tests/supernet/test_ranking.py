@@ -29,7 +29,7 @@ def test_the_error_of_tau_is_its_deviation_over_draws():
     left_out = [supernet.diagnosis.kendall_tau(np.delete(a, i), np.delete(b, i)) for i in range(60)]
     expected = np.sqrt(59 / 60 * np.sum((left_out - np.mean(left_out)) ** 2))
     assert supernet.diagnosis.kendall_tau_error(a, b) == pytest.approx(expected)
-    with pytest.raises(InputError, match="2 items; accepted are 3 or more"):
+    with pytest.raises(InputError, match="2 items; give at least 3"):
         supernet.diagnosis.kendall_tau_error([1, 2], [1, 2])
 
 

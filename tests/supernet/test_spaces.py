@@ -69,16 +69,16 @@ def test_the_spaces_of_choice_blocks():
     assert made.domains["parents_2"].choices == ("0", "1")
     assert made.domains["parents_6"].choices[-1] == "4+5"
     assert supernet.spaces.choice_blocks_space((1, 2, 1)).size == 9 * 3
-    with pytest.raises(InputError, match=r"parents=\(1, 3\); accepted are from 1 to k"):
+    with pytest.raises(InputError, match=r"parents=\(1, 3\); give two numbers or more, from 1 to k"):
         supernet.spaces.choice_blocks_space((1, 3))
 
 
 def test_bad_sizes_and_configurations_are_named():
-    with pytest.raises(InputError, match=r"widths=\(8, 4\); accepted are positive whole numbers in rising order"):
+    with pytest.raises(InputError, match=r"widths=\(8, 4\); must be positive integers in rising order"):
         supernet.spaces.elastic_mlp(2, 2, widths=(8, 4))
-    with pytest.raises(InputError, match=r"kernels=\(2, 3\); accepted are odd"):
+    with pytest.raises(InputError, match=r"kernels=\(2, 3\); must be odd"):
         supernet.spaces.elastic_convolution(3, 2, kernels=(2, 3))
-    with pytest.raises(InputError, match="accepted is one of each for a stage"):
+    with pytest.raises(InputError, match="give one of each for a stage"):
         supernet.spaces.elastic_convolution(3, 2, channels=(4,), strides=(1, 2))
     with pytest.raises(ValueError, match="depth: 7 is not one of"):
         supernet.spaces.elastic_mlp(2, 2).build({"depth": 7})

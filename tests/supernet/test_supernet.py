@@ -13,6 +13,7 @@ import optax
 import pytest
 
 from metajax import bilevel, fewshot, nn, supernet
+from metajax.supernet.spaces._cell import average_pool
 from metajax.types import InputError
 
 
@@ -53,7 +54,7 @@ def test_one_hot_encodings_are_the_stand_alone_cells():
 def test_average_pool_is_the_mean_over_what_is_inside(x64):
     x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
     window = lambda z: jax.lax.reduce_window(z, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
-    np.testing.assert_allclose(supernet.spaces.average_pool(x), window(x) / window(jnp.ones_like(x)), atol=1e-12)
+    np.testing.assert_allclose(average_pool(x), window(x) / window(jnp.ones_like(x)), atol=1e-12)
 
 
 def test_space_sizes_and_bad_spaces():
