@@ -1,4 +1,4 @@
-"""The model that a search of images ends with; what it says of an image depends on that image alone."""
+"""The model that a search of images ends with; its prediction for an image depends on that image alone."""
 
 import dataclasses
 import functools
@@ -19,54 +19,57 @@ _FORMAT, CHANNELS, STAGES = 2, 16, 2
 
 
 def network(classes: int, inputs: int, stride: int, single_path: bool = False) -> supernet.SuperNet:
-    """The SuperNet of the image space: a stem of 16 channels, two stages of one cell of four nodes."""
+    """Returns the SuperNet of the image space: a stem of 16 channels, two stages of one cell of four nodes."""
     return supernet.spaces.cell_supernet(classes, CHANNELS, STAGES, 1, inputs, stride, 4, single_path)
 
 
 class _Recording:
-    """Batch norm by the batch that keeps its statistics, in the order in which the network asks for them."""
+    """Batch norm by the batch that records its statistics, in the order in which the network asks for them."""
 
     def __init__(self):
-        self.kept: list[tuple[jax.Array, jax.Array]] = []
+        self.statistics: list[tuple[jax.Array, jax.Array]] = []
 
     def __call__(self, x: jax.Array) -> jax.Array:
         axes = tuple(range(x.ndim - 1))
-        self.kept.append((jnp.mean(x, axes), jnp.var(x, axes)))
-        return _normalize(x, *self.kept[-1])
+        self.statistics.append((jnp.mean(x, axes), jnp.var(x, axes)))
+        return _normalize(x, *self.statistics[-1])
 
 
 def _normalize(x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
+    """Applies batch norm by these statistics."""
     return (x - mean) * jax.lax.rsqrt(variance + 1e-5)
 
 
-def record(made: supernet.SuperNet, config: dict[str, Any], params: Any, x: jax.Array) -> list[Any]:
-    """The statistics of every batch norm of a network on these images."""
+def record(net: supernet.SuperNet, config: dict[str, Any], params: Any, x: jax.Array) -> list[Any]:
+    """Returns the statistics of every batch norm of a network on these images."""
 
     def run(params, x):
         recording = _Recording()
-        made.build(config).apply(params, x, recording)
-        return recording.kept
+        net.build(config).apply(params, x, recording)
+        return recording.statistics
 
     return jax.jit(run)(params, x)
 
 
-def replay(made: supernet.SuperNet, config: dict[str, Any], params: Any, statistics: Any, x: jax.Array) -> jax.Array:
-    """Logits with batch norm by statistics recorded before."""
-    kept = iter(statistics)
-    return made.build(config).apply(params, x, lambda z: _normalize(z, *next(kept)))
+def replay(net: supernet.SuperNet, config: dict[str, Any], params: Any, statistics: Any, x: jax.Array) -> jax.Array:
+    """Returns logits, with batch norm by statistics that were recorded before."""
+    recorded = iter(statistics)
+    return net.build(config).apply(params, x, lambda z: _normalize(z, *next(recorded)))
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageModel:
-    """Several trainings of cells; a prediction is the mean of their probabilities. Batch norm uses statistics of 512 training
-    images, recorded once.
+    """Several trainings of cells; a prediction is the mean of their probabilities.
+
+    Batch norm uses statistics of 512 training images, recorded once.
 
     Attributes:
-        configs: of each member, as a plain dictionary.
-        members: of each, the parameters of its stand-alone network and its statistics.
-        classes: names of the labels.
-        mean, deviation: of the training images' channels.
-        stride: of the stem.
+        configs: The configuration of each member, a plain dictionary.
+        members: The parameters of each member's stand-alone network, and its statistics.
+        classes: Names of the labels.
+        mean: Mean of the training images' channels, f32[channels].
+        deviation: Their standard deviation, f32[channels].
+        stride: Stride of the stem.
         temperatures: f[members]; a member's logits are divided by its own, which was fitted to held-out images.
     """
 
@@ -89,28 +92,33 @@ class ImageModel:
         stride: int,
         x: jax.Array,
     ) -> "ImageModel":
-        """From parameters of the SuperNet, one set for each configuration, and standardized images to take statistics of."""
-        made = network(len(classes), len(mean), stride)
+        """Makes the model from parameters of the SuperNet, one set for each configuration.
+
+        Statistics are taken of ``x``, standardized images.
+        """
+        net = network(len(classes), len(mean), stride)
         members = []
         for config, whole in zip(configs, params):
-            cell = _cell(made, config)
-            own = made.extract(whole, cell)
-            members.append((own, record(made, cell, own, x)))
+            cell = _cell(net, config)
+            own = net.extract(whole, cell)
+            members.append((own, record(net, cell, own, x)))
         return ImageModel(configs, members, classes, mean, deviation, stride, temperatures)
 
     def predict_inputs(self, x: Any) -> np.ndarray:
-        """f32[n, classes], probabilities of standardized images f32[n, height, width, channels]."""
-        made = network(len(self.classes), len(self.mean), self.stride)
+        """Returns probabilities f32[n, classes] of standardized images f32[n, height, width, channels]."""
+        net = network(len(self.classes), len(self.mean), self.stride)
         total, x = np.zeros((len(x), len(self.classes)), np.float64), jnp.asarray(x)
         temperatures = np.asarray(self.temperatures, np.float32)
         for config, (params, statistics), temperature in zip(self.configs, self.members, temperatures):
-            say = _compiled(len(self.classes), len(self.mean), self.stride, json.dumps(_cell(made, config)))
-            parts = [np.asarray(say(params, statistics, temperature, x[i : i + 512])) for i in range(0, len(x), 512)]
+            predict = _compiled(len(self.classes), len(self.mean), self.stride, json.dumps(_cell(net, config)))
+            parts = [
+                np.asarray(predict(params, statistics, temperature, x[i : i + 512])) for i in range(0, len(x), 512)
+            ]
             total += np.concatenate(parts)
         return (total / len(self.members)).astype(np.float32)
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and probabilities of images f32[n, height, width, channels] in [0, 1]."""
+        """Returns labels and probabilities of images f32[n, height, width, channels] in [0, 1]."""
         if x.ndim != 4 or x.shape[3] != len(self.mean):
             raise InputError(f"images have shape {x.shape}; the model was trained with {len(self.mean)} channels")
         output = self.predict_inputs((x - self.mean) / self.deviation)
@@ -121,37 +129,39 @@ class ImageModel:
         arrays = {f"{i}/{j}": leaf for i, m in enumerate(self.members) for j, leaf in enumerate(jax.tree.leaves(m))}
         arrays |= {"mean": self.mean, "deviation": self.deviation, "temperatures": self.temperatures}
         save_npz(directory / "model.npz", True, **arrays)
-        told = {"format": _FORMAT, "kind": "images", "configs": self.configs, "classes": self.classes}
-        write_json(directory / "model.json", {**told, "stride": self.stride})
+        header = {"format": _FORMAT, "kind": "images", "configs": self.configs, "classes": self.classes}
+        write_json(directory / "model.json", {**header, "stride": self.stride})
 
     @staticmethod
-    def load(directory: Path, told: dict[str, Any]) -> "ImageModel":
-        """Reads what ``save`` wrote, from ``model.json`` as it was parsed."""
-        if told.get("format") != _FORMAT:
-            raise InputError(f"{directory}: model of format {told.get('format')!r}, this version reads {_FORMAT}")
+    def load(directory: Path, header: dict[str, Any]) -> "ImageModel":
+        """Reads what ``save`` wrote; ``header`` is the parsed ``model.json``."""
+        if header.get("format") != _FORMAT:
+            raise InputError(f"{directory}: model of format {header.get('format')!r}, this version reads {_FORMAT}")
         first = load_npz(directory / "model.npz", ("mean", "deviation", "temperatures"))
-        made = network(len(told["classes"]), len(first["mean"]), told["stride"])
+        net = network(len(header["classes"]), len(first["mean"]), header["stride"])
         image = jax.ShapeDtypeStruct((4, 16, 16, len(first["mean"])), jnp.float32)
         members = []
-        for i, config in enumerate(told["configs"]):
-            cell = _cell(made, config)
-            params = jax.eval_shape(made.build(cell).init, jax.random.key(0))
-            like = params, jax.eval_shape(functools.partial(record, made, cell), params, image)
+        for i, config in enumerate(header["configs"]):
+            cell = _cell(net, config)
+            params = jax.eval_shape(net.build(cell).init, jax.random.key(0))
+            like = params, jax.eval_shape(functools.partial(record, net, cell), params, image)
             leaves, tree = jax.tree.flatten(like)
             names = [f"{i}/{j}" for j in range(len(leaves))]
             arrays = load_npz(directory / "model.npz", tuple(names))
             if not all(np.isfinite(array).all() for array in arrays.values()):
                 raise InputError(f"{directory / 'model.npz'}: damaged (member {i} holds values that are not finite)")
             members.append(tree.unflatten([jnp.asarray(arrays[name]) for name in names]))
-        plain = told["configs"], members, told["classes"], first["mean"], first["deviation"], told["stride"]
+        plain = header["configs"], members, header["classes"], first["mean"], first["deviation"], header["stride"]
         return ImageModel(*plain, first["temperatures"])
 
 
-def _cell(made: supernet.SuperNet, config: dict[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in made.space.domains}
+def _cell(net: supernet.SuperNet, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the choices of the cell alone."""
+    return {name: config[name] for name in net.space.domains}
 
 
 @functools.lru_cache(maxsize=64)
 def _compiled(classes: int, inputs: int, stride: int, cell: str):
-    made, config = network(classes, inputs, stride), json.loads(cell)
-    return jax.jit(lambda params, kept, t, x: jax.nn.softmax(replay(made, config, params, kept, x) / t))
+    """Returns the compiled probabilities of a cell."""
+    net, config = network(classes, inputs, stride), json.loads(cell)
+    return jax.jit(lambda params, statistics, t, x: jax.nn.softmax(replay(net, config, params, statistics, x) / t))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from metajax.space import Space
 from metajax.types import Info, Key, LossFn, Params, Scalar
@@ -191,7 +192,7 @@ class MakeLoss(Protocol):
 class Decide(Protocol):
     """Turns the strengths of all values into one configuration; ``supernet.decide`` is one."""
 
-    def __call__(self, space: Space, strengths: Any, threshold: float, /) -> dict[str, Any]:
+    def __call__(self, space: Space, strengths: ArrayLike, threshold: float, /) -> dict[str, Any]:
         """Returns a configuration of the space.
 
         Args:
@@ -208,7 +209,7 @@ class Decide(Protocol):
 class Evaluate(Protocol):
     """What a search without gradient asks about architectures."""
 
-    def __call__(self, encodings: Any, /) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, encodings: ArrayLike, /) -> tuple[np.ndarray, np.ndarray]:
         """Returns values and costs.
 
         Args:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices, choice_values
@@ -45,12 +46,12 @@ def relative_entropy(space: Space, strengths: jax.Array) -> Scalar:
     return jnp.mean(jnp.stack(shares))
 
 
-def decide(space: Space, strengths: Any, threshold: float = 0.0) -> dict[str, Any]:
+def decide(space: Space, strengths: ArrayLike, threshold: float = 0.0) -> dict[str, Any]:
     """Returns the architecture that takes the strongest value of every choice.
 
     Args:
         space: the space that was searched.
-        strengths: array-like f32[width], as ``Search.strengths`` returns.
+        strengths: f32[width], as ``Search.strengths`` returns.
         threshold: a choice that has the value ``"none"`` takes it where no strength reaches the threshold (FairDARTS keeps
             operations above .85).
 

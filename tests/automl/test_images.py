@@ -10,7 +10,7 @@ import pytest
 
 from metajax import automl, cli
 from metajax.automl._image_model import ImageModel, network, record
-from metajax.automl._images import DEFAULT, image_space
+from metajax.automl._image_space import DEFAULT, image_space
 from metajax.data._pictures import holds_images, pictures
 from metajax.types import InputError
 

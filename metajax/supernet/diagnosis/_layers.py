@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from metajax.types import InputError, Params, Scalar
 
@@ -12,6 +13,8 @@ Apply = Callable[[Params, jax.Array], jax.Array]
 """``(params, x) -> logits f32[n, classes]``, such as ``SuperNet.build(config).apply``."""
 Loss = Callable[[jax.Array, jax.Array], Scalar]
 """``(logits, labels) -> scalar``."""
+Images = Float[Array, "n ..."]
+"""A batch of inputs."""
 Layers = list[jax.Array]
 """The weights of the layers, one array each."""
 

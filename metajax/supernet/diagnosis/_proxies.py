@@ -16,9 +16,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from metajax.supernet.diagnosis._layers import Apply, Layers, Loss, layers_of
-from metajax.types import Params, Scalar
+from metajax._typing import checked
+from metajax.supernet.diagnosis._layers import Apply, Images, Layers, Loss, layers_of
+from metajax.types import Params
 
 
 def _gradient(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -> tuple[Layers, Callable]:
@@ -27,7 +29,8 @@ def _gradient(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax.Arr
     return layers, jax.grad(lambda layers: loss(apply(join(layers), x), y))
 
 
-def gradient_norm(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -> Scalar:
+@checked
+def gradient_norm(apply: Apply, loss: Loss, params: Params, x: Images, y: jax.Array) -> Float[Array, ""]:
     """Returns the norms of the loss's gradient, layer by layer, summed: ``Σ_layers ‖∂loss/∂w_layer‖₂``.
 
     This is not the norm of the whole gradient: a network of many layers scores higher.
@@ -59,7 +62,8 @@ def gradient_norm(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax
     return jnp.stack([jnp.linalg.norm(g) for g in gradient(layers)]).sum()
 
 
-def snip(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -> Scalar:
+@checked
+def snip(apply: Apply, loss: Loss, params: Params, x: Images, y: jax.Array) -> Float[Array, ""]:
     """Returns how much the loss depends on single weights: ``Σ |w · ∂loss/∂w|``.
 
     Args:
@@ -88,7 +92,8 @@ def snip(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -
     return jnp.stack([jnp.sum(jnp.abs(w * g)) for w, g in zip(layers, gradient(layers))]).sum()
 
 
-def grasp(apply: Apply, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -> Scalar:
+@checked
+def grasp(apply: Apply, loss: Loss, params: Params, x: Images, y: jax.Array) -> Float[Array, ""]:
     """Returns how removing weights would change the gradient's norm: ``-Σ w · (H g)``, with exact Hessian-vector products.
 
     The sign is that of the authors of the proxy, who found the sum of w · (H g) to fall with accuracy.

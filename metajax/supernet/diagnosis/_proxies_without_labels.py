@@ -5,13 +5,16 @@ Larger is better for every one of them; see ``_proxies`` for what all of them sh
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from metajax.supernet.diagnosis._layers import Apply, layers_of, wide
+from metajax._typing import checked
+from metajax.supernet.diagnosis._layers import Apply, Images, layers_of, wide
 from metajax.supernet.diagnosis._relu_codes import Agreement
-from metajax.types import InputError, Params, Scalar
+from metajax.types import InputError, Params
 
 
-def synflow(apply: Apply, params: Params, x: jax.Array) -> Scalar:
+@checked
+def synflow(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     """Returns the flow through all paths: ``log Σ |w · ∂R/∂w|``.
 
     R is the sum of the outputs for an input of ones, with every weight replaced by its absolute value. The logarithm keeps
@@ -47,7 +50,8 @@ def synflow(apply: Apply, params: Params, x: jax.Array) -> Scalar:
     return jnp.log(jnp.maximum(flow, jnp.finfo(flow.dtype).tiny))
 
 
-def jacobian_covariance(apply: Apply, params: Params, x: jax.Array) -> Scalar:
+@checked
+def jacobian_covariance(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     """Returns how differently the network reacts to different inputs: ``-Σ (log(λ + k) + 1/(λ + k))`` with k = 1e-5.
 
     The λ are the eigenvalues of the correlation matrix of the gradients of its summed outputs in the inputs.
@@ -77,7 +81,8 @@ def jacobian_covariance(apply: Apply, params: Params, x: jax.Array) -> Scalar:
     return -jnp.sum(jnp.log(values) + 1.0 / values)
 
 
-def ntk_condition(apply: Apply, params: Params, x: jax.Array) -> Scalar:
+@checked
+def ntk_condition(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     """Returns minus the logarithm of the condition number of the neural tangent kernel.
 
     The kernel is the Gram matrix of the gradients of each input's summed outputs in the weights.
@@ -111,7 +116,8 @@ def ntk_condition(apply: Apply, params: Params, x: jax.Array) -> Scalar:
     return jnp.log(jnp.maximum(share, jnp.finfo(share.dtype).eps))  # a network without gradients is the worst
 
 
-def naswot(apply: Apply, params: Params, x: jax.Array) -> Scalar:
+@checked
+def naswot(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     """Returns how differently inputs switch the ReLUs on: ``log det K``.
 
     An entry of K is the number of units in which the codes of two inputs agree.

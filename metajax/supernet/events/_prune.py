@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices
@@ -56,7 +57,7 @@ def prune(at: Sequence[float], keep: Sequence[int]) -> Event:
     return Event(lambda context: (), apply)
 
 
-def check_mask(space: Space, mask: Any) -> None:
+def check_mask(space: Space, mask: ArrayLike) -> None:
     """Checks that every choice has a value that is not pruned.
 
     Args:
@@ -72,7 +73,7 @@ def check_mask(space: Space, mask: Any) -> None:
         Traceback (most recent call last):
         metajax.types.InputError: mask: every value of 'edge_0_1' is pruned; each choice needs at least one
     """
-    mask = np.asarray(mask)
+    is_open = np.asarray(mask)
     for name, part in choice_slices(space):
-        if not mask[part].any():
+        if not is_open[part].any():
             raise InputError(f"mask: every value of {name!r} is pruned; each choice needs at least one")

@@ -5,9 +5,9 @@ decided cell keeps the two strongest edges into every node: 10^18 pairs of cells
 """
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metajax.space import Categorical, Space
 from metajax.types import InputError
@@ -68,14 +68,14 @@ def log10_cells(nodes: int = 4) -> float:
     return 2 * sum(math.log10(math.comb(j, 2) * (len(PRIMITIVES) - 1) ** 2) for j in range(2, 2 + nodes))
 
 
-def derive(space: Space, strengths: Any, threshold: float = 0.0, max_edges: int = 2) -> dict[str, str]:
+def derive(space: Space, strengths: ArrayLike, threshold: float = 0.0, max_edges: int = 2) -> dict[str, str]:
     """Returns the decided cells: of the edges into every node, those whose strongest operation is strongest.
 
     The operation ``none`` does not count. Every selected edge has its strongest operation; the other edges are ``none``.
 
     Args:
         space: from ``darts_space``.
-        strengths: array-like f32[space.width], as ``Search.strengths`` returns.
+        strengths: f32[space.width], as ``Search.strengths`` returns.
         threshold: of the selected edges, those stay whose operation is at least as strong (FairDARTS' .85); a node may then
             have fewer.
         max_edges: edges into a node.
