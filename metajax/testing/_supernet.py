@@ -156,8 +156,8 @@ def _tiny_network(space: Any, partial: Any, single_path: bool) -> nn.Functional:
             total = jnp.zeros_like(nodes[0])
             for i in range(j):
                 mix, value = encoding[space.slices[f"edge_{i}_{j}"]], nodes[i]
-                made = nn.standardize(jax.nn.relu(value) @ params["edges"][f"edge_{i}_{j}"])
-                total = total + mix[1] * value + mix[2] * made
+                bent = nn.standardize(jax.nn.relu(value) @ params["edges"][f"edge_{i}_{j}"])
+                total = total + mix[1] * value + mix[2] * bent
             nodes.append(total)
         return jax.nn.relu(nodes[-1]) @ params["head"]
 

