@@ -1,8 +1,6 @@
 """The parts of search methods against what they are defined to be (what all methods keep: ``test_search_contract.py``)."""
 
-import sys
-from pathlib import Path
-
+import bright_rows
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +12,6 @@ from hypothesis import strategies as st
 from metajax import bilevel, fewshot, nn, supernet
 from metajax.supernet._logits import log_probability
 from metajax.types import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import examples
 
 SPACE = supernet.spaces.cell_space(3)
 
@@ -167,9 +162,9 @@ def test_weights_learn_alone_while_warming_up():
     state, other = made.init(jax.random.key(0)), alone.init(jax.random.key(0))
     start = state
     for number in range(5):
-        state, info = step(state, examples.batch(number))
+        state, info = step(state, bright_rows.batch(number))
         if number < 3:
-            other, _ = step_alone(other, examples.batch(number))
+            other, _ = step_alone(other, bright_rows.batch(number))
             jax.tree.map(np.testing.assert_array_equal, state.logits, start.logits)
             jax.tree.map(np.testing.assert_array_equal, state.bilevel.opt_state, start.bilevel.opt_state)
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), state.params, other.params)
@@ -307,7 +302,7 @@ def test_growing_curvature_stops_a_search_and_brings_the_logits_back(window, sto
 
 
 def test_the_dominant_eigenvalue_is_that_of_the_dense_hessian(x64):
-    x, y = examples.informative()
+    x, y = bright_rows.informative()
     network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
     wide = lambda t: jax.tree.map(lambda a: a.astype(jnp.float64), t)
     params, start = wide(network.init(jax.random.key(0))), wide(logits())
@@ -354,7 +349,7 @@ def _darts(single):
 
 @pytest.mark.parametrize(("network", "cells"), [(_cellnet, 4), pytest.param(_darts, 3, marks=pytest.mark.slow)])
 def test_a_single_path_is_the_mixture_on_one_hot_encodings(network, cells):
-    x, y = examples.informative(16)
+    x, y = bright_rows.informative(16)
     space, mixed = network(False)
     params = mixed.init(jax.random.key(0))
 
@@ -364,7 +359,7 @@ def test_a_single_path_is_the_mixture_on_one_hot_encodings(network, cells):
 
     first, second = slope(mixed), slope(network(True)[1])
     for encoding in space.encode(space.sample(jax.random.key(1), cells)):
-        examples.close(first(params, encoding), second(params, encoding), 2e-5)
+        bright_rows.close(first(params, encoding), second(params, encoding), 2e-5)
 
 
 def additive(encodings):
