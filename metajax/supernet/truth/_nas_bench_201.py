@@ -150,7 +150,11 @@ class Oracle(NamedTuple):
         return float(self.scores(dataset, column)[self.row(cell)])
 
     def scores(self, dataset: str = "cifar10", column: str = "test200") -> np.ndarray:
-        """Returns a column, float[15625]; of several seeds, their mean. It raises as ``query`` does."""
+        """Returns a column, float[15625]; of several seeds, their mean.
+
+        Raises:
+            InputError: on another dataset or column.
+        """
         if dataset not in self.columns or column not in self.columns[dataset]:
             there = tuple(self.columns[DATASETS[0]])
             raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
