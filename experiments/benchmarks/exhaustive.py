@@ -54,7 +54,7 @@ def _measured(config: Config) -> compare.Measured:
     made = supernet.spaces.cell_supernet(
         10, config.channels, 1, 1, 1, 2, 3, single_path=supernet.truth.trains_sequentially()
     )
-    space, training, key = made.space, supernet.truth.Training(config.epochs), jax.random.key(config.seed)
+    space, training, key = made.space, supernet.truth.TrainingSetup(config.epochs), jax.random.key(config.seed)
     index = np.linspace(0, 124, config.cells).astype(int)
     stamps = [time.perf_counter()]
     table = supernet.truth.exhaust(

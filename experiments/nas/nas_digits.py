@@ -80,7 +80,7 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
         return nn.functional(build)
 
     bar = run.Progress(int(space.size) * config.truth_seeds, label="truth")
-    training = supernet.truth.Training(config.truth_epochs, config.batch, config.truth_rate)
+    training = supernet.truth.TrainingSetup(config.truth_epochs, config.batch, config.truth_rate)
     truth = supernet.truth.exhaust(
         space,
         network(single_path=supernet.truth.trains_sequentially()),
@@ -166,7 +166,7 @@ def summary(results: Sequence[Result]) -> str:
 def shared_rank(result: dict[str, Any], cell: dict[str, str]) -> int:
     """Returns the rank of a cell by the truth in a result, shared with those within one test image."""
     space = supernet.spaces.cell_space(nodes=3)
-    truth = supernet.truth.Table(np.asarray(result["truth"]), np.arange(int(space.size)))
+    truth = supernet.truth.TruthTable(np.asarray(result["truth"]), np.arange(int(space.size)))
     return truth.rank(supernet.diagnosis.index_of(space, cell), within=1 / n_test_images(result))
 
 

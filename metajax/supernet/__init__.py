@@ -2,7 +2,7 @@
 
 from metajax.supernet import baselines, diagnosis, events, regularizers, relaxations, spaces, truth
 from metajax.supernet._driver import Outcome, accuracy_on, run, sampler
-from metajax.supernet._method import SearchMethod
+from metajax.supernet._method import SupernetMethod
 from metajax.supernet._methods import METHODS
 from metajax.supernet._model import SuperNet
 from metajax.supernet._paths import distill_from_first, mean_over_paths
@@ -23,9 +23,9 @@ __all__ = [
     "Recipe",
     "Relaxation",
     "Search",
-    "SearchMethod",
     "SearchState",
     "SuperNet",
+    "SupernetMethod",
     "accuracy_on",
     "baselines",
     "compose_search",

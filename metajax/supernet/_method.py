@@ -15,7 +15,7 @@ from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchMethod:
+class SupernetMethod:
     """A search method of the literature; ``METHODS`` has them by name.
 
     Attributes:
@@ -87,8 +87,8 @@ class SearchMethod:
         )
 
 
-class Methods(dict[str, SearchMethod]):
+class Methods(dict[str, SupernetMethod]):
     """A dictionary of methods that answers an unknown name with those that it has."""
 
-    def __missing__(self, name: str) -> SearchMethod:
+    def __missing__(self, name: str) -> SupernetMethod:
         raise InputError(f"METHODS: unknown method {name!r}; accepted are {', '.join(self)}")

@@ -16,7 +16,7 @@ import optax
 from metajax import bilevel
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices, choice_values
-from metajax.supernet._method import Methods, SearchMethod
+from metajax.supernet._method import Methods, SupernetMethod
 from metajax.supernet._paths import distill_from_first, mean_over_paths
 from metajax.supernet._protocols import Encode, OverPaths
 from metajax.supernet._recipe import Recipe, adam
@@ -168,42 +168,42 @@ _R_DARTS = "Zela et al. 2020, arXiv:1909.09656"
 _S_DARTS = "Chen and Hsieh 2020, arXiv:2002.05283"
 _DARTS_PT = "Wang et al. 2021, arXiv:2108.04392"
 
-METHODS: dict[str, SearchMethod] = Methods(
+METHODS: dict[str, SupernetMethod] = Methods(
     {
-        "darts-1": SearchMethod(_DARTS, _darts()),
-        "darts-2": SearchMethod(
+        "darts-1": SupernetMethod(_DARTS, _darts()),
+        "darts-2": SupernetMethod(
             _DARTS, _darts(estimator=bilevel.unroll), "The second order is exact; the authors' is a finite difference."
         ),
-        "darts-2-finite": SearchMethod(_DARTS, _darts(estimator=bilevel.finite_difference, events=())),
-        "idarts": SearchMethod(
+        "darts-2-finite": SupernetMethod(_DARTS, _darts(estimator=bilevel.finite_difference, events=())),
+        "idarts": SupernetMethod(
             "Zhang et al. 2021, arXiv:2106.10784",
             _idarts,
             "The step of the series is .01. The authors' code for NAS-Bench-201 searches for 30 epochs with a rate of the "
             "weights from .01, which is here the caller's, and lets the step of the series follow that rate; it takes another "
             "training batch for the series and differences for the mixed derivative.",
         ),
-        "gdas": SearchMethod(
+        "gdas": SupernetMethod(
             "Dong and Yang 2019, arXiv:1910.04465",
             lambda space: Recipe(straight_through_path(), epochs=250, single_path=True),
             "Values that are not drawn get no gradient; the authors add their weight to the edge, as a constant.",
         ),
-        "snas": SearchMethod(
+        "snas": SupernetMethod(
             "Xie et al. 2019, arXiv:1812.09926",
             lambda space: Recipe(concrete_sample(), epochs=150, weight_decay=3e-4),
             "The authors learn weights and logits on the same batches, at once.",
         ),
-        "drnas": SearchMethod(
+        "drnas": SupernetMethod(
             "Chen et al. 2021, arXiv:2006.10355",
             _drnas,
             "The logits are regularized by an L2 of 1e-3 on the raw logits in Adam's gradient, as in the authors' code, not by "
             "the distance of the concentrations from 1, as in the paper.",
         ),
-        "drnas-pruned": SearchMethod(
+        "drnas-pruned": SupernetMethod(
             "Chen et al. 2021, arXiv:2006.10355",
             _drnas_pruned,
             "As drnas. On the space of DARTS the authors take a sixth and a fourth of the channels of a network of 36.",
         ),
-        "fair-darts": SearchMethod(
+        "fair-darts": SupernetMethod(
             "Chu et al. 2020, arXiv:1911.12126",
             _fair_darts,
             "Adam at 3e-3 with b1 = .9 and 50 epochs of batches of 128. On the space of DARTS the authors keep, of the two "
@@ -211,56 +211,56 @@ METHODS: dict[str, SearchMethod] = Methods(
             "results on NAS-Bench-201, where every edge takes one operation: an edge on which nothing is above the threshold "
             "becomes none, and the authors' variant with up to two operations an edge has no place.",
         ),
-        "gaea": SearchMethod(
+        "gaea": SupernetMethod(
             "Li et al. 2021, arXiv:2004.07802",
             lambda space: Recipe(exponentiated_mixture(), logits_learning_rate=0.1, logits_optimizer=optax.sgd),
         ),
-        "pc-darts": SearchMethod(
+        "pc-darts": SupernetMethod(
             "Xu et al. 2020, arXiv:1907.05737",
             _pc_darts,
             "The authors' rate of the logits, 6e-4, belongs to batches of 256; with the benchmark's batches of 64 it is 3e-4.",
         ),
-        "beta-darts": SearchMethod(
+        "beta-darts": SupernetMethod(
             "Ye et al. 2022, arXiv:2203.01665", _darts(regularizers=(beta_decay(),), epochs=100, weight_decay=3e-4)
         ),
-        "r-darts-l2": SearchMethod(_R_DARTS, _darts(weight_decay=2.7e-3)),
-        "r-darts-stop": SearchMethod(_R_DARTS, _darts(events=(eigenvalue(stop=True),))),
-        "s-darts-random": SearchMethod(
+        "r-darts-l2": SupernetMethod(_R_DARTS, _darts(weight_decay=2.7e-3)),
+        "r-darts-stop": SupernetMethod(_R_DARTS, _darts(events=(eigenvalue(stop=True),))),
+        "s-darts-random": SupernetMethod(
             _S_DARTS,
             _darts(disturb=random_disturbance(), epochs=100, weight_decay=3e-4),
             "The radius grows by steps; in the authors' code it grows by epochs.",
         ),
-        "s-darts-adversarial": SearchMethod(
+        "s-darts-adversarial": SupernetMethod(
             _S_DARTS,
             _darts(disturb=adversarial_disturbance(), epochs=100, weight_decay=3e-4),
             "The radius grows by steps; in the authors' code it grows by epochs. The attack uses the batch's statistics for "
             "batch norm; the authors use the running ones.",
         ),
-        "darts-minus": SearchMethod(
+        "darts-minus": SupernetMethod(
             "Chu et al. 2021, arXiv:2009.01027",
             lambda space: Recipe(auxiliary_skip(space), events=(eigenvalue(),)),
             "On an edge that halves the resolution the authors give the extra skip weights of its own.",
         ),
-        "darts-pt": SearchMethod(
+        "darts-pt": SupernetMethod(
             _DARTS_PT,
             _darts_pt,
             "The authors begin the tuning with an empty momentum; here it goes on. They also tune for one epoch behind the "
             "last projection, which decides nothing.",
         ),
-        "darts-pt-fixed": SearchMethod(
+        "darts-pt-fixed": SupernetMethod(
             _DARTS_PT, lambda space: _darts_pt(space, estimator=bilevel.weights_only), "As darts-pt."
         ),
-        "spos": SearchMethod("Guo et al. 2020, arXiv:1904.00420", _one_shot(lambda space: uniform_paths())),
-        "fairnas": SearchMethod(
+        "spos": SupernetMethod("Guo et al. 2020, arXiv:1904.00420", _one_shot(lambda space: uniform_paths())),
+        "fairnas": SupernetMethod(
             "Chu et al. 2021, arXiv:1907.01845",
             _one_shot(lambda space: fair_paths()),
             "The authors sum the gradients of the paths; here it is their mean.",
         ),
-        "sandwich": SearchMethod(
+        "sandwich": SupernetMethod(
             "Yu and Huang 2019, arXiv:1903.05134",
             _one_shot(lambda space: sandwich_paths(2, _sizes(space)), over_paths=distill_from_first),
         ),
-        "enas": SearchMethod(
+        "enas": SupernetMethod(
             "Pham et al. 2018, arXiv:1802.03268",
             _enas,
             "The code of NAS-Bench-201 takes 50 steps of the controller in an epoch of 195, each on the mean of 20 paths; here "

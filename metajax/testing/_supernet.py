@@ -29,7 +29,7 @@ class SearchContract:
     small as a search can be: three edges with three operations on inputs of 4 x 4 pixels.
 
     Args:
-        method: the method; ``supernet.SearchMethod(paper, recipe)`` makes one of a recipe of one's own.
+        method: the method; ``supernet.SupernetMethod(paper, recipe)`` makes one of a recipe of one's own.
         learning_rate: of the weights.
 
     Attributes:
@@ -43,12 +43,12 @@ class SearchContract:
     Example:
         >>> from metajax import bilevel, supernet
         >>> recipe = lambda space: supernet.Recipe(supernet.relaxations.sigmoid_mixture(), bilevel.first_order)
-        >>> contract = SearchContract(supernet.SearchMethod("of my own", recipe))
+        >>> contract = SearchContract(supernet.SupernetMethod("of my own", recipe))
         >>> contract.check_decision()  # each check raises an AssertionError that says what is broken
         >>> contract.check()  # all of them
     """
 
-    def __init__(self, method: supernet.SearchMethod, learning_rate: float = 0.1):
+    def __init__(self, method: supernet.SupernetMethod, learning_rate: float = 0.1):
         self.space = cell_space(3, OPERATIONS)
         self.recipe = method.recipe(self.space)
         self.search = method.build(

@@ -42,7 +42,7 @@ def test_long_lists_need_no_table_of_all_pairs():
 def test_architectures_within_one_test_image_share_a_rank():
     images = 450
     right = np.array([[440, 441], [440, 440], [438, 439], [430, 430]])  # the third is 1.5 images below the second
-    table = supernet.truth.Table((right / images).astype(np.float32).astype(float), np.array([7, 3, 5, 2]))
+    table = supernet.truth.TruthTable((right / images).astype(np.float32).astype(float), np.array([7, 3, 5, 2]))
     assert [table.rank(i) for i in (7, 3, 5, 2)] == [1, 2, 3, 4]
     assert [table.rank(i, within=1 / images) for i in (7, 3, 5, 2)] == [1, 1, 3, 4]
     assert [table.rank(i, within=2 / images) for i in (7, 3, 5, 2)] == [1, 1, 1, 4]

@@ -325,7 +325,7 @@ def test_conflict_is_the_mean_cosine():
 def test_partial_channels_pass_the_others_by():
     from flax import nnx
 
-    cell = supernet.spaces.Cell(SPACE, 8, partial=4, rngs=nnx.Rngs(0))
+    cell = supernet.spaces.MixedCell(SPACE, 8, partial=4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
     skips = SPACE.encode(SPACE.configs([{"edge_0_1": "none", "edge_0_2": "skip", "edge_1_2": "none"}]))[0]
     made = cell(x, skips)
@@ -334,7 +334,7 @@ def test_partial_channels_pass_the_others_by():
     again = shuffle(jnp.concatenate([jnp.zeros_like(x[..., :2]), empty[..., 2:]], -1))
     np.testing.assert_allclose(made, shuffle(x) + again, atol=1e-6)
     with pytest.raises(InputError, match="channels=6, partial=4; channels must be a multiple"):
-        supernet.spaces.Cell(SPACE, 6, partial=4, rngs=nnx.Rngs(0))
+        supernet.spaces.MixedCell(SPACE, 6, partial=4, rngs=nnx.Rngs(0))
 
 
 def _cellnet(single):

@@ -44,7 +44,7 @@ def test_one_hot_encodings_are_the_stand_alone_cells():
     from flax import nnx
 
     space = supernet.spaces.cell_space(4)
-    cell = supernet.spaces.Cell(space, 3, rngs=nnx.Rngs(0))
+    cell = supernet.spaces.MixedCell(space, 3, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 3)).astype(jnp.float32)
     configs = space.sample(jax.random.key(1), 12)
     for config, encoding in zip(space.dicts(configs), space.encode(configs)):
@@ -91,20 +91,20 @@ def tiny(operations=supernet.spaces.OPERATIONS):
 @pytest.mark.slow
 def test_the_truth_side_by_side_is_the_truth_alone():
     space, network, data = tiny()
-    training = supernet.truth.Training(epochs=3, batch=32, rate=1e-2)
+    training = supernet.truth.TrainingSetup(epochs=3, batch_size=32, learning_rate=1e-2)
     table = supernet.truth.exhaust(space, network, data, data, training, index=np.arange(60, 67), side_by_side=3)
     alone = supernet.truth.exhaust(space, network, data, data, training, index=[64], side_by_side=1)
     assert table.accuracy.shape == (7, 1)
     assert table.accuracy[4, 0] == pytest.approx(alone.accuracy[0, 0], abs=0.03)
     assert table.rank(int(table.index[np.argmax(table.mean)])) == 1
-    with pytest.raises(InputError, match="batch=100 is larger than the 96"):
-        supernet.truth.exhaust(space, network, data, data, supernet.truth.Training(batch=100), index=[0])
+    with pytest.raises(InputError, match="batch_size=100 is larger than the 96"):
+        supernet.truth.exhaust(space, network, data, data, supernet.truth.TrainingSetup(batch_size=100), index=[0])
 
 
 @pytest.mark.slow
 def test_a_table_is_kept_resumed_and_guarded(tmp_path):
     space, network, data = tiny()
-    training, file = supernet.truth.Training(epochs=1, batch=32), tmp_path / "truth.json"
+    training, file = supernet.truth.TrainingSetup(epochs=1, batch_size=32), tmp_path / "truth.json"
     some = lambda **more: supernet.truth.exhaust(
         space,
         network,
@@ -126,7 +126,7 @@ def test_a_table_is_kept_resumed_and_guarded(tmp_path):
     loaded = supernet.truth.load_table(file)
     np.testing.assert_array_equal(loaded.accuracy, whole.accuracy)
     np.testing.assert_array_equal(loaded.index, whole.index)
-    for more in ({"seeds": 3}, {"training": supernet.truth.Training(2, 32)}, {"key": jax.random.key(9)}):
+    for more in ({"seeds": 3}, {"training": supernet.truth.TrainingSetup(2, 32)}, {"key": jax.random.key(9)}):
         with pytest.raises(InputError, match="holds another table"):
             some(path=file, **more)
     text = file.read_text()
@@ -144,7 +144,7 @@ def test_a_table_is_the_same_on_two_devices(tmp_path):
         "import jax, numpy as np, sys; sys.path.insert(0, sys.argv[1]);"
         "import test_supernet as t; from metajax import supernet;"
         "space, network, data = t.tiny(); assert len(jax.devices()) == int(sys.argv[2]);"
-        "training = supernet.truth.Training(1, 32);"
+        "training = supernet.truth.TrainingSetup(1, 32);"
         "table = supernet.truth.exhaust(space, network, data, data, training, index=range(60, 65), side_by_side=3);"
         "print(table.accuracy[:, 0].tolist())"
     )

@@ -1,6 +1,6 @@
 """Search spaces of architectures, each with one network that holds all of it."""
 
-from metajax.supernet.spaces._cell import OPERATIONS, Cell, cell_space
+from metajax.supernet.spaces._cell import OPERATIONS, MixedCell, cell_space
 from metajax.supernet.spaces._cell_supernet import cell_supernet
 from metajax.supernet.spaces._cellnet import CellNet
 from metajax.supernet.spaces._chain import MACRO, Operation, chain_supernet, identity, inverted_bottleneck
@@ -18,8 +18,8 @@ __all__ = [
     "OPERATIONS",
     "PARENTS",
     "PRIMITIVES",
-    "Cell",
     "CellNet",
+    "MixedCell",
     "Operation",
     "cell_graphs",
     "cell_space",

@@ -70,7 +70,7 @@ def normalization(normalized: bool) -> Callable[[jax.Array], jax.Array]:
     return standardize if normalized else lambda x: x
 
 
-class Cell(nnx.Module):
+class MixedCell(nnx.Module):
     """All operations on all edges of a cell, mixed by an encoding.
 
     Edges that leave one node share its ReLU and its pooling, and their kernels lie side by side in one convolution; with
@@ -92,7 +92,7 @@ class Cell(nnx.Module):
 
     Example:
         >>> space = cell_space(3)
-        >>> cell = Cell(space, channels=4, rngs=nnx.Rngs(0))
+        >>> cell = MixedCell(space, channels=4, rngs=nnx.Rngs(0))
         >>> cell(jnp.ones((2, 6, 6, 4)), space.relax(space.zeros())).shape
         (2, 6, 6, 4)
     """
@@ -108,7 +108,9 @@ class Cell(nnx.Module):
         rngs: nnx.Rngs,
     ):
         if channels % partial:
-            raise InputError(f"Cell: channels={channels}, partial={partial}; channels must be a multiple of partial")
+            raise InputError(
+                f"MixedCell: channels={channels}, partial={partial}; channels must be a multiple of partial"
+            )
         self.space, self.partial, self.single_path = space, partial, single_path
         self.normalize = normalization(normalized)
         self.channels = channels = channels // partial

@@ -37,7 +37,7 @@ def cell_supernet(
         inputs: channels of the images.
         stride: of the stem.
         nodes: of the cell, at least 2.
-        single_path: whether only the strongest operation of every edge is computed; see ``Cell``.
+        single_path: whether only the strongest operation of every edge is computed; see ``MixedCell``.
 
     Returns:
         The SuperNet. ``apply`` of what ``build`` makes takes a third argument in place of batch norm by the batch, called

@@ -8,7 +8,7 @@ from flax import nnx
 
 from metajax.nn import Convolution, convolution, materialize, standardize
 from metajax.space import Space
-from metajax.supernet.spaces._cell import Cell, normalization
+from metajax.supernet.spaces._cell import MixedCell, normalization
 from metajax.types import InputError
 
 
@@ -59,7 +59,7 @@ class CellNet(nnx.Module):
         stride: of the stem.
         partial: 1/partial of the channels take part in the operations. ``partial=(4, 2)`` begins with a quarter of the
             channels and goes on with half of them: calls then say which by ``wide``.
-        single_path: whether only the strongest operation of every edge is computed; see ``Cell``.
+        single_path: whether only the strongest operation of every edge is computed; see ``MixedCell``.
         normalized: whether there is batch norm.
         rngs: the randomness of the initial weights.
 
@@ -104,7 +104,7 @@ class CellNet(nnx.Module):
         widths = [channels * 2**i for i in range(stages)]
         self.stages = nnx.List(
             [
-                nnx.List([Cell(space, w, self.wide, single_path, normalized, rngs=rngs) for _ in range(cells)])
+                nnx.List([MixedCell(space, w, self.wide, single_path, normalized, rngs=rngs) for _ in range(cells)])
                 for w in widths
             ]
         )

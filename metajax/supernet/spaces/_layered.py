@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.nn import Functional, convolution, functional
-from metajax.supernet.spaces._cell import Cell, cell_space, normalization
+from metajax.supernet.spaces._cell import MixedCell, cell_space, normalization
 from metajax.supernet.spaces._cellnet import CellNet, residual
 from metajax.types import Key, Params
 
@@ -42,7 +42,7 @@ def layered_cells(
     """
     space, normalize = cell_space(), normalization(normalized)
     whole = functional(lambda rngs: CellNet(space, classes, channels, stages, cells=depth, inputs=inputs, rngs=rngs))
-    cell = lambda width: lambda rngs: Cell(space, width, single_path=True, normalized=normalized, rngs=rngs)
+    cell = lambda width: lambda rngs: MixedCell(space, width, single_path=True, normalized=normalized, rngs=rngs)
     cells = [functional(cell(channels * 2**i)) for i in range(stages)]
 
     def init(key: Key) -> Params:

@@ -11,14 +11,14 @@ from metajax.supernet.truth._nas_bench_201 import (
     oracle_path,
     to_string,
 )
-from metajax.supernet.truth._table import Table, load_table
-from metajax.supernet.truth._training import Training, trainer
+from metajax.supernet.truth._table import TruthTable, load_table
+from metajax.supernet.truth._training import TrainingSetup, trainer
 
 __all__ = [
     "DATASETS",
     "Oracle",
-    "Table",
-    "Training",
+    "TrainingSetup",
+    "TruthTable",
     "canonical_form",
     "exhaust",
     "from_string",

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from metajax.nn import Functional
 from metajax.space import Space
-from metajax.supernet.truth._table import Table, hash_of, read_table, write_table
-from metajax.supernet.truth._training import Training, trainer
+from metajax.supernet.truth._table import TruthTable, hash_of, read_table, write_table
+from metajax.supernet.truth._training import TrainingSetup, trainer
 from metajax.types import InputError, Key
 
 MAX_ARCHITECTURES = 100_000
@@ -37,14 +37,14 @@ def exhaust(
     network: Functional,
     train: tuple[Any, Any],
     test: tuple[Any, Any],
-    training: Training | None = None,
+    training: TrainingSetup | None = None,
     seeds: int = 1,
     key: Key | None = None,
     index: ArrayLike | None = None,
     side_by_side: int = 25,
     progress: Callable[[int, int], None] | None = None,
     path: str | Path | None = None,
-) -> Table:
+) -> TruthTable:
     """Trains every architecture of a small space from scratch, in groups of one compiled program.
 
     The architectures of a group are spread evenly over the devices. An accelerator trains those of a group together. A CPU
@@ -57,7 +57,7 @@ def exhaust(
             ``supernet.spaces.cell_supernet(..., single_path=True)``.
         train: ``(x, y)`` to learn from.
         test: ``(x, y)`` to be judged on.
-        training: how, by default ``Training()``; seeds differ in initialization and order, architectures of one seed share
+        training: how, by default ``TrainingSetup()``; seeds differ in initialization and order, architectures of one seed share
             both.
         seeds: trainings of each architecture, at least 1.
         key: of the whole table, by default ``jax.random.key(0)``.
@@ -77,19 +77,19 @@ def exhaust(
     Example:
         >>> from metajax.supernet import spaces
         >>> net, x, y = spaces.elastic_mlp(1, 2, (1,), (2, 4)), jnp.linspace(-1, 1, 64)[:, None], jnp.arange(64) // 32
-        >>> exhaust(net.space, net.network, (x, y), (x, y), Training(1, batch=16)).accuracy.shape
+        >>> exhaust(net.space, net.network, (x, y), (x, y), TrainingSetup(1, batch_size=16)).accuracy.shape
         (2, 1)
     """
     if seeds < 1 or side_by_side < 1:
         raise InputError(f"exhaust: seeds={seeds}, side_by_side={side_by_side}; both must be integers >= 1")
     rows = _rows(space, index)
-    training = training or Training()
+    training = training or TrainingSetup()
     keys = jax.random.split(jax.random.key(0) if key is None else key, seeds)
     devices = jax.devices()
     size = -(-min(side_by_side, len(rows)) // len(devices)) * len(devices)
     shapes = jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), jax.eval_shape(network.init, keys[0]))
     arrays = [np.asarray(part) for part in (*train, *test, jax.random.key_data(keys))]
-    table = _begun_table(path, rows, seeds, hash_of(space, shapes, training, size, rows, *arrays))
+    table = _begun_table(path, rows, seeds, hash_of(space, shapes, _Text(training), size, rows, *arrays))
     train_group = _compiled_group(trainer(network, training, *map(jnp.asarray, (*train, *test))), devices)
     encodings = np.asarray(space.encode(space.at(rows)))
     scores, done = table.accuracy, 0
@@ -107,6 +107,17 @@ def exhaust(
     return table
 
 
+class _Text:
+    """The text of a training in the hash of a table; it stays as it was when the first tables were written."""
+
+    def __init__(self, training: TrainingSetup):
+        self.training = training
+
+    def __repr__(self) -> str:
+        epochs, batch_size, learning_rate = self.training
+        return f"Training(epochs={epochs!r}, batch={batch_size!r}, rate={learning_rate!r})"
+
+
 def _rows(space: Space, index: ArrayLike | None) -> np.ndarray:
     """Returns the indices of the architectures that are trained."""
     if index is None:
@@ -118,10 +129,10 @@ def _rows(space: Space, index: ArrayLike | None) -> np.ndarray:
     return np.atleast_1d(np.asarray(index))
 
 
-def _begun_table(path: str | Path | None, rows: np.ndarray, seeds: int, made_of: str) -> Table:
+def _begun_table(path: str | Path | None, rows: np.ndarray, seeds: int, made_of: str) -> TruthTable:
     """Returns the table of the file if it has one, else one without scores."""
     if path is None or not Path(path).exists():
-        return Table(np.full((len(rows), seeds), np.nan), rows, made_of)
+        return TruthTable(np.full((len(rows), seeds), np.nan), rows, made_of)
     table = read_table(Path(path))
     if table.made_of != made_of:
         raise InputError(f"{path}: holds another table (other space, data, training or seeds); give another path")

@@ -12,7 +12,7 @@ from metajax.run import write_json
 from metajax.types import InputError
 
 
-class Table(NamedTuple):
+class TruthTable(NamedTuple):
     """Scores of architectures.
 
     Attributes:
@@ -21,7 +21,7 @@ class Table(NamedTuple):
         made_of: a hash of what the scores come from: space, parameters, data, training, seeds, key.
 
     Example:
-        >>> table = Table(np.array([[0.9], [0.8], [0.7]]), np.arange(3))
+        >>> table = TruthTable(np.array([[0.9], [0.8], [0.7]]), np.arange(3))
         >>> table.rank(1), table.rank(1, within=0.1)
         (2, 1)
     """
@@ -52,7 +52,7 @@ class Table(NamedTuple):
         return 1 + int(np.sum(mean - mean[rows[0]] > within + 1e-6))  # accuracies are float32
 
 
-def load_table(path: str | Path) -> Table:
+def load_table(path: str | Path) -> TruthTable:
     """Reads a table that ``exhaust`` wrote to a file.
 
     Args:
@@ -78,12 +78,12 @@ def load_table(path: str | Path) -> Table:
     return table
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> TruthTable:
     """Reads a table that may not be finished."""
     try:
         record = json.loads(path.read_text())
         content, checksum = record["table"], record["checksum"]
-        table = Table(np.array(content["accuracy"], np.float64), np.array(content["index"]), content["made_of"])
+        table = TruthTable(np.array(content["accuracy"], np.float64), np.array(content["index"]), content["made_of"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no table of exhaust ({error})") from None
     if checksum != _checksum(content):
@@ -91,7 +91,7 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def write_table(path: Path, table: Table) -> None:
+def write_table(path: Path, table: TruthTable) -> None:
     """Writes a table, with its checksum; trainings that are not done are null."""
     rows = [[None if np.isnan(score) else float(score) for score in row] for row in table.accuracy]
     content = {"made_of": table.made_of, "index": table.index.tolist(), "accuracy": rows}

@@ -11,26 +11,26 @@ from metajax.nn import Functional, check_labels, label_cross_entropy
 from metajax.types import InputError, Key, Params, Scalar
 
 
-class Training(NamedTuple):
+class TrainingSetup(NamedTuple):
     """How each architecture is trained: Adam with cosine decay on shuffled epochs.
 
     Attributes:
         epochs: passes over the training part.
-        batch: examples of a batch; what does not fill a batch of an epoch is left out.
-        rate: learning rate at the first step.
+        batch_size: examples of a batch; what does not fill a batch of an epoch is left out.
+        learning_rate: of Adam at the first step.
 
     Example:
-        >>> Training(epochs=12)
-        Training(epochs=12, batch=64, rate=0.005)
+        >>> TrainingSetup(epochs=12)
+        TrainingSetup(epochs=12, batch_size=64, learning_rate=0.005)
     """
 
     epochs: int = 15
-    batch: int = 64
-    rate: float = 5e-3
+    batch_size: int = 64
+    learning_rate: float = 5e-3
 
 
 def trainer(
-    network: Functional, training: Training, x: jax.Array, y: jax.Array, x_test: jax.Array, y_test: jax.Array
+    network: Functional, training: TrainingSetup, x: jax.Array, y: jax.Array, x_test: jax.Array, y_test: jax.Array
 ) -> Callable[[jax.Array, Key], Scalar]:
     """Returns a function that trains one architecture from scratch and tests it; it can be vmapped.
 
@@ -51,16 +51,16 @@ def trainer(
     Example:
         >>> from metajax.supernet import spaces
         >>> net, x, y = spaces.elastic_mlp(1, 2, (1,), (8,)), jnp.linspace(-1, 1, 64)[:, None], jnp.arange(64) // 32
-        >>> train = trainer(net.network, Training(epochs=20, batch=16, rate=0.05), x, y, x, y)
+        >>> train = trainer(net.network, TrainingSetup(epochs=20, batch_size=16, learning_rate=0.05), x, y, x, y)
         >>> encoding = net.space.encode(net.space.at([0]))[0]
         >>> bool(train(encoding, jax.random.key(0)) > 0.9)
         True
     """
-    per_epoch = len(x) // training.batch
+    per_epoch = len(x) // training.batch_size
     if per_epoch < 1:
-        raise InputError(f"trainer: batch={training.batch} is larger than the {len(x)} training examples")
+        raise InputError(f"trainer: batch_size={training.batch_size} is larger than the {len(x)} training examples")
     steps = training.epochs * per_epoch
-    optimizer = optax.adam(optax.cosine_decay_schedule(training.rate, steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(training.learning_rate, steps))
 
     def loss(params: Params, encoding: jax.Array, xb: jax.Array, yb: jax.Array) -> Scalar:
         logits = network.apply(params, xb, encoding)
@@ -80,7 +80,9 @@ def trainer(
 
         def epoch(carry: Any, number: jax.Array) -> Any:
             order = jax.random.permutation(jax.random.fold_in(order_key, number), len(x))
-            return jax.lax.scan(step, carry, order[: per_epoch * training.batch].reshape(per_epoch, training.batch))
+            return jax.lax.scan(
+                step, carry, order[: per_epoch * training.batch_size].reshape(per_epoch, training.batch_size)
+            )
 
         (params, _), _ = jax.lax.scan(epoch, (params, optimizer.init(params)), jnp.arange(training.epochs))
         predicted = jnp.argmax(network.apply(params, x_test, encoding), axis=-1).astype(y_test.dtype)
