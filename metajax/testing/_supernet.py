@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax import fewshot, nn, supernet
-from metajax.run._checkpoint import Checkpoints
+from metajax.run import Checkpoints
 from metajax.supernet.spaces import CellNet, cell_space
 from metajax.types import Key, Params
 
