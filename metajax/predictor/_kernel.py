@@ -68,20 +68,19 @@ def kernel(steps: int = 60, learning_rate: float = 0.1, tuning_rows: int = 512, 
     def fit(key, x, y, weight, blocks, start=None):
         y = y * (weight > 0).astype(y.dtype)
         initial = {
-            "scale": jnp.zeros(
-                () if tied else x.shape[1], x.dtype
-            ),  # there are at tuning_rows as many domains as columns
+            # there are at most as many domains as columns
+            "scale": jnp.zeros(() if tied else x.shape[1], x.dtype),
             "amplitude": jnp.zeros((), x.dtype),
             "noise": jnp.full((), -2.0, x.dtype),
         }
         log, count = (initial, steps) if start is None else (start["log"], max(1, steps // 4))
 
         drawn = (weight > 0).astype(x.dtype) + jax.random.uniform(key, weight.shape, x.dtype)
-        chosen = jnp.argsort(drawn, descending=True)[:tuning_rows]
-        some, goal, weights = (x, y, weight) if len(x) <= tuning_rows else (x[chosen], y[chosen], weight[chosen])
+        subset = jnp.argsort(drawn, descending=True)[:tuning_rows]
+        inputs, goal, weights = (x, y, weight) if len(x) <= tuning_rows else (x[subset], y[subset], weight[subset])
 
         def negative_log_posterior(log):
-            factor = cholesky(log, some, weights, blocks)
+            factor = cholesky(log, inputs, weights, blocks)
             solved = jax.scipy.linalg.solve_triangular(factor, goal, lower=True)
             # a row of weight 0 says nothing of the noise either
             known = (weights > 0).astype(x.dtype)

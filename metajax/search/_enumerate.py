@@ -41,7 +41,8 @@ class Enumerate:
         >>> from metajax.space import Integer, Space
         >>> space = Space({"layers": Integer(1, 8), "width": Integer(1, 8)})
         >>> metric = [-((c["layers"] - 3) ** 2) - c["width"] for c in space.dicts(space.at(range(64)))]
-        >>> model = predictor.fit(predictor.Trials.from_arrays(space, space.at(range(64)), metric), predictor.ridge(2))
+        >>> trials = predictor.Trials.from_arrays(space, space.at(range(64)), metric)
+        >>> model = predictor.fit(trials, predictor.ridge(2, penalty=1e-3), "value")
         >>> found = search.maximize(model, search.Enumerate(), k=1)
         >>> found.configs, found.evaluated, found.gap
         ([{'layers': 3, 'width': 1}], 64, 0.0)
