@@ -117,7 +117,7 @@ SNIPPET = """
 import metajax
 
 space: metajax.Space = metajax.Space({"layers": metajax.Integer(1, 8)})
-sampler = metajax.fewshot.tasks
+recipes = metajax.fewshot.METHODS
 reveal_type(metajax.AutoMLClassifier(minutes=3))
 metajax.AutoMLClassifier(minuts=3)
 metajax.AutoMLClassifier(minutes="soon")
