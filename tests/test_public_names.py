@@ -30,19 +30,14 @@ import metajax
 ROOT = Path(__file__).parents[1]
 
 PENDING = {
-    "automl",
     "bilevel",
-    "experiments",
     "fewshot",
-    "hpo",
     "nn",
-    "notebooks",
     "predictor",
     "search",
     "supernet",
-    "names",
 }
-"""Packages that are not finished: they are not tested yet. ``names`` stands for names with two meanings."""
+"""Packages that are not finished: they are not tested yet."""
 
 SHARED = {"METHODS", "Recipe"}
 """Names that several packages export with one meaning: a table of recipes by name, and one of its entries."""
@@ -261,7 +256,6 @@ def two_meanings():
     return {name: sorted(users.values()) for name, users in found.items() if len(users) > 1 and name not in SHARED}
 
 
-@pytest.mark.skipif("names" in PENDING, reason="pending")
 def test_no_name_means_two_things():
     assert two_meanings() == {}
 

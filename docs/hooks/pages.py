@@ -57,7 +57,8 @@ def public_modules() -> dict[str, list[str]]:
 
 def reference(names: list[str]) -> str:
     """The page of a package: the package itself, then its public modules."""
-    parts = [f"# {names[0]}\n\n::: {names[0]}\n"]
+    # The methods of a space stand in private base classes.
+    parts = [f"# {names[0]}\n\n::: {names[0]}\n    options:\n      inherited_members: true\n"]
     parts += [f"## {name}\n\n::: {name}\n    options:\n      heading_level: 3\n" for name in names[1:]]
     return "\n".join(parts)
 
