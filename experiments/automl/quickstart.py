@@ -2,8 +2,8 @@
 
     python -m experiments.automl.quickstart --seed 0 --out runs/quickstart_0
 
-It is ``metajax quickstart`` as a script. The committed results are of that command. A run trains 192 models for the search and
-192 at random, in about three minutes on 2 cores.
+It is ``metajax quickstart`` as a script. The committed results are of that command. A run trains 192 models for the search
+and 192 at random, in about three minutes on 2 cores.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments import harness
 from experiments.harness import Result, Results
-from experiments.harness.markdown import table
+from experiments.harness.markdown import metrics_table, table
 from experiments.harness.words import duration
 from metajax import automl, run
 from metajax.data import tabular
@@ -54,7 +54,7 @@ def summary(results: Sequence[Result]) -> str:
         "## quickstart over seeds\n\nThe numbers are test accuracies on digits in %. The search and random search train 192 "
         f"models each.\n\n{table(['run', 'search', 'random', 'default', 'seconds'], rows)}\n\nThe search is {mean:+.2f} points "
         f"against random search on average, and not below it in {sum(g >= 0 for g in gaps)} of {len(gaps)} runs.\n\n"
-        f"Of the first seed: {harness.origin(results[0].meta)}. {results[0].result.get('protocol', '')}\n"
+        f"{harness.heading(results[0])}\n{metrics_table(results[0].metrics)}\n"
     )
 
 

@@ -4,8 +4,8 @@
     python -m experiments.benchmarks.all --only maml,population   # some of it; the others keep their results
     python -m experiments.benchmarks.all --table                  # remake the table from the results kept
 
-Each runs in a process of its own and keeps its result below ``experiments/benchmarks/results/``. Needs a quiet machine and
-the extra ``peers``; exits with status 1 if a benchmark failed, after the others.
+Each runs in a process of its own and keeps its result below ``experiments/benchmarks/results/``. It needs a quiet machine
+and the extra ``peers``. It exits with status 1 if a benchmark failed, after the others.
 """
 
 import dataclasses
@@ -81,58 +81,58 @@ class Config:
 
 def table() -> str:
     """All claims in the order of ``JOBS``, then what was measured for each."""
-    found = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
-    told = {place: run.read_json(place / "result.json") for place in found}
-    claims = [compare.Claim(**each) for place in found for each in told[place]["claims"]]
+    folders = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
+    results = {folder: run.read_json(folder / "result.json") for folder in folders}
+    claims = [compare.Claim(**each) for result in results.values() for each in result["claims"]]
     head = (
         "# Benchmarks\n\nMade by `python -m experiments.benchmarks.all` from `experiments/benchmarks/results/`; no number is "
         "typed. Ratios are medians over rounds in which all programs run in turn, with the quartiles beside. "
         f"{sum(each.met for each in claims)} of {len(claims)} goals are met. On GPUs: [GPU.md](GPU.md).\n\n"
     )
-    missing = [name for name in JOBS if RESULTS / name not in found]
+    missing = [name for name in JOBS if RESULTS / name not in folders]
     absent = f"\nNot measured: {', '.join(missing)}.\n" if missing else ""
-    sections = [_section(place, told[place]) for place in found]
+    sections = [_section(folder, result) for folder, result in results.items()]
     return head + compare.table(claims) + "\n" + absent + "".join(sections)
 
 
-def _section(place: Path, told: dict[str, Any]) -> str:
-    claims = [compare.Claim(**each) for each in told["claims"]]
-    parts = [f"\n## {place.name}", harness.origin(run.read_json(place / "meta.json")), told["protocol"]]
+def _section(folder: Path, result: dict[str, Any]) -> str:
+    claims = [compare.Claim(**each) for each in result["claims"]]
+    parts = [f"\n## {folder.name}", harness.origin(run.read_json(folder / "meta.json")), result["protocol"]]
     if claims:
-        parts.append(compare.numbers(told["metrics"]))
-    if not all(each.met for each in claims) and place.name in REASONS:
-        parts.append(f"Missed, because: {REASONS[place.name]}")
-    shown = [f"![Growth of the cost](results/{place.name}/scaling.png)"] if (place / "scaling.png").is_file() else []
+        parts.append(compare.numbers(result["metrics"]))
+    if not all(each.met for each in claims) and folder.name in REASONS:
+        parts.append(f"Missed, because: {REASONS[folder.name]}")
+    shown = [f"![Growth of the cost](results/{folder.name}/scaling.png)"] if (folder / "scaling.png").is_file() else []
     return "\n\n".join([*parts, *shown]) + "\n"
 
 
 def main(argv=None) -> int:
-    given = harness.command_line(Config, argv, "all", __doc__ or "")
+    config = harness.command_line(Config, argv, "all", __doc__ or "")
     failed: list[str] = []
 
     def command():
-        names = [] if given.table else harness.selected(given.only, JOBS, "only")
-        began = time.perf_counter()
+        names = [] if config.table else harness.selected(config.only, JOBS, "only")
+        start = time.perf_counter()
         for name in names:
             print(f"== {name}", flush=True)
             module, *flags = JOBS[name]
-            place = given.out / name
+            folder = config.out / name
             call = [
                 sys.executable,
                 "-m",
                 f"experiments.benchmarks.{module}",
                 *flags,
                 "--out",
-                str(place),
+                str(folder),
                 "--overwrite",
             ]
             if subprocess.run(call, check=False).returncode:
                 failed.append(name)
         for name in names:  # in the end, so that every run is of the tree as it was
             if name not in failed:
-                harness.add(given.out / name, (f"{JOBS[name][0]}.png",), RESULTS)
+                harness.add(config.out / name, (f"{JOBS[name][0]}.png",), RESULTS)
         run.write_text(RESULTS.parent / "RESULTS.md", table())
-        took = f" after {(time.perf_counter() - began) / 60:.0f} minutes" if names else ""
+        took = f" after {(time.perf_counter() - start) / 60:.0f} minutes" if names else ""
         print(
             f"written: experiments/benchmarks/RESULTS.md{took}" + (f"; failed: {', '.join(failed)}" if failed else "")
         )

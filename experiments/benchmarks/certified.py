@@ -20,13 +20,18 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``enumerate`` is the exponent of the space that is enumerated; ``least`` the smallest that is certified."""
+    """Sizes of the spaces and of the model."""
 
     enumerate: int = 9
+    """Exponent of the space that is enumerated."""
     least: int = 9
+    """Smallest exponent that is certified."""
     units: int = 64
+    """Units of the model."""
     draws: int = 3
+    """Models of each size."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if min(self.enumerate, self.least, self.draws) < 1 or self.units < 2:

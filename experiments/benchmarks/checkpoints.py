@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.checkpoints --out runs/benchmarks/checkpoints
 
-``run.train`` saves between two chunks and goes on when the checkpoint is complete on the disk, so that wait is the whole cost.
-The states: MAML's on Conv-4 of 64 filters with Adam, and arrays of ``megabytes`` in all.
+``run.train`` saves between two chunks and goes on when the checkpoint is complete on the disk, so that this wait is the
+whole cost. The states are MAML's on Conv-4 of 64 filters with Adam, and arrays of ``megabytes`` in all.
 """
 
 import dataclasses
@@ -24,8 +24,11 @@ class Config:
     """The size of the large state, and how often it is saved."""
 
     megabytes: int = 100
+    """Size of the large state."""
     rounds: int = 7
+    """Rounds, in which all programs run in turn."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if min(self.megabytes, self.rounds) < 1:

@@ -26,10 +26,12 @@ SPACE = Space({"op": Categorical(("conv", "mlp")), "layers": Integer(1, 4), "rat
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``only`` names some checks, separated by commas."""
+    """Which checks are made."""
 
     only: str = "all"
+    """Names of checks, separated by commas, or all."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         unknown = [] if self.only == "all" else [name for name in self.only.split(",") if name not in CHECKS]
@@ -63,12 +65,12 @@ def hypergradients() -> None:
     )
     problem = bilevel.Problem(inner, lambda hyper, w, batch, key: (error(w), {}))
     key, batches = jax.random.key(1), jnp.zeros((200, 1))
-    found = []
+    gradients = []
     for estimator in (bilevel.unroll(), bilevel.implicit("cg")):
         fn = estimator(problem)
         hyper = jnp.asarray(-1.0)
-        found.append(float(fn(hyper, fn.begin(hyper, key), batches, batches[0], key).grad))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-2)
+        gradients.append(float(fn(hyper, fn.begin(hyper, key), batches, batches[0], key).grad))
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-2)
 
 
 def meta_learner() -> None:
@@ -94,14 +96,14 @@ def runs() -> None:
     learner = bilevel.supervised(init, loss, optax.adam(1e-2))
     sample = lambda key: jax.random.normal(key, (16, 4))
 
-    def train(steps: int, place: str, resume: bool):
-        with run.RunDirectory(place, {"steps": 40}, resume=resume) as directory:
+    def train(steps: int, folder: str, resume: bool):
+        with run.RunDirectory(folder, {"steps": 40}, resume=resume) as directory:
             state = learner.init(jax.random.key(0))
             return run.train(learner, state, sample, steps, directory, chunk=10, show=False)
 
-    with tempfile.TemporaryDirectory() as place:
-        train(20, f"{place}/halves", False)
-        halves, whole = train(40, f"{place}/halves", True), train(40, f"{place}/whole", False)
+    with tempfile.TemporaryDirectory() as folder:
+        train(20, f"{folder}/halves", False)
+        halves, whole = train(40, f"{folder}/halves", True), train(40, f"{folder}/whole", False)
     assert all(
         bool(jnp.array_equal(a, b)) for a, b in zip(jax.tree.leaves(halves.params), jax.tree.leaves(whole.params))
     )
@@ -136,16 +138,16 @@ def measure(config: Config) -> compare.Measured:
     names = list(CHECKS) if config.only == "all" else config.only.split(",")
     seconds, errors = {}, {}
     for name in names:
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             CHECKS[name]()
         except Exception as error:
             errors[name] = f"{type(error).__name__}: {str(error).strip()[:300]}"
             print(f"{name}: {errors[name]}", file=sys.stderr)
-        seconds[f"{name} s"] = time.perf_counter() - began
-    told = "; ".join(f"{name} failed ({error})" for name, error in errors.items()) or "every check passed"
+        seconds[f"{name} s"] = time.perf_counter() - start
+    text = "; ".join(f"{name} failed ({error})" for name, error in errors.items()) or "every check passed"
     claim = compare.Claim("checks that failed", 0, len(errors), len(errors), len(errors), most=True)
-    return compare.Measured(seconds, [claim], f"One small piece of each part, on {run.hardware()}: {told}")
+    return compare.Measured(seconds, [claim], f"One small piece of each part, on {run.hardware()}: {text}")
 
 
 PRESETS = {"paper": {}, "tiny": {"only": "hypergradients,runs"}}

@@ -2,10 +2,10 @@
 
     python -m experiments.benchmarks.cold_start --out runs/benchmarks/cold_start
 
-Every number is of processes of its own. The import is ``import metajax`` minus ``import jax``, in turn; as parts of metajax are
-loaded when they are first used, all of them together stand beside it, minus jax, Flax and optax. The first step is MAML of
-exact second order on Conv-4 (five inner steps), from the call of the jitted function to its result: traced, compiled and run,
-with an empty cache of compiled programs, and again with what the first process kept.
+Every number is of processes of its own. The import is ``import metajax`` minus ``import jax``, in turn. Parts of metajax
+are loaded when they are first used, so all of them together stand beside it, minus jax, Flax and optax. The first step is
+MAML of exact second order on Conv-4 (five inner steps), from the call of the jitted function to its result: traced,
+compiled and run. It is measured with an empty cache of compiled programs, and again with what the first process kept.
 """
 
 import dataclasses
@@ -31,18 +31,20 @@ from experiments.benchmarks import maml
 config = maml.Config()
 method, params = maml.ours(config)
 state, episodes = jax.block_until_ready((method.init(jax.random.key(0), params), maml.episodes(config)))
-began = time.perf_counter()
+start = time.perf_counter()
 jax.block_until_ready(jax.jit(method.update)(state, episodes))
-print(time.perf_counter() - began)
+print(time.perf_counter() - start)
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """How often."""
+    """How often a new process begins."""
 
     imports: int = 7
+    """Processes that import."""
     rounds: int = 2
+    """Processes that take a first step, with and without a cache."""
 
     def __post_init__(self):
         if min(self.imports, self.rounds) < 1:
@@ -56,9 +58,9 @@ def process(code: str, cache: str | None = None) -> tuple[float, str]:
     """Seconds of a Python process, and what it printed."""
     unset = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     environment = {**unset, "METAJAX_COMPILED": "0", **({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})}
-    began = time.perf_counter()
+    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    return time.perf_counter() - began, done.stdout
+    return time.perf_counter() - start, done.stdout
 
 
 def measure(config: Config) -> compare.Measured:

@@ -1,7 +1,7 @@
 """Programs that do the same work, timed in turn, and what is claimed of their times.
 
-Every benchmark measures with ``alternate``, states its claims as ``Claim`` and runs by ``command``; ``all`` makes one table
-of them.
+A benchmark measures with ``alternate``, states its claims as ``Claim``, and is an experiment by ``benchmark``;
+``experiments.benchmarks.all`` makes one table of all claims.
 """
 
 import time
@@ -17,16 +17,17 @@ from metajax import plot, run
 
 
 class Claim(NamedTuple):
-    """A goal and what was measured.
+    """A goal, and what was measured.
 
     Attributes:
-        what: is claimed.
-        goal: number to reach.
-        value: measured, median over rounds.
-        low, high: quartiles over rounds; ``value`` where there are none.
-        most: the goal is the most that ``value`` may be, not the least.
-        unit: of ``value``; a ratio has none.
-        note: the fastest peer, or what else a reader has to know.
+        what: What is claimed.
+        goal: The number to reach.
+        value: The measured number, a median over rounds.
+        low: The lower quartile over rounds; ``value`` where there are no rounds.
+        high: The upper quartile.
+        most: Whether the goal is an upper bound of ``value``.
+        unit: The unit of ``value``; a ratio has none.
+        note: The fastest peer, or what else a reader has to know.
     """
 
     what: str
@@ -46,7 +47,8 @@ class Claim(NamedTuple):
 class Measured(NamedTuple):
     """What a benchmark returns: its numbers, its claims, how both came about, and a figure if it draws one.
 
-    Without claims nothing but ``protocol`` is shown, which then says what was measured."""
+    Without claims only ``protocol`` is shown, which then says what was measured.
+    """
 
     metrics: dict[str, float]
     claims: list[Claim]
@@ -55,82 +57,81 @@ class Measured(NamedTuple):
 
 
 def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: float = 0.0) -> dict[str, np.ndarray]:
-    """Seconds of one call of every program in every round, by name: f64[rounds].
+    """Returns the seconds of one call of every program in every round, by name: f64[rounds].
 
-    Each is called once before, which compiles it. A round calls all of them, one after the other, in an order that moves on
-    by one from round to round.
+    Each program is called once before, which compiles it. A round calls all of them, one after the other, in an order that
+    moves on by one from round to round.
 
     Args:
-        programs: callables that return when their work is done.
-        least: seconds that a program is called again and again in a round, for work that takes microseconds.
+        programs: Callables that return when their work is done.
+        rounds: The number of rounds.
+        least: The seconds for which a program is called again and again in a round, for work that takes microseconds.
     """
     calls = {}
     for name, program in programs.items():
         program()
         calls[name] = 1
         if least:
-            began = time.perf_counter()
-            program()
-            calls[name] = max(1, round(least / (time.perf_counter() - began)))
+            calls[name] = max(1, round(least / once(program)))
     names, taken = list(programs), {name: [] for name in programs}
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
             program = programs[name]
-            began = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(calls[name]):
                 program()
-            taken[name].append((time.perf_counter() - began) / calls[name])
+            taken[name].append((time.perf_counter() - start) / calls[name])
     return {name: np.array(values) for name, values in taken.items()}
 
 
 def once(program: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    began = time.perf_counter()
+    """Returns the seconds of one call."""
+    start = time.perf_counter()
     program()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def against(seconds: Mapping[str, np.ndarray], ours: str = "metajax") -> tuple[str, np.ndarray]:
-    """The fastest peer by its median, and its time over ours in every round."""
+    """Returns the fastest peer by its median, and its time over ours in every round."""
     fastest = min((name for name in seconds if name != ours), key=lambda name: np.median(seconds[name]))
     return fastest, seconds[fastest] / seconds[ours]
 
 
 def claim(what: str, goal: float, ratios: np.ndarray, **more: Any) -> Claim:
-    """The median and the quartiles of what every round measured."""
+    """Returns a claim on the median of what every round measured, with its quartiles."""
     low, value, high = np.percentile(ratios, [25, 50, 75])
     return Claim(what, goal, float(value), float(low), float(high), **more)
 
 
 def times(seconds: Mapping[str, np.ndarray], unit: float = 1e3, suffix: str = "ms") -> dict[str, float]:
-    """Medians as metrics."""
+    """Returns medians as metrics."""
     return {f"{name} {suffix}": unit * float(np.median(values)) for name, values in seconds.items()}
 
 
 def ready(run: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    """A call that waits for its result."""
+    """Returns a call that waits for its result."""
     return lambda: jax.block_until_ready(run(*args))
 
 
 def difference(ours: Any, theirs: Any) -> float:
-    """The largest difference of two trees of arrays, relative to the largest entry."""
+    """Returns the largest difference of two trees of arrays, relative to the largest entry."""
     leaves = jax.tree.leaves
     pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(leaves(ours), leaves(theirs))]
     return max(np.abs(a - b).max() for a, b in pairs) / max(max(np.abs(b).max() for _, b in pairs), 1e-30)
 
 
 def same(difference: float, most: float, what: str) -> float:
-    """Passes a difference on if the programs do the same work.
+    """Returns a difference if it is small enough that the programs do the same work.
 
     Raises:
-        AssertionError: if they do not: their times say nothing then.
+        AssertionError: If it is not; the times of the programs say nothing then.
     """
     assert difference <= most, f"{what}: the programs differ by {difference:.2g}, of at most {most:g} allowed"
     return difference
 
 
 def peak(n: int = 1024, rounds: int = 7) -> float:
-    """Operations a second of the machine's matrix product in float32, the best of some rounds."""
+    """Returns the operations a second of the machine's matrix product in float32, the best of some rounds."""
     x = jax.random.normal(jax.random.key(0), (n, n))
     product = jax.jit(lambda a: a @ a)
     seconds = alternate({"product": ready(product, x)}, rounds, 0.2)["product"]
@@ -138,21 +139,21 @@ def peak(n: int = 1024, rounds: int = 7) -> float:
 
 
 def table(claims: Sequence[Claim]) -> str:
-    """One row for each claim."""
+    """Returns a table with one row for each claim."""
     return markdown.table(["claim", "goal", "measured", "quartiles", "met", ""], map(_row, claims))
 
 
 def numbers(metrics: Mapping[str, float]) -> str:
-    """What was measured, but for what the table says."""
+    """Returns the metrics in words, without those of the table."""
     return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.startswith("ratio"))
 
 
-def _row(made: Claim) -> list[str]:
-    sign = "≤" if made.most else "≥"
-    unit = made.unit and f" {made.unit}"
-    spread = "" if made.low == made.high else f"{made.low:.3g} – {made.high:.3g}"
-    met = "yes" if made.met else "no"
-    return [made.what, f"{sign} {made.goal:g}{unit}", f"{made.value:.3g}{unit}", spread, met, made.note]
+def _row(one: Claim) -> list[str]:
+    sign = "≤" if one.most else "≥"
+    unit = one.unit and f" {one.unit}"
+    spread = "" if one.low == one.high else f"{one.low:.3g} – {one.high:.3g}"
+    met = "yes" if one.met else "no"
+    return [one.what, f"{sign} {one.goal:g}{unit}", f"{one.value:.3g}{unit}", spread, met, one.note]
 
 
 def benchmark(

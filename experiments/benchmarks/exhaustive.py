@@ -2,11 +2,11 @@
 
     python -m experiments.benchmarks.exhaustive --out runs/benchmarks/exhaustive
 
-125 cells of three nodes on scikit-learn's digits, as in ``experiments.nas.nas_digits``: ``supernet.truth.exhaust`` trains
-them in one program (side by side on an accelerator, by single paths on a CPU). One at a time, each is the stand-alone
-network that one would write, with its own operations alone, and a program of its own; ``alone`` of them are trained, and
-their time is scaled to all. The first claim counts compilation, which is most of what one waits for there, the second does
-not. Accuracies of both are checked to agree.
+The space has 125 cells of three nodes on scikit-learn's digits, as in ``experiments.nas.nas_digits``.
+``supernet.truth.exhaust`` trains them in one program (side by side on an accelerator, by single paths on a CPU). One at a
+time, each is the stand-alone network that one would write, with its own operations alone and a program of its own;
+``alone`` of them are trained, and their time is scaled to all. The first claim counts compilation, which is most of the
+waiting there; the second does not. The accuracies of both are checked to agree.
 """
 
 import dataclasses
@@ -27,11 +27,17 @@ class Config:
     """Sizes of the cells and of their training."""
 
     channels: int = 8
+    """Channels of the network."""
     epochs: int = 4
+    """Epochs of a training."""
     side_by_side: int = 25
+    """Architectures that one program trains side by side."""
     alone: int = 5
+    """Architectures that are trained one at a time."""
     cells: int = 125
+    """Architectures in all."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if min(self.channels, self.epochs, self.side_by_side, self.alone) < 1 or not 1 <= self.cells <= 125:
@@ -51,15 +57,15 @@ def _measured(config: Config) -> compare.Measured:
     images = data.digits(config.seed)
     part = lambda p: (jnp.asarray(p[0]), jnp.asarray(p[1]))
     train, test = part(images.train), part(images.test)
-    made = supernet.spaces.cell_supernet(
+    cells = supernet.spaces.cell_supernet(
         10, config.channels, 1, 1, 1, 2, 3, single_path=supernet.truth.trains_sequentially()
     )
-    space, training, key = made.space, supernet.truth.TrainingSetup(config.epochs), jax.random.key(config.seed)
+    space, training, key = cells.space, supernet.truth.TrainingSetup(config.epochs), jax.random.key(config.seed)
     index = np.linspace(0, 124, config.cells).astype(int)
     stamps = [time.perf_counter()]
     table = supernet.truth.exhaust(
         space,
-        made.network,
+        cells.network,
         train,
         test,
         training,
@@ -72,17 +78,17 @@ def _measured(config: Config) -> compare.Measured:
     together = {"with": float(groups.sum()), "without": float(np.median(groups[1:] if len(groups) > 1 else groups))}
     together["without"] *= len(groups)
     some, taken, scores = index[np.linspace(0, len(index) - 1, config.alone + 2).astype(int)[1:-1]], [], []
-    for place in some:
-        config_of = space.dicts(space.at([place]))[0]
-        built = made.build(config_of)
+    for index in some:
+        config_of = space.dicts(space.at([index]))[0]
+        built = cells.build(config_of)
         alone = nn.Functional(built.init, lambda params, x, encoding, built=built: built.apply(params, x))
-        began = time.perf_counter()
+        start = time.perf_counter()
         run = jax.jit(supernet.truth.trainer(alone, training, *train, *test))
         encoding, seed_key = jnp.zeros(space.width), jax.random.split(key, 1)[0]
         scores.append(float(run(encoding, seed_key)))
         middle = time.perf_counter()
         run(encoding, seed_key).block_until_ready()
-        taken.append((middle - began, time.perf_counter() - middle))
+        taken.append((middle - start, time.perf_counter() - middle))
     apart = float(np.mean(np.abs(np.array(scores) - [table.mean[list(index).index(p)] for p in some])))
     compare.same(apart, 0.05, "exhaustive")
     scale = len(index)

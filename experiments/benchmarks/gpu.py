@@ -3,13 +3,13 @@
     python -m experiments.benchmarks.gpu --minutes 8 --out runs/benchmarks/gpu
     python -m experiments.benchmarks.gpu --add runs/benchmarks/gpu         # keep its results, remake the table
 
-First that everything runs there, then steps of MAML, prototypical networks and the SuperNet against PyTorch (eager,
-``torch.compile``, CUDA graphs) in float32 and bfloat16; populations of 256 and 4,096 networks; the truth of a small space; a
-billion configurations enumerated; steps a second of the `paper` presets. The minutes that are left go into a `paper` training
-on Omniglot, which needs its data below ``$METAJAX_DATA``.
+First it checks that everything runs there. Then it measures steps of MAML, prototypical networks and the SuperNet against
+PyTorch (eager, ``torch.compile``, CUDA graphs) in float32 and bfloat16; populations of 256 and 4,096 networks; the truth of
+a small space; a billion configurations enumerated; and steps a second of the `paper` presets. The minutes that are left go
+into a `paper` training on Omniglot, which needs its data below ``$METAJAX_DATA``.
 
 Each measurement is a process of its own, and ``gpu.json`` is written after each. The command goes on where an earlier one
-stopped, from ``gpu.json`` in ``--out`` or from the results kept for the same card; the training goes on from
+stopped, from ``gpu.json`` in ``--out`` or from the results kept for the same card. The training goes on from
 ``training.tar.gz``, which holds its newest checkpoint. On a machine without a GPU, ``--preset tiny`` runs all of it in
 miniature.
 """
@@ -37,10 +37,10 @@ from metajax.types import InputError
 RESULTS = Path(__file__).parent / "results" / "gpu"
 PAGE = Path(__file__).parent / "GPU.md"
 TRAINING = ("experiments.fewshot.omniglot", "--preset", "paper", "--method", "maml")
-# What a training needs before it is worth beginning, and what it is given to save its state and be packed.
 MIN_TRAINING_SECONDS, PACKING_SECONDS = 60.0, 25.0
-# A measurement is not begun with less than this left, and is ended after this much.
+"""The least time for which a training is begun, and the time in which it saves its state and is packed."""
 MIN_JOB_SECONDS, MAX_JOB_SECONDS = 15.0, 180.0
+"""The least time for which a measurement is begun, and the time after which it is ended."""
 
 
 class Job(NamedTuple):
@@ -69,7 +69,7 @@ JOBS: dict[str, Job] = {
     "nas_steps_darts-1": Job("paper_steps", ("--experiment", "nas_bench_201", "--method", "darts-1")),
     "nas_steps_gdas": Job("paper_steps", ("--experiment", "nas_bench_201", "--method", "gdas")),
 }
-# Sizes of their own in miniature: those of preset `tiny` are kept
+# In miniature these flags are left out, so that the sizes of preset `tiny` hold.
 _SIZES = ("--size", "--channels", "--rounds", "--side", "--alone", "--chunk")
 
 
@@ -83,22 +83,22 @@ class Record:
 
     def __init__(self, folder: Path, device: str):
         self.path = folder / "gpu.json"
-        kept = RESULTS / f"{device}.json"
-        source = self.path if self.path.is_file() else kept
-        self.told: dict[str, Any] = run.read_json(source) if source.is_file() else {}
-        if self.told.get("card", device) != device:
+        committed = RESULTS / f"{device}.json"
+        source = self.path if self.path.is_file() else committed
+        self.content: dict[str, Any] = run.read_json(source) if source.is_file() else {}
+        if self.content.get("card", device) != device:
             raise InputError(
-                f"--out {folder}: holds results of {self.told['card']}, and this is {device}; give another"
+                f"--out {folder}: holds results of {self.content['card']}, and this is {device}; give another"
             )
-        self.told = {"card": device, "jobs": {}, **self.told}
+        self.content = {"card": device, "jobs": {}, **self.content}
 
     def done(self, name: str) -> bool:
         """Whether a measurement is there; the checks are of the machine and its libraries, and are made every time."""
-        return name != "checks" and self.told["jobs"].get(name, {}).get("status") == "ok"
+        return name != "checks" and self.content["jobs"].get(name, {}).get("status") == "ok"
 
     def add(self, name: str, entry: dict[str, Any]) -> None:
-        self.told["jobs"][name] = entry
-        run.write_json(self.path, self.told)
+        self.content["jobs"][name] = entry
+        run.write_json(self.path, self.content)
 
 
 def environment() -> dict[str, str]:
@@ -116,12 +116,12 @@ def arguments(job: Job, tiny: bool) -> list[str]:
 
 def measured(name: str, work: Path, tiny: bool, seconds: float) -> dict[str, Any]:
     """Runs a job in a process of its own below ``work``, for at most ``seconds``; its entry for the record."""
-    place, job = work / name, JOBS[name]
+    folder, job = work / name, JOBS[name]
     call = [sys.executable, "-m", f"experiments.benchmarks.{job.module}", *arguments(job, tiny)]
-    began = time.perf_counter()
+    start = time.perf_counter()
     try:
         done = subprocess.run(
-            [*call, "--out", str(place), "--overwrite"],
+            [*call, "--out", str(folder), "--overwrite"],
             env=environment(),
             capture_output=True,
             text=True,
@@ -131,21 +131,21 @@ def measured(name: str, work: Path, tiny: bool, seconds: float) -> dict[str, Any
         status = "ok" if done.returncode == 0 else "failed"
     except subprocess.TimeoutExpired:
         status, error = "timeout", f"ended after {seconds:.0f} s"
-    entry = {"status": status, "error": error[-1000:], "seconds": round(time.perf_counter() - began, 1)}
+    entry = {"status": status, "error": error[-1000:], "seconds": round(time.perf_counter() - start, 1)}
     if status == "ok":
-        entry |= {"result": run.read_json(place / "result.json"), "meta": run.read_json(place / "meta.json")}
+        entry |= {"result": run.read_json(folder / "result.json"), "meta": run.read_json(folder / "meta.json")}
     return entry
 
 
 def train(archive: Path, work: Path, tiny: bool, seconds: float) -> dict[str, Any]:
     """Goes on with the `paper` training for ``seconds`` below ``work``, and packs its run directory into ``archive``."""
-    place = work / "training"
+    folder = work / "training"
     if archive.is_file():
         with tarfile.open(archive) as packed:
             packed.extractall(work, filter="data")
     small = ["--width", "4", "--tasks", "2", "--chunk", "2", "--steps", "40", "--episodes", "50"] if tiny else []
-    call = [sys.executable, "-m", *TRAINING, *small, "--out", str(place), "--resume"]
-    began = time.perf_counter()
+    call = [sys.executable, "-m", *TRAINING, *small, "--out", str(folder), "--resume"]
+    start = time.perf_counter()
     process = subprocess.Popen(call, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         _, error = process.communicate(timeout=max(1.0, seconds - PACKING_SECONDS))
@@ -156,18 +156,18 @@ def train(archive: Path, work: Path, tiny: bool, seconds: float) -> dict[str, An
         except subprocess.TimeoutExpired:
             process.kill()
             _, error = process.communicate()
-    entry = {"seconds": round(time.perf_counter() - began, 1), "error": "", "status": "partial"}
-    if (place / "result.json").is_file():
-        entry |= {"status": "ok", "result": run.read_json(place / "result.json")}
-        entry["meta"] = run.read_json(place / "meta.json")
+    entry = {"seconds": round(time.perf_counter() - start, 1), "error": "", "status": "partial"}
+    if (folder / "result.json").is_file():
+        entry |= {"status": "ok", "result": run.read_json(folder / "result.json")}
+        entry["meta"] = run.read_json(folder / "meta.json")
     elif process.returncode not in (128 + signal.SIGTERM, -signal.SIGKILL):
         entry |= {"status": "failed", "error": "\n".join(error.strip().splitlines()[-5:])[-1000:]}
-    if place.is_dir():
+    if folder.is_dir():
         part = archive.with_name(archive.name + ".part")
         with tarfile.open(part, "w:gz") as packed:
-            packed.add(place, "training")
+            packed.add(folder, "training")
         part.replace(archive)
-        metrics = place / "metrics.jsonl"
+        metrics = folder / "metrics.jsonl"
         lines = metrics.read_text().splitlines() if metrics.is_file() else []
         entry["last"] = json.loads(lines[-1]) if lines else {}
     return entry
@@ -178,11 +178,11 @@ def table() -> str:
     parts = ["# Benchmarks on GPUs\n\nMade by `python -m experiments.benchmarks.gpu --add`; no number is typed.\n"]
     files = sorted(RESULTS.glob("*.json"))
     for file in files:
-        told = run.read_json(file)
-        good = {name: entry for name, entry in told["jobs"].items() if "result" in entry}
+        content = run.read_json(file)
+        good = {name: entry for name, entry in content["jobs"].items() if "result" in entry}
         claims = [compare.Claim(**each) for entry in good.values() for each in entry["result"].get("claims", ())]
-        parts.append(f"\n## {told['card']}\n\n{compare.table(claims)}")
-        for name, entry in told["jobs"].items():
+        parts.append(f"\n## {content['card']}\n\n{compare.table(claims)}")
+        for name, entry in content["jobs"].items():
             parts.append(f"\n### {name}\n\n{_section(entry)}\n")
     if not files:
         parts.append("\nNot measured: no GPU was at hand.\n")
@@ -225,14 +225,14 @@ class Config:
     """Keep the results of this folder and remake the table; nothing is measured."""
 
 
-def measure_all(given: Config, work: Path) -> None:
+def measure_all(config: Config, work: Path) -> None:
     """Every measurement that is missing, while the minutes last; their run directories are below ``work``."""
-    device, tiny, end = card(), given.preset == "tiny", time.monotonic() + 60 * given.minutes
+    device, tiny, end = card(), config.preset == "tiny", time.monotonic() + 60 * config.minutes
     if jax.default_backend() != "gpu" and not tiny:
         raise InputError("no GPU: JAX runs on a CPU here; --preset tiny runs the measurements in miniature")
-    names = harness.selected(given.only, JOBS, "only")
-    given.out.mkdir(parents=True, exist_ok=True)
-    record, left = Record(given.out, device), lambda: end - time.monotonic()
+    names = harness.selected(config.only, JOBS, "only")
+    config.out.mkdir(parents=True, exist_ok=True)
+    record, left = Record(config.out, device), lambda: end - time.monotonic()
     for name in names:
         if record.done(name):
             print(f"{name}: measured before", flush=True)
@@ -244,22 +244,22 @@ def measure_all(given: Config, work: Path) -> None:
             print(f"{name}: {entry['status']} in {entry['seconds']} s {entry['error']}".rstrip(), flush=True)
             for each in entry.get("result", {}).get("claims", ()):
                 print(f"    {each['what']}: {each['value']:.4g} {each['unit']} {each['note']}".rstrip(), flush=True)
-    if given.train and not record.done("training") and left() > (1.0 if tiny else MIN_TRAINING_SECONDS):
-        entry = train(given.out / "training.tar.gz", work, tiny, left())
+    if config.train and not record.done("training") and left() > (1.0 if tiny else MIN_TRAINING_SECONDS):
+        entry = train(config.out / "training.tar.gz", work, tiny, left())
         record.add("training", entry)
         print(f"training: {entry['status']} {entry.get('last', '')} {entry['error']}".rstrip(), flush=True)
-    print(f"written: {record.path}; keep it with --add {given.out}")
+    print(f"written: {record.path}; keep it with --add {config.out}")
 
 
 def main(argv=None) -> int:
-    given = harness.command_line(Config, argv, "gpu", __doc__ or "")
+    config = harness.command_line(Config, argv, "gpu", __doc__ or "")
 
     def command() -> None:
-        if given.add:
-            add(given.add)
+        if config.add:
+            add(config.add)
             return
         with tempfile.TemporaryDirectory() as work:
-            measure_all(given, Path(work))
+            measure_all(config, Path(work))
 
     return run.main(command)
 

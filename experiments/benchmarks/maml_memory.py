@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.maml_memory --out runs/maml_memory
 
 One 5-way 1-shot task of 28 x 28 images with 15 queries a class on Conv-4 of 64 filters, as on Omniglot. Memory is XLA's
-count of temporary bytes of the compiled program; time is the median of alternating runs. Both gradients are checked to agree.
+count of temporary bytes of the compiled program; time is the median of alternating runs. Both gradients are checked to
+agree.
 """
 
 import dataclasses
@@ -24,9 +25,13 @@ class Config:
     """Sizes of the task."""
 
     width: int = 64
+    """Filters of a layer."""
     repeats: int = 5
+    """Runs of each program."""
     longest: int = 50
+    """Most inner steps."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if self.longest not in STEPS or min(self.width, self.repeats) < 1:

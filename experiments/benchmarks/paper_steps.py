@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.benchmarks import compare
 from experiments.fewshot import classify, omniglot
-from experiments.nas import nas_bench_201
+from experiments.nas import _bench_201, nas_bench_201
 from metajax import data, fewshot, supernet
 from metajax.run import compiled_chunk
 from metajax.types import InputError, Learner, stream
@@ -31,16 +31,24 @@ _SMALL_SEARCH: dict[str, Any] = {"size": 8, "channels": 4, "cells": 1, "steps": 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which training, and how much of it is timed: ``rounds`` chunks of ``steps`` steps."""
+    """Which training, and how much of it is timed."""
 
     experiment: str = "omniglot"
+    """omniglot or nas_bench_201."""
     method: str = "maml"
+    """The method of the training."""
     ways: int = 5
+    """Classes of a task."""
     shots: int = 1
+    """Examples of a class in the support."""
     steps: int = 50
+    """Steps of a chunk."""
     rounds: int = 5
+    """Chunks that are timed."""
     small: bool = False
+    """A small network, for a test."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if self.experiment not in EXPERIMENTS:
@@ -60,18 +68,20 @@ def omniglot_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array
     chosen: dict[str, Any] = {"method": config.method, "ways": config.ways, "shots": str(config.shots)}
     chosen["seed"] = config.seed
     values = omniglot.PRESETS["paper"](chosen) | chosen | (_SMALL_OMNIGLOT if config.small else {})
-    filled = classify.Config(**values).filled()
+    training = classify.Config(**values)
     rng = np.random.default_rng(config.seed)
     images = rng.integers(0, 256, (60 if config.small else 1200, 20, 28, 28), np.uint8)
     parts = data.split_classes(data.from_array(images), config.seed)
-    method = classify.build(filled, parts, filled.steps)
-    sampler = fewshot.episodes.tasks(classify.episodes(filled, parts.train, "training", train=True), filled.tasks or 1)
+    method = classify.build(training, parts, training.steps)
+    sampler = fewshot.episodes.tasks(
+        classify.episodes(training, parts.train, "training", train=True), training.tasks or 1
+    )
     key = jax.random.key(config.seed)
     return (
         method.learner,
         method.init(stream(key, "state"), method.init_params(stream(key, "params"))),
         sampler,
-        filled.steps,
+        training.steps,
     )
 
 
@@ -79,11 +89,11 @@ def search_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array],
     """The same of ``experiments.nas.nas_bench_201 --preset paper``."""
     chosen: dict[str, Any] = {"method": config.method, "seed": config.seed}
     values = nas_bench_201.PRESETS["paper"](chosen) | chosen | (_SMALL_SEARCH if config.small else {})
-    filled = nas_bench_201.Config(**values)
+    training = nas_bench_201.Config(**values)
     rng, number = np.random.default_rng(config.seed), 64 if config.small else 25_000
-    draw = lambda: rng.normal(size=(number, filled.size, filled.size, 3)).astype(np.float32)
+    draw = lambda: rng.normal(size=(number, training.size, training.size, 3)).astype(np.float32)
     part = lambda: (draw(), rng.integers(0, 10, number).astype(np.int32))
-    setting = nas_bench_201.setting(filled, parts=data.Images(part(), part(), part()))
+    setting = _bench_201.setting(training, parts=data.Images(part(), part(), part()))
     recipe = supernet.METHODS[config.method].recipe(setting.space)
     search = recipe.build(
         setting.space,
@@ -94,19 +104,19 @@ def search_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array],
         steps_per_epoch=max(1, number // (setting.batch * recipe.inner_steps)),
     )
     sampler = supernet.sampler(setting.parts, setting.batch, recipe.inner_steps, setting.augment)
-    return search.learner, search.init(jax.random.key(config.seed)), sampler, filled.steps
+    return search.learner, search.init(jax.random.key(config.seed)), sampler, training.steps
 
 
 def measure(config: Config) -> compare.Measured:
-    """Seconds of compiling and of a step."""
+    """Measures the seconds of compiling and of a step."""
     make = omniglot_training if config.experiment == "omniglot" else search_training
     learner, state, sampler, steps = make(config)
     run = compiled_chunk(learner, sampler)
     held = [state]
 
     def chunk():
-        held[0], _, healthy = run(held[0], None, config.steps)  # the state is donated
-        return jax.block_until_ready(healthy)
+        held[0], _, is_healthy = run(held[0], None, config.steps)  # the state is donated
+        return jax.block_until_ready(is_healthy)
 
     first = compare.once(chunk)
     seconds = compare.alternate({"step": chunk}, config.rounds)["step"] / config.steps

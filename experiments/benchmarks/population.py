@@ -2,9 +2,9 @@
 
     python -m experiments.benchmarks.population --out runs/benchmarks/population
 
-256 pairs of learning rate and weight decay for a network 64-32-10 with ReLU on scikit-learn's digits: 30 epochs of AdamW in
-batches of 64, all on the same rows in the same order, from the same initial weights. PyTorch (fused AdamW) trains ``alone`` of
-them, and its time is scaled to all. Validation losses are checked to be the same.
+There are 256 pairs of learning rate and weight decay for a network 64-32-10 with ReLU on scikit-learn's digits. Each trains
+for 30 epochs of AdamW in batches of 64, all on the same rows in the same order, from the same initial weights. PyTorch
+(fused AdamW) trains ``alone`` of them, and its time is scaled to all. The validation losses are checked to be the same.
 """
 
 import dataclasses
@@ -24,15 +24,22 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``side`` rates times as many decays."""
+    """Sizes of the population and of a training."""
 
     side: int = 16
+    """Learning rates, and as many weight decays."""
     epochs: int = 30
+    """Epochs of a training."""
     width: int = 32
+    """Units of the hidden layer."""
     batch: int = 64
+    """Rows in a batch."""
     alone: int = 8
+    """Trainings of PyTorch that are timed."""
     rounds: int = 5
+    """Rounds, in which all programs run in turn."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if min(self.epochs, self.width, self.batch, self.alone, self.rounds) < 1 or self.side < 2:
@@ -80,10 +87,10 @@ def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., j
     init, apply = nn.functional(lambda rngs: nn.MLP(64, (config.width,), 10, rngs=rngs))
     (x, y), validation = parts
     loss = lambda w, x, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(w, x), y))
-    begun = init(jax.random.key(config.seed))
+    initial = init(jax.random.key(config.seed))
     inner = bilevel.Inner.descent(
         lambda hyper, w, rows, key: (loss(w, x[rows], y[rows]), {}),
-        lambda hyper, key: begun,
+        lambda hyper, key: initial,
         lambda hyper: hpo.adam(hyper["rate"], weight_decay=hyper["decay"]),
     )
     key = jax.random.key(config.seed)
@@ -92,7 +99,7 @@ def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., j
         end, _ = inner.run(hyper, inner.begin(hyper, key), jnp.asarray(order), key)
         return loss(end.params, *validation)
 
-    return jax.jit(jax.vmap(one)), begun
+    return jax.jit(jax.vmap(one)), initial
 
 
 def measure(config: Config) -> compare.Measured:
@@ -106,13 +113,13 @@ def measure(config: Config) -> compare.Measured:
     pairs = np.array(
         list(itertools.product(np.geomspace(1e-4, 3e-2, config.side), np.geomspace(1e-4, 1.0, config.side)))
     ).astype(np.float32)
-    run, begun = ours(config, parts, order)
+    run, initial = ours(config, parts, order)
     hyper = {"rate": jnp.asarray(pairs[:, 0]), "decay": jnp.asarray(pairs[:, 1])}
-    peer = Peer(config, begun, parts, order)
+    peer = Peer(config, initial, parts, order)
     some = np.linspace(0, len(pairs) - 1, config.alone).astype(int)
     alone = lambda: [peer.fit(*map(float, pairs[i])) for i in some]
-    mine = np.asarray(run(hyper))[some]
-    apart = compare.same(compare.difference(mine, np.array(alone())), 0.02, "population")
+    ours_of_some = np.asarray(run(hyper))[some]
+    apart = compare.same(compare.difference(ours_of_some, np.array(alone())), 0.02, "population")
     seconds = compare.alternate({"metajax": compare.ready(run, hyper), "PyTorch": alone}, config.rounds)
     seconds["PyTorch"] = seconds["PyTorch"] * len(pairs) / len(some)
     _, ratios = compare.against(seconds)

@@ -2,9 +2,9 @@
 
     python -m experiments.benchmarks.profile --out runs/benchmarks/profile
 
-The steps of MAML, of the SuperNet and of the sinusoid, as the other benchmarks time them, compiled once more so that XLA
-records every operation it runs (on a CPU; which costs a few percent). Operations of two threads may overlap: shares are of the
-sum of all. A product or a convolution that XLA fused with other work counts as one.
+The steps of MAML, of the SuperNet and of the sinusoid, as the other benchmarks time them, are compiled once more so that
+XLA records every operation it runs (on a CPU; it costs a few percent). Operations of two threads may overlap, so shares are
+of the sum of all. A product or a convolution that XLA fused with other work counts as one.
 """
 
 import collections
@@ -48,10 +48,12 @@ _HOLDING = {"while", "conditional", "call"}
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``only`` some programs, separated by commas; ``tiny`` ones for a test."""
+    """Which programs are profiled."""
 
     only: str = "all"
+    """Names of programs, separated by commas, or all."""
     tiny: bool = False
+    """Small programs, for a test."""
 
 
 PRESETS = {"paper": {}, "tiny": {"only": "sinusoid", "tiny": True}}
@@ -63,18 +65,18 @@ def programs(tiny: bool) -> dict[str, Callable[[], tuple[Any, tuple[Any, ...], i
 
     def of_maml(method: str):
         config = dataclasses.replace(sized(maml), method=method)
-        made, params = maml.ours(config)
-        return made.update, (made.init(jax.random.key(0), params), maml.episodes(config)), 1
+        learner, params = maml.ours(config)
+        return learner.update, (learner.init(jax.random.key(0), params), maml.episodes(config)), 1
 
     def of_search(name: str, **sizes: int):
         config = sized(search_steps, **sizes)
-        made, prepared = search_steps.searches(config)[name], mixed_step.batches(config, config.steps)
-        return partial(jax.lax.scan, made.update), (made.init(jax.random.key(0)), prepared), config.steps
+        search, prepared = search_steps.searches(config)[name], mixed_step.batches(config, config.steps)
+        return partial(jax.lax.scan, search.update), (search.init(jax.random.key(0)), prepared), config.steps
 
     def of_sinusoid():
         config = sized(sinusoid_steps)
-        made, state, episodes = sinusoid_steps.ours(config)
-        return partial(jax.lax.scan, made.update), (state, episodes), config.steps
+        method, state, episodes = sinusoid_steps.ours(config)
+        return partial(jax.lax.scan, method.update), (state, episodes), config.steps
 
     large, small = {"size": 32, "channels": 16}, {"size": 16, "channels": 8}
     return {
@@ -106,10 +108,10 @@ def kinds(program: str) -> dict[str, str]:
     for line in program.splitlines():
         if begins := re.match(r"(?:ENTRY )?%([\w.\-]+) \(.*\{$", line):
             computation = begins[1]
-        elif found := re.match(r"\s+(?:ROOT )?%([\w.\-]+) = (?:\(.*?\)|\S+) ([\w\-]+)\(", line):
-            inside[computation].add(found[2])
-            called = re.search(r"calls=%([\w.\-]+)", line) if found[2] == "fusion" else None
-            operations[found[1]] = found[2], called and called[1]
+        elif match := re.match(r"\s+(?:ROOT )?%([\w.\-]+) = (?:\(.*?\)|\S+) ([\w\-]+)\(", line):
+            inside[computation].add(match[2])
+            called = re.search(r"calls=%([\w.\-]+)", line) if match[2] == "fusion" else None
+            operations[match[1]] = match[2], called and called[1]
     held = {name: inside[called] if called else {code} for name, (code, called) in operations.items()}
     return {name: _kind(codes) for name, codes in held.items() if not codes & _HOLDING}
 
@@ -150,24 +152,24 @@ def shares(function: Callable[..., Any], args: tuple[Any, ...], steps: int) -> d
     return {"ms a step": 1e3 * taken / steps, **{kind: 100 * t / whole for kind, t in sums.items()}}
 
 
-def table(found: Mapping[str, Mapping[str, float]]) -> str:
+def table(shares_by_program: Mapping[str, Mapping[str, float]]) -> str:
     """A line for each program."""
     head = ["program", "ms a step", *(f"{kind} %" for kind in KINDS)]
     return markdown.table(
-        head, ([name, *(f"{told[c]:.3g}" for c in ("ms a step", *KINDS))] for name, told in found.items())
+        head, ([name, *(f"{own[c]:.3g}" for c in ("ms a step", *KINDS))] for name, own in shares_by_program.items())
     )
 
 
 def measure(config: Config) -> compare.Measured:
     """One program after the other."""
-    made = programs(config.tiny)
-    names = harness.selected(config.only, made, "only")
-    found = {name: shares(*made[name]()) for name in names}
+    every = programs(config.tiny)
+    names = harness.selected(config.only, every, "only")
+    measured = {name: shares(*every[name]()) for name in names}
     protocol = (
         "products, convolutions, sums (reductions), elementwise work, and data moved: copies, patches, transpositions"
     )
-    metrics = {f"{name}, {what}": value for name, told in found.items() for what, value in told.items()}
-    return compare.Measured(metrics, [], f"{protocol}\n\n{table(found)}")
+    metrics = {f"{name}, {what}": value for name, own in measured.items() for what, value in own.items()}
+    return compare.Measured(metrics, [], f"{protocol}\n\n{table(measured)}")
 
 
 EXPERIMENT = compare.benchmark("profile", __doc__, Config, PRESETS, measure)

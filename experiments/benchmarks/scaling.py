@@ -1,10 +1,10 @@
-"""How cost grows: with tasks, inner steps, operations of a SuperNet, members of a population, trials of the meta-learner.
+"""How cost grows: with tasks, inner steps, operations of a SuperNet, members of a population, and trials of the meta-learner.
 
     python -m experiments.benchmarks.scaling --out runs/benchmarks/scaling
 
 Each is measured at sizes that double, all sizes of one kind in turn, and drawn in ``scaling.png``. The claim is on the
-exponent of the growth from the second largest size to the largest: 1 is linear. Fixed costs make it smaller, memory that no
-longer fits a cache makes it larger. In theory all five are linear at most.
+exponent of the growth from the second largest size to the largest; 1 is linear. Fixed costs make it smaller; memory that no
+longer fits a cache makes it larger. In theory all five are at most linear.
 """
 
 import dataclasses
@@ -24,12 +24,16 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``doublings`` sizes of each kind; ``width`` of MAML's network."""
+    """Sizes that double."""
 
     doublings: int = 5
+    """Sizes of each kind."""
     width: int = 32
+    """Filters of a layer of MAML's network."""
     rounds: int = 5
+    """Rounds, in which all programs run in turn."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if self.doublings < 2 or min(self.width, self.rounds) < 1:
@@ -51,10 +55,10 @@ def meta_step(config: Config, tasks: int, inner_steps: int) -> Program:
 def search_step(config: Config, operations: int) -> Program:
     """A first-order step of a SuperNet whose three layers each choose between so many bottlenecks."""
     names = {f"operation_{i}": supernet.spaces.inverted_bottleneck(3, 3) for i in range(operations)}
-    made = supernet.spaces.chain_supernet(3, 10, names, layers=(3,), channels=(8,))
+    chain = supernet.spaces.chain_supernet(3, 10, names, layers=(3,), channels=(8,))
     learner = supernet.compose_search(
-        made.space,
-        made.network,
+        chain.space,
+        chain.network,
         fewshot.cross_entropy,
         optax.sgd(0.025),
         optax.adam(3e-4),
@@ -80,9 +84,9 @@ def fitting(config: Config, trials: int) -> Program:
     space = Space({f"choice_{i}": Categorical(tuple(range(10))) for i in range(8)})
     configs = space.sample(jax.random.key(config.seed), trials)
     metric = np.random.default_rng(config.seed).normal(size=trials)
-    made = predictor.Trials.from_arrays(space, configs, metric)
+    table = predictor.Trials.from_arrays(space, configs, metric)
     spec = predictor.mlp()
-    return lambda: jax.block_until_ready(predictor.fit(made, spec, "value").params)
+    return lambda: jax.block_until_ready(predictor.fit(table, spec, "value").params)
 
 
 KINDS: dict[str, tuple[int, Callable[[Config, int], Program]]] = {

@@ -3,10 +3,10 @@
     python -m experiments.benchmarks.search_steps --size 32 --channels 16 --out runs/benchmarks/search_steps_large
     python -m experiments.benchmarks.search_steps --size 16 --channels 8 --out runs/benchmarks/search_steps_small
 
-NAS-Bench-201's SuperNet of one cell a stage. ``darts-2`` differentiates through a step of SGD with momentum exactly; ``gdas``
-and ``single path`` compute the operations that were drawn alone. A round is a compiled scan of ``steps`` steps, so many that
-what the draws cost is near its mean. The single path learns weights only, and is held against the mixture that learns weights
-only. Exact second order is checked against central differences in the tests of ``bilevel``.
+The network is NAS-Bench-201's SuperNet of one cell a stage. ``darts-2`` differentiates exactly through a step of SGD with
+momentum. ``gdas`` and ``single path`` compute only the operations that were drawn. A round is a compiled scan of ``steps``
+steps, so many that the cost of the draws is near its mean. The single path learns weights only, and is compared with the
+mixture that learns weights only. Exact second order is checked against central differences in the tests of ``bilevel``.
 """
 
 import dataclasses
@@ -26,9 +26,13 @@ class Config(mixed_step.Config):
     """Sizes of the network, and the steps of a round."""
 
     size: int = 16
+    """Side of the images in pixels."""
     channels: int = 8
+    """Channels of the first stage."""
     rounds: int = 5
+    """Rounds, in which all programs run in turn."""
     steps: int = 10
+    """Steps of a round."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -40,7 +44,7 @@ PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds":
 
 
 def searches(config: Config) -> dict[str, supernet.Search]:
-    """By name; all with the same optimizers."""
+    """Returns the searches by name; all have the same optimizers."""
     descent = optax.sgd(mixed_step.RATE, momentum=mixed_step.MOMENTUM, nesterov=True)
     # a norm has no derivative at zero, so nothing is clipped where a step is differentiated
     inner, outer = optax.chain(optax.add_decayed_weights(mixed_step.DECAY), descent), optax.adam(mixed_step.OUTER)
@@ -64,9 +68,9 @@ def searches(config: Config) -> dict[str, supernet.Search]:
 def measure(config: Config) -> compare.Measured:
     """All in turn."""
     prepared, programs, losses = mixed_step.batches(config, config.steps), {}, {}
-    for name, made in searches(config).items():
-        state = made.init(jax.random.key(config.seed))
-        run = jax.jit(lambda state, batches, made=made: jax.lax.scan(made.update, state, batches))
+    for name, search in searches(config).items():
+        state = search.init(jax.random.key(config.seed))
+        run = jax.jit(lambda state, batches, search=search: jax.lax.scan(search.update, state, batches))
         losses[name] = run(state, prepared)[1]["inner_loss"]
         programs[name] = compare.ready(run, state, prepared)
     # the first inner loss comes before any outer step: the same for both orders, and for the same mixture

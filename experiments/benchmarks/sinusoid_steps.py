@@ -1,11 +1,12 @@
-"""Meta-steps of MAML on sinusoids against PyTorch: a small network, where what a step costs is everything but arithmetic.
+"""Meta-steps of MAML on sinusoids against PyTorch: a small network, where a step costs everything but arithmetic.
 
     python -m experiments.benchmarks.sinusoid_steps --out runs/benchmarks/sinusoid
 
-1-40-40-1 with ReLU, 25 tasks of 10 + 10 points, one inner step of rate 0.01, exact second order, Adam 1e-3 outside. A round is
-``steps`` meta-steps on the same prepared tasks: one compiled scan here, a Python loop there (``loop``: autograd, task after
-task; ``vmap``: ``torch.func`` over tasks; ``torchopt``: its differentiable SGD, task after task, where it is installed). All
-programs begin at the same weights in every round, and their losses over the steps are checked to be the same.
+A 1-40-40-1 network with ReLU learns 25 tasks of 10 + 10 points with one inner step of rate 0.01, exact second order, and
+Adam 1e-3 outside. A round is ``steps`` meta-steps on the same prepared tasks: one compiled scan here, a Python loop there.
+The peers are ``loop`` (autograd, task after task), ``vmap`` (``torch.func`` over tasks) and ``torchopt`` (its
+differentiable SGD, task after task, where it is installed). All programs begin at the same weights in every round, and
+their losses over the steps are checked to be the same.
 """
 
 import dataclasses
@@ -25,13 +26,18 @@ RATE, OUTER = 0.01, 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Sizes; ``steps`` meta-steps are a round."""
+    """Sizes of the tasks and of a round."""
 
     tasks: int = 25
+    """Tasks of a meta-step."""
     shots: int = 10
+    """Points of a wave in the support, and as many queries."""
     steps: int = 100
+    """Meta-steps of a round."""
     rounds: int = 9
+    """Rounds, in which all programs run in turn."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if min(self.tasks, self.shots, self.steps, self.rounds) < 1:

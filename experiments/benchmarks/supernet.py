@@ -3,10 +3,11 @@
     python -m experiments.benchmarks.supernet --size 32 --channels 16 --out runs/benchmarks/supernet_large
     python -m experiments.benchmarks.supernet --size 16 --channels 8 --out runs/benchmarks/supernet_small
 
-Three stages of one cell, all five operations on all six edges, batch 64, batch norm by the batch, float32. A step is a
-descent of the weights on one batch (SGD with Nesterov momentum, weight decay, clipped) and of the logits on another (Adam).
-PyTorch computes edge by edge, in its usual layout and in channels-last, and takes the gradient of the logits alone where
-only they are asked for. A round is ten steps, a compiled scan here; both losses of each are checked to be the same.
+There are three stages of one cell, all five operations on all six edges, batches of 64, and batch norm by the batch, in
+float32. A step descends the weights on one batch (SGD with Nesterov momentum, weight decay, clipped) and the logits on
+another (Adam). PyTorch computes edge by edge, in its usual layout and in channels-last, and takes the gradient of the
+logits alone where only they are asked for. A round is ten steps, a compiled scan here; both losses of each step are checked
+to be the same.
 """
 
 import dataclasses
@@ -31,11 +32,17 @@ class Config:
     """Sizes of the network and of the images."""
 
     size: int = 32
+    """Side of the images in pixels."""
     channels: int = 16
+    """Channels of the first stage."""
     batch: int = 64
+    """Images in a batch."""
     dtype: str = "float32"
+    """float32 or bfloat16, of the network."""
     rounds: int = 7
+    """Rounds, in which all programs run in turn."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         pytorch.check_dtype(self.dtype)
@@ -55,8 +62,8 @@ PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds":
 def network(config: Config, **more: Any) -> nn.Functional:
     """The SuperNet of this size."""
     space = supernet.spaces.cell_space()
-    made = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **more))
-    return nn.Functional(made.init, pytorch.in_dtype(made.apply, config.dtype))
+    cells = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **more))
+    return nn.Functional(cells.init, pytorch.in_dtype(cells.apply, config.dtype))
 
 
 def batches(config: Config, number: int) -> Any:
@@ -68,7 +75,7 @@ def batches(config: Config, number: int) -> Any:
 
 
 class Peer:
-    """The same SuperNet in PyTorch, kernels and images turned by 180 degrees (see ``maml.flat``)."""
+    """The same SuperNet in PyTorch, kernels and images turned by 180 degrees (see ``_maml_peers.flat``)."""
 
     def __init__(self, params: Any, channels_last: bool, dtype: str, compiled: bool = False):
         self.torch = pytorch.load()
@@ -120,9 +127,9 @@ class Peer:
         for s in range(3):
             if s:
                 first, second, shortcut = (w[f"{s - 1} {name}"] for name in ("first", "second", "shortcut"))
-                made = self.norm(f.conv2d(f.relu(x), first, stride=2, padding=1))
-                made = self.norm(f.conv2d(f.relu(made), second, padding=1))
-                x = made + f.conv2d(f.avg_pool2d(x, 2), shortcut)
+                reduced = self.norm(f.conv2d(f.relu(x), first, stride=2, padding=1))
+                reduced = self.norm(f.conv2d(f.relu(reduced), second, padding=1))
+                x = reduced + f.conv2d(f.avg_pool2d(x, 2), shortcut)
             x = self.cell(w, x, s, mix)
         x = f.relu(self.norm(x)).mean((2, 3))
         return f.cross_entropy(f.linear(x, w["head"], w["bias"]).float(), y)
@@ -175,11 +182,11 @@ class Programs(NamedTuple):
 
 def programs(config: Config) -> Programs:
     """metajax and its peers, checked to do the same work."""
-    made, prepared = search(config), batches(config, STEPS)
-    state = made.init(jax.random.key(config.seed))
+    darts, prepared = search(config), batches(config, STEPS)
+    state = darts.init(jax.random.key(config.seed))
     # plain softmax of zeros in both
     state = state._replace(bilevel=state.bilevel._replace(hyper=jax.tree.map(jnp.zeros_like, state.hyper)))
-    train = jax.jit(lambda state, batches: jax.lax.scan(made.update, state, batches))
+    train = jax.jit(lambda state, batches: jax.lax.scan(darts.update, state, batches))
     with pytorch.exact():
         info = train(state, prepared)[1]
     losses = np.stack([info["inner_loss"], info["outer_loss"]], axis=1)
@@ -201,8 +208,8 @@ def programs(config: Config) -> Programs:
     for name, kind in kinds.items():
         runs |= pytorch.attempt(name, lambda name=name, kind=kind: checked(name, *kind), failed)
     graphs = pytorch.graphs({name: runs[name] for name in list(runs)[:2]}, failed)
-    found = {name: pytorch.synchronized(run) for name, run in runs.items()}
-    return Programs({"metajax": compare.ready(train, state, prepared), **found, **graphs}, apart, failed)
+    peers = {name: pytorch.synchronized(run) for name, run in runs.items()}
+    return Programs({"metajax": compare.ready(train, state, prepared), **peers, **graphs}, apart, failed)
 
 
 def measure(config: Config) -> compare.Measured:

@@ -23,10 +23,15 @@ class Config:
     """Sizes of the inner problem."""
 
     width: int = 64
+    """Units of a layer."""
     batch: int = 128
+    """Rows in a batch."""
     repeats: int = 7
+    """Runs of each program."""
     longest: int = 1024
+    """Most inner steps: 64, 256 or 1024."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if self.longest not in (64, 256, 1024) or min(self.width, self.batch, self.repeats) < 1:
@@ -48,22 +53,22 @@ def problem(config: Config):
     inner = bilevel.Inner.descent(
         inner_loss, lambda h, key: init(key), lambda h: optax.sgd(jnp.exp(h["rate"]), momentum=0.9)
     )
-    made = bilevel.Problem(inner, lambda h, w, batch, key: (error(w, batch), {}))
+    problem = bilevel.Problem(inner, lambda h, w, batch, key: (error(w, batch), {}))
 
     def batches(key, steps):
         x = jax.random.normal(key, (steps, config.batch, 16))
         return x, jnp.sin(x.sum(-1, keepdims=True))
 
-    return made, {"rate": jnp.asarray(-3.0), "decay": jnp.full(3, -8.0)}, batches
+    return problem, {"rate": jnp.asarray(-3.0), "decay": jnp.full(3, -8.0)}, batches
 
 
 def at(config: Config, steps: int) -> dict[str, float]:
     """Bytes and seconds of both programs at this number of steps."""
-    made, hyper, batches = problem(config)
+    unrolled, hyper, batches = problem(config)
     a, b, key = jax.random.split(jax.random.key(config.seed), 3)
     inner, outer = batches(a, steps), jax.tree.map(lambda x: x[0], batches(b, 1))
     args = (hyper, None, inner, outer, key)
-    return memory.both(made, args, config.repeats)
+    return memory.both(unrolled, args, config.repeats)
 
 
 def measure(config: Config) -> compare.Measured:

@@ -1,17 +1,17 @@
 """The published settings of few-shot methods, translated to a loss that is the mean over the support.
 
-What each method's code does with the loss of the support, from which its inner rate follows:
+The inner rate of a method follows from what its authors' code does with the loss of the support:
 
 * MAML, first-order MAML (github.com/cbfinn/maml): ``xent`` divides the loss of an example by the shots, and the gradient is
   that of the sum over the N·K examples. That is N times the mean, so the inner rates 0.4 on 5 ways and 0.1 on 20 ways are
   2.0 on a mean loss, both. Batch norm has no scale there, and its shift is not among the weights that adapt.
-* Reptile (github.com/openai/supervised-reptile): a sum, minimized by Adam, which does not see the factor.
+* Reptile (github.com/openai/supervised-reptile): The loss is a sum, minimized by Adam, which does not see the factor.
 * MAML++ (github.com/AntreasAntoniou/HowToTrainYourMAMLPytorch), iMAML (github.com/aravindr93/imaml_dev), BOIL
-  (github.com/HJ-Yoo/BOIL), CAVIA (github.com/lmzintgraf/cavia): a mean. Their rates stay as they are.
-* Meta-SGD and ANIL: the authors published no code that could be found. Meta-SGD learns its rates, from one value in
+  (github.com/HJ-Yoo/BOIL), CAVIA (github.com/lmzintgraf/cavia): The loss is a mean. Their rates stay as they are.
+* Meta-SGD and ANIL: The authors published no code that could be found. Meta-SGD learns its rates, from one value in
   [0.005, 0.1]; ANIL takes MAML's settings here.
 
-What still differs:
+The following still differs:
 
 * MAML takes as many queries as shots in its Omniglot code; the 15 of the paper's appendix are taken here. It draws the
   first weights of the head from a normal distribution of deviation 1, and those of convolutions by Glorot's rule.
@@ -33,10 +33,10 @@ Settings = dict[str, Any]
 
 
 def of(method: str, ways: int, shots: str) -> Settings:
-    """The settings of a method for so many ways and shots.
+    """Returns the settings of a method for a number of ways and shots.
 
     Raises:
-        InputError: if the method was not published with settings that could be checked.
+        InputError: If the method was not published with settings that could be checked.
     """
     if method not in METHODS:
         raise InputError(

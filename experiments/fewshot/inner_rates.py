@@ -3,9 +3,10 @@
     python -m experiments.fewshot.inner_rates --out runs/inner_rates
     python -m experiments.fewshot.inner_rates --ways 20 --out runs/inner_rates_20
 
-MAML's published rates are 2.0 on a loss that is the mean over the support (``experiments/published_settings.py``). They were
-chosen for 60,000 steps; this trains a few thousand tasks with each of several rates and scores every one on tasks of the
-validation characters. Test characters are never touched. Presets ``quick`` and ``cpu`` take 0.4 on 5 ways and 0.1 on 20.
+MAML's published rates are 2.0 on a loss that is the mean over the support (``experiments/fewshot/_published_settings.py``).
+They were chosen for 60,000 steps. This experiment trains on a few thousand tasks with each of several rates and scores
+every one on tasks of the validation characters. Test characters are never used. Presets ``quick`` and ``cpu`` take 0.4 on 5
+ways and 0.1 on 20.
 """
 
 import dataclasses
@@ -23,16 +24,24 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings; ``rates`` are separated by commas."""
+    """Settings of the comparison."""
 
     rates: str = "0.1,0.4,1,2"
+    """Inner rates, separated by commas."""
     ways: int = 5
+    """Classes of a task."""
     shots: str = "1"
+    """Examples of a class in the support."""
     steps: int = 500
+    """Outer updates of a training."""
     tasks: int = 8
+    """Tasks of an outer update."""
     width: int = 32
+    """Filters of a layer."""
     episodes: int = 400
+    """Validation tasks, a multiple of 50."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         wrong = [name for name in ("ways", "steps", "tasks", "width") if getattr(self, name) < 1]
@@ -43,21 +52,21 @@ class Config:
         self.each()
 
     def each(self) -> tuple[float, ...]:
-        """The rates as numbers."""
+        """Returns the rates as numbers."""
         try:
             return tuple(float(part) for part in self.rates.split(","))
         except ValueError:
             raise InputError(f"--rates {self.rates}: accepted are numbers separated by commas") from None
 
     def one(self, rate: float) -> classify.Config:
-        """The settings of one training."""
+        """Returns the settings of one training."""
         given: dict[str, Any] = {"method": "maml", "ways": self.ways, "shots": self.shots, "seed": self.seed}
         given |= {"steps": self.steps, "tasks": self.tasks, "width": self.width, "inner_rate": rate}
-        return classify.Config(**{**omniglot.preset("cpu", given), **given}).filled()
+        return classify.Config(**{**omniglot.preset("cpu", given), **given})
 
 
 def validate(config: Config, rate: float) -> fewshot.Report:
-    """Trains with one rate; the score is that of validation tasks."""
+    """Trains with one rate, and returns the report on validation tasks."""
     one = config.one(rate)
     parts, _ = classify.prepare(one)
     keys = jax.random.split(jax.random.key(one.seed), 3)
@@ -65,8 +74,8 @@ def validate(config: Config, rate: float) -> fewshot.Report:
     sampler = fewshot.episodes.tasks(classify.episodes(one, parts.train, "training", train=True), one.tasks or 1)
     start = method.init(keys[0], method.init_params(keys[1]))
     state = run.train(method.learner, start, sampler, one.steps, chunk=classify.CHUNK, label=f"rate {rate}")
-    judged = classify.episodes(one, parts.validation, "validation")
-    return fewshot.evaluate(method, state.hyper, judged, "accuracy", keys[2], config.episodes, one.batch_norm)
+    validation = classify.episodes(one, parts.validation, "validation")
+    return fewshot.evaluate(method, state.hyper, validation, "accuracy", keys[2], config.episodes, one.batch_norm)
 
 
 def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:

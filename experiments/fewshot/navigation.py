@@ -2,14 +2,15 @@
 
     python -m experiments.fewshot.navigation --preset quick --out runs/navigation
 
-A point must reach a goal that it cannot see, drawn anew for each task; reward is minus the squared distance, 100 steps. The
-policy (two layers of 100) takes policy-gradient steps of rate 0.1, then 0.05; outside, PPO (the paper takes TRPO). Beside
-it, as in the paper's figure: a policy pre-trained on all goals and adapted by the same steps, one with random weights, and
-an oracle that is given the goal. Preset ``paper`` has the paper's 500 iterations of 20 tasks.
+A point must reach a goal that it cannot see and that is drawn anew for each task. The reward is minus the squared distance,
+for 100 steps. The policy (two layers of 100 units) takes policy-gradient steps of rate 0.1, then 0.05. The outer updates
+are those of PPO, where the paper takes TRPO. As in the paper's figure, three other policies stand beside it: one that is
+pre-trained on all goals and adapted by the same steps, one with random weights, and an oracle that is given the goal.
+Preset ``paper`` has the paper's 500 iterations of 20 tasks.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -23,24 +24,35 @@ from experiments.harness.markdown import table
 from experiments.harness.words import against, duration
 from metajax import fewshot, nn, plot, run
 from metajax.fewshot import navigation
-from metajax.types import InputError, stream
+from metajax.types import InputError, Key, stream
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings; the defaults are the paper's where PPO leaves them."""
+    """Settings. The defaults are the paper's, except those of PPO."""
 
     steps: int = 500
+    """Outer updates."""
     tasks: int = 20
+    """Goals of an outer update."""
     trajectories: int = 20
+    """Trajectories of a goal before and after the inner step."""
     inner_rate: float = 0.1
+    """Rate of the first policy-gradient step."""
     outer_rate: float = 1e-3
+    """Learning rate of the outer updates."""
     epochs: int = 5
+    """Epochs of PPO on the trajectories of an update."""
     clip: float = 0.2
+    """Clipping range of PPO's ratio, between 0 and 1."""
     width: int = 100
+    """Units of a layer."""
     test_goals: int = 100
+    """Goals of the test."""
     test_steps: int = 3
+    """Policy-gradient steps in the test."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         whole = ("steps", "tasks", "trajectories", "epochs", "width", "test_goals", "test_steps")
@@ -55,8 +67,8 @@ PRESETS = {"quick": {"steps": 200}, "paper": {}}
 KINDS = ("maml", "pre-trained", "oracle")
 
 
-def make(config: Config, kind: str, rate: float):
-    """The policy, its initial parameters by key, and the method that trains it; ``rate`` is that of a gradient step."""
+def make(config: Config, kind: str, rate: float) -> tuple[Any, Callable[[Key], Any], fewshot.Method]:
+    """Returns the policy, its initial parameters by key, and the method that trains it with gradient steps of a rate."""
     sees = kind == "oracle"
     sizes = (config.width, config.width)
     init, apply = nn.functional(lambda rngs: nn.MLP(4 if sees else 2, sizes, 2, rngs=rngs))
@@ -67,7 +79,7 @@ def make(config: Config, kind: str, rate: float):
     inner, outer = navigation.surrogate(policy), navigation.surrogate(policy, config.clip)
     descent, adam = optax.sgd(rate), optax.adam(config.outer_rate)
     method = fewshot.maml(inner, descent, adam, 1, query_loss=outer)
-    if kind != "maml":  # the same, but what is judged has not learned; `adapt` stays, for the test
+    if kind != "maml":  # what is judged has not learned; `adapt` stays, for the test
         judge = lambda hyper, learned, batch, key: outer(learned, batch, key)
         plain = fewshot.by_solution(lambda hyper, support, key: hyper, judge, adam)
         method = method._replace(init=plain.init, update=plain.update)
@@ -78,52 +90,62 @@ def make(config: Config, kind: str, rate: float):
 
 def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Trains the three policies, each in a directory below the run's, and tests them."""
-    found: dict[str, np.ndarray] = {}
     test_key = stream(jax.random.key(config.seed), "test")
-    goals = navigation.goals(test_key, config.test_goals)
+    goals = navigation.goals(stream(test_key, "goals"), config.test_goals)
+    returns: dict[str, np.ndarray] = {}
     seconds = 0.0
     for kind in KINDS:
         policy, init, method = make(config, kind, config.inner_rate)
-        later = make(config, kind, config.inner_rate / 2)[2]  # the paper's halved rate after the first step
+        later = make(config, kind, config.inner_rate / 2)[2]  # the paper halves the rate after the first step
         keys = jax.random.split(stream(jax.random.key(config.seed), kind), 2)
-        state = method.init(keys[0], init(keys[1]))
-        learner = navigation.reinforced(
-            # the others draw their "query" under the policy itself: what is adapted is what is judged
-            method if kind == "maml" else method._replace(adapt=_unchanged),
-            policy,
-            config.trajectories,
-            epochs=config.epochs,
-        )
+        start = method.init(keys[0], init(keys[1]))
+        # the other policies draw their "query" under the policy itself: what is adapted is what is judged
+        adapted = method if kind == "maml" else method._replace(adapt=_unchanged)
+        learner = navigation.reinforced(adapted, policy, config.trajectories, epochs=config.epochs)
         with run.RunDirectory(directory.path / kind, {**directory.config, "kind": kind}, resume=True) as inside:
             sampler = lambda key: navigation.goals(key, config.tasks)
-            done = run.train(learner, state, sampler, config.steps, inside, chunk=20, label=kind)
+            state = run.train(learner, start, sampler, config.steps, inside, chunk=20, label=kind)
             seconds += max(r["seconds"] for r in inside.metrics())
         steps = [] if kind == "oracle" else [method] + [later] * (config.test_steps - 1)
-        scored = jax.jit(
-            lambda p, policy=policy, steps=steps: navigation.returns_by_step(steps, policy, p, goals, test_key)
-        )
-        returns = np.asarray(scored(done.hyper))
-        found[kind] = np.broadcast_to(returns, (len(returns), config.test_steps + 1))
+        test = _tester(policy, steps, goals, stream(test_key, "trajectories"))
+        by_step = test(state.hyper)
+        returns[kind] = np.broadcast_to(by_step, (len(by_step), config.test_steps + 1))
         if kind == "maml":
-            found["random"] = np.asarray(scored(init(keys[1])))
-    metrics = {"seconds": seconds}
-    for kind, returns in found.items():
+            returns["random"] = test(init(keys[1]))
+    figure(config, returns, directory)
+    protocol = f"mean return of 100 steps over {config.test_goals} goals, 40 trajectories each; PPO outside"
+    return {"metrics": {"seconds": seconds, **summarized(config, returns)}, "protocol": protocol}
+
+
+def _tester(policy: Any, steps: list[fewshot.Method], goals: jax.Array, key: Key) -> Callable[[Any], np.ndarray]:
+    """Returns ``params -> returns [goals, steps]`` of a policy and the gradient steps that it takes."""
+    compiled = jax.jit(lambda params: navigation.returns_by_step(steps, policy, params, goals, key))
+    return lambda params: np.asarray(compiled(params))
+
+
+def _unchanged(hyper: Any, support: Any, key: Key) -> Any:
+    return jax.tree.map(lambda x: x[None], hyper)
+
+
+def summarized(config: Config, returns: dict[str, np.ndarray]) -> dict[str, float]:
+    """Returns the mean return of every policy after every step, with its 95% interval over goals."""
+    metrics = {}
+    for kind, values in returns.items():
         for step in range(config.test_steps + 1):
             name = f"{kind.replace('-', '_')}_after_{step}"
-            metrics[name] = float(returns[:, step].mean())
-            metrics[f"{name}_interval"] = float(1.96 * returns[:, step].std() / np.sqrt(config.test_goals))
+            metrics[name] = float(values[:, step].mean())
+            metrics[f"{name}_interval"] = float(1.96 * values[:, step].std() / np.sqrt(config.test_goals))
+    return metrics
+
+
+def figure(config: Config, returns: dict[str, np.ndarray], directory: run.RunDirectory) -> None:
+    """Draws the mean return by gradient step, with bands."""
     steps = np.arange(config.test_steps + 1)
-    drawn = {k: (steps, r.mean(axis=0), 1.96 * r.std(axis=0) / np.sqrt(len(r))) for k, r in found.items()}
-    figure = plot.curves(drawn, "gradient steps", "mean return")
-    trained = [line.min() for kind, (_, line, _) in drawn.items() if kind != "random"]
-    figure.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
-    plot.save(figure, directory.path / "returns.png")
-    protocol = f"mean return of 100 steps over {config.test_goals} goals, 40 trajectories each; PPO outside"
-    return {"metrics": metrics, "protocol": protocol}
-
-
-def _unchanged(hyper, support, key):
-    return jax.tree.map(lambda x: x[None], hyper)
+    curves = {k: (steps, r.mean(axis=0), 1.96 * r.std(axis=0) / np.sqrt(len(r))) for k, r in returns.items()}
+    drawn = plot.curves(curves, "gradient steps", "mean return")
+    trained = [line.min() for kind, (_, line, _) in curves.items() if kind != "random"]
+    drawn.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
+    plot.save(drawn, directory.path / "returns.png")
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
@@ -135,7 +157,8 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     )
     cell = lambda kind, step: f"{m[f'{kind}_after_{step}']:.2f} ± {m[f'{kind}_after_{step}_interval']:.2f}"
     rows = [[kind.replace("_", "-"), *(cell(kind, step) for step in steps)] for kind in kinds]
-    return table(["policy", *(f"return after {step} steps" for step in steps)], rows)
+    head = ["policy", *(f"return after {step} step{'s' * (step != 1)}" for step in steps)]
+    return f"{table(head, rows)}\n\nTraining took {duration(m['seconds'])}."
 
 
 def statement(results: Results) -> list[str]:

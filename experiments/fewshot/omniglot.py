@@ -5,16 +5,17 @@
     python -m experiments.fewshot.omniglot --preset cpu-inductive --out runs/omniglot_inductive_protonet_5w1s
     python -m experiments.fewshot.omniglot --preset paper --method maml --ways 20 --shots 5 --out runs/omniglot_paper
 
-1100/100/423 characters for training, validation and test, rotations as new classes in all parts. Presets ``quick`` and
-``cpu`` have Conv-4 of 64 filters with stride 2 and transductive batch norm; ``quick`` takes up to 12 minutes on 2 cores,
-``cpu`` up to 40 (MAML++ much longer: it sees as many tasks as MAML and takes five inner steps on each). ``cpu-inductive``
-trains a method on features (prototypical networks by default) on 60 ways with batch norm by running statistics.
-``equal-tasks`` is a small comparison, with half the filters, in which every method sees the same number of tasks; see
-``experiments.fewshot.maml_versions``.
+There are 1100/100/423 characters for training, validation and test, and rotations are classes of their own in all parts.
 
-Preset ``paper`` has the published settings of each method that was published on Omniglot, or says what they are of
-(``experiments/fewshot/_published_settings.py``), and wants a GPU. Published numbers stand beside measured ones in
-``experiments/RESULTS.md``.
+* ``quick`` and ``cpu`` have Conv-4 of 64 filters with stride 2 and transductive batch norm. ``quick`` takes up to 12
+  minutes on 2 cores and ``cpu`` up to 40. MAML++ takes much longer: it sees as many tasks as MAML and takes five inner
+  steps on each.
+* ``cpu-inductive`` trains a method on features (prototypical networks by default) on 60 ways, with batch norm by running
+  statistics.
+* ``equal-tasks`` is a small comparison with half the filters, in which every method sees the same number of tasks (see
+  ``experiments.fewshot.maml_versions``).
+* ``paper`` has the published settings of each method that was published on Omniglot, or says what they are of (see
+  ``experiments/fewshot/_published_settings.py``). It wants a GPU.
 """
 
 import functools
@@ -30,8 +31,6 @@ from experiments.harness.words import against, listed
 from metajax import fewshot
 from metajax.types import InputError
 
-# outer steps of preset `cpu` on few ways and on many, by the time that they were seen to take; `quick` has 3/10 of them.
-# MAML++, with 8 tasks a step (4 on many ways), sees as many tasks as MAML
 STEPS = {
     "maml": (8000, 3400),
     "fomaml": (10_000, 5000),
@@ -45,12 +44,15 @@ STEPS = {
     "linear-probe": (15_000, 15_000),
     "nearest-centroid": (15_000, 15_000),
 }
+"""Outer steps of preset ``cpu`` on few ways and on many, chosen by the time that they take; ``quick`` has 3/10 of them. MAML++,
+with 8 tasks a step (4 on many ways), sees as many tasks as MAML."""
 SOLVED = (5000, 5000)
+"""The same for methods that solve a task on features."""
 EQUAL_TASKS = 24_000
 
 
 def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a preset for the method, the ways and the shots that the command line gives."""
+    """Returns the settings of a preset for the method, the ways and the shots that the command line gives."""
     method, ways = given.get("method", "protonet" if name == "cpu-inductive" else "maml"), given.get("ways", 5)
     values: dict[str, Any] = {"method": method, "data": "omniglot", "rotations": True}
     if given.get("data", "omniglot") != "omniglot":

@@ -1,19 +1,19 @@
 """Sinusoid regression with MAML and Meta-SGD.
 
-Sine waves of amplitude [0.1, 5] and phase [0, π], of frequency 1 unless a range is given; a 1-40-40-1 network adapts to K
-points of one by gradient descent.
-
     python -m experiments.fewshot.sinusoid --preset quick --out runs/sinusoid
     python -m experiments.fewshot.sinusoid --preset meta-sgd-paper --method meta-sgd --shots 5 --out runs/sinusoid_meta-sgd_5
 
-Preset ``paper`` is Finn et al. 2017 (arXiv:1703.03400, section 5.1 and figure 2): 1 inner step of rate 0.01, 25 tasks, Adam
-1e-3, 70,000 iterations; ``quick`` takes 5 inner steps, which suits a test after 10 steps better.
+The sine waves have an amplitude in [0.1, 5], a phase in [0, π], and frequency 1 unless a range is given. A 1-40-40-1
+network adapts to K points of a wave by gradient descent.
 
-Preset ``meta-sgd-paper`` is the table of Li et al. 2017 (arXiv:1707.09835, section 4.1): frequency [0.8, 1.2], one step in
-training and test, 4 tasks, 60,000 iterations, 100 queries on an even grid, tested with 5, 10 and 20 shots after training
+Preset ``paper`` is Finn et al. 2017 (arXiv:1703.03400, section 5.1 and figure 2): one inner step of rate 0.01, 25 tasks,
+Adam 1e-3, 70,000 iterations. Preset ``quick`` takes 5 inner steps, which suits a test after 10 steps better.
+
+Preset ``meta-sgd-paper`` is the table of Li et al. 2017 (arXiv:1707.09835, section 4.1): frequency in [0.8, 1.2], one step
+in training and test, 4 tasks, 60,000 iterations, 100 queries on an even grid, tested with 5, 10 and 20 shots after training
 with K. It differs from the paper in three points. It tests on 600 waves instead of 100. Meta-SGD's rates all begin at 0.01
 instead of at one random value of [0.005, 0.1] for each parameter. The paper does not say how many query points a training
-task has; here they are as many as the shots. Measured, 5 shots: MAML 0.97 ± 0.08, Meta-SGD 0.80 ± 0.08 (published:
+task has; here they are as many as the shots. Measured with 5 shots: MAML 0.97 ± 0.08 and Meta-SGD 0.80 ± 0.08 (published:
 1.13 ± 0.18 and 0.90 ± 0.16), in 10 to 25 seconds a run on one core.
 """
 
@@ -35,24 +35,40 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings; the defaults are those of MAML's paper."""
+    """Settings. The defaults are those of MAML's paper."""
 
     method: str = "maml"
+    """maml or meta-sgd."""
     shots: int = 10
+    """Points of a wave in the support."""
     queries: int = 10
+    """Query points of a training task."""
     inner_steps: int = 1
+    """Inner steps in training."""
     inner_rate: float = 0.01
+    """Learning rate of the inner steps; Meta-SGD's rates begin with it."""
     test_steps: int = 10
+    """Inner steps in the test."""
     tasks: int = 25
+    """Tasks of an outer update."""
     outer_rate: float = 1e-3
+    """Learning rate of the outer updates."""
     cosine: bool = False
+    """Anneal the outer rate over the run."""
     steps: int = 70_000
+    """Outer updates."""
     episodes: int = 600
+    """Test tasks, a multiple of 50."""
     test_queries: int = 100
+    """Query points of a test task."""
     even: bool = False
+    """Whether test queries lie on an even grid; also tests with 5, 10 and 20 shots."""
     min_frequency: float = 1.0
+    """The smallest frequency."""
     max_frequency: float = 1.0
+    """The largest frequency."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if self.method not in ("maml", "meta-sgd"):
@@ -60,7 +76,7 @@ class Config:
         if min(self.shots, self.queries, self.inner_steps, self.tasks, self.steps, self.test_steps) < 1:
             raise InputError("shots, queries, inner_steps, tasks, steps and test_steps must be positive")
         if self.episodes % 50:
-            raise InputError(f"episodes={self.episodes} must be a multiple of 50")
+            raise InputError(f"--episodes {self.episodes}: accepted are multiples of 50")
         if not 0 < self.min_frequency <= self.max_frequency:
             raise InputError(
                 f"--min-frequency {self.min_frequency} --max-frequency {self.max_frequency}: accepted are two positive "
@@ -68,13 +84,13 @@ class Config:
             )
 
     def waves(self, shots: int, queries: int, even: bool = False) -> fewshot.episodes.Sampler:
-        """A sampler of one wave, with frequencies of this config's range."""
+        """Returns the sampler of a wave with a frequency of the range."""
         drawn = (self.min_frequency, self.max_frequency)
         return fewshot.episodes.sinusoid(shots, queries, even, None if drawn == (1.0, 1.0) else drawn)
 
 
-def meta_sgd_paper(given):
-    """One step, 4 tasks, frequencies of 0.8 to 1.2; queries in training are as many as shots."""
+def meta_sgd_paper(given: dict[str, Any]) -> dict[str, Any]:
+    """One step, 4 tasks, frequencies of 0.8 to 1.2, and as many queries in training as shots."""
     fixed = {"tasks": 4, "steps": 60_000, "test_steps": 1, "even": True, "shots": given.get("shots", 5)}
     return {**fixed, "queries": fixed["shots"], "min_frequency": 0.8, "max_frequency": 1.2}
 
@@ -88,7 +104,7 @@ TESTED_SHOTS = (5, 10, 20)
 
 
 def make(config: Config):
-    """The model's init and apply, and the method."""
+    """Returns the network's init and apply, and the method."""
     init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
     rate = optax.cosine_decay_schedule(config.outer_rate, config.steps) if config.cosine else config.outer_rate
     loss, outer, steps = fewshot.squared_error(apply), optax.adam(rate), (config.inner_steps, config.test_steps)
@@ -98,7 +114,7 @@ def make(config: Config):
 
 
 def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Trains, tests on ``episodes`` tasks, and draws the figure."""
+    """Trains, tests, and draws the figure."""
     init, apply, method = make(config)
     state_key, init_key, test_key, figure_key = jax.random.split(jax.random.key(config.seed), 4)
     sampler = fewshot.episodes.tasks(config.waves(config.shots, config.queries), config.tasks)
@@ -126,7 +142,7 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
 
 
 def figure(config: Config, apply, method: fewshot.Method, hyper, key, directory: run.RunDirectory) -> None:
-    """Three new waves, and the network after 0, 1 and all adaptation steps."""
+    """Draws three new waves, and the network after 0, 1 and all adaptation steps."""
     sample, grid = config.waves(config.shots, 200), np.linspace(-5, 5, 200)[:, None].astype(np.float32)
     panels = []
     for i in range(3):

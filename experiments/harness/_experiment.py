@@ -72,11 +72,10 @@ class Experiment(Generic[C]):
         config, options = _flags.parse(self.config, self.presets, argv, self.name, self.doc or "", self.out)
 
         def command() -> None:
-            complete = config.filled() if hasattr(config, "filled") else config  # type: ignore[attr-defined]
-            data = self.data(complete)  # bad data is an error before anything is written
-            with RunDirectory(options.out, run.to_dict(complete), options.resume, options.overwrite) as directory:
-                result = self.execute(complete, directory, data)
-            print(f"{result.get('protocol', '')}\n\n{self.table(run.to_dict(complete), result)}")
+            data = self.data(config)  # bad data is an error before anything is written
+            with RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
+                result = self.execute(config, directory, data)
+            print(f"{result.get('protocol', '')}\n\n{self.table(run.to_dict(config), result)}")
             print(f"written to {options.out}: {', '.join(('result.json', *self.figures))}")
 
         return run.main(command)

@@ -2,20 +2,21 @@
 
     python -m experiments.hpo.augmentation --out runs/augmentation
 
-2,000 images of CIFAR-10 to learn from, 2,000 to learn the policy from; a four-layer convolutional network. The policy, the
-widths of eight distributions and the probability of a mirror image, is learned online by hypergradients of the validation loss
-while a first network trains; then fresh networks learn under it, under none, and under the usual mirror image and shift
-by up to an eighth of the image. Lorraine et al. 2020 (arXiv:1911.02590, table 4) learn an augmentation network on all of
-CIFAR-10 and compare the same estimators: none 92.6, T1-T2 94.1, three Neumann terms 94.6, three unrolled steps 94.7.
+A four-layer convolutional network learns from 2,000 images of CIFAR-10, and the policy from 2,000 others. The policy is the
+widths of eight distributions and the probability of a mirror image. It is learned online by hypergradients of the
+validation loss while a first network trains. Then fresh networks learn under it, under none, and under the usual mirror
+image and shift by up to an eighth of the image. Lorraine et al. 2020 (arXiv:1911.02590, table 4) learn an augmentation
+network on all of CIFAR-10 and compare the same estimators: none 92.6, T1-T2 94.1, three Neumann terms 94.6, three unrolled
+steps 94.7.
 
 Test images are read once for each row, in batches of 500, each normalized by its own statistics, as in training. Expect 38%
 without a policy, 47 under a learned one and 50 under the fixed one, which knows how far images may be shifted without being
-told; 10 minutes on 2 cores.
+told. It takes 10 minutes on 2 cores.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -28,7 +29,6 @@ from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from experiments.harness.words import against
 from metajax import bilevel, data, hpo, nn, run
-from metajax.hpo import AUGMENTATION_RANGES
 from metajax.types import InputError, stream
 
 LEARNED = {
@@ -41,25 +41,37 @@ ROWS = ("none", "fixed", *LEARNED)
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Sizes of data, network and training; ``rows`` are ``all`` or some of the table's, separated by commas."""
+    """Sizes of the data, the network and the trainings."""
 
     rows: str = "all"
+    """Rows of the table, separated by commas, or all."""
     size: int = 16
+    """Side of the images in pixels."""
     width: int = 32
+    """Filters of a layer."""
     train: int = 2_000
+    """Images to learn from."""
     validation: int = 2_000
+    """Images to learn the policy from."""
     batch: int = 100
+    """Images in a batch."""
     search: int = 1_500
+    """Steps of the network while the policy is learned."""
     steps: int = 2_000
+    """Steps of a fresh network."""
     inner: int = 3
+    """Steps between two hypergradients."""
     rate: float = 0.05
+    """Learning rate of the networks."""
     outer_rate: float = 0.05
+    """Learning rate of the policy."""
     seeds: int = 3
+    """Repetitions, of which each draws its own images."""
 
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.batch > min(self.train, self.validation) or self.search < self.inner:
-            raise InputError("batch must not exceed train and validation, search must not be below inner")
+            raise InputError("batch must not exceed train and validation, and search must be at least inner")
 
     @property
     def names(self) -> list[str]:
@@ -94,28 +106,31 @@ class Setting:
         self.network, self.config, self.key = network, config, jax.random.key(seed)
         self.optimizer = lambda steps: optax.sgd(optax.cosine_decay_schedule(config.rate, steps), momentum=0.9)
 
-    def draw(self, key: jax.Array, source) -> hpo.IndexedBatch:
+    def draw(self, key: jax.Array, source: Any) -> hpo.IndexedBatch:
+        """Draws a batch."""
         rows = jax.random.randint(key, (self.config.batch,), 0, len(source[1]))
         return hpo.IndexedBatch(source[0][rows], source[1][rows], rows)
 
     def policy(self, name: str) -> dict[str, jax.Array]:
-        """What the hypergradient arrives at."""
+        """Returns the policy that the hypergradient arrives at."""
         config = self.config
-        made = hpo.training_problem(self.network, self.optimizer(config.search), 10, inputs=hpo.augmentation())
+        training = hpo.training_problem(self.network, self.optimizer(config.search), 10, inputs=hpo.augmentation())
         estimator = hpo.make_estimator(name, **LEARNED[name])
-        learner = bilevel.learner(made.problem, estimator, optax.adam(config.outer_rate), config.inner, warm_start=True)
+        learner = bilevel.learner(
+            training.problem, estimator, optax.adam(config.outer_rate), config.inner, warm_start=True
+        )
 
         def body(state, _):
             a, b = jax.random.split(jax.random.fold_in(stream(self.key, "search data"), state.step))
             inner = jax.vmap(lambda k: self.draw(k, self.train))(jax.random.split(a, config.inner))
             return learner.update(state, (inner, self.draw(b, self.held)))[0], None
 
-        start = learner.init(self.key, made.init(self.key))
+        start = learner.init(self.key, training.init(self.key))
         state = jax.jit(lambda s: jax.lax.scan(body, s, None, config.search // config.inner)[0])(start)
         return state.hyper["inputs"]
 
-    def accuracy(self, augment) -> float:
-        """Test accuracy in per cent of a fresh network that learns under ``(x, key) -> x``."""
+    def accuracy(self, augment: Callable[[jax.Array, jax.Array], jax.Array]) -> float:
+        """Returns the test accuracy in % of a fresh network that learns under ``augment(x, key) -> x``."""
         config = self.config
 
         def loss(params, batch, key):
@@ -137,7 +152,7 @@ class Setting:
 
 @functools.lru_cache(maxsize=8)
 def setting(config: Config, seed: int) -> Setting:
-    """The data, the network and the learners of one seed; they are made once."""
+    """Returns the setting of one seed; it is made once."""
     return Setting(config, seed)
 
 
@@ -152,14 +167,14 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     part = hpo.augmentation()
 
     def work(cell):
-        made, row = setting(config, cell["seed"]), cell["row"]
+        problem, row = setting(config, cell["seed"]), cell["row"]
         if row == "none":
-            return {"accuracy": made.accuracy(lambda x, key: x)}
+            return {"accuracy": problem.accuracy(lambda x, key: x)}
         if row == "fixed":
-            return {"accuracy": made.accuracy(lambda x, key: data.flip_and_crop(x, key, config.size // 8))}
-        policy = made.policy(row)
+            return {"accuracy": problem.accuracy(lambda x, key: data.flip_and_crop(x, key, config.size // 8))}
+        policy = problem.policy(row)
         return {
-            "accuracy": made.accuracy(lambda x, key: part.apply(policy, x, key)),
+            "accuracy": problem.accuracy(lambda x, key: part.apply(policy, x, key)),
             **hpo.augmentation_strengths(policy),
         }
 
@@ -167,10 +182,10 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     records = harness.measure(directory, cells, work, "trainings")
     metrics = {}
     for row in config.names:
-        mine = [r for r in records if r["row"] == row]
-        for key in (k for k in mine[0] if k not in ("row", "seed", "seconds")):
-            metrics[f"{row} {key}"] = float(np.mean([r[key] for r in mine]))
-        metrics[f"{row} deviation"] = float(np.std([r["accuracy"] for r in mine], ddof=1)) if len(mine) > 1 else 0.0
+        own = [r for r in records if r["row"] == row]
+        for key in (k for k in own[0] if k not in ("row", "seed", "seconds")):
+            metrics[f"{row} {key}"] = float(np.mean([r[key] for r in own]))
+        metrics[f"{row} deviation"] = float(np.std([r["accuracy"] for r in own], ddof=1)) if len(own) > 1 else 0.0
     protocol = (
         f"CIFAR-10 at {config.size} x {config.size} pixels, {config.train} images to learn from, {config.validation} to learn "
         f"the policy from, 10000 for the test; Conv-4 of {config.width} filters, {config.steps} steps of {config.batch}; "
@@ -182,7 +197,9 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 def markdown(config: dict, result: dict) -> str:
     """One row for each policy, with what it does."""
     m = result["metrics"]
-    amounts, rows = [*AUGMENTATION_RANGES, "flip"], []
+    learned = [name for name in LEARNED if f"{name} accuracy" in m]
+    names = [key.removeprefix(f"{learned[0]} ") for key in m if key.startswith(f"{learned[0]} ")] if learned else []
+    amounts, rows = [name for name in names if name not in ("accuracy", "deviation")], []
     for name in (n for n in ROWS if f"{n} accuracy" in m):
         shown = [number(m.get(f"{name} {a}"), ".2f", "") for a in amounts]
         rows.append([name, f"{m[f'{name} accuracy']:.2f} ± {m[f'{name} deviation']:.2f}", *shown])

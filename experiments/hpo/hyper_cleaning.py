@@ -2,67 +2,63 @@
 
     python -m experiments.hpo.hyper_cleaning --out runs/hyper_cleaning
 
-MNIST: 5,000 training images, half of them with a random wrong label; 5,000 clean ones for validation, the official test.
-Softmax regression learns on the training images, each with a weight that is descended by the hypergradient of the validation
-loss. An image whose weight ends below 1/2 counts as found; then a fresh model learns on the weighted training images and the
-validation images together, as in the paper, whose "oracle" (the clean half) has 90.46, "no cleaning" 87.74, and its method
-about 90.07 with an F1 of .914 to .924. Test images are used once, at the end of each row.
+Of MNIST there are 5,000 training images, half of them with a random wrong label, 5,000 clean ones for validation, and the
+official test. Softmax regression learns on the training images. Each has a weight that descends the hypergradient of the
+validation loss. An image whose weight ends below 1/2 counts as found. Then a fresh model learns on the weighted training
+images and the validation images together, as in the paper. There the "oracle" (the clean half) has 90.46, "no cleaning"
+87.74, and the paper's method about 90.07 with an F1 of .914 to .924. Test images are used once, at the end of each row.
 
 Every estimator runs the same schedule: ``outer`` hypergradient steps of Adam, warm-started, each after ``inner`` full-batch
-steps of gradient descent. Persistent evolution begins the inner loop anew after every ``RESTARTS`` outer steps: its particles
-gather all perturbations since they began, so that the variance of its gradient grows with their number. Its validation loss is
-that after so many steps only. Each row is the mean
-over ``seeds`` (images, wrong labels and initial weights). Bytes are XLA's count of temporary memory of one outer step; seconds
-are those of all steps, without compilation. 13 minutes for each seed on 2 cores, with other work beside.
+steps of gradient descent. Persistent evolution begins the inner loop anew after every ``RESTARTS`` outer steps: its
+particles gather all perturbations since they began, so that the variance of its gradient grows with their number. Its
+validation loss is that after so many steps only. Each row is the mean over ``seeds`` (images, wrong labels and initial
+weights). Bytes are XLA's count of temporary memory of one outer step; seconds are those of all steps, without compilation.
+It takes 13 minutes for each seed on 2 cores, with other work beside.
 """
 
 import dataclasses
-import functools
-import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from experiments import harness
 from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from experiments.harness.words import against, duration
-from metajax import bilevel, data, hpo, nn, run
-from metajax.types import InputError, stream
+from experiments.hpo._cleaning import ESTIMATORS, measure, prepare
+from metajax import run
+from metajax.types import InputError
 
-ESTIMATORS = {
-    "unroll": {},
-    "unroll sqrt": {"remat": "sqrt"},
-    "truncated": {"steps": 5},
-    "cg": {"iterations": 10, "damping": 1e-3},
-    "neumann": {"iterations": 20, "step_size": 0.1},
-    "identity": {},
-    "evolution": {"population": 32, "sigma": 0.1},
-    "pes": {"population": 32, "sigma": 0.1},
-}
-RESTARTS = {"pes": 8}
 ROWS = ("oracle", "none", "validation alone", *ESTIMATORS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Sizes of the data and of the search; ``rows`` are ``all`` or some of the table's, separated by commas."""
+    """Sizes of the data and of the search."""
 
     rows: str = "all"
+    """Rows of the table, separated by commas, or all."""
     train: int = 5_000
+    """Training images."""
     validation: int = 5_000
+    """Clean validation images."""
     flipped: float = 0.5
+    """Share of the training images with a wrong label, below 1."""
     inner: int = 25
+    """Full-batch steps between two hypergradients."""
     outer: int = 200
+    """Hypergradient steps."""
     rate: float = 0.5
+    """Learning rate of the model."""
     outer_rate: float = 0.2
+    """Learning rate of the weights."""
     final_steps: int = 1_000
+    """Steps of the fresh model."""
     seeds: int = 3
+    """Repetitions."""
     seed: int = 0
+    """The first seed."""
 
     def __post_init__(self):
         _ = self.names  # raises on another name
@@ -70,7 +66,7 @@ class Config:
             min(self.train, self.validation, self.inner, self.outer, self.final_steps, self.seeds) < 1
             or not 0 <= self.flipped < 1
         ):
-            raise InputError("sizes, steps and seeds must be positive, flipped a share below 1")
+            raise InputError("sizes, steps and seeds must be positive, and flipped a share below 1")
 
     @property
     def names(self) -> list[str]:
@@ -91,46 +87,6 @@ PRESETS = {
 }
 
 
-class Setting(NamedTuple):
-    """The data of one seed and the bilevel problem on it."""
-
-    train: hpo.IndexedBatch
-    held: hpo.IndexedBatch
-    test: tuple[jax.Array, jax.Array]
-    wrong: np.ndarray
-    network: nn.Functional
-    made: hpo.HyperProblem
-    key: jax.Array
-
-
-@functools.lru_cache(maxsize=1)
-def prepare(config: Config, seed: int) -> Setting:
-    """Training images, a share of them with a random wrong label, and clean ones."""
-    images = data.mnist(seed, config.train, config.validation).flat()
-    (x, y), (x_held, y_held), test = jax.tree.map(jnp.asarray, images)
-    rng = np.random.default_rng(seed)
-    wrong = np.zeros(len(y), bool)
-    wrong[rng.permutation(len(y))[: int(config.flipped * len(y))]] = True
-    given = jnp.where(jnp.asarray(wrong), (y + jnp.asarray(rng.integers(1, 10, len(y)))) % 10, y)
-    train = hpo.IndexedBatch(x, given, jnp.arange(len(y)))
-    held = hpo.IndexedBatch(x_held, y_held, jnp.arange(len(y_held)))
-    network = nn.functional(lambda rngs: nn.MLP(x.shape[1], (), 10, rngs=rngs))
-    made = hpo.training_problem(network, optax.sgd(config.rate), 10, weights=hpo.example_weights(len(y)))
-    return Setting(train, held, test, wrong, network, made, jax.random.key(seed))
-
-
-def measure(row: str, config: Config, setting: Setting) -> dict[str, float]:
-    """Accuracy, F1 and costs of one row on the data of one seed."""
-    n, wrong = len(setting.wrong), setting.wrong
-    fixed = {"oracle": jnp.asarray(~wrong, jnp.float32), "none": jnp.ones(n), "validation alone": jnp.zeros(n)}
-    if row in fixed:
-        return {"accuracy": learn_and_test(fixed[row], config, setting)}
-    weights, told = clean(row, config, setting)
-    found = np.asarray(weights < 0.5)
-    f1 = 2 * int(np.sum(found & wrong)) / max(int(found.sum()) + int(wrong.sum()), 1)
-    return {"accuracy": learn_and_test(weights, config, setting), "f1": f1, **told}
-
-
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
     first = prepare(config, config.seed)
@@ -138,7 +94,7 @@ def load(config: Config) -> dict[str, Any]:
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Every row of the table; returns the metrics: means over seeds, and ``deviation`` where there are several."""
+    """Every row of the table; the metrics are means over seeds, with a deviation where there are several."""
     cells = [{"row": row, "seed": config.seed + i} for i in range(config.seeds) for row in config.names]
     work = lambda cell: measure(cell["row"], config, prepare(config, cell["seed"]))
     records = harness.measure(directory, cells, work, "cleaning")
@@ -161,49 +117,8 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     return {"metrics": metrics, "protocol": protocol}
 
 
-def clean(name: str, config: Config, setting: Setting):
-    """Weights f32[n] by this estimator, and what they cost."""
-    estimator, made = hpo.make_estimator(name.split()[0], **ESTIMATORS[name]), setting.made
-    whole = lambda hyper, params, step, key: made.problem.inner.loss(hyper, params, setting.train, key)
-    # full batches: what is stacked only counts the steps
-    problem = made.problem._replace(inner=dataclasses.replace(made.problem.inner, loss=whole))
-    outer_optimizer = optax.adam(config.outer_rate)
-    learner = bilevel.learner(problem, estimator, outer_optimizer, config.inner, True, RESTARTS.get(name))
-    state = learner.init(stream(setting.key, "search"), made.init(stream(setting.key, "hyper")))
-    batches = jnp.arange(config.inner), setting.held
-    compiled = jax.jit(learner.update).lower(state, batches).compile()
-    memory: Any = compiled.memory_analysis()
-    info, began = {}, time.perf_counter()
-    for _ in range(config.outer):
-        state, info = compiled(state, batches)
-    jax.block_until_ready(state)
-    seconds = time.perf_counter() - began
-    return jax.nn.sigmoid(state.hyper["weights"]), {
-        "validation_loss": float(info["outer_loss"]),
-        "search_seconds": seconds,
-        "temporary_megabytes": memory.temp_size_in_bytes / 1e6,
-    }
-
-
-def learn_and_test(weights: jax.Array, config: Config, setting: Setting) -> float:
-    """Test accuracy in per cent of a fresh model of weighted training and validation images."""
-    train, held, test, network = setting.train, setting.held, setting.test, setting.network
-    x = jnp.concatenate([train.x, held.x])
-    y = jnp.concatenate([train.y, held.y])
-    weight = jnp.concatenate([weights, jnp.ones(len(held.y))])
-
-    def loss(params, batch, key):
-        losses = optax.softmax_cross_entropy_with_integer_labels(network.apply(params, x), y)
-        return jnp.sum(weight * losses) / jnp.sum(weight), {}
-
-    learner = bilevel.supervised(network.init, loss, optax.sgd(config.rate))
-    train_all = jax.jit(lambda s: jax.lax.scan(lambda c, _: learner.update(c, ()), s, None, config.final_steps)[0])
-    state = train_all(learner.init(stream(setting.key, "final")))
-    return 100 * float(jnp.mean(jnp.argmax(network.apply(state.params, test[0]), -1) == test[1]))
-
-
 def markdown(config: dict, result: dict) -> str:
-    """One row for each estimator, and what the row without training images says of the accuracies."""
+    """One row for each estimator, and what the validation images alone reach."""
     shown = {
         "accuracy": ".2f",
         "f1": ".3f",
@@ -227,7 +142,7 @@ def markdown(config: dict, result: dict) -> str:
 
 
 def comparison(metrics: dict[str, float]) -> str:
-    """What the estimators gain over leaving all training images out, in words; empty where that was not measured."""
+    """Returns in words what the estimators gain over the validation images alone; empty where that was not measured."""
     measured = [name for name in ESTIMATORS if f"{name} accuracy" in metrics]
     if "validation alone accuracy" not in metrics or not measured:
         return ""

@@ -2,18 +2,18 @@
 
     python -m experiments.hpo.many_hyperparameters --out runs/many_hyperparameters
 
-An MLP of 1,071,114 parameters learns from 1,000 images of MNIST, and its decays, as many, from 1,000 others, online by
-an implicit hypergradient (three Neumann terms) after every ten steps. Compared with no decay and with the best of seven
-single decays by validation accuracy, on the official test, which is read once for each row.
+An MLP of 1,071,114 parameters learns from 1,000 images of MNIST. Its decays, as many, learn from 1,000 others, online by an
+implicit hypergradient (three Neumann terms) after every ten steps. They are compared with no decay and with the best of
+seven single decays by validation accuracy, on the official test, which is read once for each row.
 
-Memory is XLA's count for the compiled chunk: arguments, results and temporaries less what is donated; the ratio is to plain
-training of the same network by the same optimizer. 15 minutes on 2 cores, with other work beside.
+Memory is XLA's count for the compiled chunk: arguments, results and temporaries less what is donated. The ratio is to plain
+training of the same network by the same optimizer. It takes 15 minutes on 2 cores, with other work beside.
 """
 
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from experiments.harness.words import against
 from metajax import bilevel, data, hpo, nn, run
-from metajax.types import InputError, stream
+from metajax.types import InputError, Learner, stream
 
 SINGLE = (0.0, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 PER_PARAMETER = ("neumann", "identity")
@@ -37,17 +37,29 @@ class Config:
     """Sizes of the network, the data and the training."""
 
     hidden: int = 1024
+    """Units of the first layer."""
     second: int = 256
+    """Units of the second layer."""
     train: int = 1_000
+    """Images to learn from."""
     validation: int = 1_000
+    """Images to learn decays from."""
     batch: int = 250
+    """Images in a batch."""
     steps: int = 3_000
+    """Steps of a training."""
     inner: int = 10
+    """Steps between two hypergradients."""
     rate: float = 0.1
+    """Learning rate of the weights."""
     momentum: float = 0.9
+    """Momentum of the weights."""
     outer_rate: float = 0.05
+    """Learning rate of the logarithms of the decays."""
     start: float = 1e-4
+    """The decay at the beginning."""
     seeds: int = 3
+    """Repetitions, of which each draws its own images."""
 
     def __post_init__(self):
         if (
@@ -56,7 +68,7 @@ class Config:
             or self.batch > min(self.train, self.validation)
         ):
             raise InputError(
-                "settings must be positive, steps a multiple of inner, batch no more than the images there are"
+                "settings must be positive, steps a multiple of inner, and batch at most train and validation"
             )
 
 
@@ -67,7 +79,7 @@ PRESETS = {
 
 
 class Setting:
-    """Data, network and learners of one seed."""
+    """The data, the network and the learners of one seed."""
 
     def __init__(self, config: Config, seed: int):
         images = data.mnist(seed, config.train, config.validation).flat()
@@ -79,18 +91,20 @@ class Setting:
         self.parameters = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(like))
         self.optimizer = optax.sgd(config.rate, momentum=config.momentum)
         part = hpo.l2(jax.tree.map(lambda s: jnp.zeros(s.shape), like), float(np.log(config.start)))
-        self.made = hpo.training_problem(self.network, self.optimizer, 10, penalty=part)
+        self.training = hpo.training_problem(self.network, self.optimizer, 10, penalty=part)
 
     def draw(self, key: jax.Array, source: Any) -> hpo.IndexedBatch:
+        """Draws a batch."""
         x, y = source
         rows = jax.random.randint(key, (self.config.batch,), 0, len(y))
         return hpo.IndexedBatch(x[rows], y[rows], rows)
 
     def accuracy(self, params: Any, source: Any) -> float:
+        """Returns the accuracy in %."""
         return 100 * float(jnp.mean(jnp.argmax(self.network.apply(params, source[0]), -1) == source[1]))
 
     def plain(self, decay: float) -> tuple[Any, float, float]:
-        """Parameters, megabytes and seconds of training with one decay."""
+        """Trains with one decay; returns the state, the megabytes and the seconds."""
 
         def loss(params, batch, key):
             losses = optax.softmax_cross_entropy_with_integer_labels(self.network.apply(params, batch.x), batch.y)
@@ -101,15 +115,15 @@ class Setting:
         return self.run(learner, learner.init(self.key), chunk, self.config.steps)
 
     def learned(self, name: str) -> tuple[Any, float, float]:
-        """The same with a decay for each parameter, by this estimator."""
+        """Trains with a decay for each parameter; returns the state, the megabytes and the seconds."""
         config = self.config
         settings = {"neumann": {"iterations": 3, "step_size": 0.1}, "identity": {"step_size": 0.1}}[name]
         outer = optax.chain(optax.scale_by_rms(0.9), optax.scale(-config.outer_rate))
         # a step fetches its own images, so that no ten batches lie in memory at once
-        inner = lambda hyper, params, rows, key: self.made.problem.inner.loss(
+        inner = lambda hyper, params, rows, key: self.training.problem.inner.loss(
             hyper, params, hpo.IndexedBatch(self.train[0][rows], self.train[1][rows], rows), key
         )
-        problem = self.made.problem._replace(inner=dataclasses.replace(self.made.problem.inner, loss=inner))
+        problem = self.training.problem._replace(inner=dataclasses.replace(self.training.problem.inner, loss=inner))
         learner = bilevel.learner(problem, hpo.make_estimator(name, **settings), outer, config.inner, warm_start=True)
 
         def chunk(state):
@@ -117,10 +131,11 @@ class Setting:
             rows = jax.random.randint(a, (config.inner, config.batch), 0, config.train)
             return rows, self.draw(b, self.held)
 
-        start = learner.init(self.key, self.made.init(self.key))
+        start = learner.init(self.key, self.training.init(self.key))
         return self.run(learner, start, chunk, config.steps // config.inner)
 
-    def run(self, learner, state, batches, steps) -> tuple[Any, float, float]:
+    def run(self, learner: Learner, state: Any, batches: Callable[[Any], Any], steps: int) -> tuple[Any, float, float]:
+        """Runs the steps of a learner; returns the state, the megabytes and the seconds."""
         each = min(10, steps)
 
         @functools.partial(jax.jit, donate_argnums=0)
@@ -132,16 +147,16 @@ class Setting:
         compiled = chunk.lower(state).compile()
         counted: Any = compiled.memory_analysis()
         total = counted.argument_size_in_bytes + counted.output_size_in_bytes + counted.temp_size_in_bytes
-        began = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(-(-steps // each)):
             state = compiled(state)
         jax.block_until_ready(state)
-        return state, (total - counted.alias_size_in_bytes) / 1e6, time.perf_counter() - began
+        return state, (total - counted.alias_size_in_bytes) / 1e6, time.perf_counter() - start
 
 
 @functools.lru_cache(maxsize=8)
 def setting(config: Config, seed: int) -> Setting:
-    """The data, the network and the learners of one seed; they are made once."""
+    """Returns the setting of one seed; it is made once."""
     return Setting(config, seed)
 
 
@@ -157,12 +172,12 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     cells += [{"row": name, "seed": s} for s in range(config.seeds) for name in PER_PARAMETER]
 
     def work(cell):
-        made, row = setting(config, cell["seed"]), cell["row"]
+        problem, row = setting(config, cell["seed"]), cell["row"]
         single = row.startswith("decay")
-        state, megabytes, seconds = made.plain(float(row.split()[1])) if single else made.learned(row)
+        state, megabytes, seconds = problem.plain(float(row.split()[1])) if single else problem.learned(row)
         params = state.params if single else state.inner.params
-        told = {"train": made.train, "validation": made.held, "test": made.test}
-        scores = {name: made.accuracy(params, source) for name, source in told.items()}
+        parts = {"train": problem.train, "validation": problem.held, "test": problem.test}
+        scores = {name: problem.accuracy(params, source) for name, source in parts.items()}
         if not single:
             decays = jnp.concatenate([jnp.ravel(a) for a in jax.tree.leaves(state.hyper)])
             spread = jnp.quantile(jnp.exp(decays), jnp.array([0.05, 0.5, 0.95]))
@@ -198,8 +213,8 @@ def markdown(config: dict, result: dict) -> str:
         scores = [f"{m[f'{name} {k}']:.2f}" for k in ("train", "validation", "test")]
         cost = [f"{m[f'{name} {k}']:.1f}" for k in ("training_seconds", "megabytes")]
         rows.append([name + best, *scores, *cost, number(m.get(f"{name} memory_ratio"), ".2f", "")])
-    made = table(["", "train", "validation", "test", "seconds", "MB", "memory over plain"], rows)
-    return f"{m['hyperparameters']:,} hyperparameters.\n\n{made}"
+    text = table(["", "train", "validation", "test", "seconds", "MB", "memory over plain"], rows)
+    return f"{m['hyperparameters']:,} hyperparameters.\n\n{text}"
 
 
 def statement(results: Results) -> list[str]:

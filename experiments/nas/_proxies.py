@@ -1,13 +1,13 @@
 """Zero-cost proxies on NAS-Bench-201: drawn cells are scored at their initial weights, and nothing is trained.
 
 The proxies are those of ``supernet.diagnosis`` and, as the trivial one, the number of parameters. Their networks are those
-of the benchmark, five cells a stage; where the authors' settings differ, it is said here:
+of the benchmark, with five cells a stage. The settings differ from those of the authors in three points:
 
-* the authors of most proxies (Abdelfattah et al. 2021) take images of 32 x 32; preset ``quick`` takes 16 x 16;
-* initial weights are truncated normals of deviation 1/√fan-in for all cells, not PyTorch's uniform ones, and one draw is
-  shared by the cells; TE-NAS, which ``ntk`` is from, draws Kaiming normals three times;
-* the batch has 64 images (Abdelfattah et al.), 128 for ``naswot`` (Mellor et al. 2021), and 16 for ``ntk``, where TE-NAS takes
-  72, because its time grows with their square.
+* The authors of most proxies (Abdelfattah et al. 2021) take images of 32 x 32 pixels; preset ``quick`` takes 16 x 16.
+* Initial weights are truncated normals of deviation 1/√fan-in for all cells, not PyTorch's uniform ones, and the cells
+  share one draw. TE-NAS, which ``ntk`` is from, draws Kaiming normals three times.
+* The batch has 64 images (Abdelfattah et al.), 128 for ``naswot`` (Mellor et al. 2021), and 16 for ``ntk``, because its
+  time grows with their square; TE-NAS takes 72.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,16 +38,16 @@ SCORES: dict[str, Callable[..., jax.Array]] = {
 }
 NAMES = (*SCORES, "parameters")
 IMAGES = {"naswot": 128, "ntk": 16}
-"""Images in the batch, where that is not the ``batch`` of the experiment's config."""
+"""Images in the batch of proxies that do not take the ``batch`` of the config."""
 
 
 class Scored(NamedTuple):
-    """What a proxy says of the drawn cells.
+    """The scores of the drawn cells.
 
     Attributes:
-        configs: the cells.
-        scores: float[drawn], larger is better; -inf where a score is not finite.
-        seconds: float[drawn], that each took; the first one's are mostly compilation.
+        configs: The cells.
+        scores: float[drawn]. Larger is better; a score that is not finite is -inf.
+        seconds: float[drawn]. The first one's are mostly compilation.
     """
 
     configs: list[dict[str, Any]]
@@ -60,12 +60,12 @@ class Scored(NamedTuple):
 
 
 def images(config: Any) -> int:
-    """How many images the proxy of a config sees."""
+    """Returns how many images the proxy of a config sees."""
     return {config.method: config.batch, **IMAGES}[config.method]
 
 
 def protocol(config: Any) -> str:
-    """What was scored, and by which inputs."""
+    """Returns what was scored, and by which inputs."""
     seen = f"{images(config)} images of CIFAR-10 at {config.size} x {config.size}; batch norm: transductive"
     seen = {"synflow": "an input of ones; no batch norm", "parameters": "no input"}.get(config.method, seen)
     network = f"C={config.channels}, N={config.cells}"
@@ -73,13 +73,13 @@ def protocol(config: Any) -> str:
 
 
 def batch(config: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The images that a proxy sees."""
+    """Returns the images that a proxy sees."""
     x, y = data.cifar10(config.seed, config.size).train
     return x[: images(config)], y[: images(config)]
 
 
 def score(config: Any, directory: run.RunDirectory) -> Scored:
-    """Scores ``config.drawn`` cells, which are the same for every proxy; a resumed run goes on where it stopped."""
+    """Scores ``config.drawn`` cells, which are the same for every proxy. A resumed run goes on where it stopped."""
     space, key = supernet.spaces.cell_space(), jax.random.key(config.seed)
     drawn = space.sample(stream(key, "cells"), config.drawn)
     configs, encodings = space.dicts(drawn), space.encode(drawn)
@@ -94,7 +94,7 @@ def score(config: Any, directory: run.RunDirectory) -> Scored:
 
 
 def _scorer(config: Any, batch: Any, key: jax.Array) -> Callable[[dict[str, Any], jax.Array], float]:
-    """``(config, encoding) -> score`` of a cell; without a batch, its number of parameters."""
+    """Returns ``(config, encoding) -> score`` of a cell; without a batch, its number of parameters."""
     sizes = (10, config.channels, 3, config.cells)
     if batch is None:
         alone = supernet.spaces.cell_supernet(*sizes)
@@ -124,7 +124,7 @@ def table_of(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> s
         name = f"{method} (trivial)" if method == "parameters" else method
         accuracies = [f"{m[f'{dataset}_test']:.2f}" for dataset in _tables.DATASETS]
         rows.append([name, tau(m), str(m["evaluations"]), *accuracies, f"{m['seconds_a_cell']:.2f}"])
-    head = ["proxy", "Kendall τ", "cells", "CIFAR-10 of the best", "CIFAR-100", "ImageNet16-120", "seconds per cell"]
+    head = ["proxy", "Kendall τ", "cells", "CIFAR-10 of the best", "CIFAR-100", "ImageNet16-120", "seconds a cell"]
     sizes = sorted({_tables.size(one) for one in scored if one.config["method"] != "parameters"})
     note = (
         "Every proxy scores the same drawn cells at initial weights with one batch; nothing is trained "

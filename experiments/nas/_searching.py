@@ -1,4 +1,4 @@
-"""What the experiments with SuperNets have in common: a search that logs its diagnosis, and the figures of it."""
+"""What the experiments with SuperNets share: a search that logs its diagnosis, and the figures of it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,20 +14,20 @@ from metajax.types import stream
 
 
 class Setting(NamedTuple):
-    """What is searched, on what, for how long.
+    """What is searched, on which images, and for how long.
 
     Attributes:
-        space: the space of architectures.
+        space: The space of architectures.
         network: ``(partial, single_path) -> Functional``.
-        parts: images; weights learn on the training part, the encoding on the validation part.
-        steps: updates of the whole search.
-        batch: images of a batch.
-        rate: learning rate of the weights.
-        pad: pixels by which training images are shifted; ``None`` leaves them as they are.
-        seed: of everything.
-        warm_up: share of the search in which weights learn alone, at least; a method may ask for more.
+        parts: The images. Weights learn on the training part, the encoding on the validation part.
+        steps: The updates of the whole search.
+        batch: The images in a batch.
+        rate: The learning rate of the weights.
+        pad: The pixels by which training images are shifted at most. ``None`` leaves images as they are.
+        seed: The seed of all randomness.
+        warm_up: The share of the search in which weights learn alone, at least. A method may ask for more.
         decide: ``(space, strengths, threshold) -> configuration``.
-        regularizers: terms beside those of the method, such as an expected cost.
+        regularizers: Terms beside those of the method, such as an expected cost.
     """
 
     space: Space
@@ -56,14 +56,14 @@ def search(
     watch: Callable[[dict[str, Any]], dict[str, float]] | None = None,
     show: bool = True,
 ) -> supernet.Outcome:
-    """Searches, resumably, decides, and logs what the search would have decided on the way.
+    """Searches, decides, and logs on the way what would be decided. A search can be resumed.
 
     Args:
-        method: one of ``supernet.METHODS``.
-        setting: what is searched.
-        directory: where metrics and checkpoints go.
-        watch: numbers to log about the configuration that would be decided now; nothing is chosen by them.
-        show: whether to show progress.
+        method: A name of ``supernet.METHODS``.
+        setting: What is searched.
+        directory: The directory of metrics and checkpoints.
+        watch: ``config -> numbers`` to log about what would be decided now. Nothing is chosen by them.
+        show: Whether to show the progress bar.
     """
     recipe = supernet.METHODS[method].recipe(setting.space)
     measure_conflict = conflict(setting, recipe.network(setting.network, single_path=True))
@@ -94,7 +94,7 @@ def search(
 
 
 def conflict(setting: Setting, network: Any, paths: int = 4) -> Callable[[Any], jax.Array]:
-    """``params -> mean cosine`` between the gradients of a few drawn architectures on a batch of training images."""
+    """Returns ``params -> mean cosine`` between the gradients of drawn architectures on a batch of training images."""
     encodings = setting.space.encode(setting.space.sample(jax.random.key(setting.seed), paths))
     batch = tuple(jnp.asarray(a[: setting.batch]) for a in setting.parts.train)
 
@@ -107,7 +107,7 @@ def conflict(setting: Setting, network: Any, paths: int = 4) -> Callable[[Any], 
 
 
 def history(directory: run.RunDirectory) -> dict[str, list[float]]:
-    """What a search logged wherever it was evaluated, as columns: what it would have decided, and its diagnosis."""
+    """Returns what a search logged at its evaluations, as columns: what would be decided, and the diagnosis."""
     records = [record for record in directory.metrics() if "skips" in record]
     columns = [name for name in _COLUMNS if records and name in records[0]]
     return {name: [record[name] for record in records] for name in columns}
@@ -119,7 +119,7 @@ _NO_KEY = jax.random.key(0)  # the loss draws nothing
 
 
 def figure(columns: dict[str, list[float]], title: str) -> Any:
-    """The diagnosis of a search over its steps, one panel for each column."""
+    """Draws the diagnosis of a search over its steps, with one panel for each column."""
     names = [name for name in columns if name != "step"]
     panels, axes = plot.subplots(len(names), 2.9, 2.6)
     for ax, name in zip(axes, names):
@@ -136,17 +136,17 @@ def diagnosis(
     directory: run.RunDirectory,
     encodings: Any = None,
 ) -> dict[str, float]:
-    """How far the SuperNet can be trusted.
+    """Measures how far a SuperNet can be trusted.
 
-    It measures Kendall's τ with the truth and its standard error, the discretization gap in points, skips, and what the
+    Returns Kendall's τ with the truth and its standard error, the discretization gap in points, the skips, and what the
     search logged of itself at its end.
 
     Args:
-        setting: what was searched.
-        outcome: of the search.
-        truth: encodings f32[n, width] -> true scores.
-        directory: of the search.
-        encodings: of the architectures for τ; by default 100 that are drawn.
+        setting: What was searched.
+        outcome: The end of the search.
+        truth: ``encodings f32[n, width] -> true scores``.
+        directory: The directory of the search.
+        encodings: The architectures for τ. The default are 100 that are drawn.
     """
     space, params = setting.space, outcome.state.params
     key = stream(outcome.state.key, "judge")

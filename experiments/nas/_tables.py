@@ -76,7 +76,7 @@ def found(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> str:
     rows = [[name, *["–"] * 5, *_between(scores)] for name, *scores in (nas_trivial.rows(trivial) if trivial else ())]
     rows += [_row(*key, groups[key]) for key in sorted(groups, key=place)]
     heads = [head for title in TITLES for head in (title, "published")]
-    text = table(["answer", "searched", "seeds", "steps", "images seen", "minutes per run", *heads], rows)
+    text = table(["answer", "searched", "seeds", "steps", "images seen", "minutes a run", *heads], rows)
     absent = [method for method in order if all(method != name for name, _ in groups)]
     missing = f"\nNot measured: {', '.join(absent)}.\n" if absent else ""
     return f"## NAS-Bench-201\n\n{_note(searches)}\n\n{text}\n\n{_verdict(searches, trivial)}{missing}{old}"

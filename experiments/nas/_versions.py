@@ -1,7 +1,7 @@
 """Which version of a method made a result.
 
-A method whose mathematics is corrected gets a new number here. The tables then leave out the results of earlier versions, and
-say so, until the runs are repeated.
+A method whose mathematics is corrected gets a new number here. The tables then leave out the results of earlier versions,
+and say so, until the runs are repeated.
 """
 
 from collections.abc import Iterable, Mapping

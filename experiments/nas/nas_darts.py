@@ -3,14 +3,15 @@
     python -m experiments.nas.nas_darts --method gdas --preset quick --out runs/nas_darts
     python -m experiments.nas.nas_darts --genotype "Genotype(normal=[...], ...)" --out runs/retrained
 
-The SuperNet (normal and reduction cell, eight operations on every edge: 10^25 mixtures) is searched with half of the training
-images for the weights and half for the encoding. The two strongest edges into every node are kept (10^18 pairs of
-cells); ``normal.svg`` and ``reduce.svg`` show them. The network of these cells is then trained from scratch on all
-50,000 training images (mirrored, shifted, with a square cut out) and tested. With ``--genotype`` nothing is searched.
+The SuperNet has a normal and a reduction cell with eight operations on every edge: 10^25 mixtures. It is searched with half
+of the training images for the weights and half for the encoding. The two strongest edges into every node are kept (10^18
+pairs of cells); ``normal.svg`` and ``reduce.svg`` show them. The network of these cells is then trained from scratch on all
+50,000 training images (mirrored, shifted, with a square cut out) and tested. With ``--genotype`` nothing is searched. Batch
+norm uses the statistics of the batch, in the test those of batches of 250.
 
-Preset ``quick`` (16 x 16 pixels, 3 cells of 4 channels) is for 2 cores; ``paper`` is that of the paper (search: 8 cells of 16
-channels, 50 epochs of batches of 64; training: 20 cells of 36 channels, 600 epochs of batches of 96), without its auxiliary
-head and without drop-path, and wants a GPU. Batch norm: statistics of the batch, in the test of batches of 250.
+Preset ``quick`` (16 x 16 pixels, 3 cells of 4 channels) is for 2 cores. Preset ``paper`` wants a GPU. It is that of the
+paper (search: 8 cells of 16 channels, 50 epochs of batches of 64; training: 20 cells of 36 channels, 600 epochs of batches
+of 96), without its auxiliary head and without drop-path.
 """
 
 import dataclasses
@@ -35,31 +36,48 @@ class Config:
     """Settings of the search and of the training after it."""
 
     method: str = "gdas"
+    """A name of ``supernet.METHODS`` that ends in strengths of the operations."""
     genotype: str = ""
+    """Cells to train, as DARTS prints them; empty to search them."""
     size: int = 16
+    """Side of the images in pixels."""
     steps: int = 1500
+    """Updates of the search."""
     batch: int = 32
+    """Images in a batch of the search."""
     rate: float = 0.1
+    """Learning rate of the weights in the search."""
     channels: int = 4
+    """Channels of the searched network."""
     layers: int = 3
+    """Cells of the searched network, at least 3."""
     nodes: int = 4
+    """Nodes of a cell."""
     train_steps: int = 1500
+    """Updates of the training from scratch."""
     train_batch: int = 64
+    """Images in a batch of that training."""
     train_rate: float = 0.1
+    """Learning rate of that training."""
     train_channels: int = 8
+    """Channels of the trained network."""
     train_layers: int = 3
+    """Cells of the trained network, at least 3."""
     cut: int = 8
+    """Side in pixels of the square that is cut out of training images."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if self.method not in METHODS:
             raise InputError(f"--method {self.method}: accepted are {', '.join(METHODS)}")
         sizes = ("steps", "batch", "channels", "nodes", "train_steps", "train_batch", "train_channels")
-        bad = [n for n in sizes if getattr(self, n) < 1] + [
-            n for n in ("layers", "train_layers") if getattr(self, n) < 3
-        ]
+        bad = [n for n in sizes if getattr(self, n) < 1]
+        bad += [n for n in ("layers", "train_layers") if getattr(self, n) < 3]
         if bad:
-            raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers, layers from 3")
+            raise InputError(
+                f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers, and at least 3 layers"
+            )
         if self.genotype:
             try:
                 supernet.spaces.from_genotype(self.genotype)
@@ -67,9 +85,9 @@ class Config:
                 raise InputError(f"--genotype: {error}") from error
 
 
-# those that end in strengths of the operations, by which the two strongest edges into a node can be told, on a network that
-# does not grow
 OTHERS = ("spos", "fairnas", "sandwich", "enas", "darts-pt", "darts-pt-fixed", "drnas-pruned")
+"""Methods without strengths of the operations, by which the two strongest edges into a node are chosen, or whose network
+grows."""
 METHODS = [name for name in supernet.METHODS if name not in OTHERS]
 PRESETS = {
     "quick": {},
@@ -101,7 +119,7 @@ PRESETS = {
 
 
 def search(config: Config, parts: data.Images, directory: run.RunDirectory):
-    """The cells that the method decides on, and the seconds."""
+    """Returns the cells that the method decides on, and the seconds of the search."""
     space = supernet.spaces.darts_space(config.nodes)
 
     def network(partial, single_path: bool) -> nn.Functional:
@@ -122,14 +140,14 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory):
     )
     own = {**run.to_dict(config), "part": "search"}
     with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:
-        found = _searching.search(config.method, place, inside).config
-        return found, inside.metrics()[-1]["seconds"]
+        cells = _searching.search(config.method, place, inside).config
+        return cells, inside.metrics()[-1]["seconds"]
 
 
-def train(config: Config, found, parts: data.Images, directory: run.RunDirectory) -> dict[str, float]:
+def train(config: Config, cells: dict[str, Any], parts: data.Images, directory: run.RunDirectory) -> dict[str, float]:
     """Trains the network of the found cells from scratch and tests it."""
-    nodes = max(int(name.rsplit("_", 1)[1]) for name in found) - 1
-    alone = supernet.spaces.darts_supernet(10, config.train_channels, config.train_layers, 3, nodes).build(found)
+    nodes = max(int(name.rsplit("_", 1)[1]) for name in cells) - 1
+    alone = supernet.spaces.darts_supernet(10, config.train_channels, config.train_layers, 3, nodes).build(cells)
     schedule = optax.cosine_decay_schedule(config.train_rate, config.train_steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(5.0), optax.add_decayed_weights(3e-4), optax.sgd(schedule, momentum=0.9)
@@ -139,9 +157,9 @@ def train(config: Config, found, parts: data.Images, directory: run.RunDirectory
 
     def sample(key):
         rows, move, cut = jax.random.split(key, 3)
-        chosen = jax.random.randint(rows, (config.train_batch,), 0, len(y))
-        moved = data.flip_and_crop(x[chosen], move, config.size // 8)
-        return data.cut_out(moved, cut, config.cut), y[chosen]
+        index = jax.random.randint(rows, (config.train_batch,), 0, len(y))
+        moved = data.flip_and_crop(x[index], move, config.size // 8)
+        return data.cut_out(moved, cut, config.cut), y[index]
 
     state = run.train(
         learner,
@@ -169,20 +187,20 @@ def search_and_train(config: Config, directory: run.RunDirectory, loaded: Mappin
     parts: data.Images = loaded["images"]
     metrics: dict[str, float] = {}
     if config.genotype:
-        found = supernet.spaces.from_genotype(config.genotype)
+        cells = supernet.spaces.from_genotype(config.genotype)
     else:
         space = supernet.spaces.darts_space(config.nodes)
         metrics = {"log10_supernet": space.log10_size, "log10_cells": supernet.spaces.log10_cells(config.nodes)}
-        found, metrics["search_seconds"] = search(config, parts, directory)
-    for cell, (nodes, edges) in supernet.spaces.cell_graphs(found).items():
+        cells, metrics["search_seconds"] = search(config, parts, directory)
+    for cell, (nodes, edges) in supernet.spaces.cell_graphs(cells).items():
         run.write_text(directory.path / f"{cell}.svg", plot.graph_svg(nodes, edges, f"{cell} cell"))
-    began = time.perf_counter()
+    start = time.perf_counter()
     metrics = {
         **metrics,
-        "skips": supernet.diagnosis.count_value(found, "skip"),
-        **train(config, found, parts, directory),
+        "skips": supernet.diagnosis.count_value(cells, "skip"),
+        **train(config, cells, parts, directory),
     }
-    metrics["train_seconds"] = time.perf_counter() - began
+    metrics["train_seconds"] = time.perf_counter() - start
     searched = (
         "cells given"
         if config.genotype
@@ -195,11 +213,11 @@ def search_and_train(config: Config, directory: run.RunDirectory, loaded: Mappin
         f"{searched}; trained alone: {config.train_layers} cells of {config.train_channels} channels, {config.train_steps} "
         f"steps of {config.train_batch} on 50,000 images, tested on 10,000; batch norm: transductive, test batches of 250"
     )
-    return {"metrics": metrics, "genotype": supernet.spaces.to_genotype(found), "protocol": protocol}
+    return {"metrics": metrics, "genotype": supernet.spaces.to_genotype(cells), "protocol": protocol}
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
-    """The cells that were found, and what is known of them."""
+    """The cells that were found, the size of the space, and the metrics."""
     m = result["metrics"]
     space = ""
     if "log10_cells" in m:

@@ -1,15 +1,15 @@
 """Architecture search on a small cell space, against the truth of that space.
 
-The space is a three-node cell with five operations on each of three edges: 125 architectures, searched on
-scikit-learn's digits by any of the methods. Every architecture is also trained from scratch, all by one compiled
-program, so that the rank of what was found is known.
-
     python -m experiments.nas.nas_digits --out runs/nas_digits
     python -m experiments.nas.nas_digits --methods gdas,drnas,spos --out runs/nas_digits_more
 
-Weights learn on half of the data, the encoding on a quarter; the truth is the accuracy on the last quarter after
-training on the other three, mean of ``truth_seeds`` trainings. Cells within one test image of each other share a rank.
-Batch norm: statistics of the batch, everywhere.
+The space is a three-node cell with five operations on each of three edges: 125 architectures, which any of the methods
+searches on scikit-learn's digits. Every architecture is also trained from scratch, all by one compiled program, so that the
+rank of what was found is known.
+
+Weights learn on half of the data and the encoding on a quarter. The truth is the accuracy on the last quarter after
+training on the other three, as the mean of ``truth_seeds`` trainings. Cells within one test image of each other share a
+rank. Batch norm uses the statistics of the batch, everywhere.
 """
 
 import dataclasses
@@ -24,24 +24,36 @@ from experiments.harness import Result
 from experiments.harness.markdown import short, table
 from experiments.nas import _diagnosis, _proxies, _searching, _versions
 from metajax import data, nn, plot, run, supernet
+from metajax.space import Space
 from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings of the searches and of the truth; ``methods`` are names of ``supernet.METHODS``, or ``all``."""
+    """Settings of the searches and of the truth."""
 
     methods: str = "darts-1,darts-2"
+    """Names of ``supernet.METHODS``, separated by commas, or ``all``."""
     channels: int = 16
+    """Channels of the network."""
     stages: int = 1
+    """Stages of the network, of one cell each."""
     batch: int = 64
+    """Images in a batch."""
     steps: int = 600
+    """Updates of a search."""
     rate: float = 0.025
+    """Learning rate of the weights in a search."""
     truth_epochs: int = 12
+    """Epochs of a training from scratch."""
     truth_rate: float = 3e-2
+    """Learning rate of a training from scratch."""
     truth_seeds: int = 2
+    """Trainings from scratch of every architecture."""
     side_by_side: int = 5
+    """Architectures that one program trains side by side."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
         if min(self.channels, self.stages, self.batch, self.steps, self.truth_epochs, self.truth_seeds) < 1:
@@ -67,23 +79,16 @@ def load(config: Config) -> dict[str, Any]:
     return {"digits": data.digits(config.seed)}
 
 
-def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Trains every architecture, searches by every method, and compares."""
-    parts: data.Images = loaded["digits"]
+def trained(
+    config: Config, space: Space, network: supernet.MakeNetwork, parts: data.Images, directory: run.RunDirectory
+) -> supernet.truth.TruthTable:
+    """Trains every architecture from scratch."""
     both = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
-    space = supernet.spaces.cell_space(nodes=3)
-
-    def network(partial: int = 1, single_path: bool = False) -> nn.Functional:
-        build = lambda rngs: supernet.spaces.CellNet(
-            space, 10, config.channels, config.stages, stride=2, partial=partial, single_path=single_path, rngs=rngs
-        )
-        return nn.functional(build)
-
     bar = run.Progress(int(space.size) * config.truth_seeds, label="truth")
     training = supernet.truth.TrainingSetup(config.truth_epochs, config.batch, config.truth_rate)
     truth = supernet.truth.exhaust(
         space,
-        network(single_path=supernet.truth.trains_sequentially()),
+        network(1, supernet.truth.trains_sequentially()),
         both,  # type: ignore[arg-type]
         parts.test,
         training,
@@ -94,7 +99,21 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
         path=directory.path / "truth.json",
     )
     bar.close()
+    return truth
 
+
+def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains every architecture, searches by every method, and compares."""
+    parts: data.Images = loaded["digits"]
+    space = supernet.spaces.cell_space(nodes=3)
+
+    def network(partial: Any, single_path: bool) -> nn.Functional:
+        build = lambda rngs: supernet.spaces.CellNet(
+            space, 10, config.channels, config.stages, stride=2, partial=partial, single_path=single_path, rngs=rngs
+        )
+        return nn.functional(build)
+
+    truth = trained(config, space, network, parts, directory)
     place = _searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
     true = lambda encodings: truth.mean  # asked for every architecture, in the table's order
     metrics, found = {"architectures": int(space.size), "best": 100 * float(truth.mean.max())}, {}
@@ -105,14 +124,14 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
         own = {**run.to_dict(config), "method": name}
         with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
             outcome = _searching.search(name, place, inside)
-            told = _searching.diagnosis(place, outcome, true, inside, encodings)
+            measured = _searching.diagnosis(place, outcome, true, inside, encodings)
         at = supernet.diagnosis.index_of(space, outcome.config)
         scores = supernet.baselines.by_shared_weights(outcome.single_path, outcome.state.params)(encodings)[0]
         found[name] = outcome.config
         label = name.replace("-", "_")
         metrics[f"{label}_rank"] = truth.rank(at, within=1 / tests)
         metrics[f"{label}_accuracy"] = 100 * float(truth.mean[at])
-        metrics |= {f"{label}_{what}": value for what, value in told.items()}
+        metrics |= {f"{label}_{what}": value for what, value in measured.items()}
     last = config.names[-1]
     figure = plot.scatter(
         100 * scores,

@@ -2,10 +2,10 @@
 
     python -m experiments.nas.nas_trivial --out runs/nas201_trivial
 
-A cell drawn at random, a cell of convolutions drawn at random, the cell of 3 x 3 convolutions alone, which is the one with
-the most parameters; and how the number of parameters ranks all 15,625 cells. Takes a few seconds; the test accuracy of every
-cell is the mean of its seeds after 200 epochs. The published table gives 87.06 ± 12.93, 93.20 ± 0.60 and 93.76% on CIFAR-10,
-and τ .577.
+The answers are a cell drawn at random, a cell of convolutions drawn at random, and the cell of 3 x 3 convolutions alone,
+which is the one with the most parameters. The number of parameters also ranks all 15,625 cells. The test accuracy of every
+cell is the mean of its seeds after 200 epochs. It takes a few seconds. The published table gives 87.06 ± 12.93, 93.20 ±
+0.60 and 93.76% on CIFAR-10, and τ .577.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Nothing to set: the table is what it is."""
+    """There is nothing to set: the table is what it is."""
 
 
 def answers(oracle: supernet.truth.Oracle, column: str = "test200") -> dict[str, Any]:
-    """The metrics: of each answer the mean accuracy and the deviation over its cells, by dataset."""
+    """Returns, for each answer and dataset, the mean accuracy and the deviation over its cells."""
     space = supernet.spaces.cell_space()
     cells = space.dicts(space.at(np.arange(int(space.size))))
     kinds = [set(cell.values()) for cell in cells]
@@ -62,21 +62,23 @@ def answers(oracle: supernet.truth.Oracle, column: str = "test200") -> dict[str,
 def look_up(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Looks the answers up."""
     metrics = answers(supernet.truth.load_oracle())
-    protocol = "Test accuracy in % by the table, mean of a cell's seeds after 200 epochs; deviation over cells."
+    protocol = (
+        "Test accuracy in % by the table, mean of a cell's seeds after 200 epochs, with the deviation over cells."
+    )
     return {"metrics": metrics, "protocol": protocol}
 
 
 def rows(metrics: dict[str, Any]) -> list[list[str]]:
-    """Name and accuracies of every answer, with the deviation over cells where there are several."""
-    made = []
-    for name, told in NAMES.items():
+    """Returns the name and the accuracies of every answer, with the deviation over cells where there are several."""
+    lines = []
+    for name, title in NAMES.items():
         spread = lambda dataset, name=name: metrics.get(f"{name}_{dataset}_deviation", 0.0)
         cells = [
             f"{metrics[f'{name}_{dataset}_test']:.2f}" + (f" ± {spread(dataset):.2f}" if spread(dataset) else "")
             for dataset in DATASETS
         ]
-        made.append([told, *cells])
-    return made
+        lines.append([title, *cells])
+    return lines
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
@@ -85,8 +87,8 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     return (
         table(["answer", "CIFAR-10", "CIFAR-100", "ImageNet16-120"], rows(m))
         + f"\n\nThe number of parameters ranks all {m['cells']:,} cells with τ {m['parameters_kendall_tau']:.3f} ± "
-        f"{m['parameters_kendall_tau_error']:.3f} (standard error); {100 * m['share_above_conv3x3']:.1f}% of them are better "
-        "than the cell of 3 x 3 convolutions.\n"
+        f"{m['parameters_kendall_tau_error']:.3f} (standard error). Of the cells, {100 * m['share_above_conv3x3']:.1f}% "
+        "are better than the cell of 3 x 3 convolutions.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Searches over a table in which every candidate's outcome is known: one compiled program for all of their steps."""
+"""Searches over a table in which the outcome of every candidate is known: one compiled program for all of their steps."""
 
 import functools
 from typing import Any
@@ -11,7 +11,8 @@ from metajax.predictor import Spec
 from metajax.search import acquire
 from metajax.types import stream
 
-SUBSET = 8192  # candidates looked at in a step, drawn anew, with those that differ from the best in one choice
+SUBSET = 8192
+"""Candidates that are looked at in a step. They are drawn anew, beside the neighbors of the best one."""
 
 
 def search(
@@ -20,39 +21,40 @@ def search(
     x: np.ndarray,
     y: np.ndarray,
     blocks: np.ndarray,
-    begun: np.ndarray,
+    initial: np.ndarray,
     budget: int,
     key: jax.Array,
     target: str = "value",
 ) -> np.ndarray:
-    """int[runs, budget]: the rows that are tried, those of ``begun`` (int[runs, some]) first, or the one of the
-    largest mean without any.
+    """Returns the rows that every run tries: int[runs, budget].
+
+    A run tries the initial rows first; without any, the row of the largest mean before anything is seen.
 
     Args:
-        spec: of the model, fitted anew to what has been seen before each step, going on from its last hyperparameters.
-        acquisition: of ``search.acquire``.
+        spec: The model. It is fitted anew to what was seen before each step, from its last hyperparameters.
+        acquisition: A name of ``search.acquire``.
         x: f32[n, d], what the model reads of each candidate.
-        y: f[n], larger better, seen only where it was tried.
+        y: f[n], larger is better. The model sees it only where it was tried.
         blocks: int[d], as ``Spec.fit`` takes them.
-        begun: the first rows of each run.
-        budget: how many rows in all.
-        key: of the drawn candidates.
-        target: ``value``: standardized; ``rank``: normal quantiles of the ranks; of what was seen.
+        initial: int[runs, some], the first rows of each run.
+        budget: The number of rows of a run.
+        key: The key of the candidates that are drawn.
+        target: ``value`` standardizes what was seen; ``rank`` takes normal quantiles of its ranks.
     """
-    rows = np.zeros((len(begun), budget), np.int32)
-    done = begun.shape[1]
+    rows = np.zeros((len(initial), budget), np.int32)
+    done = initial.shape[1]
     every = (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(blocks))
-    if not done:  # of all candidates, the one that is believed in before anything is seen
-        begun, done = np.full((len(begun), 1), int(_first(spec, every[0], every[2]))), 1
-    rows[:, :done] = begun
+    if not done:
+        initial, done = np.full((len(initial), 1), int(_first(spec, every[0], every[2]))), 1
+    rows[:, :done] = initial
     while done < budget:
         size = max(16, 1 << max(done, 1).bit_length())
         end = min(budget, size)
         keys = jax.random.split(jax.random.fold_in(key, done), len(rows))
         padded = np.zeros((len(rows), size), np.int32)
         padded[:, :done] = rows[:, :done]
-        found = _stage(spec, acquisition, target, size, every, jnp.asarray(padded), done, jnp.arange(done, end), keys)
-        rows[:, :end] = np.asarray(found)[:, :end]
+        tried = _stage(spec, acquisition, target, size, every, jnp.asarray(padded), done, jnp.arange(done, end), keys)
+        rows[:, :end] = np.asarray(tried)[:, :end]
         done = end
     return rows
 
@@ -71,8 +73,8 @@ def _stage(spec, acquisition, target, size, table, rows, done, steps, keys):
         weight = (jnp.arange(size) < n).astype(x.dtype)
         return weight, _standard(y[tried], weight, target)
 
-    def run(given):
-        tried, key = given
+    def run(initial):
+        tried, key = initial
         weight, goal = seen(tried, done)
         params = spec.fit(stream(key, "fit"), x[tried], goal, weight, blocks)
 
@@ -90,8 +92,8 @@ def _stage(spec, acquisition, target, size, table, rows, done, steps, keys):
                 some = jnp.concatenate([drawn, near])
             mean, std = spec.apply(params, x[some])
             score = acquire(acquisition, mean, std, best, key=stream(own, "acquire"))
-            again = jnp.isin(some, jnp.where(weight > 0, tried, -1))
-            tried = tried.at[n].set(some[jnp.argmax(jnp.where(again, -jnp.inf, score))].astype(tried.dtype))
+            is_tried = jnp.isin(some, jnp.where(weight > 0, tried, -1))
+            tried = tried.at[n].set(some[jnp.argmax(jnp.where(is_tried, -jnp.inf, score))].astype(tried.dtype))
             return (tried, params), None
 
         return jax.lax.scan(step, (tried, params), steps)[0][0]
@@ -113,6 +115,6 @@ def _standard(y: jax.Array, weight: jax.Array, target: str) -> jax.Array:
 
 
 def regrets(y: Any, rows: np.ndarray) -> np.ndarray:
-    """f[runs, budget]: (optimum - best so far) / (optimum - median of the table)."""
+    """Returns the normalized regrets f[runs, budget]: (optimum - best so far) / (optimum - median of the table)."""
     y = np.asarray(y, np.float64)
     return (y.max() - np.maximum.accumulate(y[rows], axis=1)) / (y.max() - np.median(y))

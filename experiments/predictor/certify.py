@@ -1,20 +1,20 @@
-"""The certified best configuration of a learned model: time, nodes and gap by size of the space and of the model, and what
-searches without a certificate find.
+"""The certified best configuration of a learned model: time, nodes and gap by the size of the space and of the model.
 
     python -m experiments.predictor.certify --out runs/certify
 
-Spaces of 7 to 16 choices of 10 values each (10^7 to 10^16 configurations). The meta-learner, two networks of one hidden layer,
-is trained on 1,000 trials of a function with additive and pairwise parts and noise; ``units`` is that of both together.
-Certify runs for at most ``seconds``; its gap is what the bound leaves open. The other methods search the same model; their
-column is how far below the certificate they end. Both are in deviations of the trials' metric. Enumeration is run up to
-10^``enumerate``; "of peak" is its share of the machine's matrix multiplications, at two operations for each unit and
-configuration.
+The spaces have 7 to 16 choices of 10 values each (10^7 to 10^16 configurations). The meta-learner, two networks of one
+hidden layer, is trained on 1,000 trials of a function with additive and pairwise parts and noise; ``units`` counts the
+units of both. ``certify`` runs for at most ``seconds``, and its gap is what the bound leaves open. Searches without a
+certificate search the same model; their column says how far below the certificate they end. Both are in deviations of the
+trials' metric. Enumeration is run up to 10^``enumerate``; "of peak" is its share of the machine's matrix products, at two
+operations for each unit and configuration.
 
-Expect about 2 s for 10^13 configurations and 3 s to enumerate 10^9; 6 minutes on 2 cores.
+Expect about 2 s for 10^13 configurations and 3 s to enumerate 10^9. The experiment takes 6 minutes on 2 cores.
 """
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,28 +40,42 @@ METHODS = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``choices`` and ``units`` are lists; ``enumerate`` is the largest exponent that is enumerated."""
+    """Sizes of the spaces and of the models."""
 
     choices: str = "7,9,11,13,15,16"
+    """Choices of ten values in a space, a list."""
     units: str = "32,64"
+    """Units of the model, a list."""
     draws: int = 3
+    """Models of each size."""
     seconds: float = 60.0
+    """Limit of a certificate."""
     enumerate: int = 9
+    """The largest exponent that is enumerated."""
     seed: int = 0
+    """Seed of all randomness."""
 
     def __post_init__(self):
-        numbers = [n for n in f"{self.choices},{self.units}".split(",")]
+        numbers = f"{self.choices},{self.units}".split(",")
         if not all(n.isdigit() and int(n) >= 2 for n in numbers) or self.draws < 1 or self.seconds <= 0:
             raise InputError(
-                f"--choices {self.choices} --units {self.units}: accepted are whole numbers from 2, joined by commas"
+                f"--choices {self.choices} --units {self.units}: accepted are whole numbers of at least 2, joined by commas"
             )
+
+    @property
+    def all_choices(self) -> list[int]:
+        return [int(n) for n in self.choices.split(",")]
+
+    @property
+    def all_units(self) -> list[int]:
+        return [int(n) for n in self.units.split(",")]
 
 
 PRESETS = {"paper": {}, "tiny": {"choices": "4,5", "units": "8", "draws": 1, "seconds": 5.0}}
 
 
 def trained(choices: int, units: int, seed: int) -> predictor.Model:
-    """A space of 10^choices configurations and a model of it."""
+    """Returns a model that is trained on a space of 10^choices configurations."""
     space = Space({f"choice_{i}": Categorical(tuple(range(10))) for i in range(choices)})
     rng = np.random.default_rng((seed, choices))
     configs = space.sample(jax.random.key(seed), 1000)
@@ -78,74 +92,79 @@ _SPECS: dict[int, predictor.Spec] = {}
 
 
 def _spec(units: int) -> predictor.Spec:
-    """One for each width, so that it is compiled once."""
+    """One specification for each width, so that it is compiled once."""
     return _SPECS.setdefault(units, predictor.mlp(hidden=(units // 2,)))
 
 
+def measure_one(config: Config, cell: harness.Cell, peak: float) -> dict[str, Any]:
+    """The certificate of one model, and what the other methods find in it.
+
+    Args:
+        config: The config of the experiment.
+        cell: The choices, the units and the number of the draw.
+        peak: The operations a second of the machine's matrix product.
+    """
+    model = trained(cell["choices"], cell["units"], config.seed + cell["draw"])
+    proof = search.maximize(model, search.Certify(config.seconds), k=1)
+    record = {
+        "certify_seconds": proof.seconds,
+        "nodes": proof.evaluated,
+        "gap": proof.gap / model.scale,
+        "value": float(proof.values[0]),
+    }
+    for name, method in METHODS.items():
+        if name == "enumerate" and cell["choices"] > config.enumerate:
+            continue
+        for _ in range(2):  # the second time it is compiled
+            best = search.maximize(model, method, k=1, key=jax.random.key(cell["draw"]))
+        record[f"{name}_below"] = float(proof.values[0] - best.values[0]) / model.scale
+        record[f"{name}_seconds"] = best.seconds
+        if name == "enumerate":
+            record["enumerate_of_peak"] = 2 * cell["units"] * best.evaluated / best.seconds / peak
+    return record
+
+
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Every size."""
-    most = compare.peak()
-
-    def work(cell):
-        model = trained(cell["choices"], cell["units"], config.seed + cell["draw"])
-        proof = search.maximize(model, search.Certify(config.seconds), k=1)
-        told = {
-            "certify_seconds": proof.seconds,
-            "nodes": proof.evaluated,
-            "gap": proof.gap / model.scale,
-            "value": float(proof.values[0]),
-        }
-        for name, method in METHODS.items():
-            if name == "enumerate" and cell["choices"] > config.enumerate:
-                continue
-            for _ in range(2):  # the second time it is compiled
-                found = search.maximize(model, method, k=1, key=jax.random.key(cell["draw"]))
-            told[f"{name}_below"] = float(proof.values[0] - found.values[0]) / model.scale
-            told[f"{name}_seconds"] = found.seconds
-            if name == "enumerate":
-                told["enumerate_of_peak"] = 2 * cell["units"] * found.evaluated / found.seconds / most
-        return told
-
-    numbers = lambda text: [int(n) for n in text.split(",")]
-    cells = [
-        {"choices": c, "units": u, "draw": d}
-        for u in numbers(config.units)
-        for c in numbers(config.choices)
-        for d in range(config.draws)
-    ]
-    records = harness.measure(directory, cells, work, "certify")
+    """Every size of the space and of the model."""
+    peak = compare.peak()
+    sizes = itertools.product(config.all_units, config.all_choices, range(config.draws))
+    cells = [{"choices": choices, "units": units, "draw": draw} for units, choices, draw in sizes]
+    records = harness.measure(directory, cells, lambda cell: measure_one(config, cell, peak), "certify")
     metrics: dict[str, float] = {}
-    curves = {}
-    for units in numbers(config.units):
-        for choices in numbers(config.choices):
-            some = [r for r in records if (r["units"], r["choices"]) == (units, choices)]
-            names = [n for n in some[0] if n not in ("choices", "units", "draw", "seconds")]
-            for name in names:
-                metrics[f"{units}_units_{choices}_{name}"] = float(np.median([r[name] for r in some]))
-            metrics[f"{units}_units_{choices}_certify_seconds_worst"] = max(r["certify_seconds"] for r in some)
-            metrics[f"{units}_units_{choices}_gap_worst"] = max(r["gap"] for r in some)
-        sizes = [10.0**c for c in numbers(config.choices)]
-        curves[f"certify, {units} units"] = (
-            sizes,
-            [metrics[f"{units}_units_{c}_certify_seconds"] for c in numbers(config.choices)],
+    for units, choices in itertools.product(config.all_units, config.all_choices):
+        draws, label = (
+            [r for r in records if (r["units"], r["choices"]) == (units, choices)],
+            f"{units}_units_{choices}",
         )
-        counted = [c for c in numbers(config.choices) if c <= config.enumerate]
-        curves[f"enumerate, {units} units"] = (
-            [10.0**c for c in counted],
-            [metrics[f"{units}_units_{c}_enumerate_seconds"] for c in counted],
-        )
-    figure = plot.curves(curves, "configurations", "seconds")
-    figure.axes[0].set(xscale="log", yscale="log")
-    plot.save(figure, directory.path / "times.png")
+        for name in (n for n in draws[0] if n not in ("choices", "units", "draw", "seconds")):
+            metrics[f"{label}_{name}"] = float(np.median([r[name] for r in draws]))
+        metrics[f"{label}_certify_seconds_worst"] = max(r["certify_seconds"] for r in draws)
+        metrics[f"{label}_gap_worst"] = max(r["gap"] for r in draws)
+    figure(config, metrics, directory)
     protocol = (
         f"Medians of {config.draws} models, worst in brackets; certify within {config.seconds:g} s; seconds of the other "
-        f"methods without compilation; matrix products reach {most / 1e9:.0f} GFLOP/s here."
+        f"methods without compilation; matrix products reach {peak / 1e9:.0f} GFLOP/s here."
     )
     return {"metrics": metrics, "protocol": protocol, "records": records}
 
 
+def figure(config: Config, metrics: dict[str, float], directory: run.RunDirectory) -> None:
+    """Draws the seconds of the certificate and of the enumeration by the size of the space."""
+    curves = {}
+    for units in config.all_units:
+        for name, sizes in (
+            ("certify", config.all_choices),
+            ("enumerate", [c for c in config.all_choices if c <= config.enumerate]),
+        ):
+            seconds = [metrics[f"{units}_units_{c}_{name}_seconds"] for c in sizes]
+            curves[f"{name}, {units} units"] = ([10.0**c for c in sizes], seconds)
+    drawn = plot.curves(curves, "configurations", "seconds")
+    drawn.axes[0].set(xscale="log", yscale="log")
+    plot.save(drawn, directory.path / "times.png")
+
+
 def markdown(config: dict, result: dict) -> str:
-    """Certificates by size, and what the others miss."""
+    """Certificates by size, and what the other searches miss."""
     given, m = Config(**config), result["metrics"]
     others = [name for name in METHODS if name != "enumerate"]
     head = ["units", "configurations", "certify, s", "nodes", "gap", "enumerate, s (of peak)"]

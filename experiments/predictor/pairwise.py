@@ -2,17 +2,15 @@
 
     python -m experiments.predictor.pairwise --out runs/pairwise
 
-One table (NAS-Bench-201 on CIFAR-10, or a table of HPOBench) and 50 trained models: the share of pairs whose better member is
-named, on pairs held out of all pairs of the 50 (which leaks: both members were seen in other pairs), on pairs of 10
-models held out, and on pairs of 1,000 models never drawn, the truth. Then Oboe: 10 trainings on each of 200 datasets with their
-meta-features, judged on pairs of one dataset, of other trainings on the same datasets (leaking) and on datasets of families
-left out.
+Of one table (NAS-Bench-201 on CIFAR-10, or a table of HPOBench) 50 models are trained. The numbers are shares of pairs
+whose better member is named: on pairs held out of all pairs of the 50 (which leaks, because both members were seen in other
+pairs), on pairs of 10 models held out, and on pairs of 1,000 models that were never drawn, the truth. On Oboe there are 10
+trainings on each of 200 datasets with their meta-features. The numbers are then on pairs of one dataset: of other trainings
+on the same datasets (which leaks), and on datasets of families that were left out.
 
-All use the same ensemble of networks; the naive model reads both encodings and predicts (p2 - p1) / p1, the others predict h of
-one encoding, and a pair by the difference. "circles" is the share of triples that the naive model orders in a circle,
-"contradictions" the share of pairs of which it says the same both ways round.
-
-3 minutes on 2 cores.
+All targets use the same ensemble of networks. The naive model reads both encodings and predicts (p2 - p1) / p1; the others
+predict h of one encoding, and a pair by the difference. "circles" is the share of triples that the naive model orders in a
+circle; "contradictions" is the share of pairs of which it says the same both ways round. It takes 3 minutes on 2 cores.
 """
 
 import dataclasses
@@ -27,7 +25,7 @@ import numpy as np
 from experiments import harness
 from experiments.harness import Results
 from experiments.harness.markdown import number, table
-from experiments.predictor.search_tabular import cells
+from experiments.predictor._tabular import cells
 from metajax import predictor, run
 from metajax.types import InputError
 
@@ -37,14 +35,20 @@ SOURCES = ("nasbench201", "hpobench", "oboe")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``models`` are trained on a table; ``datasets`` and ``each`` are Oboe's."""
+    """Sizes of the comparison."""
 
     sources: str = "all"
+    """nasbench201, hpobench and oboe, separated by commas, or all."""
     models: int = 50
+    """Trained models of a table, at least 10."""
     draws: int = 10
+    """Draws of models or datasets."""
     datasets: int = 200
+    """Datasets of Oboe, 10 to 300."""
     each: int = 10
+    """Trainings on each dataset of Oboe, 2 to 100."""
     seed: int = 0
+    """Seed of all draws."""
 
     def __post_init__(self):
         _ = self.names  # raises on another name
@@ -61,7 +65,7 @@ SPEC = predictor.ensemble(4)
 
 
 def compare(trials: predictor.Trials, target: str, key: jax.Array, pairs: np.ndarray | None = None):
-    """``(first, second, context) -> f[n]``, above 0 where the second is better, after fitting to the trials."""
+    """Fits a model to the trials; returns ``(first, second, context) -> f[n]``, above 0 where the second is better."""
     if target == "naive":
         return predictor.fit_pairs(trials, SPEC, key, pairs).compare
     model = predictor.fit(trials, SPEC, target, key)
@@ -71,11 +75,11 @@ def compare(trials: predictor.Trials, target: str, key: jax.Array, pairs: np.nda
 
 
 def accuracy(judge, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, context: np.ndarray | None = None) -> float:
-    """The share of pairs that are ordered right; pairs that tie are left out."""
+    """Returns the share of pairs that are ordered right. Pairs that tie are left out."""
     pairs = pairs[y[pairs[:, 0]] != y[pairs[:, 1]]]
     first, second = pairs.T
-    said = judge(x[first], x[second], None if context is None else context[first])
-    return float(np.mean((said > 0) == (y[second] > y[first])))
+    order = judge(x[first], x[second], None if context is None else context[first])
+    return float(np.mean((order > 0) == (y[second] > y[first])))
 
 
 def _all_pairs(n: int) -> np.ndarray:
@@ -84,7 +88,7 @@ def _all_pairs(n: int) -> np.ndarray:
 
 
 def on_table(table: predictor.benchmarks.TabularBenchmark, target: str, config: Config, draw: int) -> dict[str, float]:
-    """One draw of models of one table."""
+    """Returns the shares for one draw of models of one table."""
     rng = np.random.default_rng((config.seed, draw))
     y = np.nanmean(table.values, axis=1) * (1 if table.maximize else -1)
     x = np.asarray(table.space.encode(table.configs))
@@ -98,20 +102,20 @@ def on_table(table: predictor.benchmarks.TabularBenchmark, target: str, config: 
     inside = config.models * 4 // 5
     honest = compare(make(known[:inside]), target, key, _all_pairs(inside))
     some = rng.integers(len(fresh), size=(4000, 2))
-    told = {
+    shares = {
         "leaking": accuracy(leaking, x[known], y[known], pairs[cut:]),
         "honest": accuracy(honest, x[known[inside:]], y[known[inside:]], _all_pairs(config.models - inside)),
         "truth": accuracy(leaking, x[fresh], y[fresh], some[some[:, 0] != some[:, 1]]),
     }
     a, b, c = x[fresh[rng.integers(len(fresh), size=(3, 2000))]]
     ab, bc, ca = leaking(a, b) > 0, leaking(b, c) > 0, leaking(c, a) > 0
-    told["circles"] = float(np.mean((ab == bc) & (bc == ca)))
-    told["contradictions"] = float(np.mean(leaking(a, b) * leaking(b, a) > 0))
-    return told
+    shares["circles"] = float(np.mean((ab == bc) & (bc == ca)))
+    shares["contradictions"] = float(np.mean(leaking(a, b) * leaking(b, a) > 0))
+    return shares
 
 
 def on_datasets(known: predictor.benchmarks.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
-    """One draw of datasets of Oboe."""
+    """Returns the shares for one draw of datasets of Oboe."""
     rng = np.random.default_rng((config.seed, draw))
     families = rng.permutation(known.family.max() + 1)
     size = np.cumsum(np.bincount(known.family)[families])
@@ -176,7 +180,7 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
             for what in ("leaking", "honest", "truth", "circles", "contradictions"):
                 if what in some[0]:
                     metrics[f"{source}_{target}_{what}"] = float(np.mean([r[what] for r in some]))
-    protocol = f"Mean of {config.draws} draws (of HPOBench's, each on the next of its tables)."
+    protocol = f"Means of {config.draws} draws; each draw of HPOBench is on the next of its tables."
     return {"metrics": metrics, "protocol": protocol, "records": records}
 
 

@@ -3,68 +3,73 @@
     pip install optuna torch==2.13.0    # Optuna's Gaussian process needs PyTorch; both are in the extra `peers`
     python -m experiments.predictor.search_tabular --out runs/search_tabular
 
-Fifteen tables: 8 of HPOBench (an MLP's balanced validation accuracy), 4 of FCNet (the logarithm of the validation error), 3
-of NAS-Bench-201 (validation accuracy after 200 epochs); each configuration counts with its mean over the seeds. Normalized
-regret is (optimum - best so far) / (optimum - median). Optuna's samplers are given the same space, ordered hyperparameters as
-whole numbers, and run in the same invocation.
+There are fifteen tables: 8 of HPOBench (an MLP's balanced validation accuracy), 4 of FCNet (the logarithm of the validation
+error) and 3 of NAS-Bench-201 (validation accuracy after 200 epochs). Each configuration counts with its mean over the
+seeds. The normalized regret is (optimum - best so far) / (optimum - median). Optuna's samplers are given the same space,
+with ordered hyperparameters as whole numbers, and run in the same invocation.
 
-"kernel" starts from 4 representative configurations of 256 drawn, fits a Gaussian process (on the paths of a cell, where
-there is one) to the normal quantiles of the ranks seen and takes the largest expected improvement. "transfer" has the other
-tables of the family as its prior (``predictor.priors.average_prior``) and starts from its best; it draws
-nothing but the candidates looked at, so that its runs differ little. "average rank" goes down the list of the other tables'
-mean normal scores.
+"kernel" starts from 4 representative configurations of 256 drawn ones. It fits a Gaussian process (on the paths of a cell,
+where there is one) to the normal quantiles of the ranks seen, and takes the largest expected improvement. "transfer" has
+the other tables of the family as its prior (``predictor.priors.average_prior``) and starts from its best. It draws only the
+candidates that are looked at, so that its runs differ little. "average rank" goes down the list of the other tables' mean
+normal scores.
 
-Both read the other tables of the family whole. On NAS-Bench-201 that is next to a look-up: its three tables hold the same
-15,625 cells on three sets of images, whose ranks nearly agree. Those rows are marked, and every mean is given with and without
-them.
+The last two read the other tables of the family whole. On NAS-Bench-201 this is next to a look-up: its three tables hold
+the same 15,625 cells on three sets of images, whose ranks nearly agree. Those rows are marked, and every mean is given with
+and without them.
 
-Methods and settings were chosen on a part of the HPOBench and FCNet tables with other draws; the model of a table never sees
-it beyond the trials made. Expect .23 for "kernel" and .07 for "transfer" after 10 trials, where TPE has .33; 40 minutes on 2
-cores.
+Methods and settings were chosen on a part of the HPOBench and FCNet tables with other draws. The model of a table never
+sees it beyond the trials made. Expect .23 for "kernel" and .07 for "transfer" after 10 trials, where TPE has .33. It takes
+40 minutes on 2 cores.
 """
 
 import dataclasses
 import functools
 import importlib.util
 import itertools
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments import harness
 from experiments.harness import Results
 from experiments.harness.markdown import table
-from experiments.predictor import _pool as pool
-from metajax import plot, predictor, run, search, supernet
-from metajax.space import interop
+from experiments.predictor import _pool
+from experiments.predictor._tabular import INITIAL, Problem, cells, metajax_rows, optuna_rows
+from metajax import plot, predictor, run
 from metajax.types import InputError
 
 BUDGETS = (1, 5, 10, 25, 50, 100)
 METHODS = ("random", "tpe", "gp", "kernel", "average rank", "transfer")
 FAMILIES = ("hpobench", "fcnet", "nasbench201")
-BEGUN, DRAWN = 4, 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``gp_seeds`` and ``gp_budget`` are those of Optuna's Gaussian process, which takes a second a trial."""
+    """Sizes of the comparison."""
 
     methods: str = "all"
+    """Names of the table, separated by commas, or all."""
     families: str = "all"
+    """hpobench, fcnet and nasbench201, separated by commas, or all."""
     tables: int = 100
+    """Tables of each family at most."""
     seeds: int = 20
+    """Runs of a method on a table."""
     budget: int = 100
+    """Trials of a run."""
     gp_seeds: int = 5
+    """Runs of Optuna's Gaussian process, which takes a second a trial."""
     gp_budget: int = 50
+    """Trials of such a run."""
     seed: int = 0
+    """Seed of all draws."""
 
     def __post_init__(self):
         _ = self.names, self.groups  # raise on another name
-        if min(self.seeds, self.gp_seeds, self.tables) < 1 or min(self.budget, self.gp_budget) < BEGUN:
-            raise InputError(f"seeds, gp_seeds and tables must be positive, budget and gp_budget at least {BEGUN}")
+        if min(self.seeds, self.gp_seeds, self.tables) < 1 or min(self.budget, self.gp_budget) < INITIAL:
+            raise InputError(f"seeds, gp_seeds and tables must be positive, budget and gp_budget at least {INITIAL}")
 
     @property
     def names(self) -> list[str]:
@@ -79,89 +84,6 @@ PRESETS = {
     "paper": {},
     "tiny": {"families": "hpobench", "tables": 2, "seeds": 2, "gp_seeds": 1, "budget": 10, "gp_budget": 6},
 }
-
-
-class Problem:
-    """One table: what a model reads of every row, what it scores, and what other tables of its family say."""
-
-    def __init__(self, tables: list[predictor.benchmarks.TabularBenchmark], at: int):
-        table = tables[at]
-        self.name, self.space = table.name, table.space
-        scores = [_utility(t) for t in tables]
-        self.y = scores[at]
-        self.x = np.asarray(table.space.encode(table.configs))
-        sizes = [domain.width for domain in table.space.domains.values()]
-        self.blocks = np.repeat(np.arange(len(sizes)), sizes)
-        self.prior = predictor.priors.average_prior(
-            predictor.priors.normal_scores(np.stack(scores[:at] + scores[at + 1 :]))
-        )
-        columns = [np.asarray(column).tolist() for column in table.configs.values()]
-        self.row = {values: i for i, values in enumerate(zip(*columns))}
-        self.cell = any(name.startswith("edge_") for name in table.space.domains)
-
-    def place(self, config: dict) -> int:
-        struct = self.space.configs([config])
-        return self.row[tuple(int(struct[name][0]) for name in self.space.domains)]
-
-
-def _utility(table: predictor.benchmarks.TabularBenchmark) -> np.ndarray:
-    mean = np.nanmean(table.values, axis=1)
-    return mean if table.maximize else -np.log(np.maximum(mean, 1e-12))
-
-
-def cells() -> list[predictor.benchmarks.TabularBenchmark]:
-    """NAS-Bench-201 as tables."""
-    space, oracle = supernet.spaces.cell_space(), supernet.truth.load_oracle()
-    configs = {name: np.asarray(column) for name, column in space.at(np.arange(space.size)).items()}
-    return [
-        predictor.benchmarks.TabularBenchmark(d, space, configs, c["val200_seeds"], True)
-        for d, c in oracle.columns.items()
-    ]
-
-
-def optuna_rows(problem: Problem, sampler: str, budget: int, seed: int) -> np.ndarray:
-    """int[budget]: the rows that an Optuna sampler tries."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = {
-            "tpe": lambda: optuna.samplers.TPESampler(multivariate=True, seed=seed),
-            "gp": lambda: optuna.samplers.GPSampler(seed=seed),
-        }[sampler]()
-        study = optuna.create_study(direction="maximize", sampler=made)
-        distributions = interop.to_optuna(problem.space)
-        rows = []
-        for _ in range(budget):
-            trial = study.ask(distributions)
-            rows.append(problem.place(trial.params))
-            study.tell(trial, float(problem.y[rows[-1]]))
-    return np.array(rows)
-
-
-def metajax_rows(problem: Problem, method: str, budget: int, seeds: int, seed: int) -> np.ndarray:
-    """int[seeds, budget]: the rows that a search of ours tries."""
-    key, rng = jax.random.key(seed), np.random.default_rng(seed)
-    if method == "average rank":
-        return np.argsort(-problem.prior.mean, kind="stable")[None, :budget]
-    if method == "kernel":
-        some = rng.integers(len(problem.y), size=(seeds, DRAWN))
-        begun = np.stack([rows[search.representative(problem.x[rows], BEGUN)] for rows in some])
-        spec = (
-            predictor.with_features(_KERNEL, predictor.architectures.path_features(problem.space))
-            if problem.cell
-            else _KERNEL
-        )
-        return pool.search(spec, "ei", problem.x, problem.y, problem.blocks, begun, budget, key, "rank")
-    sources = problem.prior.factors.shape[1]
-    x = np.concatenate([problem.prior.columns(slice(None)), problem.x], axis=1)
-    spec = predictor.priors.transfer(sources)
-    nothing = np.zeros((seeds, 0), np.int32)
-    return pool.search(spec, "ei", x, problem.y, np.arange(x.shape[1]), nothing, budget, key, "value")
-
-
-_KERNEL = predictor.kernel()
 
 
 @functools.lru_cache(maxsize=1)
@@ -181,49 +103,23 @@ def load(config: Config) -> dict[str, Any]:
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Every method on every table."""
-    families = _families(tuple(config.groups))
     problems = {
         (family, tables[at].name): (tables, at)
-        for family, tables in families.items()
+        for family, tables in _families(tuple(config.groups)).items()
         for at in range(min(len(tables), config.tables))
     }
 
-    def work(cell):
-        problem = Problem(*problems[cell["family"], cell["table"]])
-        budget = config.gp_budget if cell["method"] == "gp" else config.budget
-        if cell["method"] == "random":
-            rng = np.random.default_rng(config.seed)
-            rows = rng.integers(len(problem.y), size=(10 * config.seeds, budget))
-        elif cell["method"] in ("tpe", "gp"):
-            seeds = range(config.gp_seeds if cell["method"] == "gp" else config.seeds)
-            rows = np.stack([optuna_rows(problem, cell["method"], budget, config.seed + s) for s in seeds])
-        else:
-            rows = metajax_rows(problem, cell["method"], budget, config.seeds, config.seed)
-        regret = pool.regrets(problem.y, rows)
+    def work(cell: harness.Cell) -> dict[str, float]:
+        problem, method = Problem(*problems[cell["family"], cell["table"]]), cell["method"]
+        budget = config.gp_budget if method == "gp" else config.budget
+        regret = _pool.regrets(problem.y, rows_of(method, problem, budget, config))
         return {f"regret_{b}": float(regret[:, b - 1].mean()) for b in BUDGETS if b <= budget}
 
     combinations = itertools.product(config.names, problems)
-    records = harness.measure(
-        directory, [{"method": m, "family": f, "table": t} for m, (f, t) in combinations], work, "search"
-    )
-    metrics: dict[str, float] = {}
-    curves = {}
-    for name in config.names:
-        some = [r for r in records if r["method"] == name]
-        known = [b for b in BUDGETS if f"regret_{b}" in some[0]]
-        for b in known:
-            values = np.array([r[f"regret_{b}"] for r in some])
-            label = name.replace(" ", "_")
-            metrics[f"{label}_{b}"] = float(values.mean())
-            metrics[f"{label}_{b}_interval"] = _interval(values, config.seed)
-            own = np.array([r[f"regret_{b}"] for r in some if r["family"] != "nasbench201"])
-            if 0 < len(own) < len(some):
-                metrics[f"{label}_{b}_without_nasbench201"] = float(own.mean())
-        label = name.replace(" ", "_")
-        curves[name] = (known, *([metrics[f"{label}_{b}{part}"] for b in known] for part in ("", "_interval")))
-    figure = plot.curves(curves, "trials", "normalized regret", f"mean of {len(problems)} tables")
-    figure.axes[0].set(xscale="log", yscale="log")
-    plot.save(figure, directory.path / "regret.png")
+    cells = [{"method": m, "family": f, "table": t} for m, (f, t) in combinations]
+    records = harness.measure(directory, cells, work, "search")
+    metrics = summarized(config, records)
+    figure(config, metrics, len(problems), directory)
     protocol = (
         f"{len(problems)} tables, mean over seeds of each; {config.seeds} runs a table ({config.gp_seeds} of Optuna's Gaussian "
         "process, one of average rank); ± is half of the 95% interval of the mean when tables are drawn again (bootstrap)."
@@ -231,8 +127,47 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     return {"metrics": metrics, "protocol": protocol, "records": records}
 
 
+def rows_of(method: str, problem: Problem, budget: int, config: Config) -> np.ndarray:
+    """Returns the rows that every run of a method tries: int[runs, budget]."""
+    if method == "random":
+        rng = np.random.default_rng(config.seed)
+        return rng.integers(len(problem.y), size=(10 * config.seeds, budget))
+    if method in ("tpe", "gp"):
+        seeds = range(config.gp_seeds if method == "gp" else config.seeds)
+        return np.stack([optuna_rows(problem, method, budget, config.seed + s) for s in seeds])
+    return metajax_rows(problem, method, budget, config.seeds, config.seed)
+
+
+def summarized(config: Config, records: list[dict[str, Any]]) -> dict[str, float]:
+    """Returns the mean regret of every method and budget, with its interval, and without NAS-Bench-201."""
+    metrics: dict[str, float] = {}
+    for name in config.names:
+        own = [r for r in records if r["method"] == name]
+        for b in (b for b in BUDGETS if f"regret_{b}" in own[0]):
+            values = np.array([r[f"regret_{b}"] for r in own])
+            label = f"{name.replace(' ', '_')}_{b}"
+            metrics[label] = float(values.mean())
+            metrics[f"{label}_interval"] = _interval(values, config.seed)
+            unknown = np.array([r[f"regret_{b}"] for r in own if r["family"] != "nasbench201"])
+            if 0 < len(unknown) < len(own):
+                metrics[f"{label}_without_nasbench201"] = float(unknown.mean())
+    return metrics
+
+
+def figure(config: Config, metrics: dict[str, float], n_tables: int, directory: run.RunDirectory) -> None:
+    """Draws the mean regret of every method by the number of trials."""
+    curves: dict[str, tuple[Any, ...]] = {}
+    for name in config.names:
+        budgets = [b for b in BUDGETS if f"{name.replace(' ', '_')}_{b}" in metrics]
+        values = ([metrics[f"{name.replace(' ', '_')}_{b}{part}"] for b in budgets] for part in ("", "_interval"))
+        curves[name] = (budgets, *values)
+    drawn = plot.curves(curves, "trials", "normalized regret", f"mean of {n_tables} tables")
+    drawn.axes[0].set(xscale="log", yscale="log")
+    plot.save(drawn, directory.path / "regret.png")
+
+
 def _interval(values: np.ndarray, seed: int, draws: int = 4000) -> float:
-    """Half the 95% interval of the mean, tables drawn again."""
+    """Returns half of the 95% interval of the mean when tables are drawn again."""
     rng = np.random.default_rng(seed)
     means = values[rng.integers(len(values), size=(draws, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -240,42 +175,42 @@ def _interval(values: np.ndarray, seed: int, draws: int = 4000) -> float:
 
 
 LOOKED_UP = ("average rank", "transfer")
-"""Methods that read the family's other tables whole."""
+"""The methods that read the family's other tables whole."""
 
 
 def markdown(config: dict, result: dict) -> str:
     """Regret by method and budget, with and without the tables that others give away, and by table at 10 trials."""
-    given, records = Config(**config), result["records"]
-    told = [f"All tables:\n\n{_by_budget(given, records)}"]
+    settings, records = Config(**config), result["records"]
+    parts = [f"All tables:\n\n{_by_budget(settings, records)}"]
     own = [r for r in records if r["family"] != "nasbench201"]
     if 0 < len(own) < len(records):
-        told.append(
-            f"Without NAS-Bench-201, which the methods marked {_marked('')} look up:\n\n{_by_budget(given, own)}"
+        parts.append(
+            f"Without NAS-Bench-201, which the methods marked {_marked('')} look up:\n\n{_by_budget(settings, own)}"
         )
-    places = list(dict.fromkeys((r["family"], r["table"]) for r in records))
+    tables = list(dict.fromkeys((r["family"], r["table"]) for r in records))
     at = {(r["method"], r["family"], r["table"]): r.get("regret_10", float("nan")) for r in records}
     mark = lambda method, family: f" {_marked('')}" if method in LOOKED_UP and family == "nasbench201" else ""
-    regrets = [[" ".join(place), *(f"{at[m, *place]:.3f}{mark(m, place[0])}" for m in given.names)] for place in places]
-    told.append(f"After 10 trials, by table:\n\n{table(['table', *given.names], regrets)}")
-    if any(family == "nasbench201" for family, _ in places):
-        told.append(f"{_marked('')} A look-up of the complete tables of the same cells on two other sets of images.")
-    return "\n\n".join(told)
+    regrets = [[" ".join(name), *(f"{at[m, *name]:.3f}{mark(m, name[0])}" for m in settings.names)] for name in tables]
+    parts.append(f"After 10 trials, by table:\n\n{table(['table', *settings.names], regrets)}")
+    if any(family == "nasbench201" for family, _ in tables):
+        parts.append(f"{_marked('')} A look-up of the complete tables of the same cells on two other sets of images.")
+    return "\n\n".join(parts)
 
 
 def _marked(name: str) -> str:
     return f"{name} †".strip()
 
 
-def _by_budget(given: Config, records: list[dict]) -> str:
-    """Mean regret over the tables of these records, with the interval of the mean when tables are drawn again."""
-    runs = {"gp": given.gp_seeds, "random": 10 * given.seeds, "average rank": 1}
+def _by_budget(settings: Config, records: list[dict]) -> str:
+    """The mean regrets over the tables of these records, with the interval when tables are drawn again."""
+    runs = {"gp": settings.gp_seeds, "random": 10 * settings.seeds, "average rank": 1}
     rows = []
-    for name in given.names:
+    for name in settings.names:
         some, cells = [r for r in records if r["method"] == name], []
         for b in BUDGETS:
             values = np.array([r[f"regret_{b}"] for r in some if f"regret_{b}" in r])
-            cells.append(f"{values.mean():.3f} ± {_interval(values, given.seed):.3f}" if len(values) else "–")
-        seconds = np.mean([r["seconds"] for r in some]) / runs.get(name, given.seeds)
+            cells.append(f"{values.mean():.3f} ± {_interval(values, settings.seed):.3f}" if len(values) else "–")
+        seconds = np.mean([r["seconds"] for r in some]) / runs.get(name, settings.seeds)
         looked_up = name in LOOKED_UP and any(r["family"] == "nasbench201" for r in some)
         label = f"Optuna's {name}" if name in ("tpe", "gp") else _marked(name) if looked_up else name
         rows.append([label, str(len(some)), *cells, f"{seconds:.2f}"])

@@ -2,22 +2,22 @@
 
     python -m experiments.predictor.transfer_oboe --out runs/transfer_oboe
 
-Oboe's collection (Yang et al. 2019): balanced errors of scikit-learn's models on 415 OpenML datasets, whose 48 meta-features
-come from OpenML. Datasets are left out by family (179 of them: 55 datasets are variants of Friedman's functions), ten folds.
-After t trainings of the left-out dataset the best of t + 1 configurations counts: those tried, and the one named next. Regret
-is its balanced error less that of the best of the 219, in points.
+The data is Oboe's collection (Yang et al. 2019): balanced errors of scikit-learn's models on 415 OpenML datasets, whose 48
+meta-features come from OpenML. Datasets are left out by family in ten folds. There are 179 families; 55 datasets are
+variants of Friedman's functions. After t trainings of the left-out dataset the best of t + 1 configurations counts: those
+tried, and the one named next. Regret is its balanced error less that of the best of the 219, in points.
 
-"transfer" predicts the normal scores of all configurations from the meta-features (``predictor.priors.meta_prior``), and
+"transfer" predicts the normal scores of all configurations from the meta-features (``predictor.priors.meta_prior``). It
 goes on by expected improvement of a Gaussian process with the errors of that prediction as its covariance
-(``predictor.priors.transfer``); "without meta-features" the prior is the mean over datasets. Average rank goes down the list
-of mean ranks; nearest takes the best configuration of the nearest dataset in meta-features, then of the second nearest, and so
-on; nearest 10 goes down the mean ranks of the ten nearest.
+(``predictor.priors.transfer``). "without meta-features" takes the mean over datasets as its prior. "average rank" goes down
+the list of mean ranks. "nearest" takes the best configuration of the nearest dataset in meta-features, then of the second
+nearest, and so on; "nearest 10" goes down the mean ranks of the ten nearest.
 
-Expect 1.4 points for "transfer" after 3 trainings, 2.6 for average rank; 3 minutes on 2 cores.
+Expect 1.4 points for "transfer" after 3 trainings and 2.6 for "average rank". It takes 3 minutes on 2 cores.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -37,13 +37,18 @@ METHODS = ("random", "average rank", "nearest", "nearest 10", "transfer without 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """``datasets`` takes only the first so many of each fold."""
+    """Sizes of the comparison."""
 
     methods: str = "all"
+    """Names of the table, separated by commas, or all."""
     folds: int = 10
+    """Folds of families, at least 2."""
     datasets: int = 1000
+    """Datasets of each fold that are judged at most."""
     draws: int = 20
+    """Orders of random search."""
     seed: int = 0
+    """Seed of all draws."""
 
     def __post_init__(self):
         _ = self.names  # raises on another name
@@ -62,8 +67,15 @@ _STEPS = max(TRAININGS) + 1
 def order(
     method: str, known: predictor.benchmarks.Oboe, inside: np.ndarray, at: np.ndarray, config: Config
 ) -> np.ndarray:
-    """int[datasets at, runs, steps]: which configurations are tried, in order, knowing the datasets ``inside`` alone (and what
-    was tried of the dataset itself)."""
+    """Returns the configurations that a method tries, in order: int[datasets, runs, steps].
+
+    Args:
+        method: A name of ``METHODS``.
+        known: The collection.
+        inside: The datasets that the method knows.
+        at: The datasets that are left out. Of these it knows what it has tried.
+        config: The config of the experiment.
+    """
     error, rng = known.error, np.random.default_rng(config.seed)
     if method == "random":
         draw = lambda: rng.permutation(error.shape[1])[:_STEPS]
@@ -95,7 +107,7 @@ def order(
 
 
 def _best_of_each(error: np.ndarray) -> np.ndarray:
-    """The best configuration of each dataset in turn that is not there yet."""
+    """Returns the best configuration of each dataset in turn, without repetition."""
     picked: list[int] = []
     for row in error:
         if len(picked) < _STEPS:
@@ -118,42 +130,57 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         inside = np.flatnonzero(fold != cell["fold"])
         at = np.flatnonzero(fold == cell["fold"])[: config.datasets]
         tried = order(cell["method"], known, inside, at, config)
-        found = np.minimum.accumulate(np.take_along_axis(known.error[at][:, None], tried, axis=2), axis=2)
-        regret = (found - known.error[at].min(axis=1)[:, None, None]).mean(axis=1)
+        best = np.minimum.accumulate(np.take_along_axis(known.error[at][:, None], tried, axis=2), axis=2)
+        regret = (best - known.error[at].min(axis=1)[:, None, None]).mean(axis=1)
         return {"datasets": at.tolist(), "regret": (100 * regret[:, list(TRAININGS)]).tolist()}
 
     cells = [{"method": name, "fold": k} for k in range(config.folds) for name in config.names]
     records = harness.measure(directory, cells, work, "transfer")
-    metrics: dict[str, float] = {}
-    regret, family = {}, known.family
+    regret: dict[str, np.ndarray] = {}
+    family = known.family
     for name in config.names:
-        some = [r for r in records if r["method"] == name]
-        at = np.concatenate([r["datasets"] for r in some])
-        order_ = np.argsort(at)
-        regret[name] = np.concatenate([r["regret"] for r in some])[order_]
-        family = known.family[at[order_]]
-    mean_of_family = lambda values: np.array([values[family == f].mean(axis=0) for f in np.unique(family)])
-    for name, values in regret.items():
-        for i, t in enumerate(TRAININGS):
-            label = f"{_label(name)}_{t}"
-            metrics[label] = float(values[:, i].mean())
-            metrics[f"{label}_by_family"] = float(mean_of_family(values)[:, i].mean())
-            if name != "transfer" and "transfer" in regret:
-                for suffix, f in (("p", lambda v: v), ("p_by_family", mean_of_family)):
-                    difference = f(regret["transfer"])[:, i] - f(values)[:, i]
-                    same = not np.any(np.abs(difference) > 1e-9)
-                    metrics[f"{label}_{suffix}"] = 1.0 if same else float(wilcoxon(difference).pvalue)  # type: ignore[attr-defined]
-    curves = {name: (np.array(TRAININGS) + 1, mean_of_family(values).mean(axis=0)) for name, values in regret.items()}
-    figure = plot.curves(
-        curves, "configurations tried", "regret in points of balanced error", "families weigh the same"
-    )
-    figure.axes[0].set(xscale="log", yscale="log")
-    plot.save(figure, directory.path / "regret.png")
+        folds = [r for r in records if r["method"] == name]
+        at = np.concatenate([r["datasets"] for r in folds])
+        by_dataset = np.argsort(at)
+        regret[name] = np.concatenate([r["regret"] for r in folds])[by_dataset]
+        family = known.family[at[by_dataset]]
+    by_family = lambda values: np.array([values[family == f].mean(axis=0) for f in np.unique(family)])
+    figure({name: by_family(values).mean(axis=0) for name, values in regret.items()}, directory)
     protocol = (
         f"{len(family)} datasets of {len(np.unique(family))} families, left out by family in {config.folds} folds; p of "
         "Wilcoxon's signed ranks against transfer, two-sided, over datasets and over the means of families."
     )
-    return {"metrics": metrics, "protocol": protocol}
+    return {"metrics": compared(regret, by_family), "protocol": protocol}
+
+
+def compared(regret: dict[str, np.ndarray], by_family: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+    """Returns mean regrets over datasets and families, and the p-values of the tests against transfer.
+
+    Args:
+        regret: Of each method, f[datasets, trainings].
+        by_family: The means of families, f[families, trainings].
+    """
+    metrics: dict[str, float] = {}
+    for name, values in regret.items():
+        for i, t in enumerate(TRAININGS):
+            label = f"{_label(name)}_{t}"
+            metrics[label] = float(values[:, i].mean())
+            metrics[f"{label}_by_family"] = float(by_family(values)[:, i].mean())
+            if name == "transfer" or "transfer" not in regret:
+                continue
+            for suffix, f in (("p", lambda v: v), ("p_by_family", by_family)):
+                difference = f(regret["transfer"])[:, i] - f(values)[:, i]
+                is_same = not np.any(np.abs(difference) > 1e-9)
+                metrics[f"{label}_{suffix}"] = 1.0 if is_same else float(wilcoxon(difference).pvalue)  # type: ignore[attr-defined]
+    return metrics
+
+
+def figure(regret: dict[str, np.ndarray], directory: run.RunDirectory) -> None:
+    """Draws the mean regret over families by the number of configurations tried."""
+    curves = {name: (np.array(TRAININGS) + 1, values) for name, values in regret.items()}
+    drawn = plot.curves(curves, "configurations tried", "regret in points of balanced error", "families weigh the same")
+    drawn.axes[0].set(xscale="log", yscale="log")
+    plot.save(drawn, directory.path / "regret.png")
 
 
 def _label(name: str) -> str:
@@ -161,7 +188,7 @@ def _label(name: str) -> str:
 
 
 def markdown(config: dict, result: dict) -> str:
-    """Mean regret over datasets, and over families, by method and trainings, with the test against transfer."""
+    """Mean regrets over datasets and over families, with the tests against transfer."""
     given, metrics, parts = Config(**config), result["metrics"], []
     for title, suffix, p in (("Mean over datasets", "", "p"), ("Mean over families", "_by_family", "p_by_family")):
         head = ["from meta-features alone" if not t else f"{t} training{'s' * (t > 1)}" for t in TRAININGS]

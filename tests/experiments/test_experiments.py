@@ -12,7 +12,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from experiments.benchmarks import unroll_memory
 from experiments.fewshot import classify, inner_rates, maml_versions, navigation, omniglot, sinusoid
-from experiments.nas import _proxies, _versions, nas_bench_201, nas_darts, nas_digits, nas_trivial
+from experiments.nas import _bench_201, _proxies, _versions, nas_bench_201, nas_darts, nas_digits, nas_trivial
 from metajax import data, fewshot, supernet
 from metajax.types import InputError
 
@@ -154,7 +154,7 @@ def test_bad_few_shot_settings_are_one_line_and_nothing_is_written(tmp_path, pic
 def test_omniglot_presets_know_the_method_and_the_ways():
     assert omniglot.preset("cpu", {})["method"] == "maml"
     assert omniglot.preset("quick", {"method": "protonet"})["steps"] == 3 * omniglot.SOLVED[0] // 10
-    inductive = classify.Config(**omniglot.preset("cpu-inductive", {})).filled()
+    inductive = classify.Config(**omniglot.preset("cpu-inductive", {}))
     assert (inductive.method, inductive.batch_norm, inductive.train_ways) == ("protonet", "running", 60)
     with pytest.raises(InputError, match="--preset paper --method r2d2: accepted are maml, fomaml"):
         omniglot.preset("paper", {"method": "r2d2"})
@@ -162,7 +162,7 @@ def test_omniglot_presets_know_the_method_and_the_ways():
 
 def paper(method, ways=5, shots="1"):
     given = {"method": method, "ways": ways, "shots": shots}
-    return classify.Config(**{**omniglot.preset("paper", given), **given}).filled()
+    return classify.Config(**{**omniglot.preset("paper", given), **given})
 
 
 def test_papers_presets_translate_the_loss_of_the_authors_code():
@@ -218,7 +218,7 @@ def test_maml_plus_plus_sees_as_many_tasks_as_maml():
             seen = []
             for method in ("maml", "maml++"):
                 given = {"method": method, "ways": ways}
-                config = classify.Config(**{**omniglot.preset(preset, given), **given}).filled()
+                config = classify.Config(**{**omniglot.preset(preset, given), **given})
                 seen.append(config.steps * config.tasks)
             assert seen[0] == seen[1]
 
@@ -404,13 +404,13 @@ def test_cells_are_searched_drawn_and_trained(tmp_path, cifar10, capsys):
 
 def test_without_the_prepared_table_validation_accuracies_of_the_package_count(tmp_path, monkeypatch):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
-    assert nas_bench_201.judge(nas_bench_201.Config("drnas"))[1] == "val200_seeds"
+    assert _bench_201.judge(nas_bench_201.Config("drnas"))[1] == "val200_seeds"
     with pytest.raises(InputError, match=r"nasbench201\.npz: no such file"):
-        nas_bench_201.judge(nas_bench_201.Config("random"))
+        _bench_201.judge(nas_bench_201.Config("random"))
     (tmp_path / "nasbench201").mkdir()
     (tmp_path / "nasbench201" / "nasbench201.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(InputError, match=r"not a readable \.npz"):
-        nas_bench_201.judge(nas_bench_201.Config("drnas"))
+        _bench_201.judge(nas_bench_201.Config("drnas"))
 
 
 def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
@@ -428,7 +428,11 @@ def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
         ),
         (nas_bench_201.EXPERIMENT.main, ["--channels", "0"], "--channels 0: accepted are positive numbers"),
         (nas_darts.EXPERIMENT.main, ["--method", "spos"], "--method spos: accepted are darts-1"),
-        (nas_darts.EXPERIMENT.main, ["--layers", "2"], "--layers 2: accepted are positive numbers, layers from 3"),
+        (
+            nas_darts.EXPERIMENT.main,
+            ["--layers", "2"],
+            "--layers 2: accepted are positive numbers, and at least 3 layers",
+        ),
         (nas_darts.EXPERIMENT.main, ["--genotype", "x"], "from_genotype: no normal=[(operation, source), ...]"),
         (nas_digits.EXPERIMENT.main, ["--methods", "gdas,magic"], "--methods magic: accepted are darts-1, darts-2"),
     ):
@@ -453,12 +457,12 @@ def test_navigation(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("module", "argv", "message"),
     [
-        (sinusoid, ["--episodes", "60"], "episodes=60 must be a multiple of 50"),
+        (sinusoid, ["--episodes", "60"], "--episodes 60: accepted are multiples of 50"),
         (omniglot, ["--data", "x"], "--data x: this experiment is Omniglot's"),
         (nas_digits, ["--steps", "0"], "must be positive"),
         (sinusoid, ["--min-frequency", "2"], "--min-frequency 2.0 --max-frequency 1.0: accepted are two positive"),
         (inner_rates, ["--rates", "x"], "--rates x: accepted are numbers separated by commas"),
-        (maml_versions, ["--seeds", "1"], "--seeds 1: accepted is a whole number from 2"),
+        (maml_versions, ["--seeds", "1"], "--seeds 1: accepted is a whole number of at least 2"),
         (unroll_memory, ["--longest", "3"], "longest must be 64, 256 or 1024"),
     ],
 )

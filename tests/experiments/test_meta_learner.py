@@ -1,55 +1,17 @@
 """The experiments on the meta-learner run from their command lines at a tiny size, resume, and make their tables."""
 
 import importlib.util
-import json
 
 import jax
 import numpy as np
 import pytest
 
-from experiments import harness, tables
-from experiments.hpo import augmentation, hyper_cleaning, joint_search, long_horizon, many_hyperparameters
+from experiments import harness
+from experiments.hpo import hyper_cleaning
 from experiments.predictor import _pool as pool
-from experiments.predictor import certify, pairwise, predict_nas_bench_201, search_tabular, transfer_oboe
+from experiments.predictor import _tabular, certify, pairwise, predict_nas_bench_201, search_tabular, transfer_oboe
 from metajax import data, predictor, run, supernet
 from metajax.types import InputError
-
-NEEDS = {
-    predict_nas_bench_201: ["nasbench201/nasbench201.npz"],
-    search_tabular: ["hpo_tabular/hpobench.npz"],
-    transfer_oboe: ["oboe/oboe_joined_metafeatures.npz"],
-    pairwise: ["nasbench201/nasbench201.npz", "hpo_tabular/hpobench.npz", "oboe/oboe_joined_metafeatures.npz"],
-    certify: [],
-    hyper_cleaning: ["mnist/mnist.npz"],
-    long_horizon: [],
-    many_hyperparameters: ["mnist/mnist.npz"],
-    augmentation: ["cifar10"],
-    joint_search: [],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("experiment", NEEDS, ids=lambda m: m.__name__.split(".")[-1])
-def test_runs_and_resumes(experiment, tmp_path, capsys):
-    missing = [name for name in NEEDS[experiment] if not (data.home() / name).exists()]
-    if missing:
-        pytest.skip(f"needs {missing[0]} below $METAJAX_DATA")
-    more = ["--methods", "random,kernel,average rank,transfer"] if experiment is search_tabular else []
-    out = tmp_path / experiment.__name__.split(".")[-1]
-    argv = ["--preset", "tiny", *more, "--out", str(out)]
-    assert experiment.EXPERIMENT.main(argv) == 0
-    assert "| " in capsys.readouterr().out
-    first = json.loads((out / "result.json").read_text())
-    lines = (out / "metrics.jsonl").read_text().splitlines()
-    (out / "metrics.jsonl").write_text("\n".join(lines[:-1]) + '\n{"cut')  # killed while it wrote the last line
-    (out / "result.json").unlink()
-    assert experiment.EXPERIMENT.main([*argv, "--resume"]) == 0
-    again = json.loads((out / "result.json").read_text())
-    timed = lambda m: {k: v for k, v in m.items() if not any(w in k for w in ("seconds", "peak", "time_ratio"))}
-    if experiment is not joint_search:  # how far a search comes in its seconds is no constant
-        assert timed(again["metrics"]) == timed(first["metrics"])
-    text = tables.section(harness.read(out), experiment.EXPERIMENT)
-    assert text.count("|---") > 3 and "| metric | value |" not in text
 
 
 def test_hyper_cleaning_says_what_the_validation_images_alone_give():
@@ -152,4 +114,4 @@ def test_the_tables_that_are_read_are_whole():
     rows = {tuple(row) for row in np.asarray(table.space.encode(table.configs)).tolist()}
     assert len(rows) == 30_000
     if supernet.truth.oracle_path().is_file():
-        assert search_tabular.cells()[0].values.shape == (15_625, 3)
+        assert _tabular.cells()[0].values.shape == (15_625, 3)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+import warnings
 
 import pytest
 
@@ -248,3 +249,20 @@ def test_every_public_module_of_a_pillar_exports_an_experiment_of_its_name():
 def test_the_list_of_experiments_is_up_to_date():
     text = (tables.FOLDER / "README.md").read_text()
     assert tables.listing(harness.pillars()) in text, "python -m experiments.tables remakes it"
+
+
+def test_the_template_of_the_readme_is_an_experiment(tmp_path, monkeypatch, capsys):
+    """It runs from its command line, resumes, and makes its table."""
+    pytest.importorskip("sklearn")
+    text = (tables.FOLDER / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    (tmp_path / "widths.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    template = importlib.import_module("widths")
+    argv = ["--preset", "tiny", "--out", str(tmp_path / "r")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # four units do not converge
+        assert template.EXPERIMENT.main(argv) == 0
+    assert "| 4 units | " in capsys.readouterr().out
+    assert template.EXPERIMENT.main([*argv, "--resume"]) == 0
+    assert "| 4 units | " in tables.section(harness.read(tmp_path / "r"), template.EXPERIMENT)

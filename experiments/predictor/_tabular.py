@@ -1,0 +1,96 @@
+"""Tables in which every outcome is known, and the rows that Optuna's samplers and our searches try in them."""
+
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.predictor import _pool
+from metajax import predictor, search, supernet
+from metajax.space import interop
+
+INITIAL, CANDIDATES = 4, 256
+"""The representative configurations with which "kernel" starts, and the number of drawn ones that they represent."""
+KERNEL = predictor.kernel()
+
+
+class Problem:
+    """One table: what a model reads of every row, its scores, and what the other tables of its family say."""
+
+    def __init__(self, tables: list[predictor.benchmarks.TabularBenchmark], at: int):
+        table = tables[at]
+        self.name, self.space = table.name, table.space
+        scores = [_utility(t) for t in tables]
+        self.y = scores[at]
+        self.x = np.asarray(table.space.encode(table.configs))
+        sizes = [domain.width for domain in table.space.domains.values()]
+        self.blocks = np.repeat(np.arange(len(sizes)), sizes)
+        self.prior = predictor.priors.average_prior(
+            predictor.priors.normal_scores(np.stack(scores[:at] + scores[at + 1 :]))
+        )
+        columns = [np.asarray(column).tolist() for column in table.configs.values()]
+        self.row = {values: i for i, values in enumerate(zip(*columns))}
+        self.is_cell = any(name.startswith("edge_") for name in table.space.domains)
+
+    def index(self, config: dict[str, Any]) -> int:
+        """Returns the row of a configuration."""
+        struct = self.space.configs([config])
+        return self.row[tuple(int(struct[name][0]) for name in self.space.domains)]
+
+
+def _utility(table: predictor.benchmarks.TabularBenchmark) -> np.ndarray:
+    mean = np.nanmean(table.values, axis=1)
+    return mean if table.maximize else -np.log(np.maximum(mean, 1e-12))
+
+
+def cells() -> list[predictor.benchmarks.TabularBenchmark]:
+    """Returns NAS-Bench-201 as tables."""
+    space, oracle = supernet.spaces.cell_space(), supernet.truth.load_oracle()
+    configs = {name: np.asarray(column) for name, column in space.at(np.arange(space.size)).items()}
+    return [
+        predictor.benchmarks.TabularBenchmark(d, space, configs, c["val200_seeds"], True)
+        for d, c in oracle.columns.items()
+    ]
+
+
+def optuna_rows(problem: Problem, sampler: str, budget: int, seed: int) -> np.ndarray:
+    """Returns the rows that a sampler of Optuna tries: int[budget]."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        samplers = {
+            "tpe": lambda: optuna.samplers.TPESampler(multivariate=True, seed=seed),
+            "gp": lambda: optuna.samplers.GPSampler(seed=seed),
+        }
+        study = optuna.create_study(direction="maximize", sampler=samplers[sampler]())
+        distributions = interop.to_optuna(problem.space)
+        rows = []
+        for _ in range(budget):
+            trial = study.ask(distributions)
+            rows.append(problem.index(trial.params))
+            study.tell(trial, float(problem.y[rows[-1]]))
+    return np.array(rows)
+
+
+def metajax_rows(problem: Problem, method: str, budget: int, seeds: int, seed: int) -> np.ndarray:
+    """Returns the rows that a search of ours tries: int[seeds, budget]."""
+    key, rng = jax.random.key(seed), np.random.default_rng(seed)
+    if method == "average rank":
+        return np.argsort(-problem.prior.mean, kind="stable")[None, :budget]
+    if method == "kernel":
+        some = rng.integers(len(problem.y), size=(seeds, CANDIDATES))
+        initial = np.stack([rows[search.representative(problem.x[rows], INITIAL)] for rows in some])
+        spec = (
+            predictor.with_features(KERNEL, predictor.architectures.path_features(problem.space))
+            if problem.is_cell
+            else KERNEL
+        )
+        return _pool.search(spec, "ei", problem.x, problem.y, problem.blocks, initial, budget, key, "rank")
+    sources = problem.prior.factors.shape[1]
+    x = np.concatenate([problem.prior.columns(slice(None)), problem.x], axis=1)
+    spec = predictor.priors.transfer(sources)
+    nothing = np.zeros((seeds, 0), np.int32)
+    return _pool.search(spec, "ei", x, problem.y, np.arange(x.shape[1]), nothing, budget, key, "value")
