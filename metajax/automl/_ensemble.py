@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
+from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
 from metajax.automl._task import Task, TrainedModel
+from metajax.types import Key
 
 ENSEMBLE_SIZE = 8
 """Number of trainings in the final model."""
@@ -84,14 +87,20 @@ class Refit(NamedTuple):
     member_score: float
 
 
-def refit(encodings: np.ndarray, task: Task, key: jax.Array, temperatures: np.ndarray | None = None) -> Refit:
+@checked
+def refit(
+    encodings: Float[np.ndarray | jax.Array, "members width"],
+    task: Task,
+    key: Key,
+    temperatures: Float[np.ndarray, " members"] | None = None,
+) -> Refit:
     """Trains configurations on training and validation rows together, and returns the ensemble of them.
 
     Args:
-        encodings: f[n, width], one configuration for each member; repetitions are trained with other initial parameters.
+        encodings: One configuration for each member; repetitions are trained from other initial parameters.
         task: The dataset.
         key: Random key.
-        temperatures: f64[n], by which each member divides its logits; 1 by default.
+        temperatures: By which each member divides its logits; 1 by default.
 
     Returns:
         The ensemble, and the mean test score of one member.

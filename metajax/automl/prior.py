@@ -9,7 +9,6 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float as FloatArray
 
@@ -21,7 +20,7 @@ from metajax.predictor import Model, metafeatures
 from metajax.predictor._forms import Network
 from metajax.search._pool import Pool
 from metajax.space import Float, Space
-from metajax.types import InputError
+from metajax.types import InputError, Key
 
 __all__ = ["Prior", "common_space", "load", "meta_features", "save", "to_common", "warm_start"]
 
@@ -57,6 +56,7 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
         The same configurations in ``common_space``; choices that the table's space lacks are zero.
 
     Example:
+        >>> import jax
         >>> space = tabular_space(4, classification=False)
         >>> encodings = np.asarray(space.encode(space.sample(jax.random.key(0), 3)))
         >>> to_common(space, encodings).shape[1] == common_space().width
@@ -103,6 +103,7 @@ class Prior(NamedTuple):
         scale: f[c], by which they are divided then.
 
     Example:
+        >>> import jax
         >>> context = np.zeros(len(load().shift))
         >>> configurations = np.asarray(common_space().encode(common_space().sample(jax.random.key(0), 5)))
         >>> load()(configurations, context).shape
@@ -143,6 +144,7 @@ def save(model: Model, path: Path = FILE) -> None:
 
     Example:
         >>> import tempfile
+        >>> import jax
         >>> from metajax import predictor
         >>> space = common_space()
         >>> configs = space.sample(jax.random.key(0), 32)
@@ -184,7 +186,10 @@ def load(path: Path = FILE) -> Prior:
     return Prior(Network(layers), arrays["shift"], arrays["scale"])
 
 
-def warm_start(space: Space, prepared: Prepared, n: int, key: jax.Array, tried: np.ndarray) -> np.ndarray:
+@checked
+def warm_start(
+    space: Space, prepared: Prepared, n: int, key: Key, tried: FloatArray[np.ndarray, "tried width"]
+) -> FloatArray[np.ndarray, "{n} width"]:
     """Proposes configurations for a dataset before any of its own trainings are known.
 
     The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and from
@@ -195,12 +200,13 @@ def warm_start(space: Space, prepared: Prepared, n: int, key: jax.Array, tried: 
         prepared: The table.
         n: Number of configurations, at least 1.
         key: Random key.
-        tried: f[m, width], encodings that are not proposed again.
+        tried: Encodings that are not proposed again.
 
     Returns:
-        f32[n, width], encodings.
+        Encodings, f32.
 
     Example:
+        >>> import jax
         >>> from metajax import automl
         >>> from metajax.data import tabular
         >>> prepared = automl.prepare(tabular.load("iris"), seed=0)
