@@ -282,6 +282,32 @@ def test_an_estimator_of_a_data_frame_with_text_and_gaps_resumes_and_predicts(tm
     np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
 
 
+def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
+    """The scores of an easy table say nothing about noise, nor those of one fold about the next.
+
+    All tables have as many rows, features and inputs (each feature with an indicator of missing values) as the one above, so
+    that all share its compiled programs.
+    """
+    pytest.importorskip("sklearn")
+    from sklearn.model_selection import cross_validate
+
+    rng = np.random.default_rng(0)
+    every = rng.normal(size=(384, 3))
+    easy, noise = (every[:, 0] > 0).astype(int), rng.permutation(192) % 2
+    every[::8, 1:], every[4::32, 0] = np.nan, np.nan
+    x = every[:192]
+    estimator = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r"))
+    best = lambda model: float(np.nanmax(model.trials_.metric))
+    assert best(estimator.fit(x, easy[:192])) > 0.9
+    assert best(estimator.fit(x, noise)) < 0.9
+    folds = cross_validate(estimator, every, easy, cv=2, return_estimator=True, error_score="raise")
+    places = {model.directory_ for model in folds["estimator"]}
+    assert len(places) == 2 and len(list((tmp_path / "r").iterdir())) == 4
+    assert not np.array_equal(*(model.trials_.metric for model in folds["estimator"]))
+    with pytest.raises(InputError, match="is the directory of one run"):
+        metajax.AutoMLClassifier(trials=16, directory=estimator.directory_).fit(x, noise)
+
+
 def test_many_rows_are_subsampled_and_every_class_stays():
     """A quarter of a million rows at most are looked at, fewer in a short budget, with a note."""
     rng = np.random.default_rng(0)

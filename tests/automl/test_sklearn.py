@@ -35,31 +35,6 @@ def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
 
-def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
-    """The scores of an easy table say nothing about noise, nor those of one fold about the next.
-
-    All tables have as many rows, features and inputs (each feature with an indicator of missing values) as those of
-    test_search.py, so that all share the compiled programs.
-    """
-    from sklearn.model_selection import cross_validate
-
-    rng = np.random.default_rng(0)
-    every = rng.normal(size=(384, 3))
-    easy, noise = (every[:, 0] > 0).astype(int), rng.permutation(192) % 2
-    every[::8, 1:], every[4::32, 0] = np.nan, np.nan
-    x = every[:192]
-    estimator = metajax.AutoMLClassifier(trials=16, directory=str(tmp_path / "r"))
-    best = lambda model: float(np.nanmax(model.trials_.metric))
-    assert best(estimator.fit(x, easy[:192])) > 0.9
-    assert best(estimator.fit(x, noise)) < 0.9
-    folds = cross_validate(estimator, every, easy, cv=2, return_estimator=True, error_score="raise")
-    places = {model.directory_ for model in folds["estimator"]}
-    assert len(places) == 2 and len(list((tmp_path / "r").iterdir())) == 4
-    assert not np.array_equal(*(model.trials_.metric for model in folds["estimator"]))
-    with pytest.raises(InputError, match="is the directory of one run"):
-        metajax.AutoMLClassifier(trials=16, directory=estimator.directory_).fit(x, noise)
-
-
 def test_bad_targets_are_value_errors_that_say_what_is_accepted():
     x = np.random.default_rng(0).normal(size=(30, 2))
     with pytest.raises(InputError, match="at least two classes are needed"):
