@@ -36,7 +36,10 @@ class PairModel:
 
     @checked
     def compare(
-        self, first: ArrayLike, second: ArrayLike, context: ArrayLike | Sequence[Any] | None = None
+        self,
+        first: ArrayLike | Sequence[Any],
+        second: ArrayLike | Sequence[Any],
+        context: ArrayLike | Sequence[Any] | None = None,
     ) -> Float64[np.ndarray, " n"]:
         """Predicts the relative improvement of the second over the first.
 
