@@ -90,7 +90,7 @@ if not TYPE_CHECKING:  # a type checker would accept every name
         from metajax.types import InputError as _InputError
 
         try:
-            found = importlib.import_module(module)
+            imported = importlib.import_module(module)
         except _InputError as error:  # of a module that says itself what it needs
             message = str(error)
         except ModuleNotFoundError as error:
@@ -99,7 +99,7 @@ if not TYPE_CHECKING:  # a type checker would accept every name
                 raise
             message = f"metajax.{name} {hint(missing)}"
         else:
-            value = found if attribute is None else getattr(found, attribute)
+            value = imported if attribute is None else getattr(imported, attribute)
             globals()[name] = value
             return value
         from_statement = sys._getframe(1).f_code.co_name == "_handle_fromlist"

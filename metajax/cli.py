@@ -15,7 +15,7 @@ from metajax.types import InputError
 
 def _parser() -> argparse.ArgumentParser:
     from metajax import __version__
-    from metajax.run._config import OneLineParser
+    from metajax.run import OneLineParser
 
     parser = OneLineParser(prog="metajax", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"metajax {__version__}")
@@ -228,7 +228,7 @@ def in_flags(message: str) -> str:
 
 def _framed(command: Callable[[], None]) -> int:
     """Runs a command whose errors name flags, and returns the exit status."""
-    from metajax.run._main import main as framed
+    from metajax.run import main as framed
 
     def translated() -> None:
         try:

@@ -91,11 +91,11 @@ def read_jpeg(path: Path) -> dict[str, np.ndarray]:
     """Reads images stored as JPEG: bytes ``jpeg_{part}`` with cumulative ends ``end_{part}`` for ``train`` and ``test``."""
     Image = optional("PIL.Image", "reading JPEG images")
     names = ("jpeg_train", "jpeg_test", "end_train", "end_test", "y_train", "y_test")
-    found = load_npz(path, names)
-    arrays = {"y_train": found["y_train"].astype(np.uint8), "y_test": found["y_test"].astype(np.uint8)}
+    stored = load_npz(path, names)
+    arrays = {"y_train": stored["y_train"].astype(np.uint8), "y_test": stored["y_test"].astype(np.uint8)}
     for part in ("train", "test"):
-        ends = found[f"end_{part}"].astype(np.int64)
-        data = found[f"jpeg_{part}"].tobytes()
+        ends = stored[f"end_{part}"].astype(np.int64)
+        data = stored[f"jpeg_{part}"].tobytes()
         starts = np.concatenate([[0], ends[:-1]])
         try:
             images = [np.asarray(Image.open(io.BytesIO(data[a:b])).convert("RGB")) for a, b in zip(starts, ends)]

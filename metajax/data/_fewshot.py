@@ -117,23 +117,23 @@ def class_split(data: str, seed: int = 0, size: int | None = None) -> ClassSplit
     name = f"data={data!r}"
     path = Path(data)
     if data in _LOADERS:
-        found = _LOADERS[data](seed=seed, size=size)
-        if isinstance(found, ClassSplit):
-            return found
+        classes = _LOADERS[data](seed=seed, size=size)
+        if isinstance(classes, ClassSplit):
+            return classes
     elif data.startswith("sklearn:"):
-        found = sklearn_classes(data.removeprefix("sklearn:"))
+        classes = sklearn_classes(data.removeprefix("sklearn:"))
     elif path.suffix.lower() == ".npz":
-        found = class_npz(path)
+        classes = class_npz(path)
     elif path.is_dir():
         if all((path / part).is_dir() for part in ("train", "val", "test")):
             return ClassSplit(*(image_folder(path / part, size) for part in ("train", "val", "test")))
-        found = image_folder(path, size)
+        classes = image_folder(path, size)
     else:
         raise InputError(
             f"{name}: accepted are {', '.join(_LOADERS)}, sklearn:NAME, a path ending in .npz, and a folder of folders of "
             "images"
         )
-    return standardized(split_classes(found, seed, name=name))
+    return standardized(split_classes(classes, seed, name=name))
 
 
 def class_npz(path: Path) -> Classes:

@@ -47,10 +47,10 @@ def image_folder(
     if not names:
         raise InputError(f"{path}: has no folders; accepted is one folder of images for each class")
     files = {name: [p for p in sorted((path / name).rglob("*")) if p.suffix.lower() in SUFFIXES] for name in names}
-    empty = [name for name, found in files.items() if not found]
+    empty = [name for name, paths in files.items() if not paths]
     if empty:
         raise InputError(f"{path / empty[0]}: holds no image; accepted are {', '.join(SUFFIXES)}")
-    return stack_images({name: found[:limit] for name, found in files.items()}, size)
+    return stack_images({name: paths[:limit] for name, paths in files.items()}, size)
 
 
 def mini_imagenet(size: int = 84) -> ClassSplit:
@@ -171,7 +171,7 @@ def stack_images(files: dict[str, list[Path]], size: int | None) -> Classes:
     images: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
     first: Path | None = None
-    for file in (file for found in files.values() for file in found):
+    for file in (file for paths in files.values() for file in paths):
         image = read_image(file, size)
         if shape is not None and image.shape[:2] != shape:
             raise InputError(
@@ -182,7 +182,7 @@ def stack_images(files: dict[str, list[Path]], size: int | None) -> Classes:
         images.append(image)
     channels = max(image.shape[2] for image in images)
     widened = [np.broadcast_to(image, (*image.shape[:2], channels)) for image in images]
-    counts = np.array([len(found) for found in files.values()])
+    counts = np.array([len(paths) for paths in files.values()])
     return Classes(np.stack(widened), counts, tuple(files))
 
 

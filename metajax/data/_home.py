@@ -70,9 +70,9 @@ def download(url: str, path: Path, checksum: str) -> Path:
                 f"{path.name} could not be downloaded ({error}); put the file of {url} at {path}"
             ) from error
         part.replace(path)
-    found = digest(path, algorithm)
-    if found != expected:
-        raise InputError(f"{path}: {algorithm} is {found}, expected {expected}; replace it by the file of {url}")
+    actual = digest(path, algorithm)
+    if actual != expected:
+        raise InputError(f"{path}: {algorithm} is {actual}, expected {expected}; replace it by the file of {url}")
     return path
 
 

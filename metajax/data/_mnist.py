@@ -45,7 +45,7 @@ def mnist(seed: int = 0, train: int = 50_000, validation: int = 10_000) -> Image
     """
     if min(train, validation) < 1 or train + validation > 60_000:
         raise InputError(
-            f"mnist: train={train} and validation={validation} ; accepted are positive numbers of at most 60000 in all"
+            f"mnist: train={train} and validation={validation}; accepted are positive numbers of at most 60000 in all"
         )
     path = home() / "mnist" / "mnist.npz"
     if not path.is_file():

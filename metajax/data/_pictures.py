@@ -54,9 +54,9 @@ def pictures(path: Path | str, size: int | None = None) -> Pictures:
     """
     path = Path(path)
     if path.is_dir():
-        found = image_folder(path, size)
-        x, y = found.x, np.repeat(np.arange(len(found.counts)), found.counts)
-        names = list(found.names)
+        folder = image_folder(path, size)
+        x, y = folder.x, np.repeat(np.arange(len(folder.counts)), folder.counts)
+        names = list(folder.names)
     else:
         x, y, names = _arrays(path)
     if not np.isfinite(x).all():

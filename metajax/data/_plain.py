@@ -38,9 +38,9 @@ def _read(data: bytes) -> Any:
             at -= 1
             if at < 0:
                 raise ValueError("an instruction without its mark")
-        found = stack[at + 1 :]
+        items = stack[at + 1 :]
         del stack[at:]
-        return found
+        return items
 
     for opcode, argument, _ in pickletools.genops(data):
         name: str = opcode.name

@@ -133,13 +133,13 @@ class RunDirectory:
             >>> import tempfile, numpy as np
             >>> from metajax import run
             >>> from metajax.types import InputError
-            >>> place = tempfile.mkdtemp()
-            >>> with run.RunDirectory(place, {}, data=run.fingerprint(x=np.zeros(3))) as directory:
+            >>> path = tempfile.mkdtemp()
+            >>> with run.RunDirectory(path, {}, data=run.fingerprint(x=np.zeros(3))) as directory:
             ...     directory.bind_data(run.fingerprint(x=np.zeros(3)))
             >>> try:
-            ...     run.RunDirectory(place, {}, resume=True, data=run.fingerprint(x=np.ones(3)))
+            ...     run.RunDirectory(path, {}, resume=True, data=run.fingerprint(x=np.ones(3)))
             ... except InputError as error:
-            ...     print(str(error).replace(place, "runs/a"))
+            ...     print(str(error).replace(path, "runs/a"))
             runs/a: the run there is of other data (x: other content); give the data of the run, or another directory
         """
         recorded = self._read_data()

@@ -140,13 +140,13 @@ class Integer:
 
     def _nearest(self, offset: jax.Array, codes: jax.Array | None = None) -> jax.Array:
         """Returns the value at an offset from ``low``, refined by the codes of the last digits."""
-        held = digits.of_float(jnp.clip(jnp.round(offset), 0.0, float(self.size - 1)), self._places)
+        parts = digits.of_float(jnp.clip(jnp.round(offset), 0.0, float(self.size - 1)), self._places)
         if self._places and codes is not None and codes.shape[-1]:
-            held = digits.refine(held, codes)
-        return self._column(digits.clip(held, self.size - 1))
+            parts = digits.refine(parts, codes)
+        return self._column(digits.clip(parts, self.size - 1))
 
-    def _column(self, held: digits.Digits) -> jax.Array:
-        return digits.to_column(held, self.low) if self._is_int32 else jnp.stack(held, axis=-1)
+    def _column(self, parts: digits.Digits) -> jax.Array:
+        return digits.to_column(parts, self.low) if self._is_int32 else jnp.stack(parts, axis=-1)
 
     def to_python(self, value: Any) -> int:
         """Returns a value as a Python number."""

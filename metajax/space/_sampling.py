@@ -98,7 +98,7 @@ class Sampling(Encoding):
             >>> Space({"layers": Integer(1, 8)}).neighbors({"layers": 3})
             [{'layers': 2}, {'layers': 4}]
         """
-        base, found = self.configs([config]), []
+        base, neighbors = self.configs([config]), []
         active = self.active(base)
         for name, domain in self.domains.items():
             if not bool(active[name][0]):
@@ -106,8 +106,8 @@ class Sampling(Encoding):
             for value in neighbor_values(domain, np.asarray(base[name])[0]):
                 moved = dict(base)
                 moved[name] = jnp.asarray(np.asarray(value)[None], base[name].dtype)
-                found += self.dicts(self.canonical(moved))
-        return [c for i, c in enumerate(found) if c not in found[:i] and c != dict(config)]
+                neighbors += self.dicts(self.canonical(moved))
+        return [c for i, c in enumerate(neighbors) if c not in neighbors[:i] and c != dict(config)]
 
 
 _compiled_sample = jax.jit(Sampling._sample, static_argnums=(0, 2))
