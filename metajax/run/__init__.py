@@ -5,7 +5,8 @@ A run is a directory. Killed at any instant and resumed, it ends in the same bit
 
 from metajax.run._checkpoint import Checkpoints, load
 from metajax.run._config import OneLineParser, Options, parse, to_dict
-from metajax.run._directory import RunDirectory, read_json, write_json, write_text
+from metajax.run._directory import RunDirectory
+from metajax.run._files import read_json, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, fingerprint
 from metajax.run._loop import Diverged, compiled_chunk, data_key, train
 from metajax.run._main import main

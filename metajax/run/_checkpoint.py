@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.run._directory import read_json, write_json
+from metajax.run._files import read_json, write_json
 from metajax.run._leaves import (
     abstract,
     digest_of,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metajax.run import _meta as meta
+from metajax.run._files import read_json, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, from_json, to_json
 from metajax.run._lock import Lock
 from metajax.types import InputError
@@ -260,71 +261,3 @@ class RunDirectory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a file that ``write_json`` wrote.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object in it.
-
-    Raises:
-        InputError: If the file is damaged.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "result.json"
-        >>> write_json(path, {"accuracy": 0.9})
-        >>> read_json(path)
-        {'accuracy': 0.9}
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: damaged (holds no JSON object)")
-    return content
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces a file at once: a reader or a kill sees the old text or the new one, never a part.
-
-    Args:
-        path: The file.
-        text: Its new contents, written as UTF-8.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
-        >>> write_text(path, "done")
-        >>> path.read_text()
-        'done'
-    """
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
-    """Replaces a file at once by a value as JSON.
-
-    Args:
-        path: The file.
-        value: Plain values.
-        indent: The indentation in spaces; ``None`` writes one line.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "a.json"
-        >>> write_json(path, {"a": 1}, indent=None)
-        >>> path.read_text()
-        '{"a": 1}\\n'
-    """
-    write_text(path, json.dumps(value, indent=indent) + "\n")
