@@ -38,7 +38,7 @@ def index_of(space: Space, config: Mapping[str, Any]) -> int:
     Example:
         >>> from metajax.supernet import spaces
         >>> space = spaces.cell_space(2)
-        >>> space.dicts(space.at(index_of(space, {"edge_0_1": "conv3x3"})))
+        >>> space.dicts(space.at([index_of(space, {"edge_0_1": "conv3x3"})]))
         [{'edge_0_1': 'conv3x3'}]
     """
     wanted = np.asarray(space.encode(space.configs([dict(config)])))[0]

@@ -54,8 +54,8 @@ def zero_one(weight: float = 10.0) -> Regularizer:
     Example:
         >>> from metajax.supernet import Moment, spaces
         >>> space, moment = spaces.cell_space(2), Moment(0.5, jnp.ones(5))
-        >>> [float(zero_one()(space, {}, jnp.full(5, value), moment)) for value in (0.5, 1.0)]
-        [0.0, -2.5]
+        >>> [float(zero_one()(space, {}, jnp.full(5, value), moment)) for value in (0.75, 1.0)]
+        [-0.625, -2.5]
     """
 
     def term(space: Space, logits: Logits, encoding: jax.Array, moment: Moment) -> Scalar:
