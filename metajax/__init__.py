@@ -18,7 +18,22 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metajax import automl, bilevel, data, fewshot, hpo, nn, plot, predictor, run, search, space, supernet, types
+    from metajax import (
+        automl,
+        bilevel,
+        data,
+        fewshot,
+        hpo,
+        nn,
+        plot,
+        predictor,
+        run,
+        search,
+        space,
+        supernet,
+        testing,
+        types,
+    )
     from metajax.automl._estimators import AutoMLClassifier, AutoMLRegressor
     from metajax.space import Categorical, Float, Integer, Space, Subset
     from metajax.types import InputError, Learner
@@ -38,6 +53,7 @@ _SUBPACKAGES = (
     "search",
     "space",
     "supernet",
+    "testing",
     "types",
 )
 _NAMES = {
@@ -68,6 +84,7 @@ __all__ = [
     "search",
     "space",
     "supernet",
+    "testing",
     "types",
 ]
 

