@@ -35,7 +35,6 @@ PENDING = {
     "nn",
     "predictor",
     "search",
-    "supernet",
 }
 """Packages that are not finished: they are not tested yet."""
 
