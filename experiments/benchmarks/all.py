@@ -80,7 +80,7 @@ class Config:
 
 
 def table() -> str:
-    """All claims in the order of ``JOBS``, then what was measured for each."""
+    """Returns all claims in the order of ``JOBS``, then what was measured for each."""
     folders = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
     results = {folder: run.read_json(folder / "result.json") for folder in folders}
     claims = [compare.Claim(**each) for result in results.values() for each in result["claims"]]

@@ -40,21 +40,21 @@ class Config:
 
 
 def few_shot() -> None:
-    """A step of MAML, Meta-SGD and prototypical networks."""
+    """Takes a step of MAML, Meta-SGD and prototypical networks."""
     for method in ("maml", "meta-sgd", "protonet"):
         config = paper_steps.Config("omniglot", method, steps=2, rounds=1, small=True)
         _finite(paper_steps.measure(config).metrics)
 
 
 def architecture_search() -> None:
-    """A step of first-order DARTS, of its exact second order and of GDAS."""
+    """Takes a step of first-order DARTS, of its exact second order and of GDAS."""
     for method in ("darts-1", "darts-2", "gdas"):
         config = paper_steps.Config("nas_bench_201", method, steps=1, rounds=1, small=True)
         _finite(paper_steps.measure(config).metrics)
 
 
 def hypergradients() -> None:
-    """Unrolled and implicit hypergradients of a ridge penalty agree."""
+    """Compares the unrolled and the implicit hypergradient of a ridge penalty."""
     x = jax.random.normal(jax.random.key(0), (32, 4))
     y = x @ jnp.arange(1.0, 5.0)
     error = lambda w: jnp.mean((x @ w - y) ** 2)
@@ -74,7 +74,7 @@ def hypergradients() -> None:
 
 
 def meta_learner() -> None:
-    """Two models are fitted, and searched by enumeration and with a certificate."""
+    """Fits two models, and searches them by enumeration and with a certificate."""
     tried = SPACE.sample(jax.random.key(0), 64)
     accuracy = [0.9 - abs(int(layers) - 2) / 50 for layers in tried["layers"]]
     trials = predictor.Trials.from_arrays(SPACE, tried, accuracy)
@@ -90,7 +90,7 @@ def meta_learner() -> None:
 
 
 def runs() -> None:
-    """A training is checkpointed, and resumed to the same bits."""
+    """Checks that a training that is checkpointed and resumed ends in the same bits."""
     init, apply = nn.functional(lambda rngs: nn.MLP(4, (8,), 1, rngs=rngs))
     loss = lambda w, batch, key: (jnp.mean((apply(w, batch) - 1.0) ** 2), {})
     learner = bilevel.supervised(init, loss, optax.adam(1e-2))
@@ -110,7 +110,7 @@ def runs() -> None:
 
 
 def main_job() -> None:
-    """A search on a small table; needs scikit-learn."""
+    """Searches on a small table; it needs scikit-learn."""
     from metajax import AutoMLClassifier
 
     rng = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def _finite(metrics: dict[str, float]) -> None:
 
 
 def measure(config: Config) -> compare.Measured:
-    """Seconds of each check, and the errors of those that failed."""
+    """Measures the seconds of each check, and reports the errors of those that failed."""
     names = list(CHECKS) if config.only == "all" else config.only.split(",")
     seconds, errors = {}, {}
     for name in names:

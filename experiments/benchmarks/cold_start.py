@@ -55,7 +55,7 @@ PRESETS = {"paper": {}, "tiny": {"imports": 1, "rounds": 1}}
 
 
 def process(code: str, cache: str | None = None) -> tuple[float, str]:
-    """Seconds of a Python process, and what it printed."""
+    """Returns the seconds of a Python process, and what it printed."""
     unset = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     environment = {**unset, "METAJAX_COMPILED": "0", **({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})}
     start = time.perf_counter()
@@ -64,7 +64,7 @@ def process(code: str, cache: str | None = None) -> tuple[float, str]:
 
 
 def measure(config: Config) -> compare.Measured:
-    """Imports, then first steps."""
+    """Measures imports, then first steps."""
     imports = {name: (lambda name=name: process(f"import {name}")) for name in ("jax", "metajax", ALL, BELOW)}
     seconds = compare.alternate(imports, config.imports)
     more, parts = seconds["metajax"] - seconds["jax"], seconds[ALL] - seconds[BELOW]

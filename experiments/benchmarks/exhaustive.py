@@ -11,6 +11,7 @@ waiting there; the second does not. The accuracies of both are checked to agree.
 
 import dataclasses
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ import numpy as np
 from experiments import harness
 from experiments.benchmarks import compare
 from metajax import data, nn, supernet
-from metajax.types import InputError
+from metajax.types import InputError, Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +49,30 @@ PRESETS = {"paper": {}, "tiny": {"channels": 2, "epochs": 1, "alone": 1, "cells"
 
 
 def measure(config: Config) -> compare.Measured:
-    """Both, with and without compilation."""
+    """Measures both, with and without compilation."""
     with harness.compiled_anew():
         return _measured(config)
+
+
+def one_at_a_time(
+    cells: Any, training: Any, train: Any, test: Any, index: np.ndarray, key: Key
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trains each of some cells alone; returns the accuracies, and the seconds of the first and of the second training.
+
+    The first training of a cell compiles its program.
+    """
+    space, scores, taken = cells.space, [], []
+    for number in index:
+        built = cells.build(space.dicts(space.at([number]))[0])
+        alone = nn.Functional(built.init, lambda params, x, encoding, built=built: built.apply(params, x))
+        start = time.perf_counter()
+        run = jax.jit(supernet.truth.trainer(alone, training, *train, *test))
+        encoding, seed_key = jnp.zeros(space.width), jax.random.split(key, 1)[0]
+        scores.append(float(run(encoding, seed_key)))
+        middle = time.perf_counter()
+        run(encoding, seed_key).block_until_ready()
+        taken.append((middle - start, time.perf_counter() - middle))
+    return np.array(scores), np.array(taken)
 
 
 def _measured(config: Config) -> compare.Measured:
@@ -77,22 +99,12 @@ def _measured(config: Config) -> compare.Measured:
     groups = np.diff(stamps)
     together = {"with": float(groups.sum()), "without": float(np.median(groups[1:] if len(groups) > 1 else groups))}
     together["without"] *= len(groups)
-    some, taken, scores = index[np.linspace(0, len(index) - 1, config.alone + 2).astype(int)[1:-1]], [], []
-    for index in some:
-        config_of = space.dicts(space.at([index]))[0]
-        built = cells.build(config_of)
-        alone = nn.Functional(built.init, lambda params, x, encoding, built=built: built.apply(params, x))
-        start = time.perf_counter()
-        run = jax.jit(supernet.truth.trainer(alone, training, *train, *test))
-        encoding, seed_key = jnp.zeros(space.width), jax.random.split(key, 1)[0]
-        scores.append(float(run(encoding, seed_key)))
-        middle = time.perf_counter()
-        run(encoding, seed_key).block_until_ready()
-        taken.append((middle - start, time.perf_counter() - middle))
-    apart = float(np.mean(np.abs(np.array(scores) - [table.mean[list(index).index(p)] for p in some])))
+    some = index[np.linspace(0, len(index) - 1, config.alone + 2).astype(int)[1:-1]]
+    scores, taken = one_at_a_time(cells, training, train, test, some, key)
+    apart = float(np.mean(np.abs(scores - [table.mean[list(index).index(p)] for p in some])))
     compare.same(apart, 0.05, "exhaustive")
     scale = len(index)
-    first, second = np.array(taken).T
+    first, second = taken.T
     ratios = {"with": first * scale / together["with"], "without": second * scale / together["without"]}
     what = f"truth of {len(index)} cells on digits: times faster than one at a time in JAX"
     claims = [

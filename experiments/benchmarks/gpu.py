@@ -44,7 +44,7 @@ MIN_JOB_SECONDS, MAX_JOB_SECONDS = 15.0, 180.0
 
 
 class Job(NamedTuple):
-    """A benchmark and its arguments on a GPU; ``tiny`` are its arguments in miniature."""
+    """A benchmark, and its arguments on a GPU."""
 
     module: str
     flags: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ _SIZES = ("--size", "--channels", "--rounds", "--side", "--alone", "--chunk")
 
 
 def card() -> str:
-    """The accelerator as a file name, such as ``nvidia-h100-80gb-hbm3``."""
+    """Returns the accelerator as a file name, such as ``nvidia-h100-80gb-hbm3``."""
     return "-".join(jax.devices()[0].device_kind.lower().split())
 
 
@@ -93,7 +93,7 @@ class Record:
         self.content = {"card": device, "jobs": {}, **self.content}
 
     def done(self, name: str) -> bool:
-        """Whether a measurement is there; the checks are of the machine and its libraries, and are made every time."""
+        """Returns whether a measurement is there. The checks are of the machine and its libraries, and are made every time."""
         return name != "checks" and self.content["jobs"].get(name, {}).get("status") == "ok"
 
     def add(self, name: str, entry: dict[str, Any]) -> None:
@@ -102,12 +102,12 @@ class Record:
 
 
 def environment() -> dict[str, str]:
-    """JAX takes memory as it needs it, so that PyTorch finds some in the same process."""
+    """Returns an environment in which JAX takes memory as it needs it, so that PyTorch finds some in the same process."""
     return {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def arguments(job: Job, tiny: bool) -> list[str]:
-    """The flags of a job; in miniature without its sizes."""
+    """Returns the flags of a job; in miniature without its sizes."""
     if not tiny:
         return list(job.flags)
     pairs = zip(job.flags[::2], job.flags[1::2])
@@ -115,7 +115,7 @@ def arguments(job: Job, tiny: bool) -> list[str]:
 
 
 def measured(name: str, work: Path, tiny: bool, seconds: float) -> dict[str, Any]:
-    """Runs a job in a process of its own below ``work``, for at most ``seconds``; its entry for the record."""
+    """Runs a job in a process of its own below ``work``, for at most ``seconds``; returns its entry for the record."""
     folder, job = work / name, JOBS[name]
     call = [sys.executable, "-m", f"experiments.benchmarks.{job.module}", *arguments(job, tiny)]
     start = time.perf_counter()
@@ -174,7 +174,7 @@ def train(archive: Path, work: Path, tiny: bool, seconds: float) -> dict[str, An
 
 
 def table() -> str:
-    """Every card's claims, and what was measured for each."""
+    """Returns every card's claims, and what was measured for each."""
     parts = ["# Benchmarks on GPUs\n\nMade by `python -m experiments.benchmarks.gpu --add`; no number is typed.\n"]
     files = sorted(RESULTS.glob("*.json"))
     for file in files:
@@ -226,7 +226,7 @@ class Config:
 
 
 def measure_all(config: Config, work: Path) -> None:
-    """Every measurement that is missing, while the minutes last; their run directories are below ``work``."""
+    """Makes the measurements that are missing, while the minutes last; their run directories are below ``work``."""
     device, tiny, end = card(), config.preset == "tiny", time.monotonic() + 60 * config.minutes
     if jax.default_backend() != "gpu" and not tiny:
         raise InputError("no GPU: JAX runs on a CPU here; --preset tiny runs the measurements in miniature")

@@ -139,7 +139,7 @@ def checked(
 
 
 def measure(config: Config) -> compare.Measured:
-    """All programs in turn."""
+    """Measures all programs in turn."""
     method, params = ours(config)
     tasks, state = episodes(config), method.init(jax.random.key(config.seed), params)
     update = jax.jit(method.update)

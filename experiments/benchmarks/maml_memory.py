@@ -42,7 +42,7 @@ PRESETS = {"paper": {}, "tiny": {"longest": 5, "width": 8, "repeats": 1}}
 
 
 def at(config: Config, steps: int) -> dict[str, float]:
-    """Both programs at this number of inner steps."""
+    """Returns bytes and seconds of both programs at a number of inner steps."""
     init, apply = nn.functional(lambda rngs: nn.Conv4(5, width=config.width, rngs=rngs))
     key, draw = jax.random.split(jax.random.key(config.seed))
     images = jax.random.uniform(draw, (5, 16, 28, 28))
@@ -54,7 +54,7 @@ def at(config: Config, steps: int) -> dict[str, float]:
 
 
 def measure(config: Config) -> compare.Measured:
-    """Up to the longest."""
+    """Measures both programs up to the longest."""
     steps = [n for n in STEPS if n <= config.longest]
     return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
 

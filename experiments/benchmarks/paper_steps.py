@@ -64,7 +64,7 @@ PRESETS = {"paper": {}, "tiny": {"steps": 2, "rounds": 1, "small": True}}
 
 
 def omniglot_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array], Any], int]:
-    """Learner, state, sampler of batches and number of steps of ``experiments.fewshot.omniglot --preset paper``."""
+    """Returns the learner, state, sampler of batches and number of steps of the preset of Omniglot."""
     chosen: dict[str, Any] = {"method": config.method, "ways": config.ways, "shots": str(config.shots)}
     chosen["seed"] = config.seed
     values = omniglot.PRESETS["paper"](chosen) | chosen | (_SMALL_OMNIGLOT if config.small else {})
@@ -86,7 +86,7 @@ def omniglot_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array
 
 
 def search_training(config: Config) -> tuple[Learner, Any, Callable[[jax.Array], Any], int]:
-    """The same of ``experiments.nas.nas_bench_201 --preset paper``."""
+    """Returns the same of the preset of NAS-Bench-201."""
     chosen: dict[str, Any] = {"method": config.method, "seed": config.seed}
     values = nas_bench_201.PRESETS["paper"](chosen) | chosen | (_SMALL_SEARCH if config.small else {})
     training = nas_bench_201.Config(**values)

@@ -77,13 +77,13 @@ class Peer:
 
 
 def rows(seed: int) -> Any:
-    """Training and validation rows of digits, as columns."""
+    """Returns the training and the validation rows of digits, as columns."""
     images = jax.tree.map(jnp.asarray, data.digits(seed).flat())
     return images.train, images.validation
 
 
 def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., jax.Array], Any]:
-    """``hyper of every member -> validation losses``, and the initial weights."""
+    """Returns ``hyper of every member -> validation losses``, and the initial weights."""
     init, apply = nn.functional(lambda rngs: nn.MLP(64, (config.width,), 10, rngs=rngs))
     (x, y), validation = parts
     loss = lambda w, x, y: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(w, x), y))
@@ -103,7 +103,7 @@ def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., j
 
 
 def measure(config: Config) -> compare.Measured:
-    """Both in turn."""
+    """Measures both in turn."""
     parts = rows(config.seed)
     rng, n = np.random.default_rng(config.seed), len(parts[0][1])
     each = n // config.batch

@@ -60,7 +60,7 @@ PRESETS = {"paper": {}, "tiny": {"only": "sinusoid", "tiny": True}}
 
 
 def programs(tiny: bool) -> dict[str, Callable[[], tuple[Any, tuple[Any, ...], int]]]:
-    """By name: a function to compile, its arguments and how many steps a call is."""
+    """Returns by name: a function to compile, its arguments, and the number of steps of a call."""
     sized = lambda module, **more: module.Config(**(module.PRESETS["tiny"] if tiny else {}), **({} if tiny else more))
 
     def of_maml(method: str):
@@ -89,7 +89,7 @@ def programs(tiny: bool) -> dict[str, Callable[[], tuple[Any, tuple[Any, ...], i
 
 
 def kinds(program: str) -> dict[str, str]:
-    """The kind of every operation of a compiled program, given as its text, by the operation's name.
+    """Returns the kind of every operation of a compiled program, which is given as its text, by the operation's name.
 
     Example:
         >>> kinds('''
@@ -122,7 +122,7 @@ def _kind(codes: set[str]) -> str:
 
 
 def recorded(run: Callable[[], Any]) -> collections.Counter[str]:
-    """Seconds of everything that ran, by name."""
+    """Returns the seconds of everything that ran, by name."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, create_perfetto_trace=True):
             run()
@@ -136,7 +136,7 @@ def recorded(run: Callable[[], Any]) -> collections.Counter[str]:
 
 
 def shares(function: Callable[..., Any], args: tuple[Any, ...], steps: int) -> dict[str, float]:
-    """Milliseconds of a step, operations that ran in it, and the share of each kind in percent.
+    """Returns the milliseconds of a step, the operations that ran in it, and the share of each kind in %.
 
     Raises:
         InputError: where XLA records no operations.
@@ -153,7 +153,7 @@ def shares(function: Callable[..., Any], args: tuple[Any, ...], steps: int) -> d
 
 
 def table(shares_by_program: Mapping[str, Mapping[str, float]]) -> str:
-    """A line for each program."""
+    """Returns a table with a line for each program."""
     head = ["program", "ms a step", *(f"{kind} %" for kind in KINDS)]
     return markdown.table(
         head, ([name, *(f"{own[c]:.3g}" for c in ("ms a step", *KINDS))] for name, own in shares_by_program.items())
@@ -161,7 +161,7 @@ def table(shares_by_program: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def measure(config: Config) -> compare.Measured:
-    """One program after the other."""
+    """Profiles one program after the other."""
     every = programs(config.tiny)
     names = harness.selected(config.only, every, "only")
     measured = {name: shares(*every[name]()) for name in names}

@@ -18,12 +18,12 @@ _WARM_UP = 3
 
 
 def on_gpu() -> bool:
-    """Whether JAX runs on a GPU; then PyTorch does too."""
+    """Returns whether JAX runs on a GPU; then PyTorch does too."""
     return jax.default_backend() == "gpu"
 
 
 def load() -> Any:
-    """PyTorch on the device that JAX uses: a thread for each core on a CPU, or the GPU as its default device.
+    """Returns PyTorch on the device that JAX uses: a thread for each core on a CPU, or the GPU as its default device.
 
     Raises:
         InputError: if it is not installed, or cannot use the GPU that JAX uses.
@@ -43,7 +43,7 @@ def load() -> Any:
 
 
 def synchronized(program: Callable[[], Any]) -> Callable[[], Any]:
-    """A program that returns when the GPU has done its work; on a CPU, the program itself."""
+    """Returns a program that returns when the GPU has done its work; on a CPU, the program itself."""
     if not on_gpu():
         return program
     import torch
@@ -57,7 +57,7 @@ def synchronized(program: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def graph(program: Callable[[], Any]) -> Callable[[], Any]:
-    """The CUDA graph of a program that reads and writes the same buffers in every call, as a synchronized program."""
+    """Returns the CUDA graph of a program that reads and writes the same buffers in every call, as a synchronized program."""
     import torch
 
     stream = torch.cuda.Stream()
@@ -73,7 +73,7 @@ def graph(program: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def graphs(programs: Mapping[str, Callable[[], Any]], failed: dict[str, str]) -> dict[str, Callable[[], Any]]:
-    """The CUDA graphs of some programs by name, on a GPU; built after the programs are checked."""
+    """Returns the CUDA graphs of some programs by name, on a GPU; built after the programs are checked."""
     found: dict[str, Callable[[], Any]] = {}
     for name, program in programs.items() if on_gpu() else ():
         found |= attempt(f"{name}, CUDA graph", lambda program=program: graph(program), failed)
@@ -81,7 +81,7 @@ def graphs(programs: Mapping[str, Callable[[], Any]], failed: dict[str, str]) ->
 
 
 def attempt(name: str, build: Callable[[], Any], failed: dict[str, str]) -> dict[str, Any]:
-    """``{name: build()}``; or nothing, with the reason in ``failed``, where PyTorch cannot compile or capture the program.
+    """Returns ``{name: build()}``; or nothing, with the reason in ``failed``, where PyTorch cannot compile a program.
 
     A peer that does not run is reported, never counted as slow; one that does other work is an error all the same.
     """
@@ -96,13 +96,13 @@ def attempt(name: str, build: Callable[[], Any], failed: dict[str, str]) -> dict
 
 
 def not_measured(failed: Mapping[str, str]) -> str:
-    """For a protocol: which peers did not run, and why."""
+    """Returns, for a protocol, which peers did not run and why."""
     return "".join(f"; {name} did not run ({reason})" for name, reason in failed.items())
 
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
-    """Products of float32 in full precision on both sides, for checking that two programs do the same work.
+    """Within this context both sides multiply float32 in full precision, to check that programs do the same work.
 
     Outside, both use the GPU's fast mode (TF32), and both are timed in it. On a CPU there is one mode.
     """
@@ -124,7 +124,7 @@ def exact() -> Iterator[None]:
 
 
 def in_dtype(apply: Callable[..., Any], dtype: str) -> Callable[..., Any]:
-    """A network that computes in ``dtype`` on float32 parameters: parameters and inputs are cast, outputs are float32."""
+    """Returns a network that computes in ``dtype``: float32 parameters and inputs are cast, and outputs are float32."""
     if dtype == "float32":
         return apply
     cast = lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x

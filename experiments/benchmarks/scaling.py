@@ -45,7 +45,7 @@ Program = Callable[[], Any]
 
 
 def meta_step(config: Config, tasks: int, inner_steps: int) -> Program:
-    """A meta-step of MAML."""
+    """Returns a meta-step of MAML."""
     settings = maml.Config(width=config.width, tasks=tasks, inner_steps=inner_steps, seed=config.seed)
     method, params = maml.ours(settings)
     state = method.init(jax.random.key(config.seed), params)
@@ -53,7 +53,7 @@ def meta_step(config: Config, tasks: int, inner_steps: int) -> Program:
 
 
 def search_step(config: Config, operations: int) -> Program:
-    """A first-order step of a SuperNet whose three layers each choose between so many bottlenecks."""
+    """Returns a first-order step of a SuperNet whose three layers each choose between so many bottlenecks."""
     names = {f"operation_{i}": supernet.spaces.inverted_bottleneck(3, 3) for i in range(operations)}
     chain = supernet.spaces.chain_supernet(3, 10, names, layers=(3,), channels=(8,))
     learner = supernet.compose_search(
@@ -71,7 +71,7 @@ def search_step(config: Config, operations: int) -> Program:
 
 
 def members(config: Config, number: int) -> Program:
-    """A population of networks on digits, one epoch."""
+    """Returns one epoch of a population of networks on digits."""
     parts = population.rows(config.seed)
     order = np.random.default_rng(config.seed).integers(0, len(parts[0][1]), (len(parts[0][1]) // 64, 64))
     run, _ = population.ours(population.Config(), parts, order)
@@ -80,7 +80,7 @@ def members(config: Config, number: int) -> Program:
 
 
 def fitting(config: Config, trials: int) -> Program:
-    """The meta-learner, a network, fitted to so many trials."""
+    """Returns the fit of the meta-learner, a network, to so many trials."""
     space = Space({f"choice_{i}": Categorical(tuple(range(10))) for i in range(8)})
     configs = space.sample(jax.random.key(config.seed), trials)
     metric = np.random.default_rng(config.seed).normal(size=trials)
@@ -100,7 +100,7 @@ KINDS: dict[str, tuple[int, Callable[[Config, int], Program]]] = {
 
 
 def measure(config: Config) -> compare.Measured:
-    """Every kind at every size."""
+    """Measures every kind at every size."""
     metrics, claims, curves = {}, [], {}
     for kind, (least, make) in KINDS.items():
         sizes = [least * 2**i for i in range(config.doublings)]

@@ -66,7 +66,7 @@ def searches(config: Config) -> dict[str, supernet.Search]:
 
 
 def measure(config: Config) -> compare.Measured:
-    """All in turn."""
+    """Measures all searches in turn."""
     prepared, programs, losses = mixed_step.batches(config, config.steps), {}, {}
     for name, search in searches(config).items():
         state = search.init(jax.random.key(config.seed))

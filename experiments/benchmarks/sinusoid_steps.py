@@ -48,7 +48,7 @@ PRESETS = {"paper": {}, "tiny": {"steps": 5, "rounds": 1}}
 
 
 def ours(config: Config) -> tuple[fewshot.Method, Any, fewshot.Episode]:
-    """The method, its first state and the tasks of every meta-step."""
+    """Returns the method, its first state, and the tasks of every meta-step."""
     init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
     method = fewshot.maml(fewshot.squared_error(apply), optax.sgd(RATE), optax.adam(OUTER))
     first, draw = jax.random.split(jax.random.key(config.seed))
@@ -57,7 +57,7 @@ def ours(config: Config) -> tuple[fewshot.Method, Any, fewshot.Episode]:
 
 
 class Peers:
-    """The same training in PyTorch; programs return their losses."""
+    """The same training in PyTorch. The programs return their losses."""
 
     def __init__(self, config: Config, params: Any, episodes: fewshot.Episode):
         self.torch, self.config = pytorch.load(), config
@@ -134,7 +134,7 @@ class Peers:
 
 
 def measure(config: Config) -> compare.Measured:
-    """All programs in turn."""
+    """Measures all programs in turn."""
     method, state, episodes = ours(config)
     train = jax.jit(lambda state, episodes: jax.lax.scan(method.update, state, episodes))
     peers = Peers(config, state.hyper, episodes).programs()

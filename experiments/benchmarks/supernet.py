@@ -51,7 +51,7 @@ class Config:
 
     @property
     def sizes(self) -> str:
-        """Of images and network, as a claim names them."""
+        """The sizes of images and network, as a claim names them."""
         precision = "" if self.dtype == "float32" else f", {self.dtype}"
         return f"{self.size} x {self.size}, {self.channels} channels{precision}"
 
@@ -60,14 +60,14 @@ PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds":
 
 
 def network(config: Config, **more: Any) -> nn.Functional:
-    """The SuperNet of this size."""
+    """Returns the SuperNet of these sizes."""
     space = supernet.spaces.cell_space()
     cells = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **more))
     return nn.Functional(cells.init, pytorch.in_dtype(cells.apply, config.dtype))
 
 
 def batches(config: Config, number: int) -> Any:
-    """``((x, y) of one inner step, (x, y))``, ``number`` of them: images of noise."""
+    """Returns a number of batches ``((x, y) of one inner step, (x, y))`` of images of noise."""
     rng = np.random.default_rng(config.seed)
     x = rng.normal(size=(2, number, config.batch, config.size, config.size, 3)).astype(np.float32)
     y = rng.integers(0, 10, size=(2, number, config.batch)).astype(np.int32)
@@ -152,7 +152,7 @@ class Peer:
 
 
 def search(config: Config) -> supernet.Search:
-    """First-order DARTS."""
+    """Returns first-order DARTS."""
     inner = optax.chain(
         optax.clip_by_global_norm(CLIP),
         optax.add_decayed_weights(DECAY),
@@ -164,7 +164,7 @@ def search(config: Config) -> supernet.Search:
 
 
 def peer_run(config: Config, params: Any, prepared: Any, channels_last: bool, compiled: bool) -> Callable[[], Any]:
-    """``STEPS`` steps of a peer on prepared batches; returns the losses of both levels, still on the device."""
+    """Takes ``STEPS`` steps of a peer on prepared batches; returns the losses of both levels, still on the device."""
     peer, inputs = Peer(params, channels_last, config.dtype, compiled), []
     for number in range(STEPS):
         train, validation = jax.tree.map(lambda a, i=number: np.asarray(a[i]), prepared)
@@ -173,7 +173,7 @@ def peer_run(config: Config, params: Any, prepared: Any, channels_last: bool, co
 
 
 class Programs(NamedTuple):
-    """``STEPS`` steps of each program by name, how far their losses are from ours, and which peers did not run."""
+    """The steps of each program by name, how far their losses are from ours, and which peers did not run."""
 
     calls: dict[str, Callable[[], Any]]
     apart: dict[str, float]
@@ -181,7 +181,7 @@ class Programs(NamedTuple):
 
 
 def programs(config: Config) -> Programs:
-    """metajax and its peers, checked to do the same work."""
+    """Returns metajax and its peers, checked to do the same work."""
     darts, prepared = search(config), batches(config, STEPS)
     state = darts.init(jax.random.key(config.seed))
     # plain softmax of zeros in both
@@ -213,7 +213,7 @@ def programs(config: Config) -> Programs:
 
 
 def measure(config: Config) -> compare.Measured:
-    """Both in turn."""
+    """Measures both in turn."""
     calls, apart, failed = programs(config)
     seconds = {name: taken / STEPS for name, taken in compare.alternate(calls, config.rounds).items()}
     fastest, ratios = compare.against(seconds)

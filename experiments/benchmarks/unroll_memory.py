@@ -42,7 +42,7 @@ PRESETS = {"paper": {}, "tiny": {"longest": 256, "repeats": 1}}
 
 
 def problem(config: Config):
-    """Learning a random teacher; returns the problem, the hyperparameters, and a maker of batches."""
+    """Sets up learning from a random teacher; returns the problem, the hyperparameters, and a maker of batches."""
     init, apply = nn.functional(lambda rngs: nn.MLP(16, (config.width, config.width), 1, jnp.tanh, rngs=rngs))
     error = lambda w, batch: jnp.mean((apply(w, batch[0]) - batch[1]) ** 2)
 
@@ -63,7 +63,7 @@ def problem(config: Config):
 
 
 def at(config: Config, steps: int) -> dict[str, float]:
-    """Bytes and seconds of both programs at this number of steps."""
+    """Returns bytes and seconds of both programs at a number of steps."""
     unrolled, hyper, batches = problem(config)
     a, b, key = jax.random.split(jax.random.key(config.seed), 3)
     inner, outer = batches(a, steps), jax.tree.map(lambda x: x[0], batches(b, 1))
@@ -72,7 +72,7 @@ def at(config: Config, steps: int) -> dict[str, float]:
 
 
 def measure(config: Config) -> compare.Measured:
-    """Up to the longest."""
+    """Measures both programs up to the longest."""
     steps = [n for n in (64, 256, 1024) if n <= config.longest]
     return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
 

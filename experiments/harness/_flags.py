@@ -54,7 +54,7 @@ def parse(
     options = Options(parsed.run.out, parsed.run.resume, parsed.run.overwrite)
     if options.resume and options.overwrite:
         fail(prog, "--resume and --overwrite exclude each other")
-    given = {name: getattr(parsed.settings, name) for name in _given(config, arguments)}
+    given = {name: getattr(parsed.experiment, name) for name in _given(config, arguments)}
     preset = presets[parsed.run.preset] if presets else {}
     try:
         values = preset if isinstance(preset, Mapping) else preset(given)
@@ -111,7 +111,7 @@ def _command(config: type, presets: Mapping[str, Preset], out: str) -> Any:
         ("overwrite", switch("Replace the run in the run directory."), dataclasses.field(default=False)),
     ]
     run = dataclasses.make_dataclass("Run", fields, frozen=True)
-    return dataclasses.make_dataclass("Command", [("run", run), ("settings", unchecked)], frozen=True)
+    return dataclasses.make_dataclass("Command", [("run", run), ("experiment", unchecked)], frozen=True)
 
 
 def _given(config: type, arguments: Sequence[str]) -> list[str]:
