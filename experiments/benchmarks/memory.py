@@ -13,7 +13,7 @@ from metajax import bilevel
 
 
 def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float]:
-    """XLA's count of temporary bytes, medians of alternating runs, and how far the two gradients are apart.
+    """Returns XLA's count of temporary bytes, the medians of alternating runs, and the difference of the two gradients.
 
     Args:
         args: of the hypergradient: ``(hyper, start, inner_batches, outer_batch, key)``.

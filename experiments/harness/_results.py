@@ -97,4 +97,5 @@ def heading(result: Result, found: bool = True) -> str:
 
 def figure_line(result: Result, name: str) -> str:
     """Returns the Markdown of a figure of a run, if it was drawn."""
-    return f"\n![{name}](results/{result.name}/{name})\n" if (result.folder / name).is_file() else ""
+    is_there = (result.folder / name).is_file()
+    return f"\n![{Path(name).stem} of {result.name}](results/{result.name}/{name})\n" if is_there else ""

@@ -216,7 +216,7 @@ def test_the_committed_results_make_a_document_that_begins_with_one_page(monkeyp
     assert start < 200
     assert page.count("###") == len(harness.PILLARS)
     assert "because a result is missing" not in page
-    assert len(page.split()) < 1000, "one page"
+    assert len(page.split()) < 900, "one page"
     assert text.count("\n## ") > 20
     assert "An earlier version of the experiment made this result" not in text
 
