@@ -22,16 +22,16 @@ from metajax import run
 
 FOLDER = Path(__file__).parent
 INTRODUCTION = (
-    "This page says for every part what was asked, what was found, what it cost, what it beats and what it does not. Times are "
-    "those of the hardware that a run's own section names, mostly one or two cores of a CPU, so most searches and trainings "
-    "are short. Differences smaller than the spread that stands beside a number are no claims."
+    "For each part this page says what was asked, what was found, what it cost, and what it beats. Times are those of the "
+    "hardware in a run's own section, mostly one or two CPU cores. A difference smaller than the spread beside it "
+    "is no claim."
 )
 HEAD = (
     "# Results\n\n`python -m experiments.tables` makes this file from `experiments/results/`; no number is typed.\n\n"
 )
 NOTE = (
-    "The command of a section is the one that made its run. Earlier ones name modules by `experiments.NAME`, which are "
-    "`experiments.PILLAR.NAME` now."
+    "## Commands\n\nThe command of a section is the one that made its run. Earlier ones name modules by `experiments.NAME`, "
+    "which are `experiments.PILLAR.NAME` now.\n"
 )
 
 
@@ -79,7 +79,7 @@ def page(results: list[Result]) -> str:
         if sentences:
             parts.append("\n".join([f"### {pillar.title}", "", f"**Asked:** {pillar.question}", "", *sentences]))
     absent = f"\n\nNot on this page, because a result is missing: {', '.join(missing)}." if missing else ""
-    return f"## In one page\n\n{INTRODUCTION}\n\n" + "\n\n".join(parts) + f"{absent}\n\n{NOTE}\n"
+    return f"## In one page\n\n{INTRODUCTION}\n\n" + "\n\n".join(parts) + absent + "\n"
 
 
 def document(results: list[Result]) -> str:
@@ -92,7 +92,7 @@ def document(results: list[Result]) -> str:
             parts += [text] if (text := experiment.summary(own)) else []
         if experiment is None or experiment.sections:
             parts += [section(result, experiment) for result in own]
-    return HEAD + "\n".join(parts)
+    return HEAD + "\n".join([*parts, NOTE])
 
 
 def listing(pillars: tuple[Pillar, ...]) -> str:

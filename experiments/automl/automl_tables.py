@@ -187,7 +187,7 @@ def statement(results: Results) -> list[str]:
     return [
         f"On {len(datasets)} tables, the mean ranks (1 is best) are: {order}. metajax is better than {better}, by a two-sided "
         f"sign test.{more}",
-        f"The seconds a table took are not the same for all: {seconds}.",
+        f"A table took these seconds: {seconds}.",
         *_lost_to_boosting(m, datasets),
     ]
 

@@ -65,7 +65,7 @@ def statement(results: Results) -> list[str]:
     seconds = statistics.mean(m["seconds"] for m in runs)
     return [
         f"The quickstart on digits, in {len(runs)} seeds of {duration(seconds)}, is {gap('random'):+.2f} points against random "
-        f"search with as many models, and {gap('default'):+.2f} points against the untuned default."
+        f"search with as many models, and {gap('default'):+.2f} against the untuned default."
     ]
 
 

@@ -140,8 +140,8 @@ def statement(results: Results) -> list[str]:
     m, width = run.metrics, run.metrics["interval_over_seeds"]
     how = against(m["maml++_accuracy"], m["maml_accuracy"], width)
     return [
-        f"MAML++ takes five inner steps and MAML one. On the same tasks and {run.config['seeds']} seeds, MAML++ is {how} MAML: "
-        f"the difference is {m['difference']:+.2f} ± {width:.2f} points."
+        f"MAML++ (five inner steps) is {how} MAML (one) on the same tasks in {run.config['seeds']} seeds; the difference is "
+        f"{m['difference']:+.2f} ± {width:.2f} points."
     ]
 
 

@@ -168,8 +168,8 @@ def statement(results: Results) -> list[str]:
     return [
         f"In navigation to a new goal, MAML has a return of {m['maml_after_3']:.1f} after three steps: "
         f"{against(m['maml_after_3'], m['pre_trained_after_3'], margin)} a pre-trained policy "
-        f"({m['pre_trained_after_3']:.1f}) and {against(m['maml_after_3'], m['oracle_after_0'], margin)} the oracle, which "
-        f"sees the goal ({m['oracle_after_0']:.1f}). Training took {duration(m['seconds'])}."
+        f"({m['pre_trained_after_3']:.1f}) and {against(m['maml_after_3'], m['oracle_after_0'], margin)} the oracle "
+        f"({m['oracle_after_0']:.1f}). Training took {duration(m['seconds'])}."
     ]
 
 

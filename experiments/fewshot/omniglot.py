@@ -154,12 +154,12 @@ def statement(results: Results) -> list[str]:
             value, _, spread = known.partition(" ± ")
             margin = float(spread or 0.0) + max(m["interval"] for m in runs[kind])
             how = against(score[kind], float(value), margin)
-            compared[how].append(f"{names[kind]} ({score[kind]:.2f} against {value})")
-    verdict = "; ".join(f"{how} it: {listed(which)}" for how, which in compared.items() if which)
+            compared[how].append(f"{names[kind]}, {score[kind]:.2f} against {value}")
+    verdict = " and ".join(f"{how} ({listed(which)})" for how, which in compared.items() if which)
     return [
         f"On Omniglot with 5 ways and 1 shot, {len(score)} methods trained for {min(minutes):.0f} to {max(minutes):.0f} "
-        f"minutes each. The best is {names[best]} with {score[best]:.2f}%. The published accuracies took a full "
-        f"training; counting the intervals of both, these short trainings compare with them as follows: {verdict}."
+        f"minutes each. The best is {names[best]} with {score[best]:.2f}%. Counting the intervals of both, the methods are "
+        f"{verdict} the published accuracy, which took a full training."
     ]
 
 

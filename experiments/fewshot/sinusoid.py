@@ -28,7 +28,7 @@ import optax
 from experiments import harness
 from experiments.harness import Result, Results
 from experiments.harness.markdown import table
-from experiments.harness.words import against, listed
+from experiments.harness.words import against
 from metajax import fewshot, nn, plot, run
 from metajax.types import InputError
 
@@ -192,8 +192,8 @@ def statement(results: Results) -> list[str]:
         )
         known, _, spread = PUBLISHED[method, 5].partition(" ± ")
         how = against(wave["mse_5_shot"], float(known), float(spread) + wave["interval_5_shot"])
-        parts.append(f"{method} has an error of {wave['mse_5_shot']:.2f}, {how} the published {known}")
-    return [f"On sinusoids with a drawn frequency and 5 shots (a smaller error is better), {listed(parts)}."]
+        parts.append(f"{wave['mse_5_shot']:.2f} for {method}, {how} the published {known}")
+    return [f"On sinusoids with a drawn frequency and 5 shots, the error is {'; '.join(parts)} (smaller is better)."]
 
 
 EXPERIMENT = harness.Experiment(

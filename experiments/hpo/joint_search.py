@@ -227,10 +227,9 @@ def statement(results: Results) -> list[str]:
     how = [_against_tpe(m, dataset) for dataset in datasets]
     trained = [statistics.mean(m[f"{d} {method} trained"] for d in datasets) for method in ("joint", "tpe")]
     return [
-        "Architecture and hyperparameters together by gradient were compared with Optuna's TPE in the same seconds on "
-        f"{len(datasets)} datasets. The gradient is shown to be above on {how.count('above')} and below on "
-        f"{how.count('below')}; no difference is shown on {how.count('level with')}. It could afford {trained[0]:.0f} "
-        f"trainings, TPE {trained[1]:.0f}."
+        f"Architecture and hyperparameters together by gradient are shown to be above Optuna's TPE in the same seconds on "
+        f"{how.count('above')} of {len(datasets)} datasets and below it on {how.count('below')}; no difference is shown on "
+        f"{how.count('level with')}. The gradient could afford {trained[0]:.0f} trainings, TPE {trained[1]:.0f}."
     ]
 
 

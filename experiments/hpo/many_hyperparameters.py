@@ -222,7 +222,7 @@ def statement(results: Results) -> list[str]:
     m = results["many_hyperparameters"].metrics
     single = m[f"decay {m['best single decay']:g} test"]
     return [
-        f"Learning {m['hyperparameters']:,} weight decays at once takes {m['neumann time_ratio']:.1f} times the time and "
+        f"Learning {m['hyperparameters']:,} weight decays takes {m['neumann time_ratio']:.1f} times the time and "
         f"{m['neumann memory_ratio']:.1f} times the memory of plain training. The test accuracy is {m['neumann test']:.2f}%, "
         f"{against(m['neumann test'], single)} one well-chosen decay for all ({single:.2f}%)."
     ]

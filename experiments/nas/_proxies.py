@@ -153,7 +153,7 @@ def statement(results: Results) -> list[str]:
     return [
         f"Zero-cost proxies rank {parameters['evaluations']} untrained cells. The best, {best}, has a Kendall τ of "
         f"{score(scored[best])}; the number of parameters alone has {score(parameters)}. Of the {len(scored)} proxies, "
-        f"{len(above)} are above the number of parameters ({listed(above)}), and by more than both standard errors: "
+        f"{len(above)} are above it ({listed(above)}), by more than both standard errors: "
         f"{listed(clear)}."
     ]
 

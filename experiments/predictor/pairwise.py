@@ -197,8 +197,8 @@ def statement(results: Results) -> list[str]:
     """What a leaking split of pairs pretends."""
     m = results["pairwise"].metrics
     return [
-        f"Which of two models is better is answered right for {100 * m['nasbench201_rank_leaking']:.0f}% of the pairs when "
-        f"pairs are held out, and for {100 * m['nasbench201_rank_honest']:.0f}% when models are. Only the second number counts."
+        f"The better of two models is named for {100 * m['nasbench201_rank_leaking']:.0f}% of the pairs when pairs are held "
+        f"out, and for {100 * m['nasbench201_rank_honest']:.0f}% when models are. Only the second number counts."
     ]
 
 

@@ -35,7 +35,7 @@ from scipy.stats import kendalltau
 from experiments import harness
 from experiments.harness import Results
 from experiments.harness.markdown import number, table
-from experiments.harness.words import against, duration, listed
+from experiments.harness.words import against, duration
 from experiments.predictor._models import MODELS, SPACE
 from metajax import plot, predictor, run, supernet
 from metajax.types import InputError
@@ -217,13 +217,13 @@ def statement(results: Results) -> list[str]:
         rival = max(PUBLISHED, key=lambda name: PUBLISHED[name][column])
         known = PUBLISHED[rival][column]
         parts.append(
-            f"from {size:,} trainings the best of {len(ours)} models, {best.replace('_', ' ')}, has {ours[best]:.3f}, "
+            f"from {size:,} trainings {ours[best]:.3f} by the best of {len(ours)} models ({best.replace('_', ' ')}), "
             f"{against(ours[best], known, m[f'{best}_{size}_tau_std'])} the {known:.3f} of {rival}"
         )
     cost = duration(sum(record["seconds"] for record in run.result["records"]))
     return [
-        f"Accuracies on NAS-Bench-201 are predicted with these Kendall τ: {listed(parts)}. The run's section says how cells "
-        f"were split. All fits together took {cost}."
+        f"Kendall τ of predicted accuracies on NAS-Bench-201 is {'; '.join(parts)}. The run's section says how cells were "
+        f"split. All fits together took {cost}."
     ]
 
 

@@ -228,8 +228,8 @@ def statement(results: Results) -> list[str]:
     )
     start = min(first, key=lambda name: first[name])
     return [
-        f"Search on tabular benchmarks has these normalized regrets after 25 trials: {ranked}. TPE and gp are Optuna's; "
-        "transfer and average rank know the other tables of a family. The best first trial is that of "
+        f"Search on tabular benchmarks has these normalized regrets after 25 trials: {ranked}. tpe and gp are Optuna's; "
+        "transfer and average rank know the family's other tables. The best first trial is that of "
         f"{start.replace('_', ' ')} ({first[start]:.3f})."
     ]
 

@@ -216,7 +216,7 @@ def statement(results: Results) -> list[str]:
         how = "better than" if ours < other else "worse than"
         if p_value is None or p_value > 0.05:
             how = "not shown to differ from"
-        parts.append(f"after {trainings} trainings there {ours:.2f}, {how} {best.replace('_', ' ')} ({other:.2f}{p})")
+        parts.append(f"after {trainings} trainings {ours:.2f}, {how} {best.replace('_', ' ')} ({other:.2f}{p})")
     return [f"Transfer to a new dataset has these mean regrets in points (smaller is better): {'; '.join(parts)}."]
 
 
