@@ -228,8 +228,8 @@ def statement(results: Results) -> list[str]:
     trained = [statistics.mean(m[f"{d} {method} trained"] for d in datasets) for method in ("joint", "tpe")]
     return [
         f"Architecture and hyperparameters together by gradient are shown to be above Optuna's TPE in the same seconds on "
-        f"{how.count('above')} of {len(datasets)} datasets and below it on {how.count('below')}; no difference is shown on "
-        f"{how.count('level with')}. The gradient could afford {trained[0]:.0f} trainings, TPE {trained[1]:.0f}."
+        f"{how.count('above')} of {len(datasets)} datasets, below it on {how.count('below')}. The gradient could afford "
+        f"{trained[0]:.0f} trainings, TPE {trained[1]:.0f}."
     ]
 
 

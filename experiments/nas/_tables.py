@@ -184,8 +184,8 @@ def supernets(results: Results) -> list[str]:
     return [
         f"On NAS-Bench-201, {len(means)} methods searched a small SuperNet for {min(seconds) / 60:.1f} to "
         f"{max(seconds) / 60:.1f} minutes each. The best on average is {best} with {means[best]:.2f}% on CIFAR-10 "
-        f"({seeds} seed{'s' * (seeds > 1)}). The best cell of the table has {trivial['best_cifar10_test']:.2f}%, and a random "
-        f"one {trivial['random_cifar10_test']:.2f}%.",
+        f"({seeds} seed{'s' * (seeds > 1)}). The table's best cell has {trivial['best_cifar10_test']:.2f}%, a random one "
+        f"{trivial['random_cifar10_test']:.2f}%.",
         f"The trivial answer, 3 x 3 convolutions everywhere, has {bar:.2f}% without any search. Methods above it: "
         f"{listed(above)}; above a random cell of convolutions ({drawn:.2f}%): {len(better)} of {len(means)}.",
     ]

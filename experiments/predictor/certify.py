@@ -200,8 +200,8 @@ def statement(results: Results) -> list[str]:
     units, exponent = top.split("_units_")
     return [
         f"A search with a certificate proves the optimum of a model of {units} units among 10^{exponent} configurations in "
-        f"{m[f'{top}_certify_seconds']:.0f} seconds (median). Of the {len(worst)} sizes of models and spaces, "
-        f"{len(worst) - len(closed)} had a model that was not closed in time."
+        f"{m[f'{top}_certify_seconds']:.0f} seconds (median). Of {len(worst)} sizes, {len(worst) - len(closed)} "
+        "had a model that was not closed in time."
     ]
 
 

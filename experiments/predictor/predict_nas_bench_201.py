@@ -222,8 +222,8 @@ def statement(results: Results) -> list[str]:
         )
     cost = duration(sum(record["seconds"] for record in run.result["records"]))
     return [
-        f"Kendall τ of predicted accuracies on NAS-Bench-201 is {'; '.join(parts)}. The run's section says how cells were "
-        f"split. All fits together took {cost}."
+        f"Kendall τ of predicted accuracies on NAS-Bench-201 is {'; '.join(parts)}. Its section says how cells were split. "
+        f"All fits took {cost}."
     ]
 
 
