@@ -172,6 +172,11 @@ def pymfe_metafeatures(
 
     Raises:
         InputError: If the package is not installed.
+
+    Example:
+        >>> values = pymfe_metafeatures([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]], [0, 1, 0])  # doctest: +SKIP
+        >>> values["nr_attr"]  # doctest: +SKIP
+        2.0
     """
     try:
         from pymfe.mfe import MFE

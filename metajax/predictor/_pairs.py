@@ -28,6 +28,15 @@ class PairModel:
         spec: The spec.
         params: Its parameters.
         scale: Standard deviation of the relative improvements, which are scaled for the fit.
+
+    Example:
+        >>> from metajax import predictor
+        >>> from metajax.space import Float, Space
+        >>> space = Space({"x": Float(0.0, 1.0)})
+        >>> trials = predictor.Trials.from_arrays(space, [{"x": i / 9} for i in range(10)], [1 + i / 9 for i in range(10)])
+        >>> pair = predictor.fit_pairs(trials, predictor.ridge(2))
+        >>> bool(pair.compare([[0.2]], [[0.8]])[0] > 0)
+        True
     """
 
     spec: Spec

@@ -60,6 +60,11 @@ def hpobench() -> list[TabularBenchmark]:
     References:
         Eggensperger et al., HPOBench: a collection of reproducible multi-fidelity benchmark problems for HPO, 2021,
         arXiv:2109.06716.
+
+    Example:
+        >>> tables = hpobench()  # doctest: +SKIP
+        >>> len(tables), int(tables[0].space.size)  # doctest: +SKIP
+        (8, 30000)
     """
     return _grids("hpobench.npz", "val_acc", True)
 
@@ -76,6 +81,10 @@ def fcnet() -> list[TabularBenchmark]:
 
     References:
         Klein and Hutter, Tabular benchmarks for joint architecture and hyperparameter optimization, 2019, arXiv:1905.04970.
+
+    Example:
+        >>> [int(table.space.size) for table in fcnet()]  # doctest: +SKIP
+        [62208, 62208, 62208, 62208]
     """
     return _grids("hpolib.npz", "val_loss", False)
 
@@ -136,6 +145,9 @@ def oboe() -> Oboe:
 
     References:
         Yang et al., OBOE: collaborative filtering for AutoML model selection, 2019, arXiv:1808.03233.
+
+    Example:
+        >>> collection = oboe()  # doctest: +SKIP
     """
     path = _file("oboe", "oboe_joined_metafeatures.npz")
     arrays = load_npz(path, ("metafeatures", "metafeature_names", "balanced_error", "configs_json", "name"))

@@ -55,6 +55,14 @@ class OptunaProposer(Record):
     References:
         Bergstra et al., Algorithms for hyper-parameter optimization, 2011. Falkner, Klein and Hutter, BOHB: robust and
         efficient hyperparameter optimization at scale, 2018, arXiv:1807.01774.
+
+    Example:
+        >>> from metajax import search
+        >>> from metajax.space import Float, Space
+        >>> proposer = search.OptunaProposer(Space({"x": Float(0.0, 1.0)}))
+        >>> proposer.tell(asked := proposer.ask(20), [c["x"] for c in asked])
+        >>> proposer.best["x"] > 0.5
+        True
     """
 
     def __init__(self, space: Space, maximize: bool = True, key: Key | None = None):
