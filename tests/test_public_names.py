@@ -30,7 +30,6 @@ import metajax
 ROOT = Path(__file__).parents[1]
 
 PENDING = {
-    "bilevel",
     "fewshot",
     "nn",
 }

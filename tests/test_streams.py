@@ -27,7 +27,7 @@ OWN = (str(Path(__file__).parents[1] / "metajax"), __file__)
 SKIPPED = (types.__file__,)
 
 
-def place() -> str:
+def source_line() -> str:
     """The innermost line of the project, or of a test, that is being run."""
     frame = sys._getframe(2)
     while frame is not None:
@@ -40,14 +40,14 @@ def place() -> str:
 
 @pytest.fixture
 def used(monkeypatch):
-    """Key data -> the places at which that key was used; filled while programs run that are compiled in the test."""
+    """Key data -> the source lines that used the key; it fills while programs run that are compiled in the test."""
     places = defaultdict(set)
 
     def watch(name, function):
         def watched(key, *args, **kwargs):
             counts = name == "fold_in" and isinstance(args[0], int) and args[0] >= 2**31
             if not counts and isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-                where = place()
+                where = source_line()
 
                 def save(data):
                     for row in np.asarray(data).reshape(-1, data.shape[-1]):

@@ -84,6 +84,15 @@ class Inner:
     """How ``w*(h)`` is reached: ``Inner.descent`` runs an optimizer, ``Inner.solution`` calls a function.
 
     An estimator of the hypergradient needs one or the other, and says so when it is given the wrong one.
+
+    Example:
+        >>> from metajax import bilevel
+        >>> inner = bilevel.Inner.solution(lambda h, batch, key: jnp.mean(batch) / (1 + jnp.exp(h)))
+        >>> problem = bilevel.Problem(inner, lambda h, w, batch, key: (jnp.mean((w - batch) ** 2), {}))
+        >>> bilevel.unroll()(problem)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        metajax.types.InputError: unroll: the inner problem is Inner.solution(...), and unroll needs the steps of ...
     """
 
     @staticmethod
@@ -133,7 +142,21 @@ class Inner:
 
 @dataclass(frozen=True)
 class Descent(Inner):
-    """Inner learning by an optimizer; made by ``Inner.descent``, which documents the attributes."""
+    """Inner learning by an optimizer; made by ``Inner.descent``.
+
+    Attributes:
+        loss: The inner loss, ``(hyper, params, batch, key) -> (loss, info)``.
+        init: ``(hyper, key) -> params``.
+        optimizer: ``(hyper) -> optax.GradientTransformation``.
+
+    Example:
+        >>> bowl = lambda h, w, batch, key: (0.5 * w**2, {})
+        >>> inner = Descent(bowl, lambda h, key: jnp.ones(()), lambda h: optax.sgd(h))
+        >>> state = inner.begin(jnp.asarray(0.5), jax.random.key(0))
+        >>> state, loss = inner.step(jnp.asarray(0.5), state, (), jax.random.key(1))
+        >>> float(loss), float(state.params)
+        (0.5, 0.5)
+    """
 
     loss: HyperLoss
     init: InnerInit
@@ -145,6 +168,9 @@ class Descent(Inner):
         Args:
             hyper: The hyperparameters.
             key: Randomness of the initialization.
+
+        Returns:
+            The first parameters and the first state of the optimizer.
         """
         params = self.init(hyper, key)
         return InnerState(params, self.optimizer(hyper).init(params))
@@ -209,7 +235,16 @@ class Descent(Inner):
 
 @dataclass(frozen=True)
 class Solution(Inner):
-    """Inner learning by a function; made by ``Inner.solution``, which documents the attribute."""
+    """Inner learning by a function; made by ``Inner.solution``.
+
+    Attributes:
+        solve: ``(hyper, batch, key) -> params``.
+
+    Example:
+        >>> shrunk_mean = Solution(lambda h, batch, key: jnp.mean(batch) / (1 + jnp.exp(h)))
+        >>> float(shrunk_mean.solve(jnp.zeros(()), jnp.array([1.0, 3.0]), jax.random.key(0)))
+        1.0
+    """
 
     solve: InnerSolve
 

@@ -76,6 +76,17 @@ class HypergradientFn:
             such shortcut. All arguments but ``hyper`` and a ``start`` of ``None`` have a leading axis of tasks, and so has
             ``end``.
         has_tasks: Whether the estimate is of many inner problems at once, as ``batched`` makes it.
+
+    Example:
+        >>> import optax
+        >>> from metajax import bilevel
+        >>> bowl = lambda h, w, batch, key: (0.5 * w**2, {})
+        >>> inner = bilevel.Inner.descent(bowl, lambda h, key: jnp.ones(()), lambda h: optax.sgd(h))
+        >>> fn, hyper = bilevel.unroll()(bilevel.Problem(inner, bowl)), jnp.asarray(0.5)
+        >>> first = fn(hyper, fn.begin(hyper, jax.random.key(0)), jnp.zeros(2), (), jax.random.key(1))
+        >>> second = fn(hyper, first.end, jnp.zeros(2), (), jax.random.key(2))  # goes on where the first one ended
+        >>> float(first.end.params), float(second.end.params)
+        (0.25, 0.0625)
     """
 
     estimate: EstimateFn
