@@ -119,7 +119,7 @@ def test_regression_and_unknown_slots():
 # -- estimators -------------------------------------------------------------------------------------------------------
 
 
-def loop(update, logged="outer_loss", most=256):
+def loop(update, logged="outer_loss", max_steps=256):
     """``(state, n) -> (state after n updates, what was logged of each)``: one program for every n."""
 
     @jax.jit
@@ -129,7 +129,7 @@ def loop(update, logged="outer_loss", most=256):
             state, info = update(state)
             return state, values.at[i].set(info[logged])
 
-        return jax.lax.fori_loop(0, n, body, (state, jnp.zeros(most)))
+        return jax.lax.fori_loop(0, n, body, (state, jnp.zeros(max_steps)))
 
     return run
 
