@@ -6,7 +6,7 @@ the first table of ``experiments/benchmarks/RESULTS.md``. A page refers to it by
 * ``{{ SECTION / ROW / COLUMN }}``: one cell, where a row is named by its first cell. If several rows share it, further cells
   are added: ``{{ Omniglot, all methods / protonet, transductive / 5-way 1-shot }}``.
 * ``{{ table: SECTION / COLUMN, COLUMN }}`` on a line of its own: these columns of the section's table, with a line that names
-  the source. All columns are taken if none is named. ``/ where PATTERN`` at the end keeps the rows whose first cell matches.
+  the source. All columns are taken if none is named, and the beginning of a name does. ``/ where PATTERN`` at the end keeps the rows whose first cell matches.
 
 A reference that names nothing fails the build.
 """
@@ -52,14 +52,18 @@ def cell(section: str, row: str, column: str) -> str:
 
 
 def columns(text: str, header: list[str]) -> list[int]:
-    """The indices of the columns that a list names. Names may hold commas themselves, so that the longest one is taken."""
+    """The indices of the columns that a list names.
+
+    Names may hold commas themselves, so that the longest one is taken. The beginning of a name does if it has one meaning.
+    """
     indices = []
     while text:
         fits = [name for name in header if text == name or text.startswith(f"{name},")]
-        if not fits:
+        name = max(fits, key=len, default=text.split(", ")[0])
+        begun = [column for column in header if column == name or (not fits and column.startswith(name))]
+        if not fits and len(begun) != 1:
             raise Unknown(f"no column at the beginning of {text!r}; there are {header}")
-        name = max(fits, key=len)
-        indices.append(header.index(name))
+        indices.append(header.index(begun[0]))
         text = text[len(name) :].removeprefix(",").lstrip()
     return indices or list(range(len(header)))
 
