@@ -6,7 +6,8 @@ the first table of ``experiments/benchmarks/RESULTS.md``. A page refers to it by
 * ``{{ SECTION / ROW / COLUMN }}``: one cell, where a row is named by its first cell. If several rows share it, further cells
   are added: ``{{ Omniglot, all methods / protonet, transductive / 5-way 1-shot }}``.
 * ``{{ table: SECTION / COLUMN, COLUMN }}`` on a line of its own: these columns of the section's table, with a line that names
-  the source. All columns are taken if none is named, and the beginning of a name does. ``/ where PATTERN`` at the end keeps the rows whose first cell matches.
+  the source. All columns are taken if none is named, and the beginning of a name does. ``/ where PATTERN`` at the end keeps
+  the rows whose first cell matches.
 
 A reference that names nothing fails the build.
 """

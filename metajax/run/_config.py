@@ -27,11 +27,7 @@ class Options(NamedTuple):
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ``ArgumentParser`` whose errors are one line and exit status 2.
-
-    Args:
-        *args: The arguments of ``ArgumentParser``.
-        **kwargs: The arguments of ``ArgumentParser``.
+    """An ``ArgumentParser`` whose errors are one line and exit status 2. It takes the arguments of ``ArgumentParser``.
 
     Example:
         >>> OneLineParser(prog="demo").parse_args(["--help-me"])
