@@ -1,6 +1,5 @@
 """ANIL (Raghu et al. 2020, arXiv:1909.09157): almost no inner loop, only the head adapts."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,26 +8,38 @@ import optax
 from metajax import bilevel
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_solution
-from metajax.types import LossFn, Params
+from metajax.nn import Apply
+from metajax.types import Hyper, Info, Key, LossFn, Params, Scalar
 
 
 def anil(
-    embed: Callable[[Params, Any], Any],
-    loss: LossFn,
+    embed: Apply,
+    loss_fn: LossFn,
     inner_optimizer: optax.GradientTransformation,
     outer_optimizer: optax.GradientTransformation,
     inner_steps: int = 1,
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """MAML on the head over features that are computed once for a task: equal to MAML in which the head alone adapts,
-    at a fraction of the cost.
+    """Almost no inner loop: MAML on the head alone, over features that are computed once for a task.
+
+    It equals MAML in which only the head adapts, at a fraction of the cost. The parameters have the entries ``"body"`` and
+    ``"head"``, as ``nn.chain`` makes them; both are meta-learned.
 
     Args:
-        embed: ``(body params, x) -> features``.
-        loss: of the head, ``(head params, (features, y), key) -> (loss, info)``.
-        inner_optimizer, outer_optimizer, inner_steps, test_steps, chunk: as in ``maml``. ``params`` have the entries
-            ``"body"`` and ``"head"``.
+        embed: The body, ``(body params, x) -> features``.
+        loss_fn: Loss of the head, ``(head params, (features, y), key) -> (loss, info)``.
+        inner_optimizer: Optimizer of the head's steps; see ``maml``.
+        outer_optimizer: Optimizer of body and head.
+        inner_steps: Adaptation steps in training, >= 1.
+        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method. What it adapts are parameters of the head.
+
+    References:
+        Raghu et al. 2020, arXiv:1909.09157.
 
     Example:
         >>> from flax import nnx
@@ -40,19 +51,19 @@ def anil(
         >>> waves = fewshot.episodes.tasks(fewshot.episodes.sinusoid(10, 10), 4)
         >>> state, info = jax.jit(method.update)(state, waves(jax.random.key(2)))
     """
-    head = maml_problem(loss, inner_optimizer)
-    tested = inner_steps if test_steps is None else test_steps
+    head = maml_problem(loss_fn, inner_optimizer)
+    test_steps = inner_steps if test_steps is None else test_steps
 
-    def path(hyper, support, key, steps):
+    def path(hyper: Hyper, support: Any, key: Key, steps: int) -> Params:
         features = (embed(hyper["body"], support[0]), support[1])
         return bilevel.trajectory(head, hyper["head"], features, steps, key)
 
-    def solve(hyper, support, key):
+    def solve(hyper: Hyper, support: Any, key: Key) -> Params:
         return jax.tree.map(lambda x: x[-1], path(hyper, support, key, inner_steps))
 
-    def judge(hyper, learned, batch, key):
-        return loss(learned, (embed(hyper["body"], batch[0]), batch[1]), key)
+    def judge(hyper: Hyper, learned: Params, batch: Any, key: Key) -> tuple[Scalar, Info]:
+        return loss_fn(learned, (embed(hyper["body"], batch[0]), batch[1]), key)
 
-    made = by_solution(solve, judge, outer_optimizer, chunk=chunk)
-    adapt = lambda hyper, support, key: path(hyper, support, key, tested)
-    return made._replace(adapt=adapt, train_steps=inner_steps, test_steps=tested)
+    method = by_solution(solve, judge, outer_optimizer, chunk=chunk)
+    adapt = lambda hyper, support, key: path(hyper, support, key, test_steps)
+    return method._replace(adapt=adapt, train_steps=inner_steps, test_steps=test_steps)

@@ -9,7 +9,7 @@ from metajax.types import InputError, LossFn
 
 
 def cavia(
-    loss: LossFn,
+    loss_fn: LossFn,
     size: int,
     inner_optimizer: optax.GradientTransformation,
     outer_optimizer: optax.GradientTransformation,
@@ -17,12 +17,29 @@ def cavia(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """Fast context adaptation: the context begins at zero for every task and takes the inner steps alone.
+    """Fast context adaptation: only a small context vector, an additional input of the network, adapts to a task.
+
+    The context begins at zero for every task and takes the inner steps alone. What is meta-learned, ``state.hyper``, are the
+    parameters of the network.
 
     Args:
-        loss: of ``{"params": weights, "context": f32[size]}``: build it from an ``apply`` that reads both.
-        size: of the context; 5 for the paper's sinusoids, 100 for its images.
-        inner_optimizer, outer_optimizer, inner_steps, test_steps, chunk: as in ``maml``.
+        loss_fn: Loss of a task whose parameters are ``{"params": network parameters, "context": f32[size]}``: make it from
+            an apply function that reads both.
+        size: Size of the context, >= 1; 5 for the paper's sinusoids, 100 for its images.
+        inner_optimizer: Optimizer of the context; gradient descent with rate 1.0 in the paper.
+        outer_optimizer: Optimizer of the network's parameters.
+        inner_steps: Adaptation steps in training, >= 1.
+        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method. What it adapts is the context f32[size].
+
+    Raises:
+        InputError: If ``size`` or ``test_steps`` is less than 1.
+
+    References:
+        Zintgraf et al. 2019, arXiv:1810.03642.
 
     Example:
         >>> import jax
@@ -31,12 +48,13 @@ def cavia(
         >>> see = lambda p, x: apply(p["params"], nn.with_context(x, p["context"]))
         >>> method = cavia(fewshot.squared_error(see), 5, optax.sgd(1.0), optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
-        >>> method.adapt(state.hyper, fewshot.episodes.sinusoid(10, 1)(jax.random.key(2)).support, jax.random.key(3)).shape
+        >>> wave = fewshot.episodes.sinusoid(10, 1)(jax.random.key(2))
+        >>> method.adapt(state.hyper, wave.support, jax.random.key(3)).shape
         (2, 5)
     """
     if size < 1:
-        raise InputError(f"cavia: size={size}; accepted is a positive whole number")
-    see = lambda hyper, context, batch, key: loss({"params": hyper, "context": context}, batch, key)
-    inner = bilevel.Inner.descent(see, lambda hyper, key: jnp.zeros(size), lambda hyper: inner_optimizer)
-    problem = bilevel.Problem(inner, see)
+        raise InputError(f"cavia: size={size}; accepted is a whole number >= 1")
+    loss_of_context = lambda hyper, context, batch, key: loss_fn({"params": hyper, "context": context}, batch, key)
+    inner = bilevel.Inner.descent(loss_of_context, lambda hyper, key: jnp.zeros(size), lambda hyper: inner_optimizer)
+    problem = bilevel.Problem(inner, loss_of_context)
     return by_gradient(problem, bilevel.unroll(), outer_optimizer, inner_steps, test_steps, chunk=chunk)

@@ -6,11 +6,11 @@ import optax
 
 from metajax import bilevel
 from metajax.fewshot._method import Method, by_gradient
-from metajax.types import InputError, LossFn
+from metajax.types import Batch, Hyper, Info, InputError, Key, LossFn, Params, Scalar
 
 
 def imaml(
-    loss: LossFn,
+    loss_fn: LossFn,
     inner_optimizer: optax.GradientTransformation,
     outer_optimizer: optax.GradientTransformation,
     strength: float = 2.0,
@@ -20,22 +20,33 @@ def imaml(
     damping: float = 0.0,
     chunk: int | None = None,
 ) -> Method:
-    """Adapts on ``loss + strength/2 · ‖params - initialization‖²`` and solves ``(I + H/strength) x = g`` by conjugate
-    gradient, so that memory does not grow with the inner steps.
+    """MAML by implicit differentiation of a proximal inner problem, so that memory does not grow with the inner steps.
 
-    Exact where the inner steps have converged and ``H + strength·I`` is positive definite. This is the paper's problem. The
+    It adapts on ``loss + strength/2 · ‖params - initialization‖²`` and solves ``(I + H/strength) x = g`` by conjugate
+    gradient, where H is the Hessian of the loss and g the gradient of the query loss, both at the adapted parameters. It is
+    exact where the inner steps have converged and ``H + strength·I`` is positive definite. This is the paper's problem. The
     authors' code (github.com/aravindr93/imaml_dev) takes the inner steps on ``loss`` alone, with one step on the proximal term
     after them, and solves ``(2 I + H / (strength + 10)) x = g``.
 
     Args:
-        strength: λ of the proximal term; 2.0 in the paper's Omniglot 5-way 1-shot.
-        inner_steps: 16 in the paper's Omniglot.
-        iterations: of conjugate gradient; 5 in the paper.
-        damping: added to the diagonal of the Hessian in the solve.
-        loss, inner_optimizer, outer_optimizer, test_steps, chunk: as in ``maml``.
+        loss_fn: Loss of a task; see ``maml``.
+        inner_optimizer: Optimizer of the inner steps.
+        outer_optimizer: Optimizer of the initialization.
+        strength: λ of the proximal term, > 0; 2.0 in the paper's Omniglot 5-way 1-shot.
+        inner_steps: Adaptation steps in training, >= 1; 16 in the paper's Omniglot.
+        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        iterations: Iterations of conjugate gradient, >= 1; 5 in the paper.
+        damping: Number that is added to the diagonal of the Hessian in the solve, >= 0.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method.
 
     Raises:
-        InputError: if ``strength`` is not positive.
+        InputError: If ``strength`` is not positive, or ``test_steps`` is less than 1.
+
+    References:
+        Rajeswaran et al. 2019, arXiv:1909.04630.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -45,14 +56,14 @@ def imaml(
         16
     """
     if strength <= 0:
-        raise InputError(f"imaml: strength={strength}; accepted are positive numbers")
+        raise InputError(f"imaml: strength={strength}; accepted is a positive number")
 
-    def proximal(hyper, params, batch, key):
-        value, info = loss(params, batch, key)
-        apart = jax.tree.map(lambda w, h: jnp.sum(jnp.square(w - h)), params, hyper)
-        return value + 0.5 * strength * sum(jax.tree.leaves(apart)), info
+    def proximal(hyper: Hyper, params: Params, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+        value, info = loss_fn(params, batch, key)
+        distances = jax.tree.map(lambda w, h: jnp.sum(jnp.square(w - h)), params, hyper)
+        return value + 0.5 * strength * sum(jax.tree.leaves(distances)), info
 
     inner = bilevel.Inner.descent(proximal, lambda hyper, key: hyper, lambda hyper: inner_optimizer)
-    problem = bilevel.Problem(inner, lambda hyper, params, batch, key: loss(params, batch, key))
+    problem = bilevel.Problem(inner, lambda hyper, params, batch, key: loss_fn(params, batch, key))
     estimator = bilevel.implicit("cg", iterations, damping)
     return by_gradient(problem, estimator, outer_optimizer, inner_steps, test_steps, chunk=chunk)

@@ -4,7 +4,8 @@ The formulas are those of the authors' code, github.com/AntreasAntoniou/HowToTra
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from metajax.bilevel import BilevelState
 from metajax.fewshot._method import Method, solution_learner
 from metajax.fewshot.episodes import Episode
 from metajax.fewshot.parameters import Selection, combine, partition
-from metajax.types import InputError, LossFn, Params
+from metajax.types import Batch, Hyper, Info, InputError, Key, Learner, LossFn, Params, Scalar
 
 MULTI_STEP_EPOCHS = 10
 """Over so many epochs the authors anneal the multi-step loss, of 100 in all; the weights change once an epoch."""
@@ -24,15 +25,15 @@ _LEAST_SHARE = 0.03
 
 
 def importance(epoch: jax.Array | int, inner_steps: int, epochs: int = MULTI_STEP_EPOCHS) -> jax.Array:
-    """The weights f32[inner_steps] of the losses after every inner step, in an epoch of the multi-step phase.
+    """Returns the weights f32[inner_steps] of the losses after every inner step, in an epoch of the multi-step phase.
 
     With S inner steps and E epochs: ``max(1/S - epoch/(S·E), 0.03/S)`` before the last step, and
     ``min(1/S + epoch·(S-1)/(S·E), 1 - (S-1)·0.03/S)`` for the last one. They are even in epoch 0 and always add up to 1.
 
     Args:
-        epoch: 0 to ``epochs - 1``.
-        inner_steps: S.
-        epochs: E.
+        epoch: Number of the epoch, 0 to ``epochs - 1``.
+        inner_steps: S, the number of inner steps.
+        epochs: E, the number of epochs of the multi-step phase.
 
     Example:
         >>> [round(float(weight), 2) for weight in importance(9, 5)]
@@ -46,9 +47,105 @@ def importance(epoch: jax.Array | int, inner_steps: int, epochs: int = MULTI_STE
     return jnp.full(inner_steps, early).at[-1].set(last)
 
 
+class _Inner(NamedTuple):
+    """The inner learner: gradient descent with a rate for each array of parameters and each step.
+
+    Attributes:
+        loss_fn: Loss of a task.
+        learning_rate: The initial rate.
+        steps: Number of inner steps.
+        learned_rates: Whether the rates are meta-learned.
+        per_step: The parameters that every step has for itself, or ``None``.
+    """
+
+    loss_fn: LossFn
+    learning_rate: float
+    steps: int
+    learned_rates: bool
+    per_step: Selection | None
+
+    def begin(self, params: Params) -> dict[str, Any]:
+        """What is meta-learned, at the initial parameters of the network."""
+        own, adapted = partition(params, self.per_step) if self.per_step else (None, params)
+        each = lambda w: jnp.broadcast_to(w, (self.steps, *w.shape))
+        rates = jax.tree.map(lambda w: jnp.full(self.steps, self.learning_rate, w.dtype), adapted)
+        return {"params": adapted, "rates": rates, "per_step": jax.tree.map(each, own)}
+
+    def weights(self, hyper: Hyper, params: Params, step: jax.Array) -> Params:
+        """What the network runs with at a step: the adapted parameters, and those that the step has for itself."""
+        return combine(params, jax.tree.map(lambda x: x[step], hyper["per_step"])) if self.per_step else params
+
+    def path(self, hyper: Hyper, support: Batch, key: Key, exact: bool) -> dict[str, Any]:
+        """The parameters after 0, 1, ... inner steps; ``exact`` differentiates through the gradients of the steps."""
+        rates = hyper["rates"] if self.learned_rates else jax.lax.stop_gradient(hyper["rates"])
+
+        def body(params, step):
+            task = lambda p: self.loss_fn(self.weights(hyper, p, step), support, jax.random.fold_in(key, step))
+            grads = jax.grad(task, has_aux=True)(params)[0]
+            grads = grads if exact else jax.lax.stop_gradient(grads)
+            params = jax.tree.map(lambda w, g, r: w - r[step] * g, params, grads, rates)
+            return params, params
+
+        _, moved = jax.lax.scan(body, hyper["params"], jnp.arange(self.steps))
+        whole = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), hyper["params"], moved)
+        # the query after inner step t runs with the batch norm of step t; before any step, with that of the first
+        return {"params": whole, "step": jnp.maximum(jnp.arange(self.steps + 1) - 1, 0)}
+
+    def judge(self, hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+        """The loss of one entry of ``path``."""
+        return self.loss_fn(self.weights(hyper, learned["params"], learned["step"]), batch, key)
+
+    def last(self, hyper: Hyper, learned: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
+        """The query loss after the last step."""
+        query, _ = batch
+        return self.judge(hyper, jax.tree.map(lambda x: x[-1], learned), query, key)
+
+    def every(self, hyper: Hyper, learned: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
+        """The weighted sum of the query losses after every step; the info is that of the last one."""
+        query, weight = batch
+        later = jax.tree.map(lambda x: x[1:], learned)
+        losses, info = jax.vmap(lambda one: self.judge(hyper, one, query, key))(later)
+        return jnp.sum(weight * losses), jax.tree.map(lambda x: x[-1], info)
+
+
+class _Schedule(NamedTuple):
+    """The phases of a training; see ``maml_plus_plus``."""
+
+    multi_step_until: int
+    multi_step_epochs: int
+    first_order_until: int
+
+    @property
+    def starts(self) -> list[int]:
+        """The steps at which a phase begins."""
+        return sorted({0, self.multi_step_until, self.first_order_until})
+
+    def weights(self, step: jax.Array, inner_steps: int) -> jax.Array:
+        """The weights of the losses after every inner step."""
+        epoch = step * self.multi_step_epochs // max(1, self.multi_step_until)
+        return importance(epoch, inner_steps, self.multi_step_epochs)
+
+
+Update = Callable[[Any, Episode], tuple[Any, Info]]
+
+
+def _phase(inner: _Inner, schedule: _Schedule, start: int, learn: Callable[..., Learner]) -> tuple[Learner, Update]:
+    """The learner of the phase that begins at a step, and its update of episodes."""
+    path = functools.partial(inner.path, exact=start >= schedule.first_order_until)
+    learner = learn(path, inner.every if start < schedule.multi_step_until else inner.last)
+
+    def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
+        tasks = jax.tree.leaves(episodes.query)[0].shape[0]
+        weight = jnp.broadcast_to(schedule.weights(state.step, inner.steps), (tasks, inner.steps))
+        once = jax.tree.map(lambda x: x[None], episodes.support)
+        return learner.update(state, (once, (episodes.query, weight)))
+
+    return learner, update
+
+
 def maml_plus_plus(
-    loss: LossFn,
-    rate: float,
+    loss_fn: LossFn,
+    learning_rate: float,
     outer_optimizer: optax.GradientTransformation,
     inner_steps: int = 5,
     multi_step_until: int = 0,
@@ -60,30 +157,39 @@ def maml_plus_plus(
 ) -> Method:
     """MAML with per-layer per-step rates, per-step batch norm, a multi-step loss and derivative-order annealing.
 
-    The paper's cosine schedule is the caller's ``outer_optimizer``: ``optax.adam(optax.cosine_decay_schedule(...))``, down to
-    a hundredth. Steps in a test are those of training: what is learned per step says nothing of further ones.
     ``state.hyper`` has the entries ``"params"``, ``"rates"`` (one for each array of parameters and step) and
     ``"per_step"``. Inner step t runs on the support with batch norm t, and the query that follows it runs with batch norm t
     too, as in the authors' code. They always normalize by the batch (transductive) and only record running statistics.
+
+    The paper's cosine schedule is the caller's ``outer_optimizer``: ``optax.adam(optax.cosine_decay_schedule(...))``, down to
+    a hundredth. Steps in a test are those of training: what is learned per step says nothing of further ones.
 
     What differs from the authors' code: they score an ensemble of the five checkpoints that were best on validation tasks,
     here it is one checkpoint; their cosine schedule changes once an epoch, the caller's changes at every step.
 
     Args:
-        rate: the inner rate, or its initial value; 0.1 in the authors' Omniglot, for a mean loss.
-        inner_steps: adaptation steps, in training and in a test; 5 in the paper.
-        multi_step_until: outer steps over which the loss after every inner step counts, with the weights of
-            ``importance``; 0 counts the last step throughout. The authors take the first 10% of the steps.
-        multi_step_epochs: equal parts of these outer steps; the weights change from part to part.
-        learned_rates: learn a rate for each array of parameters and each step.
-        per_step: the parameters to keep apart for each step, not adapted: scale and shift of batch norms, by path, as
-            ``lambda path: "norms" in path``.
-        first_order_until: outer steps that take the first-order gradient, before the exact one. The authors' settings have
-            none.
-        loss, outer_optimizer, chunk: as in ``maml``.
+        loss_fn: Loss of a task; see ``maml``.
+        learning_rate: The inner rate, or its initial value; 0.1 in the authors' Omniglot, for a mean loss.
+        outer_optimizer: Optimizer of everything that is meta-learned.
+        inner_steps: Adaptation steps, in training and in a test, >= 1; 5 in the paper.
+        multi_step_until: Outer steps over which the loss after every inner step counts, with the weights of
+            ``importance``, >= 0; 0 counts the last step throughout. The authors take the first 10% of the steps.
+        multi_step_epochs: Number of equal parts of these outer steps, >= 1; the weights change from part to part.
+        learned_rates: Learn a rate for each array of parameters and each step.
+        per_step: Selects the parameters to keep apart for each step, which then do not adapt: scale and shift of batch
+            norms, as ``fewshot.parameters.is_norm`` does. ``None`` keeps none.
+        first_order_until: Outer steps that take the first-order gradient, before the exact one, >= 0. The authors'
+            settings have none.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method.
 
     Raises:
-        InputError: if a number of steps is out of range.
+        InputError: If a number of steps is out of range.
+
+    References:
+        Antoniou et al. 2019, arXiv:1810.09502.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -93,77 +199,28 @@ def maml_plus_plus(
         >>> state.hyper["rates"]["layers"][0]["bias"].shape
         (3,)
     """
-    least = {"inner_steps": 1, "multi_step_until": 0, "multi_step_epochs": 1, "first_order_until": 0}
-    given = dict(zip(least, (inner_steps, multi_step_until, multi_step_epochs, first_order_until)))
-    for name, low in least.items():
-        if given[name] < low:
-            raise InputError(f"maml_plus_plus: {name}={given[name]}; accepted are whole numbers from {low}")
+    _check({"inner_steps": inner_steps, "multi_step_epochs": multi_step_epochs}, 1)
+    _check({"multi_step_until": multi_step_until, "first_order_until": first_order_until}, 0)
+    inner = _Inner(loss_fn, learning_rate, inner_steps, learned_rates, per_step)
+    schedule = _Schedule(multi_step_until, multi_step_epochs, first_order_until)
+    learn = lambda path, judge: solution_learner(path, judge, outer_optimizer, chunk)
+    phases = [_phase(inner, schedule, start, learn) for start in schedule.starts]
 
-    def begin(params: Params) -> dict[str, Any]:
-        kept, moved = partition(params, per_step) if per_step else (None, params)
-        each = lambda w: jnp.broadcast_to(w, (inner_steps, *w.shape))
-        rates = jax.tree.map(lambda w: jnp.full(inner_steps, rate, w.dtype), moved)
-        return {"params": moved, "rates": rates, "per_step": jax.tree.map(each, kept)}
-
-    def weights(hyper, params, index):
-        """What the network runs with at a step: the adapted parameters, and those that the step has for itself."""
-        return combine(params, jax.tree.map(lambda x: x[index], hyper["per_step"])) if per_step else params
-
-    def path(hyper, support, key, exact: bool):
-        rates = hyper["rates"] if learned_rates else jax.lax.stop_gradient(hyper["rates"])
-
-        def body(params, index):
-            task = lambda p: loss(weights(hyper, p, index), support, jax.random.fold_in(key, index))
-            grads = jax.grad(task, has_aux=True)(params)[0]
-            grads = grads if exact else jax.lax.stop_gradient(grads)
-            params = jax.tree.map(lambda w, g, r: w - r[index] * g, params, grads, rates)
-            return params, params
-
-        _, moved = jax.lax.scan(body, hyper["params"], jnp.arange(inner_steps))
-        whole = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), hyper["params"], moved)
-        # the query after inner step t runs with the batch norm of step t; before any step, with that of the first
-        return {"params": whole, "step": jnp.maximum(jnp.arange(inner_steps + 1) - 1, 0)}
-
-    def judge(hyper, learned, batch, key):
-        return loss(weights(hyper, learned["params"], learned["step"]), batch, key)
-
-    def last(hyper, learned, batch, key):
-        query, _ = batch
-        return judge(hyper, jax.tree.map(lambda x: x[-1], learned), query, key)
-
-    def every(hyper, learned, batch, key):
-        query, weight = batch
-        later = jax.tree.map(lambda x: x[1:], learned)
-        losses, info = jax.vmap(lambda one: judge(hyper, one, query, key))(later)
-        return jnp.sum(weight * losses), jax.tree.map(lambda x: x[-1], info)
-
-    def updater(exact: bool, multi: bool):
-        solve = functools.partial(path, exact=exact)
-        search = solution_learner(solve, every if multi else last, outer_optimizer, chunk)
-
-        def update(state: BilevelState, episodes: Episode):
-            epoch = state.step * multi_step_epochs // max(1, multi_step_until)
-            tasks = jax.tree.leaves(episodes.query)[0].shape[0]
-            weight = jnp.broadcast_to(importance(epoch, inner_steps, multi_step_epochs), (tasks, inner_steps))
-            once = jax.tree.map(lambda x: x[None], episodes.support)
-            return search.update(state, (once, (episodes.query, weight)))
-
-        return search, update
-
-    ends = sorted({0, multi_step_until, first_order_until})
-    phases = [updater(exact=start >= first_order_until, multi=start < multi_step_until) for start in ends]
-
-    def update(state: BilevelState, episodes: Episode):
+    def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
         if len(phases) == 1:
             return phases[0][1](state, episodes)
-        phase = sum((state.step >= end).astype(jnp.int32) for end in ends[1:])
+        phase = sum((state.step >= start).astype(jnp.int32) for start in schedule.starts[1:])
         return jax.lax.switch(phase, [phase_update for _, phase_update in phases], state, episodes)
 
-    return Method(
-        lambda key, params: phases[0][0].init(key, begin(params)),
-        update,
-        functools.partial(path, exact=True),
-        judge,
-        inner_steps,
-        inner_steps,
-    )
+    def init(key: Key, params: Params) -> BilevelState:
+        return phases[0][0].init(key, inner.begin(params))
+
+    adapt = functools.partial(inner.path, exact=True)
+    return Method(init, update, adapt, inner.judge, inner_steps, inner_steps)
+
+
+def _check(given: dict[str, int], least: int) -> None:
+    """Names an argument that is less than it may be."""
+    for name, value in given.items():
+        if value < least:
+            raise InputError(f"maml_plus_plus: {name}={value}; accepted are whole numbers >= {least}")

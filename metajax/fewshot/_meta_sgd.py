@@ -19,8 +19,8 @@ def scaled(rates: Params) -> optax.GradientTransformation:
 
 
 def meta_sgd(
-    loss: LossFn,
-    rate: float,
+    loss_fn: LossFn,
+    learning_rate: float,
     outer_optimizer: optax.GradientTransformation,
     inner_steps: int = 1,
     test_steps: int | None = None,
@@ -28,11 +28,25 @@ def meta_sgd(
 ) -> Method:
     """MAML whose inner rates, one for each parameter, are meta-learned with the initialization.
 
-    ``state.hyper`` has the entries ``"params"`` and ``"rates"``. The rates may become negative, as in the paper.
+    An inner step is ``w - α ∘ ∇ loss(w)`` with a vector α of the size of w. ``state.hyper`` has the entries ``"params"`` and
+    ``"rates"``. The rates may become negative, as in the paper.
 
     Args:
-        rate: the initial rate; one value drawn from [0.005, 0.1] in the paper.
-        loss, outer_optimizer, inner_steps, test_steps, chunk: as in ``maml``.
+        loss_fn: Loss of a task; see ``maml``.
+        learning_rate: The initial rate of all parameters; one value drawn from [0.005, 0.1] in the paper.
+        outer_optimizer: Optimizer of initialization and rates.
+        inner_steps: Adaptation steps in training, >= 1; 1 in the paper.
+        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If ``test_steps`` is less than 1.
+
+    References:
+        Li et al. 2017, arXiv:1707.09835.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -42,11 +56,11 @@ def meta_sgd(
         >>> sorted(state.hyper)
         ['params', 'rates']
     """
-    task_loss = lambda hyper, params, batch, key: loss(params, batch, key)
+    task_loss = lambda hyper, params, batch, key: loss_fn(params, batch, key)
     inner = bilevel.Inner.descent(task_loss, lambda hyper, key: hyper["params"], lambda hyper: scaled(hyper["rates"]))
     problem = bilevel.Problem(inner, task_loss)
 
-    def begin(params: Params):
-        return {"params": params, "rates": jax.tree.map(lambda w: jnp.full_like(w, rate), params)}
+    def begin(params: Params) -> Params:
+        return {"params": params, "rates": jax.tree.map(lambda w: jnp.full_like(w, learning_rate), params)}
 
     return by_gradient(problem, bilevel.unroll(), outer_optimizer, inner_steps, test_steps, begin, chunk=chunk)

@@ -22,17 +22,28 @@ def metaoptnet(
     """Learns features on which a support vector machine, solved inside the program, classifies well.
 
     The machine is that of the authors' code (github.com/kjunelee/MetaOptNet): the dual of Crammer and Singer with the identity
-    added to the Gram matrix, solved by 15 iterations of an interior-point method. They learn the scale itself, here it is its
-    logarithm. ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
+    added to the Gram matrix, solved by 15 iterations of an interior-point method. The authors learn the scale of the scores
+    itself; here its logarithm is learned. ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
 
     Args:
-        embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``.
-        c: bound of the dual variables, the soft-margin penalty; 0.1 in the paper.
-        scale: initial factor of the scores, meta-learned; 1 in the paper.
-        iterations: of the solver.
-        outer_optimizer, chunk: as in ``protonet``.
-        ways: largest number of classes of a task, in training and test, if it is known. Where tasks have many examples a class,
-            the solver is faster by it.
+        embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``protonet``.
+        outer_optimizer: Optimizer of the network and the scale.
+        c: Bound of the dual variables, > 0: the soft-margin penalty (larger fits the support more closely); 0.1 in the
+            paper.
+        scale: Initial factor of the scores, > 0, meta-learned; 1 in the paper.
+        iterations: Iterations of the solver, >= 1.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+        ways: Largest number of classes of a task, in training and test, >= 2. Where tasks have many examples a class, the
+            solver is faster by it. ``None`` if it is not known.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If an argument is out of range.
+
+    References:
+        Lee et al. 2019, arXiv:1904.03758.
 
     Example:
         >>> import jax
@@ -43,10 +54,10 @@ def metaoptnet(
         ['body', 'log_scale']
     """
     if ways is not None and ways < 2:
-        raise InputError(f"metaoptnet: ways={ways}; accepted is None, or a whole number from 2")
+        raise InputError(f"metaoptnet: ways={ways}; accepted is None, or a whole number >= 2")
     if c <= 0 or scale <= 0 or iterations < 1:
         raise InputError(
-            f"metaoptnet: need c > 0, scale > 0, iterations >= 1; got c={c}, scale={scale}, iterations={iterations}"
+            f"metaoptnet: c={c}, scale={scale}, iterations={iterations}; accepted are c > 0, scale > 0, iterations >= 1"
         )
 
     head = Head(

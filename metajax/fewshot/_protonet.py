@@ -15,17 +15,30 @@ def protonet(
     distance: heads.Distance = "euclidean",
     chunk: int | None = None,
 ) -> Method:
-    """Learns features in which a class is where its examples' mean is.
+    """Learns features in which the nearest class mean classifies well.
 
-    Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler. The
+    The score of a class is minus the squared distance to the mean of its support examples. Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler. The
     published numbers are inductive: batch norm by running statistics, which ``nn.running`` makes of a network. With a plain
     function the scores are transductive.
 
     Args:
-        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``features.by_features``.
-        outer_optimizer: Adam with rate 1e-3, halved every 2,000 episodes, in the paper.
+        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``. With a function, a batch norm in
+            it sees support and queries apart, each normalized by its own statistics (transductive). With ``nn.Running`` it
+            is inductive, as in the authors' code: in training support and queries are one batch, whose statistics a running
+            mean follows; ``adapt`` and ``loss`` use the running ones. ``state.hyper`` then has the entries ``"hyper"`` and
+            ``"statistics"``.
+        outer_optimizer: Optimizer of the network; Adam with rate 1e-3, halved every 2,000 episodes, in the paper.
         distance: ``"euclidean"`` (squared, the paper's) or ``"cosine"``.
-        chunk: tasks side by side; the rest follow in a scan.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method. What it adapts are the class means and the number of examples of each class.
+
+    Raises:
+        InputError: If ``distance`` is neither of the two.
+
+    References:
+        Snell et al. 2017, arXiv:1703.05175.
 
     Example:
         >>> import jax
@@ -40,7 +53,7 @@ def protonet(
         ['accuracy', 'hypergradient_norm', 'outer_loss']
     """
     if distance not in ("euclidean", "cosine"):
-        raise InputError(f"distance={distance!r}; accepted are 'euclidean' and 'cosine'")
+        raise InputError(f"protonet: distance={distance!r}; accepted are 'euclidean' and 'cosine'")
 
     head = Head(
         solve=lambda hyper, features, labels: heads.centroids(features, labels),

@@ -53,6 +53,7 @@ class Network:
         steps: Number of outer steps, which schedules span.
         classes: Number of training classes, or ``None``.
         example: One batch of inputs or its ``jax.ShapeDtypeStruct``, or ``None``.
+        outer_optimizer: The optimizer that the caller chose, or ``None`` for the method's own.
     """
 
     body: MakeBody
@@ -61,6 +62,7 @@ class Network:
     steps: int
     classes: int | None
     example: Any
+    outer_optimizer: optax.GradientTransformation | None
 
     def scores(self, outputs: int | None) -> nn.Functional:
         """The head with so many outputs.
@@ -167,6 +169,7 @@ class Recipe:
         loss: Callable[[nn.Apply], LossFn] = cross_entropy,
         classes: int | None = None,
         example: Any = None,
+        outer_optimizer: optax.GradientTransformation | None = None,
     ) -> Method:
         """Builds the method.
 
@@ -182,6 +185,8 @@ class Recipe:
                 ``fewshot.squared_error``.
             classes: Number of training classes, for a function ``head`` in the family ``"pretraining"``.
             example: One batch of inputs or its ``jax.ShapeDtypeStruct``, for ``batch_norm="running"``.
+            outer_optimizer: The optimizer of what is meta-learned. ``None`` takes the method's own: Adam with the recipe's
+                schedule, or gradient descent with a rate that falls to zero for Reptile.
 
         Returns:
             A method that knows its initial parameters: ``method.init(key)`` draws them, ``method.init_params(key)``
@@ -208,7 +213,7 @@ class Recipe:
                 "build: batch_norm='running', but this method has no running statistics; accepted are methods of the "
                 "family 'features'"
             )
-        network = Network(self._maker(body), head, loss, steps, classes, example)
+        network = Network(self._maker(body), head, loss, steps, classes, example, outer_optimizer)
         method, init_params = self.builder(self, network)
 
         def init(key: Key, params: Params | None = None) -> Any:

@@ -32,8 +32,8 @@ MULTI_STEP_PART = 10
 
 
 def _outer(recipe: Recipe, network: Network) -> optax.GradientTransformation:
-    """Adam with the recipe's schedule."""
-    return optax.adam(recipe.schedule(network.steps))
+    """The optimizer that the caller chose, or Adam with the recipe's schedule."""
+    return network.outer_optimizer or optax.adam(recipe.schedule(network.steps))
 
 
 def _whole(recipe: Recipe, network: Network) -> nn.Functional:
@@ -78,7 +78,7 @@ def _reptile(recipe: Recipe, network: Network) -> Built:
     """Reptile with its own optimizers: an inner Adam, and outer gradient descent whose rate falls to zero."""
     model = _whole(recipe, network)
     adam = optax.adam(recipe.inner_rate, b1=0.0)
-    towards = optax.sgd(optax.linear_schedule(recipe.outer_rate, 0.0, network.steps))
+    towards = network.outer_optimizer or optax.sgd(optax.linear_schedule(recipe.outer_rate, 0.0, network.steps))
     loss_fn, steps = network.loss(model.apply), (recipe.inner_steps, recipe.test_steps)
     method = reptile(loss_fn, adam, towards, steps[0], test_steps=steps[1], chunk=recipe.chunk, **recipe.options)
     return method, model.init

@@ -8,11 +8,11 @@ from metajax import bilevel
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_gradient
 from metajax.fewshot.episodes import Episode
-from metajax.types import Key, LossFn, stream
+from metajax.types import Batch, Key, LossFn, stream
 
 
 def displacement(problem: bilevel.Problem) -> bilevel.HypergradientFn:
-    """The estimator ``initialization - end``: no derivative of the outer loss, which is evaluated for the record."""
+    """Estimates the hypergradient as ``initialization - end``; the outer loss is evaluated for the record alone."""
     learn = bilevel.weights_only()(problem)
 
     def estimate(hyper, start, inner_batches, outer_batch, key):
@@ -25,7 +25,7 @@ def displacement(problem: bilevel.Problem) -> bilevel.HypergradientFn:
 
 
 def reptile(
-    loss: LossFn,
+    loss_fn: LossFn,
     inner_optimizer: optax.GradientTransformation,
     outer_optimizer: optax.GradientTransformation,
     inner_steps: int = 5,
@@ -33,16 +33,29 @@ def reptile(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """First order, without a split of a task: inner steps on minibatches of support and query together.
+    """Moves the initialization towards where the training on a task ends; first order, without a split of the task.
 
-    Each minibatch is drawn without replacement. The published code lets the inner Adam's moments live on from task to
+    Inner steps run on minibatches of support and query together, drawn without replacement. The outer gradient is
+    ``initialization - end``, the mean over tasks. The published code lets the inner Adam's moments live on from task to
     task; here every task begins with fresh ones.
 
     Args:
+        loss_fn: Loss of a task; see ``maml``.
         inner_optimizer: Adam with rate 1e-3 and β₁ = 0 in the paper.
-        outer_optimizer: gradient descent in the paper, with a rate that falls linearly from 1 to 0: ``optax.sgd(...)``.
-        batch: examples of a minibatch; an episode that has fewer is taken whole.
-        loss, inner_steps, test_steps, chunk: as in ``maml``. A test adapts on the whole support at every step.
+        outer_optimizer: Gradient descent in the paper, with a rate that falls linearly from 1 to 0: ``optax.sgd(...)``.
+        inner_steps: Adaptation steps in training, >= 1.
+        batch: Number of examples in a minibatch, >= 1; an episode that has fewer is taken whole.
+        test_steps: Adaptation steps in ``adapt``, >= 1, each on the whole support. By default as many as in training.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If ``test_steps`` is less than 1.
+
+    References:
+        Nichol et al. 2018, arXiv:1803.02999.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -53,15 +66,15 @@ def reptile(
         >>> state, info = jax.jit(method.update)(state, waves(jax.random.key(2)))
     """
 
-    def batches(episodes: Episode, key: Key):
+    def batches(episodes: Episode, key: Key) -> Batch:
         pooled = jax.tree.map(lambda s, q: jnp.concatenate([s, q], axis=1), episodes.support, episodes.query)
         tasks, examples = jax.tree.leaves(pooled)[0].shape[:2]
 
-        def draw(key: Key):
+        def draw(key: Key) -> Batch:
             rows = jax.vmap(lambda k: jax.random.permutation(k, examples)[:batch])(jax.random.split(key, tasks))
             return jax.tree.map(lambda x: jax.vmap(lambda a, r: a[r])(x, rows), pooled)
 
         return jax.vmap(draw)(jax.random.split(key, inner_steps))
 
-    made = maml_problem(loss, inner_optimizer)
-    return by_gradient(made, displacement, outer_optimizer, inner_steps, test_steps, batches=batches, chunk=chunk)
+    problem = maml_problem(loss_fn, inner_optimizer)
+    return by_gradient(problem, displacement, outer_optimizer, inner_steps, test_steps, batches=batches, chunk=chunk)

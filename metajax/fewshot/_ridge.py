@@ -9,7 +9,7 @@ from metajax import nn
 from metajax.fewshot import heads
 from metajax.fewshot._features import Embed, Head, by_features
 from metajax.fewshot._method import Method
-from metajax.types import InputError, Params
+from metajax.types import Hyper, InputError, Params
 
 
 def r2d2(
@@ -22,15 +22,26 @@ def r2d2(
 ) -> Method:
     """Learns features on which ridge regression of one-hot labels, solved exactly, classifies well.
 
-    Scores are ``scale · features @ weights``; the paper's shift common to all classes cancels in the cross-entropy.
+    With features X and one-hot labels Y of the support, the weights are ``(XᵀX + l2·I)⁻¹ XᵀY``, solved in the dual. Scores
+    are ``scale · features @ weights``; the paper's shift common to all classes cancels in the cross-entropy.
     ``state.hyper`` has the entries ``"body"``, ``"log_l2"`` and ``"log_scale"``; all are meta-learned.
 
     Args:
-        embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``.
-        l2: the regularizer, or its initial value.
-        learn_l2: meta-learn it (R2D2); MetaOptNet keeps it fixed.
-        scale: initial factor of the scores.
-        outer_optimizer, chunk: as in ``protonet``.
+        embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``protonet``.
+        outer_optimizer: Optimizer of everything that is meta-learned.
+        l2: The regularizer, or its initial value, > 0.
+        learn_l2: Meta-learn the regularizer (R2D2); MetaOptNet keeps it fixed.
+        scale: Initial factor of the scores, > 0.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If ``l2`` or ``scale`` is not positive.
+
+    References:
+        Bertinetto et al. 2019, arXiv:1805.08136.
 
     Example:
         >>> from metajax import fewshot, nn
@@ -41,12 +52,12 @@ def r2d2(
         ['body', 'log_l2', 'log_scale']
     """
     if l2 <= 0 or scale <= 0:
-        raise InputError(f"r2d2: need l2 > 0 and scale > 0; got l2={l2}, scale={scale}")
+        raise InputError(f"r2d2: l2={l2}, scale={scale}; accepted are positive numbers")
 
-    def begin(params: Params):
+    def begin(params: Params) -> Hyper:
         return {"body": params, "log_l2": jnp.log(l2), "log_scale": jnp.log(scale)}
 
-    def solve(hyper, features, labels):
+    def solve(hyper: Hyper, features: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         log_l2 = hyper["log_l2"] if learn_l2 else jax.lax.stop_gradient(hyper["log_l2"])
         return heads.ridge(features, labels, jnp.exp(log_l2))
 
@@ -66,8 +77,19 @@ def metaoptnet_ridge(
     here, which makes the same scores.
 
     Args:
-        l2: the regularizer; 50 in the authors' code.
-        embed, outer_optimizer, chunk: as in ``r2d2``.
+        embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``protonet``.
+        outer_optimizer: Optimizer of the network and the scale.
+        l2: The regularizer, > 0; 50 in the authors' code.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If ``l2`` is not positive.
+
+    References:
+        Lee et al. 2019, arXiv:1904.03758.
 
     Example:
         >>> from metajax import fewshot, nn

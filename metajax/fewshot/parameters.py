@@ -1,4 +1,4 @@
-"""Splitting parameters by name: which adapt to a task, and which are shared."""
+"""Selecting parameters by their paths: which adapt to a task, and which are shared."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,29 +12,27 @@ Selection = Callable[[str], bool]
 
 
 def under(*names: str) -> Selection:
-    """Selects what lies below one of the entries ``names`` of the parameters: ``under("head")``."""
+    """Selects the parameters below some of the entries at the top of the tree.
+
+    Args:
+        *names: Names of entries, such as ``"head"``.
+
+    Returns:
+        The selection.
+
+    Example:
+        >>> selected = under("head")
+        >>> selected("head/kernel"), selected("body/kernel")
+        (True, False)
+    """
     return lambda path: path.split("/")[0] in names
 
 
-def partition(params: Params, selected: Selection) -> tuple[Params, Params]:
-    """``(selected, rest)``: trees of the same structure in which the other's leaves are ``None``.
-
-    Raises:
-        InputError: if nothing is selected; names the paths there are.
-    """
-    if not any(map(selected, paths(params))):
-        raise InputError(f"partition: no parameter is selected; the paths are {', '.join(paths(params))}")
-    pick = lambda wanted: jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf if selected(_name(path)) == wanted else None, params
-    )
-    return pick(True), pick(False)
-
-
 def is_norm(path: str) -> bool:
-    """Whether a parameter belongs to a normalization layer: its path has the word ``norm`` in it, in any case.
+    """Selects the parameters of normalization layers: their paths have the word ``norm`` in them, in any case.
 
     Args:
-        path: Path of the parameter, such as ``"norms/0/scale"`` (``nn.Conv4``) or ``"BatchNorm_0/bias"`` (Linen).
+        path: Path of a parameter, such as ``"norms/0/scale"`` (``nn.Conv4``) or ``"BatchNorm_0/bias"`` (Linen).
 
     Returns:
         ``True`` for scale and shift of normalization layers.
@@ -62,11 +60,48 @@ def paths(params: Params) -> list[str]:
     return [_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
 
 
+def partition(params: Params, selected: Selection) -> tuple[Params, Params]:
+    """Splits parameters into those that are selected and the rest.
+
+    Args:
+        params: A pytree of parameters.
+        selected: Says of a path whether it is selected.
+
+    Returns:
+        ``(selected, rest)``: trees of the same structure in which the other's leaves are ``None``.
+
+    Raises:
+        InputError: If nothing is selected; the message names the paths there are.
+
+    Example:
+        >>> partition({"body": 1.0, "head": 2.0}, under("head"))
+        ({'body': None, 'head': 2.0}, {'body': 1.0, 'head': None})
+    """
+    if not any(map(selected, paths(params))):
+        raise InputError(f"partition: no parameter is selected; the paths are {', '.join(paths(params))}")
+    pick = lambda wanted: jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf if selected(_name(path)) == wanted else None, params
+    )
+    return pick(True), pick(False)
+
+
 def combine(first: Params, second: Params) -> Params:
-    """The whole of what ``partition`` split."""
+    """Puts together what ``partition`` split.
+
+    Args:
+        first: A tree in which some leaves are ``None``.
+        second: A tree with the leaves that the first one lacks.
+
+    Returns:
+        The whole tree.
+
+    Example:
+        >>> combine({"body": None, "head": 2.0}, {"body": 1.0, "head": None})
+        {'body': 1.0, 'head': 2.0}
+    """
     return jax.tree.map(lambda a, b: b if a is None else a, first, second, is_leaf=lambda x: x is None)
 
 
 def _name(path: Any) -> str:
-    """A key path of JAX's as ``"a/b/0"``."""
+    """A key path of JAX as ``"a/b/0"``."""
     return "/".join(str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry)))) for entry in path)

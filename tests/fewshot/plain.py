@@ -16,6 +16,12 @@ def dense(features, out, activation=lambda x: x):
     return nn.Functional(init, lambda p, x: activation(x @ p["kernel"] + p["bias"]))
 
 
+def scaled(layer, activation=lambda x: x):
+    """A layer with a scale of its outputs below the name of a norm."""
+    init = lambda key: {"layer": layer.init(key), "norm": {"scale": jnp.ones_like(layer.init(key)["bias"])}}
+    return nn.Functional(init, lambda p, x: activation(layer.apply(p["layer"], x) * p["norm"]["scale"]))
+
+
 def normed(body):
     """A body with a batch norm in front of it: of the batch, of its first ``reference`` examples, or of given statistics."""
 

@@ -1,71 +1,80 @@
-"""The contract that every few-shot method inherits. A new method joins by one line in ``METHODS``.
+"""The contract of every few-shot method: the recipes of ``fewshot.METHODS`` as they are built, and variants of their parts.
 
-All checks of a method share the programs that are compiled for it (``contract.Case``), so every method is in the default tests.
+A new method joins by its line in ``fewshot.METHODS``. All checks of a method share the programs that are compiled for it
+(``testing.FewShotCase``), so every method is in the default tests.
 """
 
+import dataclasses
 import functools
 
-import contract
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from plain import dense, normed
+from plain import dense, normed, scaled
 
-from metajax import bilevel, fewshot, nn
+from metajax import fewshot, nn, testing
+from metajax.types import InputError
 
-WAYS, TASKS, FEATURES = 3, 4, 6
-
-
-BODY, HEAD, MANY = dense(FEATURES, 8, jnp.tanh), dense(8, WAYS), dense(8, 10)
-WHOLE = nn.chain(BODY, HEAD)
-CONTEXT = nn.chain(dense(FEATURES + 4, 8, jnp.tanh), HEAD)
-RUNNING = nn.running(normed(BODY), np.zeros((1, FEATURES), np.float32))
-LOSS, HEAD_LOSS = fewshot.cross_entropy(WHOLE.apply), fewshot.cross_entropy(HEAD.apply)
-CONTEXT_LOSS = fewshot.cross_entropy(lambda p, x: CONTEXT.apply(p["params"], nn.with_context(x, p["context"])))
-SGD, OUTER = optax.sgd(0.1), optax.sgd(0.1, momentum=0.5)
-PLUS = functools.partial(fewshot.maml_plus_plus, LOSS, 0.1, OUTER, 2)
-
-# name -> (method, initial parameters)
-METHODS = {
-    "maml": (fewshot.maml(LOSS, SGD, OUTER, 2, 3), WHOLE.init),
-    "maml_chunked": (fewshot.maml(LOSS, SGD, OUTER, 2, 3, chunk=2), WHOLE.init),
-    "first_order_maml": (fewshot.maml(LOSS, SGD, OUTER, 2, 3, bilevel.first_order()), WHOLE.init),
-    "reptile": (fewshot.reptile(LOSS, SGD, optax.sgd(0.5), 3, batch=4), WHOLE.init),
-    "anil": (fewshot.anil(BODY.apply, HEAD_LOSS, SGD, OUTER, 2, 3), WHOLE.init),
-    "boil": (fewshot.boil(LOSS, SGD, OUTER, 2, 3), WHOLE.init),
-    "meta_sgd": (fewshot.meta_sgd(LOSS, 0.1, OUTER, 2, 3), WHOLE.init),
-    "maml++": (PLUS(multi_step_until=3, first_order_until=1, per_step=lambda p: "bias" in p), WHOLE.init),
-    "maml++_multi_step": (PLUS(multi_step_until=3, learned_rates=False), WHOLE.init),
-    "maml++_rates": (PLUS(), WHOLE.init),
-    "maml++_per_step": (PLUS(learned_rates=False, per_step=lambda p: "bias" in p), WHOLE.init),
-    "maml++_annealed": (PLUS(learned_rates=False, first_order_until=2), WHOLE.init),
-    "imaml": (fewshot.imaml(LOSS, SGD, OUTER, 2.0, 5), WHOLE.init),
-    "cavia": (fewshot.cavia(CONTEXT_LOSS, 4, optax.sgd(1.0), OUTER, 2, 3), CONTEXT.init),
-    "protonet": (fewshot.protonet(BODY.apply, OUTER), BODY.init),
-    "protonet_cosine": (fewshot.protonet(BODY.apply, OUTER, "cosine", chunk=2), BODY.init),
-    "protonet_running": (fewshot.protonet(RUNNING, OUTER), BODY.init),
-    "r2d2_running": (fewshot.r2d2(RUNNING, OUTER), BODY.init),
-    "r2d2": (fewshot.r2d2(BODY.apply, OUTER), BODY.init),
-    "metaoptnet_ridge": (fewshot.metaoptnet_ridge(BODY.apply, OUTER, l2=1.0), BODY.init),
-    "metaoptnet_svm": (fewshot.metaoptnet(BODY.apply, OUTER), BODY.init),
-    "nearest_centroid": (fewshot.baselines.nearest_centroid(BODY.apply, MANY.apply, OUTER), nn.chain(BODY, MANY).init),
-    "linear_probe": (
-        fewshot.baselines.linear_probe(BODY.apply, MANY.apply, OUTER, test_steps=5),
-        nn.chain(BODY, MANY).init,
-    ),
-}
-BASELINES = ("nearest_centroid", "linear_probe")
+WAYS, TASKS, FEATURES, WIDTH, CLASSES = 3, 4, 6, 8, 10
 LEARNING_STEPS = 200
+OUTER = optax.sgd(0.1, momentum=0.5)
+
+
+def body(*, flatten, context):
+    """A layer with a scale, as batch norms have it, which takes the context as further inputs."""
+    model = scaled(dense(FEATURES + context, WIDTH), jnp.tanh)
+    join = lambda x, more: nn.with_context(x, *more) if more else x
+    return nn.Functional(model.init, lambda params, x, *more: model.apply(params, join(x, more)))
+
+
+def head(outputs):
+    return dense(WIDTH, outputs)
+
+
+def recipe(name, **settings):
+    return dataclasses.replace(fewshot.METHODS[name].for_ways(WAYS), **settings)
+
+
+def build(chosen):
+    """Gradient descent for the outer steps: Adam makes whole steps of rounding errors where a gradient is zero."""
+    outer = None if "batch" in chosen.options else OUTER  # Reptile has its own
+    example = np.zeros((1, FEATURES), np.float32)
+    return chosen.build(
+        normed_body if chosen.batch_norm == "running" else body,
+        head,
+        steps=LEARNING_STEPS,
+        classes=CLASSES,
+        example=example,
+        outer_optimizer=outer,
+    )
+
+
+def normed_body(*, flatten, context):
+    return normed(dense(FEATURES, WIDTH, jnp.tanh))
+
+
+_PLUS = functools.partial(recipe, "maml++", inner_steps=2)
+RECIPES = {name: recipe(name) for name in fewshot.METHODS} | {
+    "maml, two chunks": recipe("maml", chunk=2),
+    "maml, still norms": recipe("maml", adapt_norms=False),
+    "maml++, multi-step alone": _PLUS(options={"multi_step_until": 3, "learned_rates": False, "per_step": None}),
+    "maml++, rates alone": _PLUS(options={"multi_step_until": 0, "per_step": None}),
+    "maml++, norms alone": _PLUS(options={"multi_step_until": 0, "learned_rates": False}),
+    "maml++, annealed": _PLUS(options={"multi_step_until": 3, "first_order_until": 2}),
+    "protonet, cosine": recipe("protonet", options={"distance": "cosine"}, chunk=2),
+    "protonet, running": recipe("protonet", batch_norm="running"),
+    "r2d2, running": recipe("r2d2", batch_norm="running"),
+}
 
 
 @functools.cache
 def points():
     """Ten classes of twelve noisy points."""
     rng = np.random.default_rng(0)
-    centers = rng.normal(size=(10, 1, FEATURES))
-    return (centers + 0.3 * rng.normal(size=(10, 12, FEATURES))).astype(np.float32)
+    centers = rng.normal(size=(CLASSES, 1, FEATURES))
+    return (centers + 0.3 * rng.normal(size=(CLASSES, 12, FEATURES))).astype(np.float32)
 
 
 @functools.cache
@@ -74,27 +83,117 @@ def one_task():
 
 
 @functools.cache
-def sampler(baseline):
+def sampler(family):
     """Compiled once for all methods that take the same batches."""
-    return jax.jit(fewshot.episodes.examples(points(), 16) if baseline else fewshot.episodes.tasks(one_task(), TASKS))
+    if family == "pretraining":
+        return jax.jit(fewshot.episodes.examples(points(), 16))
+    return jax.jit(fewshot.episodes.tasks(one_task(), TASKS))
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=RECIPES)
 def case(request, own_programs):
     """A method and its compiled programs, for all tests of it."""
-    name = request.param
-    return contract.case(*METHODS[name], sampler(name in BASELINES), one_task(), episodes=200)
+    chosen = RECIPES[request.param]
+    method = build(chosen)
+    return testing.few_shot_case(method, method.init_params, sampler(chosen.family), one_task(), episodes=200)
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+# Without jit an update is a thousand programs of one operation each. One method of every kind is in the default tests.
+EAGER = ("maml", "maml++", "protonet", "nearest-centroid")
+SHARED = [check for check in testing.FEW_SHOT_CHECKS if check is not testing.check_update_without_jit]
+
+
+@pytest.mark.parametrize("check", SHARED, ids=lambda check: check.__name__)
 def test_contract(case, check):
     check(case)
 
 
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in EAGER else [pytest.mark.slow]) for n in RECIPES])
+def test_updates_without_jit(name):
+    method, draw = build(RECIPES[name]), sampler(RECIPES[name].family)
+    testing.check_update_without_jit(testing.few_shot_case(method, method.init_params, draw, one_task()))
+
+
 def test_every_method_learns(case, request):
     """Two hundred steps on ten classes must beat the initial network on the same tasks."""
-    draw = sampler(request.node.callspec.params["case"] in BASELINES)
+    draw = sampler(RECIPES[request.node.callspec.params["case"]].family)
     before, state = case.judge(case.start.hyper).mean[-1], case.start
     for step in range(LEARNING_STEPS):
         state, _ = case.update(state, draw(jax.random.fold_in(jax.random.key(7), step)))
     assert case.judge(state.hyper).mean[-1] > min(before + 0.05, 0.97)
+
+
+class Impure:
+    """Methods that break the contract, each in one way."""
+
+    def __init__(self, breaks):
+        self.count = 0
+        self.method = fewshot.protonet(lambda params, x: x @ params, optax.sgd(0.1))
+        self.breaks = breaks
+
+    def update(self, state, episodes):
+        self.count += 1
+        moved, info = self.method.update(state, episodes)
+        if self.breaks == "counts":
+            moved = moved._replace(hyper=moved.hyper * (1.0 + 0.1 * self.count))
+        if self.breaks == "looks":
+            concrete = not isinstance(state.hyper, jax.core.Tracer)
+            moved = moved._replace(hyper=moved.hyper + 1.0 if concrete else moved.hyper)
+        if self.breaks == "casts":
+            moved = moved._replace(hyper=moved.hyper.astype(jnp.float16))
+        return moved, info
+
+
+@pytest.mark.parametrize(
+    ("breaks", "message"),
+    [("counts", "it is not pure"), ("looks", "without jit the update computes"), ("casts", "types of the state")],
+)
+def test_the_contract_notices_what_is_wrong(breaks, message):
+    impure = Impure(breaks)
+    method = impure.method._replace(update=impure.update)
+    with pytest.raises(AssertionError, match=message):
+        testing.check_few_shot_method(method, one_task(), lambda key: jax.random.normal(key, (FEATURES, FEATURES)))
+
+
+def test_a_method_of_parts_has_no_initial_parameters():
+    method = fewshot.protonet(lambda params, x: x, optax.sgd(0.1))
+    with pytest.raises(InputError, match="init_params: this method was made of its parts"):
+        method.init_params(jax.random.key(0))
+    made = build(recipe("protonet"))
+    np.testing.assert_array_equal(*(made.init(jax.random.key(0)).hyper["kernel"] for _ in range(2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "arguments", "message"),
+    [
+        ("maml", {}, {"steps": 0}, "steps=0; accepted is"),
+        ("maml", {}, {"steps": 5, "head": None}, "head=None; this method needs"),
+        ("linear-probe", {}, {"steps": 5}, "classes=None; give the number of training classes"),
+        ("maml", {"batch_norm": "running"}, {"steps": 5}, "has no running statistics"),
+        ("protonet", {"batch_norm": "running"}, {"steps": 5}, "example=None with batch_norm='running'"),
+    ],
+)
+def test_what_a_recipe_needs_is_named(name, settings, arguments, message):
+    with pytest.raises(InputError, match=message):
+        recipe(name, **settings).build(body, **{"head": head, **arguments})
+
+
+def test_recipes_depend_on_the_number_of_ways():
+    settings = lambda name, ways: fewshot.METHODS[name].for_ways(ways)
+    few, many = settings("maml", 10), settings("maml", 20)
+    assert (few.inner_rate, few.inner_steps, few.test_steps, few.train_ways) == (0.4, 1, 3, 10)
+    assert (many.inner_rate, many.inner_steps, many.test_steps, many.train_ways) == (0.1, 5, 5, 20)
+    assert settings("protonet", 5).train_ways == 20
+    assert [settings("reptile", ways).options["batch"] for ways in (5, 20)] == [10, 20]
+    with pytest.raises(InputError, match="ways=1; accepted is a whole number >= 2"):
+        settings("maml", 1)
+
+
+def test_the_head_may_be_a_network_and_normalizes_by_the_support():
+    points_body = normed(dense(FEATURES, WIDTH, jnp.tanh))
+    method = recipe("protonet", batch_norm="support").build(points_body, steps=10)
+    task = fewshot.episodes.with_support(one_task())
+    state, info = jax.jit(method.update)(
+        method.init(jax.random.key(0)), fewshot.episodes.tasks(task, 2)(jax.random.key(1))
+    )
+    assert np.isfinite(info["outer_loss"]) and int(state.step) == 1
