@@ -1,7 +1,7 @@
 """The multi-class support vector machine of Crammer and Singer (2001), solved by a differentiable interior-point method."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,7 @@ def _interior_point(program: _Program, iterations: int) -> _Point:
     """Solves the program by the predictor-corrector method of Mehrotra (1992)."""
     smallest = jnp.finfo(program.hessian.dtype).eps * jnp.max(program.linear)  # below it, rounding decides
 
-    def body(point: _Point, _: None) -> tuple[_Point, None]:
+    def body(point: _Point, _: Any) -> tuple[_Point, None]:
         alpha, slack, level = point
         beta = program.beta(alpha)
         dual = program.linear - program.hessian @ alpha + level[:, None] - slack
@@ -137,8 +137,8 @@ def _forward(gram, members, c, iterations):
     return alpha, (factor, hessian, allowed, weight, alpha)
 
 
-def _backward(c, iterations, kept, cotangent):
-    factor, hessian, allowed, weight, alpha = kept
+def _backward(c, iterations, residuals, cotangent):
+    factor, hessian, allowed, weight, alpha = residuals
     damping = 0.01 * jnp.finfo(hessian.dtype).eps ** 0.5  # where K is singular, many α have the same weights
     weight = weight + damping * jnp.trace(hessian) / hessian.shape[0]
     solution, _ = _solve_rows(_inverses(hessian, weight, allowed), jnp.where(allowed, cotangent, 0.0))

@@ -1,4 +1,4 @@
-"""Methods that solve a task on features: one learned network, and a head that is fitted to the support in closed form."""
+"""Methods that solve a task on features: a learned network, and a head that is fitted to the support in closed form."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,19 +12,19 @@ from metajax.bilevel import BilevelState
 from metajax.fewshot._method import Method, by_solution, solution_learner
 from metajax.fewshot.episodes import Episode
 from metajax.fewshot.heads import classification_loss
-from metajax.types import Hyper, Key, Params
+from metajax.types import Batch, Hyper, Info, Key, Params, Scalar
 
 Embed = Callable[[Params, Any], jax.Array]
 """``(body params, x) -> features f32[n, d]``."""
 
 
 class Head(NamedTuple):
-    """What is fitted to the features of a support set.
+    """A classifier that is fitted to the features of a support set.
 
     Attributes:
         solve: ``(hyper, features f32[n, d], labels i32[n]) -> learned``.
         scores: ``(hyper, learned, features f32[m, d]) -> logits f32[m, classes]``.
-        body: ``hyper -> body params``, what the network runs with.
+        body: ``hyper -> body params``, the parameters of the network.
     """
 
     solve: Callable[[Hyper, jax.Array, jax.Array], Any]
@@ -39,7 +39,7 @@ def by_features(
     begin: Callable[[Params], Hyper] = lambda params: params,
     chunk: int | None = None,
 ) -> Method:
-    """A method that embeds the support, solves for the head, and scores the embedded queries.
+    """Makes a method that embeds the support, solves for the head, and scores the embedded queries.
 
     With a function ``embed`` a batch norm in it sees the support and the queries apart, each normalized by its own statistics
     (transductive). With ``nn.Running`` it is inductive, as in the code of prototypical networks: in training support and
@@ -47,11 +47,11 @@ def by_features(
     ``state.hyper`` has the entries ``"hyper"`` and ``"statistics"``.
 
     Args:
-        embed: the network.
-        head: what is fitted to the support.
-        outer_optimizer: of everything that is meta-learned; never of running statistics.
-        begin: initial weights of the network -> what is meta-learned.
-        chunk: tasks side by side; the rest follow in a scan.
+        embed: The network.
+        head: The classifier that is fitted to the support.
+        outer_optimizer: Optimizer of everything that is meta-learned; it never moves running statistics.
+        begin: Makes what is meta-learned, of initial parameters of the network.
+        chunk: Number of tasks that are computed side by side; the rest follow in a scan.
     """
     if isinstance(embed, nn.Running):
         return _inductive(embed, head, outer_optimizer, begin, chunk)
@@ -59,7 +59,7 @@ def by_features(
     def solve(hyper: Hyper, support: Any, key: Key) -> Any:
         return head.solve(hyper, embed(head.body(hyper), support[0]), support[1])
 
-    def judge(hyper: Hyper, learned: Any, batch: Any, key: Key):
+    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         return classification_loss(head.scores(hyper, learned, embed(head.body(hyper), batch[0])), batch[1])
 
     return by_solution(solve, judge, outer_optimizer, begin, chunk)
@@ -72,20 +72,22 @@ def _inductive(
     begin: Callable[[Params], Hyper],
     chunk: int | None,
 ) -> Method:
-    def whole(hyper: Hyper, support: Any, batch: Any, key: Key):
+    """The method with batch norm by running statistics; see ``by_features``."""
+
+    def whole(hyper: Hyper, support: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         inner, number = hyper["hyper"], support[0].shape[0]
-        features, seen = network.train(head.body(inner), jnp.concatenate([support[0], batch[0]]))
+        features, statistics = network.train(head.body(inner), jnp.concatenate([support[0], batch[0]]))
         learned = head.solve(inner, features[:number], support[1])
         loss, info = classification_loss(head.scores(inner, learned, features[number:]), batch[1])
-        return loss, {**info, "statistics": jax.lax.stop_gradient(seen)}
+        return loss, {**info, "statistics": jax.lax.stop_gradient(statistics)}
 
-    search = solution_learner(lambda hyper, support, key: support, whole, outer_optimizer, chunk)
+    learner = solution_learner(lambda hyper, support, key: support, whole, outer_optimizer, chunk)
 
-    def update(state: BilevelState, episodes: Episode):
+    def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
         once = jax.tree.map(lambda x: x[None], episodes.support)
-        moved, info = search.update(state, (once, episodes.query))
+        moved, info = learner.update(state, (once, episodes.query))
         info = dict(info)
-        statistics = nn.follow(state.hyper["statistics"], info.pop("statistics"))
+        statistics = network.follow(state.hyper["statistics"], info.pop("statistics"))
         return moved._replace(hyper={**moved.hyper, "statistics": statistics}), info
 
     def features(hyper: Hyper, x: Any) -> jax.Array:
@@ -95,10 +97,10 @@ def _inductive(
         learned = head.solve(hyper["hyper"], features(hyper, support[0]), support[1])
         return jax.tree.map(lambda x: x[None], learned)
 
-    def judge(hyper: Hyper, learned: Any, batch: Any, key: Key):
+    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         return classification_loss(head.scores(hyper["hyper"], learned, features(hyper, batch[0])), batch[1])
 
     def init(key: Key, params: Params) -> BilevelState:
-        return search.init(key, {"hyper": begin(params), "statistics": network.start()})
+        return learner.init(key, {"hyper": begin(params), "statistics": network.start()})
 
     return Method(init, update, adapt, judge, 0, 0)

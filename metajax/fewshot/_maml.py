@@ -21,6 +21,17 @@ def maml_problem(
         inner_optimizer: Optimizer of the inner steps.
         query_loss: Loss of the adapted parameters, where it differs from ``loss_fn``.
         adapted: Selects the parameters that take inner steps; the others keep their initial values. ``None`` adapts all.
+
+    Returns:
+        The problem of one task, for ``by_gradient`` or for ``bilevel.trajectory``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from metajax import fewshot
+        >>> problem = maml_problem(fewshot.squared_error(lambda w, x: w * x), optax.sgd(0.25))
+        >>> task = jnp.ones(1), 2 * jnp.ones(1)
+        >>> bilevel.trajectory(problem, jnp.zeros(()), task, 3, None).tolist()  # halfway to 2 at every step
+        [0.0, 1.0, 1.5, 1.75]
     """
     judge = query_loss or loss_fn
     if adapted is None:

@@ -17,9 +17,9 @@ def protonet(
 ) -> Method:
     """Learns features in which the nearest class mean classifies well.
 
-    The score of a class is minus the squared distance to the mean of its support examples. Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler. The
-    published numbers are inductive: batch norm by running statistics, which ``nn.running`` makes of a network. With a plain
-    function the scores are transductive.
+    The score of a class is minus the squared distance to the mean of its support examples. Training on more ways than are
+    tested, as the paper does (60 for Omniglot), needs nothing but another sampler. The published numbers are inductive: batch
+    norm by running statistics, which ``nn.running`` makes of a network. With a plain function the scores are transductive.
 
     Args:
         embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``. With a function, a batch norm in

@@ -111,6 +111,13 @@ class Recipe:
         batch_norm: ``"transductive"``; ``"support"``, for a body that accepts ``reference=`` and samplers of
             ``episodes.with_support``; or ``"running"``, in the family ``"features"``, for a body that accepts ``report=``
             and ``statistics=``. ``nn.Conv4`` accepts all three.
+
+    Example:
+        >>> from metajax import fewshot
+        >>> recipe = fewshot.METHODS["imaml"].for_ways(5)
+        >>> shorter = dataclasses.replace(recipe, inner_steps=8, options={"strength": 1.0})
+        >>> recipe.inner_steps, shorter.inner_steps
+        (16, 8)
     """
 
     builder: Builder
@@ -225,7 +232,7 @@ class Recipe:
         """What makes the body, with batch norm by the support where the recipe says so."""
 
         def make(*, flatten: bool, context: int) -> nn.Functional:
-            made = body if isinstance(body, nn.Functional) else body(flatten=flatten, context=context)
-            return nn.Functional(made.init, nn.by_support(made.apply)) if self.batch_norm == "support" else made
+            network = body if isinstance(body, nn.Functional) else body(flatten=flatten, context=context)
+            return nn.Functional(network.init, nn.by_support(network.apply)) if self.batch_norm == "support" else network
 
         return make

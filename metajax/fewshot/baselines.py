@@ -1,7 +1,9 @@
-"""Baselines without meta-learning: a network trained to tell all training classes apart, then a simple head for a task
-(Chen et al. 2019, arXiv:1904.04232; Wang et al. 2019, arXiv:1911.04623)."""
+"""Baselines without meta-learning: a network that is trained to tell all training classes apart, then a simple head for a task.
 
-from collections.abc import Callable
+Their state has the parameters of the network as ``state.hyper``, with the entries ``"body"`` and ``"head"``, as ``nn.chain``
+makes them. ``update(state, (x, y))`` takes batches of ``fewshot.episodes.examples``, not episodes.
+"""
+
 from typing import Any, NamedTuple
 
 import jax
@@ -13,24 +15,26 @@ from metajax.fewshot import heads
 from metajax.fewshot._losses import cross_entropy
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method
-from metajax.types import Batch, Info, Key, Learner, Params
-
-Embed = Callable[[Params, Any], jax.Array]
+from metajax.nn import Apply
+from metajax.types import Batch, Hyper, Info, Key, Learner, Params, Scalar
 
 
 def nearest_centroid(
-    embed: Embed, head: Embed, optimizer: optax.GradientTransformation, distance: heads.Distance = "cosine"
+    embed: Apply, head: Apply, optimizer: optax.GradientTransformation, distance: heads.Distance = "cosine"
 ) -> Method:
     """Pre-trains ``head(embed(x))`` on labeled batches; a task is solved by the nearest class mean.
 
-    ``update(state, (x, y))`` takes batches of ``fewshot.episodes.examples``, not episodes. ``params`` have the entries
-    ``"body"`` and ``"head"``.
-
     Args:
-        embed: ``(body params, x) -> features f32[n, d]``.
-        head: ``(head params, features) -> logits`` over all training classes.
-        optimizer: of the pre-training.
-        distance: to the class means, ``"cosine"`` or ``"euclidean"``.
+        embed: The body, ``(body params, x) -> features f32[n, d]``.
+        head: The last layer, ``(head params, features) -> logits`` over all training classes.
+        optimizer: Optimizer of the pre-training.
+        distance: Distance to the class means, ``"cosine"`` or ``"euclidean"``.
+
+    Returns:
+        The method.
+
+    References:
+        Chen et al. 2019, arXiv:1904.04232. Wang et al. 2019, arXiv:1911.04623.
 
     Example:
         >>> from flax import nnx
@@ -46,32 +50,39 @@ def nearest_centroid(
     """
     learner = _supervised(embed, head, optimizer)
 
-    def adapt(hyper, support, key):
+    def adapt(hyper: Hyper, support: Batch, key: Key) -> Any:
         return jax.tree.map(lambda x: x[None], heads.centroids(embed(hyper["body"], support[0]), support[1]))
 
-    def judge(hyper, learned, batch, key):
-        return heads.classification_loss(
-            heads.prototype_scores(embed(hyper["body"], batch[0]), learned, distance), batch[1]
-        )
+    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+        scores = heads.prototype_scores(embed(hyper["body"], batch[0]), learned, distance)
+        return heads.classification_loss(scores, batch[1])
 
     return Method(*learner, adapt, judge, 0, 0)
 
 
 def linear_probe(
-    embed: Embed,
-    head: Embed,
+    embed: Apply,
+    head: Apply,
     optimizer: optax.GradientTransformation,
-    rate: float = 0.1,
+    learning_rate: float = 0.1,
     test_steps: int = 100,
     l2: float = 1e-3,
 ) -> Method:
     """Pre-trains as ``nearest_centroid`` does; a task is solved by logistic regression on standardized features.
 
     Args:
-        rate: of gradient descent on the whole support, from zero weights.
-        test_steps: how many of its steps.
-        l2: weight decay of the regression.
-        embed, head, optimizer: as in ``nearest_centroid``.
+        embed: The body, ``(body params, x) -> features f32[n, d]``.
+        head: The last layer, ``(head params, features) -> logits`` over all training classes.
+        optimizer: Optimizer of the pre-training.
+        learning_rate: Rate of gradient descent on the whole support, from zero weights.
+        test_steps: Number of steps of gradient descent, >= 1.
+        l2: Weight decay of the regression, >= 0.
+
+    Returns:
+        The method. ``adapt`` has an entry for each step.
+
+    References:
+        Chen et al. 2019, arXiv:1904.04232.
 
     Example:
         >>> from flax import nnx
@@ -83,9 +94,9 @@ def linear_probe(
     """
     learner = _supervised(embed, head, optimizer)
     logistic = cross_entropy(lambda p, x: heads.only_present(x[0] @ p["weights"] + p["bias"], x[1]))
-    probe = maml_problem(logistic, optax.chain(optax.add_decayed_weights(l2), optax.sgd(rate)))
+    probe = maml_problem(logistic, optax.chain(optax.add_decayed_weights(l2), optax.sgd(learning_rate)))
 
-    def adapt(hyper, support, key):
+    def adapt(hyper: Hyper, support: Batch, key: Key) -> Any:
         features = embed(hyper["body"], support[0])
         n, d = features.shape
         mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-3
@@ -95,7 +106,7 @@ def linear_probe(
         same = jax.tree.map(lambda x: jnp.broadcast_to(x, (test_steps + 1, *x.shape)), (mean, std, counts))
         return path, same
 
-    def judge(hyper, learned, batch, key):
+    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         weights, (mean, std, counts) = learned
         return logistic(weights, (((embed(hyper["body"], batch[0]) - mean) / std, counts), batch[1]), key)
 
@@ -127,7 +138,7 @@ class PretrainState(NamedTuple):
         return self.training.params
 
 
-def _supervised(embed: Embed, head: Embed, optimizer: optax.GradientTransformation) -> Learner:
+def _supervised(embed: Apply, head: Apply, optimizer: optax.GradientTransformation) -> Learner:
     """Plain classification of labeled batches."""
     classify = cross_entropy(lambda p, x: head(p["head"], embed(p["body"], x)))
     learner = bilevel.supervised(lambda key, params: params, classify, optimizer)

@@ -1,4 +1,4 @@
-"""The evaluation protocol: many episodes, mean and 95% interval over tasks, steps and batch-norm mode named."""
+"""The evaluation protocol: mean and 95% interval over many episodes, with adaptation steps and batch-norm mode named."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,18 +13,20 @@ from metajax.types import Hyper, InputError, Key, stream
 
 
 class Report(NamedTuple):
-    """Scores of a metric after adaptation, over ``episodes`` tasks.
+    """Scores of a metric after adaptation, over many tasks.
 
     Attributes:
-        metric: what was measured.
-        mean, interval: float[steps + 1], after 0, 1, ... adaptation steps, or float[1], after all of them; the interval
-            is 1.96·std/√episodes over tasks.
-        episodes: how many tasks.
-        batch_norm: the mode, worth about 3 points on Omniglot: ``transductive``, ``support``, ``running`` or ``none``.
-        diverged: the numbers of tasks whose adaptation was not finite; they are left out of the mean. Task i is
+        metric: Name of the metric.
+        mean: float[steps + 1], the mean over tasks after 0, 1, ... adaptation steps; or float[1], after all of them.
+        interval: Half of the 95% interval, 1.96·std/√episodes over tasks, of the shape of ``mean``.
+        episodes: Number of tasks.
+        batch_norm: The batch-norm mode, worth about 3 points on Omniglot: ``transductive``, ``support``, ``running`` or
+            ``none``.
+        diverged: The numbers of tasks whose adaptation was not finite; they are left out of the mean. Task i is
             ``sampler(task_key(key, i))``.
-        train_steps, test_steps: adaptation steps in training and here.
-        checkpoint: which one was judged.
+        train_steps: Adaptation steps in training.
+        test_steps: Adaptation steps in the evaluation.
+        checkpoint: How the checkpoint was chosen that was judged.
     """
 
     metric: str
@@ -38,10 +40,11 @@ class Report(NamedTuple):
     checkpoint: str
 
     def __str__(self) -> str:
-        some_steps = self.test_steps or self.train_steps
-        steps = f"{self.train_steps} in training, {self.test_steps} in the test" if some_steps else "none (solved)"
-        some = ", ..." if len(self.diverged) > 5 else ""
-        lost = f"; {len(self.diverged)} diverged and left out: tasks {list(self.diverged[:5])}{some}"
+        """The score with everything that a reader needs to compare it."""
+        has_steps = self.test_steps or self.train_steps
+        steps = f"{self.train_steps} in training, {self.test_steps} in the test" if has_steps else "none (solved)"
+        more = ", ..." if len(self.diverged) > 5 else ""
+        lost = f"; {len(self.diverged)} diverged and left out: tasks {list(self.diverged[:5])}{more}"
         return (
             f"{self.metric} {self.mean[-1]:.4f} ± {self.interval[-1]:.4f} (mean and 95% interval over "
             f"{self.episodes} tasks; adaptation steps: {steps}; batch norm: {self.batch_norm}; checkpoint: "
@@ -50,7 +53,20 @@ class Report(NamedTuple):
 
 
 def task_key(key: Key, number: int | jax.Array) -> Key:
-    """The key that draws task ``number`` of an evaluation with ``key``."""
+    """Returns the key that draws a task of an evaluation, to look at a task that ``Report.diverged`` names.
+
+    Args:
+        key: The key of the evaluation.
+        number: Number of the task, >= 0.
+
+    Returns:
+        The key, for the evaluation's sampler.
+
+    Example:
+        >>> from metajax.fewshot import episodes
+        >>> episodes.sinusoid(5, 5)(task_key(jax.random.key(1), 7)).support[0].shape
+        (5, 1)
+    """
     return jax.random.fold_in(key, number)
 
 
@@ -65,11 +81,34 @@ def evaluator(
     checkpoint: str = "last",
     every_step: bool = True,
 ) -> Callable[[Hyper], Report]:
-    """``hyper -> Report`` on fixed tasks, compiled once: for validation during training.
+    """Makes an evaluation on fixed tasks that is compiled once, for validation during training.
 
     Args:
-        every_step: score the queries after each adaptation step; without it after the last alone, which is cheaper.
-        method, sampler, metric, key, episodes, batch_norm, chunk, checkpoint: as in ``evaluate``.
+        method: The method; its ``adapt`` and ``loss`` are used.
+        sampler: Sampler of one task.
+        metric: The score of a task is ``info[metric]`` of the loss.
+        key: Key that fixes the tasks.
+        episodes: Number of tasks, a positive multiple of ``chunk``.
+        batch_norm: The batch-norm mode of the network, for the record.
+        chunk: Number of tasks that are computed side by side, >= 1.
+        checkpoint: How the weights were chosen, for the record.
+        every_step: Score the queries after each adaptation step. ``False`` scores them after the last one alone, which is
+            cheaper.
+
+    Returns:
+        A function ``hyper -> Report``.
+
+    Raises:
+        InputError: If ``episodes`` is not a positive multiple of ``chunk``.
+        InputError: If a classification task has other labels than 0 to N-1.
+
+    Example:
+        >>> import optax
+        >>> from metajax import fewshot
+        >>> method = fewshot.maml(fewshot.squared_error(lambda w, x: w * x), optax.sgd(0.01), optax.adam(1e-3))
+        >>> judge = evaluator(method, fewshot.episodes.sinusoid(5, 50), "mse", jax.random.key(1), 100)
+        >>> judge(jnp.array(0.0)).mean.shape
+        (2,)
     """
     if episodes < 1 or chunk < 1 or episodes % chunk:
         raise InputError(f"evaluate: episodes={episodes}; accepted is a positive multiple of chunk={chunk}")
@@ -91,14 +130,14 @@ def evaluator(
         return jax.lax.map(lambda part: jax.vmap(one, in_axes=(None, 0))(hyper, part), numbers)
 
     def report(hyper: Hyper) -> Report:
-        found, healthy = many(hyper)
-        scores = np.asarray(found, np.float64).reshape(episodes, -1)
-        good = np.asarray(healthy).reshape(episodes) & np.isfinite(scores).all(axis=1)
-        kept = scores[good] if good.any() else np.full_like(scores[:1], np.nan)
-        interval = 1.96 * kept.std(axis=0) / np.sqrt(len(kept))
-        lost = tuple(int(i) for i in np.flatnonzero(~good))
+        results, healthy = many(hyper)
+        scores = np.asarray(results, np.float64).reshape(episodes, -1)
+        is_finite = np.asarray(healthy).reshape(episodes) & np.isfinite(scores).all(axis=1)
+        valid = scores[is_finite] if is_finite.any() else np.full_like(scores[:1], np.nan)
+        interval = 1.96 * valid.std(axis=0) / np.sqrt(len(valid))
+        diverged = tuple(int(i) for i in np.flatnonzero(~is_finite))
         steps = (method.train_steps, method.test_steps)
-        return Report(metric, kept.mean(axis=0), interval, episodes, batch_norm, lost, *steps, checkpoint)
+        return Report(metric, valid.mean(axis=0), interval, episodes, batch_norm, diverged, *steps, checkpoint)
 
     return report
 
@@ -114,22 +153,25 @@ def evaluate(
     chunk: int = 50,
     checkpoint: str = "last",
 ) -> Report:
-    """Adapts to fresh tasks and scores every step of it on their queries.
+    """Adapts to fresh tasks, and scores every step of the adaptation on their queries.
 
     Args:
-        method: ``adapt`` and ``loss`` of it are used.
-        hyper: what was meta-learned, ``state.hyper``.
-        sampler: of one task.
-        metric: the score of a task is ``info[metric]`` of the loss.
-        key: fixes the tasks.
-        episodes: how many; a multiple of ``chunk``.
-        batch_norm: the mode of the network, for the record.
-        chunk: tasks side by side.
-        checkpoint: how the weights were chosen, for the record.
+        method: The method; its ``adapt`` and ``loss`` are used.
+        hyper: What was meta-learned, ``state.hyper``.
+        sampler: Sampler of one task.
+        metric: The score of a task is ``info[metric]`` of the loss.
+        key: Key that fixes the tasks.
+        episodes: Number of tasks, a positive multiple of ``chunk``.
+        batch_norm: The batch-norm mode of the network, for the record.
+        chunk: Number of tasks that are computed side by side, >= 1.
+        checkpoint: How the weights were chosen, for the record.
+
+    Returns:
+        The report; printed, it names the whole protocol.
 
     Raises:
-        InputError: if ``episodes`` is not a positive multiple of ``chunk``.
-        InputError: if a classification task has other labels than 0 to N-1.
+        InputError: If ``episodes`` is not a positive multiple of ``chunk``.
+        InputError: If a classification task has other labels than 0 to N-1.
 
     Example:
         >>> import optax
@@ -144,16 +186,29 @@ def evaluate(
 
 
 def _is_classification(episode: Episode) -> bool:
+    """Whether a support is a pair of inputs and integer labels."""
     support = episode.support
     pair = isinstance(support, tuple) and len(support) == 2 and hasattr(support[1], "dtype")
     return pair and jnp.issubdtype(support[1].dtype, jnp.integer)
 
 
 def over_seeds(reports: Sequence[Report]) -> tuple[float, float]:
-    """Mean and standard deviation (n - 1) of the last step's score over reports of several seeds.
+    """Returns mean and standard deviation (n - 1) of the last step's score over several seeds.
+
+    Args:
+        reports: The reports of at least two seeds.
+
+    Returns:
+        Mean and standard deviation.
 
     Raises:
-        InputError: if there are fewer than two.
+        InputError: If there are fewer than two reports.
+
+    Example:
+        >>> report = Report("accuracy", np.array([0.9]), np.array([0.01]), 600, "none", (), 1, 1, "last")
+        >>> mean, std = over_seeds([report, report._replace(mean=np.array([0.94]))])
+        >>> round(mean, 3), round(std, 3)
+        (0.92, 0.028)
     """
     if len(reports) < 2:
         raise InputError(f"over_seeds: reports has length {len(reports)}; accepted are at least 2, of several seeds")

@@ -1,7 +1,7 @@
 """Reinforcement learning as few-shot learning: 2-D navigation (Finn et al. 2017, arXiv:1703.03400, section 5.3).
 
 A point starts at the origin and is to reach a goal that it cannot see; the goal is the task. A task's support and query are
-trajectories, and its loss is the policy gradient's surrogate, so that MAML takes it as it takes any other loss.
+trajectories, and its loss is the surrogate of the policy gradient, so that MAML takes it as it takes any other loss.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,26 +12,29 @@ import jax.numpy as jnp
 
 from metajax.fewshot._method import Method
 from metajax.fewshot.episodes import Episode
-from metajax.types import Key, Learner, LossFn, Params, stream
+from metajax.types import Info, Key, Learner, LossFn, Params, Scalar, stream
 
 Policy = Callable[[Params, jax.Array, jax.Array], jax.Array]
 """``(params, position f32[..., 2], goal f32[..., 2]) -> mean action``; one that may not see the goal ignores it."""
 
-STEP, NEAR = 0.1, 0.01
-"""The longest move along an axis, and the distance at which the goal is reached."""
+STEP = 0.1
+"""The longest move along an axis."""
+
+NEAR = 0.01
+"""The distance at which the goal is reached."""
 
 
 class Trajectories(NamedTuple):
-    """n runs of H steps under one policy: what a loss needs of them.
+    """n runs of H steps under one policy, with everything that a loss needs of them.
 
     Attributes:
-        positions: f32[n, H, 2] before each action.
-        goals: f32[n, H, 2], the same throughout.
-        actions: f32[n, H, 2] as drawn, before they are clipped to the longest move.
-        log_probs: f32[n, H] of the actions under the policy that drew them.
-        rewards: f32[n, H], minus the squared distance to the goal; 0 once it was reached.
-        alive: f32[n, H], 1 until the goal was reached.
-        advantages: f32[n, H].
+        positions: Positions before each action, f32[n, H, 2].
+        goals: The goal, the same throughout, f32[n, H, 2].
+        actions: Actions as drawn, before they are clipped to the longest move, f32[n, H, 2].
+        log_probs: Log-probabilities of the actions under the policy that drew them, f32[n, H].
+        rewards: Minus the squared distance to the goal; 0 once it was reached; f32[n, H].
+        alive: 1 until the goal was reached, then 0; f32[n, H].
+        advantages: See ``advantages``, f32[n, H].
     """
 
     positions: jax.Array
@@ -49,12 +52,41 @@ class Trajectories(NamedTuple):
 
 
 def goals(key: Key, n: int) -> jax.Array:
-    """f32[n, 2], uniform in the square of side 1 around the origin."""
+    """Draws goals uniformly in the square of side 1 around the origin.
+
+    Args:
+        key: A random key.
+        n: Number of goals.
+
+    Returns:
+        Goals f32[n, 2].
+
+    Example:
+        >>> goals(jax.random.key(0), 20).shape
+        (20, 2)
+    """
     return jax.random.uniform(key, (n, 2), minval=-0.5, maxval=0.5)
 
 
 def log_prob(policy: Policy, params: Params, positions: jax.Array, goal: jax.Array, actions: jax.Array) -> jax.Array:
-    """Of actions under a Gaussian policy, ``params = {"mean": ..., "log_std": f32[2]}``."""
+    """Returns the log-probability of actions under a Gaussian policy.
+
+    Args:
+        policy: Mean of the actions.
+        params: ``{"mean": parameters of the policy, "log_std": f32[2]}``.
+        positions: Positions before the actions, f32[..., 2].
+        goal: Goals, of the shape of the positions.
+        actions: The actions, of the shape of the positions.
+
+    Returns:
+        Log-probabilities f32[...].
+
+    Example:
+        >>> params = {"mean": (), "log_std": jnp.zeros(2)}
+        >>> zero = jnp.zeros(2)
+        >>> round(float(log_prob(lambda params, position, goal: position, params, zero, zero, zero)), 3)
+        -1.838
+    """
     mean, log_std = policy(params["mean"], positions, goal), params["log_std"]
     scaled = (actions - mean) * jnp.exp(-log_std)
     return jnp.sum(-0.5 * jnp.square(scaled) - log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
@@ -69,28 +101,67 @@ def rollout(
     horizon: int = 100,
     discount: float = 0.99,
 ) -> Trajectories:
-    """``runs`` trajectories towards one goal, with advantages over a baseline that is linear in position and time."""
+    """Draws trajectories towards one goal, with advantages over a baseline that is linear in position and time.
 
-    def step(carry, step_key):
+    Args:
+        policy: Mean of the actions.
+        params: ``{"mean": parameters of the policy, "log_std": f32[2]}``.
+        goal: The goal f32[2].
+        key: A random key.
+        runs: Number of trajectories, >= 1; 20 in the paper.
+        horizon: Number of steps, >= 1; 100 in the paper.
+        discount: Discount of later rewards, in (0, 1].
+
+    Returns:
+        The trajectories.
+
+    Example:
+        >>> params = {"mean": (), "log_std": jnp.full(2, -3.0)}
+        >>> straight = lambda params, position, goal: goal - position
+        >>> runs = rollout(straight, params, jnp.array([0.3, 0.0]), jax.random.key(0), runs=4, horizon=10)
+        >>> bool(runs.mean_return > -0.5)
+        True
+    """
+
+    def step(carry: tuple[jax.Array, jax.Array], step_key: Key) -> tuple[tuple[jax.Array, jax.Array], Any]:
         position, alive = carry
         mean = policy(params["mean"], position, jnp.broadcast_to(goal, position.shape))
         action = mean + jnp.exp(params["log_std"]) * jax.random.normal(step_key, position.shape)
         moved = position + jnp.clip(action, -STEP, STEP)
         distance = jnp.sum(jnp.square(moved - goal), axis=-1)
-        seen = (position, action, -distance * alive, alive)
-        return (moved, jnp.where(distance > NEAR**2, alive, 0.0)), seen
+        record = (position, action, -distance * alive, alive)
+        return (moved, jnp.where(distance > NEAR**2, alive, 0.0)), record
 
     start = (jnp.zeros((runs, 2)), jnp.ones(runs))
-    _, seen = jax.lax.scan(step, start, jax.random.split(key, horizon))
-    positions, actions, rewards, alive = (jnp.moveaxis(x, 0, 1) for x in seen)
-    where = jnp.broadcast_to(goal, positions.shape)
-    log_probs = log_prob(policy, params, positions, where, actions)
+    _, records = jax.lax.scan(step, start, jax.random.split(key, horizon))
+    positions, actions, rewards, alive = (jnp.moveaxis(x, 0, 1) for x in records)
+    same_goal = jnp.broadcast_to(goal, positions.shape)
+    log_probs = log_prob(policy, params, positions, same_goal, actions)
     gains = advantages(positions, rewards, alive, discount)
-    return Trajectories(positions, where, actions, log_probs, rewards, alive, gains)
+    return Trajectories(positions, same_goal, actions, log_probs, rewards, alive, gains)
 
 
 def advantages(positions: jax.Array, rewards: jax.Array, alive: jax.Array, discount: float) -> jax.Array:
-    """Discounted returns less a linear baseline (Duan et al. 2016, arXiv:1604.06778), of mean 0 and deviation 1."""
+    """Returns discounted returns less a baseline that is linear in position and time, of mean 0 and deviation 1.
+
+    Args:
+        positions: Positions before each action, f32[n, H, 2].
+        rewards: Rewards of each action, f32[n, H].
+        alive: 1 until the goal was reached, then 0; f32[n, H].
+        discount: Discount of later rewards, in (0, 1].
+
+    Returns:
+        Advantages f32[n, H], 0 where a run is over.
+
+    References:
+        Duan et al. 2016, arXiv:1604.06778 (the baseline).
+
+    Example:
+        >>> rewards = jax.random.normal(jax.random.key(0), (4, 10))
+        >>> gain = advantages(jnp.zeros((4, 10, 2)), rewards, jnp.ones((4, 10)), 0.99)
+        >>> bool(abs(gain.mean()) < 1e-5), bool(abs(gain.std() - 1) < 1e-3)
+        (True, True)
+    """
     back = lambda later, reward: (reward + discount * later,) * 2
     _, returns = jax.lax.scan(back, jnp.zeros_like(rewards[:, 0]), rewards.T, reverse=True)
     returns = returns.T
@@ -107,16 +178,30 @@ def advantages(positions: jax.Array, rewards: jax.Array, alive: jax.Array, disco
 
 
 def surrogate(policy: Policy, clip: float | None = None) -> LossFn:
-    """The policy gradient as a loss over ``Trajectories``: minus the mean of ratio times advantage.
+    """Makes the policy gradient's surrogate, a loss over ``Trajectories``: minus the mean of ratio times advantage.
 
     The ratio of the probabilities now and when the actions were drawn makes its gradient the policy gradient and its second
     derivative that of the expected return's low-variance estimate (Rothfuss et al. 2019, arXiv:1810.06784).
 
     Args:
-        clip: bound the ratio to [1 - clip, 1 + clip] where that lowers the gain (PPO, Schulman et al. 2017).
+        policy: Mean of the actions.
+        clip: Bound the ratio to [1 - clip, 1 + clip] where that lowers the gain (PPO); ``None`` bounds nothing.
+
+    Returns:
+        ``(params, trajectories, key) -> (loss, info)``; the info reports ``return``.
+
+    References:
+        Schulman et al. 2017, arXiv:1707.06347 (PPO). Rothfuss et al. 2019, arXiv:1810.06784.
+
+    Example:
+        >>> params = {"mean": jnp.ones(()), "log_std": jnp.full(2, -3.0)}
+        >>> eager = lambda params, position, goal: params * (goal - position)
+        >>> runs = rollout(eager, params, jnp.array([0.3, 0.0]), jax.random.key(0), runs=4, horizon=5)
+        >>> bool(abs(surrogate(eager)(params, runs, None)[0]) < 1e-4)  # advantages have mean 0, all ratios are 1
+        True
     """
 
-    def loss(params: Params, batch: Trajectories, key: Key):
+    def loss_fn(params: Params, batch: Trajectories, key: Key) -> tuple[Scalar, Info]:
         now = log_prob(policy, params, batch.positions, batch.goals, batch.actions)
         ratio = jnp.exp(now - batch.log_probs)
         gain = ratio * batch.advantages
@@ -125,18 +210,38 @@ def surrogate(policy: Policy, clip: float | None = None) -> LossFn:
         total = jnp.maximum(jnp.sum(batch.alive), 1.0)
         return -jnp.sum(gain * batch.alive) / total, {"return": batch.mean_return}
 
-    return loss
+    return loss_fn
 
 
 def reinforced(method: Method, policy: Policy, runs: int = 20, horizon: int = 100, epochs: int = 5) -> Learner:
-    """A few-shot method that gathers its own episodes: ``update(state, goals f32[tasks, 2])``.
+    """Makes a learner of a few-shot method that gathers its own episodes: ``update(state, goals f32[tasks, 2])``.
 
     An update draws each task's support under the present policy and its query under the adapted one, then takes ``epochs``
     of the method's updates on these same trajectories: with a clipped query loss, a PPO step.
+
+    Args:
+        method: The few-shot method; its loss is a ``surrogate``.
+        policy: Mean of the actions.
+        runs: Number of trajectories of a task, before adaptation and after it.
+        horizon: Number of steps of a trajectory.
+        epochs: Number of the method's updates on the same trajectories, >= 1.
+
+    Returns:
+        The learner.
+
+    Example:
+        >>> import optax
+        >>> from metajax import fewshot
+        >>> policy = lambda params, position, goal: params
+        >>> method = fewshot.maml(surrogate(policy), optax.sgd(0.1), optax.adam(0.03))
+        >>> learner = reinforced(method, policy, runs=2, horizon=3, epochs=1)
+        >>> state = learner.init(jax.random.key(0), {"mean": jnp.zeros(2), "log_std": jnp.zeros(2)})
+        >>> sorted(jax.eval_shape(learner.update, state, goals(jax.random.key(1), 4))[1])
+        ['hypergradient_norm', 'inner_loss', 'outer_loss', 'return']
     """
     draw = lambda params, goal, key: rollout(policy, params, goal, key, runs, horizon)
 
-    def update(state: Any, tasks: jax.Array):
+    def update(state: Any, tasks: jax.Array) -> tuple[Any, Info]:
         gather_key, epoch_key = (
             jax.random.fold_in(stream(state.key, name), state.step) for name in ("gather", "epochs")
         )
@@ -158,10 +263,24 @@ def reinforced(method: Method, policy: Policy, runs: int = 20, horizon: int = 10
 def returns_by_step(
     steps: Sequence[Method], policy: Policy, params: Params, tasks: jax.Array, key: Key, runs: int = 40
 ) -> jax.Array:
-    """f32[tasks, steps + 1]: the mean return before and after each gradient step on fresh trajectories.
+    """Returns the mean return before and after each gradient step on fresh trajectories.
 
     Args:
-        steps: whose ``adapt`` makes each step; the paper halves the rate after the first.
+        steps: The methods whose ``adapt`` makes each step; the paper halves the rate after the first.
+        policy: Mean of the actions.
+        params: The initialization.
+        tasks: Goals f32[tasks, 2].
+        key: A random key.
+        runs: Number of trajectories of a task at every step.
+
+    Returns:
+        Mean returns f32[tasks, steps + 1].
+
+    Example:
+        >>> policy = lambda params, position, goal: params
+        >>> params = {"mean": jnp.zeros(2), "log_std": jnp.full(2, -2.0)}
+        >>> returns_by_step([], policy, params, goals(jax.random.key(0), 3), jax.random.key(1), runs=2).shape
+        (3, 1)
     """
 
     def one(goal: jax.Array, key: Key) -> jax.Array:

@@ -15,20 +15,30 @@ from metajax.types import InputError
 class Conv4(nnx.Module):
     """Four times 3x3 convolution, batch norm, ReLU; then features, or class scores.
 
-    Batch norm uses the statistics of the batch given (transductive), of its first ``reference`` examples, or fixed ones.
+    Batch norm uses the statistics of its batch (transductive), of the first ``reference`` examples, or fixed ones.
 
     Args:
-        ways: classes; ``None`` ends in the features.
-        channels: of the input images.
-        width: filters in each layer.
-        pool: halve the size by 2x2 max-pooling (mini-ImageNet) instead of by stride 2 (MAML on Omniglot).
-        flatten: keep all positions as features instead of their mean; only without ``ways``.
-        context: size of a task's context vector (CAVIA), which scales and shifts the third layer (FiLM); 0 for none.
-        leak: slope of the activation below zero; 0 is the ReLU, 0.01 the leaky ReLU of MAML++'s code.
+        ways: Number of classes; ``None`` ends in the features.
+        channels: Channels of the input images.
+        width: Filters in each layer.
+        pool: Halve the size by 2x2 max-pooling (mini-ImageNet) instead of by stride 2 (MAML on Omniglot).
+        flatten: Keep all positions as features instead of their mean; only without ``ways``.
+        context: Size of a task's context vector (CAVIA), which scales and shifts the third layer (FiLM); 0 for none.
+        leak: Slope of the activation below zero, >= 0; 0 is the ReLU, 0.01 the leaky ReLU of MAML++'s code.
+        rngs: Random streams of the initial weights.
+
+    Raises:
+        InputError: If ``flatten`` is given with ``ways``.
 
     References:
         Finn et al. 2017, arXiv:1703.03400, appendix A; Vinyals et al. 2016, arXiv:1606.04080; Zintgraf et al. 2019,
         arXiv:1810.03642, section 4.2.
+
+    Example:
+        >>> from metajax import nn
+        >>> init, apply = nn.functional(lambda rngs: Conv4(5, width=8, rngs=rngs))
+        >>> apply(init(jax.random.key(0)), jnp.ones((3, 28, 28, 1))).shape
+        (3, 5)
     """
 
     def __init__(
@@ -63,21 +73,21 @@ class Conv4(nnx.Module):
         statistics: Sequence[Moments] | None = None,
         report: bool = False,
     ) -> Any:
-        """f32[n, height, width, channels] -> logits f32[n, ways] or features f32[n, d].
+        """Returns logits f32[n, ways], or features f32[n, d].
 
         Args:
-            x: images.
-            context: of the task, where the network was made with one.
-            reference: batch norm takes the statistics of the first ``reference`` examples only.
-            statistics: fixed statistics of each batch norm, first layer first, instead of the batch's own.
-            report: return a pair of the output and the batch's own statistics, as ``statistics`` takes them.
+            x: Images f32[n, height, width, channels].
+            context: Context of the task f32[context], where the network was made with one.
+            reference: Batch norm takes the statistics of the first ``reference`` examples only.
+            statistics: Fixed statistics of each batch norm, first layer first, instead of the batch's own.
+            report: Return a pair of the output and the batch's own statistics, as ``statistics`` takes them.
         """
-        seen: list[Moments] = []
+        used: list[Moments] = []
         for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms)):
             if statistics is not None or report:
                 x = convolution(x)
-                seen.append(moments(x) if report else Moments(*(statistics or ())[layer]))
-                x = norm.fixed(x, seen[-1])
+                used.append(moments(x) if report else Moments(*(statistics or ())[layer]))
+                x = norm.fixed(x, used[-1])
             else:
                 x = _normalized(convolution, norm, x, reference)
             if layer == 2 and self.film is not None and context is not None:
@@ -87,11 +97,11 @@ class Conv4(nnx.Module):
             x = max_pool(x) if self.pool else x
         x = x.reshape(x.shape[0], -1) if self.flatten else jnp.mean(x, axis=(1, 2))
         x = x if self.head is None else self.head(x)
-        return (x, tuple(seen)) if report else x
+        return (x, tuple(used)) if report else x
 
 
 def _normalized(layer: Convolution, norm: TransductiveBatchNorm, x: jax.Array, reference: int | None) -> jax.Array:
-    """Batch norm of a convolution; a bias before it is of no effect."""
+    """Batch norm of a convolution; a bias before it has no effect."""
     kernel = layer.kernel[...]
     if kernel[..., 0].size > kernel.shape[-1]:
         return norm(layer(x), reference)

@@ -1,12 +1,14 @@
-"""Any model as two pure functions."""
+"""What a network is to metajax: a pair of pure functions, and how such pairs are put together."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from metajax.types import InputError, Key, Params
+from metajax._typing import checked
+from metajax.types import Key, Params
 
 
 class Apply(Protocol):
@@ -24,83 +26,32 @@ class Apply(Protocol):
 
 
 class Functional(NamedTuple):
-    """A model as ``init(key) -> params`` and ``apply(params, *inputs, **kwargs) -> outputs``."""
+    """A model as two pure functions.
+
+    Attributes:
+        init: ``key -> params``, a pytree of arrays.
+        apply: ``(params, *inputs, **kwargs) -> outputs``.
+    """
 
     init: Callable[[Key], Params]
     apply: Apply
 
 
-def functional(module: Any, *example: Any) -> Functional:
-    """A Flax model as a pair of pure functions, so that parameters are a plain pytree.
+def chain(body: Functional, head: Functional) -> Functional:
+    """Puts two networks together: ``head(body(x))``.
 
     Args:
-        module: one of
-            a function ``nnx.Rngs -> nnx.Module`` (a class such as ``partial(MLP, 1, (40, 40), 1)`` that takes ``rngs=``
-            is wrapped as ``lambda rngs: MLP(..., rngs=rngs)``);
-            an ``nnx.Module``, whose present weights ``init`` then returns whatever the key (a pre-trained network);
-            a Linen module, with example inputs;
-            a pair ``(init, apply)``, returned as it is.
-        example: inputs for a Linen module's ``init``.
+        body: The first network; inputs after the first go to it.
+        head: The second network.
 
     Returns:
-        ``(init, apply)``. State that is not a parameter (running statistics, random counters) is held at its initial
-        value: what learns must be in the parameters.
-
-    Raises:
-        InputError: if ``module`` is none of these.
+        A network with parameters ``{"body": ..., "head": ...}``.
 
     Example:
         >>> from flax import nnx
-        >>> init, apply = functional(lambda rngs: nnx.Linear(2, 3, rngs=rngs))
-        >>> apply(init(jax.random.key(0)), jax.numpy.ones((5, 2))).shape
-        (5, 3)
-    """
-    from flax import linen, nnx
-
-    if isinstance(module, tuple) and len(module) == 2 and all(callable(f) for f in module):
-        return Functional(*module)
-    if isinstance(module, linen.Module):
-        return Functional(
-            lambda key: module.init(key, *example)["params"],
-            lambda params, *inputs, **kwargs: module.apply({"params": params}, *inputs, **kwargs),
-        )
-    if isinstance(module, nnx.Module):
-        graph, params, rest = nnx.split(module, nnx.Param, ...)
-        fixed = nnx.to_pure_dict(params)
-        return Functional(lambda key: fixed, _applier(graph, params, rest))
-    if callable(module):
-
-        def init(key: Key) -> Params:
-            return nnx.to_pure_dict(nnx.split(module(nnx.Rngs(key)), nnx.Param, ...)[1])
-
-        graph, params, rest = nnx.split(nnx.eval_shape(lambda: module(nnx.Rngs(0))), nnx.Param, ...)
-        if jax.tree.leaves(rest):  # its values count, not only its structure
-            rest = nnx.split(module(nnx.Rngs(0)), nnx.Param, ...)[2]
-        return Functional(jax.jit(init), _applier(graph, params, rest))
-    raise InputError(
-        f"functional: module is a {type(module).__name__}; accepted are an nnx.Module, a function of nnx.Rngs that "
-        "makes one, a Linen module with example inputs, or a pair (init, apply)"
-    )
-
-
-def _applier(graph: Any, like: Any, rest: Any) -> Callable[..., Any]:
-    from flax import nnx
-
-    def apply(params: Params, *inputs: Any, **kwargs: Any) -> Any:
-        state = jax.tree.map(lambda x: x, like)  # a copy of the structure, to be filled
-        nnx.replace_by_pure_dict(state, params)
-        return nnx.merge(graph, state, rest, copy=True)(*inputs, **kwargs)
-
-    return apply
-
-
-def chain(body: Functional, head: Functional) -> Functional:
-    """``head(body(x))`` with parameters ``{"body": ..., "head": ...}``; further arguments go to the body.
-
-    Example:
-        >>> from flax import nnx
-        >>> body = functional(lambda rngs: nnx.Linear(2, 8, rngs=rngs))
-        >>> head = functional(lambda rngs: nnx.Linear(8, 3, rngs=rngs))
+        >>> from metajax import nn
+        >>> body = nn.functional(lambda rngs: nnx.Linear(2, 8, rngs=rngs))
+        >>> head = nn.functional(lambda rngs: nnx.Linear(8, 3, rngs=rngs))
         >>> init, apply = chain(body, head)
         >>> apply(init(jax.random.key(0)), jax.numpy.ones((5, 2))).shape
         (5, 3)
@@ -116,15 +67,44 @@ def chain(body: Functional, head: Functional) -> Functional:
     return Functional(init, apply)
 
 
-def with_context(x: jax.Array, context: jax.Array) -> jax.Array:
-    """Inputs [n, ..., c] with the same context [k] appended to each: [n, ..., c + k]."""
+@checked
+def with_context(x: Float[Array, "n *axes c"], context: Float[Array, " k"]) -> Float[Array, "n *axes c_and_k"]:
+    """Appends the same context to every input, for a network of CAVIA.
+
+    Args:
+        x: Inputs, channels last.
+        context: The context of the task.
+
+    Returns:
+        Inputs with k more channels.
+
+    References:
+        Zintgraf et al. 2019, arXiv:1810.03642.
+
+    Example:
+        >>> with_context(jnp.zeros((2, 1)), jnp.array([7.0, 8.0])).tolist()
+        [[0.0, 7.0, 8.0], [0.0, 7.0, 8.0]]
+    """
     return jnp.concatenate([x, jnp.broadcast_to(context, (*x.shape[:-1], context.shape[-1]))], axis=-1)
 
 
-def by_support(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """An ``apply`` that also takes a pair ``(support x, x)`` and then normalizes by the support's statistics alone.
+def by_support(apply: Apply) -> Apply:
+    """Makes an apply function that also takes a pair ``(support x, x)`` and normalizes by the support's statistics alone.
 
-    The model must accept ``reference=``, as ``Conv4`` does. ``fewshot.episodes.with_support`` makes samplers of such pairs.
+    ``fewshot.episodes.with_support`` makes samplers of such pairs.
+
+    Args:
+        apply: The apply function of a model that accepts ``reference=``, as ``Conv4`` does.
+
+    Returns:
+        An apply function of single inputs, as before, and of pairs, for which it returns the outputs of ``x``.
+
+    Example:
+        >>> from metajax import nn
+        >>> init, apply = nn.functional(lambda rngs: nn.Conv4(3, width=4, rngs=rngs))
+        >>> support, x = jnp.ones((6, 8, 8, 1)), jnp.zeros((2, 8, 8, 1))
+        >>> by_support(apply)(init(jax.random.key(0)), (support, x)).shape
+        (2, 3)
     """
 
     def run(params: Params, x: Any, *inputs: Any, **kwargs: Any) -> Any:

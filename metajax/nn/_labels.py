@@ -1,27 +1,33 @@
 """Losses of integer labels that notice a label which is none of the classes.
 
-Indexing with a label out of range is silent in JAX: a negative one counts from the end, a one-hot row is all zeros. Here such a
-label raises ``InputError`` where its value is known, and gives NaN inside of a compiled program, where it is not.
+JAX says nothing of an index out of range: a negative one counts from the end, a one-hot row is all zeros. Here such a label
+raises ``InputError`` where its value is known, and gives NaN inside of a compiled program, where it is not.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array, Float, Shaped
 
+from metajax._typing import checked
 from metajax.types import InputError
 
 
 def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labels") -> None:
-    """Raises where labels are no classes. Looks at concrete arrays only: inside of ``jit`` and ``vmap`` nothing is checked.
+    """Raises an error where labels are no classes.
+
+    It looks at concrete arrays only: inside of ``jit`` and ``vmap`` the values are not checked.
 
     Args:
-        labels: i32[...], which should be 0 to ``classes - 1``.
-        classes: number of classes.
-        name: of the argument, for the error.
+        labels: Integers of any shape, which should be 0 to ``classes - 1``.
+        classes: Number of classes.
+        name: Name of the argument, for the error.
 
     Raises:
-        InputError: if the labels are no integers, or one of them is negative or at least ``classes``.
+        InputError: If the labels are no integers, or one of them is negative or at least ``classes``.
 
     Example:
         >>> check_labels(np.array([0, 2, 1]), 3)
@@ -39,16 +45,22 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
         raise InputError(f"{name}: {wrong.flat[0]} is not a class; accepted are the integers 0 to {classes - 1}")
 
 
-def one_hot(labels: jax.Array, classes: int, dtype: jnp.dtype | type | None = None) -> jax.Array:
-    """One-hot rows [..., classes] of labels i32[...]; a row of NaN where a label is no class.
+@checked
+def one_hot(
+    labels: Shaped[Array | np.ndarray, "*batch"], classes: int, dtype: jnp.dtype | type | None = None
+) -> Shaped[Array, "*batch {classes}"]:
+    """Returns one-hot rows of labels, and a row of NaN where a label is no class.
 
     Args:
-        labels: i32[...], 0 to ``classes - 1``.
-        classes: number of classes.
-        dtype: of the result; JAX's default float if none is given, so float64 where x64 is on.
+        labels: Integers, 0 to ``classes - 1``.
+        classes: Number of classes.
+        dtype: Type of the result; JAX's default float if none is given, so float64 where x64 is on.
+
+    Returns:
+        One-hot rows along a new last axis.
 
     Raises:
-        InputError: if the labels are concrete and not all classes.
+        InputError: If the labels are concrete and not all classes.
 
     Example:
         >>> one_hot(jnp.array([1, 0]), 2).tolist()
@@ -59,15 +71,21 @@ def one_hot(labels: jax.Array, classes: int, dtype: jnp.dtype | type | None = No
     return jnp.where(_is_class(labels, classes)[..., None], rows, jnp.nan)
 
 
-def label_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Softmax cross-entropy f32[n] of logits f32[n, classes] with labels i32[n]; NaN where a label is no class.
+@checked
+def label_cross_entropy(
+    logits: Float[Array, "*batch classes"], labels: Shaped[Array | np.ndarray, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Returns the softmax cross-entropy of logits with labels, and NaN where a label is no class.
 
     Args:
-        logits: f32[n, classes].
-        labels: i32[n], 0 to ``classes - 1``.
+        logits: Scores of each class.
+        labels: Integers, 0 to ``classes - 1``.
+
+    Returns:
+        The loss of each example.
 
     Raises:
-        InputError: if the labels are concrete and not all classes.
+        InputError: If the labels are concrete and not all classes.
 
     Example:
         >>> round(float(label_cross_entropy(jnp.zeros((1, 4)), jnp.array([3]))[0]), 3)
@@ -79,5 +97,6 @@ def label_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.where(_is_class(labels, classes), -chosen, jnp.nan)
 
 
-def _is_class(labels: jax.Array, classes: int) -> jax.Array:
+def _is_class(labels: jax.Array | np.ndarray, classes: int) -> Any:
+    """Whether each label is one of the classes."""
     return (labels >= 0) & (labels < classes)

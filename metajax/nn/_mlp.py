@@ -1,4 +1,4 @@
-"""A multilayer perceptron."""
+"""The multilayer perceptron."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,10 +10,11 @@ class MLP(nnx.Module):
     """Dense layers with an activation between them.
 
     Args:
-        features: input size.
-        hidden: sizes of the hidden layers.
-        out: output size.
-        activation: between layers.
+        features: Number of inputs.
+        hidden: Sizes of the hidden layers; ``()`` makes a linear model.
+        out: Number of outputs.
+        activation: Function between the layers.
+        rngs: Random streams of the initial weights.
 
     Example:
         >>> from metajax import nn
@@ -36,6 +37,7 @@ class MLP(nnx.Module):
         self.activation = activation
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns outputs f32[..., out] of inputs f32[..., features]."""
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from metajax.nn._functional import Functional
 from metajax.nn._layers import Moments
-from metajax.types import Params
+from metajax.types import InputError, Params
 
 
 class Running(NamedTuple):
@@ -18,19 +18,28 @@ class Running(NamedTuple):
         start: ``() -> statistics``, of mean 0 and variance 1.
         train: ``(params, x) -> (output, statistics of x)``.
         test: ``(params, x, statistics) -> output``; the output of an example does not depend on the other examples.
+        follow: ``(statistics, statistics of a batch) -> statistics``, moved towards those of the batch.
     """
 
     start: Callable[[], Any]
     train: Callable[[Params, Any], tuple[Any, Any]]
     test: Callable[[Params, Any, Any], Any]
+    follow: Callable[[Any, Any], Any]
 
 
-def running(model: Functional, example: Any) -> Running:
+def running(model: Functional, example: Any, momentum: float = 0.1) -> Running:
     """Makes the inductive variant of a model with batch norm.
 
     Args:
-        model: must accept ``report=`` and ``statistics=``, as ``Conv4`` does.
-        example: an input, or its ``jax.ShapeDtypeStruct``.
+        model: A model that accepts ``report=`` and ``statistics=``, as ``Conv4`` does.
+        example: A batch of inputs, or its ``jax.ShapeDtypeStruct``.
+        momentum: How far a batch moves the running statistics towards its own, in (0, 1].
+
+    Returns:
+        The model as functions of parameters and statistics.
+
+    Raises:
+        InputError: If ``momentum`` is out of range.
 
     Example:
         >>> from metajax import nn
@@ -42,9 +51,14 @@ def running(model: Functional, example: Any) -> Running:
         >>> bool(jnp.allclose(alone, features[:1], atol=1e-4))
         True
     """
+    if not 0 < momentum <= 1:
+        raise InputError(f"running: momentum={momentum}; accepted is a number above 0, up to 1")
 
     def train(params: Params, x: Any) -> tuple[Any, Any]:
         return model.apply(params, x, report=True)
+
+    def test(params: Params, x: Any, statistics: Any) -> Any:
+        return model.apply(params, x, statistics=statistics)
 
     def start() -> Any:
         shapes = jax.eval_shape(lambda key, x: train(model.init(key), x)[1], jax.random.key(0), example)
@@ -52,9 +66,7 @@ def running(model: Functional, example: Any) -> Running:
         fresh = lambda s: Moments(jnp.zeros(s.mean.shape, s.mean.dtype), jnp.ones(s.variance.shape, s.variance.dtype))
         return jax.tree.map(fresh, shapes, is_leaf=is_moments)
 
-    return Running(start, train, lambda params, x, statistics: model.apply(params, x, statistics=statistics))
+    def follow(statistics: Any, batch: Any) -> Any:
+        return jax.tree.map(lambda old, new: old + momentum * (new - old), statistics, batch)
 
-
-def follow(statistics: Any, seen: Any, momentum: float = 0.1) -> Any:
-    """Moves running statistics by ``momentum`` towards those of a batch."""
-    return jax.tree.map(lambda old, new: old + momentum * (new - old), statistics, seen)
+    return Running(start, train, test, follow)

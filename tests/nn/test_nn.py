@@ -10,6 +10,8 @@ import pytest
 from flax import linen, nnx
 
 from metajax import nn
+from metajax.nn._convolution import patches
+from metajax.types import InputError
 
 
 def reference(x, kernel, stride):
@@ -59,7 +61,7 @@ def test_convolutions_are_products_of_patches_with_all_their_derivatives(x64, si
         jax.random.normal(keys[3], (size, 6, size, 3, 2))[:, :4],
     )
     made = lambda x, kernel: jnp.sum(jnp.sin(nn.convolution(x, kernel, stride)))
-    plain = lambda x, kernel: jnp.sum(jnp.sin(nn.patches(x, size, stride) @ kernel.reshape(-1, 2)))
+    plain = lambda x, kernel: jnp.sum(jnp.sin(patches(x, size, stride) @ kernel.reshape(-1, 2)))
     second = lambda f: jax.jacfwd(jax.grad(f, (0, 1)), (0, 1))
     close = lambda a, b: jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), a, b)
     for order in (lambda f: f, second):
@@ -91,10 +93,10 @@ def test_dilation_and_symmetric_padding_with_derivatives_of_both_orders(x64, siz
 )
 def test_every_implementation_on_a_cpu_is_the_same(x64, monkeypatch, size, stride, channels, out, large):
     """Patches some images at a time, kernels' gradients place by place or in pieces: chosen by size otherwise."""
-    chosen = importlib.import_module("metajax.nn._convolution")
-    monkeypatch.setattr(chosen, "_LARGE", large)
-    monkeypatch.setattr(chosen, "_MANY", 4)
-    monkeypatch.setattr(chosen, "_FITTING", 20_000)
+    chosen = importlib.import_module("metajax.nn._on_cpu")
+    monkeypatch.setattr(chosen, "LARGE_BYTES", large)
+    monkeypatch.setattr(chosen, "MANY_CHANNELS", 4)
+    monkeypatch.setattr(chosen, "FITTING_BYTES", 20_000)
     keys = jax.random.split(jax.random.key(size), 2)
     x, kernel = jax.random.normal(keys[0], (6, 9, 8, channels)), jax.random.normal(keys[1], (size, size, channels, out))
     loss = lambda conv: jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(conv(*a))), (0, 1)))(x, kernel)
@@ -105,9 +107,9 @@ def test_every_implementation_on_a_cpu_is_the_same(x64, monkeypatch, size, strid
 def test_wide_convolutions_are_the_same():
     x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 5, 64)), jax.random.normal(jax.random.key(1), (3, 3, 64, 2))
     made = jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(nn.convolution(*a))), (0, 1)))(x, kernel)
-    plain = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(nn.patches(x, 3) @ kernel.reshape(-1, 2))), (0, 1))
+    plain = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(patches(x, 3) @ kernel.reshape(-1, 2))), (0, 1))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), made, plain(x, kernel))
-    with pytest.raises(TypeError, match=r"x float32\(2, 5, 5, 64\) and kernel float32\(3, 3, 3, 2\) do not fit"):
+    with pytest.raises(InputError, match=r"x float32\(2, 5, 5, 64\) and kernel float32\(3, 3, 3, 2\) do not fit"):
         nn.convolution(x, jnp.ones((3, 3, 3, 2)))
 
 
@@ -155,6 +157,26 @@ def test_functional_takes_nnx_linen_and_pairs():
     assert nn.functional(pair) == pair
     with pytest.raises(ValueError, match="module is a int"):
         nn.functional(3)
+
+
+def test_networks_of_equinox_and_haiku_are_pairs_of_functions():
+    eqx, hk = pytest.importorskip("equinox"), pytest.importorskip("haiku")
+    x = jnp.ones((5, 2))
+    mlp = eqx.nn.MLP(2, 3, width_size=4, depth=1, key=jax.random.key(7))
+    expected = jax.vmap(mlp)(x)
+    for fixed in (nn.functional(mlp), nn.adapters.from_equinox(lambda key: mlp)):
+        params = fixed.init(jax.random.key(0))
+        assert all(isinstance(value, jax.Array) for value in params.values())
+        np.testing.assert_allclose(fixed.apply(params, x), expected, rtol=1e-5)
+    init, apply = nn.adapters.from_equinox(lambda key: eqx.nn.Linear(2, 3, key=key))
+    assert not np.array_equal(init(jax.random.key(0))["weight"], init(jax.random.key(1))["weight"]), "the key decides"
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(apply(p, x))))(init(jax.random.key(0)))
+    np.testing.assert_allclose(grads["bias"], np.full(3, 5.0))
+    transformed = hk.transform(lambda x: hk.Linear(3)(x))
+    init, apply = nn.adapters.from_haiku(transformed, x)
+    assert apply(init(jax.random.key(0)), x).shape == (5, 3)
+    with pytest.raises(InputError, match=r"nn\.adapters\.from_haiku"):
+        nn.functional(transformed)
 
 
 def test_functional_models_train_under_jit_grad_and_vmap():
