@@ -19,10 +19,7 @@ from metajax.types import InputError
 
 WAYS, TASKS, FEATURES, WIDTH, CLASSES = 3, 4, 6, 8, 10
 LEARNING_STEPS = 200
-OUTER = {
-    family: optax.sgd(rate, momentum=0.5)
-    for family, rate in (("gradient", 0.2), ("features", 0.1), ("pretraining", 0.1))
-}
+OUTER = optax.sgd(0.1, momentum=0.5)
 
 
 def body(*, flatten, context):
@@ -42,7 +39,7 @@ def recipe(name, **settings):
 
 def build(chosen):
     """Gradient descent for the outer steps: Adam makes whole steps of rounding errors where a gradient is zero."""
-    outer = None if "batch" in chosen.options else OUTER[chosen.family]  # Reptile has its own
+    outer = None if "batch" in chosen.options else OUTER  # Reptile has its own
     example = np.zeros((1, FEATURES), np.float32)
     return chosen.build(
         normed_body if chosen.batch_norm == "running" else body,
@@ -59,9 +56,10 @@ def normed_body(*, flatten, context):
 
 
 _PLUS = functools.partial(recipe, "maml++", inner_steps=2)
-RECIPES = {name: recipe(name) for name in fewshot.METHODS} | {
-    "maml, two chunks": recipe("maml", chunk=2),
-    "maml, still norms": recipe("maml", adapt_norms=False),
+_SMALLER = {name: {"inner_rate": 0.1, "inner_steps": 2} for name in ("maml", "fomaml", "anil", "boil", "meta-sgd")}
+_SMALLER |= {"imaml": {"inner_steps": 5}, "cavia": {"inner_steps": 2, "options": {"size": 4}}}
+RECIPES = {name: recipe(name, **_SMALLER.get(name, {})) for name in fewshot.METHODS} | {
+    "maml, two chunks and still norms": recipe("maml", **_SMALLER["maml"], chunk=2, adapt_norms=False),
     "maml++, multi-step alone": _PLUS(options={"multi_step_until": 3, "learned_rates": False, "per_step": None}),
     "maml++, rates alone": _PLUS(options={"multi_step_until": 0, "per_step": None}),
     "maml++, norms alone": _PLUS(options={"multi_step_until": 0, "learned_rates": False}),
@@ -103,7 +101,7 @@ def case(request, own_programs):
 
 # Without jit an update is a thousand programs of one operation each. One method that adapts and one that
 # solves its task are in the default tests.
-EAGER = ("maml", "protonet")
+EAGER = ("fomaml", "protonet")
 SHARED = [check for check in testing.FEW_SHOT_CHECKS if check is not testing.check_update_without_jit]
 
 
