@@ -233,6 +233,8 @@ class Recipe:
 
         def make(*, flatten: bool, context: int) -> nn.Functional:
             network = body if isinstance(body, nn.Functional) else body(flatten=flatten, context=context)
-            return nn.Functional(network.init, nn.by_support(network.apply)) if self.batch_norm == "support" else network
+            return (
+                nn.Functional(network.init, nn.by_support(network.apply)) if self.batch_norm == "support" else network
+            )
 
         return make

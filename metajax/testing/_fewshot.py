@@ -70,7 +70,9 @@ def few_shot_case(
         >>> method = fewshot.maml(fewshot.squared_error(lambda w, x: w * x), optax.sgd(0.01), optax.sgd(0.01))
         >>> wave = episodes.sinusoid(5, 5)
         >>> case = few_shot_case(method, lambda key: jax.random.normal(key), episodes.tasks(wave, 2), wave, "mse")
-        >>> check_evaluation(case)
+        >>> [check.__name__ for check in FEW_SHOT_CHECKS][:2]
+        ['check_compiles_once_and_stays_finite', 'check_evaluation']
+        >>> FEW_SHOT_CHECKS[1](case)
     """
     draws = [batches(key) for key in jax.random.split(jax.random.key(2), DRAWS)]
     judge = fewshot.evaluation.evaluator(method, task, metric, jax.random.key(6), episodes, chunk=20)

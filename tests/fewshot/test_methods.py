@@ -15,6 +15,7 @@ import pytest
 from plain import dense, normed, scaled
 
 from metajax import fewshot, nn, testing
+from metajax.testing._fewshot import check_update_without_jit
 from metajax.types import InputError
 
 WAYS, TASKS, FEATURES, WIDTH, CLASSES = 3, 4, 6, 8, 10
@@ -102,7 +103,7 @@ def case(request, own_programs):
 # Without jit an update is a thousand programs of one operation each. One method that adapts and one that
 # solves its task are in the default tests.
 EAGER = ("fomaml", "protonet")
-SHARED = [check for check in testing.FEW_SHOT_CHECKS if check is not testing.check_update_without_jit]
+SHARED = [check for check in testing.FEW_SHOT_CHECKS if check is not check_update_without_jit]
 
 
 @pytest.mark.parametrize("check", SHARED, ids=lambda check: check.__name__)
@@ -113,7 +114,7 @@ def test_contract(case, check):
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in EAGER else [pytest.mark.slow]) for n in RECIPES])
 def test_updates_without_jit(name):
     method, draw = build(RECIPES[name]), sampler(RECIPES[name].family)
-    testing.check_update_without_jit(testing.few_shot_case(method, method.init_params, draw, one_task()))
+    check_update_without_jit(testing.few_shot_case(method, method.init_params, draw, one_task()))
 
 
 def test_every_method_learns(case, request):
