@@ -26,11 +26,11 @@ def maml_problem(
         The problem of one task, for ``by_gradient`` or for ``bilevel.trajectory``.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> from metajax import fewshot
         >>> problem = maml_problem(fewshot.squared_error(lambda w, x: w * x), optax.sgd(0.25))
         >>> task = jnp.ones(1), 2 * jnp.ones(1)
-        >>> bilevel.trajectory(problem, jnp.zeros(()), task, 3, None).tolist()  # halfway to 2 at every step
+        >>> bilevel.trajectory(problem, jnp.zeros(()), task, 3, jax.random.key(0)).tolist()  # halfway to 2 at every step
         [0.0, 1.0, 1.5, 1.75]
     """
     judge = query_loss or loss_fn

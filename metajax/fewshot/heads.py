@@ -168,7 +168,7 @@ def ridge(
 
     Example:
         >>> weights, _ = ridge(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]), l2=1.0)
-        >>> weights.tolist()
+        >>> [[round(weight, 3) for weight in row] for row in weights.tolist()]
         [[0.5, 0.0], [0.0, 0.5]]
     """
     members, counts = one_hot(labels, features.dtype)
