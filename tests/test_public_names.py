@@ -29,25 +29,7 @@ import metajax
 
 ROOT = Path(__file__).parents[1]
 
-PENDING = {
-<<<<<<< HEAD
-    "fewshot",
-    "nn",
-=======
-    "automl",
-    "bilevel",
-    "experiments",
-    "hpo",
-    "notebooks",
-    "plot",
-    "predictor",
-    "run",
-    "search",
-    "supernet",
-    "types",
-    "names",
->>>>>>> c945b62 (The names of fewshot, nn and testing are tested)
-}
+PENDING: set[str] = set()
 """Packages that are not finished: they are not tested yet."""
 
 SHARED = {"METHODS", "Recipe"}
@@ -220,16 +202,11 @@ def of_class(kind):
     members = {n: v for base in reversed(bases) for n, v in vars(base).items()}
     own = {n: v for n, v in members.items() if n == "__call__" or not n.startswith("_")}
     if not getattr(kind, "_is_protocol", False):
-<<<<<<< HEAD
         given = (
             list(kind._fields)
             if is_tuple(kind)
             else [p.name for p in parameters(kind.__init__) if "__init__" in members]
         )
-=======
-        made_by = vars(kind).get("__init__", kind)  # the metaclass of NNX hides the signature
-        given = list(kind._fields) if is_tuple(kind) else [p.name for p in parameters(made_by)]
->>>>>>> e361669 (Few-shot methods and networks are documented by name; convolution in four files; networks of Equinox and Haiku)
         lacking += of_arguments(parts, given)
         if "__init__" in members and not hasattr(kind, "__dataclass_fields__"):
             lacking += unannotated(kind.__init__, result=False)
