@@ -32,7 +32,23 @@ ROOT = Path(__file__).parents[1]
 SHARED = {"METHODS", "Recipe"}
 """Names that several packages export with one meaning: a table of recipes by name, and one of its entries."""
 
-ALL = "metajax types space bilevel nn data run plot fewshot supernet hpo predictor search automl testing".split()
+ALL = [
+    "metajax",
+    "types",
+    "space",
+    "bilevel",
+    "nn",
+    "data",
+    "run",
+    "plot",
+    "fewshot",
+    "supernet",
+    "hpo",
+    "predictor",
+    "search",
+    "automl",
+    "testing",
+]
 """The packages, from the ground; ``metajax`` stands for the names of the package itself."""
 
 
