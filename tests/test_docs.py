@@ -47,6 +47,22 @@ def test_the_commands_of_a_page_exist(page):
         assert verb in (cli.__doc__ or ""), verb
 
 
+PACKAGES = "automl|bilevel|data|fewshot|hpo|nn|plot|predictor|run|search|space|supernet|testing|types"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name)
+def test_the_names_in_the_text_of_a_page_exist(page):
+    text = page.read_text()
+    for match in re.finditer(rf"`(?:metajax\.)?(({PACKAGES})(?:\.[A-Za-z_]\w*)+)", text):
+        if text[match.end()] not in "`([, {":  # a path such as data/x.npz
+            continue
+        names = match[1].split(".")
+        found = metajax
+        for part in names:
+            assert hasattr(found, part), match[1]
+            found = getattr(found, part)
+
+
 def test_the_readme_is_short_and_its_links_lead_somewhere():
     text = (ROOT / "README.md").read_text()
     assert len(text.split()) <= 900
