@@ -116,7 +116,7 @@ def refit(
         ('mlp', True)
     """
     temperatures = np.ones(len(encodings)) if temperatures is None else temperatures
-    results = task.train(encodings, task.final, key, keep_params=True)
+    results = task.train(np.asarray(encodings), task.final, key, keep_params=True)
     is_finite = np.isfinite(results.score)
     used = is_finite if is_finite.any() else np.ones(len(encodings), bool)
     params = [member for member, is_used in zip(results.params, used) if is_used]
