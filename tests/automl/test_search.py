@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import metajax
-from metajax import automl, cli
+from metajax import automl, cli, predictor
+from metajax.automl import _explore as explorer
 from metajax.automl._prepare import prepare
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
@@ -42,6 +43,17 @@ def finished(table, tmp_path_factory):
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "24", "--out", str(out)]
     assert cli.main(argv) == 0
     return out
+
+
+@pytest.fixture
+def quick_meta_learner():
+    """A ridge regression as the meta-learner, where it decides nothing that is tested: the others take most of a search's time.
+
+    It is undone on its own, because tests undo their ``monkeypatch`` early.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explorer, "SPECS", (predictor.ridge(),))
+        yield
 
 
 def test_the_run_is_complete_and_the_model_is_good(finished):
@@ -247,7 +259,7 @@ def test_an_existing_run_is_refused_and_another_config_too(finished, table, caps
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-def test_dates_are_named_and_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys):
+def test_dates_are_named_and_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, quick_meta_learner):
     days = pd.date_range("2020-01-01", periods=60).astype(str)
     frame = pd.DataFrame({"day": days, "sales": np.arange(60) % 7, "y": np.arange(60) % 2})
     frame.to_csv(tmp_path / "t.csv", index=False)
@@ -282,7 +294,7 @@ def test_an_estimator_of_a_data_frame_with_text_and_gaps_resumes_and_predicts(tm
     np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
 
 
-def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
+def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path, quick_meta_learner):
     """The scores of an easy table say nothing about noise, nor those of one fold about the next.
 
     All tables have as many rows, features and inputs (each feature with an indicator of missing values) as the one above, so
