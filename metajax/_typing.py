@@ -4,6 +4,11 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import jax
+import numpy as np
+
+AnyArray = jax.Array | np.ndarray
+"""An argument that may be an array of JAX or of NumPy."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 CHECKED = os.environ.get("METAJAX_CHECK_SHAPES", "0") == "1"

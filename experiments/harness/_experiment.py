@@ -9,7 +9,9 @@ from experiments.harness import _flags
 from experiments.harness._results import Result, Results
 from experiments.harness.markdown import metrics_table
 from metajax import run
+from metajax.cli import in_flags
 from metajax.run import RunDirectory
+from metajax.types import InputError
 
 C = TypeVar("C")
 
@@ -72,7 +74,10 @@ class Experiment(Generic[C]):
         config, options = _flags.parse(self.config, self.presets, argv, self.name, self.doc or "", self.out)
 
         def command() -> None:
-            data = self.data(config)  # bad data is an error before anything is written
+            try:
+                data = self.data(config)  # bad data is an error before anything is written
+            except InputError as error:
+                raise InputError(in_flags(str(error))) from error
             with RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
                 result = self.execute(config, directory, data)
             print(f"{result.get('protocol', '')}\n\n{self.table(run.to_dict(config), result)}")

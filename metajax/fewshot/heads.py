@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from metajax import nn
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.fewshot._crammer_singer import solve_dual
 from metajax.types import Hyper, Info, Scalar
 
@@ -27,7 +27,7 @@ ABSENT = -1e9
 
 @checked
 def one_hot(
-    labels: Integer[Array, " n"], dtype: jnp.dtype | type | None = None
+    labels: Integer[AnyArray, " n"], dtype: jnp.dtype | type | None = None
 ) -> tuple[Float[Array, "n n"], Float[Array, " n"]]:
     """Returns the memberships of n examples in at most n classes, and how many examples each class has.
 
@@ -52,7 +52,7 @@ def one_hot(
 
 @checked
 def only_present(
-    scores: Float[Array, "*batch classes"], counts: Float[Array, " classes"]
+    scores: Float[AnyArray, "*batch classes"], counts: Float[AnyArray, " classes"]
 ) -> Float[Array, "*batch classes"]:
     """Replaces the scores of classes without an example by ``ABSENT``.
 
@@ -72,7 +72,7 @@ def only_present(
 
 @checked
 def centroids(
-    features: Float[Array, "n d"], labels: Integer[Array, " n"]
+    features: Float[AnyArray, "n d"], labels: Integer[AnyArray, " n"]
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """Returns the mean of the features of each class, and the number of examples of each class.
 
@@ -99,7 +99,7 @@ def centroids(
 
 
 @checked
-def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:
+def squared_distances(a: Float[AnyArray, "n d"], b: Float[AnyArray, "m d"]) -> Float[Array, "n m"]:
     """Returns ``‖a - b‖²`` of all pairs of rows, by one matrix product.
 
     Args:
@@ -118,8 +118,8 @@ def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[A
 
 @checked
 def prototype_scores(
-    features: Float[Array, "n d"],
-    prototypes: tuple[Float[Array, "classes d"], Float[Array, " classes"]],
+    features: Float[AnyArray, "n d"],
+    prototypes: tuple[Float[AnyArray, "classes d"], Float[AnyArray, " classes"]],
     distance: Distance = "euclidean",
 ) -> Float[Array, "n classes"]:
     """Scores features by their distance to class means: minus the squared distance, or ten times the cosine.
@@ -146,7 +146,7 @@ def prototype_scores(
 
 @checked
 def ridge(
-    features: Float[Array, "n d"], labels: Integer[Array, " n"], l2: Float[Array, ""] | float
+    features: Float[AnyArray, "n d"], labels: Integer[AnyArray, " n"], l2: Float[AnyArray, ""] | float
 ) -> tuple[Float[Array, "d n"], Float[Array, " n"]]:
     """Fits ridge regression on one-hot labels through the n x n dual.
 
@@ -178,7 +178,7 @@ def ridge(
 
 @checked
 def crammer_singer(
-    gram: Float[Array, "n n"], members: Float[Array, "n k"], c: float = 0.1, iterations: int = 15
+    gram: Float[AnyArray, "n n"], members: Float[AnyArray, "n k"], c: float = 0.1, iterations: int = 15
 ) -> Float[Array, "n k"]:
     """Solves the dual of the multi-class support vector machine of Crammer and Singer.
 
@@ -209,8 +209,8 @@ def crammer_singer(
 
 @checked
 def svm(
-    features: Float[Array, "n d"],
-    labels: Integer[Array, " n"],
+    features: Float[AnyArray, "n d"],
+    labels: Integer[AnyArray, " n"],
     c: float = 0.1,
     iterations: int = 15,
     ridge: float = 1.0,
@@ -251,7 +251,7 @@ def svm(
 
 
 @checked
-def linear_scores(hyper: Hyper, learned: Weights, features: Float[Array, "n d"]) -> Float[Array, "n classes"]:
+def linear_scores(hyper: Hyper, learned: Weights, features: Float[AnyArray, "n d"]) -> Float[Array, "n classes"]:
     """Scores features by learned weights, scaled by ``exp(hyper["log_scale"])``.
 
     Args:
@@ -273,7 +273,7 @@ def linear_scores(hyper: Hyper, learned: Weights, features: Float[Array, "n d"])
 
 @checked
 def classification_loss(
-    logits: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
+    logits: Float[AnyArray, "*batch classes"], labels: Integer[AnyArray, "*batch"]
 ) -> tuple[Scalar, Info]:
     """Returns the mean softmax cross-entropy, and the info with ``accuracy``.
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.nn._forms import Form, all_patches
 from metajax.nn._primitives import output_primitive
 from metajax.types import InputError
@@ -27,8 +27,8 @@ def patches(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
 
 @checked
 def convolution(
-    x: Float[Array, "n h w c"],
-    kernel: Float[Array, "size size channels out"],
+    x: Float[AnyArray, "n h w c"],
+    kernel: Float[AnyArray, "size size channels out"],
     stride: int = 1,
     dilation: int = 1,
     symmetric: bool = False,
@@ -64,10 +64,10 @@ def convolution(
 
 @checked
 def normalized_convolution(
-    x: Float[Array, "n h w c"],
-    kernel: Float[Array, "size size c out"],
-    scale: Float[Array, " out"],
-    shift: Float[Array, " out"],
+    x: Float[AnyArray, "n h w c"],
+    kernel: Float[AnyArray, "size size c out"],
+    scale: Float[AnyArray, " out"],
+    shift: Float[AnyArray, " out"],
     stride: int = 1,
     eps: float = 1e-5,
     reference: int | None = None,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.types import Key, Params
 
 
@@ -68,7 +68,7 @@ def chain(body: Functional, head: Functional) -> Functional:
 
 
 @checked
-def with_context(x: Float[Array, "n *axes c"], context: Float[Array, " k"]) -> Float[Array, "n *axes c_and_k"]:
+def with_context(x: Float[AnyArray, "n *axes c"], context: Float[AnyArray, " k"]) -> Float[Array, "n *axes c_and_k"]:
     """Appends the same context to every input, for a network of CAVIA.
 
     Args:

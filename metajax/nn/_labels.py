@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.types import InputError
 
 
@@ -47,7 +47,7 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
 
 @checked
 def one_hot(
-    labels: Shaped[Array | np.ndarray, "*batch"], classes: int, dtype: jnp.dtype | type | None = None
+    labels: Shaped[AnyArray, "*batch"], classes: int, dtype: jnp.dtype | type | None = None
 ) -> Shaped[Array, "*batch {classes}"]:
     """Returns one-hot rows of labels, and a row of NaN where a label is no class.
 
@@ -73,7 +73,7 @@ def one_hot(
 
 @checked
 def label_cross_entropy(
-    logits: Float[Array, "*batch classes"], labels: Shaped[Array | np.ndarray, "*batch"]
+    logits: Float[AnyArray, "*batch classes"], labels: Shaped[AnyArray, "*batch"]
 ) -> Float[Array, "*batch"]:
     """Returns the softmax cross-entropy of logits with labels, and NaN where a label is no class.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.nn._convolution import convolution
 
 FUSED_CHANNELS = 32
@@ -16,7 +16,7 @@ FUSED_CHANNELS = 32
 
 
 @checked
-def materialize(x: Float[Array, "*axes c"]) -> Float[Array, "*axes c"]:
+def materialize(x: Float[AnyArray, "*axes c"]) -> Float[Array, "*axes c"]:
     """Returns ``x`` as a value that XLA keeps in memory, and so its derivative.
 
     On a CPU XLA fuses elementwise producers into every consumer and computes them again for each element that is read: a pool
@@ -36,7 +36,7 @@ def materialize(x: Float[Array, "*axes c"]) -> Float[Array, "*axes c"]:
 
 
 @checked
-def dense(x: Float[Array, "*axes c"], kernel: Float[Array, "c out"]) -> Float[Array, "*axes out"]:
+def dense(x: Float[AnyArray, "*axes c"], kernel: Float[AnyArray, "c out"]) -> Float[Array, "*axes out"]:
     """Returns ``x @ kernel``, with a faster gradient of the kernel.
 
     The kernel's gradient is a product of two matrices. The one that JAX makes of ``x @ kernel`` is a product over several
@@ -59,8 +59,8 @@ def dense(x: Float[Array, "*axes c"], kernel: Float[Array, "c out"]) -> Float[Ar
 
 @checked
 def separable(
-    x: Float[Array, "n h w c"],
-    kernels: Sequence[tuple[Float[Array, "size size c"], Float[Array, "c _"]]],
+    x: Float[AnyArray, "n h w c"],
+    kernels: Sequence[tuple[Float[AnyArray, "size size c"], Float[AnyArray, "c _"]]],
     stride: int = 1,
     dilation: int = 1,
 ) -> Float[Array, "n rows columns out"]:
@@ -98,7 +98,9 @@ def separable(
 
 
 @checked
-def standardize(x: Float[Array, "*axes c"], eps: float = 1e-5, reference: int | None = None) -> Float[Array, "*axes c"]:
+def standardize(
+    x: Float[AnyArray, "*axes c"], eps: float = 1e-5, reference: int | None = None
+) -> Float[Array, "*axes c"]:
     """Normalizes by the statistics of the batch, over all axes but the last, without scale and shift.
 
     Args:
@@ -141,7 +143,7 @@ def moments(x: jax.Array) -> Moments:
 
 
 @checked
-def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n rows columns c"]:
+def max_pool(x: Float[AnyArray, "n h w c"]) -> Float[Array, "n rows columns c"]:
     """Returns the largest of each 2 x 2 window; a last odd row or column is left out.
 
     The derivative is that of ``jnp.max``: equal entries of a window share it. ``jnp.max`` itself divides by the number of

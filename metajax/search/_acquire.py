@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.types import InputError, Key
 
 ACQUISITIONS = ("mean", "ucb", "ei", "thompson")
@@ -15,10 +15,10 @@ ACQUISITIONS = ("mean", "ucb", "ei", "thompson")
 @checked
 def acquire(
     name: str,
-    mean: Float[Array, " n"],
-    std: Float[Array, " n"],
-    best: Float[Array, ""] | float = 0.0,
-    optimism: Float[Array, ""] | float = 1.0,
+    mean: Float[AnyArray, " n"],
+    std: Float[AnyArray, " n"],
+    best: Float[AnyArray, ""] | float = 0.0,
+    optimism: Float[AnyArray, ""] | float = 1.0,
     key: Key | None = None,
 ) -> Float[Array, " n"]:
     """Scores candidates by an acquisition function; can be jitted and differentiated.
