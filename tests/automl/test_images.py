@@ -60,7 +60,7 @@ def test_pictures_are_read_from_arrays_and_folders(archive, tmp_path):
 def test_large_pictures_are_made_smaller_and_tables_stay_tables(tmp_path):
     np.savez(tmp_path / "large.npz", x=np.zeros((12, 70, 60, 3), np.uint8), y=np.arange(12) % 2)
     found = pictures(tmp_path / "large.npz")
-    assert found.x.shape == (12, 23, 20, 3) and "means of blocks" in found.notes[0]
+    assert found.x.shape == (12, 23, 20, 3) and "averaging over blocks" in found.notes[0]
     np.savez(tmp_path / "table.npz", x=np.zeros((12, 70)), y=np.arange(12) % 2)
     assert not holds_images(tmp_path / "table.npz")
 
