@@ -58,7 +58,7 @@ def normed_body(*, flatten, context):
 
 _PLUS = functools.partial(recipe, "maml++", inner_steps=2)
 _SMALLER = {name: {"inner_rate": 0.1, "inner_steps": 2} for name in ("maml", "fomaml", "anil", "boil", "meta-sgd")}
-_SMALLER |= {"imaml": {"inner_steps": 5, "test_steps": 5}, "cavia": {"inner_steps": 2, "options": {"size": 4}}}
+_SMALLER["cavia"] = {"inner_steps": 2, "options": {"size": 4}}
 RECIPES = {name: recipe(name, **_SMALLER.get(name, {})) for name in fewshot.METHODS} | {
     "maml, two chunks and still norms": recipe("maml", **_SMALLER["maml"], chunk=2, adapt_norms=False),
     "maml++, multi-step alone": _PLUS(options={"multi_step_until": 3, "learned_rates": False, "per_step": None}),
