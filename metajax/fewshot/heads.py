@@ -171,6 +171,7 @@ def ridge(
         >>> [[round(weight, 3) for weight in row] for row in weights.tolist()]
         [[0.5, 0.0], [0.0, 0.5]]
     """
+    features = jnp.asarray(features)
     members, counts = one_hot(labels, features.dtype)
     gram = features @ features.T + l2 * jnp.eye(features.shape[0], dtype=features.dtype)
     return features.T @ jax.scipy.linalg.solve(gram, members, assume_a="pos"), counts
@@ -243,6 +244,7 @@ def svm(
         >>> jnp.argmax(jnp.array([[3.0, 1.0]]) @ weights, axis=1).tolist()
         [0]
     """
+    features = jnp.asarray(features)
     members, counts = one_hot(labels, features.dtype)
     n = features.shape[0]
     gram = features @ features.T + ridge * jnp.eye(n, dtype=features.dtype)

@@ -98,7 +98,7 @@ def normalized_convolution(
         True
     """
     size, out = kernel.shape[0], kernel.shape[-1]
-    flat, windows = kernel.reshape(-1, out), patches(x, size, stride)
+    flat, windows = kernel.reshape(-1, out), patches(jnp.asarray(x), size, stride)
     rows = windows[:reference].reshape(-1, flat.shape[0])
     mean = jnp.mean(rows, axis=0)
     centered = rows - mean

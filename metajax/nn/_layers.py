@@ -32,6 +32,7 @@ def materialize(x: Float[AnyArray, "*axes c"]) -> Float[Array, "*axes c"]:
         >>> jax.jit(materialize)(jnp.array([[1.0, 2.0]])).tolist()
         [[1.0, 2.0]]
     """
+    x = jnp.asarray(x)
     return x @ jnp.eye(x.shape[-1], dtype=x.dtype) if jax.default_backend() == "cpu" else x
 
 
@@ -83,15 +84,15 @@ def separable(
         >>> separable(jnp.ones((1, 8, 8, 4)), [kernel, kernel], stride=2).shape
         (1, 4, 4, 10)
     """
-    channels = x.shape[-1]
+    x, channels = jnp.asarray(x), x.shape[-1]
     if channels <= FUSED_CHANNELS:
         whole = jnp.concatenate([depth[..., None] * point for depth, point in kernels], axis=-1)
         return convolution(x, whole, stride, dilation, symmetric=True)
     pad, layout = dilation * (kernels[0][0].shape[0] // 2), ("NHWC", "HWIO", "NHWC")
 
-    def run(depth: jax.Array) -> jax.Array:
+    def run(depth: AnyArray) -> jax.Array:
         padding, dilations = ((pad, pad), (pad, pad)), (dilation, dilation)
-        kernel = depth[:, :, None]
+        kernel = jnp.asarray(depth)[:, :, None]
         return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, None, dilations, layout, channels)
 
     return jnp.concatenate([dense(run(depth), point) for depth, point in kernels], axis=-1)
@@ -118,6 +119,7 @@ def standardize(
         >>> standardize(jnp.array([[1.0], [3.0]])).round(2).tolist()
         [[-1.0], [1.0]]
     """
+    x = jnp.asarray(x)
     axes, examples = tuple(range(x.ndim - 1)), x[:reference]
     mean = jnp.mean(examples, axis=axes, keepdims=True)
     variance = jnp.mean(jnp.square(examples - mean), axis=axes, keepdims=True)

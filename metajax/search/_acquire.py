@@ -58,6 +58,7 @@ def acquire(
     """
     if name not in ACQUISITIONS:
         raise InputError(f"acquisition={name!r}; accepted are {list(ACQUISITIONS)}")
+    mean, std = jnp.asarray(mean), jnp.asarray(std)
     if name == "mean":
         return mean
     if name == "ucb":
