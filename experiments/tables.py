@@ -37,7 +37,7 @@ NOTE = (
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What the tables are made of."""
+    """The data behind the tables."""
 
     add: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
     """A finished run to copy to the results first. The flag may be repeated."""

@@ -40,22 +40,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = (
-    "automl",
-    "bilevel",
-    "data",
-    "fewshot",
-    "hpo",
-    "nn",
-    "plot",
-    "predictor",
-    "run",
-    "search",
-    "space",
-    "supernet",
-    "testing",
-    "types",
-)
 _NAMES = {
     **dict.fromkeys(("Categorical", "Float", "Integer", "Space", "Subset"), "space"),
     **dict.fromkeys(("InputError", "Learner"), "types"),
@@ -87,6 +71,7 @@ __all__ = [
     "testing",
     "types",
 ]
+_SUBPACKAGES = frozenset(__all__) - set(_NAMES)
 
 
 if not TYPE_CHECKING:  # a type checker would accept every name

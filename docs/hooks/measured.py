@@ -61,10 +61,10 @@ def columns(text: str, header: list[str]) -> list[int]:
     while text:
         fits = [name for name in header if text == name or text.startswith(f"{name},")]
         name = max(fits, key=len, default=text.split(", ")[0])
-        begun = [column for column in header if column == name or (not fits and column.startswith(name))]
-        if not fits and len(begun) != 1:
+        matching = [column for column in header if column == name or (not fits and column.startswith(name))]
+        if not fits and len(matching) != 1:
             raise Unknown(f"no column at the beginning of {text!r}; there are {header}")
-        indices.append(header.index(begun[0]))
+        indices.append(header.index(matching[0]))
         text = text[len(name) :].removeprefix(",").lstrip()
     return indices or list(range(len(header)))
 

@@ -38,9 +38,9 @@ RESULTS = Path(__file__).parent / "results" / "gpu"
 PAGE = Path(__file__).parent / "GPU.md"
 TRAINING = ("experiments.fewshot.omniglot", "--preset", "paper", "--method", "maml")
 MIN_TRAINING_SECONDS, PACKING_SECONDS = 60.0, 25.0
-"""The least time for which a training is begun, and the time in which it saves its state and is packed."""
+"""The least time for which a training starts, and the time in which it saves its state and is packed."""
 MIN_JOB_SECONDS, MAX_JOB_SECONDS = 15.0, 180.0
-"""The least time for which a measurement is begun, and the time after which it is ended."""
+"""The least time for which a measurement starts, and the time after which it is ended."""
 
 
 class Job(NamedTuple):

@@ -48,8 +48,8 @@ def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float
 def measured(
     measure: Callable[[int], dict[str, float]], steps: Sequence[int], goals: tuple[float, float]
 ) -> compare.Measured:
-    """Measures at each number of steps and claims the last: at least so many times less memory, at most so many times the
-    time."""
+    """Measures at each number of steps and claims the last: ``goals`` are how many times less memory it takes at
+    least, and how many times the time at most."""
     metrics: dict[str, float] = {}
     for n in steps:
         metrics |= measure(n)

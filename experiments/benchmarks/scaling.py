@@ -53,7 +53,7 @@ def meta_step(config: Config, tasks: int, inner_steps: int) -> Program:
 
 
 def search_step(config: Config, operations: int) -> Program:
-    """Returns a first-order step of a SuperNet whose three layers each choose between so many bottlenecks."""
+    """Returns a first-order step of a SuperNet whose three layers each choose between this number of bottlenecks."""
     names = {f"operation_{i}": supernet.spaces.inverted_bottleneck(3, 3) for i in range(operations)}
     chain = supernet.spaces.chain_supernet(3, 10, names, layers=(3,), channels=(8,))
     learner = supernet.compose_search(
@@ -80,7 +80,7 @@ def members(config: Config, number: int) -> Program:
 
 
 def fitting(config: Config, trials: int) -> Program:
-    """Returns the fit of the meta-learner, a network, to so many trials."""
+    """Returns the fit of the meta-learner, a network, to this number of trials."""
     space = Space({f"choice_{i}": Categorical(tuple(range(10))) for i in range(8)})
     configs = space.sample(jax.random.key(config.seed), trials)
     metric = np.random.default_rng(config.seed).normal(size=trials)

@@ -55,7 +55,7 @@ class Config:
     cosine: bool = True
     """Anneal the outer rate over the run."""
     halve_every: int | None = None
-    """Halve the outer rate after every so many steps."""
+    """Number of steps after which the outer rate is halved, again and again."""
     batch_norm: str = "transductive"
     """transductive (statistics of the batch at hand), support (those of the support alone) or running (running means of
     training, for methods that solve a task on features)."""

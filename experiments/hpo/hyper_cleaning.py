@@ -11,7 +11,7 @@ images and the validation images together, as in the paper. There the "oracle" (
 Every estimator runs the same schedule: ``outer`` hypergradient steps of Adam, warm-started, each after ``inner`` full-batch
 steps of gradient descent. Persistent evolution begins the inner loop anew after every ``RESTARTS`` outer steps: its
 particles gather all perturbations since they began, so that the variance of its gradient grows with their number. Its
-validation loss is that after so many steps only. Each row is the mean over ``seeds`` (images, wrong labels and initial
+validation loss is that after this number of steps only. Each row is the mean over ``seeds`` (images, wrong labels and initial
 weights). Bytes are XLA's count of temporary memory of one outer step; seconds are those of all steps, without compilation.
 It takes 13 minutes for each seed on 2 cores, with other work beside.
 """

@@ -72,7 +72,9 @@ class Config:
             raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(supernet.truth.DATASETS)}")
         if not all(n.isdigit() and 2 <= int(n) <= 6000 for n in self.trainings.split(",")) or self.draws < 1:
             given = f"--trainings {self.trainings} --draws {self.draws}"
-            raise InputError(f"{given}: accepted are numbers from 2 to 6000 joined by commas, and at least one draw")
+            raise InputError(
+                f"{given}: accepted are integers between 2 and 6000 joined by commas, and at least one draw"
+            )
 
     @property
     def names(self) -> list[str]:

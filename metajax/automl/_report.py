@@ -154,7 +154,7 @@ def _notes(notes: list[str]) -> str:
 
 
 def _members(parts: list[dict[str, Any]]) -> str:
-    """How many configurations the model is made of."""
+    """The number of configurations in the model."""
     n_members = sum(part["members"] for part in parts)
     if len(parts) == 1:
         return f"The model is the mean prediction of {n_members} trainings of one configuration."

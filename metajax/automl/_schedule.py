@@ -61,7 +61,7 @@ class Schedule:
         return next((n for n in sizes if fits(n)), 0)
 
     def seconds_to_finish(self, n_models: int) -> float:
-        """Returns the seconds that the rest of the search takes if so many models are trained next.
+        """Returns the seconds that the rest of the search takes if that number of models is trained next.
 
         The rest is those models, the finalists on one split if that costs little, the random baseline, and the end.
         """
@@ -83,12 +83,12 @@ class Schedule:
         return (_FIRST_PROPOSAL_SLOWDOWN if proposes_first else 1.0) * self.durations.slowest_wave
 
     def _finalist_waves(self, n_folds: int) -> float:
-        """The trainings of the finalists on so many splits, in waves."""
+        """The trainings of the finalists on this number of splits, in waves."""
         return self.plan.n_finalists * min(n_folds, len(self._history.task.folds)) / self.plan.wave_size
 
     def seconds_after_last_wave(self, n_more: int = 0) -> float:
-        """Returns the seconds from the last wave to the end: the meta-learner's last fit with so many more trials, the final
-        trainings, and the report."""
+        """Returns the seconds from the last wave to the end: the meta-learner's last fit with these additional trials, the
+        final trainings, and the report."""
         return self.durations.proposal_seconds(self.padded_size(n_more)) + self.refit_seconds()
 
     def refit_seconds(self) -> float:
@@ -103,7 +103,7 @@ class Schedule:
         return n_refits * refit + REPORT_SECONDS
 
     def allows_refit(self, seconds: float) -> bool:
-        """Whether there is time to train the default configuration again, which takes so many seconds."""
+        """Whether there is time to train the default configuration again, which takes this number of seconds."""
         return self.is_negligible(seconds) or self.budget.allows(seconds + REPORT_SECONDS)
 
     def allows_baseline_wave(self) -> bool:
@@ -119,5 +119,5 @@ class Schedule:
         return next((n for n in (self.plan.n_folds, 1) if fits(n)), 0)
 
     def padded_size(self, n_more: int) -> int:
-        """Returns the number of trials that the meta-learner's programs are compiled for, with so many more trials."""
+        """Returns the number of trials that the meta-learner's programs are compiled for, with these additional trials."""
         return power_of_two(self._history.count("random", "proposed") + n_more, self.plan.padded_size)

@@ -64,7 +64,7 @@ class Durations:
         return self._measure(lambda elapsed, without_compilation: self.record_wave(without_compilation, fraction))
 
     def record_wave(self, seconds: float, fraction: float) -> None:
-        """Records that this fraction of a wave took so many seconds, also where an earlier process trained it."""
+        """Records how many seconds this fraction of a wave took, also where an earlier process trained it."""
         self._waves.append(seconds / fraction)
         self.training += seconds
 

@@ -35,7 +35,7 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
 
     Raises:
         InputError: If ``chunk`` is not positive; later, if the number of tasks is not a multiple of ``chunk``, if leaves
-            disagree in the number of tasks, or if a warm start is begun without it.
+            disagree in the number of tasks, or if a warm start begins without it.
 
     Example:
         >>> import optax

@@ -18,7 +18,7 @@ from metajax.fewshot.parameters import Selection, combine, partition
 from metajax.types import Batch, Hyper, Info, InputError, Key, Learner, LossFn, Params, Scalar
 
 MULTI_STEP_EPOCHS = 10
-"""Over so many epochs the authors anneal the multi-step loss, of 100 in all; the weights change once an epoch."""
+"""The number of epochs over which the authors anneal the multi-step loss, of 100 in all; the weights change once an epoch."""
 
 _LEAST_SHARE = 0.03
 """The weight that a step before the last keeps in the end, as a share of its even weight."""

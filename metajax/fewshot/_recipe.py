@@ -65,7 +65,7 @@ class Network:
     outer_optimizer: optax.GradientTransformation | None
 
     def scores(self, outputs: int | None) -> nn.Functional:
-        """The head with so many outputs.
+        """The head with this number of outputs.
 
         Raises:
             InputError: If the caller gave no head, or a function without a number of outputs.
@@ -106,7 +106,7 @@ class Recipe:
         many_ways: The settings that replace the others above ``FEW_WAYS`` ways.
         cosine: Anneal the outer rate by a cosine over the training.
         final_share: Where the cosine ends, as a share of ``outer_rate``.
-        halve_every: Halve the outer rate after every so many steps instead; ``None`` never does.
+        halve_every: Halve the outer rate each time this number of steps has passed instead; ``None`` never does.
         adapt_norms: Inner steps move scale and shift of batch norms too (MAML).
         batch_norm: ``"transductive"``; ``"support"``, for a body that accepts ``reference=`` and samplers of
             ``episodes.with_support``; or ``"running"``, in the family ``"features"``, for a body that accepts ``report=``
@@ -140,7 +140,7 @@ class Recipe:
     batch_norm: BatchNorm = "transductive"
 
     def for_ways(self, ways: int) -> "Recipe":
-        """Returns the recipe for tasks with so many classes, with ``train_ways`` filled in.
+        """Returns the recipe for tasks with this number of classes, with ``train_ways`` filled in.
 
         Args:
             ways: Number of classes in a test task, >= 2.

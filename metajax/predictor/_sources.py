@@ -1,6 +1,6 @@
 """Where trials come from: files, and the records of other tools."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,15 +14,8 @@ from metajax.types import InputError
 class Sources:
     """The readers of ``Trials``. Nothing is unpickled, and nothing is written to a source."""
 
-    @classmethod
-    def from_arrays(cls, *args: Any, **kwargs: Any) -> Self:
-        """See ``Trials.from_arrays``."""
-        raise NotImplementedError
-
-    @classmethod
-    def from_frame(cls, *args: Any, **kwargs: Any) -> Self:
-        """See ``Trials.from_frame``."""
-        raise NotImplementedError
+    from_arrays: Callable[..., Self]
+    from_frame: Callable[..., Self]
 
     @classmethod
     def from_csv(

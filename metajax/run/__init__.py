@@ -4,7 +4,7 @@ A run is a directory. Killed at any instant and resumed, it ends in the same bit
 """
 
 from metajax.run._checkpoint import Checkpoints, load
-from metajax.run._config import OneLineParser, Options, parse, to_dict
+from metajax.run._config import OneLineParser, to_dict
 from metajax.run._directory import RunDirectory
 from metajax.run._files import read_json, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, fingerprint
@@ -20,7 +20,6 @@ __all__ = [
     "Fingerprint",
     "Interrupted",
     "OneLineParser",
-    "Options",
     "Progress",
     "RunDirectory",
     "Watch",
@@ -32,7 +31,6 @@ __all__ = [
     "hardware",
     "load",
     "main",
-    "parse",
     "read_json",
     "to_dict",
     "train",

@@ -1,4 +1,4 @@
-"""The kinds of choice that a search space is made of. Each knows its own encoding.
+"""The kinds of choice of a search space. Each knows its own encoding.
 
 A domain turns a column of values into a block of the encoding and back (``encode``, ``decode``), and a block of uniform random
 numbers f32[n, draws] into a random column (``draw``). A column holds the index of the choice (``Categorical``), the number

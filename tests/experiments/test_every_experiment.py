@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 from experiments import harness, tables
+from experiments.harness import _flags
 from metajax.types import InputError
 
 EVERY = (*harness.experiments(), *harness.discover("experiments.benchmarks"))
@@ -107,6 +108,12 @@ def test_flags_win_over_presets_and_presets_over_defaults(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "As it is.\n\n| metric | value |\n|---|---|\n| score | 1.5 |\n" in text
     assert json.loads((tmp_path / "0" / "result.json").read_text())["metrics"] == {"score": 1.5}
+
+
+def test_the_options_of_a_run_are_flags_too():
+    presets = {"warm": {"warm_up": 0.5}}
+    assert _flags.parse(Config, presets, [], "one") == (Config(0.5), _flags.Options("runs/one"))
+    assert _flags.parse(Config, presets, ["--out", "x", "--resume"], "one")[1] == _flags.Options("x", resume=True)
 
 
 @pytest.mark.slow

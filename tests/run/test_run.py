@@ -1,6 +1,5 @@
 """Run directories, configs, metrics, checkpoints and the loop, through the public interface."""
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -19,49 +18,6 @@ from metajax.types import InputError, Learner
 
 sys.path.insert(0, str(Path(__file__).parent))
 import target
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    steps: int = 10
-    rate: float = 0.1
-    name: str = "a"
-    decay: float | None = None
-    flag: bool = False
-
-    def __post_init__(self):
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} must be positive")
-
-
-PRESETS = {"quick": {"steps": 5}, "paper": {"steps": 100, "rate": 1.0}}
-
-
-def test_command_line_overrides_preset_overrides_default():
-    config, options = run.parse(
-        Config, PRESETS, ["--preset", "paper", "--rate", "0.5", "--decay", "none", "--flag", "true"]
-    )
-    assert config == Config(steps=100, rate=0.5, flag=True) and options == run.Options("runs/run")
-    config, options = run.parse(Config, PRESETS, ["--out", "x", "--resume"])
-    assert config.steps == 5 and options == run.Options("x", resume=True)
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--steps", "many"], "invalid int value: 'many'"),
-        (["--steps", "0"], "steps=0 must be positive"),
-        (["--preset", "huge"], "invalid choice: 'huge'"),
-        (["--stepz", "1"], "unrecognized arguments: --stepz"),
-        (["--flag", "maybe"], "'maybe' is neither true nor false"),
-        (["--resume", "--overwrite"], "exclude each other"),
-    ],
-)
-def test_bad_arguments_are_one_line_and_status_2(capsys, argv, message):
-    with pytest.raises(SystemExit) as stop:
-        run.parse(Config, PRESETS, argv)
-    error = capsys.readouterr().err
-    assert stop.value.code == 2 and message in error and error.count("\n") == 1
 
 
 def test_directory_is_refused_resumed_or_replaced(tmp_path):
