@@ -223,6 +223,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         Returns:
             [n], labels of ``classes_``.
         """
+        check_is_fitted(self, "model_")
         return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
 
 

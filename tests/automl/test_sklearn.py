@@ -43,3 +43,14 @@ def test_bad_targets_are_value_errors_that_say_what_is_accepted():
         metajax.AutoMLClassifier(trials=16).fit(x, [0] * 28 + [1, 1])
     with pytest.raises(InputError, match=r"^method='guess': accepted are metalearner"):
         metajax.AutoMLClassifier(method="guess", trials=16).fit(x, np.arange(30) % 2)
+
+
+@pytest.mark.parametrize("kind", [metajax.AutoMLClassifier, metajax.AutoMLRegressor])
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])
+def test_an_unfitted_estimator_says_so(kind, method):
+    from sklearn.exceptions import NotFittedError
+
+    if hasattr(kind, method):
+        arguments = (np.zeros((3, 2)),) if method != "score" else (np.zeros((3, 2)), np.arange(3))
+        with pytest.raises(NotFittedError, match=f"This {kind.__name__} instance is not fitted yet"):
+            getattr(kind(), method)(*arguments)
