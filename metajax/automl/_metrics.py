@@ -1,0 +1,159 @@
+"""The metrics by which models are selected and reported, by scikit-learn's names, as functions of many models at once.
+
+Every metric is turned so that larger is better: those that scikit-learn calls ``neg_...`` are negative errors.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from metajax.types import InputError
+
+ScoreFn = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""``(outputs f64[models, rows, k], targets [rows]) -> f64[models]``."""
+
+
+class Metric(NamedTuple):
+    """A metric.
+
+    Attributes:
+        name: Its name, by scikit-learn's scorers.
+        score: Scores many models on the same rows; larger is better.
+        tie: What decides between equal scores: the log-loss or the squared error, negative.
+    """
+
+    name: str
+    score: ScoreFn
+    tie: ScoreFn
+
+
+def _log_loss(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The negative log-loss."""
+    likelihood = outputs[:, np.arange(len(targets)), targets.astype(int)]
+    return np.log(np.maximum(likelihood, 1e-9)).mean(axis=1)
+
+
+def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return (np.argmax(outputs, axis=2) == targets).mean(axis=1)
+
+
+def _recalls(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The share of the rows of each class that are found, f64[models, classes that occur]."""
+    found = np.argmax(outputs, axis=2) == targets
+    return np.stack([found[:, targets == c].mean(axis=1) for c in np.unique(targets)], axis=1)
+
+
+def _balanced_accuracy(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return _recalls(outputs, targets).mean(axis=1)
+
+
+def _f1_of(outputs: np.ndarray, targets: np.ndarray, label: int) -> np.ndarray:
+    """F1 of one class, f64[models]; 0 where it neither occurs nor is predicted."""
+    predicted, actual = np.argmax(outputs, axis=2) == label, targets == label
+    both = (predicted & actual).sum(axis=1)
+    return 2 * both / np.maximum(predicted.sum(axis=1) + actual.sum(), 1)
+
+
+def _f1(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return _f1_of(outputs, targets, outputs.shape[2] - 1)
+
+
+def _f1_macro(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    predicted = np.argmax(outputs, axis=2)
+    labels = np.union1d(np.unique(targets), np.unique(predicted))
+    each = np.stack([_f1_of(outputs, targets, int(c)) for c in labels], axis=1)
+    occurs = np.stack([(predicted == c).any(axis=1) | (targets == c).any() for c in labels], axis=1)
+    return (each * occurs).sum(axis=1) / occurs.sum(axis=1)
+
+
+def _auc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """The area under the ROC curve by ranks (Mann and Whitney 1947), f64[models]; 1/2 where one class is missing."""
+    from scipy.stats import rankdata
+
+    n, p = len(positive), int(positive.sum())
+    if p in (0, n):
+        return np.full(len(scores), 0.5)
+    ranks = rankdata(scores, axis=1)
+    return (ranks[:, positive].sum(axis=1) - p * (p + 1) / 2) / (p * (n - p))
+
+
+def _roc_auc(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Of two classes; of more the mean over classes, each against the rest."""
+    if outputs.shape[2] == 2:
+        return _auc(outputs[:, :, 1], targets == 1)
+    present = np.unique(targets).astype(int)
+    return np.mean([_auc(outputs[:, :, c], targets == c) for c in present], axis=0)
+
+
+def _average_precision(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The mean precision at each positive row, in the order of the scores; equal scores count together."""
+    from sklearn.metrics import average_precision_score
+
+    return np.array([average_precision_score(targets == 1, model[:, 1]) for model in outputs])
+
+
+def _squared_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return -np.mean(np.square(outputs[:, :, 0] - targets), axis=1)
+
+
+def _root_squared_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return -np.sqrt(-_squared_error(outputs, targets))
+
+
+def _absolute_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return -np.mean(np.abs(outputs[:, :, 0] - targets), axis=1)
+
+
+def _median_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return -np.median(np.abs(outputs[:, :, 0] - targets), axis=1)
+
+
+def _r2(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return 1 + _squared_error(outputs, targets) / max(float(np.var(targets)), 1e-300)
+
+
+CLASSIFICATION: dict[str, ScoreFn] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1_macro": _f1_macro,
+    "neg_log_loss": _log_loss,
+    "roc_auc": _roc_auc,
+}
+BINARY: dict[str, ScoreFn] = {"average_precision": _average_precision, "f1": _f1}
+REGRESSION: dict[str, ScoreFn] = {
+    "r2": _r2,
+    "neg_mean_absolute_error": _absolute_error,
+    "neg_mean_squared_error": _squared_error,
+    "neg_median_absolute_error": _median_error,
+    "neg_root_mean_squared_error": _root_squared_error,
+}
+
+
+def metric(name: str | None, outputs: int, classification: bool) -> Metric:
+    """Returns a metric by scikit-learn's name.
+
+    Args:
+        name: The name, with ``roc_auc_ovr`` for ``roc_auc``; ``None`` is the area under the ROC curve of two classes, the
+            accuracy of more, and R² of values.
+        outputs: Number of classes; 1 for values.
+        classification: Whether the target is a class.
+
+    Raises:
+        InputError: If there is no such metric for the target.
+
+    Example:
+        >>> metric(None, 2, True).name, metric(None, 1, False).name
+        ('roc_auc', 'r2')
+        >>> probabilities = np.array([[[0.9, 0.1], [0.4, 0.6]]])
+        >>> metric("accuracy", 2, True).score(probabilities, np.array([0, 0]))
+        array([0.5])
+    """
+    binary = classification and outputs == 2
+    known = {**CLASSIFICATION, **(BINARY if binary else {})} if classification else REGRESSION
+    name = (("roc_auc" if binary else "accuracy") if classification else "r2") if name is None else name
+    name = "roc_auc" if name == "roc_auc_ovr" else name
+    if name not in known:
+        of = "two classes" if binary else f"{outputs} classes" if classification else "numbers"
+        raise InputError(f"metric={name!r}: accepted for a target of {of} are {', '.join(sorted(known))}")
+    return Metric(name, known[name], _log_loss if classification else _squared_error)
