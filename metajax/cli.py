@@ -1,10 +1,7 @@
 """The command line: ``metajax search | predict | resume | show | quickstart``."""
 
 import argparse
-import ast
 import json
-import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,7 +70,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
     from metajax.run import RunDirectory, to_dict
 
     if resume and overwrite:
-        raise InputError("--resume and --overwrite exclude each other")
+        raise InputError("resume=True and overwrite=True exclude each other")
     config = automl.Config(**fields)
     check_requirements(config)
     path = Path(config.data)
@@ -172,7 +169,11 @@ def _predict(run: str, data: str, out: str | None) -> None:
     from metajax import automl
     from metajax.data import tabular
     from metajax.data._pictures import pixels
+    from metajax.run import write_text
+    from metajax.run._files import usable
 
+    if out is not None and Path(out).exists():
+        raise InputError(f"out={out!r}: exists; give a new file")
     model = automl.load_model(run)
     pd = tabular.pandas()
     if isinstance(model, automl.FittedModel):
@@ -187,56 +188,16 @@ def _predict(run: str, data: str, out: str | None) -> None:
             frame[f"p({label})"] = probabilities[:, i].round(6)
     if out is None:
         frame.to_csv(sys.stdout, index=False)
-    elif Path(out).exists():
-        raise InputError(f"--out {out}: exists; give a new file")
     else:
-        frame.to_csv(out, index=False)
+        with usable("out", out):
+            write_text(Path(out), frame.to_csv(index=False))
         print(f"{len(frame)} predictions written to {out}")
 
 
-_ARGUMENTS = "data|target|task|size|method|minutes|trials|seed"
-_ASSIGNMENT = re.compile(rf"""\b({_ARGUMENTS})=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:()]+)""")
-_NAME = re.compile(rf"^({_ARGUMENTS}): ")
-
-
-def in_flags(message: str) -> str:
-    """Translates an error of the library into the words of the command line: ``trials=3`` becomes ``--trials 3``.
-
-    The library names a wrong argument as a caller of Python would write it: ``name=value`` anywhere in the message, or
-    ``name:`` at its beginning. On the command line both are flags.
-
-    Args:
-        message: The message of an ``InputError``.
-
-    Returns:
-        The message with flags in place of arguments.
-
-    Example:
-        >>> in_flags("trials=3: accepted are whole numbers from 16")
-        '--trials 3: accepted are whole numbers from 16'
-        >>> in_flags("method='guess': accepted are metalearner, random")
-        '--method guess: accepted are metalearner, random'
-    """
-
-    def flag(match: re.Match[str]) -> str:
-        name, value = match.groups()
-        quoted = value.startswith(("'", '"'))
-        return f"--{name} {shlex.quote(ast.literal_eval(value)) if quoted else value}"
-
-    return _NAME.sub(r"--\1: ", _ASSIGNMENT.sub(flag, message))
-
-
-def _framed(command: Callable[[], None]) -> int:
-    """Runs a command whose errors name flags, and returns the exit status."""
-    from metajax.run import main as framed
-
-    def translated() -> None:
-        try:
-            command()
-        except InputError as error:
-            raise InputError(in_flags(str(error))) from error
-
-    return framed(translated)
+def _flags(given: argparse.Namespace) -> dict[str, str]:
+    """Returns the flags of a command by the arguments of the library that they set."""
+    flags = {name: f"--{name.replace('_', '-')}" for name in vars(given) if name not in ("command", "run")}
+    return {**flags, "path": flags.get("out", "run")}  # `path` is the argument of RunDirectory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -252,12 +213,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["show", "no-such-run"])
         2
     """
+    from metajax import run
+
     given = _parser().parse_args(argv)
-    if given.command in ("search", "quickstart"):
-        return _framed(lambda: _search(_fields(given), given.out, given.resume, given.overwrite))
-    if given.command == "predict":
-        return _framed(lambda: _predict(given.run, given.data, given.out))
-    return _framed(lambda: _show(given.run) if given.command == "show" else _resume(given.run))
+    commands: dict[str, Callable[[], None]] = {
+        "search": lambda: _search(_fields(given), given.out, given.resume, given.overwrite),
+        "quickstart": lambda: _search(_fields(given), given.out, given.resume, given.overwrite),
+        "predict": lambda: _predict(given.run, given.data, given.out),
+        "show": lambda: _show(given.run),
+        "resume": lambda: _resume(given.run),
+    }
+    return run.main(commands[given.command], _flags(given))
 
 
 if __name__ == "__main__":

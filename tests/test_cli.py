@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -13,23 +14,79 @@ from metajax.automl._requirements import check_requirements
 from metajax.data import tabular
 from metajax.types import InputError
 
+FLAGS = {**{name: f"--{name}" for name in ("data", "target", "task", "trials", "size", "pool")}, "warm_up": "--warm-up"}
+
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "printed"),
     [
         ("trials=3: accepted are whole numbers from 16", "--trials 3: accepted are whole numbers from 16"),
         ("data='a b.csv': no such file", "--data 'a b.csv': no such file"),
+        ('data="it\'s.csv": no such file', """--data 'it'"'"'s.csv': no such file"""),
         (
             "task='regression': images; use task='classification'",
             "--task regression: images; use --task classification",
         ),
         ("target: is needed with a CSV", "--target: is needed with a CSV"),
-        ("column size: has 2 infinite values", "column size: has 2 infinite values"),
+        ("train: warm_up=2.0, chunk=3", "train: --warm-up 2.0, chunk=3"),
+        ("pool=True or pool=False", "--pool or --no-pool"),
+        ("target='a", "target='a"),
+        ("test_size=3, column size: has 2 infinite values", "test_size=3, column size: has 2 infinite values"),
         ("x.csv: has a header but no rows", "x.csv: has a header but no rows"),
     ],
 )
-def test_arguments_become_flags(message, told):
-    assert cli.in_flags(message) == told
+def test_arguments_become_the_flags_of_the_command(message, printed, capsys):
+    def command():
+        raise InputError(message)
+
+    assert run.main(command, FLAGS) == 2
+    assert capsys.readouterr().err == f"error: {printed}\n"
+    assert run.main(command) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize("command", ["search", "predict", "resume", "show"])
+@pytest.mark.parametrize("name", ["file/below", "file"])
+def test_a_path_that_cannot_be_used_is_one_line(command, name, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("years of work")
+    path = str(tmp_path / name)
+    monkeypatch.setattr(automl, "load_model", lambda run: ConstantModel())
+    monkeypatch.setattr(tabular, "read_rows", lambda data: None)
+    arguments = {
+        "search": ["--data", "iris", "--trials", "16", "--out", path],
+        "predict": ["run", "--data", "rows.csv", "--out", path],
+        "resume": [path],
+        "show": [path],
+    }
+    assert cli.main([command, *arguments[command]]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {'--out ' if '--out' in arguments[command] else ''}{path}: ")
+    assert error.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "years of work"
+
+
+class ConstantModel(automl.FittedModel):
+    """A model that predicts the same for any rows."""
+
+    def __init__(self):
+        pass
+
+    def predict(self, frame):
+        return np.ones(2), None
+
+    @property
+    def encoder(self):
+        return types.SimpleNamespace(classes=None)
+
+
+def test_predictions_are_written_to_a_new_file_alone(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(automl, "load_model", lambda run: ConstantModel())
+    monkeypatch.setattr(tabular, "read_rows", lambda data: None)
+    arguments = ["predict", "run", "--data", "rows.csv", "--out", str(tmp_path / "predictions.csv")]
+    assert cli.main(arguments) == 0
+    assert (tmp_path / "predictions.csv").read_text() == "prediction\n1.0\n1.0\n"
+    assert cli.main(arguments) == 2
+    assert "predictions.csv: exists; give a new file" in capsys.readouterr().err
 
 
 def test_the_library_speaks_of_arguments():

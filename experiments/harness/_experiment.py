@@ -9,9 +9,7 @@ from experiments.harness import _flags
 from experiments.harness._results import Result, Results
 from experiments.harness.markdown import metrics_table
 from metajax import run
-from metajax.cli import in_flags
 from metajax.run import RunDirectory
-from metajax.types import InputError
 
 C = TypeVar("C")
 
@@ -74,16 +72,13 @@ class Experiment(Generic[C]):
         config, options = _flags.parse(self.config, self.presets, argv, self.name, self.doc or "", self.out)
 
         def command() -> None:
-            try:
-                data = self.data(config)  # bad data is an error before anything is written
-            except InputError as error:
-                raise InputError(in_flags(str(error))) from error
+            data = self.data(config)  # bad data is an error before anything is written
             with RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
                 result = self.execute(config, directory, data)
             print(f"{result.get('protocol', '')}\n\n{self.table(run.to_dict(config), result)}")
             print(f"written to {options.out}: {', '.join(('result.json', *self.figures))}")
 
-        return run.main(command)
+        return run.main(command, _flags.by_argument(self.config))
 
     def execute(self, config: C, directory: RunDirectory, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Runs the experiment in an open directory: binds the data, measures, and writes and returns the result."""

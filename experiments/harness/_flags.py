@@ -81,6 +81,20 @@ def command_line(parameters: type[C], argv: Sequence[str] | None, prog: str, des
         raise
 
 
+def by_argument(parameters: type) -> dict[str, str]:
+    """Returns the flags of a command by the arguments that they set, for ``run.main``.
+
+    Args:
+        parameters: The dataclass whose fields are flags.
+
+    Example:
+        >>> by_argument(dataclasses.make_dataclass("Config", ["warm_up"]))["warm_up"]
+        '--warm-up'
+    """
+    names = [*(field.name for field in dataclasses.fields(parameters)), *Options._fields]
+    return {"path": "--out", **{name: f"--{name.replace('_', '-')}" for name in names}}
+
+
 def fail(prog: str, message: str) -> NoReturn:
     """Ends the process with one line and status 2.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metajax._optional import check_installed, optional
 from metajax.predictor import _tabletext as tabletext
 from metajax.space import Float, Space, interop
 from metajax.types import InputError
@@ -16,11 +17,7 @@ from metajax.types import InputError
 
 def pandas() -> Any:
     """The package pandas, or an error that says how to install it."""
-    try:
-        import pandas as package
-    except ImportError:
-        raise InputError("trials from tables need pandas: pip install 'metajax[tabular]'") from None
-    return package
+    return optional("pandas", "a table of trials")
 
 
 def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
@@ -48,10 +45,9 @@ def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
 def parquet(path: Path | str) -> Any:
     """A Parquet file as a data frame."""
     pd = pandas()
+    check_installed(f"{path}: Parquet", "pyarrow")
     try:
         return pd.read_parquet(path)
-    except ImportError:
-        raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from None
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
 
@@ -93,10 +89,7 @@ def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
 
 def _studies(storage: Any, names: Any) -> list[Any]:
     """The studies of a storage by name, or all."""
-    try:
-        import optuna
-    except ImportError:
-        raise InputError("from_optuna: needs Optuna: pip install 'metajax[optuna]'") from None
+    optuna = optional("optuna", "from_optuna")
     if isinstance(storage, optuna.Study):
         return [storage]
     if isinstance(storage, str) and storage.startswith("sqlite:///"):
@@ -118,12 +111,8 @@ def _studies(storage: Any, names: Any) -> list[Any]:
 def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
     """One row for each run of MLflow with ``experiment``, ``metric`` and ``state``; MLflow keeps parameters as text."""
     pandas()
-    try:
-        import mlflow
-    except ImportError:
-        raise InputError("from_mlflow: needs mlflow: pip install mlflow") from None
+    client = optional("mlflow", "from_mlflow").tracking.MlflowClient(uri)
     parsers = {name: tabletext.from_text(name, domain) for name, domain in space.domains.items()}
-    client = mlflow.tracking.MlflowClient(uri)
     names = [experiments] if isinstance(experiments, str) else experiments
     known = [e for e in client.search_experiments() if names is None or e.name in names]
     rows = []

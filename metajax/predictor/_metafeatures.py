@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import ArrayLike
 
+from metajax._optional import optional
 from metajax.types import InputError
 
 _MAX_ROWS = 2000  # for what compares every row with every other
@@ -178,9 +179,6 @@ def pymfe_metafeatures(
         >>> values["nr_attr"]  # doctest: +SKIP
         2.0
     """
-    try:
-        from pymfe.mfe import MFE
-    except ImportError:
-        raise InputError("pymfe_metafeatures: needs pymfe: pip install pymfe") from None
+    MFE = optional("pymfe.mfe", "pymfe_metafeatures").MFE
     names, values = MFE(groups=list(groups), summary=["mean"]).fit(np.asarray(x), np.asarray(y)).extract()
     return {name: float(value) for name, value in zip(names, values) if np.isfinite(value)}

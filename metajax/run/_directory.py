@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metajax.run import _meta as meta
-from metajax.run._files import read_json, write_json, write_text
+from metajax.run._files import read_json, usable, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, from_json, to_json
 from metajax.run._lock import Lock
 from metajax.types import InputError
@@ -39,7 +39,7 @@ class RunDirectory:
 
     Raises:
         InputError: If the directory exists and neither flag is given, if it holds the run of another config or of other data,
-            if one of its files is damaged, or if another process is writing to it.
+            if one of its files is damaged, if another process is writing to it, or if it cannot be written.
 
     Example:
         >>> import tempfile
@@ -59,12 +59,19 @@ class RunDirectory:
         data: Fingerprint | None = None,
     ):
         self.path, self.config = Path(path), json.loads(json.dumps(config))
+        with usable("path", self.path):
+            self._open(resume, overwrite, data)
+
+    def _open(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
+        """Locks the directory and begins or continues the run."""
         self._is_run(resume or overwrite)
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock = Lock(self.path / _LOCK)
         except BlockingIOError:
-            raise InputError(f"{self.path}: another process is writing to this run; wait for it or stop it") from None
+            raise InputError(
+                f"path={str(self.path)!r}: another process is writing to this run; wait for it or stop it"
+            ) from None
         try:
             self._begin(resume, overwrite, data)
         except BaseException:
@@ -101,11 +108,13 @@ class RunDirectory:
         names = {child.name for child in self.path.iterdir()} if self.path.is_dir() else {"a file"}
         if _MARK not in names:
             if names and _CLEARED not in names and not (_LOCK in names and names <= _BEFORE_CONFIG):
-                raise InputError(f"{self.path}: exists and is not a run directory; give a new or an empty one")
+                raise InputError(
+                    f"path={str(self.path)!r}: exists and is not a run directory; give a new or an empty one"
+                )
             return False
         if not accepted:
             raise InputError(
-                f"{self.path}: a run is there already; resume=True continues it, overwrite=True replaces it"
+                f"path={str(self.path)!r}: a run is there already; resume=True continues it, overwrite=True replaces it"
             )
         return True
 
@@ -116,7 +125,8 @@ class RunDirectory:
         if differ:
             changes = ", ".join(f"{k}: {recorded.get(k)!r} there, {self.config.get(k)!r} given" for k in differ)
             raise InputError(
-                f"{self.path}: the run there has another config ({changes}); give the same one, or another directory"
+                f"path={str(self.path)!r}: the run there has another config ({changes}); give the same one, or another "
+                "directory"
             )
 
     def bind_data(self, data: Fingerprint) -> None:

@@ -1,11 +1,43 @@
 """Files that are written completely or not at all."""
 
+import contextlib
+import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from metajax.types import InputError
+
+_UNUSABLE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""What the operating system says about a path that cannot be read or written as it was given."""
+
+
+@contextlib.contextmanager
+def usable(argument: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns an error of the operating system about a path into one that names the argument.
+
+    Other errors of the operating system, such as a full disk, pass.
+
+    Args:
+        argument: The name of the argument that the path was given as.
+        path: The path.
+
+    Raises:
+        InputError: If the path cannot be used: a part of it is a file, a permission is missing, the disk is read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNUSABLE:
+            raise
+        where = "" if error.filename is None or str(error.filename) == str(path) else f" at {error.filename}"
+        reason = f"{os.strerror(error.errno)}{where}"
+        raise InputError(f"{argument}={str(path)!r}: cannot be used ({reason}); give another path") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The frame of every command: one clear line and an exit status in place of a traceback."""
 
+import ast
 import errno
 import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from metajax.run._compiled import keep_compiled
 from metajax.run._loop import Diverged
@@ -11,15 +13,18 @@ from metajax.run._signals import Interrupted
 from metajax.types import InputError
 
 
-def main(command: Callable[[], object]) -> int:
+def main(command: Callable[[], object], flags: Mapping[str, str] | None = None) -> int:
     """Runs a command and returns the exit status of the process. Compiled programs are kept for the next process.
 
     The status is 2 after an ``InputError``, 1 after a ``Diverged`` or a full disk, 130 after Ctrl-C, and 128 + the number of
-    the signal after another one. Each prints one line on standard error. An error of the library speaks of ``resume=True``,
-    which becomes ``--resume``.
+    the signal after another one. Each prints one line on standard error.
+
+    The library names a wrong argument as a caller of Python writes it: ``trials=3`` anywhere in the message, or ``trials:`` at
+    its beginning. Where the command has a flag for the argument, the line names the flag: ``--trials 3``.
 
     Args:
         command: A function without arguments.
+        flags: The flags of the command by the names of the arguments that they set, such as ``{"trials": "--trials"}``.
 
     Returns:
         The exit status, 0 if all went well.
@@ -33,8 +38,7 @@ def main(command: Callable[[], object]) -> int:
     try:
         command()
     except InputError as error:
-        message = re.sub(r"\b(resume|overwrite)=True", r"--\1", str(error))
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {_in_flags(str(error), flags or {})}", file=sys.stderr)
         return 2
     except Diverged as error:
         print(f"diverged: {error}", file=sys.stderr)
@@ -51,3 +55,26 @@ def main(command: Callable[[], object]) -> int:
         print("interrupted; finished work is saved, and resuming continues from there", file=sys.stderr)
         return 130
     return 0
+
+
+def _in_flags(message: str, flags: Mapping[str, str]) -> str:
+    """Translates the arguments in an error of the library into the flags of the command.
+
+    Example:
+        >>> _in_flags("method='a b': use trials=16, or resume=True", {"method": "--method", "resume": "--resume"})
+        "--method 'a b': use trials=16, or --resume"
+    """
+    if not flags:
+        return message
+    names = "|".join(flags)
+    value = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:()'"][^\s,;:()]*"""
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if value in ("True", "False"):
+            return flags[name] if value == "True" else flags[name].replace("--", "--no-", 1)
+        quoted = value.startswith(("'", '"'))
+        return f"{flags[name]} {shlex.quote(ast.literal_eval(value)) if quoted else value}"
+
+    message = re.sub(rf"\b({names})=({value})", flag, message)
+    return re.sub(rf"^({names}): ", lambda match: f"{flags[match[1]]}: ", message)

@@ -5,9 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from metajax._optional import optional
 from metajax.search._ask_tell import Record, checked_number
 from metajax.space import Space, interop
-from metajax.types import InputError, Key
+from metajax.types import Key
 
 
 class RandomProposer(Record):
@@ -66,10 +67,7 @@ class OptunaProposer(Record):
     """
 
     def __init__(self, space: Space, maximize: bool = True, key: Key | None = None):
-        try:
-            import optuna
-        except ImportError:
-            raise InputError("method='optuna': needs Optuna: pip install 'metajax[optuna]'") from None
+        optuna = optional("optuna", "search.OptunaProposer")
         super().__init__(space, maximize, key)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
 

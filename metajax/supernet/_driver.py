@@ -120,7 +120,7 @@ def run(
         The outcome.
 
     Raises:
-        InputError: on an unknown method, fewer than two parts, or as ``SupernetMethod.build`` does.
+        InputError: on an unknown method, fewer than two parts, or as ``Recipe.build`` does.
         metajax.run.Diverged: if the loss or the state is no longer finite.
 
     Example:

@@ -182,13 +182,14 @@ class Recipe:
         warm_up: float = 0.0,
         regularizers: Sequence[Regularizer] = (),
     ) -> Search:
-        """Builds the whole search.
+        """Builds the whole search. ``supernet.run`` also trains it and decides.
 
         Args:
             space: the space of architectures, the one that the recipe was made for.
             network: ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial channels.
             loss: makes a loss from an apply function, such as ``fewshot.cross_entropy``.
-            weights_optimizer: of the weights; by default that of the method, ``make_weights_optimizer``.
+            weights_optimizer: of the weights; by default momentum SGD with the method's decay, clipping and schedule, see
+                ``make_weights_optimizer``.
             steps: updates of the whole search, at least 1.
             learning_rate: of the weights at the first step, for the default optimizer.
             steps_per_epoch: steps in which the training part is seen once.
@@ -196,7 +197,7 @@ class Recipe:
             regularizers: terms beside those of the method, such as an expected cost.
 
         Returns:
-            The search.
+            The search; ``search.learner`` trains with ``metajax.run.train``.
 
         Raises:
             InputError: if the network cannot have the channels that the method needs, or as ``compose_search`` does.

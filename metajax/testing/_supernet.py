@@ -12,6 +12,7 @@ import numpy as np
 from metajax import fewshot, nn, supernet
 from metajax.run import Checkpoints
 from metajax.supernet.spaces import CellNet, cell_space
+from metajax.testing._contract import Contract
 from metajax.types import Key, Params
 
 STEPS = 12
@@ -22,7 +23,7 @@ UNITS = 8
 OPERATIONS = ("none", "skip", "conv1x1")
 
 
-class SearchContract:
+class SearchContract(Contract):
     """Checks what every search method keeps, on a search of a few seconds.
 
     Nearly all of that time is compiling. So a method has one compiled program, which all checks share, and the network is as
@@ -75,14 +76,6 @@ class SearchContract:
         self.first = put(jax.jit(self.search.init)(jax.random.key(0)))
         self.last, self.info = self._advance(self.first, self.batches, 0, STEPS)
 
-    def check(self) -> None:
-        """Makes all the checks."""
-        self.check_types()
-        self.check_steps()
-        self.check_resume()
-        self.check_without_information()
-        self.check_decision()
-
     def check_types(self) -> None:
         """Types and shapes of the state stay, and all of it is finite."""
         kinds = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
@@ -98,14 +91,10 @@ class SearchContract:
         _assert_close(info, self.info, 1e-3)
         self._assert_compiled_once()
 
-    def check_resume(self, directory: Path | None = None) -> None:
-        """A search that was saved and restored ends in the same bits.
-
-        Args:
-            directory: where checkpoints go, by default a temporary one.
-        """
-        with tempfile.TemporaryDirectory() as temporary:
-            saved = Checkpoints(Path(directory or temporary) / "checkpoints")
+    def check_resume(self) -> None:
+        """A search that was saved and restored ends in the same bits."""
+        with tempfile.TemporaryDirectory() as directory:
+            saved = Checkpoints(Path(directory) / "checkpoints")
             half = STEPS // 2
             state, _ = self._advance(self.first, self.batches, 0, half)
             saved.save(half, state)
@@ -131,6 +120,8 @@ class SearchContract:
         supernet.events.check_mask(self.space, self.last.mask)
         has_moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), self.first.logits, self.last.logits)
         assert all(has_moved.values()) == self.recipe.learns_logits, f"logits that moved: {has_moved}"
+
+    CHECKS = (check_types, check_steps, check_resume, check_without_information, check_decision)
 
     def _assert_compiled_once(self) -> None:
         number = self._advance._cache_size()  # type: ignore[attr-defined]

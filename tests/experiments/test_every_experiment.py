@@ -116,6 +116,27 @@ def test_the_options_of_a_run_are_flags_too():
     assert _flags.parse(Config, presets, ["--out", "x", "--resume"], "one")[1] == _flags.Options("x", resume=True)
 
 
+def test_errors_of_the_library_name_the_flags(tmp_path, capsys):
+    def measure(config, directory, loaded):
+        raise InputError(f"train: warm_up={config.warm_up}; accepted is a share, or pool=True")
+
+    experiment = harness.Experiment("one", "An experiment.", Config, measure)
+    (tmp_path / "file").write_text("")
+    for out, message in [
+        (tmp_path / "run", "train: --warm-up 2.0; accepted is a share, or --pool"),
+        (
+            tmp_path / "run",
+            f"--out {tmp_path}/run: a run is there already; --resume continues it, --overwrite replaces it",
+        ),
+        (
+            tmp_path / "file" / "below",
+            f"--out {tmp_path}/file/below: cannot be used (Not a directory); give another path",
+        ),
+    ]:
+        assert experiment.main(["--warm-up", "2.0", "--out", str(out)]) == 2
+        assert capsys.readouterr().err == f"error: {message}\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", MINIATURES, ids=lambda each: each.name)
 def test_runs_and_resumes(experiment, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """The contract of every few-shot method: the recipes of ``fewshot.METHODS`` as they are built, and variants of their parts.
 
 A new method joins by its line in ``fewshot.METHODS``. All checks of a method share the programs that are compiled for it
-(``testing.FewShotCase``), so every method is in the default tests.
+(``testing.FewShotContract``), so every method is in the default tests.
 """
 
 import dataclasses
@@ -15,7 +15,6 @@ import pytest
 from plain import dense, normed, scaled
 
 from metajax import fewshot, nn, testing
-from metajax.testing._fewshot import check_update_without_jit
 from metajax.types import InputError
 
 WAYS, TASKS, FEATURES, WIDTH, CLASSES = 3, 4, 6, 8, 10
@@ -92,38 +91,40 @@ def sampler(family):
     return jax.jit(fewshot.episodes.tasks(one_task(), TASKS))
 
 
-@pytest.fixture(scope="module", params=RECIPES)
-def case(request, own_programs):
+def contract_of(name):
     """A method and its compiled programs, for all tests of it."""
-    chosen = RECIPES[request.param]
-    method = build(chosen)
-    return testing.few_shot_case(method, method.init_params, sampler(chosen.family), one_task(), episodes=200)
+    chosen = RECIPES[name]
+    return testing.FewShotContract(build(chosen), one_task(), batches=sampler(chosen.family), episodes=200)
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def contract(request, own_programs):
+    return contract_of(request.param)
 
 
 # Without jit an update is a thousand programs of one operation each. One method that adapts and one that
 # solves its task are in the default tests.
 EAGER = ("fomaml", "protonet")
-SHARED = [check for check in testing.FEW_SHOT_CHECKS if check is not check_update_without_jit]
+WITHOUT_JIT = testing.FewShotContract.check_without_jit
 
 
-@pytest.mark.parametrize("check", SHARED, ids=lambda check: check.__name__)
-def test_contract(case, check):
-    check(case)
+@pytest.mark.parametrize("check", [check for check in testing.FewShotContract.CHECKS if check is not WITHOUT_JIT])
+def test_contract(contract, check):
+    check(contract)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in EAGER else [pytest.mark.slow]) for n in RECIPES])
 def test_updates_without_jit(name):
-    method, draw = build(RECIPES[name]), sampler(RECIPES[name].family)
-    check_update_without_jit(testing.few_shot_case(method, method.init_params, draw, one_task()))
+    contract_of(name).check_without_jit()
 
 
-def test_every_method_learns(case, request):
+def test_every_method_learns(contract, request):
     """Two hundred steps on ten classes must beat the initial network on the same tasks."""
-    draw = sampler(RECIPES[request.node.callspec.params["case"]].family)
-    before, state = case.judge(case.start.hyper).mean[-1], case.start
+    draw = sampler(RECIPES[request.node.callspec.params["contract"]].family)
+    before, state = contract.judge(contract.start.hyper).mean[-1], contract.start
     for step in range(LEARNING_STEPS):
-        state, _ = case.update(state, draw(jax.random.fold_in(jax.random.key(7), step)))
-    assert case.judge(state.hyper).mean[-1] > min(before + 0.05, 0.97)
+        state, _ = contract.update(state, draw(jax.random.fold_in(jax.random.key(7), step)))
+    assert contract.judge(state.hyper).mean[-1] > min(before + 0.05, 0.97)
 
 
 class Impure:
@@ -155,7 +156,7 @@ def test_the_contract_notices_what_is_wrong(breaks, message):
     impure = Impure(breaks)
     method = impure.method._replace(update=impure.update)
     with pytest.raises(AssertionError, match=message):
-        testing.check_few_shot_method(method, one_task(), lambda key: jax.random.normal(key, (FEATURES, FEATURES)))
+        testing.FewShotContract(method, one_task(), lambda key: jax.random.normal(key, (FEATURES, FEATURES))).check()
 
 
 def test_a_method_of_parts_has_no_initial_parameters():

@@ -100,7 +100,7 @@ def test_hpob_and_syne_tune(tmp_path):
 
 def test_mlflow_says_what_it_needs(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(InputError, match="pip install mlflow"):
+    with pytest.raises(InputError, match="from_mlflow needs MLflow: pip install mlflow"):
         Trials.from_mlflow(SPACE, "score")
 
 

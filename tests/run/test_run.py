@@ -1,5 +1,6 @@
 """Run directories, configs, metrics, checkpoints and the loop, through the public interface."""
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -45,6 +46,36 @@ def test_a_directory_that_is_no_run_is_never_touched(tmp_path):
         with pytest.raises(InputError, match="is not a run directory"):
             run.RunDirectory(tmp_path, {}, **flags)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_directory_that_cannot_be_made_names_the_path(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name, reason in [
+        ("file", "exists and is not a run directory"),
+        ("file/below", r"cannot be used \(Not a directory\)"),
+        ("file/below/further", r"cannot be used \(Not a directory\)"),
+        ("dangling", r"cannot be used \(File exists\)"),
+        ("a" * 300, r"cannot be used \(File name too long\)"),
+    ]:
+        with pytest.raises(InputError, match=f"^path='{tmp_path}/{name}': {reason}"):
+            run.RunDirectory(tmp_path / name, {})
+    for number, reason in [(errno.EACCES, "Permission denied"), (errno.EROFS, "Read-only file system")]:
+        monkeypatch.setattr(Path, "mkdir", failing(OSError(number, "", "x")))
+        with pytest.raises(InputError, match=f"cannot be used \\({reason} at x\\)"):
+            run.RunDirectory(tmp_path / "new", {})
+    monkeypatch.setattr(Path, "mkdir", failing(OSError(errno.ENOSPC, "", "x")))
+    with pytest.raises(OSError, match="28"):
+        run.RunDirectory(tmp_path / "new", {})
+
+
+def failing(error):
+    """Returns a function that raises an error, whatever its arguments."""
+
+    def function(*_, **__):
+        raise error
+
+    return function
 
 
 def test_a_cut_off_last_line_is_dropped_and_steps_are_rewound(tmp_path):
@@ -173,12 +204,6 @@ def test_optimizers_resume_too(tmp_path):
 
 
 def test_commands_end_with_a_status_and_one_line(capsys):
-    def fails(error):
-        def command():
-            raise error
-
-        return command
-
     cases = [
         (InputError("x: y"), 2),
         (run.Diverged("nan"), 1),
@@ -186,6 +211,6 @@ def test_commands_end_with_a_status_and_one_line(capsys):
         (run.Interrupted(15, "s"), 143),
     ]
     for error, status in cases:
-        assert run.main(fails(error)) == status
+        assert run.main(failing(error)) == status
     assert capsys.readouterr().err.splitlines()[:2] == ["error: x: y", "diverged: nan"]
     assert run.main(lambda: None) == 0

@@ -1,5 +1,7 @@
 """One call searches with a method: what it trains on, what it logs, how it decides, and that it resumes."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,6 +80,18 @@ def test_a_recipe_of_ones_own_runs_with_an_optimizer_of_ones_own():
     stays = search(recipe, weights_optimizer=optax.sgd(0.0), steps=1)
     jax.tree.map(np.testing.assert_array_equal, outcome.state.params, stays.state.params)
     assert jax.tree.structure(outcome.state.params) == jax.tree.structure(first(jax.random.key(0)))
+
+
+def test_a_method_builds_with_the_arguments_of_its_recipe():
+    method = supernet.METHODS["gdas"]
+    assert inspect.signature(method.build) == inspect.signature(method.recipe(SPACE).build)
+    one, other = (
+        build(space=SPACE, network=network, loss=fewshot.cross_entropy, steps=4).init(jax.random.key(0))
+        for build in (method.build, method.recipe(SPACE).build)
+    )
+    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+    with pytest.raises(TypeError, match="missing a required argument: 'loss'"):
+        method.build(SPACE, network, steps=4)  # type: ignore[call-arg]
 
 
 def test_what_cannot_be_searched_is_refused():

