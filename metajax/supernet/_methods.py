@@ -53,7 +53,8 @@ METHODS: dict[str, SupernetMethod] = Methods(
         "fair-darts": SupernetMethod(
             "Chu et al. 2020, arXiv:1911.12126",
             mixtures.fair_darts,
-            "Adam at 3e-3 with b1 = .9 and 50 epochs of batches of 128. On the space of DARTS the authors keep, of the two "
+            "The settings are the authors' for the space of DARTS: Adam at 3e-3 with b1 = .9, and 50 epochs of batches of 128, "
+            "which have as many steps as 25 epochs here. On that space of DARTS the authors keep, of the two "
             "strongest edges into a node, those above the threshold (``spaces.derive`` with the threshold). They have no "
             "results on NAS-Bench-201, where every edge takes one operation: an edge on which nothing is above the threshold "
             "becomes none, and the authors' variant with up to two operations an edge has no place.",

@@ -23,11 +23,6 @@ from metajax.supernet.relaxations import (
 )
 
 
-def _darts(**parts: Any) -> Recipe:
-    """Returns the recipe of DARTS by its first order with other parts, and the eigenvalue logged."""
-    return Recipe(**{"events": (eigenvalue(),), **parts})
-
-
 def darts_1(space: Space) -> Recipe:
     r"""First-order DARTS: weights and logits descend in turn, each with the other held fixed.
 
@@ -37,7 +32,7 @@ def darts_1(space: Space) -> Recipe:
 
     In the end every choice takes its value with the largest weight.
     """
-    return _darts()
+    return Recipe(events=(eigenvalue(),))
 
 
 def darts_2(space: Space) -> Recipe:
@@ -47,7 +42,7 @@ def darts_2(space: Space) -> Recipe:
     L_{\mathrm{val}}\Bigl(w - \eta \nabla_w L_{\mathrm{train}}\bigl(w, e(a)\bigr), \; e(a)\Bigr), \qquad
     e(a) = \mathrm{softmax}(a)$$
     """
-    return _darts(estimator=bilevel.unroll)
+    return Recipe(events=(eigenvalue(),), estimator=bilevel.unroll)
 
 
 def darts_2_finite(space: Space) -> Recipe:
@@ -83,7 +78,7 @@ def r_darts_l2(space: Space) -> Recipe:
 
     The logits learn as in ``darts-1``.
     """
-    return _darts(weight_decay=2.7e-3)
+    return Recipe(events=(eigenvalue(),), weight_decay=2.7e-3)
 
 
 def r_darts_stop(space: Space) -> Recipe:
@@ -94,7 +89,7 @@ def r_darts_stop(space: Space) -> Recipe:
 
     $$\bar\lambda(t) > 1.3 \; \bar\lambda(t - \Delta)$$
     """
-    return _darts(events=(eigenvalue(stop=True),))
+    return Recipe(events=(eigenvalue(stop=True),))
 
 
 def s_darts_random(space: Space) -> Recipe:
@@ -104,7 +99,7 @@ def s_darts_random(space: Space) -> Recipe:
 
     The radius ε grows linearly over the search, and the moved encoding is put back on the simplex.
     """
-    return _darts(disturb=random_disturbance(), epochs=100, weight_decay=3e-4)
+    return Recipe(events=(eigenvalue(),), disturb=random_disturbance(), epochs=100, weight_decay=3e-4)
 
 
 def s_darts_adversarial(space: Space) -> Recipe:
@@ -114,7 +109,7 @@ def s_darts_adversarial(space: Space) -> Recipe:
 
     Signed gradient ascent finds δ. The radius ε grows linearly over the search.
     """
-    return _darts(disturb=adversarial_disturbance(), epochs=100, weight_decay=3e-4)
+    return Recipe(events=(eigenvalue(),), disturb=adversarial_disturbance(), epochs=100, weight_decay=3e-4)
 
 
 def beta_darts(space: Space) -> Recipe:
@@ -123,7 +118,7 @@ def beta_darts(space: Space) -> Recipe:
     $$\min_a \; L_{\mathrm{val}}\bigl(w, e(a)\bigr) + \tfrac12 \, \mathrm{epoch} \cdot
     \operatorname*{mean}_{\text{choices}} \, \log \sum_o \exp(a_o)$$
     """
-    return _darts(regularizers=(beta_decay(),), epochs=100, weight_decay=3e-4)
+    return Recipe(events=(eigenvalue(),), regularizers=(beta_decay(),), epochs=100, weight_decay=3e-4)
 
 
 def darts_minus(space: Space) -> Recipe:
