@@ -97,7 +97,9 @@ def origin(package, name):
     return package, name
 
 
-SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|References|Example|Examples|Note|Notes):\s*$", re.M)
+SECTION = re.compile(
+    r"^(Args|Attributes|Returns|Yields|Raises|Deviations|References|Example|Examples|Note|Notes):\s*$", re.M
+)
 
 
 def sections(text):

@@ -1,7 +1,7 @@
 """Fills measured numbers into the pages, so that no number is typed.
 
-The source is ``experiments/RESULTS.md``, which is generated from the results of the experiments, and as section ``benchmarks``
-the first table of ``experiments/benchmarks/RESULTS.md``. A page refers to it by
+The sources are the ``result.json`` of the experiments: their tables are made at every build, as ``python -m
+experiments.tables`` makes ``RESULTS.md``. The claims of the benchmarks are the section ``benchmarks``. A page refers to them by
 
 * ``{{ SECTION / ROW / COLUMN }}``: one cell, where a row is named by its first cell. If several rows share it, further cells
   are added: ``{{ Omniglot, all methods / protonet, transductive / 5-way 1-shot }}``.
@@ -12,11 +12,13 @@ the first table of ``experiments/benchmarks/RESULTS.md``. A page refers to it by
 A reference that names nothing fails the build.
 """
 
+import functools
 import re
+import sys
 from pathlib import Path
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-REFERENCE = re.compile(r"\{\{ (?!methods: )(.*?) \}\}")
+ROOT = Path(__file__).parents[2]
+REFERENCE = re.compile(r"\{\{ (?!methods: |settings: )(.*?) \}\}")
 
 
 class Unknown(KeyError):
@@ -78,19 +80,66 @@ def table(name: str, section: str, named: str, where: str) -> str:
     kept = [rows[0], *(row for row in rows[1:] if re.search(where, row[0]))]
     lines = ["| " + " | ".join(row[i] for i in indices) + " |" for row in kept]
     lines.insert(1, "|" + "---|" * len(indices))
-    origin = re.search(r"^`(.+?)`, commit (\w+).*?, (\d+ cores? of [^,]+),", section, re.MULTILINE)
-    source = (
-        f"Measured by `{origin[1]}` at commit {origin[2]}, {origin[3]}."
-        if origin
-        else f"Section “{name}” of RESULTS.md."
-    )
-    return "\n".join([*lines, "", f'<p class="source" markdown>{source}</p>', ""])
+    return "\n".join([*lines, "", source(name, section), ""])
 
 
+ORIGIN = re.compile(r"^`(.+?)`, commit (\w+).*?, (\d+ cores? of [^,]+),.*$", re.MULTILINE)
+"""The line of a section that says where it comes from."""
+
+
+def source(name: str, section: str) -> str:
+    """The line below a table that says what measured it."""
+    if origin := ORIGIN.search(section):
+        text = f"Measured by `{origin[1]}` at commit {origin[2]}, {origin[3]}."
+    elif name == "benchmarks":
+        text = "The runs, with commands and hardware, are in `experiments/benchmarks/RESULTS.md`."
+    else:
+        text = f"The runs, with commands and hardware, are in `experiments/RESULTS.md` at “{name}”."
+    return f'<p class="source" markdown>{text}</p>'
+
+
+def protocol(section: str) -> str:
+    """What a section says in words: without its tables, figures, lists and the line of its origin."""
+    paragraphs = [paragraph.strip() for paragraph in ORIGIN.sub("", section).split("\n\n")]
+    left_out = ("|", "!", "#", "Found:", "Left out", "Not measured", "Published", "`", "Made by")
+    return "\n\n".join(text for text in paragraphs if text and not text.startswith(left_out) and text[-1] != ":")
+
+
+def rows(pattern: str, known: dict[str, str], only: tuple[str, ...] = ()) -> str:
+    """All that results say of what a pattern matches: rows, or columns with what names the rows, by sections.
+
+    Args:
+        pattern: Matches the first cell of a row, or the head of a column.
+        known: The sections by their names, see ``results``.
+        only: The names of the sections that are searched; empty for all.
+    """
+    matches = lambda cell: re.fullmatch(pattern, cell.removesuffix("†").strip(" `"))
+    parts = []
+    for name, section in known.items():
+        shown = []
+        for head, *body in tables(section) if not only or name in only else ():
+            indices, kept = list(range(len(head))), [row for row in body if matches(row[0])]
+            if not kept and (columns := [i for i, cell in enumerate(head) if matches(cell)]):
+                # of a wide table the columns that match, and as many as tell the rows apart
+                keys = next(n for n in indices if n and len({tuple(row[:n]) for row in body}) == len(body))
+                indices, kept = (sorted({*range(keys), *columns}) if len(head) > 5 else indices), body
+            if kept:
+                lines = ["| " + " | ".join(row[i] for i in indices) + " |" for row in (head, *kept)]
+                shown += ["\n".join([lines[0], "|" + "---|" * len(indices), *lines[1:]])]
+        if shown:
+            parts.append("\n\n".join([f"### {name}", protocol(section), *shown, source(name, section)]))
+    return "\n\n".join(parts)
+
+
+@functools.cache
 def results() -> dict[str, str]:
     """The sections of all results by name."""
-    benchmarks = (EXPERIMENTS / "benchmarks" / "RESULTS.md").read_text()
-    return {**sections((EXPERIMENTS / "RESULTS.md").read_text()), "benchmarks": benchmarks.split("\n## ")[0]}
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from experiments import harness, tables
+    from experiments.benchmarks import all as benchmarks
+
+    return {**sections(tables.document(harness.committed())), "benchmarks": benchmarks.table().split("\n## ")[0]}
 
 
 def filled(markdown: str, known: dict[str, str]) -> str:

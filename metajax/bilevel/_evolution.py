@@ -28,12 +28,15 @@ class PersistentState(NamedTuple):
 
 
 def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = False) -> Estimator:
-    """Estimates the gradient of the outer loss smoothed by Gaussian noise, from forward runs alone.
+    r"""Estimates the gradient of the outer loss smoothed by Gaussian noise, from forward runs alone.
 
-    With antithetic perturbations ``ε_i ~ N(0, sigma² I)`` of the hyperparameters the estimate is
-    ``Σ_i ε_i (outer(h + ε_i) - outer(h - ε_i)) / (population · sigma²)`` over ``population / 2`` pairs. It works where nothing
-    can be differentiated or where unrolled gradients explode (Metz et al. 2019). Its variance grows with the number of
-    hyperparameters, so it is for few of them.
+    With n pairs of antithetic perturbations of the hyperparameters, where ``population`` is 2n:
+
+    $$\frac{1}{2 n \sigma^2} \sum_{i=1}^{n} \epsilon_i \bigl(F(h + \epsilon_i) - F(h - \epsilon_i)\bigr), \qquad
+    \epsilon_i \sim N(0, \sigma^2 I)$$
+
+    It works where nothing can be differentiated or where unrolled gradients explode (Metz et al. 2019). Its variance grows with
+    the number of hyperparameters, so it is for few of them.
 
     Args:
         population: The number of perturbed inner runs, an even integer >= 2.
@@ -49,6 +52,9 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
     Raises:
         InputError: If ``population`` is odd or ``sigma`` is not positive; later, if it is persistent and the problem is made
             with ``Inner.solution``.
+
+    Deviations:
+        Metz et al. (2019) combine this estimate with that of unrolling, by their variances. Here it stands alone.
 
     References:
         * Metz et al. 2019, "Understanding and correcting pathologies in the training of learned optimizers",

@@ -13,12 +13,15 @@ from metajax.types import InputError
 
 
 def finite_difference(eps: float = 0.01) -> Estimator:
-    """Differentiates the last inner step, with its mixed second derivative by a central difference of two gradients.
+    r"""Differentiates the last inner step, with its mixed second derivative by a central difference of two gradients.
 
-    With ``v`` the outer gradient in the parameters, pulled back through the update of the inner optimizer, the mixed term is
-    ``(∂inner/∂h at w + ε v  -  ∂inner/∂h at w - ε v) / 2ε`` with ``ε = eps/‖v‖`` (Liu et al. 2019, equation 8). Pulling back
-    through the update allows any optax transformation; for plain gradient descent it is the paper's formula. It is kept as a
-    check: ``unroll(truncate=1)`` is exact and as cheap.
+    With the outer gradient v in the parameters, pulled back through the update of the inner optimizer, the mixed term is
+    (Liu et al. 2019, equation 8)
+
+    $$\frac{1}{2 \epsilon} \Bigl(\frac{\partial f}{\partial h}(h, w + \epsilon v)
+    - \frac{\partial f}{\partial h}(h, w - \epsilon v)\Bigr), \qquad \epsilon = \frac{\mathrm{eps}}{\lVert v \rVert}$$
+
+    It is kept as a check: ``unroll(truncate=1)`` is exact and as cheap.
 
     Args:
         eps: The distance in the parameters that the difference spans to each side, a positive number; 0.01 in the paper.
@@ -28,6 +31,9 @@ def finite_difference(eps: float = 0.01) -> Estimator:
 
     Raises:
         InputError: If ``eps`` is not positive; later, if the problem is made with ``Inner.solution``.
+
+    Deviations:
+        Pulling back through the update allows any optax transformation. For plain gradient descent it is the paper's formula.
 
     References:
         Liu et al. 2019, "DARTS: Differentiable architecture search", arXiv:1806.09055.

@@ -8,12 +8,15 @@ from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, 
 
 
 def first_order() -> Estimator:
-    """Takes what inner learning adds to the parameters as a constant.
+    r"""Takes what inner learning adds to the parameters as a constant.
 
-    With ``w_T = w_0(h) + Δ`` the estimate is the derivative of ``outer(h, w_0(h) + Δ)`` with ``Δ`` held fixed. If ``hyper`` is
-    the initialization this is first-order MAML; with a warm start it is first-order DARTS, the direct gradient of the outer
-    loss. It is biased, because every path through the inner updates is cut: what acts through learning alone (a learning
-    rate, a decay, the weights of examples) gets a gradient of zero.
+    With the parameters $w_S = w_0(h) + \Delta$ after the inner steps, the estimate is
+
+    $$\frac{d}{dh} \, F\bigl(h, w_0(h) + \Delta\bigr) \quad \text{with } \Delta \text{ held fixed}$$
+
+    If ``hyper`` is the initialization this is first-order MAML; with a warm start it is first-order DARTS, the direct gradient
+    of the outer loss. It is biased, because every path through the inner updates is cut: what acts through learning alone (a
+    learning rate, a decay, the weights of examples) gets a gradient of zero.
 
     Returns:
         An estimator for problems made with ``Inner.descent``.

@@ -11,7 +11,12 @@ from metajax.bilevel._unroll import learn_and_judge
 
 
 def forward() -> Estimator:
-    """Differentiates through the inner loop by forward mode, a tangent for each hyperparameter.
+    r"""Differentiates through the inner loop by forward mode, a tangent for each hyperparameter.
+
+    The tangents $Z_s = dw_s/dh$ run along with the inner steps $w_{s+1} = \Phi_s(w_s, h)$:
+
+    $$Z_{s+1} = \frac{\partial \Phi_s}{\partial w_s} Z_s + \frac{\partial \Phi_s}{\partial h}, \qquad
+    \frac{dF}{dh} = \frac{\partial F}{\partial h} + Z_S^\top \, \frac{\partial F}{\partial w_S}$$
 
     The estimate equals that of ``unroll``. Memory does not depend on the number of inner steps, and time is proportional to
     the number of hyperparameters: for a handful of them over a long inner loop.

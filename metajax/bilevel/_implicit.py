@@ -28,12 +28,17 @@ def implicit(
     step_size: float | None = None,
     tolerance: float = 1e-6,
 ) -> Estimator:
-    """Differentiates the stationarity of the inner solution, with an approximate inverse Hessian.
+    r"""Differentiates the stationarity of the inner solution, with an approximate inverse Hessian.
 
-    At a stationary point of the inner loss, ``dw*/dh = -H⁻¹ ∂²inner/∂w∂h`` with ``H`` the Hessian in the parameters, so
-    ``d outer/dh = ∂outer/∂h - (∂²inner/∂w∂h)ᵀ H⁻¹ ∂outer/∂w``: one linear solve by Hessian-vector products, whatever the number
-    of inner steps. The Hessian and the mixed derivative are those of the last inner batch. The estimate does not see how the
-    point was reached: an inner learning rate or an initialization gets no gradient.
+    At a stationary point w of the inner loss f, with the Hessian H of f in the parameters and the outer loss F:
+
+    $$\frac{dF}{dh} = \frac{\partial F}{\partial h}
+    - \Bigl(\frac{\partial^2 f}{\partial w \, \partial h}\Bigr)^{\!\top} H^{-1} \, \frac{\partial F}{\partial w}, \qquad
+    H = \frac{\partial^2 f}{\partial w^2}$$
+
+    This is one linear solve by Hessian-vector products, whatever the number of inner steps. The Hessian and the mixed
+    derivative are those of the last inner batch. The estimate does not see how the point was reached: an inner learning rate
+    or an initialization gets no gradient.
 
     ``info["solver_residual"]`` is ``‖(H + damping·I)·solution - v‖ / ‖v‖`` with ``v`` the outer gradient in the parameters. It
     is 0 for an exact solve, and above 1 the solution is worse than none. It costs one Hessian-vector product, and none where it

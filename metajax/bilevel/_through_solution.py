@@ -10,12 +10,14 @@ from metajax.types import Batch, Hyper, InputError, Key, Scalar
 
 
 def through_solution() -> Estimator:
-    """Differentiates the outer loss through the function that solves the inner problem.
+    r"""Differentiates the outer loss through the function that solves the inner problem.
 
-    With ``w*(h) = solve(h, batch, key)`` the estimate is ``d outer(h, solve(h))/dh`` by reverse mode, which is exact where
-    ``solve`` is: closed-form ridge regression (R2D2), class means (prototypical networks), a quadratic program with its own
-    derivative (MetaOptNet), or a whole inner training (a third level, ``hpo.nested_inner``). The last of the inner batches is
-    what is solved. Such a problem has no inner state, so it cannot be warm-started.
+    $$\frac{d}{dh} \, F\bigl(h, w^*(h)\bigr), \qquad w^*(h) = \mathrm{solve}(h)$$
+
+    The derivative is taken by reverse mode and is exact where ``solve`` is: closed-form ridge regression (R2D2), class
+    means (prototypical networks), a quadratic program with its own derivative (MetaOptNet), or a whole inner training
+    (a third level, ``hpo.nested_inner``). The last of the inner batches is what is solved. Such a problem has no inner
+    state, so it cannot be warm-started.
 
     Returns:
         An estimator for problems made with ``Inner.solution``.

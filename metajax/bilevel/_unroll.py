@@ -12,11 +12,19 @@ from metajax.types import Batch, Hyper, InputError, Key, Scalar
 
 
 def unroll(remat: Remat = None, truncate: int | None = None) -> Estimator:
-    """Differentiates through the inner loop by reverse mode.
+    r"""Differentiates through the inner loop by reverse mode.
 
-    The estimate is ``d outer(h, w_T(h))/dh`` with ``w_T`` the parameters after the last inner step. It is exact, and memory
-    grows with the steps unless they are rematerialized. MAML and exact second-order DARTS are this with few steps, tuning
-    of learning rates and decays with many.
+    With the inner steps $w_{s+1} = \Phi_s(w_s, h)$ from $w_0(h)$ and the outer loss $F(h, w_S)$, an adjoint runs backwards
+    through the steps:
+
+    $$\lambda_S = \frac{\partial F}{\partial w_S}, \quad
+    \lambda_s = \Bigl(\frac{\partial \Phi_s}{\partial w_s}\Bigr)^{\!\top} \lambda_{s+1}, \qquad
+    \frac{dF}{dh} = \frac{\partial F}{\partial h}
+    + \sum_{s=0}^{S-1} \Bigl(\frac{\partial \Phi_s}{\partial h}\Bigr)^{\!\top} \lambda_{s+1}
+    + \Bigl(\frac{\partial w_0}{\partial h}\Bigr)^{\!\top} \lambda_0$$
+
+    It is exact, and memory grows with the steps unless they are rematerialized. MAML and exact second-order DARTS are this with
+    few steps, tuning of learning rates and decays with many.
 
     Args:
         remat: What to keep for the backward pass: ``None`` keeps every step, ``"sqrt"`` every √steps-th state and a positive
@@ -29,6 +37,9 @@ def unroll(remat: Remat = None, truncate: int | None = None) -> Estimator:
 
     Raises:
         InputError: If ``remat`` or ``truncate`` is not positive; later, if the problem is made with ``Inner.solution``.
+
+    Deviations:
+        Maclaurin et al. (2015) run the inner steps backwards in place of keeping them. Here they are kept or computed again.
 
     References:
         * Maclaurin et al. 2015, "Gradient-based hyperparameter optimization through reversible learning", arXiv:1502.03492.

@@ -12,7 +12,7 @@ from metajax.fewshot._boil import boil
 from metajax.fewshot._cavia import cavia
 from metajax.fewshot._imaml import imaml
 from metajax.fewshot._losses import cross_entropy, squared_error
-from metajax.fewshot._maml import maml, maml_problem
+from metajax.fewshot._maml import fomaml, maml, maml_problem
 from metajax.fewshot._maml_plus_plus import maml_plus_plus
 from metajax.fewshot._meta_sgd import meta_sgd
 from metajax.fewshot._metaoptnet import metaoptnet
@@ -41,6 +41,7 @@ __all__ = [
     "episodes",
     "evaluate",
     "evaluation",
+    "fomaml",
     "heads",
     "imaml",
     "maml",

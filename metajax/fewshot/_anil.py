@@ -21,7 +21,12 @@ def anil(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """Almost no inner loop: MAML on the head alone, over features that are computed once for a task.
+    r"""Almost no inner loop: MAML on the head alone, over features that are computed once for a task.
+
+    With the body θ and the head ψ of a network, the inner steps move the head only:
+
+    $$\min_{\theta, \psi} \; \frac1T \sum_\tau L_{Q_\tau}\bigl(\theta, \psi^\tau_S\bigr), \qquad
+    \psi^\tau_0 = \psi, \quad \psi^\tau_{s+1} = \psi^\tau_s - \alpha \nabla_\psi L_{S_\tau}(\theta, \psi^\tau_s)$$
 
     It equals MAML in which only the head adapts, at a fraction of the cost. The parameters have the entries ``"body"`` and
     ``"head"``, as ``nn.chain`` makes them; both are meta-learned.
@@ -37,6 +42,10 @@ def anil(
 
     Returns:
         The method. What it adapts are parameters of the head.
+
+    Deviations:
+        The paper computes MAML with the body held fixed in the inner steps. Here the features of the support are computed
+        once, which gives the same numbers. The authors published no code that could be found.
 
     References:
         Raghu et al. 2020, arXiv:1909.09157.

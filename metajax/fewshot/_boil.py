@@ -16,7 +16,12 @@ def boil(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """Body-only update in the inner loop: the head stays, so the representation has to move.
+    r"""Body-only update in the inner loop: the head stays, so the representation has to move.
+
+    With the body θ and the head ψ of a network, the inner steps move the body only, and both are meta-learned:
+
+    $$\min_{\theta, \psi} \; \frac1T \sum_\tau L_{Q_\tau}\bigl(\theta^\tau_S, \psi\bigr), \qquad
+    \theta^\tau_0 = \theta, \quad \theta^\tau_{s+1} = \theta^\tau_s - \alpha \nabla_\theta L_{S_\tau}(\theta^\tau_s, \psi)$$
 
     Args:
         loss_fn: Loss of a task. Its parameters have the entries ``"body"`` and ``"head"``, as ``nn.chain`` makes them.
@@ -31,6 +36,9 @@ def boil(
 
     Raises:
         InputError: If the parameters have no entry ``"body"`` (when the method is first used).
+
+    Deviations:
+        None known. The loss of the authors' code (github.com/HJ-Yoo/BOIL) is a mean, too, so their rates mean the same here.
 
     References:
         Oh et al. 2021, arXiv:2008.08882.

@@ -17,10 +17,15 @@ def cavia(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """Fast context adaptation: only a small context vector, an additional input of the network, adapts to a task.
+    r"""Fast context adaptation: only a small context vector, an additional input of the network, adapts to a task.
 
-    The context begins at zero for every task and takes the inner steps alone. What is meta-learned, ``state.hyper``, are the
-    parameters of the network.
+    The context c begins at zero for every task and takes the inner steps alone. The parameters θ of the network are
+    meta-learned:
+
+    $$\min_\theta \; \frac1T \sum_\tau L_{Q_\tau}\bigl(\theta, c^\tau_S\bigr), \qquad
+    c^\tau_0 = 0, \quad c^\tau_{s+1} = c^\tau_s - \alpha \nabla_c L_{S_\tau}(\theta, c^\tau_s)$$
+
+    ``state.hyper`` is θ.
 
     Args:
         loss_fn: Loss of a task whose parameters are ``{"params": network parameters, "context": f32[size]}``: make it from
@@ -37,6 +42,11 @@ def cavia(
 
     Raises:
         InputError: If ``size`` or ``test_steps`` is less than 1.
+
+    Deviations:
+        None in the method. The network is the caller's: ``nn.Conv4`` with a context scales and shifts its third layer (FiLM),
+        as the paper's network for images does, and ``nn.with_context`` appends the context to the inputs, as the paper's
+        network for sinusoids does.
 
     References:
         Zintgraf et al. 2019, arXiv:1810.03642.

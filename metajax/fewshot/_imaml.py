@@ -20,13 +20,15 @@ def imaml(
     damping: float = 0.0,
     chunk: int | None = None,
 ) -> Method:
-    """MAML by implicit differentiation of a proximal inner problem, so that memory does not grow with the inner steps.
+    r"""MAML by implicit differentiation of a proximal inner problem, so that memory does not grow with the inner steps.
 
-    It adapts on ``loss + strength/2 · ‖params - initialization‖²`` and solves ``(I + H/strength) x = g`` by conjugate
-    gradient, where H is the Hessian of the loss and g the gradient of the query loss, both at the adapted parameters. It is
-    exact where the inner steps have converged and ``H + strength·I`` is positive definite. This is the paper's problem. The
-    authors' code (github.com/aravindr93/imaml_dev) takes the inner steps on ``loss`` alone, with one step on the proximal term
-    after them, and solves ``(2 I + H / (strength + 10)) x = g``.
+    The parameters of a task adapt close to the initialization h, and the gradient of the initialization is a linear solve by
+    conjugate gradient, with the Hessian H of the support loss and the gradient of the query loss at the adapted parameters:
+
+    $$w^* = \arg\min_w \; L_S(w) + \frac{\lambda}{2} \lVert w - h \rVert^2, \qquad
+    \nabla_h L_Q(w^*) = \Bigl(I + \tfrac{1}{\lambda} H\Bigr)^{-1} \nabla L_Q(w^*)$$
+
+    It is exact where the inner steps have converged and ``H + λ·I`` is positive definite.
 
     Args:
         loss_fn: Loss of a task; see ``maml``.
@@ -44,6 +46,10 @@ def imaml(
 
     Raises:
         InputError: If ``strength`` is not positive, or ``test_steps`` is less than 1.
+
+    Deviations:
+        This is the paper's problem. The authors' code (github.com/aravindr93/imaml_dev) takes the inner steps on the support
+        loss alone, with one step on the proximal term after them, and solves ``(2 I + H / (λ + 10)) x = g``.
 
     References:
         Rajeswaran et al. 2019, arXiv:1909.04630.

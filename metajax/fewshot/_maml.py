@@ -61,15 +61,19 @@ def maml(
     chunk: int | None = None,
     adapted: Selection | None = None,
 ) -> Method:
-    """Learns an initialization from which a few gradient steps on a task's support do well on its query.
+    r"""Learns an initialization from which a few gradient steps on a task's support do well on its query.
 
-    With the inner learner ``w_S(h)``, S steps of the inner optimizer on the support loss from the initialization h, it solves
-    ``min over h of mean over tasks of query_loss(w_S(h))``. What is meta-learned, ``state.hyper``, is the initialization.
+    The inner learner takes S steps on the support loss of a task τ from the initialization h. The initialization descends the
+    mean query loss after these steps, by the exact derivative through them:
+
+    $$\min_h \; \frac1T \sum_{\tau=1}^{T} L_{Q_\tau}\bigl(w^\tau_S(h)\bigr), \qquad
+    w^\tau_0 = h, \quad w^\tau_{s+1} = w^\tau_s - \alpha \nabla L_{S_\tau}(w^\tau_s)$$
+
+    What is meta-learned, ``state.hyper``, is the initialization.
 
     Args:
         loss_fn: Loss of a task, ``(params, batch, key) -> (loss, info)``. ``fewshot.cross_entropy`` is the mean over the N·K
-            examples of the support. MAML's published code divides their sum by the K shots only, so the same inner step has
-            an N times larger rate here: 2.0 for its 0.4 on 5 ways, and 2.0 for its 0.1 on 20 ways.
+            examples of the support.
         inner_optimizer: Any optax transformation; plain gradient descent in the paper. An inner Adam needs
             ``eps_root=1e-8``, or its derivative is not finite where a gradient is zero.
         outer_optimizer: Adam with rate 1e-3 in the paper.
@@ -91,6 +95,11 @@ def maml(
         InputError: If ``test_steps`` is less than 1.
         InputError: If ``adapted`` selects no parameter (when the method is first used).
 
+    Deviations:
+        The authors' code divides the sum of a support's losses by the K shots, ``fewshot.cross_entropy`` divides it by all N·K
+        examples. The same inner step therefore has an N times larger rate here: 2.0 for their 0.4 on 5 ways, and 2.0 for their
+        0.1 on 20 ways.
+
     References:
         Finn et al. 2017, arXiv:1703.03400.
 
@@ -108,4 +117,55 @@ def maml(
     task_problem = maml_problem(loss_fn, inner_optimizer, query_loss, adapted)
     return by_gradient(
         task_problem, estimator or bilevel.unroll(), outer_optimizer, inner_steps, test_steps, chunk=chunk
+    )
+
+
+def fomaml(
+    loss_fn: LossFn,
+    inner_optimizer: optax.GradientTransformation,
+    outer_optimizer: optax.GradientTransformation,
+    inner_steps: int = 1,
+    test_steps: int | None = None,
+    query_loss: LossFn | None = None,
+    chunk: int | None = None,
+    adapted: Selection | None = None,
+) -> Method:
+    r"""First-order MAML: the query gradient at the adapted parameters moves the initialization.
+
+    The derivative of the inner steps is taken as the identity. No second derivative is computed, and memory does not grow with
+    the inner steps:
+
+    $$\nabla_h L_Q\bigl(w_S(h)\bigr) \approx \nabla L_Q(w)\big|_{w = w_S(h)}$$
+
+    Args:
+        loss_fn: Loss of a task; see ``maml``.
+        inner_optimizer: Any optax transformation; plain gradient descent in the paper.
+        outer_optimizer: Adam with rate 1e-3 in the paper.
+        inner_steps: Adaptation steps in training, >= 1.
+        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        query_loss: Loss of the adapted parameters, where it differs from ``loss_fn``.
+        chunk: Number of tasks that are computed side by side; see ``maml``.
+        adapted: Selects the parameters that take inner steps; see ``maml``.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If ``test_steps`` is less than 1.
+
+    Deviations:
+        The inner rate has the same factor N to that of the authors' code as in ``maml``.
+
+    References:
+        Finn et al. 2017, arXiv:1703.03400.
+
+    Example:
+        >>> from metajax import fewshot, nn
+        >>> init, apply = nn.functional(lambda rngs: nn.MLP(1, (40, 40), 1, rngs=rngs))
+        >>> fomaml(fewshot.squared_error(apply), optax.sgd(0.01), optax.adam(1e-3), inner_steps=5).train_steps
+        5
+    """
+    first_order = bilevel.first_order()
+    return maml(
+        loss_fn, inner_optimizer, outer_optimizer, inner_steps, test_steps, first_order, query_loss, chunk, adapted
     )

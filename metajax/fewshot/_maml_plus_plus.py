@@ -155,7 +155,13 @@ def maml_plus_plus(
     first_order_until: int = 0,
     chunk: int | None = None,
 ) -> Method:
-    """MAML with per-layer per-step rates, per-step batch norm, a multi-step loss and derivative-order annealing.
+    r"""MAML with per-layer per-step rates, per-step batch norm, a multi-step loss and derivative-order annealing.
+
+    Every array of parameters has a learned rate for each inner step, batch norm has scale and shift $\beta_s$ for each inner
+    step, and early in training the query loss after every step counts, with the weights $v_s$ of ``importance``:
+
+    $$\min_{h, \alpha, \beta} \; \frac1T \sum_\tau \sum_{s=1}^{S} v_s \, L_{Q_\tau}\bigl(w^\tau_s, \beta_s\bigr), \qquad
+    w^\tau_{s+1} = w^\tau_s - \alpha_s \odot \nabla L_{S_\tau}(w^\tau_s, \beta_s)$$
 
     ``state.hyper`` has the entries ``"params"``, ``"rates"`` (one for each array of parameters and step) and
     ``"per_step"``. Inner step t runs on the support with batch norm t, and the query that follows it runs with batch norm t
@@ -163,9 +169,6 @@ def maml_plus_plus(
 
     The paper's cosine schedule is the caller's ``outer_optimizer``: ``optax.adam(optax.cosine_decay_schedule(...))``, down to
     a hundredth. Steps in a test are those of training: what is learned per step says nothing of further ones.
-
-    What differs from the authors' code: they score an ensemble of the five checkpoints that were best on validation tasks,
-    here it is one checkpoint; their cosine schedule changes once an epoch, the caller's changes at every step.
 
     Args:
         loss_fn: Loss of a task; see ``maml``.
@@ -187,6 +190,10 @@ def maml_plus_plus(
 
     Raises:
         InputError: If a number of steps is out of range.
+
+    Deviations:
+        The authors score an ensemble of the five checkpoints that were best on validation tasks, here it is one checkpoint.
+        Their cosine schedule changes once an epoch, the caller's changes at every step.
 
     References:
         Antoniou et al. 2019, arXiv:1810.09502.

@@ -26,10 +26,14 @@ def meta_sgd(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """MAML whose inner rates, one for each parameter, are meta-learned with the initialization.
+    r"""MAML whose inner rates, one for each parameter, are meta-learned with the initialization.
 
-    An inner step is ``w - α ∘ ∇ loss(w)`` with a vector α of the size of w. ``state.hyper`` has the entries ``"params"`` and
-    ``"rates"``. The rates may become negative, as in the paper.
+    The rates α are a vector of the size of w, so that both the direction and the length of an inner step are learned:
+
+    $$\min_{h, \alpha} \; \frac1T \sum_\tau L_{Q_\tau}\bigl(w^\tau_S\bigr), \qquad
+    w^\tau_0 = h, \quad w^\tau_{s+1} = w^\tau_s - \alpha \odot \nabla L_{S_\tau}(w^\tau_s)$$
+
+    ``state.hyper`` has the entries ``"params"`` and ``"rates"``. The rates may become negative, as in the paper.
 
     Args:
         loss_fn: Loss of a task; see ``maml``.
@@ -44,6 +48,9 @@ def meta_sgd(
 
     Raises:
         InputError: If ``test_steps`` is less than 1.
+
+    Deviations:
+        All rates begin at a given value, while the paper draws it at random. The authors published no code that could be found.
 
     References:
         Li et al. 2017, arXiv:1707.09835.

@@ -19,11 +19,17 @@ def metaoptnet(
     chunk: int | None = None,
     ways: int | None = None,
 ) -> Method:
-    """Learns features on which a support vector machine, solved inside the program, classifies well.
+    r"""Learns features on which a support vector machine, solved inside the program, classifies well.
 
-    The machine is that of the authors' code (github.com/kjunelee/MetaOptNet): the dual of Crammer and Singer with the identity
-    added to the Gram matrix, solved by 15 iterations of an interior-point method. The authors learn the scale of the scores
-    itself; here its logarithm is learned. ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
+    The machine of a task is the dual of Crammer and Singer on the Gram matrix K of the support's features, with dual
+    variables A of one row for each example and one-hot labels Y. It is solved by an interior-point method, whose solution is
+    differentiated:
+
+    $$\min_A \; \tfrac12 \bigl\langle A, (K + I) A \bigr\rangle - \langle A, Y \rangle \quad
+    \text{subject to} \quad A \le C\,Y, \; A \mathbf{1} = 0, \qquad
+    \mathrm{scores}(x) = \alpha \, f_\theta(x)^\top X^\top A$$
+
+    ``state.hyper`` has the entries ``"body"`` and ``"log_scale"``.
 
     Args:
         embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``protonet``.
@@ -41,6 +47,11 @@ def metaoptnet(
 
     Raises:
         InputError: If an argument is out of range.
+
+    Deviations:
+        The identity beside K is that of the authors' code (github.com/kjunelee/MetaOptNet), which the paper does not print.
+        They learn the scale of the scores itself, here its logarithm is learned. The network is the caller's; the authors' is
+        a ResNet-12.
 
     References:
         Lee et al. 2019, arXiv:1904.03758.

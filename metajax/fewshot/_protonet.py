@@ -15,11 +15,15 @@ def protonet(
     distance: heads.Distance = "euclidean",
     chunk: int | None = None,
 ) -> Method:
-    """Learns features in which the nearest class mean classifies well.
+    r"""Learns features in which the nearest class mean classifies well.
 
-    The score of a class is minus the squared distance to the mean of its support examples. Training on more ways than are
-    tested, as the paper does (60 for Omniglot), needs nothing but another sampler. The published numbers are inductive: batch
-    norm by running statistics, which ``nn.running`` makes of a network. With a plain function the scores are transductive.
+    The score of a class c is minus the squared distance to the mean of its support examples, and the cross-entropy of the
+    scores on the query trains the features $f_\theta$:
+
+    $$p(y = c \mid x) = \mathrm{softmax}_c \bigl(-\lVert f_\theta(x) - m_c \rVert^2\bigr), \qquad
+    m_c = \frac{1}{|S_c|} \sum_{x_i \in S_c} f_\theta(x_i)$$
+
+    Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler.
 
     Args:
         embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``. With a function, a batch norm in
@@ -36,6 +40,10 @@ def protonet(
 
     Raises:
         InputError: If ``distance`` is neither of the two.
+
+    Deviations:
+        The published numbers are inductive: batch norm uses running statistics, which ``nn.running`` makes of a network. With
+        a plain function the scores are transductive.
 
     References:
         Snell et al. 2017, arXiv:1703.05175.

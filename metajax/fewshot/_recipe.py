@@ -91,6 +91,8 @@ class Recipe:
 
     Attributes:
         builder: Makes the method from this recipe and a network.
+        function: The function that makes the method of its parts. Its documentation is that of the method: the mathematics,
+            the paper, and what differs from it.
         family: How the method solves a task. A method of the family ``"pretraining"`` is trained on labeled batches
             (``episodes.examples``), all others on episodes.
         options: Further arguments of the method's function, such as ``{"l2": 1.0}`` for ``fewshot.r2d2``.
@@ -121,6 +123,7 @@ class Recipe:
     """
 
     builder: Builder
+    function: Callable[..., Method]
     family: Family
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     inner_rate: float = 0.0

@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import optax
 
-from metajax import bilevel, nn
+from metajax import nn
 from metajax.fewshot import parameters
 from metajax.fewshot._anil import anil
 from metajax.fewshot._boil import boil
 from metajax.fewshot._cavia import cavia
 from metajax.fewshot._imaml import imaml
-from metajax.fewshot._maml import maml
+from metajax.fewshot._maml import fomaml, maml
 from metajax.fewshot._maml_plus_plus import maml_plus_plus
 from metajax.fewshot._meta_sgd import meta_sgd
 from metajax.fewshot._metaoptnet import metaoptnet
@@ -47,23 +47,19 @@ def _has_norms(model: nn.Functional) -> bool:
     return any(parameters.is_norm(path) for path in parameters.paths(shapes))
 
 
-def _by_descent(function: Callable[..., Method]) -> Callable[[Recipe, Network], Built]:
-    """Builder of methods with MAML's arguments."""
-
-    def build(recipe: Recipe, network: Network) -> Built:
-        model = _whole(recipe, network)
-        method = function(
-            network.loss(model.apply),
-            optax.sgd(recipe.inner_rate),
-            _outer(recipe, network),
-            inner_steps=recipe.inner_steps,
-            test_steps=recipe.test_steps,
-            chunk=recipe.chunk,
-            **recipe.options,
-        )
-        return method, model.init
-
-    return build
+def _by_descent(recipe: Recipe, network: Network) -> Built:
+    """A method with MAML's arguments."""
+    model = _whole(recipe, network)
+    method = recipe.function(
+        network.loss(model.apply),
+        optax.sgd(recipe.inner_rate),
+        _outer(recipe, network),
+        inner_steps=recipe.inner_steps,
+        test_steps=recipe.test_steps,
+        chunk=recipe.chunk,
+        **recipe.options,
+    )
+    return method, model.init
 
 
 def _maml(recipe: Recipe, network: Network) -> Built:
@@ -71,7 +67,7 @@ def _maml(recipe: Recipe, network: Network) -> Built:
     if not recipe.adapt_norms and _has_norms(_whole(recipe, network)):
         still = {"adapted": lambda path: not parameters.is_norm(path)}
         recipe = dataclasses.replace(recipe, options={**recipe.options, **still})
-    return _by_descent(maml)(recipe, network)
+    return _by_descent(recipe, network)
 
 
 def _reptile(recipe: Recipe, network: Network) -> Built:
@@ -128,33 +124,29 @@ def _cavia(recipe: Recipe, network: Network) -> Built:
     return method, init
 
 
-def _on_features(function: Callable[..., Method], needs_ways: bool = False) -> Callable[[Recipe, Network], Built]:
-    """Builder of methods with a head in closed form; some are faster where the number of ways is known."""
-
-    def build(recipe: Recipe, network: Network) -> Built:
-        body = network.body(flatten=True, context=0)
-        embed: Any = body.apply
-        if recipe.batch_norm == "running":
-            if network.example is None:
-                raise InputError("build: example=None with batch_norm='running'; give a batch of inputs or its shape")
-            embed = nn.running(body, network.example)
-        ways = {"ways": max(recipe.ways, recipe.train_ways or recipe.ways)} if needs_ways else {}
-        method = function(embed, _outer(recipe, network), chunk=recipe.chunk, **{**ways, **recipe.options})
-        return method, body.init
-
-    return build
+def _on_features(recipe: Recipe, network: Network) -> Built:
+    """A method with a head in closed form."""
+    body = network.body(flatten=True, context=0)
+    embed: Any = body.apply
+    if recipe.batch_norm == "running":
+        if network.example is None:
+            raise InputError("build: example=None with batch_norm='running'; give a batch of inputs or its shape")
+        embed = nn.running(body, network.example)
+    return recipe.function(embed, _outer(recipe, network), chunk=recipe.chunk, **recipe.options), body.init
 
 
-def _pretrained(function: Callable[..., Method], has_steps: bool) -> Callable[[Recipe, Network], Built]:
-    """Builder of methods that train on all classes at once; some take steps in a test."""
+def _svm(recipe: Recipe, network: Network) -> Built:
+    """MetaOptNet, which is faster where the number of ways is known."""
+    ways = {"ways": max(recipe.ways, recipe.train_ways or recipe.ways)}
+    return _on_features(dataclasses.replace(recipe, options={**ways, **recipe.options}), network)
 
-    def build(recipe: Recipe, network: Network) -> Built:
-        body, head = network.body(flatten=False, context=0), network.scores(network.classes)
-        steps = {"test_steps": recipe.test_steps} if has_steps else {}
-        method = function(body.apply, head.apply, _outer(recipe, network), **steps, **recipe.options)
-        return method, nn.chain(body, head).init
 
-    return build
+def _pretrained(recipe: Recipe, network: Network) -> Built:
+    """A method that trains on all classes at once; some take steps in a test."""
+    body, head = network.body(flatten=False, context=0), network.scores(network.classes)
+    steps = {"test_steps": recipe.test_steps} if recipe.test_steps else {}
+    method = recipe.function(body.apply, head.apply, _outer(recipe, network), **steps, **recipe.options)
+    return method, nn.chain(body, head).init
 
 
 # Settings for a few thousand steps on a CPU, not those of the papers (which `experiments.omniglot` has as preset `paper`): they
@@ -167,10 +159,11 @@ _SOLVED: dict[str, Any] = {"family": "features", "tasks": 8, "train_ways": 20}
 _PRETRAINED: dict[str, Any] = {**_SOLVED, "family": "pretraining"}
 
 METHODS: Mapping[str, Recipe] = {
-    "maml": Recipe(_maml, **_ADAPTED),
-    "fomaml": Recipe(_maml, options={"estimator": bilevel.first_order()}, **_ADAPTED),
+    "maml": Recipe(_maml, maml, **_ADAPTED),
+    "fomaml": Recipe(_maml, fomaml, **_ADAPTED),
     "reptile": Recipe(
         _reptile,
+        reptile,
         "gradient",
         {"batch": 10},
         inner_rate=1e-3,
@@ -180,17 +173,17 @@ METHODS: Mapping[str, Recipe] = {
         train_queries=10,
         many_ways={"options": {"batch": 20}},  # as in the authors' commands for 5 and for 20 ways
     ),
-    "anil": Recipe(_anil, **_ADAPTED),
-    "boil": Recipe(_by_descent(boil), **_ADAPTED),
-    "meta-sgd": Recipe(_meta_sgd, "gradient", **{**_FEW, "test_steps": 1}, many_ways={"inner_rate": 0.1}),
-    "maml++": Recipe(_maml_plus_plus, "gradient", **_FIVE, tasks=8, final_share=0.01),
-    "imaml": Recipe(_by_descent(imaml), "gradient", {"strength": 2.0}, inner_rate=0.1, inner_steps=16, test_steps=16),
-    "cavia": Recipe(_cavia, "gradient", {"size": 100}, **{**_FEW, "inner_rate": 1.0}),
-    "protonet": Recipe(_on_features(protonet), **_SOLVED),
-    "r2d2": Recipe(_on_features(r2d2), **_SOLVED),
-    "metaoptnet-ridge": Recipe(_on_features(metaoptnet_ridge), **_SOLVED),
-    "metaoptnet-svm": Recipe(_on_features(metaoptnet, needs_ways=True), **_SOLVED),
-    "linear-probe": Recipe(_pretrained(linear_probe, has_steps=True), **_PRETRAINED, test_steps=100),
-    "nearest-centroid": Recipe(_pretrained(nearest_centroid, has_steps=False), **_PRETRAINED),
+    "anil": Recipe(_anil, anil, **_ADAPTED),
+    "boil": Recipe(_by_descent, boil, **_ADAPTED),
+    "meta-sgd": Recipe(_meta_sgd, meta_sgd, "gradient", **{**_FEW, "test_steps": 1}, many_ways={"inner_rate": 0.1}),
+    "maml++": Recipe(_maml_plus_plus, maml_plus_plus, "gradient", **_FIVE, tasks=8, final_share=0.01),
+    "imaml": Recipe(_by_descent, imaml, "gradient", {"strength": 2.0}, inner_rate=0.1, inner_steps=16, test_steps=16),
+    "cavia": Recipe(_cavia, cavia, "gradient", {"size": 100}, **{**_FEW, "inner_rate": 1.0}),
+    "protonet": Recipe(_on_features, protonet, **_SOLVED),
+    "r2d2": Recipe(_on_features, r2d2, **_SOLVED),
+    "metaoptnet-ridge": Recipe(_on_features, metaoptnet_ridge, **_SOLVED),
+    "metaoptnet-svm": Recipe(_svm, metaoptnet, **_SOLVED),
+    "linear-probe": Recipe(_pretrained, linear_probe, **_PRETRAINED, test_steps=100),
+    "nearest-centroid": Recipe(_pretrained, nearest_centroid, **_PRETRAINED),
 }
 """Every few-shot method by name, with settings for a few thousand steps on a CPU."""

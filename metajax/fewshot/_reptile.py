@@ -33,11 +33,14 @@ def reptile(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    """Moves the initialization towards where the training on a task ends; first order, without a split of the task.
+    r"""Moves the initialization towards where the training on a task ends; first order, without a split of the task.
 
-    Inner steps run on minibatches of support and query together, drawn without replacement. The outer gradient is
-    ``initialization - end``, the mean over tasks. The published code lets the inner Adam's moments live on from task to
-    task; here every task begins with fresh ones.
+    Inner steps run on minibatches of support and query together, drawn without replacement. With the parameters
+    $w^\tau_S(h)$ at which a task's training from h ends, an outer step is
+
+    $$h \leftarrow h + \epsilon \, \frac1T \sum_\tau \bigl(w^\tau_S(h) - h\bigr)$$
+
+    so the outer optimizer is given ``h - w`` as the gradient.
 
     Args:
         loss_fn: Loss of a task; see ``maml``.
@@ -53,6 +56,11 @@ def reptile(
 
     Raises:
         InputError: If ``test_steps`` is less than 1.
+
+    Deviations:
+        The authors' code (github.com/openai/supervised-reptile) lets the inner Adam's moments live on from task to task, and
+        adapts to minibatches of the support in a test. Here every task begins with fresh moments, and a test takes the whole
+        support at every step.
 
     References:
         Nichol et al. 2018, arXiv:1803.02999.

@@ -20,10 +20,14 @@ def r2d2(
     scale: float = 1.0,
     chunk: int | None = None,
 ) -> Method:
-    """Learns features on which ridge regression of one-hot labels, solved exactly, classifies well.
+    r"""Learns features on which ridge regression of one-hot labels, solved exactly, classifies well.
 
-    With features X and one-hot labels Y of the support, the weights are ``(XᵀX + l2·I)⁻¹ XᵀY``, solved in the dual. Scores
-    are ``scale · features @ weights``; the paper's shift common to all classes cancels in the cross-entropy.
+    With the features X and the one-hot labels Y of the support, the classifier W of a task is a closed form, solved in the
+    dual, whose size is the number of examples:
+
+    $$W = (X^\top X + \lambda I)^{-1} X^\top Y = X^\top (X X^\top + \lambda I)^{-1} Y, \qquad
+    \mathrm{scores}(x) = \alpha \, f_\theta(x)^\top W$$
+
     ``state.hyper`` has the entries ``"body"``, ``"log_l2"`` and ``"log_scale"``; all are meta-learned.
 
     Args:
@@ -39,6 +43,10 @@ def r2d2(
 
     Raises:
         InputError: If ``l2`` or ``scale`` is not positive.
+
+    Deviations:
+        The paper also learns a shift that is common to all classes. It cancels in the cross-entropy and is left out. The
+        network is the caller's; the authors' has wider layers and joins the features of its last two.
 
     References:
         Bertinetto et al. 2019, arXiv:1805.08136.
@@ -71,10 +79,11 @@ def metaoptnet_ridge(
     l2: float = 50.0,
     chunk: int | None = None,
 ) -> Method:
-    """MetaOptNet with a ridge head: a fixed regularizer, and a learned scale of the scores.
+    r"""MetaOptNet with a ridge head: a fixed regularizer λ, and a learned scale α of the scores.
 
-    The authors' code solves for twice the labels (its linear term is -2Y) and begins with a scale of 1; the scale begins at 2
-    here, which makes the same scores.
+    $$W = X^\top (X X^\top + \lambda I)^{-1} Y, \qquad \mathrm{scores}(x) = \alpha \, f_\theta(x)^\top W$$
+
+    It is ``r2d2`` without a learned λ.
 
     Args:
         embed: ``(body params, x) -> features f32[n, d]``, or ``nn.running(network, example)``; see ``protonet``.
@@ -87,6 +96,11 @@ def metaoptnet_ridge(
 
     Raises:
         InputError: If ``l2`` is not positive.
+
+    Deviations:
+        The authors' code solves for twice the labels (its linear term is -2Y) and begins with a scale of 1. The scale begins
+        at 2 here, which makes the same scores; its logarithm is learned. The network is the caller's; the authors' is a
+        ResNet-12.
 
     References:
         Lee et al. 2019, arXiv:1904.03758.

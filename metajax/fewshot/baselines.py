@@ -22,7 +22,12 @@ from metajax.types import Batch, Hyper, Info, Key, Learner, Params, Scalar
 def nearest_centroid(
     embed: Apply, head: Apply, optimizer: optax.GradientTransformation, distance: heads.Distance = "cosine"
 ) -> Method:
-    """Pre-trains ``head(embed(x))`` on labeled batches; a task is solved by the nearest class mean.
+    r"""Pre-trains ``head(embed(x))`` on labeled batches; a task is solved by the nearest class mean.
+
+    The features are those of plain classification of all training classes. A query has the class whose mean $m_c$ over the
+    support has the largest cosine with its features:
+
+    $$\hat y(x) = \arg\max_c \; \frac{f_\theta(x)^\top m_c}{\lVert f_\theta(x) \rVert \, \lVert m_c \rVert}$$
 
     Args:
         embed: The body, ``(body params, x) -> features f32[n, d]``.
@@ -32,6 +37,9 @@ def nearest_centroid(
 
     Returns:
         The method.
+
+    Deviations:
+        SimpleShot (Wang et al. 2019) also subtracts the mean of the training features; it is not subtracted here.
 
     References:
         Chen et al. 2019, arXiv:1904.04232. Wang et al. 2019, arXiv:1911.04623.
@@ -68,7 +76,12 @@ def linear_probe(
     test_steps: int = 100,
     l2: float = 1e-3,
 ) -> Method:
-    """Pre-trains as ``nearest_centroid`` does; a task is solved by logistic regression on standardized features.
+    r"""Pre-trains as ``nearest_centroid`` does; a task is solved by logistic regression on standardized features.
+
+    Gradient descent from zero fits the classifier of a task on the features $z$ of its support, which are standardized by their
+    mean and deviation over the support:
+
+    $$\min_{W, b} \; \frac1n \sum_i \mathrm{CE}\bigl(W^\top z_i + b, \, y_i\bigr) + \frac{\lambda}{2} \lVert (W, b) \rVert^2$$
 
     Args:
         embed: The body, ``(body params, x) -> features f32[n, d]``.
@@ -80,6 +93,10 @@ def linear_probe(
 
     Returns:
         The method. ``adapt`` has an entry for each step.
+
+    Deviations:
+        The paper's baseline takes 100 iterations of momentum descent on batches of 4 examples. Here descent is plain, on the
+        whole support, and features are standardized.
 
     References:
         Chen et al. 2019, arXiv:1904.04232.

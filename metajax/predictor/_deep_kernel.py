@@ -36,20 +36,17 @@ def deep_kernel(
     batch_rows: int = 32,
     rescale: bool = False,
 ) -> Spec:
-    """A Gaussian process on learned features, pretrained on other datasets as tasks: the deep kernel of FSBO.
+    r"""A Gaussian process on learned features, pretrained on other datasets as tasks: the deep kernel of FSBO.
+
+    With a network φ, a Matérn-5/2 kernel κ and small samples $(X, y)$ of one other dataset at a time, pretraining maximizes the
+    marginal likelihood over datasets D:
+
+    $$\max_{\varphi, \theta} \; \mathbb{E}_{D} \, \log N\bigl(y_D \mid c, \; K_D + \sigma^2 I\bigr), \qquad
+    k(x, z) = \alpha \, \kappa\Bigl(\frac{\varphi(x) - \varphi(z)}{\ell}\Bigr)$$
 
     Features, constant, amplitude, length and noise maximize the marginal likelihood of small samples from one dataset at a
     time. On a new dataset all of them are tuned a little, and the posterior is exact. The evolutionary warm start of FSBO is
     not part of a model: it is ``search.complementary``.
-
-    What differs from the paper: labels are standardized within each dataset, as ``predictor.fit`` standardizes those of a new
-    one, so that their scale is known. The paper leaves them as they are and learns to do without their range:
-    ``rescale=True`` adds its random label scales (the random range is at least a hundredth of the whole, since a smaller one
-    makes labels of any size). The later code of the authors (github.com/machinelearningnuremberg/FSBO) does not: it maps the
-    labels of each dataset to [0, 1]. Where the scale is known, random scales cost accuracy: on 12 synthetic datasets with 4
-    trials each, the correlation with the truth was .78 with them and .87 without, after 1000 steps. That code has four hidden
-    layers of 32, draws 64 trials, and takes one step of Adam on one dataset after the other, at a learning rate that falls
-    from 1e-4 by a cosine. Here a step averages 8 datasets, and gradients are clipped.
 
     Args:
         trials: Trials of two or more datasets (groups), with 4 trials or more each. Context is not read.
@@ -67,6 +64,16 @@ def deep_kernel(
 
     Raises:
         InputError: If there is only one dataset, or one of fewer than 4 trials.
+
+    Deviations:
+        Labels are standardized within each dataset, as ``predictor.fit`` standardizes those of a new one, so that their scale
+        is known. The paper leaves them as they are and learns to do without their range: ``rescale=True`` adds its random label
+        scales (the random range is at least a hundredth of the whole, since a smaller one makes labels of any size). The later
+        code of the authors (github.com/machinelearningnuremberg/FSBO) does not: it maps the labels of each dataset to [0, 1].
+        Where the scale is known, random scales cost accuracy: on 12 synthetic datasets with 4 trials each, the correlation with
+        the truth was .78 with them and .87 without, after 1000 steps. That code has four hidden layers of 32, draws 64 trials,
+        and takes one step of Adam on one dataset after the other, at a learning rate that falls from 1e-4 by a cosine. Here a
+        step averages 8 datasets, and gradients are clipped.
 
     References:
         Wistuba and Grabocka, Few-shot Bayesian optimization with deep kernel surrogates, 2021, arXiv:2101.07667.

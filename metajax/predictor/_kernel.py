@@ -23,7 +23,13 @@ def matern(
 
 
 def kernel(steps: int = 60, learning_rate: float = 0.1, tuning_rows: int = 512, tied: bool = False) -> Spec:
-    """A Gaussian process with a Matérn-5/2 kernel; its mean is kernel ridge regression.
+    r"""A Gaussian process with a Matérn-5/2 kernel; its mean is kernel ridge regression.
+
+    With the encodings X and the targets y of the trials:
+
+    $$\mu(x) = k(x, X) \, (K + \sigma^2 I)^{-1} y, \qquad
+    k(x, z) = \alpha \Bigl(1 + r + \frac{r^2}{3}\Bigr) e^{-r}, \quad
+    r^2 = 5 \sum_d \frac{\lVert x_d - z_d \rVert^2}{\ell_d^2}$$
 
     The length scales (one for each domain), the noise and the amplitude are learned by gradient of the marginal likelihood.
     One-hot blocks make the distance within a categorical domain the Hamming distance. The mean is that of all rows, while the

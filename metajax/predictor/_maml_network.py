@@ -24,9 +24,14 @@ def maml_network(
     inner_learning_rate: float = 0.05,
     batch_rows: int = 16,
 ) -> Spec:
-    """A network whose initialization learns on other datasets to adapt by a few gradient steps (MAML, exact second order).
+    r"""A network whose initialization learns on other datasets to adapt by a few gradient steps (MAML, exact second order).
 
-    The datasets are the tasks. With no trials of the new dataset, the model is the initialization.
+    The datasets D are the tasks. With the squared errors L on some trials of a dataset and L' on others:
+
+    $$\min_h \; \mathbb{E}_D \, L'_D\bigl(w^D_S(h)\bigr), \qquad
+    w^D_0 = h, \quad w^D_{s+1} = w^D_s - \alpha \nabla L_D(w^D_s)$$
+
+    With no trials of the new dataset, the model is the initialization.
 
     Args:
         trials: Trials of two or more datasets (groups), with 4 trials or more each. Context is not read.

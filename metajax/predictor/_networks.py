@@ -19,9 +19,14 @@ def ensemble(
     learning_rate: float = 1e-2,
     weight_decay: float = 3e-3,
 ) -> Spec:
-    """Shallow ReLU networks from different initializations, trained by AdamW on all rows.
+    r"""Shallow ReLU networks from different initializations, trained by AdamW on all rows.
 
-    The mean is that of the members; the variance is that between members plus the residual noise. With one or two hidden
+    With M members $f_m$ and the mean squared residual $s^2$ of the trials:
+
+    $$\mu(x) = \frac1M \sum_m f_m(x), \qquad
+    \sigma^2(x) = \frac1M \sum_m \bigl(f_m(x) - \mu(x)\bigr)^2 + s^2$$
+
+    With one or two hidden
     layers the mean is a formula that ``search.Certify`` maximizes with a proof, and with one hidden layer ``search.Enumerate``
     evaluates it hundreds of millions of times a second. Fine-tuning takes half of the steps.
 
@@ -37,6 +42,10 @@ def ensemble(
 
     Raises:
         InputError: If ``members`` is below 2.
+
+    Deviations:
+        The networks of the paper predict a variance of their own and are trained by its likelihood and on adversarial
+        examples. Here they are trained by squared error, and the noise is the residual.
 
     References:
         Lakshminarayanan et al., Simple and scalable predictive uncertainty estimation using deep ensembles, 2017,

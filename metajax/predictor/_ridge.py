@@ -9,11 +9,17 @@ from metajax.types import InputError
 
 
 def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
-    """Ridge regression on the encoding, or also on all products of two of its columns.
+    r"""Ridge regression on the encoding, or also on all products of two of its columns.
 
-    The mean is ``w · φ(x)`` with ``w = argmin Σ (w · φ(x_i) - y_i)² + penalty |w|²``, solved in the dual, so that the cost is
-    that of the rows. The standard deviation is that of the Bayesian linear model with the fitted noise. The mean is a formula:
-    ``search.Certify`` maximizes it with a proof, ``search.anova`` decomposes it.
+    With the columns φ(x), the targets y and the penalty λ, the mean is
+
+    $$\mu(x) = w^\top \varphi(x), \qquad
+    w = \arg\min_w \; \sum_i \bigl(w^\top \varphi(x_i) - y_i\bigr)^2 + \lambda \lVert w \rVert^2
+    = \Phi^\top (\Phi \Phi^\top + \lambda I)^{-1} y$$
+
+    It is solved in the dual, so that the cost is that of the rows. The standard deviation is that of the Bayesian
+    linear model with the fitted noise. The mean is a formula: ``search.Certify`` maximizes it with a proof,
+    ``search.anova`` decomposes it.
 
     Args:
         order: 1 for the columns of the encoding; 2 for these, their squares and all products of two columns.

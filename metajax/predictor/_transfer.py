@@ -17,11 +17,16 @@ _FREE = 25.0
 
 
 def transfer(sources: int, steps: int = 40, learning_rate: float = 0.1) -> Spec:
-    """A Gaussian process for a new dataset, whose prior comes from other datasets.
+    r"""A Gaussian process for a new dataset, whose prior comes from other datasets.
 
-    Its mean is ``scale · prior mean``. Its covariance is that of the prior, plus a Matérn residual for what no other dataset
-    has shown; a constant is free. Scale, weights, length and noise are learned from the trials of the new dataset by gradient
-    of the marginal likelihood. Without trials, the model is the prior.
+    With the mean m and the factors Φ of the prior (``priors.average_prior`` or ``priors.meta_prior``), K other datasets and a
+    Matérn kernel κ for what none of them has shown:
+
+    $$f \sim \mathrm{GP}\Bigl(s \, m, \;\; s^2 \bigl(\tfrac{\varphi^2}{K} \, \Phi \Phi^\top + \tfrac14 \, m m^\top
+    + \rho^2 \kappa_\ell\bigr) + c^2\Bigr)$$
+
+    The constant c is large, so that the level of the new dataset is free. Scale, weights, length and noise are learned
+    from the trials of the new dataset by gradient of the marginal likelihood. Without trials, the model is the prior.
 
     Args:
         sources: K, the number of other datasets. The first 1 + K columns of the inputs are
@@ -31,6 +36,13 @@ def transfer(sources: int, steps: int = 40, learning_rate: float = 0.1) -> Spec:
 
     Returns:
         The spec ``"transfer"``, for up to 8,192 rows.
+
+    References:
+        Wang et al., Pre-trained Gaussian processes for Bayesian optimization, 2021, arXiv:2109.08215.
+
+    Deviations:
+        The empirical prior over other datasets is that of HyperBO (Wang et al.). Scale, residual and free constant are added
+        here, and ``priors.meta_prior`` predicts the mean from meta-features.
 
     Example:
         >>> from metajax.predictor import priors

@@ -87,7 +87,11 @@ def path_features(
     identity: Any = "skip",
     longest: int = 3,
 ) -> Features:
-    """Describes a cell by its paths from input to output, so that cells which compute the same look alike.
+    r"""Describes a cell by its paths from input to output, so that cells which compute the same look alike.
+
+    With the weight $x_{ij,o}$ of operation o on the edge from node i to j, the count of a word is
+
+    $$n(o_1 \dots o_k) = \sum_{0 = i_0 < i_1 < \dots < i_k} \; \prod_{l=1}^{k} x_{i_{l-1} i_l, o_l}$$
 
     A path is a word of operations, without the identity. The columns count how often each word occurs; for each operation,
     and for all together, how many paths have it 0, 1, 2, ... times; and whether any path has. Counts are sums of products of
@@ -105,6 +109,10 @@ def path_features(
 
     Raises:
         InputError: If the space has no cell, no operation is left, or ``longest`` is below 1.
+
+    Deviations:
+        BANANAS encodes whether a path exists. Here words leave the identity out, are cut to their last operations, and are
+        counted; counts of operations in a path stand beside them.
 
     References:
         White, Neiswanger and Savani, BANANAS: Bayesian optimization with neural architectures for neural architecture
@@ -168,9 +176,13 @@ def graph_network(
     learning_rate: float = 1e-2,
     weight_decay: float = 3e-3,
 ) -> Spec:
-    """An ensemble of graph networks on a cell, with messages along the edges of the cell itself.
+    r"""An ensemble of graph networks on a cell, with messages along the edges of the cell itself.
 
-    The state of node j is ``h_j = Σ_i Σ_o x[i, j, o] relu(h_i W_o + b_o)``, from a learned ``h_0``. A linear head reads the
+    The state of node j sums the messages of the nodes before it, from a learned state $h_0$:
+
+    $$h_j = \sum_{i < j} \sum_o x_{ij,o} \, \mathrm{relu}(W_o^\top h_i + b_o)$$
+
+    A linear head reads the
     last node and what is not the cell (other choices, context). One function serves all edges, so that a cell learned in one
     place is known in another. Relaxed cells are read as they are.
 
@@ -188,6 +200,10 @@ def graph_network(
 
     Raises:
         InputError: If the space has no cell.
+
+    Deviations:
+        Wen et al. put operations on nodes, pass messages both ways in layers, and average the nodes. Here operations are on
+        edges, as in NAS-Bench-201, messages pass once from input to output, and the last node is read.
 
     References:
         Wen et al., Neural predictor for neural architecture search, 2020, arXiv:1912.00848.

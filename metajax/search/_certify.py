@@ -14,7 +14,16 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Certify:
-    """Branch and bound over a finite space of any size: exact if it ends in time, else with a bound on what is missing.
+    r"""Branch and bound over a finite space of any size: exact if it ends in time, else with a bound on what is missing.
+
+    A box of configurations leaves each choice some of its values. On a box, a hidden unit is at least $\ell$, and choice g adds
+    $d_g \ge 0$ to that. The unit is then bounded by a sum over choices, so that the maximum over the box is a sum of maxima:
+
+    $$\mathrm{relu}\Bigl(\ell + \sum_g d_g\Bigr) \le \sum_g \mathrm{relu}(\beta_g \, \ell + d_g), \qquad
+    \sum_g \beta_g = 1$$
+
+    The bound holds for any shares β, which are chosen to make it small. Boxes whose bound is below the best value found are
+    left out, and the others are cut in two.
 
     For the mean of models with a formula: ridge regressions, and ReLU networks of one or two hidden layers and their
     ensembles (``predictor.ridge``, ``mlp``, ``ensemble``). If the search does not end within ``seconds``, it returns the best

@@ -22,7 +22,12 @@ _BLOCK = 65_536
 
 @dataclasses.dataclass(frozen=True)
 class Enumerate:
-    """Evaluates every configuration of a finite space: the exact maximum.
+    r"""Evaluates every configuration of a finite space: the exact maximum.
+
+    For a network with one hidden layer, a configuration is a prefix p and a suffix q of choices, whose contributions to the
+    hidden units add up. All pairs are compared by additions alone:
+
+    $$\max_{p, q} \; \sum_u v_u \, \mathrm{relu}\bigl(a_u(p) + b_u(q)\bigr)$$
 
     The mean of a network with one hidden layer (``predictor.mlp``, ``ensemble``) is enumerated without writing the
     configurations down, hundreds of millions a second. Other models, and any model with ``optimism``, are evaluated on every

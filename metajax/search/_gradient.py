@@ -20,11 +20,15 @@ _STARTS, _STEPS = 64, 80
 
 @dataclasses.dataclass(frozen=True)
 class Gradient:
-    """Ascends relaxed encodings by gradient from 64 random starts, then lets the rounded configurations evolve.
+    r"""Ascends relaxed encodings by gradient from 64 random starts, then lets the rounded configurations evolve.
 
-    Adam takes 80 steps on the logits of ``space.relax`` while the temperature falls from 1 to 0.1, so that the relaxed
-    encodings end near corners. The rounded configurations then compete with random ones and ``start`` in the evolution of
-    ``Evolve``. For any model that is differentiable in its inputs, and any space; it proves nothing.
+    $$a \leftarrow a + \xi \, \nabla_a \Bigl(\mu\bigl(e(a / T)\bigr) + \kappa \, \sigma\bigl(e(a / T)\bigr)\Bigr)$$
+
+    Here e relaxes the logits a of all choices, μ and σ are the mean and the deviation of the model, and κ is
+    ``optimism``. Adam takes 80 steps on the logits of ``space.relax`` while the temperature falls from 1 to 0.1, so
+    that the relaxed encodings end near corners. The rounded configurations then compete with random ones and ``start``
+    in the evolution of ``Evolve``. For any model that is differentiable in its inputs, and any space; it proves
+    nothing.
 
     Attributes:
         relaxation: The rule of ``space.relax``: ``"softmax"``, ``"gumbel_softmax"``, ``"sparsemax"``, ... A random rule is

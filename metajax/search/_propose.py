@@ -24,7 +24,12 @@ _EXPECTED_IMPROVEMENT = Acquisition()
 
 
 class Proposer(Record):
-    """Proposes configurations by a meta-learner: ``ask``, train, ``tell``.
+    r"""Proposes configurations by a meta-learner: ``ask``, train, ``tell``.
+
+    With the trials $D_t$ that were told so far, a model $(\mu, \sigma)$ is fitted and its acquisition α is maximized:
+
+    $$x_{t+1} = \arg\max_x \; \alpha\bigl(\mu_{D_t}(x), \sigma_{D_t}(x)\bigr), \qquad
+    D_{t+1} = D_t \cup \{(x_{t+1}, \text{metric})\}$$
 
     The first ``n_initial`` configurations are those that earlier datasets recommend, or representative ones of a random
     sample. Then each ``ask`` fits a model to what was told, and the strategy searches through it. Everything that the proposer

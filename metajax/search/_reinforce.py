@@ -83,7 +83,12 @@ def _policy(space: Space, spec: Any, objective: Any, key: Key) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class Reinforce:
-    """Trains a policy by REINFORCE: 120 updates with 256 samples each.
+    r"""Trains a policy by REINFORCE: 120 updates with 256 samples each.
+
+    With samples $x_k$ of the policy $\pi_a$, their values by the model, and the mean and deviation of the values in a batch:
+
+    $$\nabla_a \; \frac1n \sum_k \frac{v(x_k) - \operatorname{mean}(v)}{\operatorname{std}(v)} \, \log \pi_a(x_k)
+    + \beta \, H(\pi_a)$$
 
     The policy is a product of independent distributions, one for each choice, so that its gradient is an estimate of the
     gradient of the expected value of a relaxed encoding. The baseline is the mean of a batch, and an entropy bonus falls to

@@ -69,7 +69,12 @@ class Strategy(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Acquisition:
-    """Ranks candidates by an acquisition function: for one configuration or a few at a time.
+    r"""Ranks candidates by an acquisition function: for one configuration or a few at a time.
+
+    With the mean μ and the deviation σ of the model and the best value b so far, the default is the expected improvement:
+
+    $$\mathrm{EI}(x) = \mathbb{E} \max(f(x) - b, 0) = \sigma(x) \bigl(\varphi(z) + z \, \Phi(z)\bigr), \qquad
+    z = \frac{\mu(x) - b}{\sigma(x)}$$
 
     Candidates are 4,096 random configurations, as many mutations of the 32 best trials, and the 64 best configurations of a
     search by gradient.
@@ -141,11 +146,15 @@ def _differences(space: Space, encodings: np.ndarray, center: np.ndarray) -> np.
 
 @dataclasses.dataclass(frozen=True)
 class DiverseBatch:
-    """Searches at several degrees of optimism and spreads the proposals out: for a population that is trained at once.
+    r"""Searches at several degrees of optimism and spreads the proposals out: for a population that is trained at once.
 
-    A search by gradient maximizes ``mean + optimism · std`` for each degree. The proposals are taken in turn from these
-    searches, so that every degree has its share, and keep a distance from each other and from what was tried, so that a batch
-    does not spend itself in one corner. One proposal in 16 (at least one) is random.
+    A search by gradient maximizes an upper confidence bound for each degree κ of optimism:
+
+    $$\max_x \; \mu(x) + \kappa \, \sigma(x)$$
+
+    The proposals are taken in turn from these searches, so that every degree has its share, and keep a distance from
+    each other and from what was tried, so that a batch does not spend itself in one corner. One proposal in 16 (at
+    least one) is random.
 
     Attributes:
         optimism: The degrees of optimism, at least one.

@@ -32,7 +32,7 @@ class SupernetMethod:
 
     Attributes:
         paper: where it was published.
-        recipe: ``(space) -> Recipe``: its parts and rates on a space.
+        recipe: ``(space) -> Recipe``: its parts and rates on a space. Its docstring has the mathematics of the method.
         deviations: what differs from the paper or from its authors' code, in sentences; empty where nothing does.
 
     Example:

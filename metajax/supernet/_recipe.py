@@ -62,20 +62,20 @@ class Recipe:
     Attributes:
         relaxation, regularizers, disturb, events, inner_steps, excluded_values, over_paths, widen_at: see
             ``compose_search``.
-        estimator: makes the estimator of ``compose_search``.
-        decision: ``"strengths"`` takes the strongest value of every choice; ``"evolve"`` lets evolution ask the SuperNet for
-            accuracies, 500 times; ``"sample"`` takes the best of 100 architectures that the logits draw, by the SuperNet's
-            accuracies.
-        threshold: the strength below which a choice becomes ``none`` in the end.
-        logits_learning_rate: of the logits, where these take as many steps as the method's paper gives them.
-        logits_optimizer: ``learning_rate -> optimizer`` of the logits.
-        epochs: that the paper searches for, of ``EPOCH_STEPS`` steps.
-        weight_decay: of the weights.
-        partial: share of channels that take part, as 1/partial; of two, the second holds from the share ``widen_at`` on.
-        warm_up: share of the search in which weights learn alone.
-        logits_frozen: shares of the search between which the logits rest again.
-        tune_from: share of the search from which weights are tuned at a tenth of their first rate.
-        single_path: whether encodings are one-hot, so that a network may compute the chosen operations alone.
+        estimator: Makes the estimator of ``compose_search``.
+        decision: How the search ends. ``"strengths"`` takes the strongest value of every choice; ``"evolve"`` lets evolution
+            ask the SuperNet for accuracies, 500 times; ``"sample"`` takes the best of 100 architectures that the logits draw,
+            by the SuperNet's accuracies.
+        threshold: The strength below which a choice becomes ``none`` in the end.
+        logits_learning_rate: Learning rate of the logits, where these take as many steps as the method's paper gives them.
+        logits_optimizer: Makes the optimizer of the logits from their learning rate.
+        epochs: Number of epochs that the paper searches for, of ``EPOCH_STEPS`` steps.
+        weight_decay: Weight decay of the weights.
+        partial: Share of channels that take part, as 1/partial; of two, the second holds from the share ``widen_at`` on.
+        warm_up: Share of the search in which weights learn alone.
+        logits_frozen: Shares of the search between which the logits rest again.
+        tune_from: Share of the search from which weights are tuned at a tenth of their first rate.
+        single_path: Whether encodings are one-hot, so that a network may compute the chosen operations alone.
 
     Example:
         >>> import dataclasses

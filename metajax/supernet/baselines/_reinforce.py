@@ -24,7 +24,11 @@ def reinforce(
     learning_rate: float = 0.01,
     baseline: float = 0.9,
 ) -> Trail:
-    """Learns a controller of independent choices by REINFORCE with Adam and a moving baseline.
+    r"""Learns a controller of independent choices by REINFORCE with Adam and a moving baseline.
+
+    A configuration x is drawn from the softmax π of the logits a, and its value v moves them:
+
+    $$a \leftarrow a + \xi \, (v(x) - b) \, \nabla_a \log \pi_a(x), \qquad b \leftarrow \rho \, b + (1 - \rho) \, v(x)$$
 
     Args:
         space: the space of architectures.
