@@ -1,8 +1,6 @@
 """The encoder: inputs that nothing ruins, and statistics that do not leak."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -86,7 +84,7 @@ def test_targets_of_any_size(size):
     dataset, encoder = encoded(pd.DataFrame({"x": np.arange(50) / 7}), y)
     targets = encoder.targets(dataset.target)
     assert abs(targets.mean()) < 1e-5 and targets.std() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(targets * encoder.scale + encoder.shift, y, atol=1e-5 * size)
+    np.testing.assert_allclose(targets.astype(np.float64) * encoder.scale + encoder.shift, y, atol=1e-5 * size)
 
 
 def wide(n=2000, seed=0):
@@ -131,26 +129,3 @@ def test_an_encoder_is_plain_data():
     again = tabular.Encoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
     np.testing.assert_array_equal(again.inputs(dataset.frame), encoder.inputs(dataset.columns))
     assert again.schema == encoder.schema and again.to_dict() == encoder.to_dict()
-
-
-def test_inputs_are_the_same_in_another_process(tmp_path):
-    """Nothing depends on the hash of Python."""
-    code = """
-import hashlib, pandas as pd
-from metajax.data import tabular
-frame = pd.DataFrame({"t": [f"the {i}th sentence of {i % 7} words" for i in range(90)], "x": [i / 3 for i in range(90)]})
-data = tabular.judge(frame, pd.Series([i % 2 for i in range(90)]), "y", [], None)
-inputs = tabular.Encoder.fit(data.schema, data.columns, data.target).inputs(frame)
-print(inputs.shape, hashlib.sha256(inputs.tobytes()).hexdigest())
-"""
-    run = lambda seed: (
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**__import__("os").environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
-    first = run("1")
-    assert first == run("2") and "(90, 67)" in first
