@@ -97,8 +97,8 @@ def judge(
     stated = schema.target if schema is not None and schema.target is not None and schema.target.name == name else None
     table = read_table(frame, target.reset_index(drop=True), name, task, schema and schema.columns, stated)
     assert table.description is not None
-    found = Schema(table.columns, table.description, table.notes)
-    notes, values = [*notes, *table.notes], table.target
+    found = Schema(table.columns, table.description, (*notes, *table.notes))
+    values = table.target
     if not table.is_known.all():
         frame, values = frame[table.is_known], values[table.is_known]
     frame = frame.reset_index(drop=True)
@@ -110,7 +110,7 @@ def judge(
         _check_values(values, name)
     else:
         _check_labels(values, classes, name)
-    return Dataset(frame, values, name, classes, notes, found, found.apply(frame))
+    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame))
 
 
 def _check_target(values: np.ndarray, name: str) -> None:

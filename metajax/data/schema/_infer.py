@@ -13,7 +13,10 @@ from metajax.data.schema._column import Column
 
 _MIN_ROWS = 20  # A column of fewer rows is no identifier.
 _YEARS = (1800, 2200)  # Consecutive whole numbers within are years, not row numbers.
-_ID_NAME = re.compile(r"(.*[\W_])?(id|ids|uuid|guid|index|idx|rowid|row|nr|no|key)", re.IGNORECASE)
+# A column without a name is called so by pandas and by our reader.
+_ID_NAME = re.compile(
+    r"(.*[\W_])?(id|ids|uuid|guid|index|idx|rowid|row|no|key)|.*(nr|nummer)|unnamed: 0|column 1", re.IGNORECASE
+)
 _CAMEL = re.compile(r".*[a-z](Id|ID)")
 _PADDED = re.compile(r"0\d+")
 _MIN_WORDS = 3  # Words of a text on average; shorter ones are categories.

@@ -54,15 +54,10 @@ def read_table(
     Raises:
         InputError: If a given column does not exist, or the target does not fit the task.
     """
-    values, is_known = np.empty(0), np.ones(len(frame), bool)
-    cells = None if target is None else Cells.of(target, name)
-    if cells is not None:
-        is_known = _known(cells)
-        if not is_known.all():
-            frame = frame[is_known]
     columns, notes, is_comma = _columns(frame, given)
-    if cells is None:
-        return Table(columns, None, tuple(notes), values, is_known)
+    if target is None:
+        return Table(columns, None, tuple(notes), np.empty(0), np.ones(len(frame), bool))
+    cells = Cells.of(target, name)
     found = _complete_target(stated, cells, is_comma) if stated is not None else infer_target(cells, task, is_comma)
     if task is not None and found.task != task:
         raise InputError(f"task={task!r}: the schema says that {name} is one of {found.task}")
@@ -74,12 +69,6 @@ def read_table(
     if n_unknown:
         notes.append(f"{n_unknown:,} rows without a target are left out.")
     return Table(columns, found, tuple(notes), values, valued)
-
-
-def _known(cells: Cells) -> np.ndarray:
-    if cells.numbers is not None:
-        return ~np.isnan(cells.numbers)
-    return cells.codes >= 0
 
 
 def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
