@@ -54,6 +54,7 @@ class _AutoML(BaseEstimator):
         seed: int = 0,
         directory: str | None = None,
         verbose: bool = False,
+        schema: "tabular.Schema | str | None" = None,
     ):
         self.minutes = minutes
         self.trials = trials
@@ -61,6 +62,7 @@ class _AutoML(BaseEstimator):
         self.seed = seed
         self.directory = directory
         self.verbose = verbose
+        self.schema = schema
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -120,7 +122,9 @@ class _AutoML(BaseEstimator):
     def _search(self, frame: Any, target: np.ndarray, task: str) -> FittedModel:
         """Searches in a run directory, a temporary one by default, and trains the selected ensemble."""
         started = time.perf_counter()
-        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task)
+        schema = tabular.Schema.read(self.schema) if isinstance(self.schema, str) else self.schema
+        columns = None if schema is None else tabular.Schema(schema.columns)  # y is what is predicted
+        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)
         config = self._config(task)
         check_requirements(config, report=False)
         with contextlib.ExitStack() as stack:
@@ -179,6 +183,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
             the settings. A ``fit`` on the same data with the same settings goes on where an earlier one stopped. Other data,
             such as another fold of ``cross_validate``, is another run. By default nothing is kept.
         verbose: Show progress on standard error.
+        schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
 
     Attributes:
         classes_: The labels, in the order of the columns of ``predict_proba``.
@@ -264,6 +269,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.
         verbose: Show progress on standard error.
+        schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
 
     Attributes:
         model_: The ``FittedModel``.

@@ -208,6 +208,7 @@ class Encoder:
     def _parts(self) -> Iterator[_Part]:
         """The inputs, column by column."""
         number = code = 0
+        widths = np.bincount([source.column for source in self.schema.numbers], minlength=self.features)
         for index, column in enumerate(self.schema.used):
             if column.kind == "category":
                 assert column.levels is not None
@@ -216,15 +217,11 @@ class Encoder:
                     yield _Part("statistic", index, code, self.statistics[code].shape[1])
                 code += 1
                 continue
-            n_numbers = self._widths[index]
+            n_numbers = int(widths[index])
             yield from (_Part("number", index, number + i, 1) for i in range(n_numbers))
             if self.missing[number]:
                 yield _Part("missing", index, number, 1)
             number += n_numbers
-
-    @property
-    def _widths(self) -> np.ndarray:
-        return np.bincount([source.column for source in self.schema.numbers], minlength=self.features)
 
     def _wide(self) -> Iterator[tuple[int, int]]:
         """The categories that have target statistics: their index among the codes, and their number of levels."""

@@ -74,13 +74,16 @@ def test_x_and_y_of_different_length_and_gaps_in_y_are_refused_before_anything_i
 
 def test_an_array_is_predicted_after_a_frame_of_the_same_width(monkeypatch):
     """As in scikit-learn: it warns that the names are missing. An identifier is left out, text stays text."""
-    from metajax.automl import _explore, _schedule  # noqa: F401
+    from metajax.automl import _explore
+    from metajax.data import tabular
     from metajax.predictor import ridge
 
     monkeypatch.setattr(_explore, "SPECS", (ridge(),))
     frame, y = table()
-    model = metajax.AutoMLClassifier(trials=16).fit(frame, y)
-    assert [column.kind for column in model.model_.encoder.schema.columns] == ["number", "category", "identifier"]
+    schema = tabular.Schema.infer(frame)
+    assert [column.kind for column in schema.columns] == ["number", "category", "identifier"]
+    model = metajax.AutoMLClassifier(trials=16, schema=schema).fit(frame, y)
+    assert model.model_.encoder.schema.columns == schema.columns
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         from_array = model.predict_proba(frame.to_numpy())
     np.testing.assert_array_equal(from_array, model.predict_proba(frame))

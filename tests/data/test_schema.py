@@ -351,6 +351,9 @@ def test_an_edited_schema_is_kept_and_completed():
     assert edited.columns[0].levels == ("10001", "2134") and edited.target == Schema.infer(frame, "y").target
     assert "Columns that the schema does not name are left out: z." in edited.notes
     first, second = edited.apply(frame).numbers[:2]
+    by_name["day"]["format"] = "%Q"
+    with pytest.raises(InputError, match="format='%Q' is no format of dates"):
+        Schema.infer(frame, "y", given=Schema.from_json(json.dumps(content)))
     assert first[0] == 0 and second[0] == 62 and first[-1] == 0.5 and np.isnan(second[-1])
 
 
@@ -376,6 +379,10 @@ def test_an_edited_schema_is_kept_and_completed():
         (
             lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "number", "decimal": ";"}]}),
             "decimal must be . or ,",
+        ),
+        (
+            lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "date", "origin": "soon"}]}),
+            "column a: origin='soon': is no date",
         ),
         (
             lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "date", "parts": ["second"]}]}),

@@ -9,13 +9,14 @@ MAX_LEVELS = 50
 """Levels of a category that are inputs of their own; a category with more of them has a target statistic, too."""
 _MAX_STORED = 2_000  # Levels of such a category that are told apart; each has at least two rows.
 _MIN_ROWS = 2
+_MAX_SPELLINGS = 8  # Of two truth values.
 _TRUTH = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"))
 
 
 def boolean(cells: Cells) -> Column | None:
     """Returns the column as one of truth values, or ``None``: two texts such as ``no`` and ``yes``, in any case of letters."""
-    lowered = {text.lower() for text in cells.texts}
-    pair = next((pair for pair in _TRUTH if lowered == set(pair)), None)
+    lowered = {text.lower() for text in cells.texts[: _MAX_SPELLINGS + 1]}
+    pair = next((pair for pair in _TRUTH if lowered == set(pair)), None) if len(cells.texts) <= _MAX_SPELLINGS else None
     return Column(cells.name, "boolean", levels=pair) if pair else None
 
 

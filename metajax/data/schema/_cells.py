@@ -119,7 +119,7 @@ class Cells:
         if not isinstance(dtype, pd.StringDtype):
             return _of_objects(series, name)
         codes, texts = pd.factorize(series)
-        return _tidy(name, np.asarray(codes, np.int64), [str(text) for text in texts])
+        return _tidy(name, np.asarray(codes, np.int64), np.asarray(texts, object).tolist())
 
 
 def _is_arrow(dtype: Any, kinds: tuple[str, ...]) -> bool:
@@ -202,6 +202,8 @@ def _distinct(values: np.ndarray, known: np.ndarray, text: Any) -> tuple[np.ndar
 def _tidy(name: str, codes: np.ndarray, texts: list[str], is_declared: bool = False) -> Cells:
     """Strips texts; equal ones become one, the empty one missing, and those of no row are left out."""
     used = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
+    if used.all() and "" not in texts and all(map(str.__eq__, texts, map(str.strip, texts))):
+        return Cells(name, codes, texts, is_declared=is_declared)
     position: dict[str, int] = {"": -1}
     places = np.full(len(texts) + 1, -1, np.int64)  # The last one is that of missing cells.
     for i in np.flatnonzero(used):

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from metajax.types import InputError
 
 KINDS = ("number", "boolean", "category", "date", "text", "identifier", "constant", "empty")
@@ -79,6 +81,11 @@ class Column:
             raise InputError(f"{where} levels appear twice")
         if unknown := [part for part in self.parts or () if part not in PARTS]:
             raise InputError(f"{where} parts={unknown[0]!r}: accepted are {', '.join(PARTS)}")
+        if self.origin is not None:
+            try:
+                np.datetime64(self.origin, "us")
+            except ValueError:
+                raise InputError(f"{where} origin={self.origin!r}: is no date such as 2020-12-31") from None
         if not 1 <= self.width <= 4096:
             raise InputError(f"{where} width={self.width}: accepted are whole numbers from 1 to 4096")
 

@@ -10,6 +10,7 @@ from metajax._optional import optional
 from metajax.data.schema._cells import Cells, to_moments
 from metajax.data.schema._column import CYCLES, Column, parts_of
 from metajax.data.schema._numerals import MISSING_WORDS
+from metajax.types import InputError
 
 ISO = "ISO8601"
 _DAYS = (
@@ -55,7 +56,10 @@ def parse(texts: Any, format: str) -> np.ndarray:
     values = np.array(list(texts), object)
     if format == ISO:  # pandas also takes a bare year for a date
         values = np.array([text if _ISO.fullmatch(text) else None for text in values], object)
-    return to_moments(pd.to_datetime(pd.Series(values, dtype=object), format=format, errors="coerce", utc=True))
+    try:
+        return to_moments(pd.to_datetime(pd.Series(values, dtype=object), format=format, errors="coerce", utc=True))
+    except ValueError as error:
+        raise InputError(f"schema: format={format!r} is no format of dates ({error})") from error
 
 
 def fit(cells: Cells) -> Fit | None:
@@ -73,10 +77,10 @@ def fit(cells: Cells) -> Fit | None:
     if cells.moments is not None:
         return Fit(_complete(Column(cells.name, "date", format=ISO), cells.moments), {}, False)
     texts, counts = cells.texts, cells.counts
-    words = np.array([text.lower() in MISSING_WORDS for text in texts], bool)
-    plain = [text for text, is_word in zip(texts[: 2 * _SAMPLE], words) if not is_word][:_SAMPLE]
+    plain = [text for text in texts[: 2 * _SAMPLE] if text.lower() not in MISSING_WORDS][:_SAMPLE]
     if not plain or sum(bool(_LOOKS.fullmatch(text)) for text in plain) < 0.9 * len(plain):
         return None
+    words = np.array([text.lower() in MISSING_WORDS for text in texts], bool)
     n_known = int(counts[~words].sum())
     scored = []
     for number, format in enumerate(_formats(plain)):
@@ -95,7 +99,7 @@ def fit(cells: Cells) -> Fit | None:
 
 
 def _formats(plain: list[str]) -> list[str]:
-    """The formats that fit nine of ten texts of a sample, the preferred ones first."""
+    """The formats that fit half of a sample, the preferred ones first."""
     if sum(bool(_ISO.fullmatch(text)) for text in plain) >= 0.9 * len(plain):
         return [ISO]
     formats = [day + time for day in _DAYS for time in _TIMES] + list(_CLOCKS)

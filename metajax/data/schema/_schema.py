@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -229,9 +230,9 @@ class Schema:
         if not isinstance(columns, list) or not isinstance(notes, list):
             raise InputError("schema: columns and notes must be lists")
         read = tuple(Column.from_dict(column) for column in columns)
-        twice = {column.name for column in read if sum(other.name == column.name for other in read) > 1}
+        twice = sorted(name for name, n in Counter(column.name for column in read).items() if n > 1)
         if twice:
-            raise InputError(f"schema: names columns twice ({show.listed(sorted(twice))})")
+            raise InputError(f"schema: names columns twice ({show.listed(twice)})")
         return Schema(read, None if target is None else Target.from_dict(target), tuple(map(str, notes)))
 
     @staticmethod

@@ -74,7 +74,7 @@ def read_table(
 def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
     """The columns of a table, what is to be said about them, and whether it has decimal commas."""
     n = len(frame)
-    every = {name: Cells.of(frame[name], name) for name in frame.columns}
+    every = dict.fromkeys(frame.columns)
     if given is not None:
         lacking = [column.name for column in given if column.is_used and column.name not in every]
         if lacking:
@@ -82,21 +82,23 @@ def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column
                 f"schema: names the columns {listed(lacking)}, which the table lacks; it has {listed(every)}"
             )
         kept = [column for column in given if column.name in every]
-        columns = tuple(complete_column(every[column.name], column) for column in kept)
-        unnamed = [name for name in every if name not in {column.name for column in kept}]
+        columns = tuple(complete_column(Cells.of(frame[column.name], column.name), column) for column in kept)
+        named = {column.name for column in kept}
+        unnamed = [name for name in every if name not in named]
         notes = [f"Columns that the schema does not name are left out: {listed(unnamed)}."] if unnamed else []
         commas = any(column.kind == "number" and column.decimal == "," for column in columns)
         return columns, _dropped(columns) + notes, commas
-    inferred = {name: infer_column(cells, n) for name, cells in every.items()}
+    # The cells of one column at a time, which bounds the memory.
+    inferred = {name: infer_column(Cells.of(frame[name], name), n) for name in every}
     is_comma = any(found.is_comma for found in inferred.values())
     if is_comma:  # 1,234 and 1.234 are read as the other columns say
-        of_text = [
-            name for name, cells in every.items() if cells.numbers is None and inferred[name].column.kind == "number"
-        ]
-        inferred |= {name: infer_column(every[name], n, True) for name in of_text}
+        numbers = [name for name, found in inferred.items() if found.column.kind == "number"]
+        inferred |= {name: infer_column(Cells.of(frame[name], name), n, True) for name in numbers}
     columns = tuple(found.column for found in inferred.values())
     if not any(column.is_used for column in columns):  # numbers that look like row numbers are all there is
-        columns = tuple(_as_number(every[c.name], c) if c.kind == "identifier" else c for c in columns)
+        columns = tuple(
+            _as_number(Cells.of(frame[c.name], c.name), c) if c.kind == "identifier" else c for c in columns
+        )
     notes = [note for found in inferred.values() for note in found.notes]
     return columns, _dropped(columns) + notes + _of_dates(columns), is_comma
 
