@@ -1,4 +1,4 @@
-"""The command line: ``metajax search | predict | resume | show | quickstart``."""
+"""The command line: ``metajax search | schema | predict | resume | show | quickstart``."""
 
 import argparse
 import json
@@ -22,9 +22,10 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument(
         "--data",
         required=True,
-        help="digits, iris, wine, breast_cancer, diabetes, FILE.csv, FILE.npz or a folder of images",
+        help="digits, iris, wine, breast_cancer, diabetes, a CSV, Parquet, Feather or .npz file, or a folder of images",
     )
-    search.add_argument("--target", help="the column to predict (CSV)")
+    search.add_argument("--target", help="the column to predict (tables)")
+    search.add_argument("--schema", help="an edited schema by which the table is read (default: it is inferred)")
     search.add_argument("--task", help="classification or regression (default: judged by the target)")
     search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
     _add_run_flags(search, "runs/search")
@@ -32,10 +33,16 @@ def _parser() -> argparse.ArgumentParser:
     quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
     _add_run_flags(quickstart, "runs/quickstart")
 
+    schema = commands.add_parser("schema", help="print how a table is read", allow_abbrev=False)
+    schema.add_argument("--data", required=True, help="a CSV, Parquet, Feather or .npz file")
+    schema.add_argument("--target", help="the column to predict")
+    schema.add_argument("--task", help="classification or regression (default: judged by the target)")
+    schema.add_argument("--out", help="the JSON to write, to be edited and given to `metajax search --schema`")
+
     predict = commands.add_parser("predict", help="apply a found model to new rows", allow_abbrev=False)
     predict.add_argument("run", help="the run directory of a finished search")
     predict.add_argument(
-        "--data", required=True, help="a CSV with the columns of the training data, an .npz with x, or a folder"
+        "--data", required=True, help="a table with the columns of the training data, an .npz with x, or a folder"
     )
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
 
@@ -75,7 +82,10 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
     check_requirements(config)
     path = Path(config.data)
     if path.suffix or path.is_dir():
-        config = automl.Config(**{**fields, "data": str(path.resolve())})
+        fields = {**fields, "data": str(path.resolve())}
+    if config.schema is not None:
+        fields = {**fields, "schema": str(Path(config.schema).resolve())}
+    config = automl.Config(**fields)
     dataset = load_data(config)  # before anything is written
     with RunDirectory(out, to_dict(config), resume, overwrite, identify(dataset)) as directory:
         if directory.result is None:
@@ -95,6 +105,7 @@ def _fields(given: argparse.Namespace) -> dict[str, Any]:
         "baseline": not given.no_baseline,
         "seed": given.seed,
         "size": getattr(given, "size", None),
+        "schema": getattr(given, "schema", None),
     }
 
 
@@ -164,6 +175,21 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _schema(data: str, target: str | None, task: str | None, out: str | None) -> None:
+    """Prints how a table is read, and writes it as JSON."""
+    from metajax.data import tabular
+    from metajax.run import write_text
+
+    schema = tabular.load(data, target, task).schema
+    assert schema is not None
+    print(schema)
+    if out is not None:
+        if Path(out).exists():
+            raise InputError(f"--out {out}: exists; give a new file")
+        write_text(Path(out), schema.to_json())
+        print(f"written to {out}; edit it and give it to `metajax search --schema {out}`")
+
+
 def _predict(run: str, data: str, out: str | None) -> None:
     """Writes the predictions of a finished search for new rows or images."""
     from metajax import automl
@@ -177,7 +203,10 @@ def _predict(run: str, data: str, out: str | None) -> None:
     model = automl.load_model(run)
     pd = tabular.pandas()
     if isinstance(model, automl.FittedModel):
-        labels, probabilities = model.predict(tabular.read_rows(data))
+        rows = tabular.read_rows(data)
+        for surprise in model.encoder.schema.surprises(rows):
+            print(f"Note: {surprise}.", file=sys.stderr)
+        labels, probabilities = model.predict(rows)
         classes = model.encoder.classes or []
     else:
         labels, probabilities = model.predict(pixels(data, _read(run).get("size")))
@@ -219,6 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[], None]] = {
         "search": lambda: _search(_fields(given), given.out, given.resume, given.overwrite),
         "quickstart": lambda: _search(_fields(given), given.out, given.resume, given.overwrite),
+        "schema": lambda: _schema(given.data, given.target, given.task, given.out),
         "predict": lambda: _predict(given.run, given.data, given.out),
         "show": lambda: _show(given.run),
         "resume": lambda: _resume(given.run),

@@ -131,7 +131,7 @@ class Evaluation(NamedTuple):
         score: Accuracy or R².
         interval: The 95% interval of the score over the test rows.
         loss: Log-loss or root mean squared error.
-        truth: [rows], the class numbers or values of the test rows.
+        truth: [rows], the class numbers or standardized values of the test rows.
         predicted: [rows], those that the model predicts.
     """
 
@@ -169,10 +169,12 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
         predicted = np.argmax(output, axis=1)
         loss = float(-np.mean(np.log(np.maximum(output[np.arange(len(y)), y], 1e-12))))
         return Evaluation(float(np.mean(predicted == y)), intervals.accuracy(predicted == y), loss, y, predicted)
-    truth = y.astype(np.float64) * task.target_scale + task.target_shift
-    error = float(np.mean((output - truth) ** 2))
+    # Standardized, because the squares of values beyond 1e154 are infinite.
+    truth = y.astype(np.float64)
+    predicted = (output / 2 - task.target_shift / 2) / (task.target_scale / 2)
+    error = float(np.mean((predicted - truth) ** 2))
     r2 = float(1 - error / max(np.var(truth), 1e-300))
-    return Evaluation(r2, intervals.r2(truth, output), math.sqrt(error), truth, output)
+    return Evaluation(r2, intervals.r2(truth, predicted), math.sqrt(error) * task.target_scale, truth, predicted)
 
 
 def summarize_members(model: TrainedModel) -> list[dict[str, Any]]:

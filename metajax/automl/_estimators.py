@@ -54,6 +54,7 @@ class _AutoML(BaseEstimator):
         seed: int = 0,
         directory: str | None = None,
         verbose: bool = False,
+        schema: "tabular.Schema | str | None" = None,
     ):
         self.minutes = minutes
         self.trials = trials
@@ -61,6 +62,7 @@ class _AutoML(BaseEstimator):
         self.seed = seed
         self.directory = directory
         self.verbose = verbose
+        self.schema = schema
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -68,23 +70,39 @@ class _AutoML(BaseEstimator):
         return tags
 
     def _to_frame(self, X: Any, y: Any = None, reset: bool = False) -> tuple[Any, Any]:
-        """A data frame and the target; the columns of arrays are named x0, x1, ..."""
+        """A data frame and the target. The columns of an array have the names of the training data, or x0, x1, ..."""
         pd = tabular.pandas()
-        if isinstance(X, pd.DataFrame):
+        if hasattr(X, "to_pandas") or isinstance(X, pd.DataFrame):
+            X = tabular.as_frame(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
             if not len(X):
                 raise InputError("X: found array with 0 sample(s) while a minimum of 1 is required")
-            frame = X.reset_index(drop=True).rename(columns=str)
-            return frame, None if y is None else column_or_1d(y, warn=True)
-        options = {"reset": reset, "dtype": "numeric", "ensure_all_finite": "allow-nan"}
+            frame = X.reset_index(drop=True)
+            if not reset and not hasattr(self, "feature_names_in_"):
+                frame = frame.set_axis(self._names(frame.shape[1]), axis=1)
+            if y is None:
+                return frame, None
+            y = column_or_1d(y, warn=True)
+            if len(y) != len(frame):
+                raise InputError(f"y: has {len(y):,} values for the {len(frame):,} rows of X; accepted are as many")
+            return frame, _without_gaps(y)
+        # What was fitted to a frame with text reads text from an array, too.
+        reads_text = not reset and hasattr(self, "feature_names_in_") and np.asarray(X).dtype.kind in "OUS"
+        options: dict[str, Any] = {"reset": reset, "dtype": "numeric", "ensure_all_finite": "allow-nan"}
+        if reads_text:
+            options = {"reset": reset, "dtype": None, "ensure_all_finite": False}
         if y is None:
             X = validate_data(self, X, **options)
         else:
             X, y = validate_data(self, X, y, ensure_min_samples=2, **options)
             y = column_or_1d(y, warn=True)
-        if np.isinf(np.asarray(X, np.float64)).any():
+        if not reads_text and np.isinf(np.asarray(X, np.float64)).any():
             raise InputError("X: contains infinity; replace it or leave it NaN")
-        return pd.DataFrame(np.asarray(X), columns=[f"x{i}" for i in range(X.shape[1])]), y
+        return pd.DataFrame(np.asarray(X), columns=self._names(X.shape[1])), y
+
+    def _names(self, n: int) -> list[str]:
+        """The names of the columns that the estimator was fitted to."""
+        return list(map(str, getattr(self, "feature_names_in_", [f"x{i}" for i in range(n)])))
 
     def _config(self, task: str) -> Config:
         """The search that the arguments of the estimator ask for."""
@@ -104,7 +122,9 @@ class _AutoML(BaseEstimator):
     def _search(self, frame: Any, target: np.ndarray, task: str) -> FittedModel:
         """Searches in a run directory, a temporary one by default, and trains the selected ensemble."""
         started = time.perf_counter()
-        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task)
+        schema = tabular.Schema.read(self.schema) if isinstance(self.schema, str) else self.schema
+        columns = None if schema is None else tabular.Schema(schema.columns)  # y is what is predicted
+        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)
         config = self._config(task)
         check_requirements(config, report=False)
         with contextlib.ExitStack() as stack:
@@ -127,6 +147,13 @@ class _AutoML(BaseEstimator):
         return model
 
 
+def _without_gaps(y: np.ndarray) -> np.ndarray:
+    """Returns the target, and refuses one with missing values."""
+    if missing := int(tabular.pandas().isna(y).sum()):
+        raise InputError(f"y: contains NaN in {missing:,} rows; leave those rows out")
+    return y
+
+
 def _run_path(parent: Path, config: dict[str, Any], data: Fingerprint) -> Path:
     """The directory of the run of these settings on this data, below the directory of an estimator."""
     if (parent / "config.json").is_file():
@@ -143,7 +170,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
 
     ``fit`` trains populations of networks at once, proposed by a meta-learner that is fitted to the trainings so far. The model
     is the mean prediction of eight trainings of the best configurations. A fifth of the rows is held out to select by; the
-    final model learns from all. Numbers, text categories (in a data frame) and missing values are handled.
+    final model learns from all. Data frames may hold numbers, categories, dates, text and missing
+    values; each column is read as its ``data.tabular.Schema`` says.
 
     Args:
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
@@ -155,6 +183,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
             the settings. A ``fit`` on the same data with the same settings goes on where an earlier one stopped. Other data,
             such as another fold of ``cross_validate``, is another run. By default nothing is kept.
         verbose: Show progress on standard error.
+        schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
 
     Attributes:
         classes_: The labels, in the order of the columns of ``predict_proba``.
@@ -240,6 +269,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.
         verbose: Show progress on standard error.
+        schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
 
     Attributes:
         model_: The ``FittedModel``.

@@ -23,7 +23,7 @@ from metajax.types import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMAT = 3
+_FORMAT = 4
 _PARAMS = ("first", "hidden", "bias", "scale", "head", "linear", "offset")
 
 
@@ -115,8 +115,8 @@ class FittedModel:
             directory: The directory, which must exist.
         """
         save_npz(directory / "model.npz", groups=self.groups, temperatures=self.temperatures, **self.params)
-        encoder = dataclasses.asdict(self.encoder)
-        write_json(directory / "model.json", {"format": _FORMAT, "configs": self.configs, "encoder": encoder})
+        content = {"format": _FORMAT, "configs": self.configs, "encoder": self.encoder.to_dict()}
+        write_json(directory / "model.json", content)
 
     @staticmethod
     def load(directory: Path | str) -> "FittedModel":
@@ -139,8 +139,10 @@ class FittedModel:
             content = json.loads(path.read_text())
             if content.get("format") != _FORMAT:
                 raise InputError(f"{path}: format {content.get('format')!r}, this version reads {_FORMAT}")
-            configs, encoder = content["configs"], Encoder(**content["encoder"])
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            configs, encoder = content["configs"], Encoder.from_dict(content["encoder"])
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
         arrays = load_npz(directory / "model.npz", ("groups", "temperatures", *_PARAMS))
         damaged = [name for name in ("temperatures", *_PARAMS) if not np.isfinite(arrays[name]).all()]

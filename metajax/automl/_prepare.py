@@ -85,9 +85,14 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
     max_search, max_final = row_limits(minutes)
     dataset = _subsample(dataset, seed)
     train, validation, held_out = tabular.split(dataset, seed, (0.6, 0.2) if test else (0.8, 0.2))
-    encoder = tabular.Encoder.fit(dataset.frame.iloc[train], dataset.target[train], dataset.classes)
-    encode = lambda index: (encoder.inputs(dataset.frame.iloc[index]), encoder.targets(dataset.target[index]))
-    train_arrays, validation_arrays = encode(train), encode(validation)
+    schema, columns = dataset.schema, dataset.columns
+    assert schema is not None and columns is not None
+    encoder = tabular.Encoder.fit(schema, columns.take(train), dataset.target[train])
+
+    def encode(rows: np.ndarray, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        return encoder.inputs(columns.take(rows), own), encoder.targets(dataset.target[rows])
+
+    train_arrays, validation_arrays = encode(train, dataset.target[train]), encode(validation)
     test_arrays = encode(held_out if test else validation)
     notes = list(dataset.notes)
     both = [np.concatenate(pair) for pair in zip(train_arrays, validation_arrays)]
@@ -120,12 +125,8 @@ def _subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:
         labels = dataset.target[order]
         rare = np.concatenate([np.flatnonzero(labels == name)[:_MIN_ROWS_PER_CLASS] for name in dataset.classes])
         index = order[np.union1d(np.arange(_MAX_ROWS), rare)]
-    index = np.sort(index)
-    return dataset._replace(
-        frame=dataset.frame.iloc[index].reset_index(drop=True),
-        target=dataset.target[index],
-        notes=[*dataset.notes, f"The search uses {len(index):,} of the {n:,} rows, drawn at random."],
-    )
+    notes = [*dataset.notes, f"The search uses {len(index):,} of the {n:,} rows, drawn at random."]
+    return dataset.take(np.sort(index))._replace(notes=notes)
 
 
 def resplit(search: Data) -> list[Data]:
@@ -163,5 +164,6 @@ def describe_data(dataset: tabular.Dataset, prepared: Prepared) -> dict[str, Any
         "features": prepared.encoder.features,
         "inputs": len(prepared.groups),
         "rows": dict(zip(("train", "validation", "test"), prepared.rows)),
+        "columns": prepared.encoder.schema.described(),
         "notes": prepared.notes,
     }

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from metajax import plot
+from metajax.automl import _data_card
 from metajax.automl import _report_figures as figures
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Choice, Trials
@@ -86,7 +87,7 @@ def page(
 <p>{_gains(result["metrics"])}</p>
 <p class="note">{html.escape(result["protocol"])} {_INTERVALS[metric]} The intervals do not include the randomness of
 training.</p>
-{_notes(data["notes"])}
+{_data_card.section(data)}
 <h2>The selected model</h2>
 <p>{_members(result["ensemble"])} {_difference_to_default(result["contenders"])}</p>{_table(result)}
 {_figures(result, history, choice, learned, label)}
@@ -143,14 +144,6 @@ def _gains(metrics: dict[str, float]) -> str:
     if sentences:
         sentences.append('<span class="note">A point is a hundredth of the score.</span>')
     return " ".join(sentences)
-
-
-def _notes(notes: list[str]) -> str:
-    """What was done to the data, as a list."""
-    if not notes:
-        return ""
-    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    return f"<div class='note'>Notes on the data:<ul>{items}</ul></div>"
 
 
 def _members(parts: list[dict[str, Any]]) -> str:

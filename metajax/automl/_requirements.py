@@ -12,6 +12,8 @@ def needed_packages(config: Config, report: bool = True) -> list[str]:
     needed = ["pandas"]  # trials are written as a table
     if config.data in tabular.BUNDLED:
         needed.append("sklearn")
+    elif Path(config.data).suffix.lower() in (".parquet", ".feather", ".arrow"):
+        needed.append("pyarrow")
     elif Path(config.data).is_dir():
         needed.append("PIL")
     if report:

@@ -17,7 +17,7 @@ from metajax.automl._tables import table_task
 from metajax.automl._task import Task
 from metajax.data import tabular
 from metajax.data._pictures import Pictures, holds_images, pictures
-from metajax.run import Fingerprint, RunDirectory, fingerprint, read_json
+from metajax.run import Fingerprint, RunDirectory, fingerprint, read_json, write_text
 from metajax.types import InputError
 
 Dataset = tabular.Dataset | Pictures
@@ -39,14 +39,24 @@ def load_data(config: Config) -> Dataset:
             "method='supernet': needs images (a folder with one folder for each class, or an .npz with x of shape "
             "[n, height, width]); for tables use metalearner, random or optuna"
         )
-    return tabular.load(config.data, config.target, config.task)
+    schema = None if config.schema is None else tabular.Schema.read(config.schema)
+    return tabular.load(config.data, config.target, config.task, schema)
 
 
 def identify(dataset: Dataset) -> Fingerprint:
     """Returns what a run records of its data: everything that is learned from."""
     if isinstance(dataset, Pictures):
         return fingerprint(images=dataset.x, labels=dataset.y, classes=dataset.classes)
-    return fingerprint(features=dataset.frame, target=dataset.target, classes=dataset.classes)
+    columns, schema = dataset.columns, dataset.schema
+    assert columns is not None and schema is not None
+    features = {source.name: columns.numbers[:, i] for i, source in enumerate(schema.numbers)}
+    features |= {source.name: columns.codes[:, i] for i, source in enumerate(schema.codes)}
+    return fingerprint(
+        features=tabular.pandas().DataFrame(features),
+        target=dataset.target,
+        classes=dataset.classes,
+        schema=[str(column.to_dict()) for column in schema.columns],
+    )
 
 
 class _Described(NamedTuple):
@@ -56,10 +66,11 @@ class _Described(NamedTuple):
     data: dict[str, Any]
 
 
-def _make_task(dataset: Dataset, config: Config) -> _Described:
-    """Splits and encodes a dataset."""
+def _make_task(dataset: Dataset, config: Config, directory: RunDirectory) -> _Described:
+    """Splits and encodes a dataset; the schema of a table is written."""
     if isinstance(dataset, tabular.Dataset):
         prepared = prepare(dataset, config.seed, minutes=config.minutes)
+        write_text(directory.path / "schema.json", prepared.encoder.schema.to_json())
         return _Described(table_task(prepared), describe_data(dataset, prepared))
     task, rows, shape, notes = image_task(dataset, config.seed)
     data = {
@@ -109,7 +120,7 @@ def search(config: Config, directory: RunDirectory, dataset: Dataset | None = No
     check_requirements(config)
     dataset = load_data(config) if dataset is None else dataset
     directory.bind_data(identify(dataset))
-    task, data = _make_task(dataset, config)
+    task, data = _make_task(dataset, config, directory)
     recorder = start(config, directory, task, show, started)
     for line in _introduction(data, task):
         recorder.say(line)

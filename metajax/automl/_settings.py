@@ -17,8 +17,8 @@ class Config:
 
     Args:
         data: The name of a bundled dataset (``digits``, ``iris``, ``wine``, ``breast_cancer``, ``diabetes``), or the path of a
-            CSV file, an ``.npz`` file or a folder of images with one folder for each class.
-        target: The column to predict. It is needed with a CSV file.
+            CSV, Parquet, Feather or ``.npz`` file or of a folder of images with one folder for each class.
+        target: The column to predict. It is needed with a file that has columns.
         task: ``classification`` or ``regression``; with ``None`` the target decides.
         method: Who proposes what to train: ``metalearner``, ``random``, ``optuna`` (its multivariate TPE) or, for images,
             ``supernet``, where DrNAS decides the architecture and the meta-learner the rest.
@@ -28,6 +28,7 @@ class Config:
         baseline: Also train as many random configurations, to compare with.
         size: Side in pixels to which images are resized, from 4 to 64; ``None`` keeps their size.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
+        schema: The path of an edited schema, by which a table is read; with ``None`` the schema is inferred.
 
     Raises:
         InputError: if a value is not accepted.
@@ -49,6 +50,7 @@ class Config:
     baseline: bool = True
     size: int | None = None
     seed: int = 0
+    schema: str | None = None
 
     def __post_init__(self):
         if self.method not in METHODS:

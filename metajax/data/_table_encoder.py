@@ -1,20 +1,42 @@
-"""Turns the rows of a table into standardized inputs and targets, and splits them."""
+"""Turns the rows of a table into inputs of networks and of trees, and into targets, and splits them."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from metajax.data._table import MAX_LEVELS, Dataset, listed, pandas
-from metajax.types import InputError
+from metajax.data import _target_statistics as target_statistics
+from metajax.data._table import Dataset
+from metajax.data.schema._categories import MAX_LEVELS
+from metajax.data.schema._column import Column
+from metajax.data.schema._schema import Columns, Schema
+
+_NORMAL_QUARTILES = 1.349  # The distance of the quartiles of a normal distribution of deviation 1.
+_CLIP = 3.0  # Inputs are smoothly clipped to this size.
+_MAX_FLOAT32 = 3e38
 
 
-@dataclasses.dataclass(frozen=True)
+class _Part(NamedTuple):
+    """The inputs of one column: a number, whether one is missing, the levels of a category, or its target statistic."""
+
+    kind: str
+    column: int  # among the used columns
+    place: int  # among the numbers or codes
+    width: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Encoder:
-    """Turns raw columns into standardized inputs. It is fitted on training rows only and consists of plain data.
+    """Turns the rows that a schema reads into inputs. It is fitted on training rows only and consists of plain data.
 
     Attributes:
-        columns: For each feature its name, kind and statistics.
+        schema: How the columns are read.
+        centers: f64[k], the medians of the numbers.
+        spreads: f64[k], the distances of their quartiles, such that it is 1 for a standard normal number.
+        missing: bool[k], whether a number was missing in the training rows.
+        statistics: For each category with more than 50 levels, by its index among the codes: the target statistics of its
+            levels, f64[levels + 1, outputs].
         classes: The class labels, or ``None`` for regression.
         shift: The mean of a regression target.
         scale: The standard deviation of a regression target.
@@ -22,97 +44,128 @@ class Encoder:
     Example:
         >>> from metajax.data import tabular
         >>> iris = tabular.load("iris")
-        >>> encoder = Encoder.fit(iris.frame, iris.target, iris.classes)
+        >>> encoder = Encoder.fit(iris.schema, iris.columns, iris.target)
         >>> encoder.inputs(iris.frame).shape, encoder.targets(iris.target)[:3].tolist()
         ((150, 4), [0, 0, 0])
     """
 
-    columns: list[dict[str, Any]]
+    schema: Schema
+    centers: np.ndarray
+    spreads: np.ndarray
+    missing: np.ndarray
+    statistics: dict[int, np.ndarray]
     classes: list[str] | None
     shift: float = 0.0
     scale: float = 1.0
 
     @staticmethod
-    def fit(frame: Any, target: np.ndarray, classes: list[str] | None) -> "Encoder":
-        """Fits means, deviations and levels to rows.
+    def fit(schema: Schema, columns: Columns, target: np.ndarray) -> "Encoder":
+        """Fits centers, spreads and target statistics to rows.
 
         Args:
-            frame: A data frame of the features.
-            target: Array[rows] of the target.
-            classes: The class labels, or ``None`` for regression.
+            schema: The schema of the table, with its target.
+            columns: Training rows, as the schema reads them.
+            target: Array[n] of their target.
+
+        Returns:
+            The encoder.
         """
-        pd = pandas()
-        columns: list[dict[str, Any]] = []
-        for name in frame.columns:
-            column = frame[name]
-            if pd.api.types.is_numeric_dtype(column):
-                values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-                known = values[~np.isnan(values)]
-                mean, std = (float(known.mean()), float(known.std())) if len(known) else (0.0, 1.0)
-                missing = bool(np.isnan(values).any())
-                columns.append(
-                    {
-                        "name": str(name),
-                        "kind": "number",
-                        "mean": mean,
-                        "std": std if std > 0 else 1.0,
-                        "missing": missing,
-                    }
-                )
-            else:
-                counts = column.dropna().astype(str).value_counts()
-                levels = sorted(counts.index[:MAX_LEVELS])
-                columns.append({"name": str(name), "kind": "category", "levels": levels})
-        if classes is not None:
-            return Encoder(columns, classes)
-        values = target.astype(np.float64)
-        return Encoder(columns, None, float(values.mean()), float(values.std()) or 1.0)
+        assert schema.target is not None
+        classes = None if schema.target.classes is None else list(schema.target.classes)
+        shift, scale = (0.0, 1.0) if classes is not None else _moments(target.astype(np.float64))
+        centers, spreads = _robust_moments(columns.numbers)
+        missing = np.isnan(columns.numbers).any(axis=0)
+        encoder = Encoder(schema, centers, spreads, missing, {}, classes, shift, scale)
+        outcome = encoder._outcome(target)
+        for code, levels in encoder._wide():
+            encoder.statistics[code] = target_statistics.statistics(columns.codes[:, code], outcome, levels)
+        return encoder
 
     @property
     def features(self) -> int:
-        """The number of features."""
-        return len(self.columns)
+        """The number of columns that are used."""
+        return len(self.schema.used)
 
     @property
     def groups(self) -> np.ndarray:
-        """The index of the feature that each input belongs to."""
-        sizes = [1 + c["missing"] if c["kind"] == "number" else len(c["levels"]) + 1 for c in self.columns]
-        return np.repeat(np.arange(len(sizes)), sizes)
+        """i64[inputs], the index of the column that each input comes from."""
+        return np.concatenate([np.full(part.width, part.column) for part in self._parts()])
 
-    def inputs(self, frame: Any) -> np.ndarray:
-        """Returns the inputs f32[n, inputs] of rows.
+    @property
+    def tree_groups(self) -> np.ndarray:
+        """i64[tree inputs], the index of the column that each input of a tree comes from."""
+        statistics = [
+            np.full(block.shape[1], self.schema.codes[code].column) for code, block in self.statistics.items()
+        ]
+        sources = [source.column for source in (*self.schema.numbers, *self.schema.codes)]
+        return np.concatenate([np.array(sources, np.int64), *statistics])
 
-        Numbers are standardized. A missing one is at the mean, with an indicator where the training rows had missing ones too.
-        Categories are one-hot; a missing or unseen level has a column of its own.
+    @property
+    def categorical(self) -> np.ndarray:
+        """bool[tree inputs], whether an input of a tree is the number of a level."""
+        index, start = np.arange(len(self.tree_groups)), len(self.schema.numbers)
+        return (index >= start) & (index < start + len(self.schema.codes))
+
+    def columns(self, rows: Any) -> Columns:
+        """Returns rows as the schema reads them.
 
         Args:
-            frame: A data frame with the columns of the training rows.
+            rows: A data frame with the columns of the training rows, or rows that were read already.
 
         Raises:
             InputError: If a column is missing, or holds text where the training rows had numbers.
         """
-        pd = pandas()
-        lacking = [c["name"] for c in self.columns if c["name"] not in frame.columns]
-        if lacking:
-            raise InputError(f"the data lacks the columns {listed(lacking)} that the model was trained with")
-        blocks = []
-        for c in self.columns:
-            column = frame[c["name"]]
-            if c["kind"] == "number":
-                values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-                if np.isnan(values).sum() > column.isna().sum():
-                    raise InputError(f"column {c['name']}: holds text, but the model was trained with numbers there")
-                if np.isinf(values).any():
-                    raise InputError(f"column {c['name']}: has infinite values; replace them or leave them empty")
-                gone = np.isnan(values)
-                scaled = np.clip(np.where(gone, 0.0, (values - c["mean"]) / c["std"]), -10.0, 10.0)
-                blocks += [scaled[:, None]] + ([gone[:, None]] if c["missing"] else [])
+        return rows if isinstance(rows, Columns) else self.schema.check(rows)
+
+    def inputs(self, rows: Any, target: np.ndarray | None = None) -> np.ndarray:
+        """Returns the inputs f32[n, inputs] of rows for networks.
+
+        Numbers are centered and scaled robustly and clipped smoothly, so that no outlier is beyond 3. A missing one is at the
+        median, with an indicator where the training rows had missing ones too. Categories are one-hot; a missing, rare or
+        unseen level has an input of its own. A category of many levels has a target statistic as well.
+
+        Args:
+            rows: A data frame with the columns of the training rows, or rows that were read already.
+            target: Array[n], for the training rows: then the statistics of a row do not contain its own target.
+
+        Raises:
+            InputError: If a column is missing, or holds text where the training rows had numbers.
+        """
+        read = self.columns(rows)
+        inputs = np.zeros((len(read.numbers), len(self.groups)), np.float32)
+        at, every = 0, np.arange(len(read.numbers))
+        for part in self._parts():
+            block = inputs[:, at : at + part.width]
+            if part.kind == "number":
+                block[:, 0] = self._scaled(read.numbers[:, part.place], part.place)
+            elif part.kind == "missing":
+                block[:, 0] = np.isnan(read.numbers[:, part.place])
+            elif part.kind == "level":
+                codes = read.codes[:, part.place]
+                block[every, np.where((codes < 0) | (codes >= part.width), part.width - 1, codes)] = 1.0
             else:
-                position = {level: i for i, level in enumerate(c["levels"])}
-                text = column.astype(object).where(column.notna(), None)
-                code = np.array([position.get(str(v), len(position)) if v is not None else len(position) for v in text])
-                blocks.append(np.eye(len(position) + 1)[code])
-        return np.concatenate(blocks, axis=1).astype(np.float32)
+                block[:] = self._statistic(part.place, read.codes[:, part.place], target)
+            at += part.width
+        return inputs
+
+    def tree_inputs(self, rows: Any, target: np.ndarray | None = None) -> np.ndarray:
+        """Returns the inputs f32[n, tree inputs] of rows for trees: raw numbers and the numbers of levels, NaN where missing.
+
+        Of a category with more than 50 levels only the 50 most frequent have a number; its target statistics stand at the end.
+        ``categorical`` says which inputs are numbers of levels, ``tree_groups`` which column each comes from.
+
+        Args:
+            rows: As in ``inputs``.
+            target: As in ``inputs``.
+
+        Raises:
+            InputError: As ``inputs``.
+        """
+        read = self.columns(rows)
+        numbers = np.clip(read.numbers, -_MAX_FLOAT32, _MAX_FLOAT32)
+        codes = np.where((read.codes < 0) | (read.codes >= MAX_LEVELS), np.nan, read.codes)
+        statistics = [self._statistic(code, read.codes[:, code], target) for code in self.statistics]
+        return np.concatenate([numbers, codes, *statistics], axis=1).astype(np.float32)
 
     def targets(self, target: np.ndarray) -> np.ndarray:
         """Returns the targets of rows: i32[n] class indices, or f32[n] standardized numbers.
@@ -121,9 +174,104 @@ class Encoder:
             target: Array[n] of the raw target.
         """
         if self.classes is None:
-            return ((target.astype(np.float64) - self.shift) / self.scale).astype(np.float32)
+            values = target.astype(np.float64)
+            return ((values / 2 - self.shift / 2) / (self.scale / 2)).astype(np.float32)
         position = {label: i for i, label in enumerate(self.classes)}
         return np.array([position[str(label)] for label in target], np.int32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the encoder as plain values."""
+        return {
+            "schema": self.schema.to_dict(),
+            "centers": self.centers.tolist(),
+            "spreads": self.spreads.tolist(),
+            "missing": self.missing.tolist(),
+            "statistics": {str(code): block.tolist() for code, block in self.statistics.items()},
+            "classes": self.classes,
+            "shift": self.shift,
+            "scale": self.scale,
+        }
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> "Encoder":
+        """Returns the encoder that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is something else.
+        """
+        array = lambda name, dtype: np.array(content[name], dtype)
+        statistics = {int(code): np.array(block, np.float64) for code, block in content["statistics"].items()}
+        numbers = array("centers", np.float64), array("spreads", np.float64), array("missing", bool)
+        schema, classes = Schema.from_dict(content["schema"]), content["classes"]
+        return Encoder(schema, *numbers, statistics, classes, float(content["shift"]), float(content["scale"]))
+
+    def _parts(self) -> Iterator[_Part]:
+        """The inputs, column by column."""
+        number = code = 0
+        widths = np.bincount([source.column for source in self.schema.numbers], minlength=self.features)
+        for index, column in enumerate(self.schema.used):
+            if column.kind == "category":
+                assert column.levels is not None
+                yield _Part("level", index, code, min(len(column.levels), MAX_LEVELS) + 1)
+                if code in self.statistics:
+                    yield _Part("statistic", index, code, self.statistics[code].shape[1])
+                code += 1
+                continue
+            n_numbers = int(widths[index])
+            yield from (_Part("number", index, number + i, 1) for i in range(n_numbers))
+            if self.missing[number]:
+                yield _Part("missing", index, number, 1)
+            number += n_numbers
+
+    def _wide(self) -> Iterator[tuple[int, int]]:
+        """The categories that have target statistics: their index among the codes, and their number of levels."""
+        categories: list[Column] = [column for column in self.schema.used if column.kind == "category"]
+        for code, column in enumerate(categories):
+            if column.levels is not None and len(column.levels) > MAX_LEVELS:
+                yield code, len(column.levels)
+
+    def _outcome(self, target: np.ndarray) -> np.ndarray:
+        return target_statistics.outcomes(self.targets(target), None if self.classes is None else len(self.classes))
+
+    def _statistic(self, code: int, codes: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+        """The target statistic of rows, f64[n, outputs]."""
+        if target is None:
+            return self.statistics[code][codes]
+        return target_statistics.out_of_fold(codes, self._outcome(target), len(self.statistics[code]) - 1)
+
+    def _scaled(self, values: np.ndarray, place: int) -> np.ndarray:
+        """Numbers, centered and scaled, clipped smoothly as in RealMLP (Holzmüller et al. 2024, arXiv:2407.04491)."""
+        center, spread = self.centers[place], self.spreads[place]
+        with np.errstate(over="ignore"):
+            scaled = np.clip((values / 2 - center / 2) / (spread / 2), -1e6, 1e6)
+        return np.where(np.isnan(scaled), 0.0, scaled / np.sqrt(1.0 + (scaled / _CLIP) ** 2))
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    """Mean and deviation of numbers of any size, without overflow."""
+    size = float(np.abs(values).max()) or 1.0
+    mean, deviation = float(np.mean(values / size)), float(np.std(values / size))
+    return mean * size, deviation * size or 1.0
+
+
+def _robust_moments(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Medians and spreads of columns with gaps.
+
+    A spread is the distance of the quartiles. Where they are equal, it is the median distance of all values that differ from
+    the center; of a constant column it is 1.
+    """
+    centers, spreads = np.zeros(numbers.shape[1]), np.ones(numbers.shape[1])
+    for i, column in enumerate(numbers.T):
+        known = column[~np.isnan(column)]
+        if not len(known):
+            continue
+        low, center, high = np.quantile(known / 2, (0.25, 0.5, 0.75), method="closest_observation")
+        half = (high - low) / _NORMAL_QUARTILES
+        if half <= 0:
+            distances = np.abs(known / 2 - center)
+            half = float(np.median(distances[distances > 0])) if (distances > 0).any() else 0.5
+        centers[i], spreads[i] = 2 * center, min(2 * half, np.finfo(np.float64).max)
+    return centers, np.maximum(spreads, np.finfo(np.float64).tiny)
 
 
 def split(dataset: Dataset, seed: int, shares: tuple[float, float] = (0.6, 0.2)) -> tuple[np.ndarray, ...]:

@@ -1,30 +1,48 @@
-"""Reads tables from files, and the tables that scikit-learn bundles."""
+"""Reads tables from files and from memory, and the tables that scikit-learn bundles."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from metajax._optional import optional
 from metajax.data._bundled import sklearn_datasets
 from metajax.data._home import array_shapes, load_npz
-from metajax.data._table import Dataset, judge, listed, pandas
+from metajax.data._table import Dataset, judge, pandas
+from metajax.data.schema._delimited import read_delimited
+from metajax.data.schema._frames import as_frame
+from metajax.data.schema._schema import Schema
+from metajax.data.schema._show import listed
 from metajax.types import InputError
 
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 """Datasets of scikit-learn that ``load`` knows by name."""
+_DELIMITED = (".csv", ".tsv", ".tab", ".txt")
+_BINARY = (".parquet", ".feather", ".arrow")
+_ENDINGS = ".csv, .tsv, .txt (also with .gz), .parquet, .feather or .npz"
 
 
-def load(data: str, target: str | None = None, task: str | None = None) -> Dataset:
-    """Loads a table: a bundled dataset by name, a CSV file, or an ``.npz`` file with arrays ``x`` and ``y``.
+class _Read(NamedTuple):
+    """A table in memory: a data frame, what was said on reading, and the target, if it is an array of its own."""
+
+    frame: Any
+    notes: list[str]
+    target: Any = None
+
+
+def load(data: Any, target: str | None = None, task: str | None = None, schema: Schema | None = None) -> Dataset:
+    """Loads a table: a bundled dataset by name, a file, or a table in memory.
 
     Args:
-        data: One of ``BUNDLED``, or a path.
-        target: The column to predict; a CSV needs it.
+        data: One of ``BUNDLED``; the path of a CSV (delimited by comma, semicolon, tab or vertical bar), Parquet or Feather
+            file, or of an ``.npz`` file with arrays ``x`` and ``y``; or what ``as_frame`` accepts, such as a data frame.
+        target: The column to predict; only bundled datasets and ``.npz`` files do without.
         task: ``classification`` or ``regression``. By default the target decides: text, Booleans and at most 20 distinct whole
             numbers are classes.
+        schema: An edited schema to read the table by; by default it is inferred.
 
     Returns:
-        The checked dataset.
+        The checked dataset, with its schema.
 
     Raises:
         InputError: If the data cannot be read or learned, with one line that names what was given and what is accepted.
@@ -33,68 +51,59 @@ def load(data: str, target: str | None = None, task: str | None = None) -> Datas
         >>> iris = load("iris")
         >>> iris.frame.shape, iris.classes
         ((150, 4), ['setosa', 'versicolor', 'virginica'])
+        >>> print(str(iris.schema).splitlines()[1])
+          sepal length (cm)  number
     """
     if task not in (None, "classification", "regression"):
         raise InputError(f"task={task!r}: accepted are classification and regression")
-    if data in BUNDLED:
-        return judge(*_bundled(data), task)
-    path = Path(data)
-    if path.suffix.lower() not in (".csv", ".npz"):
-        raise InputError(f"data={data!r}: accepted are {', '.join(BUNDLED)}, or a path ending in .csv or .npz")
-    if not path.is_file():
-        raise InputError(f"data={data!r}: no such file")
-    if path.suffix.lower() == ".npz":
-        frame, values = _npz(path)
-        return judge(frame, values, target or "y", [], task)
-    frame = read_csv(path)
+    if isinstance(data, str) and data in BUNDLED:
+        return judge(*_bundled(data), task, schema)
+    is_file = isinstance(data, str | Path)
+    if is_file and not Path(data).is_file() and _ending(Path(data)) in (*_DELIMITED, *_BINARY, ".npz"):
+        raise InputError(f"data={str(data)!r}: no such file")
+    if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
+        raise InputError(f"data={str(data)!r}: accepted are {', '.join(BUNDLED)}, or a path ending in {_ENDINGS}")
+    read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
+    where = f" in {data}" if is_file else ""
+    if read.target is not None:
+        return judge(read.frame, read.target, target or "y", read.notes, task, schema)
+    if target is None and schema is not None and schema.target is not None:
+        target = schema.target.name
     if target is None:
-        raise InputError(f"target: is needed with a CSV; the columns of {data} are {listed(frame.columns)}")
-    if target not in frame.columns:
-        raise InputError(f"target={target!r}: no such column in {data}; it has {listed(frame.columns)}")
-    if len(frame.columns) < 2:
-        raise InputError(f"data={data!r}: has no column beside the target")
-    return judge(frame.drop(columns=target), frame[target], target, [], task)
+        raise InputError(f"target: is needed; the columns{where} are {listed(read.frame.columns)}")
+    if target not in read.frame.columns:
+        raise InputError(f"target={target!r}: no such column{where}; it has {listed(read.frame.columns)}")
+    if len(read.frame.columns) < 2:
+        raise InputError(f"data: has no column beside the target{where}")
+    return judge(read.frame.drop(columns=target), read.frame[target], target, read.notes, task, schema)
 
 
 def read_csv(path: Path | str) -> Any:
-    """Reads a CSV file with a header.
+    """Reads a delimited file with a header as text.
+
+    Every cell stays as it stands in the file; an empty one is the empty text. Delimiter, compression and encoding are detected.
 
     Args:
         path: The file.
 
     Returns:
-        A data frame.
+        A data frame of text.
 
     Raises:
-        InputError: If the file is missing, empty or not a CSV, or a column name appears twice.
+        InputError: If the file is missing, empty or no text, a row has more or fewer fields than the header, or a column name
+            appears twice.
 
     Example:
         >>> frame = read_csv("cars.csv")  # doctest: +SKIP
     """
-    pd = pandas()
-    try:
-        frame = pd.read_csv(path, skipinitialspace=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"{path}: not a readable CSV ({str(error).splitlines()[0]})") from error
-    if not len(frame):
-        raise InputError(f"{path}: has a header but no rows")
-    duplicated = [c for c in frame.columns if str(c).rsplit(".", 1)[-1].isdigit() and str(c).rsplit(".", 1)[0] in frame]
-    if duplicated and len(set(pd.read_csv(path, header=None, nrows=1, skipinitialspace=True).iloc[0])) < len(
-        frame.columns
-    ):
-        raise InputError(
-            f"{path}: column names appear twice ({listed(duplicated)}); give each column a name of its own"
-        )
-    return frame
+    return read_delimited(Path(path)).frame
 
 
 def read_rows(path: Path | str) -> Any:
     """Reads rows to predict for. A target in the file is ignored.
 
     Args:
-        path: A CSV file, or an ``.npz`` file with an array ``x``.
+        path: A file, as for ``load``; an ``.npz`` needs an array ``x`` only.
 
     Returns:
         A data frame; the columns of an array are ``x0``, ``x1``, ...
@@ -106,12 +115,41 @@ def read_rows(path: Path | str) -> Any:
         >>> rows = read_rows("new_cars.csv")  # doctest: +SKIP
     """
     path = Path(path)
-    if path.suffix.lower() != ".npz":
-        return read_csv(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    if path.suffix.lower() != ".npz":
+        return _read(path).frame
     x_name = next((n for n in array_shapes(path) if n in ("x", "X")), "x")
     return _columns(load_npz(path, (x_name,))[x_name], path)
+
+
+def _ending(path: Path) -> str:
+    """The suffix of a path in small letters, without that of gzip."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+
+
+def _read(path: Path) -> _Read:
+    ending = _ending(path)
+    if ending == ".npz":
+        return _npz(path)
+    if ending in _BINARY:
+        return _Read(as_frame(_binary(path, ending)), [])
+    read = read_delimited(path)
+    return _Read(read.frame, read.notes)
+
+
+def _binary(path: Path, ending: str) -> Any:
+    """The rows of a Parquet or Feather file."""
+    optional("pyarrow", f"{path}:")
+    pd = pandas()
+    try:
+        frame = pd.read_parquet(path) if ending == ".parquet" else pd.read_feather(path)
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise InputError(f"{path}: not a readable {ending[1:]} file ({str(error).splitlines()[0]})") from error
+    if not len(frame):
+        raise InputError(f"{path}: has no rows")
+    return frame
 
 
 def _bundled(name: str) -> tuple[Any, Any, str, list[str]]:
@@ -122,7 +160,7 @@ def _bundled(name: str) -> tuple[Any, Any, str, list[str]]:
     return loaded.data, target, "target", []
 
 
-def _npz(path: Path) -> tuple[Any, Any]:
+def _npz(path: Path) -> _Read:
     names = array_shapes(path)
     x_name = next((n for n in ("x", "X") if n in names), None)
     if x_name is None or "y" not in names:
@@ -131,11 +169,10 @@ def _npz(path: Path) -> tuple[Any, Any]:
     x, y = arrays[x_name], arrays["y"]
     if y.ndim != 1 or len(x) != len(y):
         raise InputError(f"{path}: needs x (rows x features) and y (rows); got shapes {x.shape} and {y.shape}")
-    return _columns(x, path), pandas().Series(y)
+    return _Read(_columns(x, path), [], pandas().Series(y))
 
 
 def _columns(x: np.ndarray, path: Path) -> Any:
     if x.ndim < 2 or not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
         raise InputError(f"{path}: x must be numbers of shape rows x features, got shape {x.shape} of {x.dtype}")
-    x = x.reshape(len(x), -1)
-    return pandas().DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])])
+    return as_frame(x.reshape(len(x), -1))

@@ -6,5 +6,22 @@ Needs pandas (``pip install 'metajax[tabular]'``).
 from metajax.data._table import Dataset, judge, pandas
 from metajax.data._table_encoder import Encoder, split
 from metajax.data._table_files import BUNDLED, load, read_csv, read_rows
+from metajax.data.schema import Column, Columns, Schema, Source, Target, as_frame
 
-__all__ = ["BUNDLED", "Dataset", "Encoder", "judge", "load", "pandas", "read_csv", "read_rows", "split"]
+__all__ = [
+    "BUNDLED",
+    "Column",
+    "Columns",
+    "Dataset",
+    "Encoder",
+    "Schema",
+    "Source",
+    "Target",
+    "as_frame",
+    "judge",
+    "load",
+    "pandas",
+    "read_csv",
+    "read_rows",
+    "split",
+]

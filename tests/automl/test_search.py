@@ -11,6 +11,7 @@ import metajax
 from metajax import automl, cli, predictor
 from metajax.automl import _explore as explorer
 from metajax.automl._prepare import prepare
+from metajax.automl._search import identify, load_data
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
 from metajax.types import InputError
@@ -92,6 +93,8 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     assert "Selected model minus default configuration:" in page
     assert "on held-out rows than the default" in page or "set in bold" in page
     assert "http" not in page.split("<details>")[0], "self-contained"
+    assert "How each column was read" in page and "2 levels:" in page
+    assert tabular.Schema.read(finished / "schema.json") == automl.FittedModel.load(finished).encoder.schema
 
 
 def test_the_trainings_of_runs_are_learning_meta_data(finished, tmp_path):
@@ -120,6 +123,13 @@ def test_predict_reproduces_the_test_score_on_the_table(finished, table, tmp_pat
     np.testing.assert_allclose(predicted[["p(no)", "p(yes)"]].sum(axis=1), 1, atol=1e-4)
     assert cli.main(["predict", str(finished), "--data", str(tmp_path / "new.csv"), "--out", str(out)]) == 2
     assert "exists; give a new file" in capsys.readouterr().err
+    frame.assign(color="green").to_csv(tmp_path / "new.csv", index=False)
+    assert (
+        cli.main(["predict", str(finished), "--data", str(tmp_path / "new.csv"), "--out", str(tmp_path / "q.csv")]) == 0
+    )
+    assert (
+        "Note: column color: 240 cells hold levels that were not seen in training ('green')" in capsys.readouterr().err
+    )
     assert cli.main(["show", str(finished)]) == 0
     assert "test accuracy: found" in capsys.readouterr().out
 
@@ -159,13 +169,13 @@ def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys)
 
 
 def test_a_search_is_resumed_with_its_own_data_only(finished, table, tmp_path, capsys):
-    """Whatever is replaced between a kill and its resume: values, a type, a column, or rows."""
+    """Whatever is replaced between a kill and its resume: labels, values, a column, or rows."""
     frame = pd.read_csv(table)
     rng = np.random.default_rng(1)
     noise = frame.assign(outcome=rng.permutation(frame["outcome"].to_numpy()))
     cases = [
         (noise, "target: other content"),
-        (frame.assign(a=frame["a"].round().astype(int)), "features: other type of 'a' (float64 there, int64 given)"),
+        (frame.assign(a=frame["a"].round().astype(int)), "features: other content of 'a'"),
         (frame.rename(columns={"b": "c"}), "features: other columns ('b' not given; 'c' not there)"),
         (frame.iloc[1:], "features: other number of rows (240 there, 239 given)"),
     ]
@@ -259,14 +269,29 @@ def test_an_existing_run_is_refused_and_another_config_too(finished, table, caps
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-def test_dates_are_named_and_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, quick_meta_learner):
-    days = pd.date_range("2020-01-01", periods=60).astype(str)
-    frame = pd.DataFrame({"day": days, "sales": np.arange(60) % 7, "y": np.arange(60) % 2})
-    frame.to_csv(tmp_path / "t.csv", index=False)
-    assert cli.main(["search", "--data", str(tmp_path / "t.csv"), "--target", "y", "--out", str(tmp_path / "o")]) == 2
-    assert "column day: holds dates or times (such as 2020-01-01)" in capsys.readouterr().err
-    assert not (tmp_path / "o").exists()
+def test_an_edited_schema_is_searched_by(table, tmp_path, capsys, monkeypatch):
+    """It is printed, written, edited and given to a search, which keeps it."""
+    out = tmp_path / "schema.json"
+    argv = ["--data", str(table), "--target", "outcome"]
+    assert cli.main(["schema", *argv, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "target outcome: classification, classes no, yes" in printed and "2 levels" in printed
+    content = json.loads(out.read_text())
+    content["columns"] = [column for column in content["columns"] if column["name"] != "b"]
+    out.write_text(json.dumps(content))
+    config = automl.Config(str(table), "outcome", schema=str(out))
+    dataset = load_data(config)
+    assert isinstance(dataset, tabular.Dataset) and dataset.schema is not None
+    assert [column.name for column in dataset.schema.used] == ["a", "color"]
+    assert dataset.notes == ["Columns that the schema does not name are left out: b."]
+    assert identify(dataset) != identify(load_data(dataclasses.replace(config, schema=None)))
+    out.write_text(out.read_text().replace("category", "letters"))
+    assert cli.main(["search", *argv, "--schema", str(out), "--out", str(tmp_path / "r")]) == 2
+    assert "column color: kind='letters': accepted are number, boolean" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
+
+def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, quick_meta_learner):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 

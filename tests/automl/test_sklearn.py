@@ -54,3 +54,38 @@ def test_an_unfitted_estimator_says_so(kind, method):
         arguments = (np.zeros((3, 2)),) if method != "score" else (np.zeros((3, 2)), np.arange(3))
         with pytest.raises(NotFittedError, match=f"This {kind.__name__} instance is not fitted yet"):
             getattr(kind(), method)(*arguments)
+
+
+def table(n=48):
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=n), "color": rng.choice(["red", "blue"], n), "id": np.arange(n)})
+    return frame, np.where((frame["a"] > 0) ^ (frame["color"] == "red"), "yes", "no")
+
+
+def test_x_and_y_of_different_length_and_gaps_in_y_are_refused_before_anything_is_trained():
+    frame, y = table()
+    for x in (frame, frame[["a"]].to_numpy()):
+        with pytest.raises(ValueError, match=r"y: has 47 values for the 48 rows of X|inconsistent numbers of samples"):
+            metajax.AutoMLClassifier(trials=16).fit(x, y[:47])
+    with pytest.raises(InputError, match="y: contains NaN in 1 rows"):
+        metajax.AutoMLClassifier(trials=16).fit(frame, [None, *y[1:]])
+
+
+def test_an_array_is_predicted_after_a_frame_of_the_same_width(monkeypatch):
+    """As in scikit-learn: it warns that the names are missing. An identifier is left out, text stays text."""
+    from metajax.automl import _explore
+    from metajax.data import tabular
+    from metajax.predictor import ridge
+
+    monkeypatch.setattr(_explore, "SPECS", (ridge(),))
+    frame, y = table()
+    schema = tabular.Schema.infer(frame)
+    assert [column.kind for column in schema.columns] == ["number", "category", "identifier"]
+    model = metajax.AutoMLClassifier(trials=16, schema=schema).fit(frame, y)
+    assert model.model_.encoder.schema.columns == schema.columns
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        from_array = model.predict_proba(frame.to_numpy())
+    np.testing.assert_array_equal(from_array, model.predict_proba(frame))
+    shuffled = frame.assign(a=frame["a"].astype(str))
+    np.testing.assert_array_equal(model.predict_proba(shuffled), model.predict_proba(frame))

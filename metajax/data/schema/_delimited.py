@@ -1,0 +1,130 @@
+"""Delimited text as a data frame of text: every cell as it stands in the file."""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metajax._optional import optional
+from metajax.data.schema._encodings import read_text
+from metajax.data.schema._show import listed
+from metajax.types import InputError
+
+_DELIMITERS = (",", ";", "\t", "|")
+_SAMPLE_ROWS = 100
+_CHUNK = 20_000  # Rows that are Python lists at a time, which bounds the memory.
+
+
+class Delimited(NamedTuple):
+    """The content of a delimited file.
+
+    Attributes:
+        frame: A data frame of text; an empty cell is "".
+        notes: What had to be guessed or was left out.
+    """
+
+    frame: Any
+    notes: list[str]
+
+
+def read_delimited(path: Path) -> Delimited:
+    """Reads a file of rows, the first of which names the columns.
+
+    The delimiter is a comma, semicolon, tab or vertical bar: the one in the header that divides most rows into as many fields.
+    Cells may be quoted. Blank lines are left out, unless there is only one column, where they are empty cells.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If the file is no text, has no header or no rows, a row has more or fewer fields than the header, or two
+            columns have one name.
+    """
+    content, notes = read_text(path)
+    if not content.strip():
+        raise InputError(f"{path}: is empty; the first row must name the columns")
+    delimiter = _delimiter(content)
+    rows = _numbered(path, content, delimiter)
+    header = next((row for _, row in rows if row), [])
+    names = _names(path, header, notes)
+    frame, n_blank = _frame(path, rows, names)
+    if not len(frame):
+        raise InputError(f"{path}: has a header but no rows")
+    if n_blank:
+        notes.append(f"{n_blank:,} blank lines are left out.")
+    nameless = [name for name, given in zip(names, header) if not given.strip() and (frame[name] == "").all()]
+    return Delimited(frame.drop(columns=nameless), notes)
+
+
+def _reader(content: str, delimiter: str) -> Any:
+    return csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+
+
+def _delimiter(content: str) -> str:
+    """The delimiter that is in the header and divides most rows of a sample into as many fields."""
+    best, choice = (0.0, 1), ","
+    for delimiter in _DELIMITERS:
+        rows: list[list[str]] = []
+        try:
+            for row in itertools.islice(filter(None, _reader(content, delimiter)), _SAMPLE_ROWS):
+                rows.append(row)
+        except csv.Error:
+            pass  # The sample ends here; reading will name the row.
+        if rows and (width := len(rows[0])) > 1:
+            share = sum(len(row) == width for row in rows) / len(rows)
+            if (share, width) > best:
+                best, choice = (share, width), delimiter
+    if best[1] > 1:
+        return choice
+    return next((mark for mark in _DELIMITERS if mark not in content), "\x1f")  # One column: nothing divides its cells.
+
+
+def _numbered(path: Path, content: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields each row with the number of its last line."""
+    reader = _reader(content, delimiter)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num} cannot be read ({error}); is a quote left open?") from error
+
+
+def _names(path: Path, header: list[str], notes: list[str]) -> list[str]:
+    """The names of the columns; those without one are numbered."""
+    names = [name.strip() or f"column {i + 1}" for i, name in enumerate(header)]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise InputError(f"{path}: column names appear twice ({listed(twice)}); give each column a name of its own")
+    return names
+
+
+def _frame(path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str]) -> tuple[Any, int]:
+    """The rows as columns of text, and the number of blank lines that are left out."""
+    pd = optional("pandas", "a CSV")
+    width, n_blank = len(names), 0
+    chunks = []
+
+    def checked() -> Iterator[list[str]]:
+        nonlocal n_blank
+        for line, row in rows:
+            if len(row) == width:
+                yield row
+            elif row:
+                raise InputError(
+                    f"{path}: line {line} has {len(row)} fields, the header has {width}; quote cells that hold the delimiter, "
+                    "and give every row as many fields as the header"
+                )
+            elif width == 1:
+                yield [""]
+            else:
+                n_blank += 1
+
+    fields = checked()
+    while chunk := list(itertools.islice(fields, _CHUNK)):
+        chunks.append({name: pd.array(column, dtype="string") for name, column in zip(names, zip(*chunk))})
+    if not chunks:
+        return pd.DataFrame({name: pd.Series([], dtype="string") for name in names}), n_blank
+    frames = [pd.DataFrame(chunk, copy=False) for chunk in chunks]
+    return (frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)), n_blank

@@ -1,0 +1,50 @@
+"""Anything that holds a table, as a data frame with text as column names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from metajax._optional import optional
+from metajax.data.schema._show import listed
+from metajax.types import InputError
+
+
+def as_frame(data: Any) -> Any:
+    """Returns a table as a pandas data frame.
+
+    Args:
+        data: A data frame of pandas; an object with a function ``to_pandas`` (a dataset of Hugging Face, a table of Arrow, a
+            frame of Polars); an array [n, features], whose columns are called ``x0``, ``x1``, ...; or a dictionary of columns.
+
+    Returns:
+        The data frame, with text as column names.
+
+    Raises:
+        InputError: If it is none of these, or two columns have one name.
+
+    Example:
+        >>> as_frame(np.zeros((2, 3))).columns.tolist()
+        ['x0', 'x1', 'x2']
+    """
+    pd = optional("pandas", "a table")
+    if not isinstance(data, pd.DataFrame) and hasattr(data, "to_pandas"):
+        data = data.to_pandas()
+    if isinstance(data, np.ndarray) and data.ndim == 2:
+        data = pd.DataFrame(data, columns=[f"x{i}" for i in range(data.shape[1])])
+    elif isinstance(data, Mapping) and not hasattr(data, "column_names"):  # not the parts of a Hugging Face dataset
+        try:
+            data = pd.DataFrame(dict(data))
+        except ValueError as error:
+            raise InputError(f"data: is no table ({error})") from error
+    if not isinstance(data, pd.DataFrame):
+        raise InputError(
+            f"data: is a {type(data).__name__}; accepted are data frames, objects with to_pandas (such as one split of a "
+            "Hugging Face dataset), arrays of two dimensions and dictionaries of columns"
+        )
+    if any(not isinstance(name, str) for name in data.columns):
+        data = data.set_axis([str(name) for name in data.columns], axis=1)
+    if not data.columns.is_unique:
+        twice = data.columns[data.columns.duplicated()].unique()
+        raise InputError(f"data: column names appear twice ({listed(twice)}); give each column a name of its own")
+    return data

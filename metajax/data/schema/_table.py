@@ -1,0 +1,212 @@
+"""A whole table: its schema, and the values of its target."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metajax.data.schema import _numerals as numerals
+from metajax.data.schema._cells import Cells, spelled
+from metajax.data.schema._column import Column, Target
+from metajax.data.schema._infer import complete_column, infer_column
+from metajax.data.schema._show import listed
+from metajax.types import InputError
+
+MAX_CLASSES_OF_NUMBERS = 20
+"""A target with more distinct whole numbers is one of regression."""
+
+
+class Table(NamedTuple):
+    """What was decided about a table, and its target.
+
+    Attributes:
+        columns: The columns of the features.
+        description: What is predicted, or ``None``.
+        notes: What is left out or changed, each a sentence.
+        target: [n] labels, as text, or values f64[n]; ``None`` or NaN where a row has none. Empty without a target.
+        is_known: bool[n], whether a row has a target.
+    """
+
+    columns: tuple[Column, ...]
+    description: Target | None
+    notes: tuple[str, ...]
+    target: np.ndarray
+    is_known: np.ndarray
+
+
+def read_table(
+    frame: Any,
+    target: Any,
+    name: str,
+    task: str | None,
+    given: tuple[Column, ...] | None = None,
+    stated: Target | None = None,
+) -> Table:
+    """Infers the columns of features and target, or completes given ones.
+
+    Args:
+        frame: A data frame of the features.
+        target: A series of the target, or ``None``.
+        name: The name of the target.
+        task: ``classification``, ``regression`` or ``None``, as in ``Schema.infer``.
+        given: Columns to keep, or ``None``.
+        stated: A target to keep, or ``None``.
+
+    Raises:
+        InputError: If a given column does not exist, or the target does not fit the task.
+    """
+    columns, notes, is_comma = _columns(frame, given)
+    if target is None:
+        return Table(columns, None, tuple(notes), np.empty(0), np.ones(len(frame), bool))
+    cells = Cells.of(target, name)
+    found = _complete_target(stated, cells, is_comma) if stated is not None else infer_target(cells, task, is_comma)
+    if task is not None and found.task != task:
+        raise InputError(f"task={task!r}: the schema says that {name} is one of {found.task}")
+    values = read_target(cells, found)
+    valued = (
+        ~np.isnan(values) if found.task == "regression" else np.array([label is not None for label in values], bool)
+    )
+    n_unknown = int(np.count_nonzero(~valued))
+    if n_unknown:
+        notes.append(f"{n_unknown:,} rows without a target are left out.")
+    return Table(columns, found, tuple(notes), values, valued)
+
+
+def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
+    """The columns of a table, what is to be said about them, and whether it has decimal commas."""
+    n = len(frame)
+    every = dict.fromkeys(frame.columns)
+    if given is not None:
+        lacking = [column.name for column in given if column.is_used and column.name not in every]
+        if lacking:
+            raise InputError(
+                f"schema: names the columns {listed(lacking)}, which the table lacks; it has {listed(every)}"
+            )
+        kept = [column for column in given if column.name in every]
+        columns = tuple(complete_column(Cells.of(frame[column.name], column.name), column) for column in kept)
+        named = {column.name for column in kept}
+        unnamed = [name for name in every if name not in named]
+        notes = [f"Columns that the schema does not name are left out: {listed(unnamed)}."] if unnamed else []
+        commas = any(column.kind == "number" and column.decimal == "," for column in columns)
+        return columns, _dropped(columns) + notes, commas
+    # The cells of one column at a time, which bounds the memory.
+    inferred = {name: infer_column(Cells.of(frame[name], name), n) for name in every}
+    is_comma = any(found.is_comma for found in inferred.values())
+    if is_comma:  # 1,234 and 1.234 are read as the other columns say
+        numbers = [name for name, found in inferred.items() if found.column.kind == "number"]
+        inferred |= {name: infer_column(Cells.of(frame[name], name), n, True) for name in numbers}
+    columns = tuple(found.column for found in inferred.values())
+    if not any(column.is_used for column in columns):  # numbers that look like row numbers are all there is
+        columns = tuple(
+            _as_number(Cells.of(frame[c.name], c.name), c) if c.kind == "identifier" else c for c in columns
+        )
+    notes = [note for found in inferred.values() for note in found.notes]
+    return columns, _dropped(columns) + notes + _of_dates(columns), is_comma
+
+
+def _as_number(cells: Cells, column: Column) -> Column:
+    """An identifier as a column of numbers, if it is one."""
+    if cells.numbers is not None:
+        return Column(column.name, "number")
+    found = numerals.fit(cells)
+    return found.column if found is not None else column
+
+
+def _dropped(columns: tuple[Column, ...]) -> list[str]:
+    """Notes on the columns that nothing is learned from."""
+    reasons = {"identifier": "identifiers or row numbers", "constant": "constant", "empty": "empty"}
+    notes = []
+    for kind, reason in reasons.items():
+        names = [column.name for column in columns if column.kind == kind]
+        if names:
+            notes.append(f"Left out, because they are {reason}: {listed(names)}.")
+    return notes
+
+
+def _of_dates(columns: tuple[Column, ...]) -> list[str]:
+    names = [column.name for column in columns if column.kind == "date"]
+    if not names:
+        return []
+    return [f"Rows are split at random, which overestimates a model of the future (dates in {listed(names)})."]
+
+
+def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) -> Target:
+    """Decides what is predicted: text, truth values and at most 20 distinct whole numbers are classes.
+
+    Words such as ``NA`` are labels like others, but where the other values are many numbers.
+
+    Args:
+        cells: The cells of the target.
+        task: ``classification``, ``regression`` or ``None``.
+        prefers_comma: Whether the table has decimal commas.
+
+    Raises:
+        InputError: If regression is asked of text or dates.
+    """
+    name = cells.name
+    rule = _number_rule(cells, prefers_comma)
+    if task is None:
+        task = "regression" if rule is not None and _is_quantity(cells, rule) else "classification"
+    if task == "classification":
+        return Target(name, task, _labels(cells))
+    if rule is None:
+        what = "holds dates" if cells.moments is not None else "is text"
+        raise InputError(f"the target {name}: {what}, which regression cannot predict; use task='classification'")
+    return Target(name, task, rule=rule)
+
+
+def _number_rule(cells: Cells, prefers_comma: bool) -> Column | None:
+    """How the target is read as numbers, or ``None`` if it is none."""
+    if cells.numbers is not None:
+        return Column(cells.name, "number")
+    if cells.moments is not None or cells.is_declared or not cells.texts:
+        return None
+    found = numerals.fit(cells, prefers_comma)
+    if found is None or any(text.lower() not in numerals.MISSING_WORDS for text in found.stray):
+        return None
+    return found.column
+
+
+def _is_quantity(cells: Cells, rule: Column) -> bool:
+    """Whether numbers are more than names of classes."""
+    values = np.unique(cells.numbers[~np.isnan(cells.numbers)] if cells.numbers is not None else _parsed(cells, rule))
+    return len(values) > MAX_CLASSES_OF_NUMBERS or bool(np.any(values != np.floor(values)))
+
+
+def _parsed(cells: Cells, rule: Column) -> np.ndarray:
+    values = numerals.parse(cells.texts, rule)
+    return values[~np.isnan(values)]
+
+
+def _labels(cells: Cells) -> tuple[str, ...]:
+    """The class labels in the order of their numbers, then of the alphabet. Of ``1`` and ``1.0`` it is ``1``."""
+    spellings: dict[str, list[str]] = {}
+    for text in cells.texts:
+        spellings.setdefault(spelled(text), []).append(text)
+    labels = [texts[0] if len(texts) == 1 else key for key, texts in spellings.items()]
+    order = dict(zip(labels, numerals.parse(labels, Column(cells.name, "number"))))
+    return tuple(sorted(labels, key=lambda label: (np.isnan(order[label]), np.nan_to_num(order[label]), label)))
+
+
+def _complete_target(target: Target, cells: Cells, prefers_comma: bool) -> Target:
+    """A given target with its classes, and a check that no others occur."""
+    if target.task == "regression":
+        return target
+    labels = _labels(cells)
+    if not target.classes:
+        return Target(target.name, target.task, labels)
+    known = {spelled(label) for label in target.classes}
+    other = [label for label in labels if spelled(label) not in known]
+    if other:
+        raise InputError(f"the target {target.name}: has the labels {listed(other)}, which the schema's classes lack")
+    return target
+
+
+def read_target(cells: Cells, target: Target) -> np.ndarray:
+    """Returns labels, as text, or values f64[n]; ``None`` or NaN where a cell is missing."""
+    if target.rule is not None:
+        if cells.numbers is not None:
+            return cells.numbers
+        return np.append(numerals.parse(cells.texts, target.rule), np.nan)[cells.codes]
+    label = {spelled(label): label for label in target.classes or ()}
+    labels = np.array([*(label.get(spelled(text)) for text in cells.texts), None], object)
+    return labels[cells.codes]
