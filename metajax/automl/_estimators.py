@@ -5,6 +5,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from metajax.automl._requirements import check_requirements
 from metajax.automl._search import identify
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
+from metajax.automl.models import ModelType
 from metajax.data import tabular
 from metajax.predictor import Trials
 from metajax.run import Fingerprint, RunDirectory, to_dict
@@ -54,6 +56,7 @@ class _AutoML(BaseEstimator):
         seed: int = 0,
         directory: str | None = None,
         verbose: bool = False,
+        model_types: Sequence[ModelType] | None = None,
     ):
         self.minutes = minutes
         self.trials = trials
@@ -61,6 +64,7 @@ class _AutoML(BaseEstimator):
         self.seed = seed
         self.directory = directory
         self.verbose = verbose
+        self.model_types = model_types
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -112,7 +116,8 @@ class _AutoML(BaseEstimator):
             parent = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             path = _run_path(Path(parent), to_dict(config), data)
             directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))
-            prepared = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
+            table = prepare(dataset, self.seed, test=False, minutes=self.minutes)
+            prepared = table_task(table, model_types=self.model_types)
             recorder = start(config, directory, prepared, self.verbose, started)
             exploration = explore(config, recorder)
             members = exploration.members
@@ -141,9 +146,9 @@ def _run_path(parent: Path, config: dict[str, Any], data: Fingerprint) -> Path:
 class AutoMLClassifier(ClassifierMixin, _AutoML):
     """A scikit-learn classifier that searches for its own model.
 
-    ``fit`` trains populations of networks at once, proposed by a meta-learner that is fitted to the trainings so far. The model
-    is the mean prediction of eight trainings of the best configurations. A fifth of the rows is held out to select by; the
-    final model learns from all. Numbers, text categories (in a data frame) and missing values are handled.
+    ``fit`` trains networks, trees and other model types, proposed by a meta-learner that is fitted to the trainings so far.
+    The model is the mean prediction of eight trainings of the best configurations. A fifth of the rows is held out to select
+    by; the final model learns from all. Numbers, text categories (in a data frame) and missing values are handled.
 
     Args:
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
@@ -155,6 +160,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
             the settings. A ``fit`` on the same data with the same settings goes on where an earlier one stopped. Other data,
             such as another fold of ``cross_validate``, is another run. By default nothing is kept.
         verbose: Show progress on standard error.
+        model_types: What is searched beside networks; by default ``models.installed()``.
 
     Attributes:
         classes_: The labels, in the order of the columns of ``predict_proba``.
@@ -240,6 +246,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.
         verbose: Show progress on standard error.
+        model_types: What is searched beside networks; by default ``models.installed()``.
 
     Attributes:
         model_: The ``FittedModel``.
