@@ -45,7 +45,7 @@ class Trainer:
         output_rows: int = 0,
         progress: Progress | None = None,
     ) -> TrainingResults:
-        """Trains configurations, networks first; see ``TrainFn``.
+        """Trains configurations; see ``TrainFn``. Networks come last, because their programs may have to be compiled.
 
         A configuration that is repeated is trained once, unless it is a network. The seed of a model is drawn from the key and
         its position. A fit that fails has the score NaN and is named on standard error.
@@ -54,13 +54,14 @@ class Trainer:
         is_network = np.asarray(self._space.decode_configs(encodings)["model"]) < len(MODELS)
         networks, others = np.flatnonzero(is_network), np.flatnonzero(~is_network)
         results = self._empty(len(encodings), data, output_rows, encodings)
+        self._train_others(others, results, data, key, keep_params, progress)
         if len(networks):
-            trained = self._train_networks(encodings[networks], data, key, keep_params, output_rows, progress)
+            count = None if progress is None else lambda done: progress(len(others) + done)
+            trained = self._train_networks(encodings[networks], data, key, keep_params, output_rows, count)
             for name in ("score", "loss", "curve", "seconds", "outputs"):
                 getattr(results, name)[networks] = getattr(trained, name)
             for row, params in zip(networks, trained.params):
                 results.params[row] = params
-        self._train_others(others, results, data, key, keep_params, len(networks), progress)
         return results
 
     def _empty(self, n: int, data: Data, output_rows: int, encodings: np.ndarray) -> TrainingResults:
@@ -117,7 +118,6 @@ class Trainer:
         data: Data,
         key: jax.Array,
         keep_params: bool,
-        n_trained: int,
         progress: Progress | None,
     ) -> None:
         """Trains the models of these rows one after the other, and writes their results."""
@@ -136,7 +136,7 @@ class Trainer:
                     array[row] = array[same]
                 results.params[row] = results.params[same]
             if progress:
-                progress(n_trained + number)
+                progress(number)
 
     def _train_one(
         self, row: int, config: dict[str, Any], results: TrainingResults, data: Data, key: jax.Array, decides: bool
