@@ -5,13 +5,13 @@ estimators; they need scikit-learn and load when they are first used.
 
 The other names are its parts. A table is prepared (``prepare``) and becomes a task (``table_task``). Populations of its models
 are trained in waves (``WaveHistory``); the best configurations are trained again (``refit``) and evaluated on the test rows
-(``evaluate_on_test``). ``prior`` is the warm start from other datasets.
+(``evaluate_on_test``). ``prior`` is the warm start from other datasets. ``models`` has the model types beside networks.
 """
 
 import sys
 from typing import TYPE_CHECKING, Any
 
-from metajax.automl import prior
+from metajax.automl import models, prior
 from metajax.automl._ensemble import Evaluation, Refit, evaluate_on_test, refit
 from metajax.automl._load_trials import load_trials
 from metajax.automl._model import FittedModel
@@ -46,6 +46,7 @@ __all__ = [
     "evaluate_on_test",
     "load_model",
     "load_trials",
+    "models",
     "prepare",
     "prior",
     "refit",

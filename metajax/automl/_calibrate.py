@@ -32,16 +32,16 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
         True
     """
     labels = np.asarray(labels)[:MAX_ROWS]
-    logits = _logits(probabilities[..., : len(labels), :])
-    is_finite = np.asarray(np.isfinite(logits).all(axis=(-2, -1)))
-    logits = np.where(is_finite[..., None, None], logits, 0.0)
+    values = logits(probabilities[..., : len(labels), :])
+    is_finite = np.asarray(np.isfinite(values).all(axis=(-2, -1)))
+    values = np.where(is_finite[..., None, None], values, 0.0)
     pseudo_weight = 1.0 / (len(labels) + 1)
-    observed = _of_labels(logits, labels).mean(axis=-1)
-    goal = (1 - pseudo_weight) * observed + pseudo_weight * logits.mean(axis=(-2, -1))
+    observed = _of_labels(values, labels).mean(axis=-1)
+    goal = (1 - pseudo_weight) * observed + pseudo_weight * values.mean(axis=(-2, -1))
     low, high = (np.full(goal.shape, sign * np.log(_MAX_TEMPERATURE)) for sign in (-1.0, 1.0))
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        slope = (apply_temperature(logits, np.exp(-middle)) * logits).sum(axis=-1).mean(axis=-1) - goal
+        slope = (apply_temperature(values, np.exp(-middle)) * values).sum(axis=-1).mean(axis=-1) - goal
         low, high = np.where(slope > 0, low, middle), np.where(slope > 0, middle, high)
     return np.where(is_finite, np.exp(-0.5 * (low + high)), 1.0)
 
@@ -80,7 +80,7 @@ def cross_calibrate(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
         share = -(-MAX_ROWS // len(others))  # as many rows of each of the other folds
         fitted_to = np.concatenate([probabilities[f][:, index[:share]] for f, index in others], axis=1)
         temperatures = fit_temperature(fitted_to, np.concatenate([labels[f][index[:share]] for f, index in others]))
-        calibrated[fold][:, inside] = apply_temperature(_logits(probabilities[fold][:, inside]), temperatures)
+        calibrated[fold][:, inside] = apply_temperature(logits(probabilities[fold][:, inside]), temperatures)
     return calibrated
 
 
@@ -91,8 +91,8 @@ def calibrated_loss(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
     return -np.log(np.maximum(_of_labels(calibrated, labels), 1e-12)).mean(axis=-1)
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    """Logarithms, with a floor that keeps them finite."""
+def logits(probabilities: np.ndarray) -> np.ndarray:
+    """Returns the logarithms of probabilities, with a floor that keeps them finite."""
     return np.log(np.maximum(np.asarray(probabilities, np.float64), np.finfo(np.float32).tiny))
 
 

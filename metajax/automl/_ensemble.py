@@ -97,7 +97,7 @@ def refit(
     """Trains configurations on training and validation rows together, and returns the ensemble of them.
 
     Args:
-        encodings: One configuration for each member; repetitions are trained from other initial parameters.
+        encodings: One configuration for each member; repetitions of a network are trained from other initial parameters.
         task: The dataset.
         key: Random key.
         temperatures: By which each member divides its logits; 1 by default.
@@ -113,7 +113,7 @@ def refit(
         >>> default = task.space.encode(task.space.configs([task.default]))
         >>> model, member_score = automl.refit(default, task, jax.random.key(0))
         >>> model.configs[0]["model"], member_score > 0.8
-        ('mlp', True)
+        ('boosted_trees', True)
     """
     temperatures = np.ones(len(encodings)) if temperatures is None else temperatures
     results = task.train(np.asarray(encodings), task.final, key, keep_params=True)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from metajax.automl._requirements import check_requirements
 from metajax.automl._search import identify
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
+from metajax.automl.models import ModelType
 from metajax.data import tabular
 from metajax.predictor import Trials
 from metajax.run import Fingerprint, RunDirectory, to_dict
@@ -55,6 +57,7 @@ class _AutoML(BaseEstimator):
         directory: str | None = None,
         verbose: bool = False,
         schema: "tabular.Schema | str | None" = None,
+        model_types: Sequence[ModelType] | None = None,
     ):
         self.minutes = minutes
         self.trials = trials
@@ -63,6 +66,7 @@ class _AutoML(BaseEstimator):
         self.directory = directory
         self.verbose = verbose
         self.schema = schema
+        self.model_types = model_types
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -132,7 +136,8 @@ class _AutoML(BaseEstimator):
             parent = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             path = _run_path(Path(parent), to_dict(config), data)
             directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))
-            prepared = table_task(prepare(dataset, self.seed, test=False, minutes=self.minutes))
+            table = prepare(dataset, self.seed, test=False, minutes=self.minutes)
+            prepared = table_task(table, model_types=self.model_types)
             recorder = start(config, directory, prepared, self.verbose, started)
             exploration = explore(config, recorder)
             members = exploration.members
@@ -168,10 +173,10 @@ def _run_path(parent: Path, config: dict[str, Any], data: Fingerprint) -> Path:
 class AutoMLClassifier(ClassifierMixin, _AutoML):
     """A scikit-learn classifier that searches for its own model.
 
-    ``fit`` trains populations of networks at once, proposed by a meta-learner that is fitted to the trainings so far. The model
-    is the mean prediction of eight trainings of the best configurations. A fifth of the rows is held out to select by; the
-    final model learns from all. Data frames may hold numbers, categories, dates, text and missing
-    values; each column is read as its ``data.tabular.Schema`` says.
+    ``fit`` trains networks, trees and other model types, proposed by a meta-learner that is fitted to the trainings so far.
+    The model is the mean prediction of eight trainings of the best configurations. A fifth of the rows is held out to select
+    by; the final model learns from all. Data frames may hold numbers, categories, dates, text and missing values; each column
+    is read as its ``data.tabular.Schema`` says.
 
     Args:
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
@@ -184,6 +189,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
             such as another fold of ``cross_validate``, is another run. By default nothing is kept.
         verbose: Show progress on standard error.
         schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
+        model_types: What is searched beside networks; by default ``models.installed()``.
 
     Attributes:
         classes_: The labels, in the order of the columns of ``predict_proba``.
@@ -270,6 +276,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.
         verbose: Show progress on standard error.
         schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
+        model_types: What is searched beside networks; by default ``models.installed()``.
 
     Attributes:
         model_: The ``FittedModel``.

@@ -126,11 +126,14 @@ class _Search:
         decide = self.task.fixed_choices
         self.fixed_choices: dict[str, Any] = decide(config.method, recorder.directory.path) if decide else {}
         self.default = np.asarray(self.space.encode(self.space.configs([self.task.default])))
+        self.initial = self.default
+        if self.task.initial:
+            self.initial = np.asarray(self.space.encode(self.space.configs(self.task.initial)))
 
     def collect(self) -> None:
-        """Trains the default and random configurations, which the random baseline shares."""
+        """Trains the initial configurations and random ones, which the random baseline shares."""
         n_initial = self.plan.n_initial
-        first = [self._fix(self.default), self._fix(self._random_configs(0)[1:n_initial])]
+        first = [self._fix(self.initial), self._fix(self._random_configs(0)[len(self.initial) : n_initial])]
         self._train(np.concatenate(first), "random")
         while (count := self.history.count()) < n_initial:
             self._train(self._fix(self._random_configs(count)), "random")
@@ -201,9 +204,10 @@ class _Search:
     def best_random(self) -> np.ndarray | None:
         """The best configuration of the random baseline, f32[width]."""
         sources = self._baseline_sources
-        if not self.config.baseline or self.history.count(*sources) <= 1:
+        n_initial = len(self.initial)
+        if not self.config.baseline or self.history.count(*sources) <= n_initial:
             return None
-        return finalists.best(_fail_first(self.history.trials(*sources)), 1)[0]
+        return finalists.best(_fail_first(self.history.trials(*sources), n_initial), 1)[0]
 
     @property
     def _baseline_sources(self) -> tuple[str, ...]:
@@ -224,6 +228,6 @@ class _Search:
         return np.asarray(self.space.encode(self.space.configs(configs)))
 
 
-def _fail_first(trials: Trials) -> Trials:
-    """Counts the first trial, which is the default configuration, as failed, so that it is not the best random one."""
-    return dataclasses.replace(trials, metric=np.concatenate([[np.nan], trials.metric[1:]]))
+def _fail_first(trials: Trials, n: int) -> Trials:
+    """Counts the first trials, whose configurations are not random, as failed, so that none is the best random one."""
+    return dataclasses.replace(trials, metric=np.concatenate([np.full(n, np.nan), trials.metric[n:]]))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from metajax._typing import checked
+from metajax.automl import _calibrate as calibrate
 from metajax.automl import _network as network
-from metajax.automl._space import tabular_space
+from metajax.automl._space import MODELS, tabular_space
+from metajax.automl.models import ModelType
+from metajax.automl.models._fit import FittedMember
+from metajax.automl.models._installed import BUILT_IN
 from metajax.data._home import load_npz, save_npz
 from metajax.data.tabular import Encoder
 from metajax.run import write_json
@@ -31,7 +36,7 @@ _PARAMS = ("first", "hidden", "bias", "scale", "head", "linear", "offset")
 def _mean_output(
     configs: network.NetworkConfig, params: Any, temperatures: jax.Array, x: jax.Array, classification: bool
 ) -> jax.Array:
-    """The mean of the members' probabilities or standardized values, f32[n, outputs], for rows f32[n, inputs]."""
+    """The mean of the networks' probabilities or standardized values, f32[n, outputs], for rows f32[n, inputs]."""
     outputs = jax.vmap(network.apply, in_axes=(0, 0, None))(configs, params, x)
     calibrated = outputs / temperatures[:, None, None]
     return jnp.mean(jax.nn.softmax(calibrated) if classification else outputs, axis=0)
@@ -39,7 +44,7 @@ def _mean_output(
 
 @dataclasses.dataclass(frozen=True)
 class FittedModel:
-    """An ensemble of trainings, of one configuration or of different ones.
+    """An ensemble of trainings, of one configuration or of different ones, of one model type or of several.
 
     A prediction is the mean of the members' probabilities or values. A search ends with such a model; ``load_model`` reads
     it from the run directory.
@@ -48,8 +53,9 @@ class FittedModel:
         configs: The configuration of each member, as a plain dictionary.
         encoder: Converts the raw columns to inputs.
         groups: i64[inputs], for each input the item of ``features`` that it belongs to.
-        params: Parameters of the network, a pytree with a leading axis of members.
+        params: Parameters of the networks among the members, a pytree with a leading axis of networks.
         temperatures: f[members], by which each member divides its logits; they were fitted to held-out rows.
+        others: For each member that is no network, in order, what was fitted.
 
     Example:
         >>> import jax
@@ -69,6 +75,28 @@ class FittedModel:
     groups: np.ndarray
     params: dict[str, Any]
     temperatures: np.ndarray
+    others: list[FittedMember] = dataclasses.field(default_factory=list)
+
+    @staticmethod
+    def build(
+        configs: list[dict[str, Any]], encoder: Encoder, groups: np.ndarray, fitted: list[Any], temperatures: np.ndarray
+    ) -> "FittedModel":
+        """Joins members.
+
+        Args:
+            configs: The configuration of each member.
+            encoder: Converts the raw columns to inputs.
+            groups: i64[inputs], for each input the item of ``features`` that it belongs to.
+            fitted: For each member, the parameters of a network or what another model type has fitted.
+            temperatures: f[members], by which each member divides its logits.
+
+        Returns:
+            The model.
+        """
+        networks = [member for member in fitted if not isinstance(member, FittedMember)]
+        params = jax.tree.map(lambda *leaves: np.stack(leaves), *networks) if networks else {}
+        others = [member for member in fitted if isinstance(member, FittedMember)]
+        return FittedModel(configs, encoder, groups, params, temperatures, others)
 
     @checked
     def predict_inputs(self, x: Float[np.ndarray | jax.Array, "n inputs"]) -> Float[np.ndarray, "n ..."]:
@@ -80,16 +108,45 @@ class FittedModel:
         Returns:
             Probabilities f32[n, classes], or values f64[n] in the units of the target.
         """
-        classification = self.encoder.classes is not None
-        space = tabular_space(int(self.groups.max()) + 1, classification)
-        x, n = np.asarray(x), len(x)
-        x = np.pad(x, [(0, padded_size(n) - n), (0, 0)])  # Few sizes are compiled.
-        configs = network.to_network_configs(space.configs(self.configs), jnp.asarray(self.groups))
-        temperatures = jnp.asarray(np.asarray(self.temperatures, np.float32))
-        outputs = np.asarray(_mean_output(configs, self.params, temperatures, jnp.asarray(x), classification))[:n]
-        if classification:
+        x, is_network = np.asarray(x), self._is_network
+        n_networks = int(is_network.sum())
+        total = n_networks * self._predict_networks(x) if n_networks else 0.0
+        for member, temperature, count in self._distinct_others():
+            total = total + count * self._calibrated(member.predict(x), temperature)
+        outputs = np.asarray(total / len(is_network), np.float32)
+        if self.encoder.classes is not None:
             return outputs
         return outputs[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift
+
+    @property
+    def _is_network(self) -> np.ndarray:
+        """Whether each member is a network, bool[members]."""
+        return np.array([config["model"] in MODELS for config in self.configs], bool)
+
+    def _predict_networks(self, x: np.ndarray) -> np.ndarray:
+        """The mean of the networks' probabilities or standardized values, f32[n, outputs]."""
+        classification, is_network, n = self.encoder.classes is not None, self._is_network, len(x)
+        space = tabular_space(int(self.groups.max()) + 1, classification)
+        x = np.pad(x, [(0, padded_size(n) - n), (0, 0)])  # Few sizes are compiled.
+        networks = [config for config, is_one in zip(self.configs, is_network) if is_one]
+        configs = network.to_network_configs(space.configs(networks), jnp.asarray(self.groups))
+        temperatures = jnp.asarray(np.asarray(self.temperatures, np.float32)[is_network])
+        return np.asarray(_mean_output(configs, self.params, temperatures, jnp.asarray(x), classification))[:n]
+
+    def _distinct_others(self) -> list[tuple[FittedMember, float, int]]:
+        """The members that are no networks, each once, with its temperature and how often it is there."""
+        counts: dict[tuple[int, float], int] = {}
+        members = {id(member): member for member in self.others}
+        for member, temperature in zip(self.others, self.temperatures[~self._is_network]):
+            key = id(member), float(temperature)
+            counts[key] = counts.get(key, 0) + 1
+        return [(members[number], temperature, count) for (number, temperature), count in counts.items()]
+
+    def _calibrated(self, outputs: np.ndarray, temperature: float) -> np.ndarray:
+        """Divides the logits of probabilities by a temperature; values stay as they are."""
+        if self.encoder.classes is None or temperature == 1.0:
+            return outputs
+        return calibrate.apply_temperature(calibrate.logits(outputs), np.asarray(temperature))
 
     def predict(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
         """Predicts the rows of a data frame.
@@ -114,22 +171,33 @@ class FittedModel:
         Args:
             directory: The directory, which must exist.
         """
-        save_npz(directory / "model.npz", groups=self.groups, temperatures=self.temperatures, **self.params)
-        content = {"format": _FORMAT, "configs": self.configs, "encoder": self.encoder.to_dict()}
+        distinct = list({id(member): member for member in self.others}.values())
+        numbers = {id(member): number for number, member in enumerate(distinct)}
+        arrays = {f"{i}/{name}": a for i, member in enumerate(distinct) for name, a in member.arrays().items()}
+        save_npz(directory / "model.npz", groups=self.groups, temperatures=self.temperatures, **self.params, **arrays)
+        content = {
+            "format": _FORMAT,
+            "configs": self.configs,
+            "encoder": self.encoder.to_dict(),
+            "others": [numbers[id(member)] for member in self.others],
+            "fitted": [member.header() for member in distinct],
+        }
         write_json(directory / "model.json", content)
 
     @staticmethod
-    def load(directory: Path | str) -> "FittedModel":
+    def load(directory: Path | str, model_types: Sequence[ModelType] = ()) -> "FittedModel":
         """Reads a model that ``save`` wrote.
 
         Args:
             directory: The directory of a finished search.
+            model_types: The model types of your own that the search was given.
 
         Returns:
             The model.
 
         Raises:
-            InputError: if the directory holds no model, one of another format, or a damaged one.
+            InputError: if the directory holds no model, one of another format, a damaged one, or one with members of a type
+                that is not there.
         """
         directory = Path(directory)
         path = directory / "model.json"
@@ -140,13 +208,36 @@ class FittedModel:
             if content.get("format") != _FORMAT:
                 raise InputError(f"{path}: format {content.get('format')!r}, this version reads {_FORMAT}")
             configs, encoder = content["configs"], Encoder.from_dict(content["encoder"])
+            headers, numbers = content["fitted"], content["others"]
+            names = [f"{i}/{name}" for i, header in enumerate(headers) for name in header["arrays"]]
+            if any(config["model"] in MODELS for config in configs):
+                names += _PARAMS
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
-        arrays = load_npz(directory / "model.npz", ("groups", "temperatures", *_PARAMS))
-        damaged = [name for name in ("temperatures", *_PARAMS) if not np.isfinite(arrays[name]).all()]
+        file = directory / "model.npz"
+        arrays = load_npz(file, ("groups", "temperatures", *names))
+        damaged = [name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
         if damaged:
-            raise InputError(f"{directory / 'model.npz'}: damaged ({damaged[0]} holds values that are not finite)")
-        params = {name: jnp.asarray(arrays[name]) for name in _PARAMS}
-        return FittedModel(configs, encoder, arrays["groups"], params, arrays["temperatures"])
+            raise InputError(f"{file}: damaged ({damaged[0]} holds values that are not finite)")
+        params = {name: jnp.asarray(arrays[name]) for name in _PARAMS if name in arrays}
+        fitted = [_read_member(file, i, header, arrays, model_types) for i, header in enumerate(headers)]
+        others = [fitted[number] for number in numbers]
+        return FittedModel(configs, encoder, arrays["groups"], params, arrays["temperatures"], others)
+
+
+def _read_member(
+    file: Path, number: int, header: dict[str, Any], arrays: dict[str, np.ndarray], model_types: Sequence[ModelType]
+) -> FittedMember:
+    """Returns a member that is no network."""
+    kinds = {**{name: kind for name, (kind, _) in BUILT_IN.items()}, **{kind.name: kind for kind in model_types}}
+    if header["model"] not in kinds:
+        raise InputError(
+            f"{file}: has a member of the type {header['model']!r}; give it in model_types, beside {', '.join(BUILT_IN)}"
+        )
+    own = {name: arrays[f"{number}/{name}"] for name in header["arrays"]}
+    try:
+        return FittedMember.read(kinds[header["model"]], header, own)
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{file}: damaged (member {number}: {error!r})") from error

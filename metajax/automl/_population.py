@@ -146,16 +146,16 @@ def _predict(configs, params, x, classification):
     return jax.nn.log_softmax(out) if classification else out
 
 
-def _squared_error(outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
+def squared_error(outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mean squared error of every model, f64[models]."""
     return np.asarray(np.mean(np.square(outputs[..., 0] - y), axis=-1, dtype=np.float64))
 
 
-def _score(outputs: np.ndarray, y: np.ndarray, classification: bool) -> np.ndarray:
+def score(outputs: np.ndarray, y: np.ndarray, classification: bool) -> np.ndarray:
     """Accuracy or R² of every model, f64[models]."""
     if classification:
         return np.asarray(np.mean(np.argmax(outputs, axis=-1) == y, axis=-1))
-    return 1 - _squared_error(outputs, y) / max(float(np.var(y)), 1e-12)
+    return 1 - squared_error(outputs, y) / max(float(np.var(y)), 1e-12)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -193,7 +193,7 @@ def _train_group(configs, keys, shape, longest, data, x, y, row_order, n_outputs
     for point in points:
         state = _train_epochs(configs, state, x, y, row_order, np.array([epoch, point]), n_outputs, dropout_key)
         outputs = np.asarray(_predict(configs, state.params, data.x_eval, classification))
-        scores.append(_score(outputs, y_eval, classification))
+        scores.append(score(outputs, y_eval, classification))
         epoch = point
     return _Group(state.params, np.stack(scores), points, outputs)
 
@@ -270,7 +270,7 @@ def _store(
     if classification:
         losses = calibrate.calibrated_loss(np.exp(group.outputs), y_eval)
     else:
-        losses = _squared_error(group.outputs, y_eval)
+        losses = squared_error(group.outputs, y_eval)
     for slot, row in enumerate(rows):
         own_points = np.searchsorted(group.points, np.linspace(0, epochs[row], CURVE_POINTS + 1)[1:])
         results.curve[row] = group.scores[np.minimum(own_points, len(group.points) - 1), slot]

@@ -30,6 +30,7 @@ class Prepared(NamedTuple):
         outputs: Number of classes, or 1 for regression.
         rows: Numbers of training, validation and test rows.
         notes: What was done to the data, for the report.
+        network_rows: Maximum number of rows that a network of the final model learns from: the first ones of ``final``.
     """
 
     search: Data
@@ -39,6 +40,7 @@ class Prepared(NamedTuple):
     outputs: int
     rows: tuple[int, int, int]
     notes: list[str]
+    network_rows: int = MAX_FINAL_ROWS
 
     @property
     def classification(self) -> bool:
@@ -52,7 +54,7 @@ class Prepared(NamedTuple):
 
 
 def row_limits(minutes: float | None) -> tuple[int, int]:
-    """Returns the maximum numbers of training rows of the search and of the final model that a budget has time for."""
+    """Returns the maximum numbers of training rows of the search and of the final networks that a budget has time for."""
     if minutes is None:
         return MAX_SEARCH_ROWS, MAX_FINAL_ROWS
     clip = lambda rows, low, high: int(min(max(rows, low), high))
@@ -99,8 +101,11 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
     if len(train) > max_search:
         notes.append(f"The search trains on {max_search:,} of the {len(train):,} training rows.")
     if len(both[0]) > max_final:
-        notes.append(f"The final model trains on {max_final:,} of the {len(both[0]):,} training and validation rows.")
-        drawn = np.random.default_rng(seed).permutation(len(both[0]))[:max_final]
+        rest = "" if len(both[0]) <= MAX_FINAL_ROWS else f", other models on {MAX_FINAL_ROWS:,}"
+        notes.append(
+            f"Networks of the final model train on {max_final:,} of the {len(both[0]):,} training and validation rows{rest}."
+        )
+        drawn = np.random.default_rng(seed).permutation(len(both[0]))[:MAX_FINAL_ROWS]
         both = [array[drawn] for array in both]
     first = lambda arrays, n: [array[:n] for array in arrays]
     search = Data(*map(jnp.asarray, (*first(train_arrays, max_search), *first(validation_arrays, max_search // 2))))
@@ -110,7 +115,8 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
         groups = groups * MAX_FEATURES // encoder.features
         notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
-    return Prepared(search, final, encoder, groups, outputs, (len(train), len(validation), len(held_out)), notes)
+    rows = len(train), len(validation), len(held_out)
+    return Prepared(search, final, encoder, groups, outputs, rows, notes, max_final)
 
 
 def _subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:

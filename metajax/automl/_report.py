@@ -47,6 +47,14 @@ _MEANINGS = {
     "label_smoothing": "probability spread over all classes",
     "shift": "pixels by which training images are shifted at most",
     "mirror": "whether training images are mirrored at random",
+    "leaves": "maximum number of leaves of a tree",
+    "min_leaf": "minimum number of rows of a leaf",
+    "iterations": "trees, one for each class",
+    "l2": "penalty on the values of leaves",
+    "columns": "share of the inputs that a split or a tree sees",
+    "rows": "share of the rows that a tree sees",
+    "penalty": "penalty on squared weights",
+    "neighbors": "training rows that vote",
 }
 _NAMES = {"found": "selected model", "default": "default configuration", "random": "best random configuration"}
 _INTERVALS = {
@@ -189,7 +197,8 @@ def _row(name: str, contenders: dict[str, dict[str, Any]]) -> str:
     cells = {contender: _value(config.get(name)) for contender, config in contenders.items()}
     if "default" in contenders and contenders["found"].get(name) != contenders["default"].get(name):
         cells["found"] = f"<b>{cells['found']}</b>"
-    meaning = f"<br><span class='note'>{_MEANINGS[name]}</span>" if name in _MEANINGS else ""
+    meaning = _MEANINGS.get(name.split(".")[-1], "")  # "boosted_trees.leaves" is explained by its last part.
+    meaning = f"<br><span class='note'>{meaning}</span>" if meaning else ""
     return (
         f"<tr><th>{html.escape(name)}{meaning}</th>" + "".join(f"<td>{cell}</td>" for cell in cells.values()) + "</tr>"
     )

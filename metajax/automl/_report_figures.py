@@ -42,7 +42,7 @@ def progress(history: WaveHistory, label: str) -> Captioned:
     )
     caption = (
         f"The best validation {label} of a single training, by the number of models trained. The first "
-        f"{history.count('random')} configurations are the default and random ones; {proposes}"
+        f"{history.count('random')} configurations are defaults and random ones; {proposes}"
     )
     if "random configurations" in series:
         caption += " Both lines share these first models."
@@ -54,14 +54,13 @@ def learning_curves(history: WaveHistory, label: str) -> Captioned:
     trials, curves = history.trials("random", "proposed"), history.curves("random", "proposed")
     order = np.argsort(-trials.utility, kind="stable")[:_N_CURVES]
     configs = trials.configs()
-    series = {}
-    for rank, i in enumerate(order, 1):
-        epochs = np.linspace(0, configs[i]["epochs"], curves.shape[1] + 1)[1:]
-        series[f"{rank}: {configs[i].get('model', 'cell')}"] = epochs, curves[i]
+    share = np.linspace(0, 1, curves.shape[1] + 1)[1:]
+    series = {f"{rank}: {configs[i].get('model', 'cell')}": (share, curves[i]) for rank, i in enumerate(order, 1)}
     caption = (
-        f"The validation {label} of the {len(order)} best models of the search during their training, the best first."
+        f"The validation {label} of the {len(order)} best models of the search during their training, the best first. "
+        "Training is counted in epochs or in trees; a model that is not trained step by step has a flat line."
     )
-    return Captioned(plot.curves(series, "epochs", f"validation {label}"), caption)
+    return Captioned(plot.curves(series, "share of the training", f"validation {label}"), caption)
 
 
 def agreement(choice: Choice, learned: Trials) -> Captioned:

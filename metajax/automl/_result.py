@@ -158,7 +158,8 @@ def _protocol(config: Config, task: Task, members: Members) -> str:
         f"The rows are split 60/20/20 into training, validation and test rows by seed {config.seed}. The search compares "
         f"configurations on the validation rows. The selected model is an ensemble of {ensemble.ENSEMBLE_SIZE} trainings, "
         f"chosen from {members.n_finalists} finalists by {criterion} in {rows}; each of the others is {ensemble.ENSEMBLE_SIZE} "
-        f"trainings of one configuration. All are trained again on training and validation rows together. A test score is that "
+        f"trainings of one configuration (one training, where it is no network). All are trained again on training and "
+        f"validation rows together. A test score is that "
         f"of the mean prediction of the {ensemble.ENSEMBLE_SIZE} trainings; that of one training ('single' in result.json) is "
         "the mean of their scores. Intervals are 95% intervals over the test rows."
     )

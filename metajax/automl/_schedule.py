@@ -1,5 +1,7 @@
 """How many models a search trains next, given its plan, the time that is left and the time that everything takes."""
 
+import numpy as np
+
 from metajax.automl._ensemble import ENSEMBLE_SIZE
 from metajax.automl._plan import SearchPlan
 from metajax.automl._settings import Config
@@ -65,12 +67,12 @@ class Schedule:
 
         The rest is those models, the finalists on one split if that costs little, the random baseline, and the end.
         """
-        finalists = self._finalist_waves(1)
-        is_cheap = self.is_negligible(finalists * self.wave_seconds)
-        waves = n_models / self.plan.wave_size + (finalists if is_cheap else 0.0)
+        finalists = self._finalist_seconds(1)
+        waves = n_models / self.plan.wave_size
         if self._config.baseline:
             waves += waves + (self._history.count() - self.plan.n_initial) / self.plan.wave_size
-        return waves * self.wave_seconds + self.seconds_after_last_wave(n_models)
+        seconds = waves * self.wave_seconds + (finalists if self.is_negligible(finalists) else 0.0)
+        return seconds + self.seconds_after_last_wave(n_models)
 
     def is_negligible(self, seconds: float) -> bool:
         """Whether this is so small a share of the budget that it is always set aside."""
@@ -82,9 +84,20 @@ class Schedule:
         proposes_first = self._config.uses_meta_learner and not self._history.count("proposed")
         return (_FIRST_PROPOSAL_SLOWDOWN if proposes_first else 1.0) * self.durations.slowest_wave
 
-    def _finalist_waves(self, n_folds: int) -> float:
-        """The trainings of the finalists on this number of splits, in waves."""
-        return self.plan.n_finalists * min(n_folds, len(self._history.task.folds)) / self.plan.wave_size
+    def _finalist_seconds(self, n_folds: int) -> float:
+        """Expected seconds of training the finalists on this number of splits."""
+        return min(n_folds, len(self._history.task.folds)) * self._seconds_of_best(self.plan.n_finalists)
+
+    def _seconds_of_best(self, n: int) -> float:
+        """Expected seconds of training the n best models so far again.
+
+        Model types differ in their times by orders of magnitude, so that the mean of a wave would not do.
+        """
+        waves = self._history.waves
+        score = np.concatenate([wave.score for wave in waves])
+        seconds = np.concatenate([wave.seconds for wave in waves])
+        best = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")[:n]
+        return n * float(np.mean(seconds[best]))
 
     def seconds_after_last_wave(self, n_more: int = 0) -> float:
         """Returns the seconds from the last wave to the end: the meta-learner's last fit with these additional trials, the
@@ -98,7 +111,7 @@ class Schedule:
         """
         task = self._history.task
         row_ratio = len(task.final.x) / len(task.search.x)
-        refit = self.wave_seconds * ENSEMBLE_SIZE / self.plan.wave_size * row_ratio
+        refit = self._seconds_of_best(ENSEMBLE_SIZE) * row_ratio
         n_refits = 1 + self._config.baseline + self.is_negligible(refit)
         return n_refits * refit + REPORT_SECONDS
 
@@ -115,7 +128,7 @@ class Schedule:
         saved = self._history.next_saved()
         if saved is not None:  # An earlier process decided it, by another clock.
             return saved.size // self.plan.n_finalists if saved.source == "final" else 0
-        fits = lambda n: self.budget.allows(self._finalist_waves(n) * self.wave_seconds + self.refit_seconds())
+        fits = lambda n: self.budget.allows(self._finalist_seconds(n) + self.refit_seconds())
         return next((n for n in (self.plan.n_folds, 1) if fits(n)), 0)
 
     def padded_size(self, n_more: int) -> int:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from metajax.automl._result import SearchOutcome, finish
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
 from metajax.automl._task import Task
+from metajax.automl.models import ModelType
 from metajax.data import tabular
 from metajax.data._pictures import Pictures, holds_images, pictures
 from metajax.run import Fingerprint, RunDirectory, fingerprint, read_json, write_text
@@ -66,12 +68,14 @@ class _Described(NamedTuple):
     data: dict[str, Any]
 
 
-def _make_task(dataset: Dataset, config: Config, directory: RunDirectory) -> _Described:
+def _make_task(
+    dataset: Dataset, config: Config, directory: RunDirectory, model_types: Sequence[ModelType] | None
+) -> _Described:
     """Splits and encodes a dataset; the schema of a table is written."""
     if isinstance(dataset, tabular.Dataset):
         prepared = prepare(dataset, config.seed, minutes=config.minutes)
         write_text(directory.path / "schema.json", prepared.encoder.schema.to_json())
-        return _Described(table_task(prepared), describe_data(dataset, prepared))
+        return _Described(table_task(prepared, model_types=model_types), describe_data(dataset, prepared))
     task, rows, shape, notes = image_task(dataset, config.seed)
     data = {
         "target": "label",
@@ -85,20 +89,27 @@ def _make_task(dataset: Dataset, config: Config, directory: RunDirectory) -> _De
     return _Described(task, data)
 
 
-def search(config: Config, directory: RunDirectory, dataset: Dataset | None = None, show: bool = True) -> SearchOutcome:
+def search(
+    config: Config,
+    directory: RunDirectory,
+    dataset: Dataset | None = None,
+    show: bool = True,
+    model_types: Sequence[ModelType] | None = None,
+) -> SearchOutcome:
     """Searches a model for a dataset, in a run directory.
 
-    The search trains random configurations, fits a meta-learner to them, trains what it proposes, and repeats until the trials
-    or the minutes are spent. It cross-validates the best configurations, selects an ensemble of eight members among them,
-    trains it on training and validation rows, and evaluates it on test rows beside the default configuration and the best
-    random one. It writes the model, ``trials.csv``, ``report.html`` and ``result.json``. A run that was stopped goes on
-    where it stopped and ends in the same result.
+    The search trains the default of every model type and random configurations, fits a meta-learner to them, trains what it
+    proposes, and repeats until the trials or the minutes are spent. It cross-validates the best configurations, selects an
+    ensemble of eight members among them, trains it on training and validation rows, and evaluates it on test rows beside the
+    default configuration and the best random one. It writes the model, ``trials.csv``, ``report.html`` and ``result.json``. A
+    run that was stopped goes on where it stopped and ends in the same result.
 
     Args:
         config: What to search, and for how long.
         directory: An open run directory.
         dataset: The dataset; by default it is read as ``config`` says.
         show: Show progress on standard error.
+        model_types: What is searched for a table beside networks; by default ``models.installed()``.
 
     Returns:
         The result as it was written, and the model.
@@ -120,7 +131,7 @@ def search(config: Config, directory: RunDirectory, dataset: Dataset | None = No
     check_requirements(config)
     dataset = load_data(config) if dataset is None else dataset
     directory.bind_data(identify(dataset))
-    task, data = _make_task(dataset, config, directory)
+    task, data = _make_task(dataset, config, directory, model_types)
     recorder = start(config, directory, task, show, started)
     for line in _introduction(data, task):
         recorder.say(line)
@@ -143,11 +154,12 @@ def _introduction(data: dict[str, Any], task: Task) -> list[str]:
     ]
 
 
-def load_model(directory: Path | str) -> FittedModel | ImageModel:
+def load_model(directory: Path | str, model_types: Sequence[ModelType] = ()) -> FittedModel | ImageModel:
     """Reads the model of a finished search.
 
     Args:
         directory: The run directory.
+        model_types: The model types of your own that the search was given.
 
     Returns:
         The model of a table or of images.
@@ -164,4 +176,4 @@ def load_model(directory: Path | str) -> FittedModel | ImageModel:
     content = read_json(path) if path.is_file() else {}
     if content.get("kind") == "images":
         return ImageModel.load(Path(directory), content)
-    return FittedModel.load(directory)
+    return FittedModel.load(directory, model_types)

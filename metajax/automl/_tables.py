@@ -1,52 +1,43 @@
 """Tables as a task: what is trained on columns, and how."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from metajax.automl import _population as population
+from metajax.automl import _mixed as mixed
 from metajax.automl import prior
 from metajax.automl._model import FittedModel
-from metajax.automl._prepare import Prepared, passes_per_epoch, resplit
-from metajax.automl._space import MAX_EPOCHS, default_config, tabular_space
-from metajax.automl._task import GROUP_SIZE, Data, Task, TrainingResults
+from metajax.automl._prepare import Prepared, resplit
+from metajax.automl._space import MODELS, default_config, default_of_type, tabular_space
+from metajax.automl._task import GROUP_SIZE, Task
+from metajax.automl.models import ModelType, installed
 from metajax.space import Space
+from metajax.types import stream
 
 
-def train(
-    space: Space,
-    prepared: Prepared,
-    group_size: int,
-    encodings: np.ndarray,
-    data: Data,
-    key: jax.Array,
-    keep_params: bool = False,
-    output_rows: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> TrainingResults:
-    """Trains configurations side by side; an epoch of a small table is several passes over its rows."""
-    configs, passes = space.decode_configs(encodings), passes_per_epoch(len(prepared.search.x))
-    configs = {**configs, "epochs": configs["epochs"] * passes}
-    # The final model is trained by the programs that were compiled for the search.
-    pad_to = population.PaddedSize(max(len(prepared.search.x), len(prepared.final.x)), MAX_EPOCHS * passes)
-    return population.train(
-        configs, prepared.groups, data, prepared.outputs, key, keep_params, output_rows, group_size, progress, pad_to
-    )
-
-
-def table_task(prepared: Prepared, group_size: int = GROUP_SIZE) -> Task:
+def table_task(
+    prepared: Prepared, group_size: int = GROUP_SIZE, model_types: Sequence[ModelType] | None = None
+) -> Task:
     """Returns the task of a table: its space, its rows, and how its models are trained.
+
+    The default, with which the selected model is compared, is histogram gradient boosting with the settings of scikit-learn,
+    if that is among the model types, and otherwise the network of ``default_config``. A search trains the default of every
+    model type first.
 
     Args:
         prepared: The table, as ``prepare`` returns it.
-        group_size: Number of models that train side by side in one compiled program, at least 1. A score does not depend on it
-            but for rounding.
+        group_size: Number of networks that train side by side in one compiled program, at least 1. A score does not depend on
+            it but for rounding.
+        model_types: What is searched beside networks; by default ``models.installed()``.
 
     Returns:
         The task.
+
+    Raises:
+        InputError: if two model types have the same name.
 
     Example:
         >>> import jax
@@ -57,22 +48,71 @@ def table_task(prepared: Prepared, group_size: int = GROUP_SIZE) -> Task:
         >>> bool(task.train(encodings, task.search, jax.random.key(0)).score[0] > 0.8)
         True
     """
-    space = tabular_space(prepared.features, prepared.classification)
+    kinds = installed() if model_types is None else tuple(model_types)
+    space = tabular_space(prepared.features, prepared.classification, kinds)
+    initial = initial_configs(prepared.classification, kinds)
+    trainer = mixed.Trainer(space, prepared, group_size, kinds)
 
     def build_model(configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> FittedModel:
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
-        return FittedModel(configs, prepared.encoder, prepared.groups, stacked, temperatures)
+        return FittedModel.build(configs, prepared.encoder, prepared.groups, params, temperatures)
 
     return Task(
         space=space,
-        default=default_config(prepared.classification),
+        default=initial[0],
         search=prepared.search,
         folds=resplit(prepared.search),
         final=prepared.final,
         classification=prepared.classification,
-        train=functools.partial(train, space, prepared, group_size),
+        train=trainer.train,
         build_model=build_model,
-        warm_start=functools.partial(prior.warm_start, space, prepared),
+        warm_start=functools.partial(warm_start, space, prepared, kinds),
+        protocol_note=_default_note(initial[0]),
         target_shift=prepared.encoder.shift,
         target_scale=prepared.encoder.scale,
+        initial=initial,
     )
+
+
+def _default_note(default: dict[str, Any]) -> str:
+    """What the default of a table is, in a sentence."""
+    if default["model"] == "boosted_trees":
+        return "The default is histogram gradient boosting with the settings of scikit-learn, 100 trees of at most 31 leaves."
+    return "The default is a network of two layers of 64 ReLUs."
+
+
+def initial_configs(classification: bool, kinds: Sequence[ModelType]) -> tuple[dict[str, Any], ...]:
+    """Returns the default of every model type, networks included; the first one is what a search is compared with."""
+    of_types = {kind.name: default_of_type(kind, classification) for kind in kinds}
+    first = [of_types.pop(name) for name in ("boosted_trees",) if name in of_types]
+    return (*first, default_config(classification), *of_types.values())
+
+
+def warm_start(
+    space: Space, prepared: Prepared, kinds: Sequence[ModelType], n: int, key: jax.Array, tried: np.ndarray
+) -> np.ndarray:
+    """Proposes networks that the prior recommends and, as many, random configurations of the other model types.
+
+    Args:
+        space: The space of the table.
+        prepared: The table.
+        kinds: The model types beside networks.
+        n: Number of configurations, at least 1.
+        key: Random key.
+        tried: f32[m, width], encodings that are not proposed again.
+    """
+    n_others = n // 2 if kinds else 0
+    networks = prior.warm_start(space, prepared, n - n_others, stream(key, "networks"), tried)
+    others = random_others(space, n_others, stream(key, "others"))
+    return np.concatenate([networks, others])
+
+
+def random_others(space: Space, n: int, key: jax.Array) -> np.ndarray:
+    """Draws random configurations that are no networks, f32[n, width]."""
+    drawn = np.zeros((0, space.width), np.float32)
+    attempt = 0
+    while len(drawn) < n:
+        configs = space.sample(jax.random.fold_in(key, attempt), 4 * n)
+        encodings = np.asarray(space.encode(configs))
+        drawn = np.concatenate([drawn, encodings[np.asarray(configs["model"]) >= len(MODELS)]])
+        attempt += 1
+    return drawn[:n]

@@ -42,6 +42,8 @@ class TrainingResults(NamedTuple):
         params: The parameters of each model, if they were asked for.
         outputs: f32[n, rows, outputs], probabilities or standardized values for the first evaluation rows, for as many rows as
             were asked for.
+        encodings: f32[n, width], the configurations with what their trainings decided, such as after how many trees to stop;
+            ``None`` where nothing was decided.
     """
 
     score: np.ndarray
@@ -50,6 +52,7 @@ class TrainingResults(NamedTuple):
     seconds: np.ndarray
     params: list[Any]
     outputs: np.ndarray
+    encodings: np.ndarray | None = None
 
 
 class TrainFn(Protocol):
@@ -65,6 +68,9 @@ class TrainFn(Protocol):
         progress: Callable[[int], None] | None = None,
     ) -> TrainingResults:
         """Trains every configuration on the same rows.
+
+        On the rows of the search, a training may decide by the evaluation rows when to stop. On all other rows it is exactly
+        that of its configuration.
 
         Args:
             encodings: f32[n, width], encodings of the task's space.
@@ -126,7 +132,7 @@ class Task(NamedTuple):
 
     Attributes:
         space: The space to search.
-        default: The configuration that one would take without a search.
+        default: The configuration that one would take without a search; it is compared with the selected model.
         search: Training rows, and the validation rows to evaluate on.
         folds: Other splits of the same rows into as many training and evaluation rows.
         final: Training and validation rows together, and the test rows.
@@ -140,6 +146,7 @@ class Task(NamedTuple):
         protocol_note: A sentence that the protocol of the result ends with, or "".
         target_shift: The mean by which the values of a regression were standardized.
         target_scale: Their standard deviation.
+        initial: The configurations that are trained first, beginning with the default; by default that one alone.
     """
 
     space: Space
@@ -157,6 +164,7 @@ class Task(NamedTuple):
     protocol_note: str = ""
     target_shift: float = 0.0
     target_scale: float = 1.0
+    initial: tuple[dict[str, Any], ...] = ()
 
     @property
     def metric(self) -> str:

@@ -23,7 +23,8 @@ class Wave(NamedTuple):
     """One trained population: what other libraries call a batch of trials.
 
     Attributes:
-        encodings: f32[n, width], the configurations.
+        encodings: f32[n, width], the configurations, with what their trainings decided.
+        asked: f32[n, width], the configurations that were to be trained.
         split: i64[n], the split of the rows on which each was trained and evaluated: 0 is that of the search, the others
             count the task's folds from 1.
         score: f64[n], accuracy or R².
@@ -36,6 +37,7 @@ class Wave(NamedTuple):
     """
 
     encodings: np.ndarray
+    asked: np.ndarray
     split: np.ndarray
     score: np.ndarray
     loss: np.ndarray
@@ -117,12 +119,13 @@ class WaveHistory:
         configurations = np.asarray(encodings, np.float32)
         repeated = np.tile(configurations, (len(data), 1))
         wave = self._read(file)
-        if wave is None or wave.source != source or not np.array_equal(wave.encodings, repeated):
+        if wave is None or wave.source != source or not np.array_equal(wave.asked, repeated):
             results = self._train_splits(configurations, data, progress, keep_all_outputs)
             index = np.arange(len(results.score)) if keep_all_outputs else _best_and_first(results)
             split = [0 if part is self.task.search else 1 + i for i, part in enumerate(data)]
             wave = Wave(
-                encodings=repeated,
+                encodings=repeated if results.encodings is None else results.encodings,
+                asked=repeated,
                 split=np.repeat(split, len(configurations)),
                 score=results.score,
                 loss=results.loss,
@@ -158,7 +161,9 @@ class WaveHistory:
             for i, part in enumerate(data)
         ]
         column = lambda name: np.concatenate([getattr(part, name) for part in parts])
-        names = ("score", "loss", "curve", "seconds", "outputs")
+        names = ["score", "loss", "curve", "seconds", "outputs"]
+        if parts[0].encodings is not None:
+            names.append("encodings")
         return TrainingResults(params=[], **{name: column(name) for name in names})
 
     def next_saved(self) -> SavedWave | None:

@@ -2,7 +2,7 @@
 
 ``prior.npz`` holds a small network, fitted by ``python -m experiments.automl.automl_prior`` to trainings of this space on
 generated datasets. It reads a configuration and the meta-features of a dataset, and predicts how good the configuration is
-among others.
+among others. It knows the networks only: the other model types of a space are never proposed by it.
 """
 
 import functools
@@ -30,7 +30,7 @@ _POOL_SIZE = 512  # the best of them, among which those to train are spread out
 
 
 def common_space() -> Space:
-    """Returns the choices that the spaces of all tables share; the features used are represented by their share.
+    """Returns the choices of networks that all tables share; the features used are represented by their share.
 
     Returns:
         The space.
@@ -53,7 +53,8 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
         encodings: Configurations of it.
 
     Returns:
-        The same configurations in ``common_space``; choices that the table's space lacks are zero.
+        The same configurations in ``common_space``; choices that the table's space lacks are zero, and so is the model type
+        where it is no network.
 
     Example:
         >>> import jax
@@ -68,7 +69,8 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
             selected, uses_all = encodings[:, space.slices["features"]], encodings[:, space.slices["selection"]][:, 0]
             blocks.append(np.maximum(selected.mean(axis=1), uses_all)[:, None])
         elif name in space.slices:
-            blocks.append(encodings[:, space.slices[name]])
+            # The networks are the first choices of ``model``.
+            blocks.append(encodings[:, space.slices[name]][:, : domain.width])
         else:
             blocks.append(np.zeros((len(encodings), domain.width), encodings.dtype))
     return np.concatenate(blocks, axis=1)
@@ -190,9 +192,9 @@ def load(path: Path = FILE) -> Prior:
 def warm_start(
     space: Space, prepared: Prepared, n: int, key: Key, tried: FloatArray[np.ndarray, "tried width"]
 ) -> FloatArray[np.ndarray, "{n} width"]:
-    """Proposes configurations for a dataset before any of its own trainings are known.
+    """Proposes networks for a dataset before any of its own trainings are known.
 
-    The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and from
+    The prior ranks many random networks. The best of them are returned, each at a distance from those before it and from
     those that were tried.
 
     Args:
@@ -215,7 +217,7 @@ def warm_start(
         >>> warm_start(space, prepared, 8, jax.random.key(0), tried).shape == (8, space.width)
         True
     """
-    candidates = np.asarray(space.encode(space.sample(key, _CANDIDATES)))
+    candidates = _random_networks(space, prepared, key)
     predicted = load()(to_common(space, candidates), meta_features(prepared))
     ranked = candidates[np.argsort(-predicted, kind="stable")]
     pool, selected = Pool(space, ranked[:_POOL_SIZE], tried), []
@@ -224,3 +226,14 @@ def warm_start(
         selected.append(ranked[len(selected) if index is None else index])
         pool.keep_from(selected[-1])
     return np.stack(selected)
+
+
+def _random_networks(space: Space, prepared: Prepared, key: Key) -> np.ndarray:
+    """Draws networks, in encodings of the whole space of the table."""
+    networks = tabular_space(prepared.features, prepared.classification)
+    drawn = np.asarray(networks.encode(networks.sample(key, _CANDIDATES)))
+    encodings = np.zeros((len(drawn), space.width), drawn.dtype)
+    for name, domain in networks.domains.items():
+        start = space.slices[name].start  # The networks are the first choices of ``model``.
+        encodings[:, start : start + domain.width] = drawn[:, networks.slices[name]]
+    return encodings

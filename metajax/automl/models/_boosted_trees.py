@@ -1,0 +1,82 @@
+"""Histogram gradient boosting, fitted by scikit-learn."""
+
+from typing import Any
+
+import numpy as np
+
+from metajax.automl._task import Data
+from metajax.automl.models._boosting import MIN_ITERATIONS, PATIENCE, boosting_domains
+from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
+from metajax.automl.models._types import Member
+from metajax.space import Domain, Integer
+
+
+class BoostedTrees:
+    """Histogram gradient boosting (Ke et al. 2017) by scikit-learn.
+
+    The default configuration is that of scikit-learn: 100 trees of 31 leaves at a rate of 0.1. In the search, boosting stops
+    early, and the number of iterations with the least loss on the evaluation rows is kept.
+    """
+
+    name = "boosted_trees"
+
+    def domains(self, features: int, classification: bool) -> dict[str, Domain]:
+        """Returns the domains of the hyperparameters."""
+        return {**boosting_domains(), "leaves": Integer(4, 128, log=True), "min_leaf": Integer(1, 100, log=True)}
+
+    def default_config(self, classification: bool) -> dict[str, Any]:
+        """Returns the defaults of scikit-learn."""
+        return {"learning_rate": 0.1, "iterations": 100, "l2": 0.0, "columns": 1.0, "leaves": 31, "min_leaf": 20}
+
+    def fit(self, config: dict[str, Any], data: Data, seed: int, classification: bool, outputs: int) -> Member:
+        """Fits the trees."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        stops_early = len(data.x_eval) > 0
+        kind = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
+        model = kind(
+            learning_rate=config["learning_rate"],
+            max_iter=config["iterations"],
+            max_leaf_nodes=config["leaves"],
+            min_samples_leaf=config["min_leaf"],
+            l2_regularization=config["l2"],
+            max_features=config["columns"],
+            early_stopping=stops_early,
+            n_iter_no_change=PATIENCE,
+            random_state=seed,
+        )
+        validation = {"X_val": data.x_eval, "y_val": data.y_eval} if stops_early else {}
+        model.fit(data.x, data.y, **validation)
+        member = from_sklearn(model, classification)
+        if stops_early:
+            best = max(1, int(np.argmax(model.validation_score_)))
+            groups = member.settings["groups"]
+            link = member.settings["link"]
+            member = TreeEnsemble(member.forest.first(best * groups), member.baseline, link, groups)
+            member.decided = {"iterations": max(MIN_ITERATIONS, best)}
+        return member
+
+    def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
+        """Returns the member that was saved."""
+        return TreeEnsemble.from_arrays(arrays, settings)
+
+
+def from_sklearn(model: Any, classification: bool) -> TreeEnsemble:
+    """Returns the trees of a fitted histogram gradient boosting model of scikit-learn, without categorical inputs."""
+    trees = [_tree(predictor.nodes) for stage in model._predictors for predictor in stage]
+    groups = len(model._predictors[0])
+    link = "identity" if not classification else "sigmoid" if groups == 1 else "softmax"
+    return TreeEnsemble(join(trees), model._baseline_prediction.ravel(), link, groups)
+
+
+def _tree(nodes: np.ndarray) -> Forest:
+    """The arrays of one tree of scikit-learn."""
+    return make_tree(
+        nodes["left"].astype(np.int64),
+        nodes["right"].astype(np.int64),
+        nodes["feature_idx"],
+        nodes["num_threshold"],
+        nodes["missing_go_to_left"],
+        nodes["value"][:, None],
+        nodes["is_leaf"],
+    )

@@ -1,0 +1,94 @@
+"""CatBoost, where it is installed; a model is saved in its own JSON format."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metajax._optional import optional
+from metajax.automl._task import Data
+from metajax.automl.models._boosting import MIN_ITERATIONS, PATIENCE, boosting_domains
+from metajax.automl.models._lightgbm import two_columns
+from metajax.automl.models._threads import n_threads
+from metajax.automl.models._types import Member
+from metajax.space import Domain, Integer
+
+
+class CatBoost:
+    """Gradient boosting of symmetric trees by CatBoost (Prokhorenkova et al. 2018).
+
+    CatBoost itself takes 1,000 iterations and a rate that depends on the rows by default. Here it is 500 iterations at most
+    and a rate of 0.1, which takes less time.
+    """
+
+    name = "catboost"
+
+    def domains(self, features: int, classification: bool) -> dict[str, Domain]:
+        """Returns the domains of the hyperparameters."""
+        return {**boosting_domains(1000), "depth": Integer(2, 8)}
+
+    def default_config(self, classification: bool) -> dict[str, Any]:
+        """Returns the defaults of CatBoost, except for rate and iterations."""
+        return {"learning_rate": 0.1, "iterations": 500, "l2": 3.0, "columns": 1.0, "depth": 6}
+
+    def fit(self, config: dict[str, Any], data: Data, seed: int, classification: bool, outputs: int) -> Member:
+        """Fits the trees."""
+        catboost = optional("catboost", "model 'catboost'")
+        stopping = (
+            {"eval_set": (data.x_eval, data.y_eval), "early_stopping_rounds": PATIENCE} if len(data.x_eval) else {}
+        )
+        model = catboost.CatBoost(
+            {
+                "loss_function": ("Logloss" if outputs == 2 else "MultiClass") if classification else "RMSE",
+                "learning_rate": config["learning_rate"],
+                "iterations": config["iterations"],
+                "l2_leaf_reg": config["l2"],
+                "rsm": config["columns"],
+                "depth": config["depth"],
+                "random_seed": seed,
+                "thread_count": n_threads(),
+                "allow_writing_files": False,
+                "verbose": False,
+            }
+        )
+        model.fit(data.x, data.y, **stopping)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.json"
+            model.save_model(str(path), format="json")
+            content = path.read_bytes()
+        member = CatBoostJson(content, {"outputs": outputs, "classification": classification})
+        if stopping:
+            member.decided = {"iterations": max(MIN_ITERATIONS, int(model.tree_count_))}
+        return member
+
+    def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
+        """Returns the member that was saved."""
+        return CatBoostJson(arrays["json"].tobytes(), settings)
+
+
+class CatBoostJson(Member):
+    """A model in the JSON format of CatBoost."""
+
+    def __init__(self, content: bytes, settings: dict[str, Any]):
+        self.content, self.settings = content, settings
+        self._model = optional("catboost", "a CatBoost model").CatBoost()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.json"
+            path.write_bytes(content)
+            self._model.load_model(str(path), format="json")
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Returns probabilities or values f32[n, outputs]."""
+        return self.staged(x, np.ones(1))[0]
+
+    def staged(self, x: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:
+        """Returns the predictions of the first iterations."""
+        kind = "Probability" if self.settings["classification"] else "RawFormulaVal"
+        ends = [max(1, round(share * self._model.tree_count_)) for share in shares]
+        predict = lambda end: self._model.predict(x, kind, ntree_end=end, thread_count=n_threads())
+        return [two_columns(np.asarray(predict(end), np.float32), self.settings["outputs"]) for end in ends]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns the bytes of the JSON text."""
+        return {"json": np.frombuffer(self.content, np.uint8)}

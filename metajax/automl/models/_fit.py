@@ -1,0 +1,122 @@
+"""From a configuration of the whole space to a fitted model: the columns it uses, and the classes it has seen."""
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+
+from metajax.automl._task import Data
+from metajax.automl.models._threads import limited_threads
+from metajax.automl.models._types import Member, ModelType
+
+# Share of the uniform distribution in every prediction of a class: no class is impossible because no tree or neighbor has it.
+_UNIFORM_SHARE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedMember:
+    """A member of an ensemble that is no network.
+
+    Attributes:
+        model: The name of its type.
+        columns: i64[k], the inputs that it uses.
+        classes: i64[m], the class numbers that it was trained on; empty for values.
+        outputs: Number of all classes, or 1.
+        member: What the type has fitted, or ``None`` where there was only one class to train on.
+    """
+
+    model: str
+    columns: np.ndarray
+    classes: np.ndarray
+    outputs: int
+    member: Member | None
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Returns probabilities or standardized values f32[n, outputs] for rows with all inputs."""
+        return self.staged(x, np.ones(1))[0]
+
+    def staged(self, x: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:
+        """Returns what is predicted after each of these shares of the training."""
+        if self.member is None:
+            return [self._spread(np.ones((len(x), 1), np.float32))] * len(shares)
+        return [self._spread(out) for out in self.member.staged(select(x, self.columns), shares)]
+
+    def _spread(self, out: np.ndarray) -> np.ndarray:
+        """Puts the probabilities into the columns of all classes, and mixes them with the uniform distribution."""
+        if not len(self.classes):
+            return np.asarray(out, np.float32)
+        result = np.full((len(out), self.outputs), _UNIFORM_SHARE / self.outputs, np.float32)
+        result[:, self.classes] += np.float32(1 - _UNIFORM_SHARE) * out
+        return result
+
+    def header(self) -> dict[str, Any]:
+        """Returns what is saved as JSON."""
+        return {
+            "model": self.model,
+            "outputs": self.outputs,
+            "settings": {} if self.member is None else self.member.settings,
+            "arrays": sorted(self.arrays()),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns what is saved as arrays."""
+        own = {} if self.member is None else self.member.arrays()
+        return {"columns": self.columns, "classes": self.classes, **{f"model/{name}": own[name] for name in own}}
+
+    @staticmethod
+    def read(kind: ModelType, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> "FittedMember":
+        """Returns the member of what was saved."""
+        own = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
+        member = kind.from_arrays(own, header["settings"]) if own else None
+        return FittedMember(header["model"], arrays["columns"], arrays["classes"], header["outputs"], member)
+
+
+def select(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Returns the inputs that a model reads: all model types but networks take them from here."""
+    return np.ascontiguousarray(np.asarray(x)[:, columns])
+
+
+def own_config(kind: ModelType, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the hyperparameters of a type, without its prefix."""
+    prefix = f"{kind.name}."
+    return {name.removeprefix(prefix): value for name, value in config.items() if name.startswith(prefix)}
+
+
+def fit_member(
+    kind: ModelType,
+    config: dict[str, Any],
+    columns: np.ndarray,
+    data: Data,
+    seed: int,
+    outputs: int,
+    decides: bool,
+) -> FittedMember:
+    """Fits one model.
+
+    Args:
+        kind: Its type.
+        config: A configuration of the whole space.
+        columns: i64[k], the inputs that it uses.
+        data: The rows.
+        seed: Seed of all randomness.
+        outputs: Number of classes, or 1.
+        decides: Whether the evaluation rows may decide by when to stop.
+    """
+    data = Data(*map(np.asarray, data))  # type: ignore[arg-type]
+    classification = np.issubdtype(data.y.dtype, np.integer)
+    classes, y, evaluated, y_eval = np.zeros(0, np.int64), data.y, np.full(len(data.y_eval), decides), data.y_eval
+    if classification:
+        classes, y = np.unique(data.y, return_inverse=True)
+        evaluated &= np.isin(data.y_eval, classes)
+        y_eval = np.searchsorted(classes, data.y_eval)
+        outputs_of_type = len(classes)
+    else:
+        outputs_of_type = outputs
+    member = None
+    if outputs_of_type > 1 or not classification:
+        rows = Data(select(data.x, columns), y, select(data.x_eval[evaluated], columns), y_eval[evaluated])  # type: ignore[arg-type]
+        with warnings.catch_warnings(), limited_threads():
+            warnings.simplefilter("ignore")  # A model that has not converged is judged by its score.
+            member = kind.fit(own_config(kind, config), rows, seed, bool(classification), outputs_of_type)
+    return FittedMember(kind.name, columns, np.asarray(classes, np.int64), outputs, member)
