@@ -26,6 +26,8 @@ SAME = {
     "UTF-16, big end first": b"\xfe\xff" + PLAIN.encode("utf-16-be"),
     "UTF-32": PLAIN.encode("utf-32"),
     "Windows-1252": PLAIN.encode("cp1252"),
+    "a delimiter that is stated": b"sep=#\r\n"
+    + 'name#price#note\nA#1.5#"says ""no"", twice"\nB#2.5#\nÄ#-3#x\n'.encode(),
     "gzip": gzip.compress(PLAIN.encode()),
     "gzip with a byte order mark": gzip.compress(PLAIN.encode("utf-8-sig")),
     "blank lines": PLAIN.replace("\nB", "\n\nB").encode() + b"\n\n",
@@ -68,6 +70,7 @@ BAD = {
     "a row of more fields": ("a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, the header has 2"),
     "a row of fewer fields": ("a,b,c\n1,2,3\n\n3,4\n", "line 4 has 2 fields, the header has 3"),
     "a delimiter at the end": ("a,b\n1,2,\n", "line 2 has 3 fields, the header has 2"),
+    "a short row below a stated delimiter": ("sep=;\na;b\n1\n", "line 3 has 1 fields, the header has 2"),
     "an open quote": ('a,b\n1,2\n"3,4\n5,6\n', r"line \d cannot be read \(.*\); is a quote left open"),
     "a name twice": ("a,b,a\n1,2,3\n", r"column names appear twice \(a\)"),
     "no rows": ("a,b\n", "has a header but no rows"),

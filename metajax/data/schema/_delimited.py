@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,8 @@ from metajax.data.schema._show import listed
 from metajax.types import InputError
 
 _DELIMITERS = (",", ";", "\t", "|")
-_SAMPLE_ROWS = 100
+_STATED = re.compile(r"sep=(.)\r?\n")  # Spreadsheets write it above the header.
+_SAMPLE_ROWS, _SAMPLE_CHARACTERS = 100, 1_000_000
 _CHUNK = 20_000  # Rows that are Python lists at a time, which bounds the memory.
 
 
@@ -32,7 +34,8 @@ class Delimited(NamedTuple):
 def read_delimited(path: Path) -> Delimited:
     """Reads a file of rows, the first of which names the columns.
 
-    The delimiter is a comma, semicolon, tab or vertical bar: the one in the header that divides most rows into as many fields.
+    The delimiter is a comma, semicolon, tab or vertical bar: the one in the header that divides most rows into as many fields,
+    or the one that a line such as ``sep=;`` above the header states.
     Cells may be quoted. Blank lines are left out, unless there is only one column, where they are empty cells.
 
     Args:
@@ -45,8 +48,11 @@ def read_delimited(path: Path) -> Delimited:
     content, notes = read_text(path)
     if not content.strip():
         raise InputError(f"{path}: is empty; the first row must name the columns")
-    delimiter = _delimiter(content)
-    rows = _numbered(path, content, delimiter)
+    stated = _STATED.match(content)
+    if stated:
+        content = content[stated.end() :]
+    delimiter = stated[1] if stated else _delimiter(content[:_SAMPLE_CHARACTERS])
+    rows = _numbered(path, content, delimiter, first_line=2 if stated else 1)
     header = next((row for _, row in rows if row), [])
     names = _names(path, header, notes)
     frame, n_blank = _frame(path, rows, names)
@@ -81,14 +87,16 @@ def _delimiter(content: str) -> str:
     return next((mark for mark in _DELIMITERS if mark not in content), "\x1f")  # One column: nothing divides its cells.
 
 
-def _numbered(path: Path, content: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _numbered(path: Path, content: str, delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
     """Yields each row with the number of its last line."""
-    reader = _reader(content, delimiter)
+    reader, before = _reader(content, delimiter), first_line - 1
     try:
         for row in reader:
-            yield reader.line_num, row
+            yield before + reader.line_num, row
     except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num} cannot be read ({error}); is a quote left open?") from error
+        raise InputError(
+            f"{path}: line {before + reader.line_num} cannot be read ({error}); is a quote left open?"
+        ) from error
 
 
 def _names(path: Path, header: list[str], notes: list[str]) -> list[str]:
