@@ -45,8 +45,9 @@ class Forest(NamedTuple):
 def round_down(thresholds: np.ndarray) -> np.ndarray:
     """Returns the largest float32 that is not above each threshold; no float32 input compares otherwise with it."""
     largest = np.finfo(np.float32).max
-    nearest = np.clip(thresholds, -largest, largest).astype(np.float32)
-    return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    thresholds = np.clip(thresholds, -largest, largest)
+    nearest = thresholds.astype(np.float32)
+    return np.where(nearest > thresholds, np.nextafter(nearest, -largest), nearest)
 
 
 def make_tree(
