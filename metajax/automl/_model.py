@@ -1,40 +1,27 @@
 """The model that a search of a table ends with: saved as arrays and JSON, loaded without unpickling anything."""
 
 import dataclasses
-import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from metajax._typing import checked
+from metajax.automl import _calibrate as calibrate
+from metajax.automl import _descent as descent
 from metajax.automl import _network as network
-from metajax.automl._space import tabular_space
 from metajax.data._home import load_npz, save_npz
 from metajax.data.tabular import Encoder
 from metajax.run import write_json
-from metajax.space._rows import padded_size
 from metajax.types import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMAT = 3
-_PARAMS = ("first", "hidden", "bias", "scale", "head", "linear", "offset")
-
-
-@functools.partial(jax.jit, static_argnums=4)
-def _mean_output(
-    configs: network.NetworkConfig, params: Any, temperatures: jax.Array, x: jax.Array, classification: bool
-) -> jax.Array:
-    """The mean of the members' probabilities or standardized values, f32[n, outputs], for rows f32[n, inputs]."""
-    outputs = jax.vmap(network.apply, in_axes=(0, 0, None))(configs, params, x)
-    calibrated = outputs / temperatures[:, None, None]
-    return jnp.mean(jax.nn.softmax(calibrated) if classification else outputs, axis=0)
+_FORMAT = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +34,7 @@ class FittedModel:
     Args:
         configs: The configuration of each member, as a plain dictionary.
         encoder: Converts the raw columns to inputs.
-        groups: i64[inputs], for each input the item of ``features`` that it belongs to.
-        params: Parameters of the network, a pytree with a leading axis of members.
+        members: The trained network of each member.
         temperatures: f[members], by which each member divides its logits; they were fitted to held-out rows.
 
     Example:
@@ -66,8 +52,7 @@ class FittedModel:
 
     configs: list[dict[str, Any]]
     encoder: Encoder
-    groups: np.ndarray
-    params: dict[str, Any]
+    members: list[network.Model]
     temperatures: np.ndarray
 
     @checked
@@ -81,15 +66,14 @@ class FittedModel:
             Probabilities f32[n, classes], or values f64[n] in the units of the target.
         """
         classification = self.encoder.classes is not None
-        space = tabular_space(int(self.groups.max()) + 1, classification)
-        x, n = np.asarray(x), len(x)
-        x = np.pad(x, [(0, padded_size(n) - n), (0, 0)])  # Few sizes are compiled.
-        configs = network.to_network_configs(space.configs(self.configs), jnp.asarray(self.groups))
-        temperatures = jnp.asarray(np.asarray(self.temperatures, np.float32))
-        outputs = np.asarray(_mean_output(configs, self.params, temperatures, jnp.asarray(x), classification))[:n]
-        if classification:
-            return outputs
-        return outputs[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift
+        total = np.zeros(0)
+        for member, temperature in zip(self.members, self.temperatures):
+            output = descent.predict(member, np.asarray(x), classification)
+            if classification:
+                output = calibrate.apply_temperature(output, np.asarray(temperature)).astype(np.float32)
+            total = total + output if len(total) else output
+        mean = total / np.float32(len(self.members))
+        return mean if classification else mean[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift
 
     def predict(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
         """Predicts the rows of a data frame.
@@ -114,9 +98,12 @@ class FittedModel:
         Args:
             directory: The directory, which must exist.
         """
-        save_npz(directory / "model.npz", groups=self.groups, temperatures=self.temperatures, **self.params)
+        members = [network.to_arrays(member) for member in self.members]
+        arrays = {f"{i}/{name}": array for i, member in enumerate(members) for name, array in member.items()}
+        save_npz(directory / "model.npz", temperatures=self.temperatures, **arrays)
         encoder = dataclasses.asdict(self.encoder)
-        write_json(directory / "model.json", {"format": _FORMAT, "configs": self.configs, "encoder": encoder})
+        content = {"format": _FORMAT, "configs": self.configs, "encoder": encoder, "arrays": [list(m) for m in members]}
+        write_json(directory / "model.json", content)
 
     @staticmethod
     def load(directory: Path | str) -> "FittedModel":
@@ -139,12 +126,15 @@ class FittedModel:
             content = json.loads(path.read_text())
             if content.get("format") != _FORMAT:
                 raise InputError(f"{path}: format {content.get('format')!r}, this version reads {_FORMAT}")
-            configs, encoder = content["configs"], Encoder(**content["encoder"])
+            configs, encoder, names = content["configs"], Encoder(**content["encoder"]), content["arrays"]
+            files = [[f"{i}/{name}" for name in member] for i, member in enumerate(names)]
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
-        arrays = load_npz(directory / "model.npz", ("groups", "temperatures", *_PARAMS))
-        damaged = [name for name in ("temperatures", *_PARAMS) if not np.isfinite(arrays[name]).all()]
+        arrays = load_npz(directory / "model.npz", ("temperatures", *(name for member in files for name in member)))
+        damaged = [name for name, array in arrays.items() if "/table/" not in name and not np.isfinite(array).all()]
         if damaged:
             raise InputError(f"{directory / 'model.npz'}: damaged ({damaged[0]} holds values that are not finite)")
-        params = {name: jnp.asarray(arrays[name]) for name in _PARAMS}
-        return FittedModel(configs, encoder, arrays["groups"], params, arrays["temperatures"])
+        members = [
+            network.from_arrays({name: arrays[file] for name, file in zip(*pair)}) for pair in zip(names, files)
+        ]
+        return FittedModel(configs, encoder, members, arrays["temperatures"])

@@ -60,7 +60,7 @@ def _make_task(dataset: Dataset, config: Config) -> _Described:
     """Splits and encodes a dataset."""
     if isinstance(dataset, tabular.Dataset):
         prepared = prepare(dataset, config.seed, minutes=config.minutes)
-        return _Described(table_task(prepared), describe_data(dataset, prepared))
+        return _Described(table_task(prepared, minutes=config.minutes), describe_data(dataset, prepared))
     task, rows, shape, notes = image_task(dataset, config.seed)
     data = {
         "target": "label",

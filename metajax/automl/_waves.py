@@ -33,6 +33,7 @@ class Wave(NamedTuple):
         source: Who proposed the wave: ``random``, ``proposed``, ``final`` or ``baseline``.
         outputs: f32[m, rows, outputs], what some of the models predict for the evaluation rows.
         output_index: i64[m], the rows of ``encodings`` that ``outputs`` belong to.
+        stop: f64[n], the share of its epochs after which each training was best.
     """
 
     encodings: np.ndarray
@@ -44,6 +45,7 @@ class Wave(NamedTuple):
     source: str
     outputs: np.ndarray
     output_index: np.ndarray
+    stop: np.ndarray
 
 
 class SavedWave(NamedTuple):
@@ -131,6 +133,7 @@ class WaveHistory:
                 source=source,
                 outputs=results.outputs[index],
                 output_index=index,
+                stop=results.stop,
             )
             arrays = wave._asdict()
             arrays[_OUTPUT_INDEX_IN_FILES] = arrays.pop("output_index")
@@ -158,7 +161,7 @@ class WaveHistory:
             for i, part in enumerate(data)
         ]
         column = lambda name: np.concatenate([getattr(part, name) for part in parts])
-        names = ("score", "loss", "curve", "seconds", "outputs")
+        names = ("score", "loss", "curve", "seconds", "outputs", "stop")
         return TrainingResults(params=[], **{name: column(name) for name in names})
 
     def next_saved(self) -> SavedWave | None:
@@ -203,6 +206,7 @@ class WaveHistory:
             settings={
                 "split": column("split"),
                 "loss": column("loss"),
+                "stop": column("stop"),
                 "seconds": column("seconds"),
                 "source": np.concatenate([np.full(len(wave.score), wave.source) for wave in selected]),
             },
@@ -218,6 +222,12 @@ class WaveHistory:
         starts = np.cumsum([0, *(len(wave.score) for wave in selected)])
         index = np.concatenate([start + wave.output_index for start, wave in zip(starts, selected)])
         return index, np.concatenate([wave.outputs for wave in selected])
+
+    def mean_stop(self, encodings: np.ndarray) -> np.ndarray:
+        """Returns the mean share of its epochs f64[n] after which each configuration was best, over all of its trainings."""
+        known, stop = (np.concatenate([getattr(wave, name) for wave in self.waves]) for name in ("encodings", "stop"))
+        is_same = [np.all(known == np.asarray(encoding, np.float32), axis=1) for encoding in encodings]
+        return np.array([stop[same].mean() if same.any() else 1.0 for same in is_same])
 
     def curves(self, *sources: str) -> np.ndarray:
         """Returns the learning curves f64[n, CURVE_POINTS] of the trials of these sources."""
