@@ -113,7 +113,8 @@ def learning_rate(config: network.NetworkConfig, progress: Any) -> jax.Array:
     coslog = 0.5 * (1 - jnp.cos(2 * jnp.pi * jnp.log2(1 + 15 * progress)))
     kind = config.schedule
     warmup = jnp.where(kind == SCHEDULES.index("coslog4"), 1.0, jnp.minimum(1.0, progress / _WARMUP_SHARE))
-    return config.learning_rate * warmup * jnp.select([kind == 0, kind == 1], [constant, cosine], coslog)
+    shape = jnp.where(kind == 0, constant, jnp.where(kind == 1, cosine, coslog))
+    return config.learning_rate * warmup * shape
 
 
 def regularization(config: network.NetworkConfig, progress: Any) -> jax.Array:
@@ -173,7 +174,7 @@ def _micro_step(config, constants, like, state, table, x, y, step, total, output
 
     All models share the random bits of dropout.
     """
-    progress = step.astype(jnp.float32) / total.astype(jnp.float32)
+    progress = (step.astype(jnp.float32) + 0.5) / total.astype(jnp.float32)
     rate, regularized = learning_rate(config, progress), regularization(config, progress)
     keep_rate = 1.0 - config.dropout * regularized
     params = unflatten(state.params, like)
@@ -212,7 +213,7 @@ def _evaluate(config, params, table, rows: Rows, is_evaluated, old_outputs):
         out = network.mean_output(config, network.apply(config, params, table, x), classification)
         if classification:
             cost += jnp.sum(-weights * jnp.take_along_axis(out, y[:, None], axis=1)[:, 0])
-            correct += jnp.sum(weights * (jnp.argmax(out, axis=1) == y))
+            correct += jnp.sum(jnp.where(jnp.argmax(out, axis=1) == y, weights, 0.0))
         else:
             cost += jnp.sum(weights * jnp.square(out[:, 0] - y))
         return jax.lax.dynamic_update_index_in_dim(outputs, out, number, 0), cost, correct
@@ -271,7 +272,7 @@ def train_epochs(
         state = jax.lax.fori_loop(0, span.steps, micro_batch, (state, number, span.orders[i]))[0]
         judge = lambda c, p, o: _evaluate(c, unflatten(p, like), table, rows, limits.selects_epoch, o)
         predicted, cost, score = jax.vmap(judge)(configs, state.params, state.best_outputs)
-        cost = jnp.where(limits.selects_epoch, cost, -(number + 1.0))
+        cost = jnp.where(limits.selects_epoch, cost, -1.0 - number.astype(jnp.float32))
         state = _keep_best(state, predicted, cost, number + 1, limits)
         return i + 1, state, costs.at[i].set(cost), scores.at[i].set(score)
 

@@ -134,7 +134,5 @@ class FittedModel:
         damaged = [name for name, array in arrays.items() if "/table/" not in name and not np.isfinite(array).all()]
         if damaged:
             raise InputError(f"{directory / 'model.npz'}: damaged ({damaged[0]} holds values that are not finite)")
-        members = [
-            network.from_arrays({name: arrays[file] for name, file in zip(*pair)}) for pair in zip(names, files)
-        ]
+        members = [network.from_arrays({name: arrays[file] for name, file in zip(*pair)}) for pair in zip(names, files)]
         return FittedModel(configs, encoder, members, arrays["temperatures"])

@@ -18,7 +18,7 @@ import numpy as np
 
 from metajax.automl import _encoding as encoding
 from metajax.automl._encoding import FREQUENCIES, Layout
-from metajax.automl._space import ACTIVATIONS, BATCHES, EMBEDDINGS, MEMBERS, MODELS, WIDTHS
+from metajax.automl._space import ACTIVATIONS, BATCHES, EMBEDDINGS, MAX_UNITS, MEMBERS, MODELS, WIDTHS
 
 BIAS_RATE, FRONT_SCALE_RATE, ADAPTER_RATE, FREQUENCY_RATE = 0.1, 6.0, 0.05, 0.1
 """Factors of the learning rate: of biases and activations, of the scale of each input, of a member's factors, and of the
@@ -120,6 +120,12 @@ class Model(NamedTuple):
     table: Any
 
 
+def _widths(configs: dict[str, Any]) -> np.ndarray:
+    """The number of units of each configuration, i64[n]."""
+    members = np.asarray(MEMBERS)[np.asarray(configs["k"])]
+    return np.minimum(np.asarray(WIDTHS)[np.asarray(configs["width"])], MAX_UNITS // members)
+
+
 def own_shapes(configs: dict[str, Any], layout: Layout) -> list[Shape]:
     """Returns the smallest shape of each configuration."""
     column = lambda name, choices: np.asarray(choices)[np.asarray(configs[name])]
@@ -132,7 +138,7 @@ def own_shapes(configs: dict[str, Any], layout: Layout) -> list[Shape]:
         for smallest, values in (
             (1, column("k", MEMBERS)),
             (1, np.asarray(configs["depth"])),
-            (WIDTHS[0], column("width", WIDTHS)),
+            (WIDTHS[0], _widths(configs)),
         )
     )
     rows = zip(~is_piecewise, is_piecewise, is_periodic, members, depth, width)
@@ -159,7 +165,7 @@ def to_network_configs(configs: dict[str, Any], groups: np.ndarray, layout: Layo
         linear=(model == "linear").astype(np.float32),
         residual=(model == "resnet").astype(np.float32),
         depth=np.asarray(configs["depth"], np.int32),
-        width=column("width", WIDTHS).astype(np.int32),
+        width=_widths(configs).astype(np.int32),
         members=np.where(model == "linear", 1, column("k", MEMBERS)).astype(np.int32),
         activation=np.asarray(configs["activation"], np.int32),
         norm=np.asarray(configs["norm"], np.int32),
@@ -258,8 +264,7 @@ def crop(params: dict[str, Any], own: Shape, shape: Shape, layout: Layout) -> di
     index, arrays = _own_inputs(own, shape, layout), dict(params)
     arrays |= {"scale": params["scale"][:, index], "first": params["first"][index], "linear": params["linear"][index]}
     cropped = {
-        name: np.ascontiguousarray(arrays[name][tuple(map(slice, size))])
-        for name, size in _sizes(arrays, own).items()
+        name: np.ascontiguousarray(arrays[name][tuple(map(slice, size))]) for name, size in _sizes(arrays, own).items()
     }
     cropped["hidden"] = tuple(kernel[: own.width, : own.width] for kernel in params["hidden"][: own.levels - 1])
     names = ("frequency", "wave_kernel", "wave_bias") if own.periodic else ()
@@ -340,7 +345,8 @@ def apply(
 
 def member_weights(config: NetworkConfig, members: int) -> jax.Array:
     """Returns the weights f32[members] of the mean over a model's own members."""
-    return (jnp.arange(members) < config.members) / config.members.astype(jnp.float32)
+    is_own = jnp.arange(members) < config.members
+    return is_own.astype(jnp.float32) / config.members.astype(jnp.float32)
 
 
 def mean_output(config: NetworkConfig, outputs: jax.Array, classification: bool) -> jax.Array:
@@ -389,7 +395,11 @@ def to_arrays(model: Model) -> dict[str, np.ndarray]:
     parts = {"config": model.config._asdict(), "table": model.table._asdict()}
     params = {**model.params, **{f"hidden{i}": kernel for i, kernel in enumerate(model.params["hidden"])}}
     del params["hidden"]
-    named = {f"{part}/{name}": value for part, fields in (parts | {"params": params}).items() for name, value in fields.items()}
+    named = {
+        f"{part}/{name}": value
+        for part, fields in (parts | {"params": params}).items()
+        for name, value in fields.items()
+    }
     return {"shape": np.asarray(model.shape, np.int64)} | {name: np.asarray(value) for name, value in named.items()}
 
 

@@ -21,7 +21,7 @@ from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, Data, TrainingResults
 from metajax.types import generator, stream
 
 _TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.
-_SECONDS_PER_MULTIPLICATION = 6 / 40e9  # of a training step, on one core
+_SECONDS_PER_MULTIPLICATION = 6 / 15e9  # of a training step, measured on one core that other work shared
 _MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 0.3, 0.25
 """A model may be computed in a larger shape if that takes no more additional seconds, or no larger share: compiling takes
 about two seconds for each shape, and some models share it."""
@@ -144,7 +144,9 @@ class _Tile(NamedTuple):
 class _Shelf:
     """The models of one shape, in tiles, and the recorded cost and score of each after each epoch."""
 
-    def __init__(self, shape: network.Shape, slots: int, like: Any, rows: np.ndarray, configs: Any, states: Any, limits: Any):
+    def __init__(
+        self, shape: network.Shape, slots: int, like: Any, rows: np.ndarray, configs: Any, states: Any, limits: Any
+    ):
         self.shape, self.slots, self.like = shape, slots, like
         self.costs: dict[int, list[float]] = {int(row): [] for row in rows}
         self.scores: dict[int, list[float]] = {int(row): [] for row in rows}
@@ -259,7 +261,9 @@ def train(
     n_done = 0
     for shape in sorted(set(shapes), reverse=True):
         rows = np.array([row for row, other in enumerate(shapes) if other == shape])
-        rows = rows[np.argsort(-epochs[rows], kind="stable")]  # so that the models of a tile stop at about the same time
+        rows = rows[
+            np.argsort(-epochs[rows], kind="stable")
+        ]  # so that the models of a tile stop at about the same time
         count = lambda n, n_done=n_done: progress(n_done + n) if progress else None
         shelf = _train_shape(shape, rows, configs, groups, own, population, group_size, results.seconds, stop, count)
         for row in rows:

@@ -13,6 +13,8 @@ NORMS = ("none", "layer", "rms")
 SCHEDULES = ("constant", "cosine", "coslog4")
 MEMBERS = (1, 8, 16)
 WIDTHS = (32, 64, 128, 256, 512)
+MAX_UNITS = 2048
+"""Maximum number of units of a level, over all members: a wider ensemble is trained with fewer units a member."""
 BATCHES = (128, 256, 512)
 MAX_DEPTH, MAX_EPOCHS = 4, 256
 MAX_FEATURES = 128
@@ -23,8 +25,8 @@ def tabular_space(features: int, classification: bool) -> Space:
     """Returns the search space for a table.
 
     It holds the model type (linear, multilayer perceptron, residual network), how numbers are embedded, the depth, width,
-    activation, normalization and dropout of the network, the number ``k`` of members that share its weights, the settings of
-    its training, and which features it uses. Features beyond 128 are chosen in groups of neighboring columns. Rates lie on
+    activation, normalization and dropout of the network, the number ``k`` of members that share its weights (a level has at
+    most ``2048 / k`` units then), the settings of its training, and which features it uses. Features beyond 128 are chosen in groups of neighboring columns. Rates lie on
     fine grids, so that the size of the space is a number: over 10^12 for any table.
 
     Args:
@@ -89,8 +91,8 @@ def default_config(classification: bool) -> dict[str, Any]:
         "width": 128,
         "k": 1,
         "activation": "silu",
-        "norm": "none",
-        "dropout": 0.14,
+        "norm": "layer",
+        "dropout": 0.1,
         "learning_rate": 0.04,
         "schedule": "coslog4",
         "weight_decay": 0.02,

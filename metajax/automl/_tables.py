@@ -17,8 +17,6 @@ from metajax.automl._space import default_config, tabular_space
 from metajax.automl._task import GROUP_SIZE, Data, Task, TrainingResults
 from metajax.space import Space
 
-
-_MIN_EPOCHS = 8
 # The operations that one training may take: about 20 seconds of one core, or less where a budget is to hold many trainings.
 _OPERATIONS_PER_SECOND, _MAX_SECONDS, _MIN_SECONDS = 15e9, 20.0, 0.5
 _SHARE_OF_BUDGET = 1 / 60
@@ -47,7 +45,7 @@ def train(
     rows, layout = len(data.x) * sampling.passes, sampling.layout
     shapes = network.own_shapes(configs, layout)
     per_epoch = np.array([6.0 * rows * shape.multiplications(layout, prepared.outputs) for shape in shapes])
-    affordable = np.maximum(max_seconds * _OPERATIONS_PER_SECOND // per_epoch, _MIN_EPOCHS).astype(int)
+    affordable = np.maximum(max_seconds * _OPERATIONS_PER_SECOND // per_epoch, 1).astype(int)
     configs["epochs"] = np.minimum(configs["epochs"], affordable)
     return population.train(
         configs,
