@@ -93,6 +93,7 @@ def refit(
     task: Task,
     key: Key,
     temperatures: Float[np.ndarray, " members"] | None = None,
+    stop: Float[np.ndarray, " members"] | None = None,
 ) -> Refit:
     """Trains configurations on training and validation rows together, and returns the ensemble of them.
 
@@ -101,6 +102,8 @@ def refit(
         task: The dataset.
         key: Random key.
         temperatures: By which each member divides its logits; 1 by default.
+        stop: The share of its epochs after which the training of each member ends; 1 by default. No held-out rows are left
+            that could choose it.
 
     Returns:
         The ensemble, and the mean test score of one member.
@@ -116,7 +119,8 @@ def refit(
         ('boosted_trees', True)
     """
     temperatures = np.ones(len(encodings)) if temperatures is None else temperatures
-    results = task.train(np.asarray(encodings), task.final, key, keep_params=True)
+    stop = np.ones(len(encodings)) if stop is None else stop
+    results = task.train(np.asarray(encodings), task.final, key, keep_params=True, stop=stop)
     is_finite = np.isfinite(results.score)
     used = is_finite if is_finite.any() else np.ones(len(encodings), bool)
     params = [member for member, is_used in zip(results.params, used) if is_used]

@@ -137,11 +137,12 @@ class _AutoML(BaseEstimator):
             path = _run_path(Path(parent), to_dict(config), data)
             directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))
             table = prepare(dataset, self.seed, test=False, minutes=self.minutes)
-            prepared = table_task(table, model_types=self.model_types)
+            prepared = table_task(table, model_types=self.model_types, minutes=self.minutes)
             recorder = start(config, directory, prepared, self.verbose, started)
             exploration = explore(config, recorder)
             members = exploration.members
-            model = ensemble.refit(members.encodings, prepared, exploration.key, members.temperatures).model
+            stop = exploration.history.mean_stop(members.encodings)
+            model = ensemble.refit(members.encodings, prepared, exploration.key, members.temperatures, stop).model
             assert isinstance(model, FittedModel)
             self.trials_ = exploration.history.trials("random", "proposed")
             self.seconds_ = recorder.schedule.budget.seconds

@@ -95,6 +95,7 @@ def train_images(
     keep_params: bool = False,
     output_rows: int = 0,
     progress: Callable[[int], None] | None = None,
+    stop: np.ndarray | None = None,
 ) -> TrainingResults:
     """Trains configurations one after the other; only the chosen operations of each are computed.
 
@@ -103,6 +104,7 @@ def train_images(
         classes: number of classes.
         stride: of the stem.
         encodings, data, key, keep_params, output_rows, progress: see ``TrainFn``.
+        stop: Not read: every training keeps its last epoch.
     """
     n = len(encodings)
     programs = _programs(classes, data.x.shape[-1], stride)
@@ -124,7 +126,7 @@ def train_images(
         seconds[i] = time.perf_counter() - start
         if progress:
             progress(i + 1)
-    return TrainingResults(score, loss, curve, seconds, params, outputs)
+    return TrainingResults(score, loss, curve, seconds, params, outputs, np.ones(n))
 
 
 def _to_image_config(configs: Mapping[str, np.ndarray], encodings: np.ndarray, i: int) -> ImageConfig:

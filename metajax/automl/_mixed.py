@@ -9,9 +9,12 @@ import jax
 import numpy as np
 
 from metajax.automl import _calibrate as calibrate
+from metajax.automl import _encoding as encoding
+from metajax.automl import _network as network
 from metajax.automl import _population as population
 from metajax.automl._prepare import Prepared, passes_per_epoch
-from metajax.automl._space import MAX_EPOCHS, MODELS
+from metajax.automl._score import score, squared_error
+from metajax.automl._space import NETWORKS
 from metajax.automl._task import CURVE_POINTS, Data, TrainingResults
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember, fit_member
@@ -20,6 +23,11 @@ from metajax.space import Space
 from metajax.types import generator, stream
 
 Progress = Callable[[int], None]
+
+# The operations that one training of a network may take: about 20 seconds of one core, or less where a budget is to hold many
+# trainings.
+_OPERATIONS_PER_SECOND, _MAX_SECONDS, _MIN_SECONDS = 15e9, 20.0, 0.5
+_SHARE_OF_BUDGET = 1 / 60
 
 
 class Trainer:
@@ -30,11 +38,22 @@ class Trainer:
         prepared: The table.
         group_size: Number of networks that train side by side.
         kinds: The model types beside networks.
+        minutes: The budget that many trainings are to fit into, which limits the epochs of large networks; ``None`` is 20
+            minutes or more.
     """
 
-    def __init__(self, space: Space, prepared: Prepared, group_size: int, kinds: Sequence[ModelType]):
+    def __init__(
+        self, space: Space, prepared: Prepared, group_size: int, kinds: Sequence[ModelType], minutes: float | None
+    ):
         self._space, self._prepared, self._group_size = space, prepared, group_size
         self._kinds = {kind.name: kind for kind in kinds}
+        seconds = _MAX_SECONDS if minutes is None else 60 * minutes * _SHARE_OF_BUDGET
+        self._max_operations = _OPERATIONS_PER_SECOND * float(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS))
+        # The final model is trained by the programs that were compiled for the search.
+        search, n_final = prepared.search, min(prepared.network_rows, len(prepared.final.x))
+        pad_to = population.PaddedSize(max(len(search.x), n_final), max(1, len(search.x_eval)))
+        layout = encoding.make_layout(np.asarray(search.x))
+        self._sampling = population.Sampling(layout, passes_per_epoch(len(search.x)), pad_to)
 
     def train(
         self,
@@ -44,6 +63,7 @@ class Trainer:
         keep_params: bool = False,
         output_rows: int = 0,
         progress: Progress | None = None,
+        stop: np.ndarray | None = None,
     ) -> TrainingResults:
         """Trains configurations; see ``TrainFn``. Networks come last, because their programs may have to be compiled.
 
@@ -51,14 +71,15 @@ class Trainer:
         its position. A fit that fails has the score NaN and is named on standard error.
         """
         encodings = np.asarray(encodings, np.float32)
-        is_network = np.asarray(self._space.decode_configs(encodings)["model"]) < len(MODELS)
+        is_network = np.asarray(self._space.decode_configs(encodings)["model"]) < len(NETWORKS)
         networks, others = np.flatnonzero(is_network), np.flatnonzero(~is_network)
         results = self._empty(len(encodings), data, output_rows, encodings)
-        self._train_others(others, results, data, key, keep_params, progress)
+        self._train_others(others, results, data, key, keep_params, stop is None, progress)
         if len(networks):
             count = None if progress is None else lambda done: progress(len(others) + done)
-            trained = self._train_networks(encodings[networks], data, key, keep_params, output_rows, count)
-            for name in ("score", "loss", "curve", "seconds", "outputs"):
+            own_stop = None if stop is None else stop[networks]
+            trained = self._train_networks(encodings[networks], data, key, keep_params, output_rows, count, own_stop)
+            for name in ("score", "loss", "curve", "seconds", "outputs", "stop"):
                 getattr(results, name)[networks] = getattr(trained, name)
             for row, params in zip(networks, trained.params):
                 results.params[row] = params
@@ -73,6 +94,7 @@ class Trainer:
             seconds=np.zeros(n),
             params=[{}] * n,
             outputs=np.zeros((n, min(output_rows, len(data.x_eval)), self._prepared.outputs), np.float32),
+            stop=np.ones(n),
             encodings=encodings.copy(),
         )
 
@@ -84,20 +106,15 @@ class Trainer:
         keep_params: bool,
         output_rows: int,
         progress: Progress | None,
+        stop: np.ndarray | None,
     ) -> TrainingResults:
         """Trains networks side by side; an epoch of a small table is several passes over its rows."""
         prepared, limit = self._prepared, self._prepared.network_rows
         if len(data.x) > limit:
             data = data._replace(x=data.x[:limit], y=data.y[:limit])
-        configs, passes = self._space.decode_configs(encodings), passes_per_epoch(len(prepared.search.x))
-        configs = {**configs, "epochs": configs["epochs"] * passes}
-        # The final model is trained by the programs that were compiled for the search.
-        pad_to = population.PaddedSize(
-            max(len(prepared.search.x), min(limit, len(prepared.final.x))), MAX_EPOCHS * passes
-        )
         started, compiled_before = time.perf_counter(), compiling()
         results = population.train(
-            configs,
+            self._affordable(encodings, len(data.x)),
             prepared.groups,
             data,
             prepared.outputs,
@@ -106,10 +123,22 @@ class Trainer:
             output_rows,
             self._group_size,
             progress,
-            pad_to,
+            self._sampling,
+            stop,
         )
         compiled = (compiling() - compiled_before) / max(time.perf_counter() - started, 1e-9)
-        return results._replace(seconds=results.seconds * max(0.0, 1.0 - compiled))
+        seconds = results.seconds * max(0.0, 1.0 - compiled)
+        return results._replace(seconds=seconds, stop=results.stop if stop is None else stop)
+
+    def _affordable(self, encodings: np.ndarray, n_rows: int) -> dict[str, np.ndarray]:
+        """The configurations, with fewer epochs where one training would take too long."""
+        configs = {name: np.asarray(values) for name, values in self._space.decode_configs(encodings).items()}
+        sampling, outputs = self._sampling, self._prepared.outputs
+        shapes = network.own_shapes(configs, sampling.layout)
+        rows = n_rows * sampling.passes
+        per_epoch = np.array([6.0 * rows * shape.multiplications(sampling.layout, outputs) for shape in shapes])
+        affordable = np.maximum(self._max_operations // per_epoch, 1).astype(int)
+        return {**configs, "epochs": np.minimum(configs["epochs"], affordable)}
 
     def _train_others(
         self,
@@ -118,11 +147,12 @@ class Trainer:
         data: Data,
         key: jax.Array,
         keep_params: bool,
+        decides: bool,
         progress: Progress | None,
     ) -> None:
         """Trains the models of these rows one after the other, and writes their results."""
         assert results.encodings is not None
-        decides, seeds = data is self._prepared.search, stream(key, "models")
+        seeds = stream(key, "models")
         asked, first = results.encodings.copy(), {}
         configs = self._space.decode(asked[rows]) if len(rows) else []
         data = Data(*map(np.asarray, data))  # type: ignore[arg-type]
@@ -164,12 +194,12 @@ class Trainer:
         if not np.isfinite(stages[-1]).all():
             return
         classification = self._prepared.classification
-        results.curve[row] = population.score(stages, data.y_eval, classification)
+        results.curve[row] = score(stages, data.y_eval, classification)
         results.score[row] = results.curve[row, -1]
         if classification:
             results.loss[row] = calibrate.calibrated_loss(stages[-1:], data.y_eval)[0]
         else:
-            results.loss[row] = population.squared_error(stages[-1:], data.y_eval)[0]
+            results.loss[row] = squared_error(stages[-1:], data.y_eval)[0]
         decided = {} if fitted.member is None else fitted.member.decided
         if decided:
             assert results.encodings is not None

@@ -1,17 +1,65 @@
-"""One network that is every model of the space.
+"""One network that is every network of the space.
 
-Each configuration is the largest network with masks: of features, of units, of levels. So a population of different
-configurations trains as a few vmapped programs.
+A network embeds its inputs, scales each of them by a learned factor, and passes them through hidden levels, each a linear
+layer, a normalization and an activation; the levels of a residual network have skip connections. With ``k`` members, all
+members share the weights, and each has factors of its own before and after every linear layer, a bias and a head (TabM,
+Gorishniy et al. 2024, arXiv:2410.24210). The learned factors of the inputs, the parametric activation, and learning rates
+that follow the number of inputs of a layer are those of RealMLP (Holzmüller et al. 2024, arXiv:2407.04491).
+
+Arrays have the shape of a ``Shape`` that the configuration fits into. What lies beyond its own sizes is zero and stays zero.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metajax.automl._space import BATCHES, MAX_DEPTH, MAX_WIDTH
+from metajax.automl import _encoding as encoding
+from metajax.automl._encoding import FREQUENCIES, Layout
+from metajax.automl._space import ACTIVATIONS, BATCHES, EMBEDDINGS, MAX_UNITS, MEMBERS, NETWORKS, WIDTHS
+
+BIAS_RATE, FRONT_SCALE_RATE, ADAPTER_RATE, FREQUENCY_RATE = 0.1, 6.0, 0.05, 0.1
+"""Factors of the learning rate: of biases and activations, of the scale of each input, of a member's factors, and of the
+frequencies of periodic embeddings."""
+_KERNELS = ("first", "hidden", "head", "linear", "wave_kernel")
+_INITIAL_BIAS = 0.1  # The standard deviation of initial biases, which differ between members.
+
+
+class Shape(NamedTuple):
+    """The sizes that a program is compiled for.
+
+    Attributes:
+        raw: Whether raw columns are inputs.
+        bins: Whether the bins of a piecewise-linear encoding are.
+        periodic: Whether a periodic embedding is.
+        members: Number of members that share the weights.
+        levels: Number of hidden levels.
+        width: Number of units of a level.
+    """
+
+    raw: bool
+    bins: bool
+    periodic: bool
+    members: int
+    levels: int
+    width: int
+
+    def join(self, other: Self) -> "Shape":
+        """Returns the smallest shape that both fit into."""
+        return Shape(*map(max, self, other))
+
+    def inputs(self, layout: Layout) -> int:
+        """Returns the number of inputs of the first linear layer."""
+        return sum(layout.sizes(self.raw, self.bins, self.periodic))
+
+    def multiplications(self, layout: Layout, outputs: int) -> int:
+        """Returns the number of multiplications for one row."""
+        n_inputs = self.inputs(layout)
+        waves = self.periodic * len(layout.numeric) * FREQUENCIES * (2 * layout.periodic_outputs + 20)
+        hidden = n_inputs * self.width + (self.levels - 1) * self.width**2 + self.width * outputs
+        return waves + n_inputs * outputs + self.members * hidden
 
 
 class NetworkConfig(NamedTuple):
@@ -22,179 +70,343 @@ class NetworkConfig(NamedTuple):
         residual: 1 for a residual network, else 0.
         depth: Number of hidden levels.
         width: Number of hidden units.
+        members: Number of members that share the weights.
         activation: Index of the activation in ``_space.ACTIVATIONS``.
         norm: Index of the normalization in ``_space.NORMS``.
         dropout: Probability that a hidden unit is dropped.
         learning_rate: Of AdamW, at its peak.
+        schedule: Index of the schedule in ``_space.SCHEDULES``.
         weight_decay: Of AdamW, decoupled.
         label_smoothing: Probability that is spread over all classes.
         batch_size: Rows of an update.
-        epochs: Passes over the rows.
-        features: f32[inputs], 1 for each input column that is used.
+        epochs: Epochs that the schedule spans.
+        frequency_scale: Standard deviation of the initial frequencies of a periodic embedding.
+        mask: f32[inputs], 1 for each raw column and bin that is used.
+        periodic_mask: f32[m], 1 for each column whose periodic embedding is used.
     """
 
-    linear: jax.Array
-    residual: jax.Array
-    depth: jax.Array
-    width: jax.Array
-    activation: jax.Array
-    norm: jax.Array
-    dropout: jax.Array
-    learning_rate: jax.Array
-    weight_decay: jax.Array
-    label_smoothing: jax.Array
-    batch_size: jax.Array
-    epochs: jax.Array
-    features: jax.Array
+    linear: Any
+    residual: Any
+    depth: Any
+    width: Any
+    members: Any
+    activation: Any
+    norm: Any
+    dropout: Any
+    learning_rate: Any
+    schedule: Any
+    weight_decay: Any
+    label_smoothing: Any
+    batch_size: Any
+    epochs: Any
+    frequency_scale: Any
+    mask: Any
+    periodic_mask: Any
 
 
-SHAPES = ((32, MAX_DEPTH), (MAX_WIDTH, 2), (MAX_WIDTH, MAX_DEPTH))
-"""Width and number of levels of the arrays that models are trained in, the cheapest first. Each is a compiled program."""
+class Model(NamedTuple):
+    """A trained network, ready to predict.
+
+    Attributes:
+        shape: Its own shape.
+        config: Its configuration, without a leading axis.
+        params: Its parameters.
+        table: The constants of the encoding.
+    """
+
+    shape: Shape
+    config: Any
+    params: Any
+    table: Any
 
 
-@jax.jit
-def to_network_configs(configs: dict[str, Any], groups: jax.Array) -> NetworkConfig:
+def _widths(configs: dict[str, Any]) -> np.ndarray:
+    """The number of units of each configuration, i64[n]."""
+    members = np.asarray(MEMBERS)[np.asarray(configs["k"])]
+    return np.minimum(np.asarray(WIDTHS)[np.asarray(configs["width"])], MAX_UNITS // members)
+
+
+def own_shapes(configs: dict[str, Any], layout: Layout) -> list[Shape]:
+    """Returns the smallest shape of each configuration."""
+    column = lambda name, choices: np.asarray(choices)[np.asarray(configs[name])]
+    embedding = column("embedding", EMBEDDINGS)
+    is_piecewise = embedding == "piecewise"
+    is_periodic = (embedding == "periodic") & (len(layout.numeric) > 0)
+    is_linear = column("model", NETWORKS) == "linear"
+    members, depth, width = (
+        np.where(is_linear, smallest, values)
+        for smallest, values in (
+            (1, column("k", MEMBERS)),
+            (1, np.asarray(configs["depth"])),
+            (WIDTHS[0], _widths(configs)),
+        )
+    )
+    rows = zip(~is_piecewise, is_piecewise, is_periodic, members, depth, width)
+    return [Shape(*map(bool, row[:3]), *map(int, row[3:])) for row in rows]
+
+
+def to_network_configs(configs: dict[str, Any], groups: np.ndarray, layout: Layout, shape: Shape) -> NetworkConfig:
     """Converts configurations of the space to the arrays of the network, all with a leading axis.
 
     Args:
         configs: Struct of arrays of the space.
-        groups: i32[inputs], the feature of the space that each input column belongs to.
+        groups: i64[inputs], the feature of the space that each input column belongs to.
+        layout: The layout of the encoded rows.
+        shape: The shape that all of them are computed in.
     """
-    as_float = lambda name: jnp.asarray(configs[name]).astype(jnp.float32)
-    is_used = jnp.asarray(configs["features"]) | (jnp.asarray(configs["selection"]) == 0)[:, None]
-    smoothing = as_float("label_smoothing") if "label_smoothing" in configs else 0.0 * as_float("dropout")
-    model = jnp.asarray(configs["model"])
+    as_float = lambda name: np.asarray(configs[name], np.float32)
+    column = lambda name, choices: np.asarray(choices)[np.asarray(configs[name])]
+    is_used = (np.asarray(configs["features"], bool) | (np.asarray(configs["selection"]) == 0)[:, None])[:, groups]
+    embedding, model = column("embedding", EMBEDDINGS)[:, None], column("model", NETWORKS)
+    masks = [is_used & (embedding != "piecewise")] if shape.raw else []
+    masks += [np.repeat(is_used, layout.bins, axis=1) & (embedding == "piecewise")] if shape.bins else []
+    numeric = layout.numeric if shape.periodic else np.zeros(0, int)
     return NetworkConfig(
-        (model == 0).astype(jnp.float32),
-        (model == 2).astype(jnp.float32),
-        jnp.asarray(configs["depth"]),
-        jnp.asarray(configs["width"]),
-        jnp.asarray(configs["activation"]),
-        jnp.asarray(configs["norm"]),
-        as_float("dropout"),
-        as_float("learning_rate"),
-        as_float("weight_decay"),
-        smoothing,
-        jnp.asarray(BATCHES)[jnp.asarray(configs["batch_size"])],
-        jnp.asarray(configs["epochs"]),
-        is_used[:, groups].astype(jnp.float32),
+        linear=(model == "linear").astype(np.float32),
+        residual=(model == "resnet").astype(np.float32),
+        depth=np.asarray(configs["depth"], np.int32),
+        width=_widths(configs).astype(np.int32),
+        members=np.where(model == "linear", 1, column("k", MEMBERS)).astype(np.int32),
+        activation=np.asarray(configs["activation"], np.int32),
+        norm=np.asarray(configs["norm"], np.int32),
+        dropout=as_float("dropout"),
+        learning_rate=as_float("learning_rate"),
+        schedule=np.asarray(configs["schedule"], np.int32),
+        weight_decay=as_float("weight_decay"),
+        label_smoothing=as_float("label_smoothing") if "label_smoothing" in configs else 0.0 * as_float("dropout"),
+        batch_size=column("batch_size", BATCHES).astype(np.int32),
+        epochs=np.asarray(configs["epochs"], np.int32),
+        frequency_scale=as_float("frequency_scale"),
+        mask=np.concatenate(masks, axis=1).astype(np.float32),
+        periodic_mask=(is_used[:, numeric] & (embedding == "periodic")).astype(np.float32),
     )
 
 
-def shapes(configs: dict[str, Any]) -> np.ndarray:
-    """Returns the index i64[n] of the first of ``SHAPES`` that each configuration fits into."""
-    widths, depths = np.asarray(configs["width"]), np.asarray(configs["depth"])
-    fits = np.stack([(widths <= width) & (depths <= depth) for width, depth in SHAPES]) | (
-        np.asarray(configs["model"]) == 0
-    )
-    return np.argmax(fits, axis=0)
+def init(config: NetworkConfig, rng: np.random.Generator, shape: Shape, layout: Layout, outputs: int) -> dict[str, Any]:
+    """Returns initial parameters of one configuration in its own shape, f32.
 
-
-def init(config: NetworkConfig, key: jax.Array, outputs: int) -> dict[str, jax.Array]:
-    """Returns initial parameters of one configuration, in the largest shape.
-
-    The units that are used have He's initialization (He et al. 2015); those that are unused never get a gradient.
+    Weights have He's initialization (He et al. 2015). The factors of the inputs are ones or, of an ensemble, random signs,
+    so that its members differ (Gorishniy et al. 2024). This runs on the host, where nothing is compiled for a shape.
     """
-    inputs = config.features.shape[-1]
-    n_used = jnp.maximum(jnp.sum(config.features), 1.0)
-    width = config.width.astype(jnp.float32)
-    sizes = [(inputs, MAX_WIDTH), (MAX_DEPTH - 1, MAX_WIDTH, MAX_WIDTH), (MAX_WIDTH, outputs)]
-    ends = np.cumsum([math.prod(size) for size in sizes])
-    # One draw for all arrays: JAX would compile each draw on its own.
-    parts = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
-    first, hidden, head = (part.reshape(size) for part, size in zip(parts, sizes))
-    return {
-        "first": first * jnp.sqrt(2.0 / n_used),
-        "hidden": hidden * jnp.sqrt(2.0 / width),
-        "bias": jnp.zeros((MAX_DEPTH, MAX_WIDTH)),
-        "scale": jnp.ones((MAX_DEPTH, MAX_WIDTH)),
-        "head": head * jnp.sqrt(1.0 / width),
-        "linear": jnp.zeros((inputs, outputs)),
-        "offset": jnp.zeros(outputs),
+    inputs, levels, width, members = shape.inputs(layout), shape.levels, shape.width, shape.members
+    used = float(config.mask.sum() + layout.periodic_outputs * config.periodic_mask.sum())
+    normal = lambda scale, *size: (scale * rng.standard_normal(size)).astype(np.float32)
+    ones, zeros = (lambda *size: np.ones(size, np.float32)), (lambda *size: np.zeros(size, np.float32))
+    spread = members > 1
+    params = {
+        "scale": np.where(rng.random((members, inputs)) < 0.5 * spread, -1.0, 1.0).astype(np.float32),
+        "first": normal(np.sqrt(2.0 / max(used, 1.0)), inputs, width),
+        "hidden": tuple(normal(np.sqrt(2.0 / width), width, width) for _ in range(levels - 1)),
+        "adapter": ones(levels - 1, members, width),
+        "gain": ones(levels, members, width),
+        "bias": normal(_INITIAL_BIAS, levels, members, width),
+        "slope": ones(levels, width),
+        "head": normal(np.sqrt(1.0 / width), members, width, outputs),
+        "offset": zeros(members, outputs),
+        "linear": zeros(inputs, outputs),
     }
+    if shape.periodic:
+        params["frequency"] = normal(float(config.frequency_scale), len(layout.numeric), FREQUENCIES)
+        params["wave_kernel"] = normal(np.sqrt(1.0 / FREQUENCIES), 2 * FREQUENCIES, layout.periodic_outputs)
+        params["wave_bias"] = zeros(layout.periodic_outputs)
+    return params
 
 
-def crop(params: dict[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
-    """Crops parameters of the largest shape to ``(width, levels)``; leading axes stay.
-
-    Each hidden level becomes an array of its own: the gradient of a slice would be written into zeros as large as the whole
-    array.
-    """
-    width, levels = shape
-    return {
-        **params,
-        "first": params["first"][..., :width],
-        "hidden": tuple(params["hidden"][..., level, :width, :width] for level in range(levels - 1)),
-        "bias": params["bias"][..., :levels, :width],
-        "scale": params["scale"][..., :levels, :width],
-        "head": params["head"][..., :width, :],
-    }
+def _own_inputs(own: Shape, shape: Shape, layout: Layout) -> np.ndarray:
+    """The inputs of ``shape`` that are inputs of a smaller shape, i64[n]."""
+    sizes = layout.sizes(shape.raw, shape.bins, shape.periodic)
+    starts = np.cumsum([0, *sizes])
+    parts = zip(starts, sizes, (own.raw, own.bins, own.periodic))
+    return np.concatenate([start + np.arange(size * is_own) for start, size, is_own in parts])
 
 
-def pad(params: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Pads the parameters of one model to the largest shape again, with zeros where it has no units."""
-    params = {**params, "hidden": np.stack(params["hidden"])}
+def pad(params: dict[str, Any], own: Shape, shape: Shape, layout: Layout) -> dict[str, Any]:
+    """Pads the parameters of one model from its own shape to that of a program, with zeros where it has no units."""
+    inputs, index = shape.inputs(layout), _own_inputs(own, shape, layout)
+    padded = {}
+    for name, size in _sizes(params, shape).items():
+        array = params[name]
+        if name in ("scale", "first", "linear"):
+            axis = int(name == "scale")
+            wide = np.zeros((*array.shape[:axis], inputs, *array.shape[axis + 1 :]), np.float32)
+            wide[(slice(None), index) if axis else index] = array
+            array, size = wide, (size[0], inputs) if axis else (inputs, size[1])
+        padded[name] = np.pad(array, [(0, large - small) for large, small in zip(size, array.shape)])
+    w = shape.width - own.width
+    hidden = [np.pad(kernel, [(0, w), (0, w)]) for kernel in params["hidden"]]
+    empty = np.zeros((shape.width, shape.width), np.float32)
+    padded["hidden"] = tuple(hidden + [empty] * (shape.levels - own.levels))
+    if shape.periodic:
+        m, outputs = len(layout.numeric), layout.periodic_outputs
+        sizes = {"frequency": (m, FREQUENCIES), "wave_kernel": (2 * FREQUENCIES, outputs), "wave_bias": (outputs,)}
+        padded |= {name: params.get(name, np.zeros(size, np.float32)) for name, size in sizes.items()}
+    return padded
+
+
+def _sizes(params: dict[str, Any], shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The sizes of arrays in a shape, but for the number of inputs, which is that of ``params``."""
     inputs, outputs = params["linear"].shape
-    full = {
-        "first": (inputs, MAX_WIDTH),
-        "hidden": (MAX_DEPTH - 1, MAX_WIDTH, MAX_WIDTH),
-        "bias": (MAX_DEPTH, MAX_WIDTH),
-        "scale": (MAX_DEPTH, MAX_WIDTH),
-        "head": (MAX_WIDTH, outputs),
+    return {
+        "scale": (shape.members, inputs),
+        "first": (inputs, shape.width),
+        "adapter": (shape.levels - 1, shape.members, shape.width),
+        "gain": (shape.levels, shape.members, shape.width),
+        "bias": (shape.levels, shape.members, shape.width),
+        "slope": (shape.levels, shape.width),
+        "head": (shape.members, shape.width, outputs),
+        "offset": (shape.members, outputs),
+        "linear": (inputs, outputs),
     }
-    widths = lambda name, shape: [(0, larger - size) for larger, size in zip(full.get(name, shape), shape)]
-    arrays = {name: np.asarray(value) for name, value in params.items()}
-    return {name: np.pad(array, widths(name, array.shape)) for name, array in arrays.items()}
 
 
-def apply(config: NetworkConfig, params: Any, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
-    """Returns the outputs f32[n, outputs] of one configuration for f32[n, inputs].
+def crop(params: dict[str, Any], own: Shape, shape: Shape, layout: Layout) -> dict[str, Any]:
+    """Crops the parameters of one model from the shape of a program to its own: the inverse of ``pad``."""
+    index, arrays = _own_inputs(own, shape, layout), dict(params)
+    arrays |= {"scale": params["scale"][:, index], "first": params["first"][index], "linear": params["linear"][index]}
+    cropped = {
+        name: np.ascontiguousarray(arrays[name][tuple(map(slice, size))]) for name, size in _sizes(arrays, own).items()
+    }
+    cropped["hidden"] = tuple(kernel[: own.width, : own.width] for kernel in params["hidden"][: own.levels - 1])
+    names = ("frequency", "wave_kernel", "wave_bias") if own.periodic else ()
+    return cropped | {name: params[name] for name in names}
+
+
+def rates(config: NetworkConfig, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the factor of the learning rate and that of the weight decay for every array of parameters.
+
+    The learning rate of a kernel is divided by the square root of the number of its inputs. For Adam this is the same as the
+    parametrization of the neural tangent kernel: one learning rate suits all widths. Only kernels decay.
+    """
+    is_single = config.members == 1
+    used = jnp.sum(config.mask)
+    if "frequency" in params:
+        used += params["wave_bias"].shape[-1] * jnp.sum(config.periodic_mask)
+    inputs = jax.lax.rsqrt(jnp.maximum(used, 1.0))
+    hidden = jax.lax.rsqrt(config.width.astype(jnp.float32))
+    every = {
+        "scale": jnp.where(is_single, FRONT_SCALE_RATE, ADAPTER_RATE),
+        "first": inputs,
+        "hidden": tuple(hidden for _ in params["hidden"]),
+        "adapter": jnp.where(is_single, 0.0, ADAPTER_RATE),
+        "gain": ADAPTER_RATE,
+        "bias": BIAS_RATE,
+        "slope": BIAS_RATE,
+        "head": hidden,
+        "offset": BIAS_RATE,
+        "linear": inputs,
+        "frequency": FREQUENCY_RATE,
+        "wave_kernel": 1 / math.sqrt(2 * FREQUENCIES),
+        "wave_bias": BIAS_RATE,
+    }
+    decays = {name: jax.tree.map(lambda _, name=name: float(name in _KERNELS), every[name]) for name in params}
+    return {name: every[name] for name in params}, decays
+
+
+def apply(
+    config: NetworkConfig, params: Any, table: encoding.Table, x: jax.Array, keep: tuple[Any, Any] | None = None
+) -> jax.Array:
+    """Returns the outputs f32[members, n, outputs] of one configuration for rows f32[n, inputs].
 
     Args:
         config: The configuration.
         params: Its parameters, in any shape that it fits into.
+        table: The constants of the encoding.
         x: The rows.
-        key: Random key of dropout; without it nothing is dropped.
+        keep: Random bits u32[levels, members, n, width] and the rate at which units are kept, for dropout.
     """
-    levels, size = params["bias"].shape
+    levels, members, size = params["gain"].shape
+    n = len(x)
     units = (jnp.arange(size) < config.width).astype(jnp.float32)
-    width = config.width.astype(jnp.float32)
-    keep_rate = 1.0 - config.dropout
-    # One draw for all levels, the same in every shape.
-    random_bytes = None if key is None else _random_bytes(key, (MAX_DEPTH, len(x), MAX_WIDTH))
+    inputs = encoding.encode(table, x) * config.mask
+    if "frequency" in params:
+        waves = encoding.periodic(params, x[:, table.numeric])
+        mask = jnp.repeat(config.periodic_mask, params["wave_bias"].shape[0], total_repeat_length=waves.shape[1])
+        inputs = jnp.concatenate([inputs, waves * mask], axis=1)
 
-    def layer(z, level):
-        z = _normalize(z * units, config.norm, width) * params["scale"][level] + params["bias"][level]
-        h = _activate(z, config.activation) * units
-        if random_bytes is not None:
-            is_kept = random_bytes[level, :, :size].astype(jnp.float32) < 256.0 * keep_rate
+    def level(number, z):
+        z = _normalize(z.reshape(members, n, size), config)
+        z = z * params["gain"][number][:, None] + params["bias"][number][:, None]
+        h = _activate(z, config.activation, params["slope"][number]) * units
+        if keep is not None:
+            bits, keep_rate = keep
+            is_kept = (bits[number] >> 8).astype(jnp.float32) < 2.0**24 * keep_rate
             h = jnp.where(is_kept, h / keep_rate, 0.0)
         return h
 
-    h = layer(x @ (params["first"] * config.features[:, None]), 0)
-    for level in range(1, levels):
-        new = layer(h @ params["hidden"][level - 1], level) + config.residual * h
-        h = jnp.where(level < config.depth, new, h)
-    network = h @ params["head"]
-    linear = x @ (params["linear"] * config.features[:, None])
-    return jnp.where(config.linear > 0, linear, network) + params["offset"]
+    scaled = inputs * params["scale"][:, None]
+    h = level(0, scaled.reshape(members * n, -1) @ params["first"])
+    for number in range(1, levels):
+        adapted = (h * params["adapter"][number - 1][:, None]).reshape(members * n, size)
+        new = level(number, adapted @ params["hidden"][number - 1]) + config.residual * h
+        h = jnp.where(number < config.depth, new, h)
+    linear = scaled[0] @ params["linear"]
+    return jnp.where(config.linear > 0, linear, h @ params["head"]) + params["offset"][:, None]
 
 
-def _random_bytes(key: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
-    """Random u8, four from each word; ``jax.random.bits`` would draw a word for each."""
-    words = jax.random.bits(key, (*shape[:2], shape[2] // 4), jnp.uint32)
-    return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(shape)
+def member_weights(config: NetworkConfig, members: int) -> jax.Array:
+    """Returns the weights f32[members] of the mean over a model's own members."""
+    is_own = jnp.arange(members) < config.members
+    return is_own.astype(jnp.float32) / config.members.astype(jnp.float32)
 
 
-def _normalize(z: jax.Array, kind: jax.Array, width: jax.Array) -> jax.Array:
-    """No, layer or root-mean-square normalization over the ``width`` units in use (the others are zero)."""
+def mean_output(config: NetworkConfig, outputs: jax.Array, classification: bool) -> jax.Array:
+    """Returns the log of the members' mean probabilities, or their mean value, f32[n, outputs]."""
+    weights = member_weights(config, len(outputs))
+    if not classification:
+        return jnp.einsum("k,kno->no", weights, outputs)
+    return jax.nn.logsumexp(jax.nn.log_softmax(outputs), axis=0, b=weights[:, None, None])
+
+
+def dropout_bits(seed: jax.Array, shape: Shape, rows: int) -> jax.Array:
+    """Returns random u32[levels, members, rows, width], a hash of a seed u32 and of the place of each unit.
+
+    A smaller shape has the same bits where both have some. The hash is the finalizer of MurmurHash3: XLA computes it where it
+    is read, whereas a generator of JAX would be compiled for seconds and write its bits to memory.
+    """
+    place = jnp.uint32(0)
+    sizes = (shape.levels, shape.members, rows, shape.width)
+    for axis, (size, most) in enumerate(zip(sizes, (1, MEMBERS[-1], rows, WIDTHS[-1]))):
+        counter = jnp.arange(size, dtype=jnp.uint32).reshape(-1, *[1] * (3 - axis))
+        place = place * jnp.uint32(most) + counter
+    bits = place * jnp.uint32(0x9E3779B1) + seed
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+    return bits ^ (bits >> 16)
+
+
+def _normalize(z: jax.Array, config: NetworkConfig) -> jax.Array:
+    """No, layer or root-mean-square normalization over the units in use (the others are zero)."""
+    kind, width = config.norm, config.width.astype(jnp.float32)
     mean = jnp.where(kind == 1, jnp.sum(z, -1, keepdims=True) / width, 0.0)
     square = jnp.sum(z * z, -1, keepdims=True) / width - mean**2
     return (z - mean) * jnp.where(kind == 0, 1.0, jax.lax.rsqrt(jnp.maximum(square, 0.0) + 1e-5))
 
 
-def _activate(z: jax.Array, kind: jax.Array) -> jax.Array:
-    """ReLU, GELU (its sigmoid form), SiLU or tanh; three of the four are a sigmoid of a multiple of the input."""
-    slope = jnp.array([0.0, 1.702, 1.0, 2.0])[kind]
-    gate = jax.nn.sigmoid(slope * z)
-    return jnp.where(kind == 0, jnp.maximum(z, 0.0), jnp.where(kind == 3, 2.0 * gate - 1.0, z * gate))
+def _activate(z: jax.Array, kind: jax.Array, slope: jax.Array) -> jax.Array:
+    """ReLU, GELU (its sigmoid form), SiLU or tanh: three of the four are a sigmoid of a multiple of the input. The parametric
+    one is SiLU, mixed with the identity by a learned weight for each unit, as RealMLP mixes its activation."""
+    gate = jax.nn.sigmoid(jnp.array([0.0, 1.702, 1.0, 2.0, 1.0])[kind] * z)
+    value = jnp.where(kind == 0, jnp.maximum(z, 0.0), jnp.where(kind == 3, 2.0 * gate - 1.0, z * gate))
+    return jnp.where(kind == ACTIVATIONS.index("parametric"), z + slope * (value - z), value)
+
+
+def to_arrays(model: Model) -> dict[str, np.ndarray]:
+    """Returns everything that a model holds as arrays by name."""
+    parts = {"config": model.config._asdict(), "table": model.table._asdict()}
+    params = {**model.params, **{f"hidden{i}": kernel for i, kernel in enumerate(model.params["hidden"])}}
+    del params["hidden"]
+    named = {
+        f"{part}/{name}": value
+        for part, fields in (parts | {"params": params}).items()
+        for name, value in fields.items()
+    }
+    return {"shape": np.asarray(model.shape, np.int64)} | {name: np.asarray(value) for name, value in named.items()}
+
+
+def from_arrays(arrays: dict[str, np.ndarray]) -> Model:
+    """Returns the model that ``to_arrays`` was given."""
+    fields = lambda part: {name.split("/")[1]: a for name, a in arrays.items() if name.startswith(f"{part}/")}
+    sizes = arrays["shape"].tolist()
+    shape, params = Shape(*map(bool, sizes[:3]), *sizes[3:]), fields("params")
+    params["hidden"] = tuple(params.pop(f"hidden{i}") for i in range(shape.levels - 1))
+    return Model(shape, NetworkConfig(**fields("config")), params, encoding.Table(**fields("table")))

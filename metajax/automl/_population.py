@@ -1,201 +1,224 @@
-"""A population of configurations trained in groups, each group at once in one compiled program.
+"""A population of configurations trained in tiles: a few models at once in one compiled program.
 
-All models walk through the same shuffled rows in micro-batches of 64. A model with a larger batch accumulates gradients
-over several of them, so no model computes rows it does not need. The models of a group stop at their own number of epochs,
-and all are computed in the largest shape that one of them needs. Groups are sorted by both, so that little is wasted.
+Each model is computed in a shape that is little larger than its own, so that none pays for the size of another. The tiles
+of a shape train in turn, some epochs each; when models have stopped, the others move together, so that stopped models cost
+nothing.
 """
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl import _calibrate as calibrate
+from metajax.automl import _descent as descent
+from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
-from metajax.automl._space import BATCHES, MAX_EPOCHS
+from metajax.automl._space import MAX_DEPTH, SCHEDULES, WIDTHS
 from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, Data, TrainingResults
 from metajax.types import generator, stream
 
-MICRO_BATCH = BATCHES[0]
+_TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.
+_SECONDS_PER_MULTIPLICATION = 6 / 15e9  # of a training step, measured on one core that other work shared
+_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 0.3, 0.25
+"""A model may be computed in a larger shape if that takes no more additional seconds, or no larger share: compiling takes
+about two seconds for each shape, and some models share it."""
+_PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4
 
 
 class PaddedSize(NamedTuple):
-    """The rows and epochs that a program is compiled for; calls with fewer share it."""
+    """What programs are compiled for; calls with fewer rows share them.
+
+    Attributes:
+        rows: Number of training rows.
+        eval_rows: Number of evaluation rows.
+    """
 
     rows: int
-    epochs: int
+    eval_rows: int
 
 
 _UNPADDED = PaddedSize(0, 0)
 
 
-class TrainState(NamedTuple):
-    """The training state of a group; every leaf has a leading axis of models.
+class Sampling(NamedTuple):
+    """How rows enter a training.
 
     Attributes:
-        params: The parameters.
-        gradient: Gradients accumulated over the micro-batches of a batch.
-        mean: First moment of Adam.
-        square: Second moment of Adam.
-        updates: i32[models], number of updates so far.
+        layout: The layout of encoded rows.
+        passes: Number of passes over the rows that count as one epoch.
+        pad_to: What programs are compiled for.
     """
 
-    params: Any
-    gradient: Any
-    mean: Any
-    square: Any
-    updates: jax.Array
+    layout: encoding.Layout
+    passes: int = 1
+    pad_to: PaddedSize = _UNPADDED
 
 
-class RowOrder(NamedTuple):
-    """The order of the rows in each epoch, i32[epochs, rows], and the number of micro-batches of an epoch."""
+def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:
+    """Returns the shape in which a model is computed, by its own shape and the rows that it trains on in all.
 
-    orders: jax.Array
-    steps: jax.Array
-
-
-def _loss(config, params, x, y, key, outputs):
-    """Cross-entropy with label smoothing, or half the mean squared error."""
-    out = network.apply(config, params, x, key)
-    if jnp.issubdtype(y.dtype, jnp.integer):
-        target = jax.nn.one_hot(y, outputs) * (1 - config.label_smoothing) + config.label_smoothing / outputs
-        return -jnp.mean(jnp.sum(target * jax.nn.log_softmax(out), axis=-1))
-    return 0.5 * jnp.mean(jnp.square(out[:, 0] - y))
-
-
-def _micro_step(config, state, x, y, step, total, outputs, key):
-    """One micro-batch of one model, and an AdamW update if its batch is complete; nothing after its last epoch.
-
-    All models share the dropout key: random bits for each would cost as much as the matrix products.
+    Models of small tables are rounded up to few shapes, because compiling would take longer than training. Large ones are
+    hardly rounded. The shape depends on nothing else, so all waves of a search share their programs.
     """
-    grads = jax.grad(_loss, argnums=1)(config, state.params, x, y, key, outputs)
-    parts = config.batch_size // MICRO_BATCH
-    gradient = jax.tree.map(lambda a, g: a + g / parts.astype(jnp.float32), state.gradient, grads)
-    is_complete = ((step + 1) % parts == 0) & (step < total)
-    updates = state.updates + is_complete.astype(jnp.int32)
-    progress = step.astype(jnp.float32) / total.astype(jnp.float32)
-    warmup = jnp.minimum(1.0, progress / 0.05)
-    rate = config.learning_rate * warmup * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
-    t = jnp.maximum(updates, 1).astype(jnp.float32)
+    every = network.Shape(True, True, bool(len(layout.numeric)), own.members, own.levels, own.width)
+    levels = 2 if own.levels <= 2 else MAX_DEPTH
+    wide = min(w for w in (128, WIDTHS[-1]) if own.width <= w)
+    middle = min(w for w in (64, 256, WIDTHS[-1]) if own.width <= w)
+    coarse_to_fine = (
+        every._replace(levels=MAX_DEPTH, width=wide),
+        every._replace(levels=levels, width=middle),
+        own._replace(levels=levels, width=middle),
+        own._replace(levels=levels),
+    )
+    cost = lambda shape: _SECONDS_PER_MULTIPLICATION * rows * shape.multiplications(layout, outputs)
+    limit = cost(own) + max(_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE * cost(own))
+    return next((shape for shape in coarse_to_fine if cost(shape) <= limit), own)
 
-    def update(w, g, m, v):
-        choose = lambda new, old: jnp.where(is_complete, new, old)
-        # The barrier makes XLA write these before it reads them again. Otherwise it reads the old ones, and copies them first.
-        m, v, g = jax.lax.optimization_barrier(
-            (choose(0.9 * m + 0.1 * g, m), choose(0.999 * v + 0.001 * g * g, v), choose(0.0 * g, g))
+
+class _Population:
+    """What the tiles of a population share: the rows, in the form that the programs read."""
+
+    def __init__(self, data: Data, sampling: Sampling, n_outputs: int, key: jax.Array, selects_epoch: bool):
+        self.data, self.layout, self.n_outputs, self.key = data, sampling.layout, n_outputs, key
+        self.x, self.y_eval = np.asarray(data.x), np.asarray(data.y_eval)
+        self.classification = np.issubdtype(self.y_eval.dtype, np.integer)
+        self.selects_epoch = selects_epoch
+        self.dropout_seed = np.uint32(generator(stream(key, "dropout")).integers(2**32))
+        self.passes, pad_to = sampling.passes, sampling.pad_to
+        micro = descent.MICRO_BATCH
+        rows = len(self.x) * self.passes
+        self.steps = max(1, rows // micro)
+        self.padded_order = max(self.steps, pad_to.rows * self.passes // micro) * micro
+        n_eval = max(pad_to.eval_rows, len(self.y_eval) if selects_epoch else 1)
+        self.n_blocks = -(-n_eval // descent.EVAL_BLOCK)
+        used = len(self.y_eval) if selects_epoch else 0
+        self.rows = descent.Rows(
+            _pad(self.x, pad_to.rows),
+            _pad(np.asarray(data.y), pad_to.rows),
+            self._blocks(np.asarray(data.x_eval)[:used]),
+            self._blocks(self.y_eval[:used]),
+            self._blocks(np.ones(used, np.float32)),
         )
-        direction = (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
-        decay = config.weight_decay * w if w.ndim > 1 else 0.0
-        return choose(w - rate * (direction + decay), w), m, v, g
 
-    leaves, tree = jax.tree.flatten(state.params)
-    rest = (jax.tree.leaves(t) for t in (gradient, state.mean, state.square))
-    updated = [update(*row) for row in zip(leaves, *rest)]
-    params, mean, square, accumulated = (tree.unflatten(column) for column in zip(*updated))
-    return TrainState(params, accumulated, mean, square, updates)
+    def _blocks(self, array: np.ndarray) -> np.ndarray:
+        """Cuts evaluation rows into blocks, with padding."""
+        padded = _pad(array, self.n_blocks * descent.EVAL_BLOCK)
+        return padded.reshape(self.n_blocks, descent.EVAL_BLOCK, *array.shape[1:])
 
-
-@functools.partial(jax.jit, static_argnums=(6,), donate_argnums=(1,))
-def _train_epochs(configs, state, x, y, row_order, span, outputs, key):
-    """Trains a group from one epoch to another. The span and the steps are traced, so one compilation serves all."""
-    total = configs.epochs * row_order.steps
-
-    def epoch(number, state):
-        epoch_key, order = jax.random.fold_in(key, number), row_order.orders[number]
-
-        def micro_batch(i, state):
-            rows = jax.lax.dynamic_slice_in_dim(order, i * MICRO_BATCH, MICRO_BATCH)
-            step, dropout_key = number * row_order.steps + i, jax.random.fold_in(epoch_key, i)
-            # Each model has a copy of the rows: with shared rows, the first layer's gradient would be a product of
-            # transposed slopes, which is slower.
-            copies = jnp.broadcast_to(x[rows], (len(total), MICRO_BATCH, x.shape[1]))
-            train = lambda c, s, x, t: _micro_step(c, s, x, y[rows], step, t, outputs, dropout_key)
-            return jax.vmap(train)(configs, state, copies, total)
-
-        return jax.lax.fori_loop(0, row_order.steps, micro_batch, state)
-
-    return jax.lax.fori_loop(span[0], span[1], epoch, state)
+    def spans(self, epochs: int):
+        """The order of the rows in each epoch. It is drawn on the host, where nothing is compiled for the number of rows."""
+        rng, n = generator(stream(self.key, "rows")), self.steps * descent.MICRO_BATCH
+        for first in range(0, epochs, descent.CHUNK):
+            orders = np.zeros((descent.CHUNK, self.padded_order), np.int32)
+            count = min(descent.CHUNK, epochs - first)
+            for order in orders[:count]:
+                drawn = np.concatenate([rng.permutation(len(self.x)) for _ in range(self.passes)])
+                order[:n] = np.resize(drawn, n)
+            yield descent.Span(np.int32(first), np.int32(count), orders, np.int32(self.steps))
 
 
-def _shuffle(key: jax.Array, rows: int, epochs: int, pad_to: PaddedSize) -> RowOrder:
-    """Shuffles the rows of each epoch on the host, where nothing is compiled for the number of rows."""
-    rng = generator(key)
-    steps = max(1, rows // MICRO_BATCH)
-    padded_rows = max(1, pad_to.rows // MICRO_BATCH, steps) * MICRO_BATCH
-    orders = np.zeros((max(epochs, pad_to.epochs, MAX_EPOCHS), padded_rows), np.int32)
-    for number in range(epochs):
-        permutation = np.resize(rng.permutation(rows), max(MICRO_BATCH, rows))
-        orders[number, : steps * MICRO_BATCH] = permutation[: steps * MICRO_BATCH]
-    return RowOrder(jnp.asarray(orders), jnp.asarray(steps, jnp.int32))
+def _pad(array: np.ndarray, n: int) -> np.ndarray:
+    """Appends rows of zeros."""
+    return np.pad(array, [(0, max(0, n - len(array)))] + [(0, 0)] * (array.ndim - 1))
 
 
-def _pad_rows(rows: jax.Array, pad_to: PaddedSize) -> jax.Array:
-    """Appends rows that are never read."""
-    n_more = max(0, pad_to.rows - len(rows))
-    return jnp.asarray(np.pad(np.asarray(rows), [(0, n_more)] + [(0, 0)] * (rows.ndim - 1))) if n_more else rows
-
-
-@functools.partial(jax.jit, static_argnums=(3,))
-def _predict(configs, params, x, classification):
-    """Log-probabilities or values of every model, f32[models, rows, outputs]."""
-    out = jax.vmap(network.apply, in_axes=(0, 0, None))(configs, params, x)
-    return jax.nn.log_softmax(out) if classification else out
-
-
-def squared_error(outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Mean squared error of every model, f64[models]."""
-    return np.asarray(np.mean(np.square(outputs[..., 0] - y), axis=-1, dtype=np.float64))
-
-
-def score(outputs: np.ndarray, y: np.ndarray, classification: bool) -> np.ndarray:
-    """Accuracy or R² of every model, f64[models]."""
-    if classification:
-        return np.asarray(np.mean(np.argmax(outputs, axis=-1) == y, axis=-1))
-    return 1 - squared_error(outputs, y) / max(float(np.var(y)), 1e-12)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _init(configs, keys, outputs, shape):
-    """The training state of a group before its first update."""
-    params = jax.vmap(lambda c, k: network.init(c, stream(k, "init"), outputs))(configs, keys)
-    params = network.crop(params, shape)
-    zeros = lambda: jax.tree.map(jnp.zeros_like, params)
-    return TrainState(params, zeros(), zeros(), zeros(), jnp.zeros(len(keys), jnp.int32))
-
-
-class _Group(NamedTuple):
-    """The result of a trained group.
+class _Tile(NamedTuple):
+    """Models that train side by side.
 
     Attributes:
-        params: Parameters of all models, with a leading axis.
-        scores: f64[points, models], scores at the points of the learning curve.
-        points: i64[points], the epochs of these points.
-        outputs: f32[models, rows, outputs] at the end, log-probabilities or values.
+        rows: i64[slots], their numbers; a number that occurs twice fills a slot that is not used.
+        configs: Their configurations.
+        state: Their training state.
+        limits: When they stop.
     """
 
-    params: Any
-    scores: np.ndarray
-    points: np.ndarray
-    outputs: np.ndarray
+    rows: np.ndarray
+    configs: network.NetworkConfig
+    state: descent.TrainState
+    limits: descent.Limits
 
 
-def _train_group(configs, keys, shape, longest, data, x, y, row_order, n_outputs, dropout_key) -> _Group:
-    """Trains one group to its longest number of epochs, and scores it at even shares of that."""
-    state = _init(configs, keys, n_outputs, shape)
-    y_eval = np.asarray(data.y_eval)
-    classification = np.issubdtype(y_eval.dtype, np.integer)
-    points = np.unique(np.round(np.linspace(0, longest, CURVE_POINTS + 1)[1:]).astype(int))
-    scores, epoch, outputs = [], 0, np.zeros(0)
-    for point in points:
-        state = _train_epochs(configs, state, x, y, row_order, np.array([epoch, point]), n_outputs, dropout_key)
-        outputs = np.asarray(_predict(configs, state.params, data.x_eval, classification))
-        scores.append(score(outputs, y_eval, classification))
-        epoch = point
-    return _Group(state.params, np.stack(scores), points, outputs)
+class _Shelf:
+    """The models of one shape, in tiles, and the recorded cost and score of each after each epoch."""
+
+    def __init__(
+        self, shape: network.Shape, slots: int, like: Any, rows: np.ndarray, configs: Any, states: Any, limits: Any
+    ):
+        self.shape, self.slots, self.like = shape, slots, like
+        self.costs: dict[int, list[float]] = {int(row): [] for row in rows}
+        self.scores: dict[int, list[float]] = {int(row): [] for row in rows}
+        self.done: dict[int, Any] = {}
+        self.tiles = self._cut(rows, configs, states, limits)
+
+    def _cut(self, rows: np.ndarray, configs: Any, states: Any, limits: Any) -> list[_Tile]:
+        """Cuts models into tiles; the last one is filled with repetitions of its last model."""
+        tiles = []
+        for first in range(0, len(rows), self.slots):
+            index = np.minimum(np.arange(first, first + self.slots), len(rows) - 1)
+            take = lambda leaf, index=index: jax.device_put(np.asarray(leaf)[index])
+            own = [jax.tree.map(take, tree) for tree in (configs, states, limits.last_epoch, limits.patience)]
+            tiles.append(_Tile(rows[index], *own[:2], descent.Limits(*own[2:], limits.selects_epoch)))
+        return tiles
+
+    def run(self, population: _Population, tables: encoding.Table, span: descent.Span, seconds: np.ndarray) -> None:
+        """Trains every tile for a span of epochs, and takes out the models that have stopped."""
+        for number, tile in enumerate(self.tiles):
+            started = time.perf_counter()
+            state, costs, scores = descent.train_epochs(
+                self.shape,
+                population.n_outputs,
+                tile.configs,
+                self.like,
+                tile.state,
+                tables,
+                population.rows,
+                span,
+                tile.limits,
+                population.dropout_seed,
+            )
+            self.tiles[number] = tile._replace(state=state)
+            rows, slots = np.unique(tile.rows, return_index=True)
+            self._record(rows, slots, np.asarray(costs), np.asarray(scores), state)
+            seconds[rows] += (time.perf_counter() - started) / len(rows)
+        self._repack()
+
+    def _record(self, rows: np.ndarray, slots: np.ndarray, costs: np.ndarray, scores: np.ndarray, state: Any) -> None:
+        """Appends the epochs of a call, and keeps the best parameters of models that have stopped."""
+        is_active = np.asarray(state.is_active)
+        ran = np.isfinite(costs) | np.isfinite(scores)
+        for row, slot in zip(rows.tolist(), slots):
+            if row in self.done:
+                continue
+            self.costs[row] += costs[ran[:, slot], slot].tolist()
+            self.scores[row] += scores[ran[:, slot], slot].tolist()
+            if not is_active[slot]:
+                kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
+                self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
+
+    def _repack(self) -> None:
+        """Moves the models that still train together, if that frees a tile."""
+        active = [
+            [slot for slot, row in enumerate(tile.rows) if row not in self.done and row not in tile.rows[:slot]]
+            for tile in self.tiles
+        ]
+        n_active = sum(map(len, active))
+        if -(-n_active // self.slots) == len(self.tiles):
+            return
+        pick = lambda of: jax.tree.map(
+            lambda *leaves: np.concatenate([np.asarray(leaf)[slots] for leaf, slots in zip(leaves, active)]),
+            *map(of, self.tiles),
+        )
+        if n_active == 0:
+            self.tiles = []
+            return
+        selects = self.tiles[0].limits.selects_epoch
+        limits = pick(lambda tile: tile.limits._replace(selects_epoch=None))._replace(selects_epoch=selects)
+        self.tiles = self._cut(
+            pick(lambda tile: tile.rows), pick(lambda tile: tile.configs), pick(lambda tile: tile.state), limits
+        )
 
 
 def train(
@@ -208,7 +231,8 @@ def train(
     output_rows: int = 0,
     group_size: int = GROUP_SIZE,
     progress: Callable[[int], None] | None = None,
-    pad_to: PaddedSize = _UNPADDED,
+    sampling: Sampling | None = None,
+    stop: np.ndarray | None = None,
 ) -> TrainingResults:
     """Trains every configuration. The key of a model depends on its position alone, not on the grouping.
 
@@ -220,31 +244,63 @@ def train(
         key: Random key of the whole population.
         keep_params: Return the parameters.
         output_rows: Return what the models predict for this many of the evaluation rows.
-        group_size: How many train side by side in one program; a score does not depend on it but for rounding.
+        group_size: Maximum number that train side by side in one program; a score does not depend on it but for rounding.
         progress: Called with the number of models trained so far.
-        pad_to: Rows and epochs that the programs are compiled for, so that other calls share them.
+        sampling: How rows enter; by default every epoch is one pass, and programs are compiled for these rows.
+        stop: f64[n], the share of its epochs after which each training ends and is kept. By default the evaluation rows
+            choose the epoch, and a training that has not improved for long ends early.
     """
     configs = {name: np.asarray(value) for name, value in configs.items()}
-    n = len(configs["model"])
-    epochs, shapes = configs["epochs"], network.shapes(configs)
-    # The largest come first, so that a group that is not full is one of small models.
-    order = np.lexsort((epochs, shapes))[::-1]
-    row_order = _shuffle(stream(key, "rows"), len(data.x), int(epochs.max()), pad_to)
-    x, y, dropout_key = _pad_rows(data.x, pad_to), _pad_rows(data.y, pad_to), stream(key, "dropout")
-    results = _empty_results(n, data, output_rows, n_outputs)
-    for first in range(0, n, group_size):
-        started = time.perf_counter()
-        rows = order[first : first + group_size]
-        filled = np.concatenate([rows, np.repeat(rows[-1:], group_size - len(rows))])
-        group_configs = network.to_network_configs({k: v[filled] for k, v in configs.items()}, groups)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(filled))
-        shape, longest = network.SHAPES[shapes[rows].max()], int(epochs[rows].max())
-        group = _train_group(group_configs, keys, shape, longest, data, x, y, row_order, n_outputs, dropout_key)
-        _store(results, rows, epochs, group, data, keep_params)
-        results.seconds[rows] = (time.perf_counter() - started) / len(rows)
-        if progress:
-            progress(min(first + group_size, n))
+    sampling = sampling or Sampling(encoding.make_layout(np.asarray(data.x)))
+    population = _Population(data, sampling, n_outputs, key, stop is None)
+    results = _empty_results(len(configs["model"]), data, output_rows, n_outputs)
+    layout, epochs = sampling.layout, configs["epochs"]
+    own = network.own_shapes(configs, layout)
+    n_rows = population.steps * descent.MICRO_BATCH
+    shapes = [program_shape(shape, layout, n_rows * int(e), n_outputs) for shape, e in zip(own, epochs)]
+    n_done = 0
+    for shape in sorted(set(shapes), reverse=True):
+        rows = np.array([row for row, other in enumerate(shapes) if other == shape])
+        rows = rows[
+            np.argsort(-epochs[rows], kind="stable")
+        ]  # so that the models of a tile stop at about the same time
+        count = lambda n, n_done=n_done: progress(n_done + n) if progress else None
+        shelf = _train_shape(shape, rows, configs, groups, own, population, group_size, results.seconds, stop, count)
+        for row in rows:
+            _store(results, row, int(epochs[row]), own[row], shelf, population, configs, groups, keep_params)
+        n_done += len(rows)
     return results
+
+
+def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, count) -> _Shelf:
+    """Trains all models of one shape to their ends."""
+    layout, started = population.layout, time.perf_counter()
+    network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
+    params = [initial_params(configs, row, groups, own[row], population) for row in rows]
+    params = [network.pad(member, own[row], shape, layout) for member, row in zip(params, rows)]
+    states = descent.start(params, population.n_blocks, population.n_outputs)
+    epochs = configs["epochs"][rows].astype(np.int32)
+    last = epochs if stop is None else np.maximum(1, np.round(stop[rows] * epochs)).astype(np.int32)
+    patience = np.maximum(_PATIENCE_EPOCHS, np.round(_PATIENCE_SHARE * epochs)).astype(np.int32)
+    patience = np.where(configs["schedule"][rows] == SCHEDULES.index("constant"), _PATIENCE_EPOCHS, patience)
+    limits = descent.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
+    slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, group_size))
+    shelf = _Shelf(shape, slots, params[0], rows, network_configs, states, limits)
+    table = encoding.fit_table(layout, population.x, shape.raw, shape.bins, shape.periodic)
+    seconds[rows] += (time.perf_counter() - started) / len(rows)
+    for span in population.spans(int(last.max())):
+        shelf.run(population, table, span, seconds)
+        count(len(shelf.done))
+        if not shelf.tiles:
+            break
+    return shelf
+
+
+def initial_params(configs: dict[str, Any], row: int, groups: np.ndarray, own: network.Shape, population: _Population):
+    """The initial parameters of one model, which depend on the key of the population and its number alone."""
+    one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
+    rng = generator(stream(jax.random.fold_in(population.key, row), "init"))
+    return network.init(jax.tree.map(lambda leaf: leaf[0], one), rng, own, population.layout, population.n_outputs)
 
 
 def _empty_results(n: int, data: Data, output_rows: int, n_outputs: int) -> TrainingResults:
@@ -256,26 +312,51 @@ def _empty_results(n: int, data: Data, output_rows: int, n_outputs: int) -> Trai
         seconds=np.zeros(n),
         params=[{}] * n,
         outputs=np.zeros((n, min(output_rows, len(data.x_eval)), n_outputs), np.float32),
+        stop=np.ones(n),
     )
 
 
-def _store(
-    results: TrainingResults, rows: np.ndarray, epochs: np.ndarray, group: _Group, data: Data, keep_params: bool
-) -> None:
-    """Writes the results of a group into those of the population; the score of a model that diverged stays NaN."""
-    y_eval = np.asarray(data.y_eval)
-    classification = np.issubdtype(y_eval.dtype, np.integer)
-    last = group.outputs[: len(rows), : results.outputs.shape[1]]
-    results.outputs[rows] = np.exp(last) if classification else last
-    if classification:
-        losses = calibrate.calibrated_loss(np.exp(group.outputs), y_eval)
+def _store(results, row, epochs, own, shelf, population, configs, groups, keep_params) -> None:
+    """Writes the results of a model into those of the population; the score of a model that diverged stays NaN."""
+    params, kept_outputs, best_cost, best_epoch = shelf.done[row]
+    y = population.y_eval
+    params = descent.unflatten(params, shelf.like)
+    model = network.Model(own, None, network.crop(params, own, shelf.shape, population.layout), None)
+    if keep_params or not population.selects_epoch:
+        one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
+        config = jax.tree.map(lambda leaf: leaf[0], one)
+        table = encoding.fit_table(population.layout, population.x, own.raw, own.bins, own.periodic)
+        model = model._replace(config=config, table=table)
+    if population.selects_epoch:
+        outputs = kept_outputs.reshape(-1, kept_outputs.shape[-1])[: len(y)]
+        results.stop[row] = best_epoch / epochs
     else:
-        losses = squared_error(group.outputs, y_eval)
-    for slot, row in enumerate(rows):
-        own_points = np.searchsorted(group.points, np.linspace(0, epochs[row], CURVE_POINTS + 1)[1:])
-        results.curve[row] = group.scores[np.minimum(own_points, len(group.points) - 1), slot]
-        if np.isfinite(group.scores[-1, slot]) and np.isfinite(losses[slot]):
-            results.score[row], results.loss[row] = group.scores[-1, slot], losses[slot]
-        if keep_params:
-            own = jax.tree.map(lambda leaf, slot=slot: np.asarray(leaf)[slot], group.params)
-            results.params[row] = network.pad(own)
+        outputs = descent.predict(model, np.asarray(population.data.x_eval), population.classification)
+    has_improved = np.isfinite(best_cost) and np.isfinite(outputs).all()
+    shown = outputs[: results.outputs.shape[1]]
+    results.outputs[row] = np.exp(shown) if population.classification else shown
+    if keep_params:
+        results.params[row] = model
+    if not has_improved:
+        return
+    if population.classification:
+        results.score[row] = np.mean(np.argmax(outputs, axis=1) == y)
+        results.loss[row] = calibrate.calibrated_loss(np.exp(outputs)[None], y)[0]
+    else:
+        results.loss[row] = np.mean(np.square(outputs[:, 0] - y), dtype=np.float64)
+        results.score[row] = 1 - results.loss[row] / max(float(np.var(y)), 1e-12)
+    results.curve[row] = _curve(shelf.costs[row], shelf.scores[row], epochs, results.score[row], population)
+
+
+def _curve(costs, scores, epochs, last, population: _Population) -> np.ndarray:
+    """The score of the best epoch so far, at even shares of the epochs; of a model without an evaluation only its end."""
+    curve = np.full(CURVE_POINTS, np.nan)
+    if population.selects_epoch:
+        best = np.array([np.argmin(costs[:n]) for n in range(1, len(costs) + 1)])
+        kept = np.array(scores)[best]
+        if not population.classification:
+            kept = 1 + kept / max(float(np.var(population.y_eval)), 1e-12)
+        points = np.round(np.linspace(0, epochs, CURVE_POINTS + 1)[1:]).astype(int) - 1
+        curve = kept[np.clip(points, 0, len(kept) - 1)]
+    curve[-1] = last
+    return curve

@@ -106,7 +106,8 @@ def _train_contenders(exploration: Exploration, recorder: Recorder, notes: list[
             continue
         started = time.perf_counter()
         temperatures = exploration.members.temperatures if name == "found" else None
-        refit = ensemble.refit(encodings, task, exploration.key, temperatures)
+        stop = exploration.history.mean_stop(encodings)
+        refit = ensemble.refit(encodings, task, exploration.key, temperatures, stop)
         contenders[name] = Contender(refit.model, refit.member_score, ensemble.evaluate_on_test(refit.model, task))
         seconds = time.perf_counter() - started
     return contenders

@@ -75,7 +75,8 @@ def _make_task(
     if isinstance(dataset, tabular.Dataset):
         prepared = prepare(dataset, config.seed, minutes=config.minutes)
         write_text(directory.path / "schema.json", prepared.encoder.schema.to_json())
-        return _Described(table_task(prepared, model_types=model_types), describe_data(dataset, prepared))
+        task = table_task(prepared, model_types=model_types, minutes=config.minutes)
+        return _Described(task, describe_data(dataset, prepared))
     task, rows, shape, notes = image_task(dataset, config.seed)
     data = {
         "target": "label",

@@ -7,23 +7,31 @@ from metajax.automl.models import ModelType
 from metajax.space import Categorical, Float, Integer, Space, Subset
 from metajax.types import InputError
 
-MODELS = ("linear", "mlp", "residual")
-"""The networks, which are the first choices of ``model``; the other model types follow."""
-ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
+NETWORKS = ("linear", "mlp", "resnet")
+"""The model types that are trained by gradient descent: the first choices of ``model``; the other model types follow."""
+EMBEDDINGS = ("none", "piecewise", "periodic")
+ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "parametric")
 NORMS = ("none", "layer", "rms")
-BATCHES = (64, 128, 256)
-MAX_WIDTH, MAX_DEPTH, MAX_EPOCHS = 128, 4, 24
+SCHEDULES = ("constant", "cosine", "coslog4")
+MEMBERS = (1, 8, 16)
+WIDTHS = (32, 64, 128, 256, 512)
+MAX_UNITS = 2048
+"""Maximum number of units of a level, over all members: a wider ensemble is trained with fewer units a member."""
+BATCHES = (128, 256, 512)
+MAX_DEPTH, MAX_EPOCHS = 4, 256
 MAX_FEATURES = 128
-_NETWORKS = ("mlp", "residual")
+_DEEP = ("mlp", "resnet")
+_TRAINING = ("embedding", "learning_rate", "schedule", "weight_decay", "batch_size", "epochs", "label_smoothing")
 
 
 def tabular_space(features: int, classification: bool, model_types: Sequence[ModelType] = ()) -> Space:
     """Returns the search space for a table.
 
-    It holds the model type (linear, multilayer perceptron, residual network, and those given), for networks their depth,
-    width, activation, normalization, dropout and training, for other types their own hyperparameters, and which features are
-    used. Features beyond 128 are chosen in groups of neighboring columns. Rates lie on fine grids, so that the size of the
-    space is a number: over 10^12 for any table.
+    It holds the model type (linear, multilayer perceptron, residual network, and those given). For networks it holds how
+    numbers are embedded, the depth, width, activation, normalization and dropout, the number ``k`` of members that share
+    weights (a level has at most ``2048 / k`` units then), and the settings of the training; for other types their own
+    hyperparameters. It also holds which features are used; those beyond 128 are chosen in groups of neighboring columns. Rates
+    lie on fine grids, so that the size of the space is a number: over 10^12 for any table.
 
     Args:
         features: Number of columns of the table, at least 1.
@@ -41,42 +49,46 @@ def tabular_space(features: int, classification: bool, model_types: Sequence[Mod
         >>> from metajax.automl import models
         >>> space = tabular_space(4, classification=True, model_types=models.installed())
         >>> list(space.domains)[:4], space.log10_size > 12, "neighbors.weights" in space.domains
-        (['model', 'depth', 'width', 'activation'], True, True)
+        (['model', 'embedding', 'frequency_scale', 'depth'], True, True)
     """
-    names = [*MODELS, *(kind.name for kind in model_types)]
+    names = [*NETWORKS, *(kind.name for kind in model_types)]
     if len(set(names)) < len(names):
         raise InputError(
-            f"model_types: {names[len(MODELS) :]} repeat a name of each other or of {list(MODELS)}; rename one"
+            f"model_types: {names[len(NETWORKS) :]} repeat a name of each other or of {list(NETWORKS)}; rename one"
         )
     domains = {
         "model": Categorical(tuple(names)),
+        "embedding": Categorical(EMBEDDINGS),
+        "frequency_scale": Float(0.02, 2.0, log=True, grid=21),
         "depth": Integer(1, MAX_DEPTH),
-        "width": Integer(8, MAX_WIDTH, log=True),
+        "width": Categorical(WIDTHS),
+        "k": Categorical(MEMBERS),
         "activation": Categorical(ACTIVATIONS),
         "norm": Categorical(NORMS),
         "dropout": Float(0.0, 0.5, grid=26),
-        "learning_rate": Float(3e-4, 5e-2, log=True, grid=101),
-        "weight_decay": Float(1e-5, 1.0, log=True, grid=51),
+        "learning_rate": Float(2e-3, 2e-1, log=True, grid=101),
+        "schedule": Categorical(SCHEDULES),
+        "weight_decay": Float(1e-4, 1.0, log=True, grid=51),
         "batch_size": Categorical(BATCHES),
-        "epochs": Integer(4, MAX_EPOCHS, log=True),
+        "epochs": Integer(8, MAX_EPOCHS, log=True),
         "selection": Categorical(("all", "subset")),
         "features": Subset(min(features, MAX_FEATURES), nonempty=True, share=0.8),
     }
     if classification:
         domains["label_smoothing"] = Float(0.0, 0.2, grid=21)
-    conditions = [(name, "model", _NETWORKS) for name in ("depth", "width", "activation", "norm", "dropout")]
+    conditions = [(name, "model", _DEEP) for name in ("depth", "width", "k", "activation", "norm", "dropout")]
     if model_types:
-        training = ("learning_rate", "weight_decay", "batch_size", "epochs", "label_smoothing")
-        conditions += [(name, "model", MODELS) for name in training if name in domains]
+        conditions += [(name, "model", NETWORKS) for name in _TRAINING if name in domains]
     for kind in model_types:
         own = {f"{kind.name}.{name}": domain for name, domain in kind.domains(features, classification).items()}
         domains |= own
         conditions += [(name, "model", (kind.name,)) for name in own]
-    return Space(domains, [*conditions, ("features", "selection", ("subset",))])
+    conditions += [("frequency_scale", "embedding", ("periodic",)), ("features", "selection", ("subset",))]
+    return Space(domains, conditions)
 
 
 def default_config(classification: bool) -> dict[str, Any]:
-    """Returns the network that one would take without a search: two layers of 64 ReLUs, AdamW, all features.
+    """Returns the network that one would take without a search.
 
     Every search trains it among its first models.
 
@@ -88,23 +100,26 @@ def default_config(classification: bool) -> dict[str, Any]:
 
     Example:
         >>> config = default_config(classification=True)
-        >>> config["model"], config["depth"], config["width"], config["activation"]
-        ('mlp', 2, 64, 'relu')
+        >>> config["model"], config["embedding"], config["depth"], config["width"]
+        ('mlp', 'piecewise', 2, 128)
     """
     config = {
         "model": "mlp",
+        "embedding": "piecewise",
         "depth": 2,
-        "width": 64,
-        "activation": "relu",
-        "norm": "none",
-        "dropout": 0.0,
-        "learning_rate": 1e-3,
-        "weight_decay": 1e-2,
-        "batch_size": 64,
-        "epochs": 20,
+        "width": 128,
+        "k": 1,
+        "activation": "silu",
+        "norm": "layer",
+        "dropout": 0.1,
+        "learning_rate": 0.04,
+        "schedule": "coslog4",
+        "weight_decay": 0.02,
+        "batch_size": 256,
+        "epochs": 64,
         "selection": "all",
     }
-    return {**config, "label_smoothing": 0.0} if classification else config
+    return {**config, "label_smoothing": 0.1} if classification else config
 
 
 def default_of_type(kind: ModelType, classification: bool) -> dict[str, Any]:

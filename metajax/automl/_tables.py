@@ -11,7 +11,7 @@ from metajax.automl import _mixed as mixed
 from metajax.automl import prior
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import Prepared, resplit
-from metajax.automl._space import MODELS, default_config, default_of_type, tabular_space
+from metajax.automl._space import NETWORKS, default_config, default_of_type, tabular_space
 from metajax.automl._task import GROUP_SIZE, Task
 from metajax.automl.models import ModelType, installed
 from metajax.space import Space
@@ -19,7 +19,10 @@ from metajax.types import stream
 
 
 def table_task(
-    prepared: Prepared, group_size: int = GROUP_SIZE, model_types: Sequence[ModelType] | None = None
+    prepared: Prepared,
+    group_size: int = GROUP_SIZE,
+    model_types: Sequence[ModelType] | None = None,
+    minutes: float | None = None,
 ) -> Task:
     """Returns the task of a table: its space, its rows, and how its models are trained.
 
@@ -32,6 +35,8 @@ def table_task(
         group_size: Number of networks that train side by side in one compiled program, at least 1. A score does not depend on
             it but for rounding.
         model_types: What is searched beside networks; by default ``models.installed()``.
+        minutes: The budget that many trainings are to fit into, which limits the epochs of large networks; ``None`` is 20
+            minutes or more.
 
     Returns:
         The task.
@@ -51,10 +56,10 @@ def table_task(
     kinds = installed() if model_types is None else tuple(model_types)
     space = tabular_space(prepared.features, prepared.classification, kinds)
     initial = initial_configs(prepared.classification, kinds)
-    trainer = mixed.Trainer(space, prepared, group_size, kinds)
+    trainer = mixed.Trainer(space, prepared, group_size, kinds, minutes)
 
     def build_model(configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> FittedModel:
-        return FittedModel.build(configs, prepared.encoder, prepared.groups, params, temperatures)
+        return FittedModel(configs, prepared.encoder, params, temperatures)
 
     return Task(
         space=space,
@@ -77,7 +82,7 @@ def _default_note(default: dict[str, Any]) -> str:
     """What the default of a table is, in a sentence."""
     if default["model"] == "boosted_trees":
         return "The default is histogram gradient boosting with the settings of scikit-learn, 100 trees of at most 31 leaves."
-    return "The default is a network of two layers of 64 ReLUs."
+    return "The default is a network of two layers of 128 units."
 
 
 def initial_configs(classification: bool, kinds: Sequence[ModelType]) -> tuple[dict[str, Any], ...]:
@@ -113,6 +118,6 @@ def random_others(space: Space, n: int, key: jax.Array) -> np.ndarray:
     while len(drawn) < n:
         configs = space.sample(jax.random.fold_in(key, attempt), 4 * n)
         encodings = np.asarray(space.encode(configs))
-        drawn = np.concatenate([drawn, encodings[np.asarray(configs["model"]) >= len(MODELS)]])
+        drawn = np.concatenate([drawn, encodings[np.asarray(configs["model"]) >= len(NETWORKS)]])
         attempt += 1
     return drawn[:n]

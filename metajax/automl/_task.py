@@ -42,6 +42,7 @@ class TrainingResults(NamedTuple):
         params: The parameters of each model, if they were asked for.
         outputs: f32[n, rows, outputs], probabilities or standardized values for the first evaluation rows, for as many rows as
             were asked for.
+        stop: f64[n], the share of its epochs after which each model was best on the evaluation rows.
         encodings: f32[n, width], the configurations with what their trainings decided, such as after how many trees to stop;
             ``None`` where nothing was decided.
     """
@@ -52,6 +53,7 @@ class TrainingResults(NamedTuple):
     seconds: np.ndarray
     params: list[Any]
     outputs: np.ndarray
+    stop: np.ndarray
     encodings: np.ndarray | None = None
 
 
@@ -66,6 +68,7 @@ class TrainFn(Protocol):
         keep_params: bool = False,
         output_rows: int = 0,
         progress: Callable[[int], None] | None = None,
+        stop: np.ndarray | None = None,
     ) -> TrainingResults:
         """Trains every configuration on the same rows.
 
@@ -79,6 +82,8 @@ class TrainFn(Protocol):
             keep_params: Return the parameters.
             output_rows: Return what the models predict for this many of the evaluation rows.
             progress: Called with the number of models trained so far.
+            stop: f64[n], the share of its epochs after which each training ends and is kept, so that the evaluation rows
+                choose nothing. By default they choose the epoch that is kept.
 
         Returns:
             The results, in the order of ``encodings``.

@@ -34,6 +34,7 @@ class Wave(NamedTuple):
         source: Who proposed the wave: ``random``, ``proposed``, ``final`` or ``baseline``.
         outputs: f32[m, rows, outputs], what some of the models predict for the evaluation rows.
         output_index: i64[m], the rows of ``encodings`` that ``outputs`` belong to.
+        stop: f64[n], the share of its epochs after which each training was best.
     """
 
     encodings: np.ndarray
@@ -46,6 +47,7 @@ class Wave(NamedTuple):
     source: str
     outputs: np.ndarray
     output_index: np.ndarray
+    stop: np.ndarray
 
 
 class SavedWave(NamedTuple):
@@ -134,6 +136,7 @@ class WaveHistory:
                 source=source,
                 outputs=results.outputs[index],
                 output_index=index,
+                stop=results.stop,
             )
             arrays = wave._asdict()
             arrays[_OUTPUT_INDEX_IN_FILES] = arrays.pop("output_index")
@@ -148,8 +151,13 @@ class WaveHistory:
         progress: Callable[[int], None] | None,
         keep_all_outputs: bool,
     ) -> TrainingResults:
-        """Trains the configurations on every split; the results of all splits, one after the other."""
+        """Trains the configurations on every split; the results of all splits, one after the other.
+
+        The evaluation rows of the search decide when a training stops. On other splits it stops where it was best so far, so
+        that a score there is that of the final training.
+        """
         key, n = jax.random.fold_in(self._key, len(self.waves)), len(encodings)
+        known = self.mean_stop(encodings) if self.waves else np.ones(n)
         parts = [
             self.task.train(
                 encodings,
@@ -157,11 +165,12 @@ class WaveHistory:
                 jax.random.fold_in(key, i),
                 output_rows=len(part.x_eval) if keep_all_outputs else MAX_OUTPUT_ROWS,
                 progress=None if progress is None else functools.partial(_count_from, progress, i * n),
+                stop=None if part is self.task.search else known,
             )
             for i, part in enumerate(data)
         ]
         column = lambda name: np.concatenate([getattr(part, name) for part in parts])
-        names = ["score", "loss", "curve", "seconds", "outputs"]
+        names = ["score", "loss", "curve", "seconds", "outputs", "stop"]
         if parts[0].encodings is not None:
             names.append("encodings")
         return TrainingResults(params=[], **{name: column(name) for name in names})
@@ -208,6 +217,7 @@ class WaveHistory:
             settings={
                 "split": column("split"),
                 "loss": column("loss"),
+                "stop": column("stop"),
                 "seconds": column("seconds"),
                 "source": np.concatenate([np.full(len(wave.score), wave.source) for wave in selected]),
             },
@@ -223,6 +233,12 @@ class WaveHistory:
         starts = np.cumsum([0, *(len(wave.score) for wave in selected)])
         index = np.concatenate([start + wave.output_index for start, wave in zip(starts, selected)])
         return index, np.concatenate([wave.outputs for wave in selected])
+
+    def mean_stop(self, encodings: np.ndarray) -> np.ndarray:
+        """Returns the mean share f64[n] of a training after which each configuration was best, over all of its trainings."""
+        known, stop = (np.concatenate([getattr(wave, name) for wave in self.waves]) for name in ("encodings", "stop"))
+        is_same = [np.all(known == np.asarray(encoding, np.float32), axis=1) for encoding in encodings]
+        return np.array([stop[same].mean() if same.any() else 1.0 for same in is_same])
 
     def curves(self, *sources: str) -> np.ndarray:
         """Returns the learning curves f64[n, CURVE_POINTS] of the trials of these sources."""

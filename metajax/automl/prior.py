@@ -1,11 +1,12 @@
 """What trainings on other datasets predict for a new one: the warm start that ships with the package.
 
 ``prior.npz`` holds a small network, fitted by ``python -m experiments.automl.automl_prior`` to trainings of this space on
-generated datasets. It reads a configuration and the meta-features of a dataset, and predicts how good the configuration is
+other datasets. It reads a configuration and the meta-features of a dataset, and predicts how good the configuration is
 among others. It knows the networks only: the other model types of a space are never proposed by it.
 """
 
 import functools
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from metajax.data._home import load_npz, save_npz
 from metajax.predictor import Model, metafeatures
 from metajax.predictor._forms import Network
 from metajax.search._pool import Pool
-from metajax.space import Float, Space
+from metajax.space import Float, Space, interop
 from metajax.types import InputError, Key
 
 __all__ = ["Prior", "common_space", "load", "meta_features", "save", "to_common", "warm_start"]
@@ -163,7 +164,12 @@ def save(model: Model, path: Path = FILE) -> None:
     if not isinstance(form, Network):
         raise InputError(f"model: has the form {type(form).__name__}; accepted is an ensemble of networks")
     arrays = {f"{kind}{i}": a.astype(np.float32) for i, layer in enumerate(form.layers) for kind, a in zip("wb", layer)}
-    save_npz(path, True, shift=model.context_shift, scale=model.context_scale, **arrays)
+    save_npz(path, True, space=_digest(), shift=model.context_shift, scale=model.context_scale, **arrays)
+
+
+def _digest() -> str:
+    """A digest of the space that a prior is about."""
+    return hashlib.sha256(interop.to_json(common_space()).encode()).hexdigest()[:16]
 
 
 @functools.cache
@@ -177,13 +183,18 @@ def load(path: Path = FILE) -> Prior:
         The prior, a network of two layers.
 
     Raises:
-        InputError: if the file is missing or damaged.
+        InputError: if the file is missing or damaged, or was fitted to trainings of another space.
 
     Example:
         >>> len(load().network.layers)
         2
     """
-    arrays = load_npz(path, ("shift", "scale", "w0", "b0", "w1", "b1"))
+    arrays = load_npz(path, ("space", "shift", "scale", "w0", "b0", "w1", "b1"))
+    if str(arrays["space"]) != _digest():
+        raise InputError(
+            f"{path}: is of the space {arrays['space']}, this version searches {_digest()}; make another with "
+            "`python -m experiments.automl.automl_prior --write`"
+        )
     layers = (arrays["w0"], arrays["b0"]), (arrays["w1"], arrays["b1"])
     return Prior(Network(layers), arrays["shift"], arrays["scale"])
 

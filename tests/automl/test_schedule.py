@@ -18,7 +18,7 @@ from metajax.space import Float, Space
 SPACE = Space({"x": Float(0.0, 1.0)})
 
 
-def train_at_once(encodings, data, key, keep_params=False, output_rows=0, progress=None):
+def train_at_once(encodings, data, key, keep_params=False, output_rows=0, progress=None, stop=None):
     n = len(encodings)
     return TrainingResults(
         encodings[:, 0].astype(float),
@@ -27,6 +27,7 @@ def train_at_once(encodings, data, key, keep_params=False, output_rows=0, progre
         np.full(n, 0.125),
         [{}] * n,
         np.tile(np.asarray(encodings, np.float32)[:, None], (1, min(output_rows, 4), 1)),
+        np.ones(n),
     )
 
 

@@ -212,16 +212,17 @@ def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(fini
     alone = lambda t: dataclasses.replace(
         model,
         configs=model.configs[:1],
-        params={name: value[:1] for name, value in model.params.items()},
+        members=model.members[:1],
         temperatures=np.array([t]),
     )
     (labels, plain), (same, flat) = alone(1.0).predict(frame), alone(2.0).predict(frame)
     np.testing.assert_array_equal(labels, same)
     root = np.sqrt(plain)
     np.testing.assert_allclose(flat, root / root.sum(axis=1, keepdims=True), atol=1e-5)
-    broken = {**model.params, "head": np.full_like(model.params["head"], np.nan)}
-    dataclasses.replace(model, params=broken).save(tmp_path)
-    with pytest.raises(InputError, match=r"damaged \(head holds values that are not finite"):
+    first = model.members[0]
+    broken = first._replace(params={**first.params, "head": np.full_like(first.params["head"], np.nan)})
+    dataclasses.replace(model, members=[broken]).save(tmp_path)
+    with pytest.raises(InputError, match=r"damaged \(0/params/head holds values that are not finite"):
         automl.FittedModel.load(tmp_path)
 
 

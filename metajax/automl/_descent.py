@@ -1,0 +1,336 @@
+"""The compiled program that trains a few networks side by side, from one epoch to another.
+
+All models of a tile walk through the same shuffled rows in micro-batches of 128. A model with a larger batch accumulates
+gradients over several of them, so no model computes rows it does not need. After every epoch the evaluation rows judge each
+model; the best parameters are kept, and a model that has not improved for long stops.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.automl import _network as network
+from metajax.automl._encoding import Table
+from metajax.automl._space import BATCHES, SCHEDULES
+
+MICRO_BATCH = BATCHES[0]
+EVAL_BLOCK = 512
+"""Rows that are evaluated at once."""
+CHUNK = 8
+"""Maximum number of epochs of one call."""
+_FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.95, 1e-8  # of Adam, as in RealMLP
+_SEED_STRIDE = 0x632BE5AB  # between the seeds of two steps
+_WARMUP_SHARE = 0.05  # of the updates of the schedules "constant" and "cosine"
+
+
+class TrainState(NamedTuple):
+    """The training state of a tile; every leaf has a leading axis of models.
+
+    Attributes:
+        params: f32[models, parameters], the parameters of each model as a vector.
+        gradient: Gradients accumulated over the micro-batches of a batch.
+        mean: First moment of Adam.
+        square: Second moment of Adam.
+        updates: i32[models], number of updates so far.
+        best: The parameters after the best epoch so far.
+        best_outputs: f32[models, blocks, rows, outputs], what these predict for the evaluation rows.
+        best_cost: f32[models], what the best epoch was chosen by.
+        best_epoch: i32[models], its number, from 1.
+        is_active: bool[models], whether the model still trains.
+    """
+
+    params: Any
+    gradient: Any
+    mean: Any
+    square: Any
+    updates: Any
+    best: Any
+    best_outputs: Any
+    best_cost: Any
+    best_epoch: Any
+    is_active: Any
+
+
+class Rows(NamedTuple):
+    """The rows that a tile is trained and judged on.
+
+    Attributes:
+        x: f32[n, inputs], training rows; those that no order names are padding.
+        y: i32[n] or f32[n], their targets.
+        x_eval: f32[blocks, EVAL_BLOCK, inputs], evaluation rows.
+        y_eval: [blocks, EVAL_BLOCK], their targets.
+        weights: f32[blocks, EVAL_BLOCK], 1 for a row, 0 for padding.
+    """
+
+    x: Any
+    y: Any
+    x_eval: Any
+    y_eval: Any
+    weights: Any
+
+
+class Limits(NamedTuple):
+    """When models stop.
+
+    Attributes:
+        last_epoch: i32[models], the last epoch of each.
+        patience: i32[models], after how many epochs without improvement each stops.
+        selects_epoch: Whether the evaluation rows choose the epoch that is kept; otherwise it is the last one.
+    """
+
+    last_epoch: Any
+    patience: Any
+    selects_epoch: Any
+
+
+class Span(NamedTuple):
+    """The epochs of one call.
+
+    Attributes:
+        first: The number of epochs before them.
+        epochs: Their number, at most ``CHUNK``.
+        orders: i32[CHUNK, rows], the order of the rows in each.
+        steps: The number of micro-batches of an epoch.
+    """
+
+    first: Any
+    epochs: Any
+    orders: Any
+    steps: Any
+
+
+def learning_rate(config: network.NetworkConfig, progress: Any) -> jax.Array:
+    """Returns the learning rate at a share of the training.
+
+    The schedule is constant, a half period of a cosine, or coslog4: four periods of a cosine in the logarithm of the time
+    (Holzmüller et al. 2024). The first two have a linear warmup.
+    """
+    constant = jnp.ones_like(progress)
+    cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
+    coslog = 0.5 * (1 - jnp.cos(2 * jnp.pi * jnp.log2(1 + 15 * progress)))
+    kind = config.schedule
+    warmup = jnp.where(kind == SCHEDULES.index("coslog4"), 1.0, jnp.minimum(1.0, progress / _WARMUP_SHARE))
+    shape = jnp.where(kind == 0, constant, jnp.where(kind == 1, cosine, coslog))
+    return config.learning_rate * warmup * shape
+
+
+def regularization(config: network.NetworkConfig, progress: Any) -> jax.Array:
+    """Returns the factor of dropout and weight decay at a share of the training.
+
+    It is 1 in the first half and falls to 0 by a cosine in the second, except with a constant learning rate.
+    """
+    falling = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(2 * progress - 1, 0.0, 1.0)))
+    return jnp.where(config.schedule == SCHEDULES.index("constant"), 1.0, falling)
+
+
+def _loss(params, config, table, x, y, outputs, bits, keep_rate):
+    """The mean over members of the cross-entropy with label smoothing, or of half the squared error."""
+    out = network.apply(config, params, table, x, (bits, keep_rate))
+    if jnp.issubdtype(y.dtype, jnp.integer):
+        target = jax.nn.one_hot(y, outputs) * (1 - config.label_smoothing) + config.label_smoothing / outputs
+        losses = -jnp.sum(target * jax.nn.log_softmax(out), axis=-1)
+    else:
+        losses = 0.5 * jnp.square(out[..., 0] - y)
+    return jnp.sum(network.member_weights(config, len(out)) * jnp.mean(losses, axis=1))
+
+
+class Constants(NamedTuple):
+    """What a model's updates need beside its configuration, f32[parameters] each.
+
+    Attributes:
+        rate: Factors of the learning rate.
+        decay: 1 for weights that decay, else 0.
+    """
+
+    rate: jax.Array
+    decay: jax.Array
+
+
+def _constants(config, params) -> Constants:
+    """The factors of ``network.rates`` for every parameter, in the order of ``_flatten``."""
+    spread = lambda factors: _flatten(jax.tree.map(lambda leaf, f: jnp.broadcast_to(f, leaf.shape), params, factors))
+    return Constants(*map(spread, network.rates(config, params)))
+
+
+def _flatten(tree) -> jax.Array:
+    """All leaves in one vector: what is computed for it is compiled once instead of once for each leaf."""
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def unflatten(vector, tree):
+    """The inverse of ``_flatten``, in the structure of ``tree``."""
+    leaves, structure = jax.tree.flatten(tree)
+    ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
+    starts = [0, *ends[:-1]]
+    cut = [vector[a:b].reshape(leaf.shape) for a, b, leaf in zip(starts, ends, leaves)]
+    return structure.unflatten(cut)
+
+
+def _micro_step(config, constants, like, state, table, x, y, step, total, outputs, bits):
+    """One micro-batch of one model, and an AdamW update if its batch is complete.
+
+    All models share the random bits of dropout.
+    """
+    progress = (step.astype(jnp.float32) + 0.5) / total.astype(jnp.float32)
+    rate, regularized = learning_rate(config, progress), regularization(config, progress)
+    keep_rate = 1.0 - config.dropout * regularized
+    params = unflatten(state.params, like)
+    grads = _flatten(jax.grad(_loss)(params, config, table, x, y, outputs, bits, keep_rate))
+    parts = config.batch_size // MICRO_BATCH
+    gradient = state.gradient + grads / parts.astype(jnp.float32)
+    is_complete = (step + 1) % parts == 0
+    updates = state.updates + is_complete.astype(jnp.int32)
+    t = jnp.maximum(updates, 1).astype(jnp.float32)
+    choose = lambda new, old: jnp.where(is_complete, new, old)
+    m, v = _FIRST_MOMENT, _SECOND_MOMENT
+    # The barrier makes XLA write these before it reads them again. Otherwise it reads the old ones, and copies them first.
+    mean, square, cleared = jax.lax.optimization_barrier(
+        (
+            choose(m * state.mean + (1 - m) * gradient, state.mean),
+            choose(v * state.square + (1 - v) * gradient * gradient, state.square),
+            choose(0.0 * gradient, gradient),
+        )
+    )
+    direction = constants.rate * (mean / (1 - m**t)) / (jnp.sqrt(square / (1 - v**t)) + _EPSILON)
+    decay = config.weight_decay * regularized * constants.decay * state.params
+    new = choose(state.params - rate * (direction + decay), state.params)
+    return state._replace(params=new, gradient=cleared, mean=mean, square=square, updates=updates)
+
+
+def _evaluate(config, params, table, rows: Rows, is_evaluated, old_outputs):
+    """The outputs for the evaluation rows, the cost by which epochs are compared, and the score.
+
+    The cost is the log-loss or the mean squared error. The score is the accuracy or the negative of that error.
+    """
+    classification = jnp.issubdtype(rows.y_eval.dtype, jnp.integer)
+
+    def block(number, carry):
+        outputs, cost, correct = carry
+        x, y, weights = rows.x_eval[number], rows.y_eval[number], rows.weights[number]
+        out = network.mean_output(config, network.apply(config, params, table, x), classification)
+        if classification:
+            cost += jnp.sum(-weights * jnp.take_along_axis(out, y[:, None], axis=1)[:, 0])
+            correct += jnp.sum(jnp.where(jnp.argmax(out, axis=1) == y, weights, 0.0))
+        else:
+            cost += jnp.sum(weights * jnp.square(out[:, 0] - y))
+        return jax.lax.dynamic_update_index_in_dim(outputs, out, number, 0), cost, correct
+
+    n_blocks = jnp.where(is_evaluated, len(rows.x_eval), 0)
+    outputs, cost, correct = jax.lax.fori_loop(0, n_blocks, block, (old_outputs, 0.0, 0.0))
+    n = jnp.sum(rows.weights)
+    return outputs, cost / n, (correct if classification else -cost) / n
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(4,))
+def train_epochs(
+    shape: network.Shape,
+    outputs: int,
+    configs: network.NetworkConfig,
+    like: Any,
+    state: TrainState,
+    table: Table,
+    rows: Rows,
+    span: Span,
+    limits: Limits,
+    seed: jax.Array,
+) -> tuple[TrainState, jax.Array, jax.Array]:
+    """Trains a tile for a span of epochs, or until all of its models have stopped.
+
+    Args:
+        shape: The shape that all models are computed in.
+        outputs: Number of classes, or 1.
+        configs: The configurations.
+        like: Parameters of one model, whose values are not read.
+        state: The training state.
+        table: The constants of the encoding.
+        rows: The rows to train and to evaluate on.
+        span: The epochs.
+        limits: When models stop.
+        seed: u32 of dropout.
+
+    Returns:
+        The state, and the cost and the score of each model after each epoch, f32[CHUNK, models].
+    """
+    total = configs.epochs * span.steps
+    constants = jax.vmap(_constants, (0, None))(configs, like)
+
+    def micro_batch(i, carry):
+        state, number, order = carry
+        index = jax.lax.dynamic_slice_in_dim(order, i * MICRO_BATCH, MICRO_BATCH)
+        step, x, y = number * span.steps + i, rows.x[index], rows.y[index]
+        step_seed = seed + jnp.uint32(_SEED_STRIDE) * step.astype(jnp.uint32)
+        bits = network.dropout_bits(step_seed, shape, MICRO_BATCH)
+        train = lambda c, d, s, t: _micro_step(c, d, like, s, table, x, y, step, t, outputs, bits)
+        return jax.vmap(train)(configs, constants, state, total), number, order
+
+    def epoch(carry):
+        i, state, costs, scores = carry
+        number = span.first + i
+        state = jax.lax.fori_loop(0, span.steps, micro_batch, (state, number, span.orders[i]))[0]
+        judge = lambda c, p, o: _evaluate(c, unflatten(p, like), table, rows, limits.selects_epoch, o)
+        predicted, cost, score = jax.vmap(judge)(configs, state.params, state.best_outputs)
+        cost = jnp.where(limits.selects_epoch, cost, -1.0 - number.astype(jnp.float32))
+        state = _keep_best(state, predicted, cost, number + 1, limits)
+        return i + 1, state, costs.at[i].set(cost), scores.at[i].set(score)
+
+    goes_on = lambda carry: (carry[0] < span.epochs) & jnp.any(carry[1].is_active)
+    empty = jnp.full((CHUNK, len(total)), jnp.nan)
+    _, state, costs, scores = jax.lax.while_loop(goes_on, epoch, (0, state, empty, empty))
+    return state, costs, scores
+
+
+def _keep_best(state: TrainState, predicted, cost, number, limits: Limits) -> TrainState:
+    """Keeps the parameters of the models that improved, and stops those that did not for long."""
+    is_better = state.is_active & (cost < state.best_cost)
+    choose = lambda new, old: jnp.where(is_better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    best_epoch = choose(jnp.broadcast_to(number, cost.shape), state.best_epoch)
+    is_patient = (number - best_epoch < limits.patience) | ~limits.selects_epoch
+    return state._replace(
+        best=choose(state.params, state.best),
+        best_outputs=choose(predicted, state.best_outputs),
+        best_cost=choose(cost, state.best_cost),
+        best_epoch=best_epoch,
+        is_active=state.is_active & (number < limits.last_epoch) & is_patient & jnp.isfinite(cost),
+    )
+
+
+def start(params: list[Any], n_blocks: int, outputs: int) -> TrainState:
+    """Returns the training state of models before their first update, on the host."""
+    n, vectors = len(params), np.stack([flatten(member) for member in params])
+    zeros = lambda: np.zeros_like(vectors)
+    return TrainState(
+        vectors,
+        zeros(),
+        zeros(),
+        zeros(),
+        np.zeros(n, np.int32),
+        vectors.copy(),
+        np.zeros((n, n_blocks, EVAL_BLOCK, outputs), np.float32),
+        np.full(n, np.inf, np.float32),
+        np.zeros(n, np.int32),
+        np.ones(n, bool),
+    )
+
+
+def flatten(params: Any) -> np.ndarray:
+    """Returns the parameters of one model as a vector, on the host."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+@functools.partial(jax.jit, static_argnums=(0,))
+def _predict_block(classification, config, params, table, x):
+    """Log-probabilities or values f32[n, outputs] of one model."""
+    return network.mean_output(config, network.apply(config, params, table, x), classification)
+
+
+def predict(model: network.Model, x: np.ndarray, classification: bool) -> np.ndarray:
+    """Returns log-probabilities or values f32[n, outputs] of one model for any number of rows, in blocks of one size."""
+    x = np.asarray(x)
+    padded = np.pad(x, [(0, -len(x) % EVAL_BLOCK), (0, 0)]).reshape(-1, EVAL_BLOCK, x.shape[1])
+    rest = (model.config, model.params, model.table)
+    blocks = [np.zeros((0, model.params["offset"].shape[-1]), np.float32)]
+    blocks += [np.asarray(_predict_block(classification, *rest, block)) for block in padded]
+    return np.concatenate(blocks)[: len(x)]
