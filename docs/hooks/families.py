@@ -104,11 +104,18 @@ import jax
 from flax import nnx
 from metajax import fewshot, nn
 
-images = jax.random.uniform(jax.random.key(0), (20, 8, 12, 12, 1))  # your classes, examples, height, width, channels
-body = lambda *, flatten, context: nn.functional(
-    lambda rngs: nn.Conv4(None, width=8, flatten=flatten, context=context, rngs=rngs)
-)
-head = lambda outputs: nn.functional(lambda rngs: nnx.Linear(8, outputs, rngs=rngs))
+# Your data goes here: classes, examples, height, width, channels.
+images = jax.random.uniform(jax.random.key(0), (20, 8, 12, 12, 1))
+
+
+def body(*, flatten, context):
+    make = lambda rngs: nn.Conv4(None, width=8, flatten=flatten, context=context, rngs=rngs)
+    return nn.functional(make)
+
+
+def head(outputs):
+    return nn.functional(lambda rngs: nnx.Linear(8, outputs, rngs=rngs))
+
 
 recipe = fewshot.METHODS["{name}"].for_ways(5)
 method = recipe.build(body, head, steps=1000, classes=20)
@@ -121,7 +128,8 @@ A step of training and a test on new tasks:
 task = fewshot.episodes.classes(images, ways=5, shots=1, queries=3)
 sample = {sample}
 state, info = jax.jit(method.update)(state, sample(jax.random.key(2)))
-print(fewshot.evaluate(method, state.hyper, task, "accuracy", jax.random.key(3), episodes=20))
+key = jax.random.key(3)
+print(fewshot.evaluate(method, state.hyper, task, "accuracy", key, episodes=50))
 ```
 """
 
@@ -148,18 +156,21 @@ SUPERNET = """\
 from metajax import data, fewshot, nn, supernet
 
 space = supernet.spaces.cell_space(nodes=3)
-network = lambda partial, single_path: nn.functional(
-    lambda rngs: supernet.spaces.CellNet(
-        space, 10, 4, 1, stride=2, partial=partial, single_path=single_path, rngs=rngs
-    )
-)
-search = supernet.METHODS["{name}"].build(space, network, fewshot.cross_entropy, steps=1000)
+loss = fewshot.cross_entropy
+
+
+def network(partial, single_path):
+    options = {{"partial": partial, "single_path": single_path, "stride": 2}}
+    return nn.functional(lambda rngs: supernet.spaces.CellNet(space, 10, 4, 1, **options, rngs=rngs))
+
+
+search = supernet.METHODS["{name}"].build(space, network, loss, steps=1000)
 ```
 
 A whole search, which trains the SuperNet and decides, cut short:
 
 ```{{ .python .slow }}
-outcome = supernet.run("{name}", space, network, fewshot.cross_entropy, data.digits(0)[:2], steps=10)
+outcome = supernet.run("{name}", space, network, loss, data.digits(0)[:2], steps=10)
 print(outcome.config)
 ```
 """
@@ -201,9 +212,11 @@ import jax.numpy as jnp
 import optax
 from metajax import bilevel, hpo
 
-inner_loss = lambda h, w, batch, key: (jnp.mean((w - batch) ** 2) + jnp.exp(h) * w**2, {{}})
-outer_loss = lambda h, w, batch, key: (jnp.mean((w - batch) ** 2), {{}})
-inner = bilevel.Inner.descent(inner_loss, lambda h, key: jnp.zeros(()), lambda h: optax.sgd(0.1))
+distance = lambda w, batch: jnp.mean((w - batch) ** 2)
+inner_loss = lambda h, w, batch, key: (distance(w, batch) + jnp.exp(h) * w**2, {{}})
+outer_loss = lambda h, w, batch, key: (distance(w, batch), {{}})
+start = lambda h, key: jnp.zeros(())
+inner = bilevel.Inner.descent(inner_loss, start, lambda h: optax.sgd(0.1))
 estimator = hpo.make_estimator("{name}")
 hypergradient = estimator(bilevel.Problem(inner, outer_loss))
 batches = jnp.ones((30, 5)), jnp.ones(5)  # 30 inner steps, and one outer batch

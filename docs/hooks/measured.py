@@ -8,37 +8,31 @@ experiments.tables`` makes ``RESULTS.md``. The claims of the benchmarks are the 
 * ``{{ table: SECTION / COLUMN, COLUMN }}`` on a line of its own: these columns of the section's table, with a line that names
   the source. All columns are taken if none is named, and the beginning of a name does. ``/ where PATTERN`` at the end keeps
   the rows whose first cell matches.
+* ``{{ order: SECTION / COLUMN }}``: a sentence that says which row has the largest number in a column (with ``/ least`` the
+  smallest one), which rows are level with it by what stands behind their ±, and which is next. ``/ where PATTERN`` as above.
+* ``{{ range: SECTION / COLUMN / where PATTERN }}``: the smallest and the largest number of these rows.
+* ``{{ said: SECTION / BEGINNING }}``: the paragraph of a section that begins so.
+* ``{{ found: EXPERIMENT }}``: the sentences of an experiment on the first page of the results.
+* ``{{ holds: SECTION / COLUMN / ROW < ROW }}``: nothing. The build fails if it does not hold (any more): for a conclusion in
+  words. The signs are ``<``, ``>``, and ``~`` for numbers that are level by what stands behind their ±.
 
 A reference that names nothing fails the build.
 """
 
-import functools
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
+sys.path[:0] = [path for path in [str(Path(__file__).parent)] if path not in sys.path]
+
+from resulttables import Unknown, protocol, results, source, tables  # noqa: E402
+
 REFERENCE = re.compile(r"\{\{ (?!methods: |settings: )(.*?) \}\}")
 
 
-class Unknown(KeyError):
-    """A reference to a result that does not exist."""
-
-
-def _row(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
-def sections(text: str) -> dict[str, str]:
-    """The sections of a Markdown text by their headings of the second level."""
-    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2]))
-
-
-def tables(section: str) -> list[list[list[str]]]:
-    """The tables of a section, each as a list of rows of which the first is the header."""
-    found = re.findall(r"(?:^\|.*\|$\n?)+", section, re.MULTILINE)
-    return [[_row(line) for i, line in enumerate(table.strip().splitlines()) if i != 1] for table in found]
+NUMBER = re.compile(r"[+]?(-?\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))?")
+"""The number at the beginning of a cell, and what stands behind its ±."""
 
 
 def cell(section: str, row: str, column: str) -> str:
@@ -83,28 +77,6 @@ def table(name: str, section: str, named: str, where: str) -> str:
     return "\n".join([*lines, "", source(name, section), ""])
 
 
-ORIGIN = re.compile(r"^`(.+?)`, commit (\w+).*?, (\d+ cores? of [^,]+),.*$", re.MULTILINE)
-"""The line of a section that says where it comes from."""
-
-
-def source(name: str, section: str) -> str:
-    """The line below a table that says what measured it."""
-    if origin := ORIGIN.search(section):
-        text = f"Measured by `{origin[1]}` at commit {origin[2]}, {origin[3]}."
-    elif name == "benchmarks":
-        text = "The runs, with commands and hardware, are in `experiments/benchmarks/RESULTS.md`."
-    else:
-        text = f"The runs, with commands and hardware, are in `experiments/RESULTS.md` at “{name}”."
-    return f'<p class="source" markdown>{text}</p>'
-
-
-def protocol(section: str) -> str:
-    """What a section says in words: without its tables, figures, lists and the line of its origin."""
-    paragraphs = [paragraph.strip() for paragraph in ORIGIN.sub("", section).split("\n\n")]
-    left_out = ("|", "!", "#", "Found:", "Left out", "Not measured", "Published", "`", "Made by")
-    return "\n\n".join(text for text in paragraphs if text and not text.startswith(left_out) and text[-1] != ":")
-
-
 def rows(pattern: str, known: dict[str, str], only: tuple[str, ...] = ()) -> str:
     """All that results say of what a pattern matches: rows, or columns with what names the rows, by sections.
 
@@ -131,31 +103,108 @@ def rows(pattern: str, known: dict[str, str], only: tuple[str, ...] = ()) -> str
     return "\n\n".join(parts)
 
 
-@functools.cache
-def results() -> dict[str, str]:
-    """The sections of all results by name."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    from experiments import harness, tables
-    from experiments.benchmarks import all as benchmarks
+def found(experiment: str) -> str:
+    """The sentences of an experiment on the first page of the results, as a list."""
+    from experiments import harness
 
-    return {**sections(tables.document(harness.committed())), "benchmarks": benchmarks.table().split("\n## ")[0]}
+    named = {result.name: result for result in harness.committed()}
+    statements = {each.name: each.statement for each in harness.experiments() if each.statement}
+    if experiment not in statements:
+        raise Unknown(f"found: {experiment}; accepted are {', '.join(statements)}")
+    return "\n".join(f"- {sentence}" for sentence in statements[experiment](named))
+
+
+class Number(NamedTuple):
+    """A number of a column: the name of its row, the value, what stands behind ±, and the cell."""
+
+    row: str
+    value: float
+    margin: float
+    cell: str
+
+
+def numbers(section: str, column: str, where: str) -> list[Number]:
+    """The numbers of a column in the rows that match, in the order of the table."""
+    for head, *body in tables(section):
+        if column in head:
+            kept = [row for row in body if re.search(where, row[0])]
+            is_named = len({row[0] for row in kept}) == len(kept)
+            read = [(row, NUMBER.match(row[head.index(column)])) for row in kept]
+            return [
+                Number(row[0] if is_named else ", ".join(row[:2]), float(found[1]), float(found[2] or 0), found.string)
+                for row, found in read
+                if found
+            ]
+    raise Unknown(f"no column {column}")
+
+
+def order(section: str, column: str, where: str, least: bool) -> str:
+    """Which row has the largest or the smallest number, which are level with it, and which is next."""
+    best, *others = sorted(numbers(section, column, where), key=lambda each: each.value if least else -each.value)
+    say = lambda each: f"{each.row} ({NUMBER.match(each.cell)[0]})"
+    level = [each for each in others if _compared(each, best) == "~"]
+    rest = [each for each in others if each not in level]
+    sentence = f"{'Smallest' if least else 'Largest'}: **{best.row}** with {best.cell}."
+    sentence += f" Not told apart from it: {', '.join(map(say, level))}." if level else ""
+    return sentence + (f" Next: {say(rest[0])}." if rest else "")
+
+
+def _compared(one: Number, other: Number) -> str:
+    """``<``, ``>``, or ``~`` if the difference is no more than what stands behind ±."""
+    if abs(one.value - other.value) <= one.margin + other.margin:
+        return "~"
+    return "<" if one.value < other.value else ">"
+
+
+def held(section: str, column: str, claim: str) -> str:
+    """Nothing, if a claim such as ``cg < unroll`` holds for the numbers of two rows."""
+    one, sign, other = re.fullmatch(r"(.+) ([<>~]) (.+)", claim).groups()
+    named = {each.row: each for each in numbers(section, column, "")}
+    if missing := {one, other} - {*named}:
+        raise Unknown(f"holds: {claim}: there is no row {missing}")
+    if (is_so := _compared(named[one], named[other])) != sign:
+        raise Unknown(f"holds: {column}: {claim} does not hold any more, it is {is_so}; write the text anew")
+    return ""
+
+
+def span(section: str, column: str, where: str) -> str:
+    """The smallest and the largest number of a column."""
+    values = [(each.value, NUMBER.match(each.cell)[1]) for each in numbers(section, column, where)]
+    return f"{min(values)[1]} to {max(values)[1]}"
+
+
+def said(section: str, beginning: str) -> str:
+    """The paragraph of a section that begins so."""
+    paragraphs = [text for text in section.split("\n\n") if text.strip().startswith(beginning)]
+    if len(paragraphs) != 1:
+        raise Unknown(f"{len(paragraphs)} paragraphs begin with {beginning!r}")
+    text = paragraphs[0].strip()
+    return text[0].upper() + text[1:].removesuffix(".") + "."
 
 
 def filled(markdown: str, known: dict[str, str]) -> str:
     """A page's text with all references to sections filled in."""
 
     def value(match: re.Match[str]) -> str:
-        parts = [part.strip() for part in match[1].removeprefix("table: ").split(" / ")]
-        if parts[0] not in known:
-            raise Unknown(f"{match[1]}: there is no section {parts[0]!r}")
-        section = known[parts[0]]
-        if not match[1].startswith("table: "):
-            if len(parts) != 3:
-                raise Unknown(f"{match[1]}: SECTION / ROW / COLUMN")
-            return cell(section, parts[1], parts[2])
-        where = parts.pop().removeprefix("where ") if parts[-1].startswith("where ") else ""
-        return table(parts[0], section, parts[1] if len(parts) > 1 else "", where)
+        form, reference = re.fullmatch(r"(?:(table|order|range|said|found|holds): )?(.*)", match[1]).groups()
+        name, *parts = [part.strip() for part in reference.split(" / ")]
+        if form == "found":
+            return found(name)
+        if name not in known:
+            raise Unknown(f"{match[1]}: there is no section {name!r}")
+        section = known[name]
+        if form in (None, "said") and len(parts) != (1 if form else 2):
+            raise Unknown(f"{match[1]}: a cell is SECTION / ROW / COLUMN, a paragraph SECTION / BEGINNING")
+        if form is None:
+            return cell(section, *parts)
+        if form == "said":
+            return said(section, *parts)
+        if form == "holds":
+            return held(section, *parts)
+        where = parts.pop().removeprefix("where ") if parts and parts[-1].startswith("where ") else ""
+        if form == "table":
+            return table(name, section, parts[0] if parts else "", where)
+        return span(section, parts[0], where) if form == "range" else order(section, parts[0], where, "least" in parts)
 
     return REFERENCE.sub(value, markdown)
 
