@@ -97,7 +97,7 @@ def test_what_was_guessed_is_noted(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes("x,ä,y\n".encode("cp1252") + b"".join(b"%d.5,q%d,%d\n\n" % (i, i % 3, i % 2) for i in range(30)))
     notes = tabular.load(str(path), "y").notes
-    assert notes == ["The file is not UTF-8; it is read as cp1252.", "30 blank lines are left out."]
+    assert notes == ["The file is not UTF-8; it is read as cp1252.", "Blank lines are left out: 29."]
 
 
 def test_columns_without_a_name(tmp_path):
