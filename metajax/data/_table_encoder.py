@@ -74,7 +74,7 @@ class Encoder:
         classes = None if schema.target.classes is None else list(schema.target.classes)
         shift, scale = (0.0, 1.0) if classes is not None else _moments(target.astype(np.float64))
         centers, spreads = _robust_moments(columns.numbers)
-        missing = np.isnan(columns.numbers).any(axis=0)
+        missing = np.asarray(np.isnan(columns.numbers).any(axis=0))
         encoder = Encoder(schema, centers, spreads, missing, {}, classes, shift, scale)
         outcome = encoder._outcome(target)
         for code, levels in encoder._wide():

@@ -128,7 +128,8 @@ def test_predict_reproduces_the_test_score_on_the_table(finished, table, tmp_pat
         cli.main(["predict", str(finished), "--data", str(tmp_path / "new.csv"), "--out", str(tmp_path / "q.csv")]) == 0
     )
     assert (
-        "Note: column color: 240 cells hold levels that were not seen in training ('green')" in capsys.readouterr().err
+        "Note: column color: levels that were not seen in training in 240 of 240 rows ('green')"
+        in capsys.readouterr().err
     )
     assert cli.main(["show", str(finished)]) == 0
     assert "test accuracy: found" in capsys.readouterr().out

@@ -1,11 +1,16 @@
 """What is selected is what is reported: by accuracy, with calibrated probabilities, and with intervals that hold."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
-from metajax.automl._ensemble import fit_temperatures, select_members
+from metajax.automl._ensemble import evaluate_on_test, fit_temperatures, select_members
+from metajax.automl._task import Data
 
 # Nothing here is compiled. The mark keeps the compiled programs of the files before and after, which are optimized.
 pytestmark = pytest.mark.optimized
@@ -118,3 +123,16 @@ def test_a_difference_is_judged_on_the_same_rows():
     near, far = y + 0.3 * np.random.default_rng(1).normal(size=300), y + 0.5 * np.random.default_rng(2).normal(size=300)
     low, high = intervals.difference(y, near, far, False)
     assert 0 < low < 0.16 < high
+
+
+@pytest.mark.parametrize("size", [1.0, 1e200, 1e-200])
+def test_scores_of_values_of_any_size_are_finite(size):
+    """Squares of values beyond 1e154 are infinite, so that scores are computed from standardized ones."""
+    y = np.random.default_rng(0).normal(size=40)
+    final = Data(*(jnp.asarray(a, jnp.float32) for a in (np.zeros((1, 1)), y[:1], np.zeros((40, 1)), y)))
+    model = SimpleNamespace(predict_inputs=lambda x: (y + 0.1) * size + 3 * size)
+    task: Any = SimpleNamespace(classification=False, final=final, target_shift=3 * size, target_scale=size)
+    evaluation = evaluate_on_test(cast(Any, model), task)
+    assert evaluation.score == pytest.approx(1 - 0.01 / y.var(), rel=1e-4)
+    assert evaluation.loss == pytest.approx(0.1 * size, rel=1e-4)
+    assert evaluation.interval[0] < evaluation.score < evaluation.interval[1]

@@ -170,7 +170,7 @@ def test_rows_without_a_target_and_constant_columns_are_noted(tmp_path):
     loaded = tabular.load(write(tmp_path / "t.csv", "x,k,y\n" + "\n".join(lines)), "y")
     assert len(loaded.target) == 29
     assert loaded.schema is not None and [column.name for column in loaded.schema.used] == ["x"]
-    assert loaded.notes == ["Left out, because they are constant: k.", "1 rows without a target are left out."]
+    assert loaded.notes == ["Left out, because they are constant: k.", "Rows without a target are left out: 1."]
     assert loaded.columns is not None and loaded.columns.numbers[:4, 0].tolist() == [0, 1, 2, 4]
 
 

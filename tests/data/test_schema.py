@@ -194,7 +194,7 @@ def test_what_is_left_out_or_changed_is_said_once():
     )
     notes = Schema.infer(frame).notes
     assert sorted(notes) == [
-        "Column x: '?' (10 rows) count as missing.",
+        "Column x: what counts as missing is '?' (rows: 10).",
         "Left out, because they are constant: k.",
         "Left out, because they are empty: empty.",
         "Left out, because they are identifiers or row numbers: id.",
@@ -406,9 +406,9 @@ def test_new_rows_that_the_schema_cannot_read():
     assert schema.surprises(frame) == [] == schema.surprises(frame.assign(n="?", c=None))
     new = pd.DataFrame({"n": ["1", "many"], "c": ["a", "z"], "day": ["2020-01-01", "soon"], "more": [1, 2]})
     assert schema.surprises(new) == [
-        "column n: 1 cells are no numbers ('many') and count as missing",
-        "column c: 1 cells hold levels that were not seen in training ('z')",
-        "column day: 1 cells are no dates ('soon') and count as missing",
+        "column n: no number in 1 of 2 rows ('many'), which count as missing",
+        "column c: levels that were not seen in training in 1 of 2 rows ('z')",
+        "column day: no date in 1 of 2 rows ('soon'), which count as missing",
     ]
     schema.check(new)
     with pytest.raises(InputError, match=r"column n: holds text \('x'\), but the model was trained with numbers there"):

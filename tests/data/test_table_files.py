@@ -1,9 +1,14 @@
 """Files of tables: delimiters, quotes, encodings, rows of other lengths, and other formats."""
 
+import contextlib
 import gzip
+import pathlib
+import tempfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metajax.data import tabular
 from metajax.types import InputError
@@ -97,7 +102,7 @@ def test_what_was_guessed_is_noted(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes("x,ä,y\n".encode("cp1252") + b"".join(b"%d.5,q%d,%d\n\n" % (i, i % 3, i % 2) for i in range(30)))
     notes = tabular.load(str(path), "y").notes
-    assert notes == ["The file is not UTF-8; it is read as cp1252.", "30 blank lines are left out."]
+    assert notes == ["The file is not UTF-8; it is read as cp1252.", "Blank lines are left out: 29."]
 
 
 def test_columns_without_a_name(tmp_path):
@@ -136,3 +141,18 @@ def test_tables_in_memory_are_loaded():
     assert tabular.load(frame, schema=schema).name == "y", "the schema names the target"
     with pytest.raises(InputError, match="has 3 values for 30 rows"):
         tabular.judge(frame[["x"]], ["a", "b", "c"], "y", [], None)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=40), st.text("ab1.,;\t|\"'\n\r \0é\ufeff", max_size=40).map(lambda text: text.encode())
+    )
+)
+def test_no_bytes_make_anything_but_a_table_or_one_line(content):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "t.csv"
+        path.write_bytes(content)
+        with contextlib.suppress(InputError):
+            frame = tabular.read_csv(path)
+            tabular.Schema.infer(frame).apply(frame)

@@ -126,8 +126,8 @@ class Column:
             if not (is_list_of_text if expected == "list" else type(value).__name__ == expected):
                 words = {"list": "a list of texts", "int": "a whole number", "str": "a text"}[expected]
                 raise InputError(f"column {name}: {key} must be {words}, got {value!r:.80}")
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        return Column(name, str(kind), **values)
+        parameters: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return Column(name, str(kind), **parameters)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,7 +59,7 @@ def read_delimited(path: Path) -> Delimited:
     if not len(frame):
         raise InputError(f"{path}: has a header but no rows")
     if n_blank:
-        notes.append(f"{n_blank:,} blank lines are left out.")
+        notes.append(f"Blank lines are left out: {n_blank:,}.")
     nameless = [name for name, given in zip(names, header) if not given.strip() and (frame[name] == "").all()]
     return Delimited(frame.drop(columns=nameless), notes)
 
@@ -109,15 +109,16 @@ def _names(path: Path, header: list[str], notes: list[str]) -> list[str]:
 
 
 def _frame(path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str]) -> tuple[Any, int]:
-    """The rows as columns of text, and the number of blank lines that are left out."""
+    """The rows as columns of text, and the number of blank lines between them, which are left out."""
     pd = optional("pandas", "a CSV")
-    width, n_blank = len(names), 0
+    width, n_blank, n_trailing = len(names), 0, 0
     chunks = []
 
     def checked() -> Iterator[list[str]]:
-        nonlocal n_blank
+        nonlocal n_blank, n_trailing
         for line, row in rows:
             if len(row) == width:
+                n_blank, n_trailing = n_blank + n_trailing, 0
                 yield row
             elif row:
                 raise InputError(
@@ -127,7 +128,7 @@ def _frame(path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str]) 
             elif width == 1:
                 yield [""]
             else:
-                n_blank += 1
+                n_trailing += 1
 
     fields = checked()
     while chunk := list(itertools.islice(fields, _CHUNK)):

@@ -28,23 +28,24 @@ def as_frame(data: Any) -> Any:
         ['x0', 'x1', 'x2']
     """
     pd = optional("pandas", "a table")
+    frame: Any = data
     if not isinstance(data, pd.DataFrame) and hasattr(data, "to_pandas"):
-        data = data.to_pandas()
-    if isinstance(data, np.ndarray) and data.ndim == 2:
-        data = pd.DataFrame(data, columns=[f"x{i}" for i in range(data.shape[1])])
+        frame = data.to_pandas()
+    elif isinstance(data, np.ndarray) and data.ndim == 2:
+        frame = pd.DataFrame(data, columns=[f"x{i}" for i in range(data.shape[1])])
     elif isinstance(data, Mapping) and not hasattr(data, "column_names"):  # not the parts of a Hugging Face dataset
         try:
-            data = pd.DataFrame(dict(data))
+            frame = pd.DataFrame(dict(data))
         except ValueError as error:
             raise InputError(f"data: is no table ({error})") from error
-    if not isinstance(data, pd.DataFrame):
+    if not isinstance(frame, pd.DataFrame):
         raise InputError(
             f"data: is a {type(data).__name__}; accepted are data frames, objects with to_pandas (such as one split of a "
             "Hugging Face dataset), arrays of two dimensions and dictionaries of columns"
         )
-    if any(not isinstance(name, str) for name in data.columns):
-        data = data.set_axis([str(name) for name in data.columns], axis=1)
-    if not data.columns.is_unique:
-        twice = data.columns[data.columns.duplicated()].unique()
+    if any(not isinstance(name, str) for name in frame.columns):
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()].unique()
         raise InputError(f"data: column names appear twice ({listed(twice)}); give each column a name of its own")
-    return data
+    return frame

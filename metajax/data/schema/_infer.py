@@ -125,9 +125,9 @@ def _stray(name: str, stray: dict[str, int]) -> tuple[str, ...]:
     """A note on texts that count as missing."""
     if not stray:
         return ()
-    shown = ", ".join(f"{text[:30]!r} ({n:,} rows)" for text, n in list(stray.items())[:5])
+    shown = ", ".join(f"{text[:30]!r} (rows: {n:,})" for text, n in list(stray.items())[:5])
     more = f" and {len(stray) - 5} more" if len(stray) > 5 else ""
-    return (f"Column {name}: {shown}{more} count as missing.",)
+    return (f"Column {name}: what counts as missing is {shown}{more}.",)
 
 
 def _ambiguous(date: dates.Fit) -> tuple[str, ...]:

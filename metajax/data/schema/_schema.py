@@ -291,11 +291,13 @@ def _unread(cells: Cells, column: Column, values: np.ndarray) -> list[tuple[str,
     if not strange:
         return []
     n = int(cells.counts[strange].sum())
-    kind = {"boolean": "truth values"}.get(column.kind, f"{column.kind}s")
+    kind = "truth value" if column.kind == "boolean" else column.kind
     shown = ", ".join(repr(cells.texts[i][:30]) for i in strange[:3])
     if n == n_known:
-        return [(f"column {column.name}: holds text ({shown}), but the model was trained with {kind} there", True)]
-    return [(f"column {column.name}: {n:,} cells are no {kind} ({shown}) and count as missing", False)]
+        return [(f"column {column.name}: holds text ({shown}), but the model was trained with {kind}s there", True)]
+    return [
+        (f"column {column.name}: no {kind} in {n:,} of {len(values):,} rows ({shown}), which count as missing", False)
+    ]
 
 
 def _unseen(cells: Cells, column: Column, codes: np.ndarray) -> list[tuple[str, bool]]:
@@ -309,4 +311,9 @@ def _unseen(cells: Cells, column: Column, codes: np.ndarray) -> list[tuple[str, 
         return []
     n = int(cells.counts[unseen].sum())
     shown = ", ".join(repr(cells.texts[i][:30]) for i in unseen[:3])
-    return [(f"column {column.name}: {n:,} cells hold levels that were not seen in training ({shown})", False)]
+    return [
+        (
+            f"column {column.name}: levels that were not seen in training in {n:,} of {len(codes):,} rows ({shown})",
+            False,
+        )
+    ]

@@ -67,7 +67,7 @@ def read_table(
     )
     n_unknown = int(np.count_nonzero(~valued))
     if n_unknown:
-        notes.append(f"{n_unknown:,} rows without a target are left out.")
+        notes.append(f"Rows without a target are left out: {n_unknown:,}.")
     return Table(columns, found, tuple(notes), values, valued)
 
 
