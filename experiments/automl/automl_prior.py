@@ -53,7 +53,7 @@ PRESETS = {"paper": {}, "tiny": {"each": 1, "models": 32}}
 def collect(config: Config, directory: run.RunDirectory, name: str, number: int) -> dict[str, Any]:
     """Trains on one dataset; returns encodings in the common space, scores, and meta-features."""
     prepared = prepare(dataset(name, number), config.seed)
-    task = table_task(prepared)
+    task = table_task(prepared, model_types=())
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), INDEX[name]), number)
     draw, train = jax.random.split(key)
     history = WaveHistory(directory.path / f"{INDEX[name]:02d}_{number}", task, train)
