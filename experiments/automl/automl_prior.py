@@ -79,7 +79,7 @@ def load_table(name: str, number: int) -> tabular.Dataset:
 def collect(config: Config, directory: run.RunDirectory, name: str, number: int) -> dict[str, Any]:
     """Trains on one dataset; returns encodings in the common space, scores, and meta-features."""
     prepared = prepare(load_table(name, number), config.seed, minutes=config.minutes)
-    task = table_task(prepared, minutes=config.minutes)
+    task = table_task(prepared, model_types=(), minutes=config.minutes)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), NAMES.index(name)), number)
     draw, train = jax.random.split(key)
     history = WaveHistory(directory.path / f"{NAMES.index(name):02d}_{number}", task, train)

@@ -1,7 +1,6 @@
 """The end of a search: the final trainings, their comparison on the test rows, and everything that is written."""
 
 import json
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -95,21 +94,20 @@ def _train_contenders(exploration: Exploration, recorder: Recorder, notes: list[
     The keys are those of ``result.json``. Where no time is left the default is left out, with a note.
     """
     task, schedule = exploration.history.task, recorder.schedule
-    repeat = lambda encoding: np.repeat(encoding[None], ensemble.ENSEMBLE_SIZE, axis=0)
-    candidates = {"found": exploration.members.encodings, "default": repeat(exploration.default)}
+    repeat = lambda encoding, n=ensemble.ENSEMBLE_SIZE: np.repeat(encoding[None], n, axis=0)
+    n_default = task.default_members or ensemble.ENSEMBLE_SIZE
+    candidates = {"found": exploration.members.encodings, "default": repeat(exploration.default, n_default)}
     if exploration.best_random is not None:
         candidates["random"] = repeat(exploration.best_random)
-    contenders, seconds = {}, 0.0
+    contenders = {}
     for name, encodings in candidates.items():
-        if name == "default" and not schedule.allows_refit(seconds):
+        if name == "default" and not schedule.allows_default(n_default):
             notes.append("No time was left to train the default configuration again.")
             continue
-        started = time.perf_counter()
         temperatures = exploration.members.temperatures if name == "found" else None
         stop = exploration.history.mean_stop(encodings)
         refit = ensemble.refit(encodings, task, exploration.key, temperatures, stop)
         contenders[name] = Contender(refit.model, refit.member_score, ensemble.evaluate_on_test(refit.model, task))
-        seconds = time.perf_counter() - started
     return contenders
 
 

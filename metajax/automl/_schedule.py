@@ -109,15 +109,20 @@ class Schedule:
 
         The default configuration is among the final trainings only if that costs little.
         """
-        task = self._history.task
-        row_ratio = len(task.final.x) / len(task.search.x)
-        refit = self._seconds_of_best(ENSEMBLE_SIZE) * row_ratio
+        refit = self._seconds_of_best(ENSEMBLE_SIZE) * self._row_ratio
         n_refits = 1 + self._config.baseline + self.is_negligible(refit)
         return n_refits * refit + REPORT_SECONDS
 
-    def allows_refit(self, seconds: float) -> bool:
-        """Whether there is time to train the default configuration again, which takes this number of seconds."""
+    def allows_default(self, n_members: int) -> bool:
+        """Whether there is time to train the default configuration, which was the first of all, this number of times."""
+        seconds = n_members * float(self._history.waves[0].seconds[0]) * self._row_ratio
         return self.is_negligible(seconds) or self.budget.allows(seconds + REPORT_SECONDS)
+
+    @property
+    def _row_ratio(self) -> float:
+        """The rows of the final model by those of the search."""
+        task = self._history.task
+        return len(task.final.x) / len(task.search.x)
 
     def allows_baseline_wave(self) -> bool:
         """Whether there is time for another wave of the random baseline, or an earlier process has trained it."""

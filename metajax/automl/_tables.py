@@ -15,7 +15,7 @@ from metajax.automl._space import NETWORKS, default_config, default_of_type, tab
 from metajax.automl._task import GROUP_SIZE, Task
 from metajax.automl.models import ModelType, installed
 from metajax.space import Space
-from metajax.types import stream
+from metajax.types import generator, stream
 
 
 def table_task(
@@ -75,6 +75,7 @@ def table_task(
         target_shift=prepared.encoder.shift,
         target_scale=prepared.encoder.scale,
         initial=initial,
+        default_members=1 if initial[0]["model"] not in MODELS else None,
     )
 
 
@@ -97,6 +98,8 @@ def warm_start(
 ) -> np.ndarray:
     """Proposes networks that the prior recommends and, as many, random configurations of the other model types.
 
+    A type is drawn as often as it has hyperparameters: what has one or two is known after a few trainings.
+
     Args:
         space: The space of the table.
         prepared: The table.
@@ -107,17 +110,17 @@ def warm_start(
     """
     n_others = n // 2 if kinds else 0
     networks = prior.warm_start(space, prepared, n - n_others, stream(key, "networks"), tried)
-    others = random_others(space, n_others, stream(key, "others"))
+    others = random_others(space, kinds, n_others, stream(key, "others"))
     return np.concatenate([networks, others])
 
 
-def random_others(space: Space, n: int, key: jax.Array) -> np.ndarray:
-    """Draws random configurations that are no networks, f32[n, width]."""
-    drawn = np.zeros((0, space.width), np.float32)
-    attempt = 0
-    while len(drawn) < n:
-        configs = space.sample(jax.random.fold_in(key, attempt), 4 * n)
-        encodings = np.asarray(space.encode(configs))
-        drawn = np.concatenate([drawn, encodings[np.asarray(configs["model"]) >= len(NETWORKS)]])
-        attempt += 1
-    return drawn[:n]
+def random_others(space: Space, kinds: Sequence[ModelType], n: int, key: jax.Array) -> np.ndarray:
+    """Draws random configurations that are no networks, f32[n, width]; types with more hyperparameters more often."""
+    if not n:
+        return np.zeros((0, space.width), np.float32)
+    n_choices = np.array([sum(name.startswith(f"{kind.name}.") for name in space.domains) for kind in kinds], float)
+    types = generator(stream(key, "types")).choice(len(kinds), n, p=n_choices / n_choices.sum())
+    configs = space.sample(stream(key, "configs"), 8 * n * (len(NETWORKS) + len(kinds)))
+    encodings, model = np.asarray(space.encode(configs)), np.asarray(configs["model"]) - len(NETWORKS)
+    pools = [list(np.flatnonzero(model == number)) for number in range(len(kinds))]
+    return encodings[[pools[number].pop() for number in types]]

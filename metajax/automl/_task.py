@@ -152,6 +152,8 @@ class Task(NamedTuple):
         target_shift: The mean by which the values of a regression were standardized.
         target_scale: Their standard deviation.
         initial: The configurations that are trained first, beginning with the default; by default that one alone.
+        default_members: Number of trainings of the default that it is compared by, or ``None`` for as many as the final model
+            has.
     """
 
     space: Space
@@ -170,6 +172,7 @@ class Task(NamedTuple):
     target_shift: float = 0.0
     target_scale: float = 1.0
     initial: tuple[dict[str, Any], ...] = ()
+    default_members: int | None = None
 
     @property
     def metric(self) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from metajax.automl._task import Data
-from metajax.automl.models._boosting import MIN_ITERATIONS, PATIENCE, boosting_domains
+from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Integer
@@ -14,8 +14,8 @@ from metajax.space import Domain, Integer
 class BoostedTrees:
     """Histogram gradient boosting (Ke et al. 2017) by scikit-learn.
 
-    The default configuration is that of scikit-learn: 100 trees of 31 leaves at a rate of 0.1. In the search, boosting stops
-    early, and the number of iterations with the least loss on the evaluation rows is kept.
+    The default configuration is that of scikit-learn: 100 trees of 31 leaves at a rate of 0.1. On the rows of the search, the
+    number of iterations is not that of the configuration but the one with the least loss on the evaluation rows.
     """
 
     name = "boosted_trees"
@@ -36,7 +36,7 @@ class BoostedTrees:
         kind = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
         model = kind(
             learning_rate=config["learning_rate"],
-            max_iter=config["iterations"],
+            max_iter=max_iterations(config["iterations"], data, outputs),
             max_leaf_nodes=config["leaves"],
             min_samples_leaf=config["min_leaf"],
             l2_regularization=config["l2"],
@@ -53,7 +53,7 @@ class BoostedTrees:
             groups = member.settings["groups"]
             link = member.settings["link"]
             member = TreeEnsemble(member.forest.first(best * groups), member.baseline, link, groups)
-            member.decided = {"iterations": max(MIN_ITERATIONS, best)}
+            member.decided = decided_iterations(best)
         return member
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:

@@ -1,17 +1,34 @@
 """What all libraries of gradient boosting share here: their hyperparameters, and when to stop."""
 
+from metajax.automl._task import Data
 from metajax.space import Domain, Float, Integer
 
-MIN_ITERATIONS = 4
 PATIENCE = 20
 """Iterations without an improvement on the evaluation rows after which boosting stops, in the search."""
+_MIN_ITERATIONS, _MAX_ITERATIONS = 4, 500
+_MAX_TREES_OF_CLASSES = 1_000  # an iteration is a tree for each of more than two classes
+_MIN_ITERATIONS_OF_CLASSES = 50
 
 
-def boosting_domains(max_iterations: int = 500) -> dict[str, Domain]:
+def boosting_domains() -> dict[str, Domain]:
     """Returns the domains that the libraries have in common."""
     return {
-        "learning_rate": Float(0.01, 1.0, log=True, grid=47),  # holds 0.1 and, within 0.3%, 0.3
-        "iterations": Integer(MIN_ITERATIONS, max_iterations, log=True),
+        "learning_rate": Float(0.1 / 9, 0.3, log=True, grid=49),  # 0.1 and 0.3 are among the points
+        "iterations": Integer(_MIN_ITERATIONS, _MAX_ITERATIONS, log=True),
         "l2": Float(0.0, 10.0, grid=21),
         "columns": Float(0.2, 1.0, grid=9),
     }
+
+
+def max_iterations(asked: int, data: Data, outputs: int) -> int:
+    """Returns how many iterations to train: those asked for, or as many as help on the evaluation rows of the search."""
+    if not len(data.x_eval):
+        return asked
+    if outputs <= 2:
+        return _MAX_ITERATIONS
+    return max(_MIN_ITERATIONS_OF_CLASSES, min(_MAX_ITERATIONS, _MAX_TREES_OF_CLASSES // outputs))
+
+
+def decided_iterations(best: int) -> dict[str, int]:
+    """Returns what a fit decided, within the domain."""
+    return {"iterations": max(_MIN_ITERATIONS, best)}

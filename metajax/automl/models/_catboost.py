@@ -8,7 +8,7 @@ import numpy as np
 
 from metajax._optional import optional
 from metajax.automl._task import Data
-from metajax.automl.models._boosting import MIN_ITERATIONS, PATIENCE, boosting_domains
+from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._types import Member
@@ -18,15 +18,15 @@ from metajax.space import Domain, Integer
 class CatBoost:
     """Gradient boosting of symmetric trees by CatBoost (Prokhorenkova et al. 2018).
 
-    CatBoost itself takes 1,000 iterations and a rate that depends on the rows by default. Here it is 500 iterations at most
-    and a rate of 0.1, which takes less time.
+    CatBoost itself takes 1,000 iterations and a rate that depends on the rows by default. Here it is 500 iterations and a rate
+    of 0.1, which takes less time. On the rows of the search, the number of iterations is decided by the evaluation rows.
     """
 
     name = "catboost"
 
     def domains(self, features: int, classification: bool) -> dict[str, Domain]:
         """Returns the domains of the hyperparameters."""
-        return {**boosting_domains(1000), "depth": Integer(2, 8)}
+        return {**boosting_domains(), "depth": Integer(2, 8)}
 
     def default_config(self, classification: bool) -> dict[str, Any]:
         """Returns the defaults of CatBoost, except for rate and iterations."""
@@ -42,7 +42,7 @@ class CatBoost:
             {
                 "loss_function": ("Logloss" if outputs == 2 else "MultiClass") if classification else "RMSE",
                 "learning_rate": config["learning_rate"],
-                "iterations": config["iterations"],
+                "iterations": max_iterations(config["iterations"], data, outputs),
                 "l2_leaf_reg": config["l2"],
                 "rsm": config["columns"],
                 "depth": config["depth"],
@@ -59,7 +59,7 @@ class CatBoost:
             content = path.read_bytes()
         member = CatBoostJson(content, {"outputs": outputs, "classification": classification})
         if stopping:
-            member.decided = {"iterations": max(MIN_ITERATIONS, int(model.tree_count_))}
+            member.decided = decided_iterations(int(model.tree_count_))
         return member
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:

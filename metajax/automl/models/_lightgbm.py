@@ -6,7 +6,7 @@ import numpy as np
 
 from metajax._optional import optional
 from metajax.automl._task import Data
-from metajax.automl.models._boosting import MIN_ITERATIONS, PATIENCE, boosting_domains
+from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
@@ -51,11 +51,12 @@ class LightGBM:
         if len(data.x_eval):
             validation = [lightgbm.Dataset(data.x_eval, data.y_eval, reference=train)]
             callbacks = [lightgbm.early_stopping(PATIENCE, verbose=False)]
-        booster = lightgbm.train(params, train, config["iterations"], validation, callbacks=callbacks)
+        iterations = max_iterations(config["iterations"], data, outputs)
+        booster = lightgbm.train(params, train, iterations, validation, callbacks=callbacks)
         text = booster.model_to_string(num_iteration=booster.best_iteration if validation else None)
         member = LightGBMText(text.encode(), {"outputs": outputs})
         if validation:
-            member.decided = {"iterations": max(MIN_ITERATIONS, booster.best_iteration)}
+            member.decided = decided_iterations(booster.best_iteration)
         return member
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:

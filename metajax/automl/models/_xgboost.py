@@ -6,7 +6,7 @@ import numpy as np
 
 from metajax._optional import optional
 from metajax.automl._task import Data
-from metajax.automl.models._boosting import MIN_ITERATIONS, PATIENCE, boosting_domains
+from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._types import Member
@@ -52,11 +52,12 @@ class XGBoost:
             validation = xgboost.DMatrix(data.x_eval, data.y_eval)
             stopping = {"evals": [(validation, "v")], "early_stopping_rounds": PATIENCE, "verbose_eval": False}
         train = xgboost.DMatrix(data.x, data.y)
-        booster = xgboost.train(params, train, config["iterations"], **stopping)
-        best = booster.best_iteration + 1 if stopping else config["iterations"]
+        iterations = max_iterations(config["iterations"], data, outputs)
+        booster = xgboost.train(params, train, iterations, **stopping)
+        best = booster.best_iteration + 1 if stopping else iterations
         member = XGBoostJson(bytes(booster[:best].save_raw("json")), {"outputs": outputs, "iterations": best})
         if stopping:
-            member.decided = {"iterations": max(MIN_ITERATIONS, best)}
+            member.decided = decided_iterations(best)
         return member
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
