@@ -22,7 +22,7 @@ from metajax.types import generator, stream
 
 _TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.
 _SECONDS_PER_MULTIPLICATION = 6 / 15e9  # of a training step, measured on one core that other work shared
-_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 0.3, 0.25
+_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 1.0, 0.25
 """A model may be computed in a larger shape if that takes no more additional seconds, or no larger share: compiling takes
 about two seconds for each shape, and some models share it."""
 _PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4

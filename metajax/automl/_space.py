@@ -25,9 +25,10 @@ def tabular_space(features: int, classification: bool) -> Space:
     """Returns the search space for a table.
 
     It holds the model type (linear, multilayer perceptron, residual network), how numbers are embedded, the depth, width,
-    activation, normalization and dropout of the network, the number ``k`` of members that share its weights (a level has at
-    most ``2048 / k`` units then), the settings of its training, and which features it uses. Features beyond 128 are chosen in groups of neighboring columns. Rates lie on
-    fine grids, so that the size of the space is a number: over 10^12 for any table.
+    activation, normalization and dropout of the network, and the number ``k`` of members that share its weights. A level of
+    an ensemble has at most ``2048 / k`` units. It also holds the settings of the training, and which features are used.
+    Features beyond 128 are chosen in groups of neighboring columns. Rates lie on fine grids, so that the size of the space is
+    a number: over 10^12 for any table.
 
     Args:
         features: Number of columns of the table, at least 1.
