@@ -110,8 +110,8 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         for key in ("score", "loss", "core_seconds"):
             metrics[f"{dataset}, {method}, {key}"] = float(np.mean([r[key] for r in own]))
     protocol = (
-        f"{config.seeds} splits of at most {config.rows} rows, 60% to learn from, judged by 20% that also choose the epoch of a "
-        "network; accuracy or R² and, in brackets, calibrated log-loss or mean squared error; one untuned training each"
+        f"{config.seeds} splits of at most {config.rows} rows, 60% to learn from, judged by 20% that also choose the epoch of "
+        "a network; accuracy or R² and, in brackets, calibrated log-loss or mean squared error; one untuned training each"
     )
     return {"metrics": metrics, "protocol": protocol}
 

@@ -285,6 +285,7 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     patience = np.where(configs["schedule"][rows] == SCHEDULES.index("constant"), _PATIENCE_EPOCHS, patience)
     limits = descent.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
     slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, group_size))
+    slots = slots if len(rows) >= slots else 1  # Empty slots would cost as much as models.
     shelf = _Shelf(shape, slots, params[0], rows, network_configs, states, limits)
     table = encoding.fit_table(layout, population.x, shape.raw, shape.bins, shape.periodic)
     seconds[rows] += (time.perf_counter() - started) / len(rows)
