@@ -324,7 +324,8 @@ def apply(
         inputs = jnp.concatenate([inputs, waves * mask], axis=1)
 
     def level(number, z):
-        z = _normalize(z.reshape(members, n, size), config)
+        # Unused units take no part in a mean, so that they get no gradient.
+        z = _normalize(z.reshape(members, n, size) * units, config)
         z = z * params["gain"][number][:, None] + params["bias"][number][:, None]
         h = _activate(z, config.activation, params["slope"][number]) * units
         if keep is not None:

@@ -75,7 +75,7 @@ def table_task(
         target_shift=prepared.encoder.shift,
         target_scale=prepared.encoder.scale,
         initial=initial,
-        default_members=1 if initial[0]["model"] not in MODELS else None,
+        default_members=1 if initial[0]["model"] not in NETWORKS else None,
     )
 
 
@@ -98,6 +98,8 @@ def warm_start(
 ) -> np.ndarray:
     """Proposes networks that the prior recommends and, as many, random configurations of the other model types.
 
+    Where no prior of this space ships, the networks are random too.
+
     A type is drawn as often as it has hyperparameters: what has one or two is known after a few trainings.
 
     Args:
@@ -109,7 +111,11 @@ def warm_start(
         tried: f32[m, width], encodings that are not proposed again.
     """
     n_others = n // 2 if kinds else 0
-    networks = prior.warm_start(space, prepared, n - n_others, stream(key, "networks"), tried)
+    own = stream(key, "networks")
+    if prior.is_available():
+        networks = prior.warm_start(space, prepared, n - n_others, own, tried)
+    else:
+        networks = prior.random_networks(space, prepared.features, prepared.classification, own, n - n_others)
     others = random_others(space, kinds, n_others, stream(key, "others"))
     return np.concatenate([networks, others])
 

@@ -23,7 +23,17 @@ from metajax.search._pool import Pool
 from metajax.space import Float, Space, interop
 from metajax.types import InputError, Key
 
-__all__ = ["Prior", "common_space", "load", "meta_features", "save", "to_common", "warm_start"]
+__all__ = [
+    "Prior",
+    "common_space",
+    "is_available",
+    "load",
+    "meta_features",
+    "random_networks",
+    "save",
+    "to_common",
+    "warm_start",
+]
 
 FILE = Path(__file__).parent / "prior.npz"
 _CANDIDATES = 4096  # random configurations that the prior ranks
@@ -106,10 +116,9 @@ class Prior(NamedTuple):
         scale: f[c], by which they are divided then.
 
     Example:
-        >>> import jax
-        >>> context = np.zeros(len(load().shift))
-        >>> configurations = np.asarray(common_space().encode(common_space().sample(jax.random.key(0), 5)))
-        >>> load()(configurations, context).shape
+        >>> layers = (np.ones((common_space().width + 2, 3)), np.zeros(3)), (np.ones((3, 1)), np.zeros(1))
+        >>> prior = Prior(Network(layers), np.zeros(2), np.ones(2))
+        >>> prior(np.zeros((5, common_space().width)), np.zeros(2)).shape
         (5,)
     """
 
@@ -186,22 +195,47 @@ def load(path: Path = FILE) -> Prior:
         InputError: if the file is missing or damaged, or was fitted to trainings of another space.
 
     Example:
-        >>> len(load().network.layers)
-        2
+        >>> load(Path("missing.npz"))
+        Traceback (most recent call last):
+        metajax.types.InputError: missing.npz: no such file
     """
-    arrays = load_npz(path, ("space", "shift", "scale", "w0", "b0", "w1", "b1"))
-    if str(arrays["space"]) != _digest():
+    names = ("shift", "scale", "w0", "b0", "w1", "b1")
+    space = str(load_npz(path, ("space",))["space"])
+    if space != _digest():
         raise InputError(
-            f"{path}: is of the space {arrays['space']}, this version searches {_digest()}; make another with "
+            f"{path}: is of the space {space}, this version searches {_digest()}; make another with "
             "`python -m experiments.automl.automl_prior --write`"
         )
+    arrays = load_npz(path, names)
     layers = (arrays["w0"], arrays["b0"]), (arrays["w1"], arrays["b1"])
     return Prior(Network(layers), arrays["shift"], arrays["scale"])
 
 
+def is_available() -> bool:
+    """Returns whether the package ships a prior of this space. Without one, a search begins with random configurations.
+
+    Returns:
+        Whether ``load`` reads it.
+
+    Example:
+        >>> is_available() in (True, False)
+        True
+    """
+    try:
+        load()
+    except InputError:
+        return False
+    return True
+
+
 @checked
 def warm_start(
-    space: Space, prepared: Prepared, n: int, key: Key, tried: FloatArray[np.ndarray, "tried width"]
+    space: Space,
+    prepared: Prepared,
+    n: int,
+    key: Key,
+    tried: FloatArray[np.ndarray, "tried width"],
+    prior: Prior | None = None,
 ) -> FloatArray[np.ndarray, "{n} width"]:
     """Proposes networks for a dataset before any of its own trainings are known.
 
@@ -214,6 +248,7 @@ def warm_start(
         n: Number of configurations, at least 1.
         key: Random key.
         tried: Encodings that are not proposed again.
+        prior: The prior; by default the one that ships with the package.
 
     Returns:
         Encodings, f32.
@@ -225,11 +260,14 @@ def warm_start(
         >>> prepared = automl.prepare(tabular.load("iris"), seed=0)
         >>> space = tabular_space(4, classification=True)
         >>> tried = np.asarray(space.encode(space.configs([automl.default_config(True)])))
-        >>> warm_start(space, prepared, 8, jax.random.key(0), tried).shape == (8, space.width)
+        >>> n, n_meta = common_space().width, len(meta_features(prepared))
+        >>> layers = (np.ones((n + n_meta, 3)), np.zeros(3)), (np.ones((3, 1)), np.zeros(1))
+        >>> prior = Prior(Network(layers), np.zeros(n_meta), np.ones(n_meta))
+        >>> warm_start(space, prepared, 8, jax.random.key(0), tried, prior).shape == (8, space.width)
         True
     """
-    candidates = _random_networks(space, prepared, key)
-    predicted = load()(to_common(space, candidates), meta_features(prepared))
+    candidates = random_networks(space, prepared.features, prepared.classification, key, _CANDIDATES)
+    predicted = (prior or load())(to_common(space, candidates), meta_features(prepared))
     ranked = candidates[np.argsort(-predicted, kind="stable")]
     pool, selected = Pool(space, ranked[:_POOL_SIZE], tried), []
     for _ in range(n):
@@ -239,11 +277,28 @@ def warm_start(
     return np.stack(selected)
 
 
-def _random_networks(space: Space, prepared: Prepared, key: Key) -> np.ndarray:
-    """Draws networks, in encodings of the whole space of the table."""
-    networks = tabular_space(prepared.features, prepared.classification)
-    drawn = np.asarray(networks.encode(networks.sample(key, _CANDIDATES)))
-    encodings = np.zeros((len(drawn), space.width), drawn.dtype)
+def random_networks(space: Space, features: int, classification: bool, key: Key, n: int) -> np.ndarray:
+    """Draws networks of a table.
+
+    Args:
+        space: The space of the table.
+        features: Its number of columns.
+        classification: Whether its target is a class.
+        key: Random key.
+        n: Number of networks.
+
+    Returns:
+        Encodings f32[n, width] of the space.
+
+    Example:
+        >>> import jax
+        >>> space = tabular_space(4, classification=True)
+        >>> random_networks(space, 4, True, jax.random.key(0), 3).shape == (3, space.width)
+        True
+    """
+    networks = tabular_space(features, classification)
+    drawn = np.asarray(networks.encode(networks.sample(key, n)))
+    encodings = np.zeros((n, space.width), drawn.dtype)
     for name, domain in networks.domains.items():
         start = space.slices[name].start  # The networks are the first choices of ``model``.
         encodings[:, start : start + domain.width] = drawn[:, networks.slices[name]]

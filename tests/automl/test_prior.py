@@ -10,19 +10,44 @@ pytest.importorskip("sklearn")
 from metajax.automl import prepare, prior, table_task
 from metajax.automl._ensemble import select_members
 from metajax.data import tabular
+from metajax.predictor._forms import Network
+from metajax.types import InputError
+
+shipped = pytest.mark.skipif(not prior.is_available(), reason="the package ships no prior of this space")
+
+
+def made_up(n_meta):
+    """A prior of random weights."""
+    rng, n = np.random.default_rng(0), prior.common_space().width + n_meta
+    layers = (rng.normal(size=(n, 8)), np.zeros(8)), (rng.normal(size=(8, 1)), np.zeros(1))
+    return prior.Prior(Network(layers), np.zeros(n_meta), np.ones(n_meta))
+
+
+def test_a_prior_of_another_space_is_refused_by_name(tmp_path):
+    arrays = {f"{kind}{i}": np.zeros(1) for i in range(2) for kind in "wb"}
+    path = tmp_path / "prior.npz"
+    np.savez(path, space="0123456789abcdef", shift=np.zeros(1), scale=np.ones(1), **arrays)
+    with pytest.raises(
+        InputError, match=r"prior.npz: is of the space 0123456789abcdef, this version searches [0-9a-f]{16};"
+    ):
+        prior.load(path)
 
 
 @pytest.mark.parametrize("name", ["wine", "diabetes"])
 def test_a_warm_start_is_of_the_space_and_spread(name):
-    task = table_task(prepare(tabular.load(name), 0))
+    prepared = prepare(tabular.load(name), 0)
+    task = table_task(prepared)
     tried = np.asarray(task.space.encode(task.space.sample(jax.random.key(0), 8)))
-    proposed = task.warm_start(8, jax.random.key(1), tried)
+    of = made_up(len(prior.meta_features(prepared)))
+    start = lambda: prior.warm_start(task.space, prepared, 8, jax.random.key(1), tried, of)
+    proposed = start()
     assert proposed.shape == (8, task.space.width) and len(np.unique(proposed, axis=0)) == 8
-    np.testing.assert_array_equal(proposed, task.warm_start(8, jax.random.key(1), tried))
+    np.testing.assert_array_equal(proposed, start())
     back = task.space.encode(task.space.decode_configs(proposed))
     np.testing.assert_allclose(back, proposed, atol=1e-6)
 
 
+@shipped
 def test_on_real_tables_it_ranks_better_than_chance():
     """48 trainings of wine, to which it was not fitted: the best eighth by its ranking is better than their median."""
     task = table_task(prepare(tabular.load("wine"), 0))
