@@ -23,7 +23,8 @@ def entries(section: str) -> dict[str, str]:
     """The entries of a section of arguments, each on one line; several names may share one."""
     # Continuation lines are indented, so that an entry begins where a line is not.
     unfolded = re.sub(r"\n +", " ", section)
-    return {match[1]: line[match.end() :] for line in unfolded.splitlines() if (match := ENTRY.match(line))}
+    found = [(match, line[match.end() :]) for line in unfolded.splitlines() if (match := ENTRY.match(line))]
+    return {match[1]: meaning[:1].upper() + meaning[1:] for match, meaning in found}
 
 
 def public(documented: Any) -> tuple[str, str]:

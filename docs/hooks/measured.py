@@ -210,4 +210,6 @@ def filled(markdown: str, known: dict[str, str]) -> str:
 
 
 def on_page_markdown(markdown, page, config, files):
-    return filled(markdown, results()) if "{{ " in markdown else markdown
+    # a number and what stands behind its ± are not broken into two lines
+    text = filled(markdown, results()) if "{{ " in markdown else markdown
+    return text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")

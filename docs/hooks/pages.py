@@ -5,6 +5,7 @@ These are a page for each public package, the notebooks with their outputs, the 
 
 import html
 import json
+import re
 from pathlib import Path
 
 from mkdocs.structure.files import File
@@ -26,8 +27,10 @@ def _output(output: dict) -> str:
         return f'<img class="output" alt="figure" src="data:image/png;base64,{code}">\n'
     for kind in ("image/svg+xml", "text/html"):
         if kind in data:
-            # one line: Markdown ends a block of HTML at an empty one
-            return f'<div class="output">{" ".join(_joined(data[kind]).split())}</div>\n'
+            # one line: Markdown ends a block of HTML at an empty one; tables without the style of pandas get that of the site
+            shown = re.sub(r"<style.*?</style>", "", " ".join(_joined(data[kind]).split()))
+            plain = re.sub(r"<(table|tr)[^>]*>", r"<\1>", shown)
+            return f'<div class="output">{plain}</div>\n'
     return f'<pre class="output">{html.escape(_joined(data.get("text/plain", "")))}</pre>\n'
 
 

@@ -33,7 +33,7 @@ def reinforce(
     Args:
         space: the space of architectures.
         evaluate: ``encodings -> (values, seconds)``.
-        key: of all randomness.
+        key: the random key of the whole search.
         seconds: budget of evaluation time; give this or ``evaluations``.
         evaluations: budget of evaluations.
         learning_rate: of Adam.

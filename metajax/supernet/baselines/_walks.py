@@ -18,7 +18,7 @@ def random_search(
     Args:
         space: the space of architectures.
         evaluate: ``encodings -> (values, seconds)``.
-        key: of all randomness.
+        key: the random key of the whole search.
         seconds: budget of evaluation time; give this or ``evaluations``.
         evaluations: budget of evaluations.
 
@@ -60,7 +60,7 @@ def evolve(
     Args:
         space: the space of architectures.
         evaluate: ``encodings -> (values, seconds)``.
-        key: of all randomness.
+        key: the random key of the whole search.
         seconds: budget of evaluation time; give this or ``evaluations``.
         evaluations: budget of evaluations.
         population: configurations that live at a time; the default is that of NAS-Bench-201's baseline.
@@ -106,7 +106,7 @@ def local_search(
     Args:
         space: the space of architectures.
         evaluate: ``encodings -> (values, seconds)``.
-        key: of all randomness.
+        key: the random key of the whole search.
         seconds: budget of evaluation time; give this or ``evaluations``.
         evaluations: budget of evaluations.
 
