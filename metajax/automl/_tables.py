@@ -107,7 +107,7 @@ def table_task(prepared: Prepared, group_size: int = GROUP_SIZE, minutes: float 
         classification=prepared.classification,
         train=functools.partial(train, space, prepared, sampling, max_seconds, group_size),
         build_model=build_model,
-        warm_start=functools.partial(prior.warm_start, space, prepared) if prior.is_available() else None,
+        warm_start=functools.partial(prior.warm_start, space, prepared),
         target_shift=prepared.encoder.shift,
         target_scale=prepared.encoder.scale,
     )

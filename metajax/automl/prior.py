@@ -200,7 +200,7 @@ def load(path: Path = FILE) -> Prior:
 
 
 def is_available() -> bool:
-    """Returns whether the package ships a prior of this space. Without one, a search begins with random configurations.
+    """Returns whether the package ships a prior of this space. Without one, ``warm_start`` proposes random configurations.
 
     Returns:
         Whether ``load`` reads it.
@@ -227,7 +227,7 @@ def warm_start(
 ) -> FloatArray[np.ndarray, "{n} width"]:
     """Proposes configurations for a dataset before any of its own trainings are known.
 
-    The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and from
+    Without a prior of this space they are random. The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and from
     those that were tried.
 
     Args:
@@ -255,6 +255,8 @@ def warm_start(
         True
     """
     candidates = np.asarray(space.encode(space.sample(key, _CANDIDATES)))
+    if prior is None and not is_available():
+        return candidates[:n]
     predicted = (prior or load())(to_common(space, candidates), meta_features(prepared))
     ranked = candidates[np.argsort(-predicted, kind="stable")]
     pool, selected = Pool(space, ranked[:_POOL_SIZE], tried), []
