@@ -227,8 +227,8 @@ def warm_start(
 ) -> FloatArray[np.ndarray, "{n} width"]:
     """Proposes configurations for a dataset before any of its own trainings are known.
 
-    Without a prior of this space they are random. The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and from
-    those that were tried.
+    The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and
+    from those that were tried. Without a prior of this space, random configurations are returned.
 
     Args:
         space: The space of the table.
