@@ -9,9 +9,8 @@ ensemble of networks learns the rank of a configuration within its table from th
 table. ``--write`` puts it where ``metajax search`` reads it.
 
 Its worth is measured on generators and real tables that were left out with all of their datasets: the regret of what it would
-train first,
-and the best of its first eight, against as many at random, in ranks from 0 (best of the 96) to 1; and Kendall's tau. The
-preset ``tiny`` is what ships until the whole collection has been trained.
+train first, and the best of its first eight, against as many at random, in ranks from 0 (best of the 96) to 1; and Kendall's
+tau.
 """
 
 import dataclasses

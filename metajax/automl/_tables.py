@@ -98,8 +98,6 @@ def warm_start(
 ) -> np.ndarray:
     """Proposes networks that the prior recommends and, as many, random configurations of the other model types.
 
-    Where no prior of this space ships, the networks are random too.
-
     A type is drawn as often as it has hyperparameters: what has one or two is known after a few trainings.
 
     Args:
@@ -111,11 +109,7 @@ def warm_start(
         tried: f32[m, width], encodings that are not proposed again.
     """
     n_others = n // 2 if kinds else 0
-    own = stream(key, "networks")
-    if prior.is_available():
-        networks = prior.warm_start(space, prepared, n - n_others, own, tried)
-    else:
-        networks = prior.random_networks(space, prepared.features, prepared.classification, own, n - n_others)
+    networks = prior.warm_start(space, prepared, n - n_others, stream(key, "networks"), tried)
     others = random_others(space, kinds, n_others, stream(key, "others"))
     return np.concatenate([networks, others])
 

@@ -212,7 +212,7 @@ def load(path: Path = FILE) -> Prior:
 
 
 def is_available() -> bool:
-    """Returns whether the package ships a prior of this space. Without one, a search begins with random configurations.
+    """Returns whether the package ships a prior of this space. Without one, ``warm_start`` proposes random configurations.
 
     Returns:
         Whether ``load`` reads it.
@@ -240,7 +240,7 @@ def warm_start(
     """Proposes networks for a dataset before any of its own trainings are known.
 
     The prior ranks many random networks. The best of them are returned, each at a distance from those before it and from
-    those that were tried.
+    those that were tried. Without a prior of this space, random networks are returned.
 
     Args:
         space: The space of the table.
@@ -267,6 +267,8 @@ def warm_start(
         True
     """
     candidates = random_networks(space, prepared.features, prepared.classification, key, _CANDIDATES)
+    if prior is None and not is_available():
+        return candidates[:n]
     predicted = (prior or load())(to_common(space, candidates), meta_features(prepared))
     ranked = candidates[np.argsort(-predicted, kind="stable")]
     pool, selected = Pool(space, ranked[:_POOL_SIZE], tried), []
