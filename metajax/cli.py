@@ -62,6 +62,7 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str) -> None:
         default="metalearner",
         help="what proposes the models: metalearner (default), random, optuna (its TPE), supernet (images)",
     )
+    parser.add_argument("--metric", help="what is maximized, by scikit-learn's name (default: roc_auc, accuracy or r2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data split and of all randomness (default: 0)")
     parser.add_argument("--no-baseline", action="store_true", help="do not train as many random models for comparison")
     parser.add_argument("--out", default=out, help=f"the run directory (default: {out})")
@@ -99,6 +100,7 @@ def _fields(given: argparse.Namespace) -> dict[str, Any]:
         "data": getattr(given, "data", "digits"),
         "target": getattr(given, "target", None),
         "task": getattr(given, "task", None),
+        "metric": given.metric,
         "method": given.method,
         "minutes": given.minutes,
         "trials": given.trials,
@@ -149,7 +151,7 @@ def _show(run: Path | str) -> None:
     if "found" not in result or "data" not in fields:
         print(json.dumps(result, indent=2))
         return
-    name = "accuracy" if result["data"]["task"] == "classification" else "r2"
+    name = result["metric"]
     show = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
     print(f"found: {', '.join(f'{k}={_short(v)}' for k, v in result['found'].items())}")
     line = [f"test {name}: found {show(metrics[f'test_{name}'])}"]

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
+from metajax.automl._metrics import Metric
 from metajax.automl._task import Task, TrainedModel
 from metajax.types import Key
 
@@ -17,19 +18,19 @@ ENSEMBLE_SIZE = 8
 """Number of trainings in the final model."""
 
 
-def select_members(outputs: np.ndarray, classification: bool, targets: np.ndarray) -> list[int]:
+def select_members(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: bool) -> list[int]:
     """Selects the members of the ensemble greedily, with replacement (Caruana et al. 2004).
 
     The selection begins with the best finalist alone and adds, ``ENSEMBLE_SIZE`` times in all, the finalist with which the
-    ensemble scores best on held-out rows, by the metric that is reported. For classification this is the accuracy; ties are
-    broken by the log-loss. All probabilities are calibrated first, by temperatures that were fitted to other rows: a model
-    does not lose for being over- or underconfident, because the final model repairs that. For regression it is the
-    squared error, which orders as R² does.
+    ensemble scores best on held-out rows, by the metric that is reported. Ties are broken by the log-loss or the squared error.
+    All probabilities are calibrated first, by temperatures that were fitted to other rows: a model does not lose for being
+    over- or underconfident, because the final model repairs that.
 
     Args:
         outputs: f32[folds, n, rows, k], what the finalists predict on the held-out rows of each fold.
-        classification: Whether the outputs are probabilities.
         targets: [folds, rows], the class numbers or values of the held-out rows.
+        metric: What is maximized.
+        calibrates: Whether the outputs are probabilities.
 
     Returns:
         The sorted numbers of the selected finalists, ``ENSEMBLE_SIZE`` of them, with repetition.
@@ -37,26 +38,20 @@ def select_members(outputs: np.ndarray, classification: bool, targets: np.ndarra
     outputs, targets, n = outputs.astype(np.float64), np.asarray(targets), outputs.shape[1]
     has_failed = np.asarray(~np.isfinite(outputs).all(axis=(0, 2, 3)))
     outputs = np.where(np.isfinite(outputs), outputs, 0.0)
-    if classification:
+    if calibrates:
         outputs = calibrate.cross_calibrate(outputs, targets)
-    total, picks = np.zeros_like(outputs[:, 0]), []
-    worst = (math.inf, math.inf)
+    by_model = np.moveaxis(outputs, 1, 0).reshape(n, targets.size, -1)
+    total, picks = np.zeros(by_model.shape[1:]), []
     for size in range(1, ENSEMBLE_SIZE + 1):
-        costs = [
-            worst if has_failed[i] else _cost((total + outputs[:, i]) / size, targets, classification) for i in range(n)
-        ]
-        picks.append(min(range(n), key=costs.__getitem__))
-        total += outputs[:, picks[-1]]
+        scores = [_score((total + model) / size, targets.ravel(), metric) for model in by_model]
+        picks.append(max(range(n), key=lambda i, scores=scores: (not has_failed[i], *scores[i])))
+        total += by_model[picks[-1]]
     return sorted(picks)
 
 
-def _cost(outputs: np.ndarray, targets: np.ndarray, classification: bool) -> tuple[float, float]:
-    """What the selection minimizes: the error rate, then the log-loss; or the squared error."""
-    if not classification:
-        return float(np.mean((outputs[..., 0] - targets) ** 2)), 0.0
-    likelihood = np.take_along_axis(outputs, targets[..., None].astype(int), axis=-1)
-    error_rate = np.mean(np.argmax(outputs, axis=-1) != targets)
-    return float(error_rate), float(-np.mean(np.log(np.maximum(likelihood, 1e-9))))
+def _score(outputs: np.ndarray, targets: np.ndarray, metric: Metric) -> tuple[float, float]:
+    """What the selection maximizes. Between equal scores rounding must not decide."""
+    return round(float(metric.score(outputs[None], targets)[0]), 12), float(metric.tie(outputs[None], targets)[0])
 
 
 def fit_temperatures(outputs: np.ndarray, classification: bool, targets: np.ndarray) -> np.ndarray:
@@ -132,18 +127,20 @@ class Evaluation(NamedTuple):
     """How good a model is on the test rows.
 
     Attributes:
-        score: Accuracy or R².
+        score: The task's metric; larger is better.
         interval: The 95% interval of the score over the test rows.
         loss: Log-loss or root mean squared error.
+        accuracy: The accuracy; NaN for values.
         truth: [rows], the class numbers or standardized values of the test rows.
-        predicted: [rows], those that the model predicts.
+        outputs: f[rows, k], the probabilities or standardized values that the model predicts.
     """
 
     score: float
     interval: tuple[float, float]
     loss: float
+    accuracy: float
     truth: np.ndarray
-    predicted: np.ndarray
+    outputs: np.ndarray
 
 
 def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
@@ -168,17 +165,20 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
         True
     """
     x, y = np.asarray(task.final.x_eval), np.asarray(task.final.y_eval)
-    output = model.predict_inputs(x)
+    outputs, metric = np.asarray(model.predict_inputs(x), np.float64), task.metric
+    accuracy = math.nan
     if task.classification:
-        predicted = np.argmax(output, axis=1)
-        loss = float(-np.mean(np.log(np.maximum(output[np.arange(len(y)), y], 1e-12))))
-        return Evaluation(float(np.mean(predicted == y)), intervals.accuracy(predicted == y), loss, y, predicted)
-    # Standardized, because the squares of values beyond 1e154 are infinite.
-    truth = y.astype(np.float64)
-    predicted = (output / 2 - task.target_shift / 2) / (task.target_scale / 2)
-    error = float(np.mean((predicted - truth) ** 2))
-    r2 = float(1 - error / max(np.var(truth), 1e-300))
-    return Evaluation(r2, intervals.r2(truth, predicted), math.sqrt(error) * task.target_scale, truth, predicted)
+        accuracy = float(np.mean(np.argmax(outputs, axis=1) == y))
+        loss = float(-np.mean(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12))))
+    else:
+        # Standardized, because the squares of values beyond 1e154 are infinite.
+        y = y.astype(np.float64)
+        outputs = ((outputs / 2 - task.target_shift / 2) / (task.target_scale / 2))[:, None]
+        loss = math.sqrt(float(np.mean((outputs[:, 0] - y) ** 2))) * task.target_scale
+    unit = metric.unit(task.target_scale)
+    low, high = intervals.of_metric(metric, outputs, y)
+    score = float(metric.score(outputs[None], y)[0])
+    return Evaluation(unit * score, (unit * low, unit * high), loss, accuracy, y, outputs)
 
 
 def summarize_members(model: TrainedModel) -> list[dict[str, Any]]:

@@ -53,6 +53,7 @@ class _AutoML(BaseEstimator):
         minutes: float | None = None,
         trials: int | None = None,
         method: Method = "metalearner",
+        metric: str | None = None,
         seed: int = 0,
         directory: str | None = None,
         verbose: bool = False,
@@ -62,6 +63,7 @@ class _AutoML(BaseEstimator):
         self.minutes = minutes
         self.trials = trials
         self.method = method
+        self.metric = metric
         self.seed = seed
         self.directory = directory
         self.verbose = verbose
@@ -113,6 +115,7 @@ class _AutoML(BaseEstimator):
         config = Config(
             "fit",
             task=task,
+            metric=self.metric,
             method=self.method,
             minutes=self.minutes,
             trials=self.trials,
@@ -137,7 +140,7 @@ class _AutoML(BaseEstimator):
             path = _run_path(Path(parent), to_dict(config), data)
             directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))
             table = prepare(dataset, self.seed, test=False, minutes=self.minutes)
-            prepared = table_task(table, model_types=self.model_types, minutes=self.minutes)
+            prepared = table_task(table, model_types=self.model_types, minutes=self.minutes, metric=self.metric)
             recorder = start(config, directory, prepared, self.verbose, started)
             exploration = explore(config, recorder)
             members = exploration.members
@@ -184,6 +187,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         trials: Maximum number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
         method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
+        metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``roc_auc`` for two classes and
+            ``accuracy`` for more.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, each in a directory of its own below this one, named after a digest of the data and
             the settings. A ``fit`` on the same data with the same settings goes on where an earlier one stopped. Other data,
@@ -273,6 +278,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         trials: Maximum number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
         method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
+        metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``r2``.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.
         verbose: Show progress on standard error.

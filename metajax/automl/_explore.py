@@ -187,7 +187,7 @@ class _Search:
             candidates, order = finalists.with_outputs(trials, index, self.plan.n_finalists, smoothing)
             outputs, targets = kept[None, order], [self.task.search.y_eval[: kept.shape[1]]]
         targets = np.stack([np.asarray(y) for y in targets])
-        picks = ensemble.select_members(outputs, self.task.classification, targets)
+        picks = ensemble.select_members(outputs, targets, self.task.metric, self.task.classification)
         temperatures = ensemble.fit_temperatures(outputs, self.task.classification, targets)
         return Members(candidates[picks], temperatures[picks], len(candidates), len(splits))
 

@@ -13,6 +13,7 @@ import optax
 from metajax.automl import _calibrate as calibrate
 from metajax.automl._image_model import network
 from metajax.automl._image_space import MAX_SHIFT, NODES
+from metajax.automl._metrics import Metric
 from metajax.automl._task import CURVE_POINTS, Data, TrainingResults
 from metajax.data import flip_and_crop
 from metajax.space import Space
@@ -89,6 +90,7 @@ def train_images(
     space: Space,
     classes: int,
     stride: int,
+    metric: Metric,
     encodings: np.ndarray,
     data: Data,
     key: Key,
@@ -103,6 +105,7 @@ def train_images(
         space: ``image_space()``.
         classes: number of classes.
         stride: of the stem.
+        metric: The metric of the scores.
         encodings, data, key, keep_params, output_rows, progress: see ``TrainFn``.
         stop: Not read: every training keeps its last epoch.
     """
@@ -119,7 +122,8 @@ def train_images(
         config, own_key = _to_image_config(configs, snapped, i), jax.random.fold_in(key, i)
         curve[i], out, trained = _train_one(programs, config, data, steps, own_key)
         if np.isfinite(out).all():
-            score[i], loss[i] = curve[i, -1], calibrate.calibrated_loss(np.exp(out)[None], np.asarray(data.y_eval))[0]
+            chances, y = np.exp(out)[None], np.asarray(data.y_eval)
+            score[i], loss[i] = metric.score(chances, y)[0], calibrate.calibrated_loss(chances, y)[0]
         outputs[i] = np.exp(out[: outputs.shape[1]])
         if keep_params:
             params[i] = jax.tree.map(np.asarray, trained)

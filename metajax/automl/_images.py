@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax import fewshot, supernet
+from metajax.automl import _metrics as metrics
 from metajax.automl._image_model import ImageModel, network
 from metajax.automl._image_space import DEFAULT, image_space
 from metajax.automl._image_training import BATCH_SIZE, train_images
@@ -42,12 +43,14 @@ class ImageTask(NamedTuple):
     notes: list[str]
 
 
-def image_task(pictures: Pictures, seed: int) -> ImageTask:
+def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> ImageTask:
     """Makes a task of images.
 
-    It splits them 60/20/20, stratified by class, and standardizes by the channels of the training images.
+    It splits them 60/20/20, stratified by class, and standardizes by the channels of the training images. The metric is that of
+    ``Config``.
     """
     names = pictures.classes
+    maximized = metrics.metric(metric, len(names), True)
     labels = np.array([names[i] for i in pictures.y], dtype=object)
     parts = tabular.split(tabular.Dataset(None, labels, "label", names, []), seed)
     x = pictures.x
@@ -79,7 +82,8 @@ def image_task(pictures: Pictures, seed: int) -> ImageTask:
         resplit(search),
         final,
         True,
-        functools.partial(train_images, space, len(names), stride),
+        maximized,
+        functools.partial(train_images, space, len(names), stride, maximized),
         build_model,
         None,
         fixed_choices,

@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from metajax.automl._metrics import Metric
+
 DRAWS = 2_000
 """Number of bootstrap samples."""
+_DRAWS_OF_METRIC = 500  # of metrics without a formula, which are computed anew for every sample
 _MAX_INDICES = 4_000_000  # Row numbers that are drawn at a time, which bounds the memory.
 _Z = 1.959964  # The 97.5% quantile of the normal distribution.
 
@@ -82,6 +85,55 @@ def difference(
     truth = np.asarray(truth, np.float64)
     columns = np.concatenate([_moments(truth, first), _moments(truth, second)], axis=1)
     return _percentiles(_bootstrap(columns, lambda mean: _r2_of(mean[:, :3]) - _r2_of(mean[:, 3:]), seed))
+
+
+def of_metric(metric: Metric, outputs: np.ndarray, targets: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Returns the 95% interval of a metric over the rows: Wilson's of an accuracy, otherwise a bootstrap.
+
+    Args:
+        metric: The metric.
+        outputs: f[rows, k], probabilities or values.
+        targets: [rows], class numbers or values.
+        seed: Seed of the draws.
+
+    Returns:
+        The lower and the upper end.
+    """
+    if metric.name == "accuracy":
+        return accuracy(np.argmax(outputs, axis=1) == targets)
+    if metric.name == "r2":
+        return r2(targets, outputs[:, 0], seed)
+    return _percentiles(_redraw(metric, outputs[None], targets, seed)[:, 0])
+
+
+def difference_of_metric(
+    metric: Metric, first: np.ndarray, second: np.ndarray, targets: np.ndarray, seed: int = 0
+) -> tuple[float, float]:
+    """Returns the paired bootstrap interval of the first model's metric minus the second's.
+
+    Args:
+        metric: The metric.
+        first: f[rows, k], what the first model predicts.
+        second: f[rows, k], what the second predicts.
+        targets: [rows], class numbers or values.
+        seed: Seed of the draws.
+
+    Returns:
+        The lower and the upper end.
+    """
+    if metric.name == "accuracy":
+        return difference(targets, np.argmax(first, axis=1), np.argmax(second, axis=1), True, seed)
+    if metric.name == "r2":
+        return difference(targets, first[:, 0], second[:, 0], False, seed)
+    scores = _redraw(metric, np.stack([first, second]), targets, seed)
+    return _percentiles(scores[:, 0] - scores[:, 1])
+
+
+def _redraw(metric: Metric, outputs: np.ndarray, targets: np.ndarray, seed: int) -> np.ndarray:
+    """The metric of models f64[draws, models] on rows that are drawn with replacement."""
+    rng, n = np.random.default_rng(seed), len(targets)
+    draws = (rng.integers(n, size=n) for _ in range(_DRAWS_OF_METRIC))
+    return np.stack([metric.score(outputs[:, rows], targets[rows]) for rows in draws])
 
 
 def _moments(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -21,11 +21,18 @@ class Metric(NamedTuple):
         name: Its name, by scikit-learn's scorers.
         score: Scores many models on the same rows; larger is better.
         tie: What decides between equal scores: the log-loss or the squared error, negative.
+        power: The unit of the score, as a power of the unit of the target.
     """
 
     name: str
     score: ScoreFn
     tie: ScoreFn
+    power: int = 0
+
+    def unit(self, scale: float) -> float:
+        """Returns by what a score of standardized values is multiplied, for one of values; infinite beyond floating point."""
+        with np.errstate(over="ignore"):
+            return float(np.float64(scale) ** self.power)
 
 
 def _log_loss(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -113,6 +120,21 @@ def _r2(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return 1 + _squared_error(outputs, targets) / max(float(np.var(targets)), 1e-300)
 
 
+_WORDS = {
+    "roc_auc": "area under the ROC curve",
+    "r2": "R²",
+    "f1": "F1",
+    "f1_macro": "mean F1 of the classes",
+    "neg_log_loss": "negative log-loss",
+}
+
+
+def describe(metric: Metric | str) -> str:
+    """Returns a metric in words."""
+    name = metric if isinstance(metric, str) else metric.name
+    return _WORDS.get(name, name.replace("neg_", "negative ").replace("_", " "))
+
+
 CLASSIFICATION: dict[str, ScoreFn] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
@@ -121,6 +143,12 @@ CLASSIFICATION: dict[str, ScoreFn] = {
     "roc_auc": _roc_auc,
 }
 BINARY: dict[str, ScoreFn] = {"average_precision": _average_precision, "f1": _f1}
+_POWERS = {
+    "neg_mean_absolute_error": 1,
+    "neg_mean_squared_error": 2,
+    "neg_median_absolute_error": 1,
+    "neg_root_mean_squared_error": 1,
+}
 REGRESSION: dict[str, ScoreFn] = {
     "r2": _r2,
     "neg_mean_absolute_error": _absolute_error,
@@ -156,4 +184,4 @@ def metric(name: str | None, outputs: int, classification: bool) -> Metric:
     if name not in known:
         of = "two classes" if binary else f"{outputs} classes" if classification else "numbers"
         raise InputError(f"metric={name!r}: accepted for a target of {of} are {', '.join(sorted(known))}")
-    return Metric(name, known[name], _log_loss if classification else _squared_error)
+    return Metric(name, known[name], _log_loss if classification else _squared_error, _POWERS.get(name, 0))

@@ -12,6 +12,7 @@ from metajax.automl import _calibrate as calibrate
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _population as population
+from metajax.automl._metrics import Metric
 from metajax.automl._prepare import Prepared, passes_per_epoch
 from metajax.automl._score import score, squared_error
 from metajax.automl._space import NETWORKS
@@ -40,13 +41,21 @@ class Trainer:
         kinds: The model types beside networks.
         minutes: The budget that many trainings are to fit into, which limits the epochs of large networks; ``None`` is 20
             minutes or more.
+        metric: The metric of the scores.
     """
 
     def __init__(
-        self, space: Space, prepared: Prepared, group_size: int, kinds: Sequence[ModelType], minutes: float | None
+        self,
+        space: Space,
+        prepared: Prepared,
+        group_size: int,
+        kinds: Sequence[ModelType],
+        minutes: float | None,
+        metric: Metric,
     ):
         self._space, self._prepared, self._group_size = space, prepared, group_size
         self._kinds = {kind.name: kind for kind in kinds}
+        self._metric, self._unit = metric, metric.unit(prepared.encoder.scale)
         seconds = _MAX_SECONDS if minutes is None else 60 * minutes * _SHARE_OF_BUDGET
         self._max_operations = _OPERATIONS_PER_SECOND * float(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS))
         # The final model is trained by the programs that were compiled for the search.
@@ -125,10 +134,15 @@ class Trainer:
             progress,
             self._sampling,
             stop,
+            self._score,
         )
         compiled = (compiling() - compiled_before) / max(time.perf_counter() - started, 1e-9)
         seconds = results.seconds * max(0.0, 1.0 - compiled)
         return results._replace(seconds=seconds, stop=results.stop if stop is None else stop)
+
+    def _score(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The metric of models f64[n] for f[n, rows, outputs], in units of the target."""
+        return self._unit * self._metric.score(np.asarray(outputs, np.float64), np.asarray(y))
 
     def _affordable(self, encodings: np.ndarray, n_rows: int) -> dict[str, np.ndarray]:
         """The configurations, with fewer epochs where one training would take too long."""
@@ -195,7 +209,7 @@ class Trainer:
             return
         classification = self._prepared.classification
         results.curve[row] = score(stages, data.y_eval, classification)
-        results.score[row] = results.curve[row, -1]
+        results.score[row] = self._score(stages[-1:], data.y_eval)[0]
         if classification:
             results.loss[row] = calibrate.calibrated_loss(stages[-1:], data.y_eval)[0]
         else:

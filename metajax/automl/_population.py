@@ -16,6 +16,8 @@ from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
+from metajax.automl._metrics import ScoreFn
+from metajax.automl._score import score, squared_error
 from metajax.automl._space import MAX_DEPTH, SCHEDULES, WIDTHS
 from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, Data, TrainingResults
 from metajax.types import generator, stream
@@ -233,6 +235,7 @@ def train(
     progress: Callable[[int], None] | None = None,
     sampling: Sampling | None = None,
     stop: np.ndarray | None = None,
+    score_of: ScoreFn | None = None,
 ) -> TrainingResults:
     """Trains every configuration. The key of a model depends on its position alone, not on the grouping.
 
@@ -249,6 +252,7 @@ def train(
         sampling: How rows enter; by default every epoch is one pass, and programs are compiled for these rows.
         stop: f64[n], the share of its epochs after which each training ends and is kept. By default the evaluation rows
             choose the epoch, and a training that has not improved for long ends early.
+        score_of: The score of the end; by default accuracy or R².
     """
     configs = {name: np.asarray(value) for name, value in configs.items()}
     sampling = sampling or Sampling(encoding.make_layout(np.asarray(data.x)))
@@ -267,7 +271,7 @@ def train(
         count = lambda n, n_done=n_done: progress(n_done + n) if progress else None
         shelf = _train_shape(shape, rows, configs, groups, own, population, group_size, results.seconds, stop, count)
         for row in rows:
-            _store(results, row, int(epochs[row]), own[row], shelf, population, configs, groups, keep_params)
+            _store(results, row, int(epochs[row]), own[row], shelf, population, configs, groups, keep_params, score_of)
         n_done += len(rows)
     return results
 
@@ -317,7 +321,7 @@ def _empty_results(n: int, data: Data, output_rows: int, n_outputs: int) -> Trai
     )
 
 
-def _store(results, row, epochs, own, shelf, population, configs, groups, keep_params) -> None:
+def _store(results, row, epochs, own, shelf, population, configs, groups, keep_params, score_of) -> None:
     """Writes the results of a model into those of the population; the score of a model that diverged stays NaN."""
     params, kept_outputs, best_cost, best_epoch = shelf.done[row]
     y = population.y_eval
@@ -340,13 +344,14 @@ def _store(results, row, epochs, own, shelf, population, configs, groups, keep_p
         results.params[row] = model
     if not has_improved:
         return
+    predicted = (np.exp(outputs) if population.classification else outputs)[None]
     if population.classification:
-        results.score[row] = np.mean(np.argmax(outputs, axis=1) == y)
-        results.loss[row] = calibrate.calibrated_loss(np.exp(outputs)[None], y)[0]
+        results.loss[row] = calibrate.calibrated_loss(predicted, y)[0]
     else:
-        results.loss[row] = np.mean(np.square(outputs[:, 0] - y), dtype=np.float64)
-        results.score[row] = 1 - results.loss[row] / max(float(np.var(y)), 1e-12)
-    results.curve[row] = _curve(shelf.costs[row], shelf.scores[row], epochs, results.score[row], population)
+        results.loss[row] = squared_error(predicted, y)[0]
+    last = score(predicted, y, population.classification)[0]
+    results.score[row] = last if score_of is None else score_of(predicted, y)[0]
+    results.curve[row] = _curve(shelf.costs[row], shelf.scores[row], epochs, last, population)
 
 
 def _curve(costs, scores, epochs, last, population: _Population) -> np.ndarray:

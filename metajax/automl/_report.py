@@ -7,6 +7,7 @@ from typing import Any
 from metajax import plot
 from metajax.automl import _data_card
 from metajax.automl import _report_figures as figures
+from metajax.automl._metrics import describe
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Choice, Trials
 from metajax.run import RunDirectory
@@ -57,6 +58,7 @@ _MEANINGS = {
     "neighbors": "training rows that vote",
 }
 _NAMES = {"found": "selected model", "default": "default configuration", "random": "best random configuration"}
+_BOOTSTRAP = "The interval is a bootstrap over the test rows; that of a difference is a paired bootstrap."
 _INTERVALS = {
     "accuracy": "The interval of an accuracy is Wilson's; that of a difference is a paired bootstrap over the test rows.",
     "r2": "The interval of R² is a bootstrap over the test rows; that of a difference is a paired bootstrap.",
@@ -82,8 +84,8 @@ def page(
         directory: The run directory.
     """
     data = result["data"]
-    metric = "accuracy" if data["task"] == "classification" else "r2"
-    label = "accuracy" if metric == "accuracy" else "R²"
+    metric = result["metric"]
+    label = describe(metric)
     title = data["name"] if data["target"] in ("target", "y") else data["target"]
     settings = f"{json.dumps(config, indent=2)}\n{(directory.path / 'meta.json').read_text()}"
     return f"""<!doctype html>
@@ -92,9 +94,9 @@ def page(
 <h1>A model for {html.escape(title)}</h1>
 <p class="lead">{_introduction(result)}</p>
 <h2>Test {label}</h2>{_scores(result["metrics"], metric)}
-<p>{_gains(result["metrics"])}</p>
-<p class="note">{html.escape(result["protocol"])} {_INTERVALS[metric]} The intervals do not include the randomness of
-training.</p>
+<p>{_gains(result["metrics"], metric)}</p>
+<p class="note">{html.escape(result["protocol"])} {_INTERVALS.get(metric, _BOOTSTRAP)} The intervals do not include the
+randomness of training.</p>
 {_data_card.section(data)}
 <h2>The selected model</h2>
 <p>{_members(result["ensemble"])} {_difference_to_default(result["contenders"])}</p>{_table(result)}
@@ -138,18 +140,24 @@ def _scores(metrics: dict[str, float], metric: str) -> str:
     return f'<div class="scores">{"".join(cards)}</div>'
 
 
-def _gains(metrics: dict[str, float]) -> str:
-    """The selected model against each of the others, in hundredths, and whether the test rows show a difference."""
+def _gains(metrics: dict[str, float], metric: str) -> str:
+    """The selected model against each of the others, and whether the test rows show a difference.
+
+    Differences of shares and of R² are given in hundredths, those of errors and losses as they are.
+    """
+    is_share = not metric.startswith("neg_")
     sentences = []
     for name, label in _NAMES.items():
         if f"gain_over_{name}" not in metrics:
             continue
-        gain, low, high = (100 * metrics[f"gain_over_{name}{end}"] for end in ("", "_low", "_high"))
+        gain, low, high = (metrics[f"gain_over_{name}{end}"] for end in ("", "_low", "_high"))
         verdict = "the test rows show no difference" if low <= 0 <= high else "the test rows show a difference"
+        show = (lambda value: f"{100 * value:+.2f}") if is_share else (lambda value: f"{value:+.4g}")
+        unit = " points" if is_share else ""
         sentences.append(
-            f"Selected model minus {label}: {gain:+.2f} points (95% interval {low:+.2f} to {high:+.2f}; {verdict})."
+            f"Selected model minus {label}: {show(gain)}{unit} (95% interval {show(low)} to {show(high)}; {verdict})."
         )
-    if sentences:
+    if sentences and is_share:
         sentences.append('<span class="note">A point is a hundredth of the score.</span>')
     return " ".join(sentences)
 

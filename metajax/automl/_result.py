@@ -11,6 +11,7 @@ from metajax.automl import _ensemble as ensemble
 from metajax.automl import _intervals as intervals
 from metajax.automl import _report as report
 from metajax.automl._explore import Exploration, Members
+from metajax.automl._metrics import describe
 from metajax.automl._recorder import Recorder
 from metajax.automl._settings import Config
 from metajax.automl._task import Task, TrainedModel
@@ -55,7 +56,7 @@ def finish(
     model = contenders["found"].model
     model.save(directory.path)
     trials = history.trials("random", "proposed", "final", "baseline")
-    trials.to_frame(f"validation_{task.metric}").to_csv(directory.path / "trials.csv", index=False)
+    trials.to_frame(f"validation_{task.metric.name}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(task.space))
     learned = history.trials("random", "proposed")
     importance = _importance(config, exploration, learned, recorder.schedule.plan.padded_size)
@@ -73,6 +74,7 @@ def finish(
     configs = {name: ensemble.summarize_members(c.model)[0]["config"] for name, c in contenders.items()}
     result = {
         "metrics": metrics,
+        "metric": task.metric.name,
         "found": members[0]["config"],
         "ensemble": members,
         "contenders": configs,
@@ -122,7 +124,7 @@ def _importance(
 
 def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, float]:
     """The test metrics of all contenders with 95% intervals, and the gain of the ensemble over each of the others."""
-    metrics, metric = {}, task.metric
+    metrics, metric = {}, task.metric.name
     found = contenders["found"].evaluation
     for name, contender in contenders.items():
         prefix = "" if name == "found" else f"{name}_"
@@ -134,20 +136,22 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
             f"{prefix}test_{metric}_single": contender.member_score,
             f"{prefix}test_loss": tested.loss,
         }
+        if task.classification:
+            metrics[f"{prefix}test_accuracy"] = tested.accuracy
         if name != "found":
-            pair = found.predicted, tested.predicted
-            low, high = intervals.difference(tested.truth, *pair, task.classification)
+            pair, unit = (found.outputs, tested.outputs), task.metric.unit(task.target_scale)
+            low, high = intervals.difference_of_metric(task.metric, *pair, tested.truth)
             metrics |= {
                 f"gain_over_{name}": found.score - tested.score,
-                f"gain_over_{name}_low": low,
-                f"gain_over_{name}_high": high,
+                f"gain_over_{name}_low": unit * low,
+                f"gain_over_{name}_high": unit * high,
             }
     return metrics
 
 
 def _protocol(config: Config, task: Task, members: Members) -> str:
     """How the numbers of the result came about, in sentences."""
-    criterion = "accuracy (ties by calibrated log-loss)" if task.classification else "R²"
+    criterion = f"{describe(task.metric)}{' (ties by calibrated log-loss)' if task.classification else ''}"
     rows = (
         f"{members.n_folds}-fold cross-validation on training and validation rows"
         if members.n_folds

@@ -75,9 +75,9 @@ def _make_task(
     if isinstance(dataset, tabular.Dataset):
         prepared = prepare(dataset, config.seed, minutes=config.minutes)
         write_text(directory.path / "schema.json", prepared.encoder.schema.to_json())
-        task = table_task(prepared, model_types=model_types, minutes=config.minutes)
+        task = table_task(prepared, model_types=model_types, minutes=config.minutes, metric=config.metric)
         return _Described(task, describe_data(dataset, prepared))
-    task, rows, shape, notes = image_task(dataset, config.seed)
+    task, rows, shape, notes = image_task(dataset, config.seed, config.metric)
     data = {
         "target": "label",
         "task": "classification",

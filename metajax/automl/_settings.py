@@ -20,6 +20,9 @@ class Config:
             CSV, Parquet, Feather or ``.npz`` file or of a folder of images with one folder for each class.
         target: The column to predict. It is needed with a file that has columns.
         task: ``classification`` or ``regression``; with ``None`` the target decides.
+        metric: What is maximized and reported, by the name of scikit-learn's scorer, such as ``roc_auc``, ``neg_log_loss``,
+            ``balanced_accuracy``, ``f1_macro`` or ``neg_mean_absolute_error``; ``None`` is the area under the ROC curve for
+            two classes, the accuracy for more, and R² for numbers.
         method: Who proposes what to train: ``metalearner``, ``random``, ``optuna`` (its multivariate TPE) or, for images,
             ``supernet``, where DrNAS decides the architecture and the meta-learner the rest.
         minutes: Budget of wall time, above 0; ``None`` is no limit.
@@ -44,6 +47,7 @@ class Config:
     data: str
     target: str | None = None
     task: str | None = None
+    metric: str | None = None
     method: str = "metalearner"
     minutes: float | None = None
     trials: int | None = None

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from metajax.automl import _metrics as metrics
 from metajax.automl import _mixed as mixed
 from metajax.automl import prior
 from metajax.automl._model import FittedModel
@@ -23,6 +24,7 @@ def table_task(
     group_size: int = GROUP_SIZE,
     model_types: Sequence[ModelType] | None = None,
     minutes: float | None = None,
+    metric: str | None = None,
 ) -> Task:
     """Returns the task of a table: its space, its rows, and how its models are trained.
 
@@ -37,12 +39,13 @@ def table_task(
         model_types: What is searched beside networks; by default ``models.installed()``.
         minutes: The budget that many trainings are to fit into, which limits the epochs of large networks; ``None`` is 20
             minutes or more.
+        metric: What is maximized, as in ``Config``.
 
     Returns:
         The task.
 
     Raises:
-        InputError: if two model types have the same name.
+        InputError: if two model types have the same name, or the metric does not fit the target.
 
     Example:
         >>> import jax
@@ -56,7 +59,8 @@ def table_task(
     kinds = installed() if model_types is None else tuple(model_types)
     space = tabular_space(prepared.features, prepared.classification, kinds)
     initial = initial_configs(prepared.classification, kinds)
-    trainer = mixed.Trainer(space, prepared, group_size, kinds, minutes)
+    maximized = metrics.metric(metric, prepared.outputs, prepared.classification)
+    trainer = mixed.Trainer(space, prepared, group_size, kinds, minutes, maximized)
 
     def build_model(configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> FittedModel:
         return FittedModel(configs, prepared.encoder, params, temperatures)
@@ -68,6 +72,7 @@ def table_task(
         folds=resplit(prepared.search),
         final=prepared.final,
         classification=prepared.classification,
+        metric=maximized,
         train=trainer.train,
         build_model=build_model,
         warm_start=functools.partial(warm_start, space, prepared, kinds),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from metajax.automl._metrics import Metric
 from metajax.space import Space
 
 CURVE_POINTS = 8
@@ -35,9 +36,9 @@ class TrainingResults(NamedTuple):
     """The results of training a population, in the order of its configurations.
 
     Attributes:
-        score: f64[n], accuracy or R² on the evaluation rows; NaN where training diverged.
+        score: f64[n], the task's metric on the evaluation rows, larger is better; NaN where training diverged.
         loss: f64[n], calibrated log-loss or mean squared error on the evaluation rows.
-        curve: f64[n, CURVE_POINTS], the score at even shares of each model's epochs.
+        curve: f64[n, CURVE_POINTS], accuracy or R² at even shares of each model's epochs.
         seconds: f64[n], each model's share of the wall time of its group.
         params: The parameters of each model, if they were asked for.
         outputs: f32[n, rows, outputs], probabilities or standardized values for the first evaluation rows, for as many rows as
@@ -142,6 +143,7 @@ class Task(NamedTuple):
         folds: Other splits of the same rows into as many training and evaluation rows.
         final: Training and validation rows together, and the test rows.
         classification: ``True`` for classification, ``False`` for regression.
+        metric: What is maximized, selected by and reported.
         train: Trains a population of configurations.
         build_model: Builds the final model from trained members.
         warm_start: Proposes the first configurations, or ``None``.
@@ -162,6 +164,7 @@ class Task(NamedTuple):
     folds: list[Data]
     final: Data
     classification: bool
+    metric: Metric
     train: TrainFn
     build_model: BuildModelFn
     warm_start: WarmStartFn | None = None
@@ -173,8 +176,3 @@ class Task(NamedTuple):
     target_scale: float = 1.0
     initial: tuple[dict[str, Any], ...] = ()
     default_members: int | None = None
-
-    @property
-    def metric(self) -> str:
-        """The name of the reported metric: ``accuracy`` or ``r2``."""
-        return "accuracy" if self.classification else "r2"

@@ -10,6 +10,7 @@ import pytest
 from metajax import predictor
 from metajax.automl import _explore as explorer
 from metajax.automl._explore import explore, start
+from metajax.automl._metrics import metric
 from metajax.automl._settings import Config
 from metajax.automl._task import CURVE_POINTS, Data, Task, TrainingResults
 from metajax.run import RunDirectory
@@ -37,7 +38,7 @@ def build_nothing(configs, params, temperatures):
 
 ROWS = Data(jnp.zeros((8, 1)), jnp.zeros(8), jnp.zeros((4, 1)), jnp.zeros(4))
 FOLDS = [ROWS._replace() for _ in range(5)]  # other objects with the same rows
-TASK = Task(SPACE, {"x": 0.5}, ROWS, FOLDS, ROWS, False, train_at_once, build_nothing)
+TASK = Task(SPACE, {"x": 0.5}, ROWS, FOLDS, ROWS, False, metric(None, 1, False), train_at_once, build_nothing)
 
 
 @pytest.fixture

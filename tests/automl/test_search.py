@@ -42,7 +42,7 @@ def table(tmp_path_factory):
 def finished(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "search"
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "24", "--out", str(out)]
-    assert cli.main(argv) == 0
+    assert cli.main([*argv, "--metric", "accuracy"]) == 0
     return out
 
 

@@ -10,10 +10,13 @@ import pytest
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
 from metajax.automl._ensemble import evaluate_on_test, fit_temperatures, select_members
+from metajax.automl._metrics import metric
 from metajax.automl._task import Data
 
 # Nothing here is compiled. The mark keeps the compiled programs of the files before and after, which are optimized.
 pytestmark = pytest.mark.optimized
+
+ACCURACY = metric("accuracy", 10, True)
 
 
 def predictions(labels, accuracy, sure, seed, classes=10):
@@ -36,12 +39,12 @@ def test_a_modest_but_more_accurate_network_is_selected():
     default, smoothed = predictions(labels, 0.935, 0.94, 1), predictions(labels, 0.985, 0.68, 2)
     assert log_loss(smoothed, labels) > log_loss(default, labels), "the case that is constructed"
     outputs = np.stack([default, smoothed], axis=1)
-    assert sum(select_members(outputs, True, labels)) >= 6, "of eight members"
+    assert sum(select_members(outputs, labels, ACCURACY, True)) >= 6, "of eight members"
     calibrated = calibrate.cross_calibrate(outputs, labels)
     assert log_loss(calibrated[:, 1], labels) < 0.5 * log_loss(calibrated[:, 0], labels)
     fitted = fit_temperatures(outputs, True, labels)
     assert fitted[1] < 0.7 and 0.8 < fitted[0] < 1.25, "the default is calibrated as it is"
-    assert sum(select_members(outputs[:1], True, labels[:1])) >= 6, "on one split, too"
+    assert sum(select_members(outputs[:1], labels[:1], ACCURACY, True)) >= 6, "on one split, too"
 
 
 def test_equal_accuracies_are_told_apart_by_calibrated_loss():
@@ -53,7 +56,7 @@ def test_equal_accuracies_are_told_apart_by_calibrated_loss():
     unsure[:, ::10] = np.where(sure[:, ::10] > 0.5, 0.55, 0.45)
     flat = unsure**0.2 / (unsure**0.2).sum(axis=-1, keepdims=True)  # the same knowledge at a lower confidence
     assert log_loss(flat, labels) > log_loss(sure, labels)
-    assert select_members(np.stack([sure, flat], axis=1).astype(np.float32), True, labels) == [1] * 8
+    assert select_members(np.stack([sure, flat], axis=1).astype(np.float32), labels, ACCURACY, True) == [1] * 8
 
 
 def test_a_temperature_that_is_known_is_found_and_no_label_changes():
@@ -131,8 +134,47 @@ def test_scores_of_values_of_any_size_are_finite(size):
     y = np.random.default_rng(0).normal(size=40)
     final = Data(*(jnp.asarray(a, jnp.float32) for a in (np.zeros((1, 1)), y[:1], np.zeros((40, 1)), y)))
     model = SimpleNamespace(predict_inputs=lambda x: (y + 0.1) * size + 3 * size)
-    task: Any = SimpleNamespace(classification=False, final=final, target_shift=3 * size, target_scale=size)
+    units = {"target_shift": 3 * size, "target_scale": size}
+    task: Any = SimpleNamespace(classification=False, metric=metric("r2", 1, False), final=final, **units)
     evaluation = evaluate_on_test(cast(Any, model), task)
     assert evaluation.score == pytest.approx(1 - 0.01 / y.var(), rel=1e-4)
     assert evaluation.loss == pytest.approx(0.1 * size, rel=1e-4)
     assert evaluation.interval[0] < evaluation.score < evaluation.interval[1]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("neg_mean_absolute_error", -20.0), ("neg_mean_squared_error", -400.0)])
+def test_errors_are_reported_in_units_of_the_target(name, expected):
+    y = np.random.default_rng(0).normal(size=40)
+    final = Data(*(jnp.asarray(a, jnp.float32) for a in (np.zeros((1, 1)), y[:1], np.zeros((40, 1)), y)))
+    model = SimpleNamespace(predict_inputs=lambda x: 200.0 * (y + 0.1) + 7.0)
+    units = {"target_shift": 7.0, "target_scale": 200.0}
+    task: Any = SimpleNamespace(classification=False, metric=metric(name, 1, False), final=final, **units)
+    evaluation = evaluate_on_test(cast(Any, model), task)
+    assert evaluation.score == pytest.approx(expected, rel=1e-4)
+    assert evaluation.interval == pytest.approx((expected, expected), rel=1e-4), "every row has the same error"
+
+
+def test_what_is_selected_is_what_was_asked_for():
+    """Of 100 rows 5 are positive: one model ranks them first but never says so, one calls some of them positive."""
+    labels = np.tile(np.repeat([1, 0], [5, 95]), (2, 1))
+    ranking = np.where(labels == 1, 0.4, 0.1)
+    calling = np.where(np.arange(100) < 3, 0.9, 0.2) + 0.3 * (np.arange(100) > 97) + 0.0 * labels
+    outputs = np.stack([np.stack([1 - p, p], axis=-1) for p in (ranking, calling)], axis=1).astype(np.float32)
+    picked = lambda name: select_members(outputs, labels, metric(name, 2, True), False)[0]
+    assert picked("roc_auc") == 0
+    both = sorted(select_members(outputs, labels, metric("balanced_accuracy", 2, True), False))
+    assert both.count(1) > both.count(0), "more members call some rows positive"
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "balanced_accuracy", "neg_log_loss"])
+def test_an_interval_of_any_metric_is_a_bootstrap(name):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=300)
+    chances = lambda noise: 1 / (1 + np.exp(-(2 * labels - 1 + noise * rng.normal(size=300))))
+    near, far = (np.stack([1 - p, p], axis=1) for p in (chances(0.8), chances(3.0)))
+    of = metric(name, 2, True)
+    low, high = intervals.of_metric(of, near, labels)
+    assert low < of.score(near[None], labels)[0] < high and high - low < 0.3
+    low, high = intervals.difference_of_metric(of, near, far, labels)
+    assert 0 < low < high
+    assert intervals.difference_of_metric(of, far, far, labels) == (0.0, 0.0)
