@@ -283,7 +283,7 @@ def train_epochs(
 
 
 def _keep_best(state: TrainState, predicted, cost, number, limits: Limits) -> TrainState:
-    """Keeps the parameters of the models that improved, and stops those that did not for long."""
+    """Keeps the parameters of the models that improved, and stops those that did not for long. A diverged one has failed."""
     is_better = state.is_active & (cost < state.best_cost)
     choose = lambda new, old: jnp.where(is_better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
     best_epoch = choose(jnp.broadcast_to(number, cost.shape), state.best_epoch)
@@ -291,7 +291,7 @@ def _keep_best(state: TrainState, predicted, cost, number, limits: Limits) -> Tr
     return state._replace(
         best=choose(state.params, state.best),
         best_outputs=choose(predicted, state.best_outputs),
-        best_cost=choose(cost, state.best_cost),
+        best_cost=jnp.where(jnp.isfinite(cost), choose(cost, state.best_cost), jnp.inf),
         best_epoch=best_epoch,
         is_active=state.is_active & (number < limits.last_epoch) & is_patient & jnp.isfinite(cost),
     )
