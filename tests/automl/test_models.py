@@ -1,5 +1,6 @@
 """Every model type beside the networks, by the same contract; and waves and ensembles in which types are mixed."""
 
+import dataclasses
 import time
 
 import jax
@@ -7,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metajax.automl import _network as network
 from metajax.automl import models
+from metajax.automl._metrics import metric
 from metajax.automl._mixed import Trainer
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import Prepared
-from metajax.automl._space import default_of_type, tabular_space
+from metajax.automl._space import NETWORKS, default_of_type, tabular_space
 from metajax.automl._tables import initial_configs, table_task
 from metajax.automl._task import CURVE_POINTS, Data
 from metajax.automl.models import _forest as forest
@@ -21,6 +24,8 @@ from metajax.automl.models._threads import n_threads
 from metajax.data import tabular
 from metajax.space import Float
 from metajax.types import InputError
+
+pd = pytest.importorskip("pandas")
 
 FEW = {"iterations": 24, "depth": 3, "leaves": 8}
 """What makes the defaults small enough for a test."""
@@ -208,9 +213,13 @@ def test_ten_thousand_rows_are_predicted_fast():
 
 def prepared(outputs=3, n=120):
     """Rows of an encoded table, as a search has them."""
-    data = Data(*map(jnp.asarray, rows(n, outputs=outputs)))
-    columns = [{"name": f"x{i}", "kind": "number", "mean": 0.0, "std": 1.0, "missing": False} for i in range(4)]
-    encoder = tabular.Encoder(columns, [str(i) for i in range(outputs)] if outputs > 1 else None)
+    data = rows(n, outputs=outputs)
+    x, y = np.concatenate([data.x, data.x_eval]), np.concatenate([data.y, data.y_eval])
+    frame = pd.DataFrame(x, columns=[f"x{i}" for i in range(4)])
+    dataset = tabular.judge(frame, pd.Series(y), "y", [], "classification" if outputs > 1 else "regression")
+    encoder = tabular.Encoder.fit(dataset.schema, dataset.columns, dataset.target)
+    encoder = dataclasses.replace(encoder, shift=0.0, scale=1.0)
+    data = Data(*map(jnp.asarray, data))
     return Prepared(data, data._replace(), encoder, np.arange(4), outputs, (90, 15, 15), [])
 
 
@@ -258,20 +267,21 @@ class Constants(Fails):
 
 def trainer(table, kinds):
     space = tabular_space(4, table.outputs > 1, kinds)
-    return space, Trainer(space, table, 2, kinds)
+    measure = metric("accuracy" if table.outputs > 1 else "r2", table.outputs, table.outputs > 1)
+    return space, Trainer(space, table, 2, kinds, None, measure)
 
 
 def test_a_mixed_wave_has_its_results_in_order_and_a_failure_does_not_end_it(capsys):
     kinds, table, done = [Constants(), Fails(), BUILT_IN["neighbors"][0]], prepared(), []
     space, mixed = trainer(table, kinds)
-    network = {**initial_configs(True, [])[0], "epochs": 4}
+    net = {**initial_configs(True, [])[0], "epochs": 8}
     configs = [default_of_type(kind, True) for kind in kinds]
-    encodings = np.asarray(space.encode(space.configs([configs[0], network, configs[1], configs[2], configs[0]])))
+    encodings = np.asarray(space.encode(space.configs([configs[0], net, configs[1], configs[2], configs[0]])))
     results = mixed.train(encodings, table.search, jax.random.key(0), True, 10**6, done.append)
     assert np.isfinite(results.score).tolist() == [True, True, False, True, True]
     assert np.isnan(results.outputs[2]).all() and "model 'fails' failed (ZeroDivisionError" in capsys.readouterr().err
     assert done == [1, 2, 3, 4, 5], "the network comes last, and alone in its group"
-    assert isinstance(results.params[1], dict) and results.params[0] is results.params[4], "trained once"
+    assert isinstance(results.params[1], network.Model) and results.params[0] is results.params[4], "trained once"
     assert results.curve.shape == (5, CURVE_POINTS) and (results.seconds[[0, 1, 3]] > 0).all()
     np.testing.assert_allclose(results.outputs[3], results.params[3].predict(np.asarray(table.search.x_eval)))
     labels = np.asarray(table.search.y_eval)
@@ -294,7 +304,7 @@ def test_the_length_of_a_training_is_decided_on_the_rows_of_the_search_alone():
     searched = mixed.train(encodings, table.search, jax.random.key(0), True)
     n_decided = space.decode(searched.encodings)[0]["boosted_trees.iterations"]
     assert n_decided < 500 and max(4, len(searched.params[0].member.forest.roots)) == n_decided
-    final = mixed.train(searched.encodings, table.final, jax.random.key(0), True)
+    final = mixed.train(searched.encodings, table.final, jax.random.key(0), True, stop=searched.stop)
     assert len(final.params[0].member.forest.roots) == n_decided
     np.testing.assert_array_equal(final.encodings, searched.encodings)
 
@@ -303,13 +313,13 @@ def test_the_length_of_a_training_is_decided_on_the_rows_of_the_search_alone():
 def test_an_ensemble_of_several_types_predicts_the_mean_and_is_read_back(outputs, tmp_path):
     kinds, table = [Constants(), BUILT_IN["neighbors"][0]], prepared(outputs)
     space, mixed = trainer(table, kinds)
-    network = {**initial_configs(outputs > 1, [])[0], "epochs": 4}
+    net = {**initial_configs(outputs > 1, [])[0], "epochs": 8}
     constants, neighbors = (default_of_type(kind, outputs > 1) for kind in kinds)
-    configs = [network, constants, neighbors, neighbors]
+    configs = [net, constants, neighbors, neighbors]
     encodings = np.asarray(space.encode(space.configs(configs)))
     results = mixed.train(encodings, table.final, jax.random.key(0), True, 10**6)
-    build = lambda temperatures: FittedModel.build(
-        space.decode(encodings), table.encoder, table.groups, results.params, np.asarray(temperatures)
+    build = lambda temperatures: FittedModel(
+        space.decode(encodings), table.encoder, results.params, np.asarray(temperatures)
     )
     x = np.asarray(table.final.x_eval)
     mean = results.outputs.mean(axis=0)
@@ -325,7 +335,7 @@ def test_an_ensemble_of_several_types_predicts_the_mean_and_is_read_back(outputs
     np.testing.assert_array_equal(back.predict_inputs(x), model.predict_inputs(x))
     with pytest.raises(InputError, match="a member of the type 'constants'; give it in model_types"):
         FittedModel.load(tmp_path)
-    model.others[0].member.shares[0] = np.nan
+    model.members[1].member.shares[0] = np.nan
     model.save(tmp_path)
     with pytest.raises(InputError, match=r"damaged .*shares holds values that are not finite"):
         FittedModel.load(tmp_path, kinds)
@@ -339,7 +349,7 @@ def test_the_defaults_of_all_types_are_first_and_boosting_is_the_one_to_beat():
     assert task.default == task.initial[0] and task.default["boosted_trees.iterations"] == 100
     assert table_task(table, model_types=()).default["model"] == "mlp"
     proposed = task.space.decode(task.warm_start(6, jax.random.key(0), np.zeros((0, task.space.width), np.float32)))
-    is_network = [config["model"] in ("linear", "mlp", "residual") for config in proposed]
+    is_network = [config["model"] in NETWORKS for config in proposed]
     assert is_network == [True] * 3 + [False] * 3
     with pytest.raises(InputError, match="rename one"):
         table_task(table, model_types=[Constants(), Constants()])
