@@ -15,6 +15,7 @@ from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
 from metajax.automl import _network as network
+from metajax.automl import _network_params as network_params
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember
 from metajax.automl.models._installed import BUILT_IN
@@ -176,7 +177,7 @@ def _write_member(member: network.Model | FittedMember) -> tuple[dict[str, Any],
     """Returns what JSON holds of a member, and its arrays."""
     if isinstance(member, FittedMember):
         return member.header(), member.arrays()
-    arrays = network.to_arrays(member)
+    arrays = network_params.to_arrays(member)
     return {"model": None, "arrays": sorted(arrays)}, arrays
 
 
@@ -188,7 +189,7 @@ def _read_member(
     own = {name: arrays[f"{number}/{name}"] for name in header["arrays"]}
     try:
         if header["model"] is None:
-            return network.from_arrays(own)
+            return network_params.from_arrays(own)
         if header["model"] in kinds:
             return FittedMember.read(kinds[header["model"]], header, own)
     except (KeyError, TypeError, IndexError) as error:

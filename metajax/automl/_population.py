@@ -16,6 +16,7 @@ from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
+from metajax.automl import _network_params as network_params
 from metajax.automl._metrics import ScoreFn
 from metajax.automl._score import score, squared_error
 from metajax.automl._space import MAX_DEPTH, SCHEDULES, WIDTHS
@@ -281,7 +282,7 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     layout, started = population.layout, time.perf_counter()
     network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
     params = [initial_params(configs, row, groups, own[row], population) for row in rows]
-    params = [network.pad(member, own[row], shape, layout) for member, row in zip(params, rows)]
+    params = [network_params.pad(member, own[row], shape, layout) for member, row in zip(params, rows)]
     states = descent.start(params, population.n_blocks, population.n_outputs)
     epochs = configs["epochs"][rows].astype(np.int32)
     last = epochs if stop is None else np.maximum(1, np.round(stop[rows] * epochs)).astype(np.int32)
@@ -305,7 +306,9 @@ def initial_params(configs: dict[str, Any], row: int, groups: np.ndarray, own: n
     """The initial parameters of one model, which depend on the key of the population and its number alone."""
     one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
     rng = generator(stream(jax.random.fold_in(population.key, row), "init"))
-    return network.init(jax.tree.map(lambda leaf: leaf[0], one), rng, own, population.layout, population.n_outputs)
+    return network_params.init(
+        jax.tree.map(lambda leaf: leaf[0], one), rng, own, population.layout, population.n_outputs
+    )
 
 
 def _empty_results(n: int, data: Data, output_rows: int, n_outputs: int) -> TrainingResults:
@@ -326,7 +329,7 @@ def _store(results, row, epochs, own, shelf, population, configs, groups, keep_p
     params, kept_outputs, best_cost, best_epoch = shelf.done[row]
     y = population.y_eval
     params = descent.unflatten(params, shelf.like)
-    model = network.Model(own, None, network.crop(params, own, shelf.shape, population.layout), None)
+    model = network.Model(own, None, network_params.crop(params, own, shelf.shape, population.layout), None)
     if keep_params or not population.selects_epoch:
         one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
         config = jax.tree.map(lambda leaf: leaf[0], one)

@@ -9,6 +9,7 @@ from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
+from metajax.automl import _network_params as network_params
 from metajax.automl import _population as population
 from metajax.automl._space import default_config, tabular_space
 
@@ -48,7 +49,7 @@ def one_model(space, config, x, groups, outputs, seed=0):
     shape = network.own_shapes(configs, layout)[0]
     coded = jax.tree.map(lambda a: a[0], network.to_network_configs(configs, groups, layout, shape))
     rng = np.random.default_rng(seed)
-    params = network.init(coded, rng, shape, layout, outputs)
+    params = network_params.init(coded, rng, shape, layout, outputs)
     params = jax.tree.map(lambda a: a + 0.1 * rng.normal(size=a.shape).astype(np.float32), params)
     table = encoding.fit_table(layout, x, shape.raw, shape.bins, shape.periodic)
     return network.Model(shape, coded, params, table), layout
@@ -96,13 +97,13 @@ def test_a_network_equals_the_plain_one_in_every_shape(case):
     for member, output in enumerate(outputs):
         np.testing.assert_allclose(output, plain(config, model.params, member, inputs), atol=3e-4)
     largest = network.Shape(True, True, True, 16, 4, 64)
-    padded = network.pad(model.params, model.shape, largest, layout)
+    padded = network_params.pad(model.params, model.shape, largest, layout)
     configs = {name: np.asarray(v) for name, v in tabular_space(4, True).configs([config]).items()}
     coded = jax.tree.map(lambda a: a[0], network.to_network_configs(configs, np.arange(4), layout, largest))
     table = encoding.fit_table(layout, x, True, True, True)
     beside = np.asarray(apply(coded, padded, table, x))
     np.testing.assert_allclose(beside[: len(outputs)], outputs, atol=3e-4)
-    jax.tree.map(np.testing.assert_array_equal, network.crop(padded, model.shape, largest, layout), model.params)
+    jax.tree.map(np.testing.assert_array_equal, network_params.crop(padded, model.shape, largest, layout), model.params)
 
 
 def test_an_ensemble_learns_by_the_mean_of_its_members_losses_and_predicts_by_their_mean_probability():
