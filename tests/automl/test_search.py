@@ -199,19 +199,19 @@ def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(fini
     """Probabilities of one member are those of its logits over its temperature; no label changes."""
     model = automl.FittedModel.load(finished)
     frame = pd.read_csv(table).drop(columns="outcome")
+    is_network = model.configs[0]["model"] in ("linear", "mlp", "residual")
+    params = {name: value[:1] for name, value in model.params.items()} if is_network else {}
+    others = [] if is_network else model.others[:1]
     alone = lambda t: dataclasses.replace(
-        model,
-        configs=model.configs[:1],
-        params={name: value[:1] for name, value in model.params.items()},
-        temperatures=np.array([t]),
+        model, configs=model.configs[:1], params=params, temperatures=np.array([t]), others=others
     )
     (labels, plain), (same, flat) = alone(1.0).predict(frame), alone(2.0).predict(frame)
     np.testing.assert_array_equal(labels, same)
     root = np.sqrt(plain)
     np.testing.assert_allclose(flat, root / root.sum(axis=1, keepdims=True), atol=1e-5)
-    broken = {**model.params, "head": np.full_like(model.params["head"], np.nan)}
-    dataclasses.replace(model, params=broken).save(tmp_path)
-    with pytest.raises(InputError, match=r"damaged \(head holds values that are not finite"):
+    broken = np.full_like(model.temperatures, np.nan)
+    dataclasses.replace(model, temperatures=broken).save(tmp_path)
+    with pytest.raises(InputError, match=r"damaged \(temperatures holds values that are not finite"):
         automl.FittedModel.load(tmp_path)
 
 
@@ -329,7 +329,7 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
-    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 6_000
+    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 100_000 and prepared.network_rows == 6_000
     assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
 
 
