@@ -220,10 +220,9 @@ def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(fini
     np.testing.assert_array_equal(labels, same)
     root = np.sqrt(plain)
     np.testing.assert_allclose(flat, root / root.sum(axis=1, keepdims=True), atol=1e-5)
-    first = model.members[0]
-    broken = first._replace(params={**first.params, "head": np.full_like(first.params["head"], np.nan)})
-    dataclasses.replace(model, members=[broken]).save(tmp_path)
-    with pytest.raises(InputError, match=r"damaged \(0/params/head holds values that are not finite"):
+    broken = np.full_like(model.temperatures, np.nan)
+    dataclasses.replace(model, temperatures=broken).save(tmp_path)
+    with pytest.raises(InputError, match=r"damaged \(temperatures holds values that are not finite"):
         automl.FittedModel.load(tmp_path)
 
 
@@ -356,7 +355,7 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
-    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 6_000
+    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 100_000 and prepared.network_rows == 6_000
     assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
 
 
