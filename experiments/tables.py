@@ -2,6 +2,7 @@
 
     python -m experiments.tables                       # remake the tables
     python -m experiments.tables --add runs/sinusoid   # copy a finished run to the results first
+    python -m experiments.tables --figures             # draw the figures anew, of what the results say
 
 The first page says in plain words what was found. Then every experiment has its sections: a summary of its runs, and each
 run with its metrics, its protocol, and the command, commit, hardware and time with which they came about. The experiments
@@ -41,6 +42,8 @@ class Config:
 
     add: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
     """A finished run to copy to the results first. The flag may be repeated."""
+    figures: bool = False
+    """Draw the figures of all results anew, where they show what ``result.json`` says."""
 
 
 def section(result: Result, experiment: Experiment | None) -> str:
@@ -104,9 +107,20 @@ def listing(pillars: tuple[Pillar, ...]) -> str:
     return "\n\n".join(parts)
 
 
+def redraw(results: list[Result]) -> None:
+    """Draws the figures of results anew, each in the directory of its run."""
+    for result in results:
+        if (experiment := harness.owner(result.name)) and experiment.draw:
+            experiment.draw(result.config, result.result, result.folder)
+
+
 def write(folder: Path = FOLDER) -> int:
-    """Writes ``RESULTS.md`` and the list in ``README.md``; returns the number of results."""
+    """Writes ``RESULTS.md``, the figures of several runs and the list in ``README.md``; returns the number of results."""
     results = harness.committed()
+    for experiment in harness.experiments():
+        if experiment.overview:
+            own = [result for result in results if harness.owner(result.name) is experiment]
+            experiment.overview(own, folder / "results")
     run.write_text(folder / "RESULTS.md", document(results))
     readme = folder / "README.md"
     start, rest = readme.read_text().split(BEGIN)
@@ -126,6 +140,8 @@ def main(argv: Any = None) -> int:
         for folder in config.add:
             experiment = harness.owner(folder.name)
             harness.add(folder, experiment.figures if experiment else ())
+        if config.figures:
+            redraw(harness.committed())
         print(f"{write()} results written to experiments/RESULTS.md")
 
     return run.main(command)

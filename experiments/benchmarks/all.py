@@ -2,13 +2,14 @@
 
     python -m experiments.benchmarks.all                          # everything, 17 minutes on 2 cores
     python -m experiments.benchmarks.all --only maml,population   # some of it; the others keep their results
-    python -m experiments.benchmarks.all --table                  # remake the table from the results kept
+    python -m experiments.benchmarks.all --table                  # remake the table and figures from the results kept
 
 Each runs in a process of its own and keeps its result below ``experiments/benchmarks/results/``. It needs a quiet machine
 and the extra ``peers``. It exits with status 1 if a benchmark failed, after the others.
 """
 
 import dataclasses
+import importlib
 import subprocess
 import sys
 import time
@@ -76,7 +77,7 @@ class Config:
     out: Path = Path("runs/benchmarks")
     """Where the runs go."""
     table: bool = False
-    """Remake the table alone."""
+    """Remake the table and the figures alone."""
 
 
 def table() -> str:
@@ -95,9 +96,19 @@ def table() -> str:
     return head + compare.table(claims) + "\n" + absent + "".join(sections)
 
 
+def draw() -> None:
+    """Draws the figures of the results that are kept, of what ``result.json`` says."""
+    for name, (module, *_) in JOBS.items():
+        folder, experiment = RESULTS / name, importlib.import_module(f"experiments.benchmarks.{module}").EXPERIMENT
+        if experiment.draw and (folder / "result.json").is_file():
+            experiment.draw(run.read_json(folder / "config.json"), run.read_json(folder / "result.json"), folder)
+
+
 def _section(folder: Path, result: dict[str, Any]) -> str:
     claims = [compare.Claim(**each) for each in result["claims"]]
-    parts = [f"\n## {folder.name}", harness.origin(run.read_json(folder / "meta.json")), result["protocol"]]
+    meta, module = run.read_json(folder / "meta.json"), f"experiments.benchmarks.{JOBS[folder.name][0]}"
+    renamed = "" if module in meta["command"].split() else f". The module is now `{module}`"
+    parts = [f"\n## {folder.name}", harness.origin(meta) + renamed, result["protocol"]]
     if claims:
         parts.append(compare.numbers(result["metrics"]))
     if not all(each.met for each in claims) and folder.name in REASONS:
@@ -131,6 +142,7 @@ def main(argv=None) -> int:
         for name in names:  # in the end, so that every run is of the tree as it was
             if name not in failed:
                 harness.add(config.out / name, (f"{JOBS[name][0]}.png",), RESULTS)
+        draw()
         run.write_text(RESULTS.parent / "RESULTS.md", table())
         took = f" after {(time.perf_counter() - start) / 60:.0f} minutes" if names else ""
         print(

@@ -6,6 +6,7 @@ A benchmark measures with ``alternate``, states its claims as ``Claim``, and is 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 
 from experiments import harness
 from experiments.harness import markdown
-from metajax import plot, run
+from metajax import run
 
 
 class Claim(NamedTuple):
@@ -53,7 +54,6 @@ class Measured(NamedTuple):
     metrics: dict[str, float]
     claims: list[Claim]
     protocol: str
-    figure: Any = None
 
 
 def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: float = 0.0) -> dict[str, np.ndarray]:
@@ -162,6 +162,7 @@ def benchmark(
     config: type,
     presets: Mapping[str, Mapping[str, Any]],
     measure: Callable[[Any], Measured],
+    draw: Callable[[dict[str, Any], dict[str, Any], Path], None] | None = None,
 ) -> harness.Experiment:
     """Returns a benchmark as an experiment: it measures, and its table has a row for every claim."""
 
@@ -171,12 +172,11 @@ def benchmark(
         if measured.claims:
             first = measured.claims[0]
             ratios = {"ratio": first.value, "ratio_low": first.low, "ratio_high": first.high}
-        if measured.figure is not None:
-            plot.save(measured.figure, directory.path / f"{name}.png")
         claims = [each._asdict() for each in measured.claims]
         return {"metrics": {**ratios, **measured.metrics}, "claims": claims, "protocol": measured.protocol}
 
-    return harness.Experiment(name, doc, config, run_once, presets=presets, table=_told, out=f"runs/benchmarks/{name}")
+    out = f"runs/benchmarks/{name}"
+    return harness.Experiment(name, doc, config, run_once, presets=presets, table=_told, draw=draw, out=out)
 
 
 def _told(config: dict[str, Any], result: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ longer fits a cache makes it larger. In theory all five are at most linear.
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -101,7 +102,7 @@ KINDS: dict[str, tuple[int, Callable[[Config, int], Program]]] = {
 
 def measure(config: Config) -> compare.Measured:
     """Measures every kind at every size."""
-    metrics, claims, curves = {}, [], {}
+    metrics, claims = {}, []
     for kind, (least, make) in KINDS.items():
         sizes = [least * 2**i for i in range(config.doublings)]
         seconds = compare.alternate({str(n): make(config, n) for n in sizes}, config.rounds)
@@ -109,19 +110,25 @@ def measure(config: Config) -> compare.Measured:
         claims.append(
             compare.claim(f"cost against {kind}, {sizes[-2]} to {sizes[-1]}: exponent", 1.1, growth, most=True)
         )
-        medians = [1e3 * float(np.median(seconds[str(n)])) for n in sizes]
-        curves[kind] = ([n / least for n in sizes], [m / medians[0] for m in medians])
-        metrics |= {f"{kind} {n} ms": m for n, m in zip(sizes, medians)}
-    reach = 2.0 ** np.arange(config.doublings)
-    figure = plot.curves(
-        {**curves, "linear": (list(reach), list(reach))}, "size over the smallest", "time over the smallest's"
-    )
-    figure.axes[0].set(xscale="log", yscale="log")
+        metrics |= {f"{kind} {n} ms": 1e3 * float(np.median(seconds[str(n)])) for n in sizes}
     protocol = f"{config.rounds} rounds in turn; ms of a meta-step, a search step, an epoch of a population, a fit"
-    return compare.Measured(metrics, claims, protocol, figure)
+    return compare.Measured(metrics, claims, protocol)
 
 
-EXPERIMENT = compare.benchmark("scaling", __doc__, Config, PRESETS, measure)
+def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
+    """Draws the time by the size, both as multiples of the smallest, beside linear growth."""
+    reach = [2**i for i in range(config["doublings"])]
+    curves: dict[str, tuple[Any, ...]] = {}
+    for kind, (least, _) in KINDS.items():
+        times = [result["metrics"][f"{kind} {least * n} ms"] for n in reach]
+        curves[kind] = (reach, [time / times[0] for time in times])
+    curves["linear"] = (reach, reach)
+    figure = plot.curves(curves, "size over the smallest", "time over the smallest's")
+    figure.axes[0].set(xscale="log", yscale="log")
+    plot.save(figure, directory / "scaling.png")
+
+
+EXPERIMENT = compare.benchmark("scaling", __doc__, Config, PRESETS, measure, draw)
 
 if __name__ == "__main__":
     EXPERIMENT.exit()

@@ -11,6 +11,7 @@ Preset ``paper`` has the paper's 500 iterations of 20 tasks.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -112,7 +113,6 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
         returns[kind] = np.broadcast_to(by_step, (len(by_step), config.test_steps + 1))
         if kind == "maml":
             returns["random"] = test(init(keys[1]))
-    figure(config, returns, directory)
     protocol = f"mean return of 100 steps over {config.test_goals} goals, 40 trajectories each; PPO outside"
     return {"metrics": {"seconds": seconds, **summarized(config, returns)}, "protocol": protocol}
 
@@ -138,14 +138,17 @@ def summarized(config: Config, returns: dict[str, np.ndarray]) -> dict[str, floa
     return metrics
 
 
-def figure(config: Config, returns: dict[str, np.ndarray], directory: run.RunDirectory) -> None:
-    """Draws the mean return by gradient step, with bands."""
-    steps = np.arange(config.test_steps + 1)
-    curves = {k: (steps, r.mean(axis=0), 1.96 * r.std(axis=0) / np.sqrt(len(r))) for k, r in returns.items()}
+def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
+    """Draws the mean return by gradient step, with the 95% intervals over goals."""
+    steps, metrics = range(config["test_steps"] + 1), result["metrics"]
+    values = lambda kind, part: [metrics[f"{kind.replace('-', '_')}_after_{step}{part}"] for step in steps]
+    kinds = ("maml", "random", "pre-trained", "oracle")
+    curves = {kind: (steps, values(kind, ""), values(kind, "_interval")) for kind in kinds}
     drawn = plot.curves(curves, "gradient steps", "mean return")
-    trained = [line.min() for kind, (_, line, _) in curves.items() if kind != "random"]
+    drawn.axes[0].set_xticks(steps)
+    trained = [min(line) for kind, (_, line, _) in curves.items() if kind != "random"]
     drawn.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
-    plot.save(drawn, directory.path / "returns.png")
+    plot.save(drawn, directory / "returns.png")
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
@@ -181,6 +184,7 @@ EXPERIMENT = harness.Experiment(
     presets=PRESETS,
     table=markdown,
     figures=("returns.png",),
+    draw=draw,
     statement=statement,
 )
 

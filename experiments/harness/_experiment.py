@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from experiments.harness import _flags
@@ -40,6 +41,10 @@ class Experiment(Generic[C]):
         presets: Settings by name; the first one is the default. A preset may be a function of the flags that are given.
         table: ``(config, result) -> Markdown``, of the JSON files of a run. It must read committed results as they are.
         figures: The files that a run draws. ``RESULTS.md`` shows them.
+        draw: ``(config, result, directory)``: draws figures from the JSON files of a run. It must read committed results as
+            they are, so that their figures can be drawn anew without training. A figure of what is not in ``result.json`` is
+            drawn by ``run``.
+        overview: ``(results, directory)``: draws a figure of all runs of the experiment side by side.
         results: The beginning of the names of its runs below ``experiments/results``. The default is ``name``.
         out: The default run directory, if that is not ``runs/<name>``.
         summary: ``results -> Markdown``: a section on all runs of the experiment side by side.
@@ -56,6 +61,8 @@ class Experiment(Generic[C]):
     presets: Mapping[str, _flags.Preset] = dataclasses.field(default_factory=dict)
     table: Callable[[dict[str, Any], dict[str, Any]], str] = _metrics
     figures: tuple[str, ...] = ()
+    draw: Callable[[dict[str, Any], dict[str, Any], Path], None] | None = None
+    overview: Callable[[Sequence[Result], Path], None] | None = None
     results: str = ""
     out: str = ""
     summary: Callable[[Sequence[Result]], str] | None = None
@@ -86,6 +93,8 @@ class Experiment(Generic[C]):
         if data:
             directory.bind_data(run.fingerprint(**data))
         result = self.run(config, directory, data)
+        if self.draw is not None:
+            self.draw(run.to_dict(config), result, directory.path)
         directory.finish(result)
         return result
 

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
-from experiments.harness import RESULTS, Result
+from experiments.harness import Result
 from experiments.harness.markdown import table
 from experiments.nas import _proxies, _tables
 from metajax import plot
@@ -11,9 +12,12 @@ from metajax import plot
 CURES = ("darts-1", "r-darts-l2", "s-darts-random", "darts-minus", "beta-darts")
 """The searches whose eigenvalues and skips are drawn."""
 
+FIGURE = "collapse.png"
+"""The figure of eigenvalues and skips."""
+
 
 def section(runs: Iterable[Result]) -> str:
-    """Returns the section on the diagnosis, and draws eigenvalue, skips and accuracy over the searches of seed 0."""
+    """Returns the section on the diagnosis; it shows what ``overview`` draws."""
     current, old = _tables.current(runs)
     searches = [run for run in current if run.result.get("history")]
     names = ("entropy", "eigenvalue", "conflict", "discretization_gap")
@@ -24,7 +28,7 @@ def section(runs: Iterable[Result]) -> str:
         rank = _proxies.tau(run.metrics) if "kendall_tau" in run.metrics else "–"
         start = [run.config["method"], str(run.config["seed"]), cell, str(run.metrics["skips"])]
         rows.append([*start, *map(value, names), rank])
-    drawn = _collapse({run.config["method"]: run.result["history"] for run in searches if run.config["seed"] == 0})
+    drawn = f"\n![Eigenvalue, skips and accuracy over a search](results/{FIGURE})\n" if _histories(current) else ""
     head = ["method", "seed", "found", "skips", *(name.replace("_", " ") for name in names), "Kendall τ"]
     note = (
         "Entropy is that of the encoding, as a share of the largest possible. The eigenvalue is the dominant one of the outer "
@@ -46,17 +50,23 @@ def chance(n: int) -> float:
     return math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
 
 
-def _collapse(histories: dict[str, dict[str, list[float]]]) -> str:
-    """Draws eigenvalue, skips and accuracy over the searches; returns the line that shows the figure."""
-    shown = [name for name in CURES if name in histories]
-    if not shown:
-        return ""
+def _histories(runs: Iterable[Result]) -> dict[str, dict[str, list[float]]]:
+    """Returns what the searches of seed 0 logged, by method, of those that are drawn."""
+    own = {run.config["method"]: run.result.get("history") for run in runs if run.config["seed"] == 0}
+    return {name: history for name in CURES if (history := own.get(name))}
+
+
+def overview(runs: Iterable[Result], directory: Path) -> None:
+    """Draws eigenvalue, skips and accuracy over the searches of seed 0."""
+    histories = _histories(_tables.current([run for run in runs if not run.config.get("cost")])[0])
+    if not histories:
+        return
     panels = ("eigenvalue", "skips", "cifar10_test")
     figure, axes = plot.subplots(len(panels), 4.2, 3.2)
     for ax, panel in zip(axes, panels):
-        for name in shown:
-            ax.plot(histories[name]["step"], histories[name][panel], label=name)
-        ax.set(xlabel="step", title={"cifar10_test": "test accuracy, %"}.get(panel, panel))
-    axes[0].legend(fontsize=8)
-    plot.save(figure, RESULTS / "collapse.png")
-    return "\n![Eigenvalue, skips and accuracy over a search](results/collapse.png)\n"
+        for name, history in histories.items():
+            ax.plot(history["step"], history[panel], label=name)
+        ax.set(xlabel="step")
+        ax.set_title({"cifar10_test": "test accuracy, %"}.get(panel, panel))
+    axes[0].legend()
+    plot.save(figure, directory / FIGURE)

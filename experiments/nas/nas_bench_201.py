@@ -197,6 +197,7 @@ EXPERIMENT = harness.Experiment(
     markdown,
     results="nas201_",
     summary=summary,
+    overview=_diagnosis.overview,
     sections=False,
     statement=statement,
 )

@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -140,7 +141,6 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
             metrics[f"{label}_{name}"] = float(np.median([r[name] for r in draws]))
         metrics[f"{label}_certify_seconds_worst"] = max(r["certify_seconds"] for r in draws)
         metrics[f"{label}_gap_worst"] = max(r["gap"] for r in draws)
-    figure(config, metrics, directory)
     protocol = (
         f"Medians of {config.draws} models, worst in brackets; certify within {config.seconds:g} s; seconds of the other "
         f"methods without compilation; matrix products reach {peak / 1e9:.0f} GFLOP/s here."
@@ -148,19 +148,19 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     return {"metrics": metrics, "protocol": protocol, "records": records}
 
 
-def figure(config: Config, metrics: dict[str, float], directory: run.RunDirectory) -> None:
+def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
     """Draws the seconds of the certificate and of the enumeration by the size of the space."""
-    curves = {}
-    for units in config.all_units:
+    given, metrics, curves = Config(**config), result["metrics"], {}
+    for units in given.all_units:
         for name, sizes in (
-            ("certify", config.all_choices),
-            ("enumerate", [c for c in config.all_choices if c <= config.enumerate]),
+            ("certify", given.all_choices),
+            ("enumerate", [c for c in given.all_choices if c <= given.enumerate]),
         ):
             seconds = [metrics[f"{units}_units_{c}_{name}_seconds"] for c in sizes]
             curves[f"{name}, {units} units"] = ([10.0**c for c in sizes], seconds)
     drawn = plot.curves(curves, "configurations", "seconds")
     drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory.path / "times.png")
+    plot.save(drawn, directory / "times.png")
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -214,6 +214,7 @@ EXPERIMENT = harness.Experiment(
     table=markdown,
     statement=statement,
     figures=("times.png",),
+    draw=draw,
 )
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ It takes 20 minutes on one shared core.
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -122,7 +123,6 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         metrics[f"{label}_tau_std"] = float(np.std([r["tau"] for r in own], ddof=config.draws > 1))
     for size in config.sizes:
         metrics[f"best_{size}_tau"] = max(metrics[f"{_label(name)}_{size}_tau"] for name in config.names)
-    figure(config, metrics, directory)
     protocol = (
         f"NAS-Bench-201, {config.dataset}: cells are drawn uniformly, each seen with one validation accuracy; judged by "
         f"the mean test accuracy of all 15,625, as PINAT's code does, and on unseen cells (neither trained nor copies of "
@@ -159,17 +159,16 @@ def fit_and_rank(config: Config, cell: harness.Cell, oracle: supernet.truth.Orac
     }
 
 
-def figure(config: Config, metrics: dict[str, float], directory: run.RunDirectory) -> None:
+def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
     """Draws Kendall's τ of every model by the number of trained cells, beside the published one of PINAT."""
-    values = lambda name, part: [metrics[f"{_label(name)}_{s}_{part}"] for s in config.sizes]
-    curves: dict[str, tuple[Any, ...]] = {
-        n: (config.sizes, values(n, "tau"), values(n, "tau_std")) for n in config.names
-    }
-    if config.dataset == "cifar10":
+    given, metrics = Config(**config), result["metrics"]
+    values = lambda name, part: [metrics[f"{_label(name)}_{s}_{part}"] for s in given.sizes]
+    curves: dict[str, tuple[Any, ...]] = {n: (given.sizes, values(n, "tau"), values(n, "tau_std")) for n in given.names}
+    if given.dataset == "cifar10":
         curves["PINAT, published"] = (list(PUBLISHED_SIZES), list(PUBLISHED["PINAT (Lu et al. 2023)"]))
     drawn = plot.curves(curves, "trained cells", "Kendall τ on all cells")
     drawn.axes[0].set_xscale("log")
-    plot.save(drawn, directory.path / "tau.png")
+    plot.save(drawn, directory / "tau.png")
 
 
 def _tau(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -239,6 +238,7 @@ EXPERIMENT = harness.Experiment(
     table=markdown,
     statement=statement,
     figures=("tau.png",),
+    draw=draw,
 )
 
 if __name__ == "__main__":

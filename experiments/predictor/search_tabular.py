@@ -28,6 +28,7 @@ import functools
 import importlib.util
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,6 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     cells = [{"method": m, "family": f, "table": t} for m, (f, t) in combinations]
     records = harness.measure(directory, cells, work, "search")
     metrics = summarized(config, records)
-    figure(config, metrics, len(problems), directory)
     protocol = (
         f"{len(problems)} tables, mean over seeds of each; {config.seeds} runs a table ({config.gp_seeds} of Optuna's Gaussian "
         "process, one of average rank); ± is half of the 95% interval of the mean when tables are drawn again (bootstrap)."
@@ -154,16 +154,17 @@ def summarized(config: Config, records: list[dict[str, Any]]) -> dict[str, float
     return metrics
 
 
-def figure(config: Config, metrics: dict[str, float], n_tables: int, directory: run.RunDirectory) -> None:
-    """Draws the mean regret of every method by the number of trials."""
-    curves: dict[str, tuple[Any, ...]] = {}
-    for name in config.names:
+def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
+    """Draws the mean regret of every method by the number of trials, with the intervals of the tables drawn again."""
+    metrics, curves = result["metrics"], {}
+    n_tables = len({(record["family"], record["table"]) for record in result["records"]})
+    for name in Config(**config).names:
         budgets = [b for b in BUDGETS if f"{name.replace(' ', '_')}_{b}" in metrics]
         values = ([metrics[f"{name.replace(' ', '_')}_{b}{part}"] for b in budgets] for part in ("", "_interval"))
         curves[name] = (budgets, *values)
     drawn = plot.curves(curves, "trials", "normalized regret", f"mean of {n_tables} tables")
     drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory.path / "regret.png")
+    plot.save(drawn, directory / "regret.png")
 
 
 def _interval(values: np.ndarray, seed: int, draws: int = 4000) -> float:
@@ -244,6 +245,7 @@ EXPERIMENT = harness.Experiment(
     table=markdown,
     statement=statement,
     figures=("regret.png",),
+    draw=draw,
 )
 
 if __name__ == "__main__":

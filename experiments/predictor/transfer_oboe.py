@@ -18,6 +18,7 @@ Expect 1.4 points for "transfer" after 3 trainings and 2.6 for "average rank". I
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -145,7 +146,6 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         regret[name] = np.concatenate([r["regret"] for r in folds])[by_dataset]
         family = known.family[at[by_dataset]]
     by_family = lambda values: np.array([values[family == f].mean(axis=0) for f in np.unique(family)])
-    figure({name: by_family(values).mean(axis=0) for name, values in regret.items()}, directory)
     protocol = (
         f"{len(family)} datasets of {len(np.unique(family))} families, left out by family in {config.folds} folds; p of "
         "Wilcoxon's signed ranks against transfer, two-sided, over datasets and over the means of families."
@@ -154,7 +154,7 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 
 
 def compared(regret: dict[str, np.ndarray], by_family: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
-    """Returns mean regrets over datasets and families, and the p-values of the tests against transfer.
+    """Returns mean regrets over datasets and families, 95% intervals of the latter, and the p-values against transfer.
 
     Args:
         regret: Of each method, f[datasets, trainings].
@@ -165,7 +165,9 @@ def compared(regret: dict[str, np.ndarray], by_family: Callable[[np.ndarray], np
         for i, t in enumerate(TRAININGS):
             label = f"{_label(name)}_{t}"
             metrics[label] = float(values[:, i].mean())
-            metrics[f"{label}_by_family"] = float(by_family(values)[:, i].mean())
+            families = by_family(values)[:, i]
+            metrics[f"{label}_by_family"] = float(families.mean())
+            metrics[f"{label}_by_family_interval"] = float(1.96 * families.std() / np.sqrt(len(families)))
             if name == "transfer" or "transfer" not in regret:
                 continue
             for suffix, f in (("p", lambda v: v), ("p_by_family", by_family)):
@@ -175,12 +177,14 @@ def compared(regret: dict[str, np.ndarray], by_family: Callable[[np.ndarray], np
     return metrics
 
 
-def figure(regret: dict[str, np.ndarray], directory: run.RunDirectory) -> None:
-    """Draws the mean regret over families by the number of configurations tried."""
-    curves = {name: (np.array(TRAININGS) + 1, values) for name, values in regret.items()}
+def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
+    """Draws the mean regret over families by the number of configurations tried, with 95% intervals over families."""
+    values = lambda name, part: [result["metrics"][f"{_label(name)}_{t}_by_family{part}"] for t in TRAININGS]
+    tried = np.array(TRAININGS) + 1
+    curves = {name: (tried, values(name, ""), values(name, "_interval")) for name in Config(**config).names}
     drawn = plot.curves(curves, "configurations tried", "regret in points of balanced error", "families weigh the same")
     drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory.path / "regret.png")
+    plot.save(drawn, directory / "regret.png")
 
 
 def _label(name: str) -> str:
@@ -230,6 +234,7 @@ EXPERIMENT = harness.Experiment(
     table=markdown,
     statement=statement,
     figures=("regret.png",),
+    draw=draw,
 )
 
 if __name__ == "__main__":

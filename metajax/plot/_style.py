@@ -76,7 +76,7 @@ def _classes() -> _Classes:
 
 
 def subplots(columns: int = 1, width: float = 5.2, height: float = 3.6) -> "tuple[Figure, list[Axes]]":
-    """Makes an empty figure with axes in one row, in the style of the project.
+    """Makes an empty figure with axes in one row, in the style of the project. Lines take its colors in turn.
 
     The figure keeps the style until it is saved, and shows itself in Jupyter as the last value of a cell.
 
@@ -106,6 +106,7 @@ def subplots(columns: int = 1, width: float = 5.2, height: float = 3.6) -> "tupl
         axes = figure.subplots(1, columns, squeeze=False, subplot_kw={"axes_class": classes.axes})[0]
         for ax in axes:
             ax.tick_params(colors=INK)  # ticks are made later, when they are drawn
+            ax.set_prop_cycle(color=COLORS)
     return figure, list(axes)
 
 

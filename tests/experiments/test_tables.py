@@ -112,14 +112,16 @@ def test_results_of_earlier_versions_are_left_out_and_named(finish, monkeypatch)
     assert "Over all 15,625 cells, the number of parameters has τ 0.577 ± 0.003." in text
 
 
-def test_searches_are_diagnosed_in_tables(finish, tmp_path, monkeypatch):
-    monkeypatch.setattr(_diagnosis, "RESULTS", tmp_path)
+def test_searches_are_diagnosed_in_tables(finish, tmp_path):
     story = {"step": [1, 2], "eigenvalue": [0.1, 0.3], "skips": [1, 4], "cifar10_test": [90.0, 54.3]}
     m = {"skips": 4, "entropy": 0.5, "eigenvalue": 0.25, "cifar10_test": 54.3, "params_M": 0.07, "kendall_tau": 0.1}
     more = {"arch": "|skip_connect~0|+|none~0|none~1|", "history": story}
-    told = _diagnosis.section([finish("nas201_darts-1_0", {"method": "darts-1", **CELL}, m, **more)])
+    runs = [finish("nas201_darts-1_0", {"method": "darts-1", **CELL}, m, **more)]
+    told = _diagnosis.section(runs)
     assert "| darts-1 | 0 | `/skip_connect~0/+/none~0/none~1/` | 4 | 0.5 | 0.25 | – | – | 0.100 |" in told
     assert "have a standard error of 0.068" in told
+    assert "(results/collapse.png)" in told
+    _diagnosis.overview(runs, tmp_path)
     assert (tmp_path / "collapse.png").stat().st_size > 10_000
     config = {"method": "gdas", **CELL, "cost": "flops", "cost_weight": 0.1}
     priced = _tables.cost([finish("nas201_cost", config, {**m, "cost": 5.0, "mean_cost": 10}, **more)])
@@ -208,8 +210,7 @@ def committed():
     return harness.committed()
 
 
-def test_the_committed_results_make_a_document_that_begins_with_one_page(monkeypatch, tmp_path, committed):
-    monkeypatch.setattr(_diagnosis, "RESULTS", tmp_path)
+def test_the_committed_results_make_a_document_that_begins_with_one_page(committed):
     text = tables.document(committed)
     start = text.index("## In one page")
     page = text[start : text.index("\n## ", start)]
@@ -221,9 +222,8 @@ def test_the_committed_results_make_a_document_that_begins_with_one_page(monkeyp
     assert "An earlier version of the experiment made this result" not in text
 
 
-def test_every_experiment_makes_the_tables_of_its_committed_results(committed, monkeypatch, tmp_path):
+def test_every_experiment_makes_the_tables_of_its_committed_results(committed):
     """A result belongs to one experiment, whose table reads it as it was written."""
-    monkeypatch.setattr(_diagnosis, "RESULTS", tmp_path)
     for experiment in harness.experiments():
         own = [result for result in committed if harness.owner(result.name) is experiment]
         for result in own:
@@ -231,6 +231,20 @@ def test_every_experiment_makes_the_tables_of_its_committed_results(committed, m
         if experiment.summary and own:
             assert experiment.summary(own).startswith("## ")
     assert all(harness.owner(result.name) for result in committed), "a result that no experiment owns"
+
+
+def test_figures_are_drawn_anew_from_committed_results(committed, tmp_path):
+    """Of every experiment that can, without training."""
+    drawn = {}
+    for result in committed:
+        experiment = harness.owner(result.name)
+        if experiment.draw and experiment.name not in drawn:
+            drawn[experiment.name] = tmp_path / experiment.name
+            drawn[experiment.name].mkdir()
+            experiment.draw(result.config, result.result, drawn[experiment.name])
+            found = {path.name for path in drawn[experiment.name].iterdir()}
+            assert found == set(experiment.figures), experiment.name
+    assert len(drawn) >= 5
 
 
 def test_every_public_module_of_a_pillar_exports_an_experiment_of_its_name():
