@@ -102,15 +102,15 @@ KINDS: dict[str, tuple[int, Callable[[Config, int], Program]]] = {
 def measure(config: Config) -> compare.Measured:
     """Measures every kind at every size."""
     metrics, claims, curves = {}, [], {}
-    for kind, (least, make) in KINDS.items():
-        sizes = [least * 2**i for i in range(config.doublings)]
+    for kind, (smallest, make) in KINDS.items():
+        sizes = [smallest * 2**i for i in range(config.doublings)]
         seconds = compare.alternate({str(n): make(config, n) for n in sizes}, config.rounds)
         growth = np.log2(seconds[str(sizes[-1])] / seconds[str(sizes[-2])])
         claims.append(
             compare.claim(f"cost against {kind}, {sizes[-2]} to {sizes[-1]}: exponent", 1.1, growth, most=True)
         )
         medians = [1e3 * float(np.median(seconds[str(n)])) for n in sizes]
-        curves[kind] = ([n / least for n in sizes], [m / medians[0] for m in medians])
+        curves[kind] = ([n / smallest for n in sizes], [m / medians[0] for m in medians])
         metrics |= {f"{kind} {n} ms": m for n, m in zip(sizes, medians)}
     reach = 2.0 ** np.arange(config.doublings)
     figure = plot.curves(

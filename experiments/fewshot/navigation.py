@@ -142,10 +142,10 @@ def figure(config: Config, returns: dict[str, np.ndarray], directory: run.RunDir
     """Draws the mean return by gradient step, with bands."""
     steps = np.arange(config.test_steps + 1)
     curves = {k: (steps, r.mean(axis=0), 1.96 * r.std(axis=0) / np.sqrt(len(r))) for k, r in returns.items()}
-    drawn = plot.curves(curves, "gradient steps", "mean return")
+    fig = plot.curves(curves, "gradient steps", "mean return")
     trained = [line.min() for kind, (_, line, _) in curves.items() if kind != "random"]
-    drawn.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
-    plot.save(drawn, directory.path / "returns.png")
+    fig.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
+    plot.save(fig, directory.path / "returns.png")
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:

@@ -158,20 +158,20 @@ def figure(config: Config, metrics: dict[str, float], directory: run.RunDirector
         ):
             seconds = [metrics[f"{units}_units_{c}_{name}_seconds"] for c in sizes]
             curves[f"{name}, {units} units"] = ([10.0**c for c in sizes], seconds)
-    drawn = plot.curves(curves, "configurations", "seconds")
-    drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory.path / "times.png")
+    fig = plot.curves(curves, "configurations", "seconds")
+    fig.axes[0].set(xscale="log", yscale="log")
+    plot.save(fig, directory.path / "times.png")
 
 
 def markdown(config: dict, result: dict) -> str:
     """Certificates by size, and what the other searches miss."""
-    given, m = Config(**config), result["metrics"]
+    settings, m = Config(**config), result["metrics"]
     others = [name for name in METHODS if name != "enumerate"]
     head = ["units", "configurations", "certify, s", "nodes", "gap", "enumerate, s (of peak)"]
     head += [f"{name} below, in s" for name in others]
     rows = []
-    for units in given.units.split(","):
-        for choices in given.choices.split(","):
+    for units in settings.units.split(","):
+        for choices in settings.choices.split(","):
             get = functools.partial(lambda begin, name: m.get(begin + name), f"{units}_units_{choices}_")
             counted = get("enumerate_seconds")
             cells = [

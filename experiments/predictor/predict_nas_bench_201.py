@@ -71,9 +71,9 @@ class Config:
         if self.dataset not in supernet.truth.DATASETS:
             raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(supernet.truth.DATASETS)}")
         if not all(n.isdigit() and 2 <= int(n) <= 6000 for n in self.trainings.split(",")) or self.draws < 1:
-            given = f"--trainings {self.trainings} --draws {self.draws}"
+            flags = f"--trainings {self.trainings} --draws {self.draws}"
             raise InputError(
-                f"{given}: accepted are integers between 2 and 6000 joined by commas, and at least one draw"
+                f"{flags}: accepted are integers between 2 and 6000 joined by commas, and at least one draw"
             )
 
     @property
@@ -167,9 +167,9 @@ def figure(config: Config, metrics: dict[str, float], directory: run.RunDirector
     }
     if config.dataset == "cifar10":
         curves["PINAT, published"] = (list(PUBLISHED_SIZES), list(PUBLISHED["PINAT (Lu et al. 2023)"]))
-    drawn = plot.curves(curves, "trained cells", "Kendall τ on all cells")
-    drawn.axes[0].set_xscale("log")
-    plot.save(drawn, directory.path / "tau.png")
+    fig = plot.curves(curves, "trained cells", "Kendall τ on all cells")
+    fig.axes[0].set_xscale("log")
+    plot.save(fig, directory.path / "tau.png")
 
 
 def _tau(predicted: np.ndarray, truth: np.ndarray) -> float:

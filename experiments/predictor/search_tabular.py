@@ -161,9 +161,9 @@ def figure(config: Config, metrics: dict[str, float], n_tables: int, directory: 
         budgets = [b for b in BUDGETS if f"{name.replace(' ', '_')}_{b}" in metrics]
         values = ([metrics[f"{name.replace(' ', '_')}_{b}{part}"] for b in budgets] for part in ("", "_interval"))
         curves[name] = (budgets, *values)
-    drawn = plot.curves(curves, "trials", "normalized regret", f"mean of {n_tables} tables")
-    drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory.path / "regret.png")
+    fig = plot.curves(curves, "trials", "normalized regret", f"mean of {n_tables} tables")
+    fig.axes[0].set(xscale="log", yscale="log")
+    plot.save(fig, directory.path / "regret.png")
 
 
 def _interval(values: np.ndarray, seed: int, draws: int = 4000) -> float:

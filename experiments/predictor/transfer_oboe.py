@@ -178,9 +178,9 @@ def compared(regret: dict[str, np.ndarray], by_family: Callable[[np.ndarray], np
 def figure(regret: dict[str, np.ndarray], directory: run.RunDirectory) -> None:
     """Draws the mean regret over families by the number of configurations tried."""
     curves = {name: (np.array(TRAININGS) + 1, values) for name, values in regret.items()}
-    drawn = plot.curves(curves, "configurations tried", "regret in points of balanced error", "families weigh the same")
-    drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory.path / "regret.png")
+    fig = plot.curves(curves, "configurations tried", "regret in points of balanced error", "families weigh the same")
+    fig.axes[0].set(xscale="log", yscale="log")
+    plot.save(fig, directory.path / "regret.png")
 
 
 def _label(name: str) -> str:
@@ -189,11 +189,11 @@ def _label(name: str) -> str:
 
 def markdown(config: dict, result: dict) -> str:
     """Mean regrets over datasets and over families, with the tests against transfer."""
-    given, metrics, parts = Config(**config), result["metrics"], []
+    settings, metrics, parts = Config(**config), result["metrics"], []
     for title, suffix, p in (("Mean over datasets", "", "p"), ("Mean over families", "_by_family", "p_by_family")):
         head = ["from meta-features alone" if not t else f"{t} training{'s' * (t > 1)}" for t in TRAININGS]
         rows = []
-        for name in given.names:
+        for name in settings.names:
             cells = []
             for t in TRAININGS:
                 label = f"{_label(name)}_{t}"

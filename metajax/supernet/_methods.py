@@ -84,14 +84,14 @@ def _drnas_pruned(space: Space) -> Recipe:
     Then each edge keeps its better half of the operations (3 of 5) and the network grows to half of the channels. In the
     first fifth of each half the logits rest.
     """
-    most = max(len(choice_values(space, name)) for name, _ in choice_slices(space))
+    choices = max(len(choice_values(space, name)) for name, _ in choice_slices(space))
     return _drnas(
         space,
         partial=(4, 2),
         widen_at=0.5,
         warm_up=0.1,
         logits_frozen=(0.5, 0.6),
-        events=(prune((0.5,), ((most + 1) // 2,)), widen(0.5, 4, 2)),
+        events=(prune((0.5,), ((choices + 1) // 2,)), widen(0.5, 4, 2)),
     )
 
 
