@@ -94,20 +94,20 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
         _show(directory.path)
 
 
-def _fields(given: argparse.Namespace) -> dict[str, Any]:
+def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the arguments of ``automl.Config``."""
     return {
-        "data": getattr(given, "data", "digits"),
-        "target": getattr(given, "target", None),
-        "task": getattr(given, "task", None),
-        "metric": given.metric,
-        "method": given.method,
-        "minutes": given.minutes,
-        "trials": given.trials,
-        "baseline": not given.no_baseline,
-        "seed": given.seed,
-        "size": getattr(given, "size", None),
-        "schema": getattr(given, "schema", None),
+        "data": getattr(arguments, "data", "digits"),
+        "target": getattr(arguments, "target", None),
+        "task": getattr(arguments, "task", None),
+        "metric": arguments.metric,
+        "method": arguments.method,
+        "minutes": arguments.minutes,
+        "trials": arguments.trials,
+        "baseline": not arguments.no_baseline,
+        "seed": arguments.seed,
+        "size": getattr(arguments, "size", None),
+        "schema": getattr(arguments, "schema", None),
     }
 
 
@@ -225,9 +225,9 @@ def _predict(run: str, data: str, out: str | None) -> None:
         print(f"{len(frame)} predictions written to {out}")
 
 
-def _flags(given: argparse.Namespace) -> dict[str, str]:
+def _flags(arguments: argparse.Namespace) -> dict[str, str]:
     """Returns the flags of a command by the arguments of the library that they set."""
-    flags = {name: f"--{name.replace('_', '-')}" for name in vars(given) if name not in ("command", "run")}
+    flags = {name: f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in ("command", "run")}
     return {**flags, "path": flags.get("out", "run")}  # `path` is the argument of RunDirectory
 
 
@@ -246,16 +246,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from metajax import run
 
-    given = _parser().parse_args(argv)
+    arguments = _parser().parse_args(argv)
     commands: dict[str, Callable[[], None]] = {
-        "search": lambda: _search(_fields(given), given.out, given.resume, given.overwrite),
-        "quickstart": lambda: _search(_fields(given), given.out, given.resume, given.overwrite),
-        "schema": lambda: _schema(given.data, given.target, given.task, given.out),
-        "predict": lambda: _predict(given.run, given.data, given.out),
-        "show": lambda: _show(given.run),
-        "resume": lambda: _resume(given.run),
+        "search": lambda: _search(_fields(arguments), arguments.out, arguments.resume, arguments.overwrite),
+        "quickstart": lambda: _search(_fields(arguments), arguments.out, arguments.resume, arguments.overwrite),
+        "schema": lambda: _schema(arguments.data, arguments.target, arguments.task, arguments.out),
+        "predict": lambda: _predict(arguments.run, arguments.data, arguments.out),
+        "show": lambda: _show(arguments.run),
+        "resume": lambda: _resume(arguments.run),
     }
-    return run.main(commands[given.command], _flags(given))
+    return run.main(commands[arguments.command], _flags(arguments))
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def pytest_collection_modifyitems(items):
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=os.path.dirname(__file__))
     seed = head.stdout.strip()
     files = {item.nodeid.split("::")[0] for item in items}
-    place = {file: hashlib.blake2s(f"{seed} {file}".encode()).hexdigest() for file in files}
-    items.sort(key=lambda item: place[item.nodeid.split("::")[0]])  # stable: the order within a file stays
+    order = {file: hashlib.blake2s(f"{seed} {file}".encode()).hexdigest() for file in files}
+    items.sort(key=lambda item: order[item.nodeid.split("::")[0]])  # stable: the order within a file stays
 
 
 class Optimization:

@@ -107,7 +107,7 @@ def test_no_error_of_the_searching_library_names_a_flag():
 
 
 @pytest.mark.parametrize(
-    ("missing", "method", "told"),
+    ("missing", "method", "message"),
     [
         (["matplotlib"], "metalearner", "needs Matplotlib: pip install 'metajax[plot]'"),
         (["optuna"], "optuna", "needs Optuna: pip install 'metajax[optuna]'"),
@@ -116,14 +116,14 @@ def test_no_error_of_the_searching_library_names_a_flag():
     ],
 )
 def test_a_missing_package_is_told_before_anything_is_trained_or_written(
-    monkeypatch, tmp_path, capsys, missing, method, told
+    monkeypatch, tmp_path, capsys, missing, method, message
 ):
     for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
     arguments = ["search", "--data", "iris", "--trials", "16", "--method", method, "--out", str(tmp_path / "run")]
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and told in error and f"--method {method}" in error
+    assert error.count("\n") == 1 and message in error and f"--method {method}" in error
     assert not (tmp_path / "run").exists()
 
 

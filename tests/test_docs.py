@@ -57,10 +57,10 @@ def test_the_names_in_the_text_of_a_page_exist(page):
         if text[match.end()] not in "`([, {":  # a path such as data/x.npz
             continue
         names = match[1].split(".")
-        found = metajax
+        value = metajax
         for part in names:
-            assert hasattr(found, part), match[1]
-            found = getattr(found, part)
+            assert hasattr(value, part), match[1]
+            value = getattr(value, part)
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():

@@ -62,8 +62,8 @@ def test_no_imports_form_a_circle():
     }
     edges = {}
     for name, file in names.items():
-        found = [target if target in names else target.rsplit(".", 1)[0] for target in imports(file)]
-        edges[name] = {target for target in found if target in names}
+        targets = [target if target in names else target.rsplit(".", 1)[0] for target in imports(file)]
+        edges[name] = {target for target in targets if target in names}
     done, path = set(), []
 
     def visit(name):
@@ -135,14 +135,14 @@ def test_editors_know_the_names_of_metajax(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     if not done.stdout.startswith("{"):
         pytest.skip(f"pyright could not start: {(done.stderr or done.stdout)[-200:]}")
-    told = [
+    diagnostics = [
         (d["range"]["start"]["line"] + 1, d["severity"], d["message"])
         for d in json.loads(done.stdout)["generalDiagnostics"]
     ]
-    errors = {line: message for line, severity, message in told if severity == "error"}
-    assert set(errors) == {7, 8, 9}, told
+    errors = {line: message for line, severity, message in diagnostics if severity == "error"}
+    assert set(errors) == {7, 8, 9}, diagnostics
     assert "minuts" in errors[7] and "minutes" in errors[8] and "fewshott" in errors[9]
-    assert any("AutoMLClassifier" in message for line, _, message in told if line == 6)
+    assert any("AutoMLClassifier" in message for line, _, message in diagnostics if line == 6)
 
 
 def test_import_is_light():

@@ -55,11 +55,11 @@ ALL = [
 @cache
 def packages():
     """Names of all modules that are public: packages and modules no part of whose name begins with an underscore."""
-    found = ["metajax", "metajax.types"]
+    names = ["metajax", "metajax.types"]
     for info in pkgutil.walk_packages(metajax.__path__, "metajax."):
         if not any(part.startswith("_") for part in info.name.split(".")) and info.name != "metajax.cli":
-            found.append(info.name)
-    return sorted(set(found))
+            names.append(info.name)
+    return sorted(set(names))
 
 
 def public(module):
@@ -78,13 +78,13 @@ def tree(name):
 @cache
 def documented(name):
     """The constants and aliases at the top of a module, with the docstring below each (``None`` if there is none)."""
-    found, body = {}, tree(name).body
+    constants, body = {}, tree(name).body
     for statement, after in zip(body, [*body[1:], None]):
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(targets[0], ast.Name):
             is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            found[targets[0].id] = after.value.value if is_text and isinstance(after.value.value, str) else None
-    return found
+            constants[targets[0].id] = after.value.value if is_text and isinstance(after.value.value, str) else None
+    return constants
 
 
 def origin(package, name):
@@ -107,9 +107,9 @@ def sections(text):
     text = inspect.cleandoc(text or "")
     cuts = [(m.start(), m.end(), m.group(1)) for m in SECTION.finditer(text)]
     ends = [start for start, _, _ in cuts[1:]] + [len(text)]
-    found = {name: text[end:stop] for (_, end, name), stop in zip(cuts, ends)}
-    found["summary"] = text[: cuts[0][0] if cuts else len(text)].strip().split("\n\n")[0]
-    return found
+    parts = {name: text[end:stop] for (_, end, name), stop in zip(cuts, ends)}
+    parts["summary"] = text[: cuts[0][0] if cuts else len(text)].strip().split("\n\n")[0]
+    return parts
 
 
 def entries(section):
@@ -121,10 +121,10 @@ def entries(section):
 
 def parameters(function):
     try:
-        found = inspect.signature(function).parameters.values()
+        every = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [p for p in found if p.name not in ("self", "cls") and not p.name.startswith("_")]
+    return [p for p in every if p.name not in ("self", "cls") and not p.name.startswith("_")]
 
 
 def raises_input_error(function):
@@ -196,12 +196,12 @@ def of_class(kind):
     members = {n: v for base in reversed(bases) for n, v in vars(base).items()}
     own = {n: v for n, v in members.items() if n == "__call__" or not n.startswith("_")}
     if not getattr(kind, "_is_protocol", False):
-        given = (
+        fields = (
             list(kind._fields)
             if is_tuple(kind)
             else [p.name for p in parameters(kind.__init__) if "__init__" in members]
         )
-        lacking += of_arguments(parts, given)
+        lacking += of_arguments(parts, fields)
         if "__init__" in members and not hasattr(kind, "__dataclass_fields__"):
             lacking += unannotated(kind.__init__, result=False)
         if ">>>" not in (kind.__doc__ or "") and not is_tuple(kind):
@@ -255,14 +255,14 @@ def test_every_public_name_is_annotated_and_documented(part):
 
 def two_meanings():
     """Names that two packages export and that are not the same object; a module has its own name."""
-    found = {}
+    users_of = {}
     for package in packages():
         module = importlib.import_module(package)
         if hasattr(module, "__path__"):
             for name in public(module):
                 if not inspect.ismodule(getattr(module, name, None)):
-                    found.setdefault(name, {}).setdefault(id(getattr(module, name, None)), package)
-    return {name: sorted(users.values()) for name, users in found.items() if len(users) > 1 and name not in SHARED}
+                    users_of.setdefault(name, {}).setdefault(id(getattr(module, name, None)), package)
+    return {name: sorted(users.values()) for name, users in users_of.items() if len(users) > 1 and name not in SHARED}
 
 
 def test_no_name_means_two_things():
@@ -271,12 +271,12 @@ def test_no_name_means_two_things():
 
 def shadows():
     """Exported functions and classes under the name of a public module beside them."""
-    found = []
+    names = []
     for package in packages():
         module = importlib.import_module(package)
         beside = {info.name for info in pkgutil.iter_modules(getattr(module, "__path__", []))}
-        found += [f"{package}.{n}" for n in public(module) if n in beside and not inspect.ismodule(getattr(module, n))]
-    return found
+        names += [f"{package}.{n}" for n in public(module) if n in beside and not inspect.ismodule(getattr(module, n))]
+    return names
 
 
 def test_no_function_has_the_name_of_a_module():
@@ -307,13 +307,13 @@ def cells(notebook):
 
 def users(folder):
     """The files of a folder that import something private, with what they import."""
-    found = {}
+    imports_of = {}
     for file in sorted((ROOT / folder).rglob("*.py")):
-        found[str(file.relative_to(ROOT))] = list(private_imports(file.read_text()))
+        imports_of[str(file.relative_to(ROOT))] = list(private_imports(file.read_text()))
     for file in sorted((ROOT / folder).rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in file.parts:
-            found[str(file.relative_to(ROOT))] = [name for cell in cells(file) for name in private_imports(cell)]
-    return {file: names for file, names in found.items() if names}
+            imports_of[str(file.relative_to(ROOT))] = [name for cell in cells(file) for name in private_imports(cell)]
+    return {file: names for file, names in imports_of.items() if names}
 
 
 @pytest.mark.parametrize("folder", ["experiments", "notebooks"])

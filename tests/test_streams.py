@@ -41,7 +41,7 @@ def source_line() -> str:
 @pytest.fixture
 def used(monkeypatch):
     """Key data -> the source lines that used the key; it fills while programs run that are compiled in the test."""
-    places = defaultdict(set)
+    uses = defaultdict(set)
 
     def watch(name, function):
         def watched(key, *args, **kwargs):
@@ -51,7 +51,7 @@ def used(monkeypatch):
 
                 def save(data):
                     for row in np.asarray(data).reshape(-1, data.shape[-1]):
-                        places[tuple(row.tolist())].add(where)
+                        uses[tuple(row.tolist())].add(where)
 
                 jax.debug.callback(save, jax.random.key_data(key))
             return function(key, *args, **kwargs)
@@ -61,7 +61,7 @@ def used(monkeypatch):
     for name, function in inspect.getmembers(jax.random, callable):
         if next(iter(inspect.signature(function).parameters), "") == "key" and name not in ("key_data", "clone"):
             monkeypatch.setattr(jax.random, name, watch(name, function))
-    return places
+    return uses
 
 
 def alone(used, at_least=3):
@@ -115,21 +115,21 @@ def test_bilevel(used, name, warm_start):
     tasks = 3 if name == "batched" else None
     lead = () if tasks is None else (tasks,)
     more = {"restart_every": 2, "tasks": tasks} if warm_start else {}
-    made = bilevel.learner(PROBLEM, ESTIMATORS[name], optax.sgd(0.1), 2, warm_start, **more)
+    learner = bilevel.learner(PROBLEM, ESTIMATORS[name], optax.sgd(0.1), 2, warm_start, **more)
     sample = lambda key: jax.tree.map(lambda x: x + 0.0 * draw(key), (jnp.ones((2, *lead, 2)), jnp.ones((*lead, 2))))
-    run.train(made, made.init(jax.random.key(0), jnp.zeros(2)), sample, 3, chunk=3, show=False)
+    run.train(learner, learner.init(jax.random.key(0), jnp.zeros(2)), sample, 3, chunk=3, show=False)
     alone(used)
 
 
 def test_training_alone_and_hyperparameters(used):
     init = lambda key: jax.random.normal(key, (2,))
     loss = lambda params, batch, key: (jnp.sum(params**2) + 0.0 * jax.random.normal(key), {})
-    for made, rest in (
+    for learner, rest in (
         (bilevel.supervised(init, loss, optax.sgd(0.1)), ()),
         (hpo.hypergradient_descent(init, loss, hpo.sgd, optax.sgd(0.1)), (jnp.asarray(0.1),)),
     ):
         used.clear()
-        run.train(made, made.init(jax.random.key(0), *rest), lambda key: 0.0 * draw(key), 2, chunk=2, show=False)
+        run.train(learner, learner.init(jax.random.key(0), *rest), lambda key: 0.0 * draw(key), 2, chunk=2, show=False)
         alone(used)
 
 
@@ -146,8 +146,10 @@ def test_parts_and_joint_choices(used):
     loss = lambda choice, w, batch, key: (jnp.sum(choice.encoding) * w + 0.0 * jax.random.normal(key), {})
     after = lambda choice, w, batch, key: (jnp.sum(choice.encoding) * w + 0.0 * jax.random.normal(key), {})
     init = lambda key: jax.random.normal(key)
-    made = hpo.joint_problem(space, init, loss, after, lambda values: hpo.sgd(values["rate"]), "gumbel_softmax").relaxed
-    bilevel.unroll()(made)(space.zeros(), None, jnp.zeros(2), jnp.zeros(()), jax.random.key(0))
+    relaxed = hpo.joint_problem(
+        space, init, loss, after, lambda values: hpo.sgd(values["rate"]), "gumbel_softmax"
+    ).relaxed
+    bilevel.unroll()(relaxed)(space.zeros(), None, jnp.zeros(2), jnp.zeros(()), jax.random.key(0))
     alone(used)
 
 
@@ -196,11 +198,11 @@ def test_few_shot_methods_and_their_evaluation(used, name):
 def test_navigation(used):
     policy = lambda params, position, goal: position @ params
     loss = navigation.surrogate(policy)
-    drawn = lambda params, batch, key: (loss(params, batch, key)[0] + 0.0 * jax.random.normal(key), {})
-    made = navigation.reinforced(fewshot.maml(drawn, SGD, SGD, 1), policy, runs=2, horizon=3, epochs=2)
+    noisy_loss = lambda params, batch, key: (loss(params, batch, key)[0] + 0.0 * jax.random.normal(key), {})
+    learner = navigation.reinforced(fewshot.maml(noisy_loss, SGD, SGD, 1), policy, runs=2, horizon=3, epochs=2)
     params = {"mean": jnp.zeros((2, 2)), "log_std": jnp.zeros(2)}
     sample = lambda key: navigation.goals(key, 2)
-    run.train(made, made.init(jax.random.key(0), params), sample, 3, chunk=3, show=False)
+    run.train(learner, learner.init(jax.random.key(0), params), sample, 3, chunk=3, show=False)
     alone(used)
 
 
@@ -230,11 +232,11 @@ def test_search(used, name):
 
     x, y = jnp.ones((4, SPACE.width)), jnp.zeros(4, jnp.int32)
     events = supernet.events.project(0.0, 2), supernet.events.eigenvalue(2)
-    made = supernet.compose_search(
+    search = supernet.compose_search(
         SPACE, network, loss, SGD, SGD, 4, RELAXATIONS[name], disturb=disturb, events=events, warm_up=1
     )
     sample = lambda key: (((x + 0.0 * draw(key))[None], y[None]), (x, y), (x, y))
-    run.train(made.learner, made.init(jax.random.key(0)), sample, 3, chunk=3, show=False)
+    run.train(search.learner, search.init(jax.random.key(0)), sample, 3, chunk=3, show=False)
     alone(used)
 
 

@@ -37,13 +37,13 @@ NUMBER = re.compile(r"[+]?(-?\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))?")
 
 def cell(section: str, row: str, column: str) -> str:
     """The cell of a section's table at a row and a column, by their names."""
-    wanted = row.split(", ")
+    columns = row.split(", ")
     for table in tables(section):
         header = table[0]
         if column not in header:
             continue
         for line in table[1:]:
-            if line[0] == row or (line[0] == wanted[0] and all(w in line for w in wanted)):
+            if line[0] == row or (line[0] == columns[0] and all(w in line for w in columns)):
                 return line[header.index(column)]
     raise Unknown(f"{row} / {column}")
 
@@ -71,8 +71,8 @@ def table(name: str, section: str, named: str, where: str) -> str:
     if rows is None:
         raise Unknown(f"{name} has no table with columns {named}")
     indices = columns(named, rows[0])
-    kept = [rows[0], *(row for row in rows[1:] if re.search(where, row[0]))]
-    lines = ["| " + " | ".join(row[i] for i in indices) + " |" for row in kept]
+    selected = [rows[0], *(row for row in rows[1:] if re.search(where, row[0]))]
+    lines = ["| " + " | ".join(row[i] for i in indices) + " |" for row in selected]
     lines.insert(1, "|" + "---|" * len(indices))
     return "\n".join([*lines, "", source(name, section), ""])
 

@@ -43,10 +43,10 @@ def measure(config: Config) -> compare.Measured:
     method, params = maml.ours(maml.Config())
     small = method.init(jax.random.key(config.seed), params)
     large = {f"layer_{i}": jnp.full((config.megabytes, 25_000), 1.0 * i) for i in range(10)}
-    with tempfile.TemporaryDirectory() as place:
-        kept = {name: Checkpoints(Path(place) / name) for name in ("MAML", "large")}
-        counters = {name: itertools.count() for name in kept}
-        save = lambda name, state: lambda: kept[name].save(next(counters[name]), state)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = {name: Checkpoints(Path(folder) / name) for name in ("MAML", "large")}
+        counters = {name: itertools.count() for name in checkpoints}
+        save = lambda name, state: lambda: checkpoints[name].save(next(counters[name]), state)
         programs = {"MAML": save("MAML", small), "large": save("large", large)}
         seconds = compare.alternate(programs, config.rounds)
     claims = [

@@ -56,7 +56,9 @@ class Measured(NamedTuple):
     protocol: str
 
 
-def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: float = 0.0) -> dict[str, np.ndarray]:
+def alternate(
+    programs: Mapping[str, Callable[[], Any]], rounds: int, min_seconds: float = 0.0
+) -> dict[str, np.ndarray]:
     """Returns the seconds of one call of every program in every round, by name: f64[rounds].
 
     Each program is called once before, which compiles it. A round calls all of them, one after the other, in an order that
@@ -65,14 +67,14 @@ def alternate(programs: Mapping[str, Callable[[], Any]], rounds: int, least: flo
     Args:
         programs: Callables that return when their work is done.
         rounds: The number of rounds.
-        least: The seconds for which a program is called again and again in a round, for work that takes microseconds.
+        min_seconds: The seconds for which a program is called again and again in a round, for work that takes microseconds.
     """
     calls = {}
     for name, program in programs.items():
         program()
         calls[name] = 1
-        if least:
-            calls[name] = max(1, round(least / once(program)))
+        if min_seconds:
+            calls[name] = max(1, round(min_seconds / once(program)))
     names, taken = list(programs), {name: [] for name in programs}
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
@@ -120,13 +122,13 @@ def difference(ours: Any, theirs: Any) -> float:
     return max(np.abs(a - b).max() for a, b in pairs) / max(max(np.abs(b).max() for _, b in pairs), 1e-30)
 
 
-def same(difference: float, most: float, what: str) -> float:
+def same(difference: float, tolerance: float, what: str) -> float:
     """Returns a difference if it is small enough that the programs do the same work.
 
     Raises:
         AssertionError: If it is not; the times of the programs say nothing then.
     """
-    assert difference <= most, f"{what}: the programs differ by {difference:.2g}, of at most {most:g} allowed"
+    assert difference <= tolerance, f"{what}: the programs differ by {difference:.2g}, of at most {tolerance:g} allowed"
     return difference
 
 

@@ -134,8 +134,8 @@ def checked(
     changed = {k: v - before[k] for k, v in values().items()}
     # Adam's first step is the sign of the gradient: a share of signs, but for gradients that are nothing but rounding
     apart = float(np.mean([np.abs(changed[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")]))
-    most = 0.02 if config.dtype == "float32" else 0.3
-    return step, compare.same(apart, most, f"{config.method}, {name}")
+    tolerance = 0.02 if config.dtype == "float32" else 0.3
+    return step, compare.same(apart, tolerance, f"{config.method}, {name}")
 
 
 def measure(config: Config) -> compare.Measured:

@@ -32,7 +32,7 @@ def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float
             jax.block_until_ready(fn(*args))
             seconds[name].append(time.perf_counter() - began)
     counted: Any = {name: fn.memory_analysis() for name, fn in compiled.items()}
-    memory = {name: found.temp_size_in_bytes for name, found in counted.items()}
+    memory = {name: analysis.temp_size_in_bytes for name, analysis in counted.items()}
     median = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         f"bytes_full_{steps}": memory["full"],

@@ -74,10 +74,10 @@ def graph(program: Callable[[], Any]) -> Callable[[], Any]:
 
 def graphs(programs: Mapping[str, Callable[[], Any]], failed: dict[str, str]) -> dict[str, Callable[[], Any]]:
     """Returns the CUDA graphs of some programs by name, on a GPU; built after the programs are checked."""
-    found: dict[str, Callable[[], Any]] = {}
+    replays: dict[str, Callable[[], Any]] = {}
     for name, program in programs.items() if on_gpu() else ():
-        found |= attempt(f"{name}, CUDA graph", lambda program=program: graph(program), failed)
-    return found
+        replays |= attempt(f"{name}, CUDA graph", lambda program=program: graph(program), failed)
+    return replays
 
 
 def attempt(name: str, build: Callable[[], Any], failed: dict[str, str]) -> dict[str, Any]:

@@ -78,8 +78,8 @@ def measure(config: Config) -> compare.Measured:
     compare.same(max(differences), 1e-4, "first inner loss")
     seconds = {name: taken / config.steps for name, taken in compare.alternate(programs, config.rounds).items()}
 
-    def held(name: str, against: str, what: str, most: float) -> compare.Claim:
-        return compare.claim(f"{what}, {config.sizes}", most, seconds[name] / seconds[against], most=True)
+    def held(name: str, against: str, what: str, goal: float) -> compare.Claim:
+        return compare.claim(f"{what}, {config.sizes}", goal, seconds[name] / seconds[against], most=True)
 
     claims = [
         held("darts-2", "darts-1", "exact second-order DARTS step over first-order", 2.5),

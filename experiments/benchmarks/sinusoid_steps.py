@@ -129,8 +129,8 @@ class Peers:
         return step
 
     def programs(self) -> dict[str, Callable[[], np.ndarray]]:
-        found = {"loop": self.loop, "vmap": self.vmap} | ({"torchopt": t} if (t := self.torchopt()) else {})
-        return {name: self.run(step) for name, step in found.items()}
+        steps = {"loop": self.loop, "vmap": self.vmap} | ({"torchopt": t} if (t := self.torchopt()) else {})
+        return {name: self.run(step) for name, step in steps.items()}
 
 
 def measure(config: Config) -> compare.Measured:

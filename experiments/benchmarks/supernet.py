@@ -197,9 +197,9 @@ def programs(config: Config) -> Programs:
         with pytorch.exact():
             theirs = np.array([[float(v) for v in step] for step in run()])
         # rounding to bfloat16 adds up over steps, so that only the first is compared there
-        steps, most = (STEPS, 1e-3) if config.dtype == "float32" else (1, 0.05)
+        steps, tolerance = (STEPS, 1e-3) if config.dtype == "float32" else (1, 0.05)
         difference = compare.difference(losses[:steps], theirs[:steps])
-        apart[f"difference to {name}"] = compare.same(difference, most, f"SuperNet, {name}")
+        apart[f"difference to {name}"] = compare.same(difference, tolerance, f"SuperNet, {name}")
         return run
 
     kinds = {"PyTorch": (False, False), "PyTorch, channels-last": (True, False)}

@@ -60,9 +60,9 @@ class Config:
 
     def one(self, rate: float) -> classify.Config:
         """Returns the settings of one training."""
-        given: dict[str, Any] = {"method": "maml", "ways": self.ways, "shots": self.shots, "seed": self.seed}
-        given |= {"steps": self.steps, "tasks": self.tasks, "width": self.width, "inner_rate": rate}
-        return classify.Config(**{**omniglot.preset("cpu", given), **given})
+        settings: dict[str, Any] = {"method": "maml", "ways": self.ways, "shots": self.shots, "seed": self.seed}
+        settings |= {"steps": self.steps, "tasks": self.tasks, "width": self.width, "inner_rate": rate}
+        return classify.Config(**{**omniglot.preset("cpu", settings), **settings})
 
 
 def validate(config: Config, rate: float) -> fewshot.Report:

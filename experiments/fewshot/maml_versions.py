@@ -65,10 +65,10 @@ class Config:
 
     def one(self, method: str, seed: int) -> classify.Config:
         """Returns the settings of one run."""
-        given: dict[str, Any] = {"method": method, "ways": self.ways, "shots": self.shots}
-        given |= {"seed": seed, "episodes": self.episodes}
-        given |= {name: getattr(self, name) for name in ("steps", "width") if getattr(self, name) is not None}
-        return classify.Config(**{**omniglot.preset(self.like, given), **given})
+        settings: dict[str, Any] = {"method": method, "ways": self.ways, "shots": self.shots}
+        settings |= {"seed": seed, "episodes": self.episodes}
+        settings |= {name: getattr(self, name) for name in ("steps", "width") if getattr(self, name) is not None}
+        return classify.Config(**{**omniglot.preset(self.like, settings), **settings})
 
 
 PRESETS = {"equal-tasks": {}, "cpu": {"like": "cpu"}, "paper": {"like": "paper"}}
@@ -87,8 +87,8 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
             folder = directory.path / f"{method}_{seed}"
             if not (folder / "result.json").is_file():
                 one = config.one(method, seed)
-                with run.RunDirectory(folder, run.to_dict(one), resume=(folder / "config.json").is_file()) as place:
-                    print(f"{method}, seed {seed}: {classify.EXPERIMENT.execute(one, place)['protocol']}")
+                with run.RunDirectory(folder, run.to_dict(one), resume=(folder / "config.json").is_file()) as inside:
+                    print(f"{method}, seed {seed}: {classify.EXPERIMENT.execute(one, inside)['protocol']}")
             results[method].append(run.read_json(folder / "result.json")["metrics"])
     return {"metrics": compare(results), "seeds": results, "protocol": protocol(config)}
 

@@ -102,10 +102,10 @@ def summary(results: Sequence[Result]) -> str:
     groups: dict[tuple[str, str, int, int], dict[str, list[dict[str, float]]]] = {}
     for result in results:
         c, preset = result.config, next((p for p in PRESETS if f"--preset {p} " in f"{result.command} "), "quick")
-        place = (c["method"], c.get("batch_norm", "transductive"), c["ways"], int(c["shots"]))
-        groups.setdefault(place, {}).setdefault(preset, []).append(result.metrics)
+        setting = (c["method"], c.get("batch_norm", "transductive"), c["ways"], int(c["shots"]))
+        groups.setdefault(setting, {}).setdefault(preset, []).append(result.metrics)
     order = list(PRESETS)
-    cells = {place: _cell(*max(runs.items(), key=lambda r: order.index(r[0]))) for place, runs in groups.items()}
+    cells = {setting: _cell(*max(runs.items(), key=lambda r: order.index(r[0]))) for setting, runs in groups.items()}
     kinds = [*PUBLISHED, *sorted({(method, mode) for method, mode, *_ in cells} - set(PUBLISHED))]
     head, rows = ["method", "batch norm"], []
     for ways, shots in COLUMNS:

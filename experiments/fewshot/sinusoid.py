@@ -85,8 +85,8 @@ class Config:
 
     def waves(self, shots: int, queries: int, even: bool = False) -> fewshot.episodes.Sampler:
         """Returns the sampler of a wave with a frequency of the range."""
-        drawn = (self.min_frequency, self.max_frequency)
-        return fewshot.episodes.sinusoid(shots, queries, even, None if drawn == (1.0, 1.0) else drawn)
+        frequency = (self.min_frequency, self.max_frequency)
+        return fewshot.episodes.sinusoid(shots, queries, even, None if frequency == (1.0, 1.0) else frequency)
 
 
 def meta_sgd_paper(given: dict[str, Any]) -> dict[str, Any]:

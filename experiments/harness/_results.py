@@ -88,10 +88,10 @@ def _code(meta: Mapping[str, Any]) -> str:
     return f"metajax {meta['versions'].get('metajax') or 'of unknown version'}"
 
 
-def heading(result: Result, found: bool = True) -> str:
+def heading(result: Result, with_found: bool = True) -> str:
     """Returns the name, the origin and the protocol of a run, and what it found unless the table says so."""
     protocol = f"\n{result.result['protocol']}\n" if "protocol" in result.result else ""
-    line = f"\nFound: `{json.dumps(result.result['found'])}`\n" if found and "found" in result.result else ""
+    line = f"\nFound: `{json.dumps(result.result['found'])}`\n" if with_found and "found" in result.result else ""
     return f"## {result.name}\n\n{origin(result.meta)}\n{protocol}{line}"
 
 

@@ -81,8 +81,8 @@ def batch(config: Any) -> tuple[np.ndarray, np.ndarray]:
 def score(config: Any, directory: run.RunDirectory) -> Scored:
     """Scores ``config.drawn`` cells, which are the same for every proxy. A resumed run goes on where it stopped."""
     space, key = supernet.spaces.cell_space(), jax.random.key(config.seed)
-    drawn = space.sample(stream(key, "cells"), config.drawn)
-    configs, encodings = space.dicts(drawn), space.encode(drawn)
+    cells = space.sample(stream(key, "cells"), config.drawn)
+    configs, encodings = space.dicts(cells), space.encode(cells)
     value = _scorer(config, None if config.method == "parameters" else batch(config), stream(key, "weights"))
     work = lambda cell: {"score": value(configs[cell["cell"]], encodings[cell["cell"]])}
     cells = [{"cell": i} for i in range(config.drawn)]

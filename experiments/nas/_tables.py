@@ -60,7 +60,7 @@ def size(run: Result) -> str:
     return f"{c['size']} x {c['size']} pixels, {c['channels']} channels, {c['cells']} cells a stage"
 
 
-def found(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> str:
+def methods(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> str:
     """Returns the section on the trivial answers and the methods: what a search cost, and the cell that it found.
 
     Args:
@@ -178,16 +178,16 @@ def supernets(results: Results) -> list[str]:
     means, seconds = supernet_scores(searches), [run.metrics["seconds"] for run in searches]
     best = max(means, key=lambda name: means[name])
     seeds = sum(run.config["method"] == best for run in searches)
-    bar, drawn = trivial["conv3x3_cifar10_test"], trivial["convolutions_cifar10_test"]
-    above = [name for name in means if means[name] > bar]
-    better = [name for name in means if means[name] > drawn]
+    all_convolutions, random_mean = trivial["conv3x3_cifar10_test"], trivial["convolutions_cifar10_test"]
+    above = [name for name in means if means[name] > all_convolutions]
+    better = [name for name in means if means[name] > random_mean]
     return [
         f"On NAS-Bench-201, {len(means)} methods searched a small SuperNet for {min(seconds) / 60:.1f} to "
         f"{max(seconds) / 60:.1f} minutes each. The best on average is {best} with {means[best]:.2f}% on CIFAR-10 "
         f"({seeds} seed{'s' * (seeds > 1)}). The table's best cell has {trivial['best_cifar10_test']:.2f}%, a random one "
         f"{trivial['random_cifar10_test']:.2f}%.",
-        f"The trivial answer, 3 x 3 convolutions everywhere, has {bar:.2f}% without any search. Methods above it: "
-        f"{listed(above)}; above a random cell of convolutions ({drawn:.2f}%): {len(better)} of {len(means)}.",
+        f"The trivial answer, 3 x 3 convolutions everywhere, has {all_convolutions:.2f}% without any search. Methods above it: "
+        f"{listed(above)}; above a random cell of convolutions ({random_mean:.2f}%): {len(better)} of {len(means)}.",
     ]
 
 

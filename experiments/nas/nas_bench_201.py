@@ -91,8 +91,8 @@ class Config:
         if bad:
             raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers")
         if self.cost and (self.cost not in COSTS or self.cost_weight <= 0 or self.cost_budget < 0):
-            given = f"--cost {self.cost} --cost-weight {self.cost_weight} --cost-budget {self.cost_budget}"
-            raise InputError(f"{given}: accepted are {', '.join(COSTS)}, a positive weight and a budget of at least 0")
+            flags = f"--cost {self.cost} --cost-weight {self.cost_weight} --cost-budget {self.cost_budget}"
+            raise InputError(f"{flags}: accepted are {', '.join(COSTS)}, a positive weight and a budget of at least 0")
         if self.cost and (self.method not in supernet.METHODS or not _recipe(self.method).learns_logits):
             raise InputError(f"--cost {self.cost}: {self.method} takes no gradient in the encoding, which a cost needs")
         if not 0 <= self.warm_up < 1:
@@ -176,7 +176,7 @@ def summary(results: Sequence[Result]) -> str:
     trivial = next((r.metrics for r in committed() if r.name == "nas201_trivial"), None)
     priced = [r for r in results if r.config.get("cost")]
     plain = [r for r in results if r not in priced]
-    parts = [_tables.found(plain, trivial)] if plain else []
+    parts = [_tables.methods(plain, trivial)] if plain else []
     parts += [_diagnosis.section(plain)] if any(r.result.get("history") for r in plain) else []
     parts += [proxies] if (proxies := _proxies.table_of(plain, trivial)) else []
     return "\n".join(parts + ([_tables.cost(priced)] if priced else []))

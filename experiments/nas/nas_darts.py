@@ -127,7 +127,7 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory):
             10, config.channels, config.layers, 3, config.nodes, partial=partial, single_path=single_path
         ).network
 
-    place = _searching.Setting(
+    setting = _searching.Setting(
         space,
         network,
         parts,
@@ -140,7 +140,7 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory):
     )
     own = {**run.to_dict(config), "part": "search"}
     with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:
-        cells = _searching.search(config.method, place, inside).config
+        cells = _searching.search(config.method, setting, inside).config
         return cells, inside.metrics()[-1]["seconds"]
 
 

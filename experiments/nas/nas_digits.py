@@ -114,20 +114,20 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
         return nn.functional(build)
 
     truth = trained(config, space, network, parts, directory)
-    place = _searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
+    setting = _searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
     true = lambda encodings: truth.mean  # asked for every architecture, in the table's order
-    metrics, found = {"architectures": int(space.size), "best": 100 * float(truth.mean.max())}, {}
+    metrics, configs = {"architectures": int(space.size), "best": 100 * float(truth.mean.max())}, {}
     metrics["median"] = 100 * float(np.median(truth.mean))
     encodings, tests = space.encode(space.at(truth.index)), len(parts.test[1])
     scores = np.zeros(0)
     for name in config.names:
         own = {**run.to_dict(config), "method": name}
         with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
-            outcome = _searching.search(name, place, inside)
-            measured = _searching.diagnosis(place, outcome, true, inside, encodings)
+            outcome = _searching.search(name, setting, inside)
+            measured = _searching.diagnosis(setting, outcome, true, inside, encodings)
         at = supernet.diagnosis.index_of(space, outcome.config)
         scores = supernet.baselines.by_shared_weights(outcome.single_path, outcome.state.params)(encodings)[0]
-        found[name] = outcome.config
+        configs[name] = outcome.config
         label = name.replace("-", "_")
         metrics[f"{label}_rank"] = truth.rank(at, within=1 / tests)
         metrics[f"{label}_accuracy"] = 100 * float(truth.mean[at])
@@ -144,7 +144,7 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
     plot.save(figure, directory.path / "ranking.png")
     versions = {name: _versions.version(name) for name in config.names}
     known = {"truth": truth.accuracy.tolist(), "test_images": tests}
-    return {"metrics": metrics, "found": found, "method_versions": versions, **known}
+    return {"metrics": metrics, "found": configs, "method_versions": versions, **known}
 
 
 DIGITS = ("rank", "accuracy", "kendall_tau", "discretization_gap", "skips", "entropy", "conflict", "eigenvalue")
@@ -152,7 +152,7 @@ DIGITS = ("rank", "accuracy", "kendall_tau", "discretization_gap", "skips", "ent
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     """Every method on the small space of which the whole truth is known."""
-    m, found, values = result["metrics"], result["found"], {}
+    m, configs, values = result["metrics"], result["found"], {}
     for name, value in m.items():
         for what in (*DIGITS, "kendall_tau_error"):
             if name.endswith(f"_{what}"):
@@ -160,11 +160,11 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     versions = result.get("method_versions", {})
     is_new = {n: _versions.is_current(n, {"method_version": versions.get(n, 1)}) for n in values}
     old = _versions.left_out(name for name, new in is_new.items() if not new)
-    values = {n: {**each, "rank": shared_rank(result, found[n])} for n, each in values.items() if is_new[n]}
+    values = {n: {**each, "rank": shared_rank(result, configs[n])} for n, each in values.items() if is_new[n]}
     cell = lambda each, what: _proxies.tau(each) if what == "kendall_tau" else short(each[what])
     line = lambda each: [cell(each, what) if what in each else "–" for what in DIGITS]
     ranked = sorted(values.items(), key=lambda each: each[1]["rank"])
-    rows = ([method, " / ".join(found[method].values()), *line(each)] for method, each in ranked)
+    rows = ([method, " / ".join(configs[method].values()), *line(each)] for method, each in ranked)
     good = sum(each["rank"] <= 0.02 * m["architectures"] for each in values.values())
     note = (
         f"There are {m['architectures']} cells of three nodes, and each is also trained alone: the best has {m['best']:.2f}%, "
@@ -179,7 +179,9 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
 def summary(results: Sequence[Result]) -> str:
     """A section for each run, without the list of what was found, which the table has."""
     figure = lambda result: harness.figure_line(result, "ranking.png")
-    return "\n".join(f"{harness.heading(r, found=False)}\n{markdown(r.config, r.result)}{figure(r)}" for r in results)
+    return "\n".join(
+        f"{harness.heading(r, with_found=False)}\n{markdown(r.config, r.result)}{figure(r)}" for r in results
+    )
 
 
 def shared_rank(result: dict[str, Any], cell: dict[str, str]) -> int:

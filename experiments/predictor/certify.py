@@ -165,13 +165,13 @@ def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> Non
 
 def markdown(config: dict, result: dict) -> str:
     """Certificates by size, and what the other searches miss."""
-    given, m = Config(**config), result["metrics"]
+    settings, m = Config(**config), result["metrics"]
     others = [name for name in METHODS if name != "enumerate"]
     head = ["units", "configurations", "certify, s", "nodes", "gap", "enumerate, s (of peak)"]
     head += [f"{name} below, in s" for name in others]
     rows = []
-    for units in given.units.split(","):
-        for choices in given.choices.split(","):
+    for units in settings.units.split(","):
+        for choices in settings.choices.split(","):
             get = functools.partial(lambda begin, name: m.get(begin + name), f"{units}_units_{choices}_")
             counted = get("enumerate_seconds")
             cells = [

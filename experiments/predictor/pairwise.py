@@ -189,8 +189,8 @@ def markdown(config: dict, result: dict) -> str:
     columns = ("leaking", "honest", "truth", "circles", "contradictions")
     head = ("pairs held out (leaks)", "models held out", "truth", "circles", "contradictions")
     get = lambda source, target, what: number(result["metrics"].get(f"{source}_{target}_{what}"), ".3f")
-    places = itertools.product(Config(**config).names, TARGETS)
-    return table(["source", "target", *head], ([*place, *(get(*place, what) for what in columns)] for place in places))
+    pairs = itertools.product(Config(**config).names, TARGETS)
+    return table(["source", "target", *head], ([*pair, *(get(*pair, what) for what in columns)] for pair in pairs))
 
 
 def statement(results: Results) -> list[str]:

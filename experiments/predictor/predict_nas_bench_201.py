@@ -72,9 +72,9 @@ class Config:
         if self.dataset not in supernet.truth.DATASETS:
             raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(supernet.truth.DATASETS)}")
         if not all(n.isdigit() and 2 <= int(n) <= 6000 for n in self.trainings.split(",")) or self.draws < 1:
-            given = f"--trainings {self.trainings} --draws {self.draws}"
+            flags = f"--trainings {self.trainings} --draws {self.draws}"
             raise InputError(
-                f"{given}: accepted are integers between 2 and 6000 joined by commas, and at least one draw"
+                f"{flags}: accepted are integers between 2 and 6000 joined by commas, and at least one draw"
             )
 
     @property

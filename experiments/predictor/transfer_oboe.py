@@ -193,11 +193,11 @@ def _label(name: str) -> str:
 
 def markdown(config: dict, result: dict) -> str:
     """Mean regrets over datasets and over families, with the tests against transfer."""
-    given, metrics, parts = Config(**config), result["metrics"], []
+    settings, metrics, parts = Config(**config), result["metrics"], []
     for title, suffix, p in (("Mean over datasets", "", "p"), ("Mean over families", "_by_family", "p_by_family")):
         head = ["from meta-features alone" if not t else f"{t} training{'s' * (t > 1)}" for t in TRAININGS]
         rows = []
-        for name in given.names:
+        for name in settings.names:
             cells = []
             for t in TRAININGS:
                 label = f"{_label(name)}_{t}"

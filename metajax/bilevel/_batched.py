@@ -44,8 +44,8 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
         >>> inner = bilevel.Inner.descent(fit, lambda h, key: h, lambda h: optax.sgd(0.5))  # MAML on the initialization
         >>> fn = bilevel.batched(bilevel.unroll())(bilevel.Problem(inner, fit))
         >>> tasks = jnp.array([1.0, 3.0])
-        >>> found = fn(jnp.zeros(()), None, tasks[None], tasks, jax.random.key(0))
-        >>> float(found.grad), found.end.params.tolist()  # the mean of -(1 - 1/2)^2 task, and where each task ends
+        >>> result = fn(jnp.zeros(()), None, tasks[None], tasks, jax.random.key(0))
+        >>> float(result.grad), result.end.params.tolist()  # the mean of -(1 - 1/2)^2 task, and where each task ends
         (-0.5, [0.5, 1.5])
     """
     if chunk is not None and chunk < 1:
@@ -78,8 +78,8 @@ def _in_chunks(mean: EstimateFn, hyper: Hyper, work: tuple[Any, ...], tasks: int
     folded = jax.tree.map(lambda x: x.reshape(tasks // size, size, *x.shape[1:]), work)
 
     def add(total, chunk):
-        found = mean(hyper, *chunk)
-        return jax.tree.map(jnp.add, total, (found.value, found.grad, dict(found.info))), found.end
+        part = mean(hyper, *chunk)
+        return jax.tree.map(jnp.add, total, (part.value, part.grad, dict(part.info))), part.end
 
     shapes = jax.eval_shape(lambda chunk: mean(hyper, *chunk), jax.tree.map(lambda x: x[0], folded))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.value, shapes.grad, dict(shapes.info)))
@@ -113,6 +113,6 @@ def _number_of_tasks(start: Any, inner_batches: Batch, outer_batch: Batch) -> in
 
 def _mean(one: HypergradientFn, hyper: Hyper, start: Any, *work: Any) -> Hypergradient:
     """The mean of every task's own hypergradient."""
-    found = over_tasks(one, hyper, start, *work)
-    value, grad, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (found.value, found.grad, dict(found.info)))
-    return Hypergradient(value, grad, found.end, info)
+    each = over_tasks(one, hyper, start, *work)
+    value, grad, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (each.value, each.grad, dict(each.info)))
+    return Hypergradient(value, grad, each.end, info)

@@ -68,8 +68,8 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
         >>> staircase = lambda h, batch, key: jnp.floor(100 * h) / 100  # its derivative is zero almost everywhere
         >>> square = lambda h, w, batch, key: (w**2, {})
         >>> fn = bilevel.evolution(population=1000, sigma=0.1)(bilevel.Problem(bilevel.Inner.solution(staircase), square))
-        >>> found = fn(jnp.asarray(0.5), None, jnp.zeros(1), jnp.zeros(()), jax.random.key(0))
-        >>> round(float(found.grad), 1)  # that of h^2
+        >>> result = fn(jnp.asarray(0.5), None, jnp.zeros(1), jnp.zeros(()), jax.random.key(0))
+        >>> round(float(result.grad), 1)  # that of h^2
         1.0
     """
     if population < 2 or population % 2 or sigma <= 0:

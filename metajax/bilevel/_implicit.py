@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from metajax._typing import checked
 from metajax.bilevel._inner import step_key
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
 from metajax.bilevel._reach import reached
@@ -75,8 +76,8 @@ def implicit(
         >>> plain = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {})
         >>> inner = bilevel.Inner.descent(ridge, lambda h, key: jnp.zeros(3), lambda h: optax.sgd(0.1))
         >>> fn = bilevel.implicit("cg")(bilevel.Problem(inner, plain))
-        >>> found = fn(jnp.zeros(()), None, jnp.ones((50, 3)), jnp.ones(3), jax.random.key(0))
-        >>> round(float(found.grad), 3), float(found.info["solver_residual"])  # 3/4, as by unroll
+        >>> result = fn(jnp.zeros(()), None, jnp.ones((50, 3)), jnp.ones(3), jax.random.key(0))
+        >>> round(float(result.grad), 3), float(result.info["solver_residual"])  # 3/4, as by unroll
         (0.75, 0.0)
     """
     if solver not in ("cg", "neumann", "identity"):
@@ -139,6 +140,7 @@ def neumann(matvec: Matvec, vector: Params, iterations: int, step_size: float | 
     return jax.lax.scan(term, (scaled, scaled), None, iterations)[0][0]
 
 
+@checked
 def largest_curvature(matvec: Matvec, like: Params, key: Key) -> Scalar:
     """The largest absolute eigenvalue of a symmetric operator, by ``POWER_ITERATIONS`` power iterations from a random vector.
 
@@ -155,6 +157,7 @@ def largest_curvature(matvec: Matvec, like: Params, key: Key) -> Scalar:
     return jnp.where(norms[-1] > 0, norms[-1], 1.0)
 
 
+@checked
 def relative_residual(matvec: Matvec, solution: Params, vector: Params) -> Scalar:
     """``‖H·solution - vector‖ / ‖vector‖``, and 0 where the vector is zero."""
     size = optax.tree.norm(vector)

@@ -107,19 +107,19 @@ def learner(
             start = jax.tree.map(lambda new, old: jnp.where(again, new, old), anew, start)
 
         def both():
-            found = hypergradient(state.hyper, start, inner_batches, outer_batch, key)
-            updates, opt_state = outer_optimizer.update(found.grad, state.opt_state, state.hyper)
-            return found, optax.apply_updates(state.hyper, updates), opt_state
+            result = hypergradient(state.hyper, start, inner_batches, outer_batch, key)
+            updates, opt_state = outer_optimizer.update(result.grad, state.opt_state, state.hyper)
+            return result, optax.apply_updates(state.hyper, updates), opt_state
 
         def inner_alone():
             estimate = weights_only() if tasks is None else batched(weights_only())
-            found = estimate(problem)(state.hyper, start, inner_batches, outer_batch, key)
+            result = estimate(problem)(state.hyper, start, inner_batches, outer_batch, key)
             silent = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(both)[0].info)
-            return found._replace(info={**silent, **found.info}), state.hyper, state.opt_state
+            return result._replace(info={**silent, **result.info}), state.hyper, state.opt_state
 
-        found, hyper, opt_state = jax.lax.cond(state.step < warm_up, inner_alone, both) if warm_up else both()
-        info = {**found.info, "outer_loss": found.value, "hypergradient_norm": optax.tree.norm(found.grad)}
-        return BilevelState(state.step + 1, state.key, hyper, opt_state, found.end if warm_start else None), info
+        result, hyper, opt_state = jax.lax.cond(state.step < warm_up, inner_alone, both) if warm_up else both()
+        info = {**result.info, "outer_loss": result.value, "hypergradient_norm": optax.tree.norm(result.grad)}
+        return BilevelState(state.step + 1, state.key, hyper, opt_state, result.end if warm_start else None), info
 
     return Learner(init, update)
 

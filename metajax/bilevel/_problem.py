@@ -28,8 +28,8 @@ class Problem(NamedTuple, Generic[InnerT]):
         >>> inner = bilevel.Inner.descent(ridge, lambda h, key: jnp.zeros(3), lambda h: optax.sgd(0.1))
         >>> problem = bilevel.Problem(inner, plain)
         >>> fn = bilevel.unroll()(problem)
-        >>> found = fn(jnp.zeros(()), None, jnp.ones((50, 3)), jnp.ones(3), jax.random.key(0))
-        >>> round(float(found.value), 3), round(float(found.grad), 3)  # 3 (1 - w)^2 and its derivative, with w = 1 / (1 + e^h)
+        >>> result = fn(jnp.zeros(()), None, jnp.ones((50, 3)), jnp.ones(3), jax.random.key(0))
+        >>> round(float(result.value), 3), round(float(result.grad), 3)  # 3 (1 - w)^2 and its derivative, w = 1 / (1 + e^h)
         (0.75, 0.75)
     """
 

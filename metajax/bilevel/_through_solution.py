@@ -34,8 +34,8 @@ def through_solution() -> Estimator:
         >>> mean = bilevel.Inner.solution(lambda h, batch, key: jnp.mean(batch) / (1 + jnp.exp(h)))  # ridge for a constant
         >>> problem = bilevel.Problem(mean, lambda h, w, batch, key: (jnp.mean((w - batch) ** 2), {}))
         >>> fn = bilevel.through_solution()(problem)
-        >>> found = fn(jnp.zeros(()), None, jnp.ones((1, 4)), jnp.ones(4), jax.random.key(0))
-        >>> float(found.value), float(found.grad)  # (1 - w)^2 and its derivative at w = 1/2
+        >>> result = fn(jnp.zeros(()), None, jnp.ones((1, 4)), jnp.ones(4), jax.random.key(0))
+        >>> float(result.value), float(result.grad)  # (1 - w)^2 and its derivative at w = 1/2
         (0.25, 0.25)
     """
 

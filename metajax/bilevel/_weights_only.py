@@ -26,8 +26,8 @@ def weights_only() -> Estimator:
         >>> bowl = lambda h, w, batch, key: (0.5 * w**2, {})
         >>> inner = bilevel.Inner.descent(bowl, lambda h, key: jnp.ones(()), lambda h: optax.sgd(h))
         >>> fn = bilevel.weights_only()(bilevel.Problem(inner, bowl))
-        >>> found = fn(jnp.asarray(0.5), None, jnp.zeros(2), jnp.zeros(()), jax.random.key(0))
-        >>> float(found.grad), float(found.end.params)
+        >>> result = fn(jnp.asarray(0.5), None, jnp.zeros(2), jnp.zeros(()), jax.random.key(0))
+        >>> float(result.grad), float(result.end.params)
         (0.0, 0.25)
     """
 

@@ -116,9 +116,9 @@ def read_binary(path: Path) -> dict[str, np.ndarray]:
                     parts[Path(member.name).name] = file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{path}: damaged archive ({error}); download it again from {_URL}") from error
-    wanted = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+    files = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     arrays = {}
-    for part, names in wanted.items():
+    for part, names in files.items():
         missing = [name for name in names if len(parts.get(name, b"")) == 0 or len(parts[name]) % 3073]
         if missing:
             raise InputError(f"{path}: {missing} missing or cut off; a record has 3073 bytes")

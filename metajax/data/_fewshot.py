@@ -152,20 +152,20 @@ def class_npz(path: Path) -> Classes:
 
 def sklearn_classes(name: str) -> Classes:
     """Loads a classification dataset of scikit-learn by class: images where it has them, features elsewhere."""
-    given, datasets = f"data='sklearn:{name}'", sklearn_datasets()
+    argument, datasets = f"data='sklearn:{name}'", sklearn_datasets()
     load = getattr(datasets, f"load_{name}", None) or getattr(datasets, f"fetch_{name}", None)
     if load is None:
         known = sorted(n.split("_", 1)[1] for n in dir(datasets) if n.startswith(("load_", "fetch_")))
-        raise InputError(f"{given}: scikit-learn has no such dataset; it has {', '.join(known)}")
+        raise InputError(f"{argument}: scikit-learn has no such dataset; it has {', '.join(known)}")
     try:
         bunch = load()
     except (OSError, TypeError) as error:
-        raise InputError(f"{given}: could not be loaded ({error})") from error
+        raise InputError(f"{argument}: could not be loaded ({error})") from error
     target = np.asarray(getattr(bunch, "target", np.zeros(0)))
     x = np.asarray(bunch.images if hasattr(bunch, "images") else bunch.data, np.float32)
     is_whole = target.ndim == 1 and bool(len(target)) and bool(np.all(np.mod(target, 1) == 0))
     if not is_whole or not hasattr(bunch, "target_names"):
-        raise InputError(f"{given}: has no class labels; give a classification dataset, such as sklearn:digits")
+        raise InputError(f"{argument}: has no class labels; give a classification dataset, such as sklearn:digits")
     return by_label(x / x.max() if x.ndim > 2 else x, target)
 
 

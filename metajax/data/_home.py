@@ -26,8 +26,8 @@ def home() -> Path:
         >>> (home() / "omniglot" / "omniglot28.npz").name
         'omniglot28.npz'
     """
-    given = os.environ.get("METAJAX_DATA")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "metajax" / "data"
+    folder = os.environ.get("METAJAX_DATA")
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "metajax" / "data"
 
 
 def digest(path: Path, algorithm: str) -> str:

@@ -11,7 +11,7 @@ from metajax.fewshot._anil import anil
 from metajax.fewshot._boil import boil
 from metajax.fewshot._cavia import cavia
 from metajax.fewshot._imaml import imaml
-from metajax.fewshot._losses import cross_entropy, squared_error
+from metajax.fewshot._losses import classification_loss, cross_entropy, squared_error
 from metajax.fewshot._maml import fomaml, maml, maml_problem
 from metajax.fewshot._maml_plus_plus import maml_plus_plus
 from metajax.fewshot._meta_sgd import meta_sgd
@@ -37,6 +37,7 @@ __all__ = [
     "by_gradient",
     "by_solution",
     "cavia",
+    "classification_loss",
     "cross_entropy",
     "episodes",
     "evaluate",

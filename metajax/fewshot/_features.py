@@ -9,9 +9,9 @@ import optax
 
 from metajax import nn
 from metajax.bilevel import BilevelState
+from metajax.fewshot._losses import classification_loss
 from metajax.fewshot._method import Method, by_solution, solution_learner
 from metajax.fewshot.episodes import Episode
-from metajax.fewshot.heads import classification_loss
 from metajax.types import Batch, Hyper, Info, Key, Params, Scalar
 
 Embed = Callable[[Params, Any], jax.Array]

@@ -1,15 +1,43 @@
-"""Losses of a task, made from a model's apply function."""
+"""Losses of a task, and how they are made from a model's apply function."""
 
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
-from metajax.fewshot import heads
-from metajax.nn import Apply
+from metajax import nn
+from metajax._typing import AnyArray, checked
 from metajax.types import Batch, Info, Key, LossFn, Params, Scalar
 
 
-def cross_entropy(apply: Apply) -> LossFn:
+@checked
+def classification_loss(
+    logits: Float[AnyArray, "*batch classes"], labels: Integer[AnyArray, "*batch"]
+) -> tuple[Scalar, Info]:
+    """Returns the mean softmax cross-entropy, and the info with ``accuracy``.
+
+    Args:
+        logits: Scores of each class.
+        labels: The class of each example, 0 to ``classes - 1``. A label that is none of the classes makes the loss NaN inside
+            of a compiled program.
+
+    Returns:
+        The loss f32[], and ``{"accuracy": f32[]}``.
+
+    Raises:
+        InputError: If the labels are concrete and not all of 0 to ``classes - 1``.
+
+    Example:
+        >>> loss, info = classification_loss(jnp.array([[2.0, 0.0], [1.0, 3.0]]), jnp.array([0, 1]))
+        >>> round(float(loss), 4), float(info["accuracy"])
+        (0.1269, 1.0)
+    """
+    losses = nn.label_cross_entropy(logits, labels)
+    hit = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
+    return jnp.mean(losses), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}
+
+
+def cross_entropy(apply: nn.Apply) -> LossFn:
     """Makes the mean softmax cross-entropy with integer labels; its info reports ``accuracy``.
 
     Args:
@@ -28,12 +56,12 @@ def cross_entropy(apply: Apply) -> LossFn:
     """
 
     def loss_fn(params: Params, batch: Batch, key: Key) -> tuple[Scalar, Info]:
-        return heads.classification_loss(apply(params, batch[0]), batch[1])
+        return classification_loss(apply(params, batch[0]), batch[1])
 
     return loss_fn
 
 
-def squared_error(apply: Apply) -> LossFn:
+def squared_error(apply: nn.Apply) -> LossFn:
     """Makes the mean squared error; its info reports ``mse``.
 
     Args:

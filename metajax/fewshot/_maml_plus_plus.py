@@ -226,8 +226,8 @@ def maml_plus_plus(
     return Method(init, update, adapt, inner.judge, inner_steps, inner_steps)
 
 
-def _check(given: dict[str, int], least: int) -> None:
+def _check(numbers: dict[str, int], minimum: int) -> None:
     """Names an argument that is less than it may be."""
-    for name, value in given.items():
-        if value < least:
-            raise InputError(f"maml_plus_plus: {name}={value}; accepted are whole numbers >= {least}")
+    for name, value in numbers.items():
+        if value < minimum:
+            raise InputError(f"maml_plus_plus: {name}={value}; accepted are whole numbers >= {minimum}")

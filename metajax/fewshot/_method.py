@@ -143,8 +143,8 @@ def by_gradient(
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (inner_steps, *x.shape)), episodes.support)
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
-        drawn = (batches or repeated)(episodes, jax.random.fold_in(stream(state.key, "batches"), state.step))
-        return learner.update(state, (drawn, episodes.query))
+        inner_batches = (batches or repeated)(episodes, jax.random.fold_in(stream(state.key, "batches"), state.step))
+        return learner.update(state, (inner_batches, episodes.query))
 
     return Method(
         lambda key, params: learner.init(key, begin(params)),

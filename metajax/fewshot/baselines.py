@@ -12,7 +12,7 @@ import optax
 
 from metajax import bilevel
 from metajax.fewshot import heads
-from metajax.fewshot._losses import cross_entropy
+from metajax.fewshot._losses import classification_loss, cross_entropy
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method
 from metajax.nn import Apply
@@ -63,7 +63,7 @@ def nearest_centroid(
 
     def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         scores = heads.prototype_scores(embed(hyper["body"], batch[0]), learned, distance)
-        return heads.classification_loss(scores, batch[1])
+        return classification_loss(scores, batch[1])
 
     return Method(*learner, adapt, judge, 0, 0)
 

@@ -127,21 +127,21 @@ def classes(
     smallest, largest = int(store.counts.min()), int(store.counts.max())
     if min(each) < 1 or queries < 1 or max(each) + queries > smallest:
         raise InputError(f"{name}: shots={shots} and queries={queries} exceed the {smallest} examples of a class")
-    drawn = max(each) + queries
+    per_class = max(each) + queries
     counts = jnp.asarray(store.counts, jnp.int32)
     # where each class's drawn examples go: its first `shots` to the support, the next `queries` to the query
-    support = np.concatenate([way * drawn + np.arange(k) for way, k in enumerate(each)])
-    query = np.concatenate([way * drawn + k + np.arange(queries) for way, k in enumerate(each)])
+    support = np.concatenate([way * per_class + np.arange(k) for way, k in enumerate(each)])
+    query = np.concatenate([way * per_class + k + np.arange(queries) for way, k in enumerate(each)])
 
     def sampler(key: Key) -> Episode:
         class_key, example_key = jax.random.split(key)
         chosen = jax.random.choice(class_key, store.classes, (ways,), replace=False).astype(jnp.int32)
         order = jax.random.uniform(example_key, (ways, largest))
         order = jnp.where(jnp.arange(largest) < counts[chosen // store.turns][:, None], order, -1.0)
-        _, rows = jax.lax.top_k(order, drawn)
+        _, rows = jax.lax.top_k(order, per_class)
         flat = store.read(chosen, rows)
         flat = flat.reshape(-1, *flat.shape[2:])
-        label = lambda indices: jnp.asarray(indices // drawn, jnp.int32)
+        label = lambda indices: jnp.asarray(indices // per_class, jnp.int32)
         return Episode((flat[support], label(support)), (flat[query], label(query)))
 
     return sampler

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Integer
 from metajax import nn
 from metajax._typing import AnyArray, checked
 from metajax.fewshot._crammer_singer import solve_dual
-from metajax.types import Hyper, Info, Scalar
+from metajax.types import Hyper
 
 Distance = Literal["euclidean", "cosine"]
 """How the distance of a feature vector to a class mean is measured."""
@@ -271,30 +271,3 @@ def linear_scores(hyper: Hyper, learned: Weights, features: Float[AnyArray, "n d
     """
     weights, counts = learned
     return only_present(jnp.exp(hyper["log_scale"]) * (features @ weights), counts)
-
-
-@checked
-def classification_loss(
-    logits: Float[AnyArray, "*batch classes"], labels: Integer[AnyArray, "*batch"]
-) -> tuple[Scalar, Info]:
-    """Returns the mean softmax cross-entropy, and the info with ``accuracy``.
-
-    Args:
-        logits: Scores of each class.
-        labels: The class of each example, 0 to ``classes - 1``. A label that is none of the classes makes the loss NaN inside
-            of a compiled program.
-
-    Returns:
-        The loss f32[], and ``{"accuracy": f32[]}``.
-
-    Raises:
-        InputError: If the labels are concrete and not all of 0 to ``classes - 1``.
-
-    Example:
-        >>> loss, info = classification_loss(jnp.array([[2.0, 0.0], [1.0, 3.0]]), jnp.array([0, 1]))
-        >>> round(float(loss), 4), float(info["accuracy"])
-        (0.1269, 1.0)
-    """
-    losses = nn.label_cross_entropy(logits, labels)
-    hit = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
-    return jnp.mean(losses), {"accuracy": jnp.mean(hit, dtype=logits.dtype)}

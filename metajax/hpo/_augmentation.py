@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.hpo._training import Component
 from metajax.types import Hyper, InputError, Key
 
@@ -66,7 +66,10 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
         widths = {name: jnp.asarray(logit) for name in AUGMENTATION_RANGES}
         return {**widths, "flip": jnp.zeros(())} if flips else widths
 
-    def apply(h: Hyper, x: jax.Array, key: Key) -> jax.Array:
+    @checked
+    def apply(
+        h: Hyper, x: Float[AnyArray, "n height width channels"], key: Key
+    ) -> Float[Array, "n height width channels"]:
         move_key, tint_key, noise_key, flip_key = jax.random.split(key, 4)
         width = {name: largest * jax.nn.sigmoid(h[name]) for name, largest in AUGMENTATION_RANGES.items()}
         amount = jax.random.uniform(move_key, (5, x.shape[0]), x.dtype, -1.0, 1.0)

@@ -33,11 +33,11 @@ def distillation_problem(network: Functional, shape: tuple[int, ...], classes: i
     Example:
         >>> from metajax import bilevel, hpo, nn
         >>> network = nn.functional(lambda rngs: nn.MLP(4, (8,), 3, rngs=rngs))
-        >>> made = hpo.distillation_problem(network, (4,), 3)
-        >>> hyper = made.init(jax.random.key(0))
+        >>> problem = hpo.distillation_problem(network, (4,), 3)
+        >>> hyper = problem.init(jax.random.key(0))
         >>> real = hpo.IndexedBatch(jnp.ones((5, 4)), jnp.zeros(5, jnp.int32), jnp.arange(5))
-        >>> found = bilevel.unroll()(made.problem)(hyper, None, jnp.arange(10), real, jax.random.key(1))
-        >>> found.grad["x"].shape
+        >>> result = bilevel.unroll()(problem.problem)(hyper, None, jnp.arange(10), real, jax.random.key(1))
+        >>> result.grad["x"].shape
         (3, 4)
     """
     labels = jax.nn.one_hot(jnp.repeat(jnp.arange(classes), per_class), classes)

@@ -80,8 +80,8 @@ def joint_problem(
         >>> sgd = lambda values: hpo.sgd(values["learning_rate"])
         >>> search = hpo.joint_problem(space, lambda key: jnp.ones(()), loss, loss, sgd)
         >>> x, logits = jnp.arange(3.0), space.logits({"learning_rate": 0.01})
-        >>> found = bilevel.unroll()(search.relaxed)(logits, None, jnp.stack([x, x]), x, jax.random.key(0))
-        >>> bool(found.grad["square"][1] < found.grad["square"][0])  # the square should get more weight
+        >>> result = bilevel.unroll()(search.relaxed)(logits, None, jnp.stack([x, x]), x, jax.random.key(0))
+        >>> bool(result.grad["square"][1] < result.grad["square"][0])  # the square should get more weight
         True
     """
 

@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
 
+from metajax._typing import AnyArray, checked
 from metajax.hpo._training import Component
-from metajax.types import Hyper
 
 
 def label_smoothing(per_class: int | None = None) -> Component:
@@ -25,7 +26,10 @@ def label_smoothing(per_class: int | None = None) -> Component:
         [[0.75, 0.25]]
     """
 
-    def apply(h: Hyper, targets: jax.Array, index: jax.Array) -> jax.Array:
+    @checked
+    def apply(
+        h: Float[AnyArray, "..."], targets: Float[AnyArray, "examples classes"], index: Integer[AnyArray, " examples"]
+    ) -> Float[Array, "examples classes"]:
         share = jax.nn.sigmoid(h if per_class is None else targets @ h)
         share = jnp.broadcast_to(share, targets.shape[:1])[:, None]
         return targets * (1 - share) + share / targets.shape[-1]
@@ -54,7 +58,10 @@ def label_correction(n: int, classes: int, trust: float = 4.0) -> Component:
         0.98
     """
 
-    def apply(h: Hyper, targets: jax.Array, index: jax.Array) -> jax.Array:
+    @checked
+    def apply(
+        h: Float[AnyArray, "..."], targets: Float[AnyArray, "examples classes"], index: Integer[AnyArray, " examples"]
+    ) -> Float[Array, "examples classes"]:
         return jax.nn.softmax(h[index] + trust * targets)
 
     return Component(lambda key: jnp.zeros((n, classes)), apply)

@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from metajax import nn
+from metajax._typing import AnyArray, checked
 from metajax.hpo._training import Component, cross_entropy
-from metajax.types import Hyper, Key, Params
+from metajax.types import Hyper, Key, Params, Scalar
 
 
 def l2(like: Params | None = None, start: float = -9.0) -> Component:
@@ -34,7 +36,8 @@ def l2(like: Params | None = None, start: float = -9.0) -> Component:
         shapes = jnp.zeros(()) if like is None else like
         return jax.tree.map(lambda w: jnp.full_like(jnp.asarray(w), start), shapes)
 
-    def apply(h: Hyper, params: Params) -> jax.Array:
+    @checked
+    def apply(h: Hyper, params: Params) -> Scalar:
         below = lambda d, part: [jnp.sum(jnp.exp(d) * jnp.square(w)) for w in jax.tree.leaves(part)]
         return 0.5 * jnp.sum(jnp.stack(jax.tree.leaves(jax.tree.map(below, h, params))))
 
@@ -60,7 +63,10 @@ def polynomial_loss(terms: int = 4) -> Component:
         [0.693, 1.193]
     """
 
-    def apply(h: Hyper, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    @checked
+    def apply(
+        h: Hyper, outputs: Float[AnyArray, "examples classes"], targets: Float[AnyArray, "examples classes"]
+    ) -> Float[Array, " examples"]:
         missed = 1 - jnp.sum(targets * jax.nn.softmax(outputs), axis=-1, keepdims=True)
         powers = missed ** jnp.arange(1, terms + 1, dtype=outputs.dtype)
         return cross_entropy(outputs, targets) + powers @ h
@@ -98,7 +104,10 @@ def learned_loss(hidden: int = 32) -> Component:
         zeros = jax.tree.map(jnp.zeros_like, params["layers"][last])
         return {**params, "layers": {**params["layers"], last: zeros}}
 
-    def apply(h: Hyper, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    @checked
+    def apply(
+        h: Hyper, outputs: Float[AnyArray, "examples classes"], targets: Float[AnyArray, "examples classes"]
+    ) -> Float[Array, " examples"]:
         centered = outputs - jnp.mean(outputs, axis=-1, keepdims=True)
         each = network.apply(h, jnp.stack([centered, targets], axis=-1))[..., 0]
         return cross_entropy(outputs, targets) + jnp.sum(each, axis=-1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from metajax._typing import AnyArray, checked
 from metajax.bilevel import Descent, Inner, Problem
 from metajax.nn import Functional, one_hot
 from metajax.types import Hyper, InputError, Key, Params, stream
@@ -98,12 +99,12 @@ def training_problem(
     Example:
         >>> from metajax import bilevel, hpo, nn
         >>> network = nn.functional(lambda rngs: nn.MLP(2, (8,), 3, rngs=rngs))
-        >>> made = hpo.training_problem(network, optax.sgd(0.1), 3, weights=hpo.example_weights(10), penalty=hpo.l2())
-        >>> hyper = made.init(jax.random.key(0))
+        >>> problem = hpo.training_problem(network, optax.sgd(0.1), 3, weights=hpo.example_weights(10), penalty=hpo.l2())
+        >>> hyper = problem.init(jax.random.key(0))
         >>> batch = hpo.IndexedBatch(jnp.ones((4, 2)), jnp.zeros(4, jnp.int32), jnp.arange(4))
         >>> steps = jax.tree.map(lambda a: jnp.stack([a, a]), batch)
-        >>> found = bilevel.unroll()(made.problem)(hyper, None, steps, batch, jax.random.key(1))
-        >>> (found.grad["weights"] != 0).tolist()  # four of the ten examples were in the batch
+        >>> result = bilevel.unroll()(problem.problem)(hyper, None, steps, batch, jax.random.key(1))
+        >>> (result.grad["weights"] != 0).tolist()  # four of the ten examples were in the batch
         [True, True, True, True, False, False, False, False, False, False]
     """
     unknown = [name for name in components if name not in SLOTS]
@@ -142,11 +143,13 @@ def training_problem(
     return HyperProblem(Problem(inner, outer_loss), init)
 
 
-def cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+@checked
+def cross_entropy(outputs: Float[AnyArray, "n k"], targets: Float[AnyArray, "n k"]) -> Float[Array, " n"]:
     """The cross-entropy of each example, from logits and target probabilities of shape ``[n, k]``."""
     return -jnp.sum(targets * jax.nn.log_softmax(outputs), axis=-1)
 
 
-def squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+@checked
+def squared_error(outputs: Float[AnyArray, "n k"], targets: Float[AnyArray, "n k"]) -> Float[Array, " n"]:
     """Half the squared distance of each example, from outputs and targets of shape ``[n, k]``."""
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)

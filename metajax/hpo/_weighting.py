@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from metajax import nn
+from metajax._typing import AnyArray, checked
 from metajax.hpo._training import Component, IndexedBatch
 from metajax.types import Hyper
 
@@ -31,7 +33,14 @@ def example_weights(n: int, start: float = 0.0) -> Component:
         >>> weights.apply(hyper, jnp.ones(2), batch).tolist()
         [0.5, 0.0]
     """
-    return Component(lambda key: jnp.full(n, start), lambda h, losses, batch: jax.nn.sigmoid(h[batch.index]))
+
+    @checked
+    def apply(
+        h: Float[AnyArray, f" {n}"], losses: Float[AnyArray, " examples"], batch: IndexedBatch
+    ) -> Float[Array, " examples"]:
+        return jax.nn.sigmoid(h[batch.index])
+
+    return Component(lambda key: jnp.full(n, start), apply)
 
 
 def class_weights(classes: int) -> Component:
@@ -49,7 +58,14 @@ def class_weights(classes: int) -> Component:
         >>> weights.apply(jnp.log(jnp.array([1.0, 4.0])), jnp.ones(3), batch).tolist()
         [1.0, 4.0, 4.0]
     """
-    return Component(lambda key: jnp.zeros(classes), lambda h, losses, batch: jnp.exp(h[batch.y]))
+
+    @checked
+    def apply(
+        h: Float[AnyArray, f" {classes}"], losses: Float[AnyArray, " examples"], batch: IndexedBatch
+    ) -> Float[Array, " examples"]:
+        return jnp.exp(h[batch.y])
+
+    return Component(lambda key: jnp.zeros(classes), apply)
 
 
 def meta_weight_net(hidden: int = 100) -> Component:
@@ -73,7 +89,8 @@ def meta_weight_net(hidden: int = 100) -> Component:
     """
     network = nn.functional(lambda rngs: nn.MLP(1, (hidden,), 1, rngs=rngs))
 
-    def apply(h: Hyper, losses: jax.Array, batch: IndexedBatch) -> jax.Array:
+    @checked
+    def apply(h: Hyper, losses: Float[AnyArray, " examples"], batch: IndexedBatch | None) -> Float[Array, " examples"]:
         return jax.nn.sigmoid(network.apply(h, jax.lax.stop_gradient(losses)[:, None])[:, 0])
 
     return Component(network.init, apply)

@@ -59,11 +59,15 @@ class Conv4(nnx.Module):
             )
         sizes, stride = (channels, width, width, width, width), 1 if pool else 2
         pairs = zip(sizes[:-1], sizes[1:])
-        self.convolutions = nnx.List([Convolution(a, b, stride=stride, rngs=rngs) for a, b in pairs])
-        self.norms = nnx.List([TransductiveBatchNorm(width) for _ in range(4)])
-        self.film = nnx.Linear(context, 2 * width, rngs=rngs) if context else None
-        self.head = None if ways is None else nnx.Linear(width, ways, rngs=rngs)
-        self.pool, self.flatten, self.leak = pool, flatten, leak
+        self.convolutions: nnx.List[Convolution] = nnx.List(
+            [Convolution(a, b, stride=stride, rngs=rngs) for a, b in pairs]
+        )
+        self.norms: nnx.List[TransductiveBatchNorm] = nnx.List([TransductiveBatchNorm(width) for _ in range(4)])
+        self.film: nnx.Linear | None = nnx.Linear(context, 2 * width, rngs=rngs) if context else None
+        self.head: nnx.Linear | None = None if ways is None else nnx.Linear(width, ways, rngs=rngs)
+        self.pool: bool = pool
+        self.flatten: bool = flatten
+        self.leak: float = leak
 
     def __call__(
         self,

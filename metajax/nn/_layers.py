@@ -208,9 +208,10 @@ class Convolution(nnx.Module):
 
     def __init__(self, channels: int, out: int, size: int = 3, stride: int = 1, bias: bool = True, *, rngs: nnx.Rngs):
         scale = (channels * size * size) ** -0.5
-        self.kernel = nnx.Param(scale * jax.random.truncated_normal(rngs.params(), -2, 2, (size, size, channels, out)))
-        self.bias = nnx.Param(jnp.zeros(out)) if bias else None
-        self.stride = stride
+        kernel = scale * jax.random.truncated_normal(rngs.params(), -2, 2, (size, size, channels, out))
+        self.kernel: nnx.Param[jax.Array] = nnx.Param(kernel)
+        self.bias: nnx.Param[jax.Array] | None = nnx.Param(jnp.zeros(out)) if bias else None
+        self.stride: int = stride
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns f32[n, ceil(h / stride), ceil(w / stride), out] of images f32[n, h, w, channels]."""
@@ -238,7 +239,8 @@ class TransductiveBatchNorm(nnx.Module):
     """
 
     def __init__(self, features: int, *, rngs: nnx.Rngs | None = None):
-        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+        self.scale: nnx.Param[jax.Array] = nnx.Param(jnp.ones(features))
+        self.bias: nnx.Param[jax.Array] = nnx.Param(jnp.zeros(features))
 
     def __call__(self, x: jax.Array, reference: int | None = None) -> jax.Array:
         """Normalizes f32[..., features] by the statistics of the batch, or of its first ``reference`` examples."""

@@ -33,7 +33,9 @@ class MLP(nnx.Module):
         rngs: nnx.Rngs,
     ):
         sizes = (features, *hidden, out)
-        self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in zip(sizes[:-1], sizes[1:])])
+        self.layers: nnx.List[nnx.Linear] = nnx.List(
+            [nnx.Linear(a, b, rngs=rngs) for a, b in zip(sizes[:-1], sizes[1:])]
+        )
         self.activation = activation
 
     def __call__(self, x: jax.Array) -> jax.Array:

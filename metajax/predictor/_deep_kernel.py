@@ -20,8 +20,8 @@ def rescale_labels(key: Key, y: jax.Array, low: jax.Array, high: jax.Array) -> j
     The result is ``(y - l) / (u - l)`` with ``l < u`` drawn uniformly from ``[low, high]``. By this augmentation FSBO learns
     to do without knowing the range of a new dataset.
     """
-    drawn = jax.random.uniform(key, (2, len(y), 1), y.dtype, low, high)
-    lower, upper = jnp.min(drawn, axis=0), jnp.max(drawn, axis=0)
+    bounds = jax.random.uniform(key, (2, len(y), 1), y.dtype, low, high)
+    lower, upper = jnp.min(bounds, axis=0), jnp.max(bounds, axis=0)
     return (y - lower) / jnp.maximum(upper - lower, 0.01 * (high - low))
 
 

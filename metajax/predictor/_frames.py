@@ -101,11 +101,11 @@ def _studies(storage: Any, names: Any) -> list[Any]:
         existing = optuna.get_all_study_names(storage)
     except Exception as error:  # the type depends on the driver of the database
         raise InputError(f"from_optuna: not a readable storage ({error})") from error
-    wanted = [names] if isinstance(names, str) else list(existing if names is None else names)
-    unknown = [name for name in wanted if name not in existing]
-    if unknown or not wanted:
+    selected = [names] if isinstance(names, str) else list(existing if names is None else names)
+    unknown = [name for name in selected if name not in existing]
+    if unknown or not selected:
         raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(existing)[:20]}")
-    return [optuna.load_study(study_name=name, storage=storage) for name in wanted]
+    return [optuna.load_study(study_name=name, storage=storage) for name in selected]
 
 
 def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
@@ -155,8 +155,8 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from error
     if not isinstance(whole, dict) or not isinstance(whole.get(space_id), dict):
-        there = sorted(whole)[:20] if isinstance(whole, dict) else "none"
-        raise InputError(f"{path}: no search space {space_id!r}; there are {there}")
+        known = sorted(whole)[:20] if isinstance(whole, dict) else "none"
+        raise InputError(f"{path}: no search space {space_id!r}; there are {known}")
     rows, width = [], None
     for dataset, content in whole[space_id].items():
         try:

@@ -81,8 +81,8 @@ def kernel(steps: int = 60, learning_rate: float = 0.1, tuning_rows: int = 512, 
         }
         log, count = (initial, steps) if start is None else (start["log"], max(1, steps // 4))
 
-        drawn = (weight > 0).astype(x.dtype) + jax.random.uniform(key, weight.shape, x.dtype)
-        subset = jnp.argsort(drawn, descending=True)[:tuning_rows]
+        order = (weight > 0).astype(x.dtype) + jax.random.uniform(key, weight.shape, x.dtype)
+        subset = jnp.argsort(order, descending=True)[:tuning_rows]
         inputs, goal, weights = (x, y, weight) if len(x) <= tuning_rows else (x[subset], y[subset], weight[subset])
 
         def negative_log_posterior(log):

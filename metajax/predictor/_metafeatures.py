@@ -128,8 +128,8 @@ def _information(column: np.ndarray, codes: np.ndarray) -> float:
     table = np.zeros((bins.max() + 1, codes.max() + 1))
     np.add.at(table, (bins, codes), 1.0 / len(column))
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True)
-    there = table > 0
-    return float((table[there] * np.log(table[there] / expected[there])).sum())
+    occurs = table > 0
+    return float((table[occurs] * np.log(table[occurs] / expected[occurs])).sum())
 
 
 def _landmarkers(z: np.ndarray, goal: np.ndarray, classification: bool) -> tuple[float, float, float]:

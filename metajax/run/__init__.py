@@ -4,11 +4,12 @@ A run is a directory. Killed at any instant and resumed, it ends in the same bit
 """
 
 from metajax.run._checkpoint import Checkpoints, load
+from metajax.run._chunk import compiled_chunk, data_key
 from metajax.run._config import OneLineParser, to_dict
 from metajax.run._directory import RunDirectory
 from metajax.run._files import read_json, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, fingerprint
-from metajax.run._loop import Diverged, compiled_chunk, data_key, train
+from metajax.run._loop import Diverged, train
 from metajax.run._main import main
 from metajax.run._meta import collect, hardware
 from metajax.run._progress import Progress

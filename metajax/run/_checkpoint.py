@@ -73,7 +73,7 @@ class Checkpoints:
     """
 
     def __init__(self, path: Path, best: str | None = None, maximize: bool = True, keep: int = 2):
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._best, self._maximize, self._keep = best, maximize, keep
 
     @property

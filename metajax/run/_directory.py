@@ -58,7 +58,8 @@ class RunDirectory:
         overwrite: bool = False,
         data: Fingerprint | None = None,
     ):
-        self.path, self.config = Path(path), json.loads(json.dumps(config))
+        self.path: Path = Path(path)
+        self.config: dict[str, Any] = json.loads(json.dumps(config))
         with usable("path", self.path):
             self._open(resume, overwrite, data)
 
@@ -80,7 +81,7 @@ class RunDirectory:
 
     def _begin(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
         """Writes the files of a new run, or checks and extends those of an existing one."""
-        self.resumed = self._is_run(resume or overwrite) and resume
+        self.resumed: bool = self._is_run(resume or overwrite) and resume
         seed = self.config.get("seed")
         if not self.resumed:
             self._clear()

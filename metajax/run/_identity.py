@@ -66,15 +66,15 @@ def fingerprint(**parts: Any) -> Fingerprint:
         >>> differences(easy, noise)
         ['x: other content']
     """
-    return {name: part for given, value in parts.items() for name, part in _parts(given, value)}
+    return {name: part for argument, value in parts.items() for name, part in _parts(argument, value)}
 
 
-def differences(there: Fingerprint, given: Fingerprint) -> list[str]:
+def differences(recorded: Fingerprint, current: Fingerprint) -> list[str]:
     """Returns in words what differs between the data of a run and the data given.
 
     Args:
-        there: The fingerprint of the run.
-        given: The fingerprint of the data at hand.
+        recorded: The fingerprint of the run.
+        current: The fingerprint of the data at hand.
 
     Returns:
         One line for each difference, and none if the data is the same.
@@ -84,11 +84,11 @@ def differences(there: Fingerprint, given: Fingerprint) -> list[str]:
         >>> differences(fingerprint(y=np.arange(4)), fingerprint(y=np.arange(5)))
         ['y: other number of rows (4 there, 5 given)']
     """
-    lines = [f"{name}: there, but not given" for name in there if name not in given]
-    lines += [f"{name}: given, but not there" for name in given if name not in there]
-    for name in there:
-        if name in given:
-            lines += [f"{name}: {what}" for what in _compare(there[name], given[name])]
+    lines = [f"{name}: there, but not given" for name in recorded if name not in current]
+    lines += [f"{name}: given, but not there" for name in current if name not in recorded]
+    for name in recorded:
+        if name in current:
+            lines += [f"{name}: {what}" for what in _compare(recorded[name], current[name])]
     return lines
 
 
@@ -115,20 +115,20 @@ def digest(array: np.ndarray) -> str:
     return hashlib.sha256(flat.view(np.uint8)).hexdigest()  # type: ignore[arg-type]
 
 
-def _compare(there: Part, given: Part) -> Iterator[str]:
+def _compare(recorded: Part, current: Part) -> Iterator[str]:
     """Yields in words what differs between two parts."""
-    before, now = ([c.name for c in part.columns] for part in (there, given))
+    before, now = ([c.name for c in part.columns] for part in (recorded, current))
     if before != now:
         lacking, new = ([n for n in a if n not in b] for a, b in ((before, now), (now, before)))
         changes = [f"{_some(names)} {what}" for names, what in ((lacking, "not given"), (new, "not there")) if names]
         yield f"other columns ({'; '.join(changes) or 'in another order'})"
-    known = {c.name: c for c in there.columns}
-    both = [(known[c.name], c) for c in given.columns if c.name in known]
+    known = {c.name: c for c in recorded.columns}
+    both = [(known[c.name], c) for c in current.columns if c.name in known]
     for a, b in both:
         if a.type != b.type:
             yield f"other type{f' of {a.name!r}' * bool(a.name)} ({a.type} there, {b.type} given)"
-    if there.rows != given.rows:
-        yield f"other number of rows ({there.rows} there, {given.rows} given)"
+    if recorded.rows != current.rows:
+        yield f"other number of rows ({recorded.rows} there, {current.rows} given)"
         return
     changed = [a.name for a, b in both if a.type == b.type and a.digest != b.digest]
     if changed:

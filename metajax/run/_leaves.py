@@ -74,9 +74,9 @@ def restored(like: Any, loaded: Any) -> Any:
 def mismatch(saved: list[Any], expected: list[Any]) -> str:
     """Returns in words the first leaf that differs."""
     words = lambda kind: f"{kind[1]}{list(kind[2])}"
-    known, wanted = ({kind[0]: kind for kind in kinds} for kinds in (saved, expected))
-    for path in [*wanted, *known]:
-        a, b = known.get(path), wanted.get(path)
+    saved_kinds, expected_kinds = ({kind[0]: kind for kind in kinds} for kinds in (saved, expected))
+    for path in [*expected_kinds, *saved_kinds]:
+        a, b = saved_kinds.get(path), expected_kinds.get(path)
         if a != b:
             return f"state{path}: {words(a) if a else 'nothing'} there, {words(b) if b else 'nothing'} expected"
     return "its arrays are in another order"

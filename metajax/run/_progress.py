@@ -36,8 +36,13 @@ class Progress:
     """
 
     def __init__(self, total: int, start: int = 0, label: str = "", every: float = 10.0, show: bool = True):
-        self.total, self.done, self.start, self.label, self.every = total, start, start, label, every
-        self.started = self.last = time.perf_counter()
+        self.total: int = total
+        self.done: int = start
+        self.start: int = start
+        self.label: str = label
+        self.every: float = every
+        self.started: float = time.perf_counter()
+        self.last: float = self.started
         self._bar: Any = None
         self._plain = show and not sys.stderr.isatty()
         if show and sys.stderr.isatty():

@@ -79,12 +79,17 @@ class Record:
     """
 
     def __init__(self, space: Space, maximize: bool, key: Key | None):
-        self.space, self.maximize = space, maximize
-        self.key = jax.random.key(0) if key is None else key
+        self.space: Space = space
+        self.maximize: bool = maximize
+        self.key: Key = jax.random.key(0) if key is None else key
+        self.r2: dict[str, float] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begins with nothing asked and nothing told."""
         self.configs: list[dict[str, Any]] = []
         self.metrics: list[float] = []
         self.waiting: list[dict[str, Any]] = []
-        self.r2: dict[str, float] = {}
         self._structs: list[dict[str, np.ndarray]] = []
 
     @property

@@ -63,7 +63,7 @@ class Certify:
     around: Mapping[str, Any] | None = None
     radius: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.seconds >= 0:
             raise InputError(f"Certify: seconds={self.seconds}; must be a number >= 0")
         if (self.around is None) != (self.radius is None):

@@ -33,9 +33,9 @@ class Best:
 class Frontier:
     """Open nodes in bins by their bound, the best bin first; within a bin they have no order."""
 
-    def __init__(self, top: float, least: float, kind: type):
+    def __init__(self, top: float, bottom: float, kind: type):
         self.top, self.kind = top, kind
-        self.step = (top - least) / _BINS if np.isfinite(least) and top > least else max(1.0, abs(top)) / _BINS
+        self.step = (top - bottom) / _BINS if np.isfinite(bottom) and top > bottom else max(1.0, abs(top)) / _BINS
         self.bins: list[list[tuple[np.ndarray, ...]]] = [[] for _ in range(_BINS)]
         self.first = 0  # bins before it are empty
 
@@ -64,15 +64,15 @@ class Frontier:
             self.bins[index[start]].append((upper[part], np.full(end - start, depth, np.int32), taken[part]))
         self.first = min(self.first, int(index[0]))
 
-    def pop(self, number: int, least: float) -> list[tuple[int, np.ndarray]]:
-        """Removes and returns about ``number`` of the best nodes, by depth, and drops those with bounds up to ``least``."""
-        if np.isfinite(least):  # drop the bins that are below it as a whole
-            self.bins = self.bins[: max(1, int((self.top - least) / self.step) + 2)]
+    def pop(self, number: int, threshold: float) -> list[tuple[int, np.ndarray]]:
+        """Removes and returns about ``number`` of the best nodes, by depth, and drops those with bounds up to ``threshold``."""
+        if np.isfinite(threshold):  # drop the bins that are below it as a whole
+            self.bins = self.bins[: max(1, int((self.top - threshold) / self.step) + 2)]
         chunks: list[tuple[np.ndarray, ...]] = []
         total = 0
         while total < number and not self.empty:
             upper, depth, taken = self.bins[self.first].pop()
-            live = upper > least
+            live = upper > threshold
             if len(upper) > 2 * number:  # the rest stays
                 rest = slice(number, None)
                 self.bins[self.first].append((upper[rest], depth[rest], taken[rest]))

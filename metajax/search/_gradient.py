@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
+from metajax._typing import checked
 from metajax.search._heuristics import EVOLVED, generations, initial, objective_of, ranked, score
 from metajax.search._query import Found, Query
 from metajax.space import Space
@@ -49,7 +51,7 @@ class Gradient:
 
     relaxation: str = "softmax"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.relaxation not in RULES:
             raise InputError(f"Gradient: relaxation={self.relaxation!r}; accepted are {list(RULES)}")
 
@@ -63,7 +65,8 @@ class Gradient:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 4))
-def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> jax.Array:
+@checked
+def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> Float[Array, "starts {space.width}"]:
     """f32[starts, width]: rounded encodings that gradient ascent from random logits ends at."""
     temperatures = jnp.geomspace(1.0, 0.1, _STEPS)
     optimizer = optax.adam(0.1)
@@ -72,14 +75,14 @@ def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> jax.
         flat, unravel = ravel_pytree(space.zeros())
         logits = unravel(jax.random.normal(stream(key, "start"), flat.shape, flat.dtype))
 
-        def loss(logits, temperature, drawn):
+        def loss(logits, temperature, key):
             sharp = jax.tree.map(lambda z: z / temperature, logits)
-            return -score(space, spec, objective, space.relax(sharp, rule, drawn)[None])[0]
+            return -score(space, spec, objective, space.relax(sharp, rule, key)[None])[0]
 
         def step(carry, now):
             logits, opt_state = carry
-            temperature, drawn = now
-            updates, opt_state = optimizer.update(jax.grad(loss)(logits, temperature, drawn), opt_state)
+            temperature, key = now
+            updates, opt_state = optimizer.update(jax.grad(loss)(logits, temperature, key), opt_state)
             return (optax.apply_updates(logits, updates), opt_state), None
 
         steps = (temperatures, jax.random.split(stream(key, "rule"), _STEPS))

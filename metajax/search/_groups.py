@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32, Float64, Integer
 
+from metajax._typing import checked
 from metajax.space import Space, Subset
 from metajax.types import InputError
 
@@ -23,7 +25,7 @@ class Group(NamedTuple):
     """
 
     name: str
-    rows: np.ndarray
+    rows: Float64[np.ndarray, "values width"]
     parent: int
     accepted: tuple[int, ...]
     absent: int
@@ -132,7 +134,8 @@ def limits(
     return Limits(rules, prices, float("inf") if budget is None else float(budget))
 
 
-def taken_of(parts: Sequence[Group], encodings: np.ndarray) -> np.ndarray:
+@checked
+def taken_of(parts: Sequence[Group], encodings: Float[np.ndarray, "n width"]) -> Integer[np.ndarray, "n {len(parts)}"]:
     """int[n, groups]: the values of configurations, by their encodings f[n, width]."""
     columns_taken = []
     for group in parts:
@@ -142,6 +145,7 @@ def taken_of(parts: Sequence[Group], encodings: np.ndarray) -> np.ndarray:
     return np.stack(columns_taken, axis=1)
 
 
-def row_sums(parts: Sequence[Group], taken: np.ndarray) -> np.ndarray:
+@checked
+def row_sums(parts: Sequence[Group], taken: Integer[np.ndarray, "n {len(parts)}"]) -> Float32[np.ndarray, "n width"]:
     """f32[n, width]: the encodings of configurations given by the values that they take, int[n, groups]."""
     return np.asarray(sum(group.rows[taken[:, i]] for i, group in enumerate(parts)), np.float32)

@@ -11,7 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
+from metajax._typing import AnyArray, checked
 from metajax.search._query import Found, Query, rank
 from metajax.space import Space
 from metajax.types import Key, stream
@@ -30,7 +32,8 @@ def objective_of(query: Query) -> tuple[Any, jax.Array, jax.Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def score(space: Space, spec: Any, objective: Any, encodings: jax.Array) -> jax.Array:
+@checked
+def score(space: Space, spec: Any, objective: Any, encodings: Float[AnyArray, "n {space.width}"]) -> Float[Array, " n"]:
     """f32[n]: mean + optimism · std of the standardized target, larger better."""
     params, context, optimism = objective
     rows = jnp.concatenate([encodings, jnp.broadcast_to(context, (len(encodings), len(context)))], axis=1)
@@ -38,32 +41,37 @@ def score(space: Space, spec: Any, objective: Any, encodings: jax.Array) -> jax.
     return mean + optimism * std
 
 
-def ranked(query: Query, encodings: jax.Array, evaluated: int) -> Found:
+@checked
+def ranked(query: Query, encodings: Float[Array, "n {query.model.space.width}"], evaluated: int) -> Found:
     """The k best of the candidates f32[n, width] that a heuristic ends with."""
     # scored before duplicates are removed, so that the shape is always the same
     scores = np.asarray(score(query.model.space, query.model.spec, objective_of(query), encodings))
     return rank(query, np.asarray(encodings), scores, evaluated, exact=False)
 
 
-def initial(space: Space, key: Key, start: Sequence[Mapping[str, Any]]) -> jax.Array:
+@checked
+def initial(space: Space, key: Key, start: Sequence[Mapping[str, Any]]) -> Float[Array, "pool {space.width}"]:
     """f32[POOL, width]: the given configurations (at most half of the pool), filled up with random ones."""
-    drawn = space.encode(space.sample(key, POOL))
+    encodings = space.encode(space.sample(key, POOL))
     if not start:
-        return drawn
+        return encodings
     known = space.encode(space.configs(start[: POOL // 2]))
-    return drawn.at[: len(known)].set(known)
+    return encodings.at[: len(known)].set(known)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def generations(space: Space, spec: Any, objective: Any, key: Key, encodings: jax.Array) -> jax.Array:
+@checked
+def generations(
+    space: Space, spec: Any, objective: Any, key: Key, encodings: Float[Array, "pool {space.width}"]
+) -> Float[Array, "pool {space.width}"]:
     """f32[POOL, width], best first. Truncation selection: the better half survives, and each survivor has one mutated child."""
 
     def generation(carry, number):
         encodings, values = carry
         order = jnp.argsort(-values)[: POOL // 2]
         parents = encodings[order]
-        drawn = jax.random.fold_in(stream(key, "mutate"), number)
-        children = space.encode(space.mutate(drawn, space.decode_configs(parents), rate=1.5 / len(space.domains)))
+        mutate_key = jax.random.fold_in(stream(key, "mutate"), number)
+        children = space.encode(space.mutate(mutate_key, space.decode_configs(parents), rate=1.5 / len(space.domains)))
         both = jnp.concatenate([parents, children])
         scores = jnp.concatenate([values[order], score(space, spec, objective, children)])
         # a copy of its parent is no new configuration

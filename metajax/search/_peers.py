@@ -35,7 +35,7 @@ class RandomProposer(Record):
         """Draws n configurations; see ``AskTell.ask``."""
         checked_number(n)
         asked = self.space.dicts(self.space.sample(jax.random.fold_in(self.key, self.count), n))
-        self.waiting += asked
+        self.waiting.extend(asked)
         return asked
 
 
@@ -95,7 +95,7 @@ class OptunaProposer(Record):
             add(config, state=optuna.trial.TrialState.RUNNING)
         params = [study.ask(distributions).params for _ in range(n)]
         asked = space.dicts(space.configs([interop.from_params(space, one) for one in params]))
-        self.waiting += asked
+        self.waiting.extend(asked)
         return asked
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 
 from metajax.predictor._forms import Network
 from metajax.search._blocks import Sums, blocks, cut
@@ -34,8 +35,8 @@ class Enumerated(NamedTuple):
         number: Number of configurations of the space.
     """
 
-    taken: np.ndarray
-    values: np.ndarray
+    taken: Integer[np.ndarray, "k groups"]
+    values: Float[np.ndarray, " k"]
     number: int
 
 

@@ -84,9 +84,12 @@ class Proposer(Record):
         if earlier is not None and earlier.space != space:
             raise InputError("Proposer: the earlier trials are of another space; read them with this one")
         super().__init__(space, maximize, key)
-        self.specs = [spec] if isinstance(spec, Spec) else list(spec)
-        self.strategy, self.target, self.n_initial = strategy, target, n_initial
-        self.fine_tune, self.padded_size = fine_tune, padded_size
+        self.specs: list[Spec] = [spec] if isinstance(spec, Spec) else list(spec)
+        self.strategy: Strategy = strategy
+        self.target: str = target
+        self.n_initial: int = n_initial
+        self.fine_tune: bool = fine_tune
+        self.padded_size: int = padded_size
         self._initial = None if earlier is None else recommend(earlier, n_initial)
         self.model: Model | None = None
 
@@ -114,7 +117,7 @@ class Proposer(Record):
                 break
         else:  # the space is used up: repeat some of it
             picked += self.space.dicts(self.space.sample(self._draw("again"), n - len(picked)))
-        self.waiting += picked
+        self.waiting.extend(picked)
         return picked
 
     def save(self, path: Path | str) -> None:
@@ -153,18 +156,18 @@ class Proposer(Record):
             raise InputError(f"{path}: not what a Proposer saved ({error})") from error
         if space != self.space:
             raise InputError(f"{path}: was saved with another space; give the proposer that one")
-        self.configs, self.metrics, self.waiting, self._structs = [], [], [], []
+        self._forget()
         self._initial = [_plain(config) for config in initial]
         self.tell([_plain(config) for config in configs], metrics)
-        self.waiting = [_plain(config) for config in waiting]
+        self.waiting.extend(_plain(config) for config in waiting)
         return self
 
     @property
     def initial(self) -> list[dict[str, Any]]:
         """The configurations that are asked for before there is a model."""
         if self._initial is None:
-            drawn = self.space.sample(stream(self.key, "design"), max(_DRAWN, self.n_initial))
-            encodings = np.asarray(self.space.encode(drawn))
+            pool = self.space.sample(stream(self.key, "design"), max(_DRAWN, self.n_initial))
+            encodings = np.asarray(self.space.encode(pool))
             self._initial = self.space.decode(encodings[representative(encodings, self.n_initial)])
         return self._initial
 
@@ -194,7 +197,8 @@ class Proposer(Record):
             choice = predictor.choose(
                 trials, self.specs, self.target, stream(key, "choose"), folds=_FOLDS, padded_size=self.padded_size
             )
-            spec, self.r2 = choice.spec, choice.r2
+            spec = choice.spec
+            self.r2: dict[str, float] = choice.r2
         start = self.model if self.fine_tune else None
         return predictor.fit(trials, spec, self.target, stream(key, "fit"), start, self.padded_size)
 

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32
 
+from metajax._typing import checked
 from metajax.predictor import Model
 from metajax.predictor._forms import Form
 from metajax.space import Space
@@ -51,7 +53,7 @@ class Found(NamedTuple):
     """
 
     configs: list[dict[str, Any]]
-    values: np.ndarray
+    values: Float[np.ndarray, " k"]
     upper_bound: float
     gap: float
     evaluated: int
@@ -87,13 +89,27 @@ class Maximizer(Protocol):
         ...
 
 
-def outcome(model: Model, encodings: np.ndarray, values: np.ndarray, bound: float, evaluated: int) -> Found:
+@checked
+def outcome(
+    model: Model,
+    encodings: Float[np.ndarray, "k {model.space.width}"],
+    values: Float[np.ndarray, " k"],
+    bound: float,
+    evaluated: int,
+) -> Found:
     """The outcome for encodings in the order of their values, best first."""
     gap = max(0.0, model.direction * (bound - float(values[0])))
     return Found(model.space.decode(encodings), values, bound, gap, evaluated, 0.0)
 
 
-def rank(query: Query, encodings: np.ndarray, scores: np.ndarray, evaluated: int, exact: bool) -> Found:
+@checked
+def rank(
+    query: Query,
+    encodings: Float[np.ndarray, "n {query.model.space.width}"],
+    scores: Float[np.ndarray, " n"],
+    evaluated: int,
+    exact: bool,
+) -> Found:
     """The k best of distinct candidates, by what ``predict`` says of the most promising ones.
 
     The scores are float32 and may confuse neighbors in the order, so that a few more than k candidates are predicted again.
@@ -107,7 +123,10 @@ def rank(query: Query, encodings: np.ndarray, scores: np.ndarray, evaluated: int
     return outcome(model, encodings[order], values[order], bound, evaluated)
 
 
-def predicted(model: Model, encodings: np.ndarray, context: Any, optimism: float = 0.0) -> np.ndarray:
+@checked
+def predicted(
+    model: Model, encodings: Float[np.ndarray, "n {model.space.width}"], context: Any, optimism: float = 0.0
+) -> Float[np.ndarray, " n"]:
     """f64[n]: the predictions for encodings, ``optimism`` standard deviations better.
 
     Encodings are padded to a power of two, so that few sizes are compiled.
@@ -118,7 +137,8 @@ def predicted(model: Model, encodings: np.ndarray, context: Any, optimism: float
     return (mean + model.direction * optimism * std)[:n] if optimism else mean[:n]
 
 
-def encoded(space: Space, configs: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+@checked
+def encoded(space: Space, configs: Sequence[Mapping[str, Any]], name: str) -> Float32[np.ndarray, "n {space.width}"]:
     """f32[n, width] of the argument ``name``, a list of dictionaries that may be empty."""
     if not configs:
         return np.zeros((0, space.width), np.float32)

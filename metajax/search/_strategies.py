@@ -104,7 +104,7 @@ class Acquisition:
     optimism: float = 1.0
     radius: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in ACQUISITIONS:
             raise InputError(f"Acquisition: name={self.name!r}; accepted are {list(ACQUISITIONS)}")
         if self.radius is not None and self.radius < 1:
@@ -175,7 +175,7 @@ class DiverseBatch:
 
     optimism: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.optimism:
             raise InputError("DiverseBatch: optimism is empty; give at least one degree, such as (0.0, 1.0)")
 
@@ -191,9 +191,9 @@ class DiverseBatch:
             found = maximize(model, Gradient(), k=256, optimism=optimism, key=search_key, start=best)
             pools.append(Pool(space, np.asarray(space.encode(space.configs(found.configs))), tried))
             configs.append(found.configs)
-        drawn = space.sample(stream(key, "random"), max(1, n // 16))
-        picked = space.dicts(drawn)[:n]
-        for row in np.asarray(space.encode(drawn)):
+        random = space.sample(stream(key, "random"), max(1, n // 16))
+        picked = space.dicts(random)[:n]
+        for row in np.asarray(space.encode(random)):
             _keep_from(pools, row)
         while len(picked) < n:
             before = len(picked)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Integer
 
+from metajax._typing import checked
 from metajax.predictor._forms import Form
 from metajax.search._bounds import Bounds, bounds
 from metajax.search._frontier import Best, Frontier
@@ -26,13 +28,14 @@ class Certificate(NamedTuple):
         finished: Whether the k best are proven.
     """
 
-    taken: np.ndarray
-    values: np.ndarray
+    taken: Integer[np.ndarray, "k groups"]
+    values: Float[np.ndarray, " k"]
     upper: float
     nodes: int
     finished: bool
 
 
+@checked
 def certify(
     form: Form,
     parts: Sequence[Group],
@@ -40,7 +43,7 @@ def certify(
     k: int = 1,
     seconds: float = 60.0,
     seed: int = 0,
-    start: np.ndarray | None = None,
+    start: Integer[np.ndarray, "n {len(parts)}"] | None = None,
 ) -> Certificate:
     """Finds the k best configurations by a model.
 
@@ -137,8 +140,8 @@ class _Tree:
             good &= spent + self.least[t] <= self.budget
         return good
 
-    def open(self, taken: np.ndarray, t: int, least: float) -> tuple[np.ndarray, np.ndarray, int]:
-        """The children of nodes of one depth with bounds above ``least``, their bounds, and their depth.
+    def open(self, taken: np.ndarray, t: int, threshold: float) -> tuple[np.ndarray, np.ndarray, int]:
+        """The children of nodes of one depth with bounds above ``threshold``, their bounds, and their depth.
 
         At the last depth the bounds are exact values. A child is bounded by the sum over groups of its parent, with its value
         in place of the best one. So one bound is computed for each node that is opened, and none for those that are not.
@@ -146,7 +149,7 @@ class _Tree:
         state = self.model.state(taken[:, :t])
         upper, scores = self.model.upper(state, t)
         bound = upper - scores[0].max(axis=0) + scores[0]  # [values, nodes]
-        parent, value = np.nonzero(self.allowed(taken, t) & (least < bound.T))
+        parent, value = np.nonzero(self.allowed(taken, t) & (threshold < bound.T))
         children = taken[parent]
         children[:, t] = value
         good = self.satisfies(children, t + 1, t)
@@ -166,9 +169,9 @@ class _Tree:
     def draw(self, rng: np.random.Generator, known: np.ndarray, number: int = 64) -> np.ndarray:
         """Known and random configurations to start with, under the conditions of the space."""
         sizes = [g.others for g in self.parts]
-        drawn = np.stack([rng.integers(size, size=number) for size in sizes], axis=1)
+        random = np.stack([rng.integers(size, size=number) for size in sizes], axis=1)
         top = self.complete(np.zeros((1, len(self.parts)), np.int64), 0)
-        return self.canonical(np.concatenate([known, top, drawn]).astype(np.int64))
+        return self.canonical(np.concatenate([known, top, random]).astype(np.int64))
 
     def canonical(self, taken: np.ndarray) -> np.ndarray:
         """The configurations with inactive groups at their absent value, in place."""

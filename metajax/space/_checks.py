@@ -48,14 +48,14 @@ def columns(what: str, n: int) -> int:
     return n
 
 
-def choices(given: Any) -> tuple[Any, ...]:
+def choices(options: Any) -> tuple[Any, ...]:
     """Returns the choices of a ``Categorical``: plain values, no two of them equal."""
-    if isinstance(given, set | frozenset):
-        raise InputError(f"Categorical: choices is a set, which has no order: {given!r}; give a list or a tuple")
+    if isinstance(options, set | frozenset):
+        raise InputError(f"Categorical: choices is a set, which has no order: {options!r}; give a list or a tuple")
     try:
-        values = tuple(islice(iter(given), MAX_COLUMNS + 1))
+        values = tuple(islice(iter(options), MAX_COLUMNS + 1))
     except TypeError:
-        raise InputError(f"Categorical: choices is {given!r}; accepted is a list or a tuple of choices") from None
+        raise InputError(f"Categorical: choices is {options!r}; accepted is a list or a tuple of choices") from None
     if not values:
         raise InputError("Categorical: choices is empty; give at least one")
     columns("Categorical: the number of choices", len(values))

@@ -8,10 +8,10 @@ from metajax.space._layout import Condition
 from metajax.types import InputError
 
 
-def read_conditions(domains: Mapping[str, Domain], given: Iterable[Any]) -> dict[str, Condition]:
+def read_conditions(domains: Mapping[str, Domain], triples: Iterable[Any]) -> dict[str, Condition]:
     """Returns the conditions by the name of the child, with values as the parent holds them."""
     conditions: dict[str, Condition] = {}
-    for each in given:
+    for each in triples:
         try:
             child, parent, values = each
         except (TypeError, ValueError):

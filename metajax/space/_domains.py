@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import jaxtyping as jt
 import numpy as np
 
+from metajax._typing import AnyArray, checked
 from metajax.space import _checks as checks
 from metajax.space._float import Float
 from metajax.space._integer import Integer
@@ -52,19 +54,23 @@ class Categorical:
     def _index(self) -> dict[Any, int]:
         return {choice: i for i, choice in enumerate(self.choices)}
 
-    def at(self, index: np.ndarray) -> np.ndarray:
+    @checked
+    def at(self, index: jt.Shaped[np.ndarray, "*n"]) -> jt.Int32[np.ndarray, "*n"]:
         """Returns the values with these indices, ``0 <= index < size``."""
         return np.asarray(index, np.int64).astype(np.int32)
 
-    def draw(self, uniform: jax.Array) -> jax.Array:
+    @checked
+    def draw(self, uniform: jt.Float[AnyArray, "*n {self.draws}"]) -> jt.Int32[jax.Array, "*n"]:
         """Turns uniform random numbers f32[n, draws] into random values."""
         return self.decode(uniform)  # each of the uniform numbers is the largest equally often
 
-    def encode(self, column: jax.Array) -> jax.Array:
+    @checked
+    def encode(self, column: jt.Integer[AnyArray, "*n"]) -> jt.Float32[jax.Array, "*n {self.width}"]:
         """Returns the one-hot encoding f32[n, width] of a column of values."""
         return jax.nn.one_hot(column, self.size, dtype=jnp.float32)
 
-    def decode(self, block: jax.Array) -> jax.Array:
+    @checked
+    def decode(self, block: jt.Float[AnyArray, "*n {self.width}"]) -> jt.Int32[jax.Array, "*n"]:
         """Returns the column of values that is nearest to a block f32[n, width]."""
         return jnp.argmax(block, axis=-1).astype(jnp.int32)
 
@@ -111,7 +117,7 @@ class Subset:
     nonempty: bool = False
     share: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "n", checks.columns("Subset: n", checks.whole("Subset: n", self.n)))
         object.__setattr__(self, "nonempty", checks.flag("Subset: nonempty", self.nonempty))
         object.__setattr__(self, "share", checks.number("Subset: share", self.share))
@@ -138,21 +144,25 @@ class Subset:
         """The shape of one value in a column."""
         return (self.n,)
 
-    def at(self, index: np.ndarray) -> np.ndarray:
+    @checked
+    def at(self, index: jt.Shaped[np.ndarray, "*n"]) -> jt.Bool[np.ndarray, "*n {self.n}"]:
         """Returns the values with these indices, ``0 <= index < size``: bit i tells whether item i is in the subset."""
         index = np.asarray(index, object) + int(self.nonempty)
         bits = np.stack([(index >> i) & 1 for i in range(self.n)], axis=-1)
         return bits.astype(bool)
 
-    def draw(self, uniform: jax.Array) -> jax.Array:
+    @checked
+    def draw(self, uniform: jt.Float[AnyArray, "*n {self.draws}"]) -> jt.Bool[jax.Array, "*n {self.n}"]:
         """Turns uniform random numbers f32[n, draws] into random subsets."""
         return self.decode(uniform - (0.5 - self.share))
 
-    def encode(self, column: jax.Array) -> jax.Array:
+    @checked
+    def encode(self, column: jt.Bool[AnyArray, "*n {self.n}"]) -> jt.Float32[jax.Array, "*n {self.n}"]:
         """Returns the multi-hot encoding f32[n, width] of a column of subsets."""
         return jnp.asarray(column).astype(jnp.float32)
 
-    def decode(self, block: jax.Array) -> jax.Array:
+    @checked
+    def decode(self, block: jt.Float[AnyArray, "*n {self.n}"]) -> jt.Bool[jax.Array, "*n {self.n}"]:
         """Returns the column of subsets that is nearest to a block f32[n, width]: the items with an entry of at least 0.5."""
         chosen = block >= 0.5
         if self.nonempty:

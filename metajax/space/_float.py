@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import jaxtyping as jt
 import numpy as np
 
+from metajax._typing import AnyArray, checked
 from metajax.space import _checks as checks
 from metajax.space._unit import from_unit, to_unit
 from metajax.types import InputError
@@ -52,7 +54,7 @@ class Float:
     draws = 1
     shape: ClassVar[tuple[int, ...]] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = checks.number("Float: low", self.low), checks.number("Float: high", self.high)
         log = checks.flag("Float: log", self.log)
         grid = None if self.grid is None else checks.whole("Float: grid", self.grid)
@@ -107,28 +109,33 @@ class Float:
         u = jnp.clip(u, 0.0, 1.0)
         return u if self.grid is None else jnp.round(u * (self.grid - 1)) / (self.grid - 1)
 
-    def at(self, index: np.ndarray) -> np.ndarray:
+    @checked
+    def at(self, index: jt.Shaped[np.ndarray, "*n"]) -> jt.Float32[np.ndarray, "*n"]:
         """Returns the points of the grid with these indices, ``0 <= index < size``."""
         if self.grid is None:
             return np.full(np.shape(index), self.low, np.float32)  # a constant
         u = np.asarray(index, np.float64) / (self.grid - 1)
         return np.asarray(from_unit(u, self.low, self.high, self.log), np.float32)
 
-    def draw(self, uniform: jax.Array) -> jax.Array:
+    @checked
+    def draw(self, uniform: jt.Float[AnyArray, "*n 1"]) -> jt.Float32[jax.Array, "*n"]:
         """Turns uniform random numbers f32[n, 1] into random values."""
         if self.grid is None:
             return self.decode(uniform)
         return self.decode(jnp.minimum(jnp.floor(uniform * self.grid), self.grid - 1) / (self.grid - 1))
 
-    def encode(self, column: jax.Array) -> jax.Array:
+    @checked
+    def encode(self, column: jt.Num[AnyArray, "*n"]) -> jt.Float32[jax.Array, "*n 1"]:
         """Returns the unit coordinates f32[n, 1] of a column of values."""
         return self._snap(to_unit(jnp.asarray(column).astype(jnp.float32), self.low, self.high, self.log))[..., None]
 
-    def scale(self, unit: jax.Array) -> jax.Array:
+    @checked
+    def scale(self, unit: jt.Float[AnyArray, "*n"]) -> jt.Float[jax.Array, "*n"]:
         """Maps the unit interval to the number's own units. The map is differentiable and ignores the grid."""
         return from_unit(unit, self.low, self.high, self.log)
 
-    def decode(self, block: jax.Array) -> jax.Array:
+    @checked
+    def decode(self, block: jt.Float[AnyArray, "*n 1"]) -> jt.Float32[jax.Array, "*n"]:
         """Returns the column of values that is nearest to a block f32[n, 1]."""
         value = self.scale(self._snap(block[..., 0]))
         return jnp.clip(value, self.low, self.high).astype(jnp.float32)

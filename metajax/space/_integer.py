@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jaxtyping as jt
 import numpy as np
 
+from metajax._typing import AnyArray, checked
 from metajax.space import _checks as checks
 from metajax.space import _digits as digits
 from metajax.space._unit import from_unit, log_offset, to_unit
@@ -45,7 +47,7 @@ class Integer:
     high: int
     log: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = checks.whole("Integer: low", self.low), checks.whole("Integer: high", self.high)
         for field, value in {"low": low, "high": high, "log": checks.flag("Integer: log", self.log)}.items():
             object.__setattr__(self, field, value)
@@ -93,14 +95,16 @@ class Integer:
         """The number of uniform random numbers that a draw takes."""
         return 1 if self.log or self.size <= _ONE_UNIFORM else digits.uniforms(self.size)
 
-    def at(self, index: np.ndarray) -> np.ndarray:
+    @checked
+    def at(self, index: jt.Shaped[np.ndarray, "*n"]) -> jt.Int32[np.ndarray, "..."]:
         """Returns the values with these indices, ``0 <= index < size``."""
         index = np.asarray(index)
         if self._is_int32:
             return (index + self.low).astype(np.int32)
         return digits.of_indices(index, self._places)
 
-    def draw(self, uniform: jax.Array) -> jax.Array:
+    @checked
+    def draw(self, uniform: jt.Float[AnyArray, "*n draws"]) -> jt.Int32[jax.Array, "..."]:
         """Turns uniform random numbers f32[n, draws] into random values."""
         if self.log:  # a number is as frequent as the logarithm is long from half a unit below it to half a unit above
             return self._nearest(log_offset(uniform[..., 0], self.low - 0.5, float(self.size)) - 0.5)
@@ -108,7 +112,8 @@ class Integer:
             return self.low + jnp.minimum(jnp.floor(uniform[..., 0] * self.size), self.size - 1).astype(jnp.int32)
         return self._column(digits.draw(uniform, self.size, self._places))
 
-    def encode(self, column: jax.Array) -> jax.Array:
+    @checked
+    def encode(self, column: jt.Integer[AnyArray, "..."]) -> jt.Float32[jax.Array, "*n {self.width}"]:
         """Returns the encoding f32[n, width] of a column of values."""
         column = jnp.asarray(column)
         if self._is_small:
@@ -123,11 +128,13 @@ class Integer:
             unit = jnp.log1p(unit * (span / self.low)) / math.log1p(span / self.low)
         return jnp.stack([unit, *digits.codes(offset)], axis=-1)
 
-    def scale(self, unit: jax.Array) -> jax.Array:
+    @checked
+    def scale(self, unit: jt.Float[AnyArray, "*n"]) -> jt.Float[jax.Array, "*n"]:
         """Maps the unit interval to the number's own units. The map is differentiable, also between whole numbers."""
         return from_unit(unit, float(self.low), float(self.high), self.log)
 
-    def decode(self, block: jax.Array) -> jax.Array:
+    @checked
+    def decode(self, block: jt.Float[AnyArray, "*n columns"]) -> jt.Int32[jax.Array, "..."]:
         """Returns the column of values that is nearest to a block f32[n, width].
 
         A block of the first column alone gives a number as fine as float32.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jaxtyping as jt
 
-from metajax._typing import checked
+from metajax._typing import AnyArray, checked
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
 from metajax.space._layout import Layout
 from metajax.space.rules import Rule, resolve
@@ -17,7 +17,7 @@ from metajax.types import InputError, Key
 class Relaxation(Layout):
     """The methods of a space that lead from logits to a relaxed encoding and back."""
 
-    def zeros(self) -> dict[str, jax.Array]:
+    def zeros(self) -> dict[str, jt.Float[jax.Array, "..."]]:
         """Returns the logits of the uniform relaxed configuration: zeros by name, in the shapes that ``relax`` takes.
 
         A ``Categorical`` and a ``Subset`` have one logit for each choice or item, a ``Float`` and an ``Integer`` have a scalar.
@@ -73,7 +73,7 @@ class Relaxation(Layout):
         return jnp.concatenate([blocks[name] * weight[name] for name in self.domains])
 
     @checked
-    def values(self, encoding: jt.Float[jax.Array, " {self.width}"]) -> dict[str, jax.Array]:
+    def values(self, encoding: jt.Float[AnyArray, " {self.width}"]) -> dict[str, jt.Float[jax.Array, "..."]]:
         """Returns what a relaxed encoding says of every name. The result is differentiable.
 
         A ``Float`` or ``Integer`` has a number in its own units, between its bounds and off its grid; a ``Categorical`` has
@@ -95,7 +95,7 @@ class Relaxation(Layout):
             for name, domain in self.domains.items()
         }
 
-    def logits(self, config: Mapping[str, Any], margin: float = 0.01) -> dict[str, jax.Array]:
+    def logits(self, config: Mapping[str, Any], margin: float = 0.01) -> dict[str, jt.Float[jax.Array, "..."]]:
         """Returns logits with which a search begins at a configuration, or at a part of one.
 
         Args:

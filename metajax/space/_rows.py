@@ -16,9 +16,9 @@ from jax.core import Tracer
 _MIN_ROWS, _MAX_ROWS = 64, 1 << 14
 
 
-def power_of_two(n: int, least: int) -> int:
-    """Returns the smallest power of two that is at least ``n`` and at least ``least``."""
-    return max(least, 1 << (n - 1).bit_length())
+def power_of_two(n: int, minimum: int) -> int:
+    """Returns the smallest power of two that is at least ``n`` and at least ``minimum``."""
+    return max(minimum, 1 << (n - 1).bit_length())
 
 
 def padded_size(n: int) -> int:

@@ -54,9 +54,9 @@ class Space(Counting, Sampling, Relaxation):
                 raise InputError(f"Space: {name} is {domain!r}; accepted are Categorical, Float, Integer and Subset")
         self.domains: dict[str, Domain] = dict(domains)
         self.conditions: dict[str, Condition] = read_conditions(self.domains, conditions)
-        self.order = parents_first(self.domains, self.conditions)
-        self.slices = side_by_side({name: domain.width for name, domain in self.domains.items()})
-        self.width = sum(domain.width for domain in self.domains.values())
+        self.order: list[str] = parents_first(self.domains, self.conditions)
+        self.slices: dict[str, slice] = side_by_side({name: domain.width for name, domain in self.domains.items()})
+        self.width: int = sum(domain.width for domain in self.domains.values())
 
     def __repr__(self) -> str:
         return f"Space({len(self.domains)} domains, width {self.width}, 10^{self.log10_size:.1f} configurations)"

@@ -11,19 +11,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from metajax._typing import AnyArray, checked
 from metajax.types import InputError, Key
 
 Temperature = float | Float[Array, ""]
 """A positive number, or a scalar array where it changes while a compiled program runs."""
+
+ChoiceLogits = Float[AnyArray, "*batch choices"]
+"""One number for each choice, over the last axis."""
+
+ChoiceWeights = Float[Array, "*batch choices"]
+"""The weights of the choices, of the shape of the logits."""
 
 
 @runtime_checkable
 class Rule(Protocol):
     """A function from logits to weights."""
 
-    def __call__(
-        self, logits: Float[Array, "*batch choices"], /, key: Key | None = None
-    ) -> Float[Array, "*batch choices"]:
+    def __call__(self, logits: ChoiceLogits, /, key: Key | None = None) -> ChoiceWeights:
         """Returns weights of the shape of the logits.
 
         Args:
@@ -56,7 +61,12 @@ def softmax(temperature: Temperature = 1.0) -> Rule:
         >>> softmax()(jnp.zeros(4)).tolist()
         [0.25, 0.25, 0.25, 0.25]
     """
-    return lambda logits, key=None: jax.nn.softmax(logits / temperature, axis=-1)
+
+    @checked
+    def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
+        return jax.nn.softmax(logits / temperature, axis=-1)
+
+    return rule
 
 
 def gumbel_softmax(temperature: Temperature = 1.0) -> Rule:
@@ -78,7 +88,8 @@ def gumbel_softmax(temperature: Temperature = 1.0) -> Rule:
         [1.0, 0.0, 0.0]
     """
 
-    def rule(logits, key=None):
+    @checked
+    def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
         noise = jax.random.gumbel(_need(key, "gumbel_softmax"), logits.shape, logits.dtype)
         return jax.nn.softmax((logits + noise) / temperature, axis=-1)
 
@@ -103,7 +114,8 @@ def straight_through(temperature: Temperature = 1.0) -> Rule:
     """
     soft_rule = gumbel_softmax(temperature)
 
-    def rule(logits, key=None):
+    @checked
+    def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
         soft = soft_rule(logits, _need(key, "straight_through"))
         hard = jax.nn.one_hot(jnp.argmax(soft, axis=-1), logits.shape[-1], dtype=logits.dtype)
         return hard + (soft - jax.lax.stop_gradient(soft))  # the bracket is exactly zero, so this is exactly one-hot
@@ -128,7 +140,8 @@ def dirichlet() -> Rule:
         1.0
     """
 
-    def rule(logits, key=None):
+    @checked
+    def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
         concentration = jnp.maximum(jax.nn.elu(logits) + 1.0, 1e-3)
         return jax.random.dirichlet(_need(key, "dirichlet"), concentration, dtype=logits.dtype)
 
@@ -149,7 +162,8 @@ def sparsemax() -> Rule:
         [0.75, 0.25, 0.0]
     """
 
-    def rule(logits, key=None):
+    @checked
+    def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
         ordered = -jnp.sort(-logits, axis=-1)
         rank = jnp.arange(1, logits.shape[-1] + 1, dtype=logits.dtype)
         total = jnp.cumsum(ordered, axis=-1)
@@ -178,7 +192,12 @@ def sigmoid(temperature: Temperature = 1.0) -> Rule:
         >>> sigmoid()(jnp.zeros(2)).tolist()
         [0.5, 0.5]
     """
-    return lambda logits, key=None: jax.nn.sigmoid(logits / temperature)
+
+    @checked
+    def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
+        return jax.nn.sigmoid(logits / temperature)
+
+    return rule
 
 
 RULES: dict[str, Callable[[], Rule]] = {

@@ -4,7 +4,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from metajax._typing import AnyArray, checked
 from metajax.space import Categorical, Space
 from metajax.supernet._protocols import Logits, Relaxation
 from metajax.types import Key
@@ -20,7 +22,8 @@ def choice_values(space: Space, name: str) -> tuple[Any, ...]:
     return space.domains[name].choices  # type: ignore[union-attr]
 
 
-def masked_logits(space: Space, logits: Logits, mask: jax.Array) -> Logits:
+@checked
+def masked_logits(space: Space, logits: Logits, mask: Float[AnyArray, " {space.width}"]) -> Logits:
     """Sets the logits of pruned values to -1e9."""
     part = dict(choice_slices(space))
     return {
@@ -28,7 +31,13 @@ def masked_logits(space: Space, logits: Logits, mask: jax.Array) -> Logits:
     }
 
 
-def log_probability(space: Space, logits: Logits, mask: jax.Array, encodings: jax.Array) -> jax.Array:
+@checked
+def log_probability(
+    space: Space,
+    logits: Logits,
+    mask: Float[AnyArray, " {space.width}"],
+    encodings: Float[AnyArray, "paths {space.width}"],
+) -> Float[Array, " paths"]:
     """Returns f32[paths], the log-probability of one-hot encodings under the softmax of the logits."""
     total = jnp.zeros(encodings.shape[0], encodings.dtype)
     open_logits = masked_logits(space, logits, mask)

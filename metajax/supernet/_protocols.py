@@ -5,7 +5,7 @@ small tuple of pure functions, so that a method of one's own is one more functio
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -39,6 +39,7 @@ class Moment(NamedTuple):
     epoch: Any = 0.0
 
 
+@runtime_checkable
 class Encode(Protocol):
     """How logits become the encodings of one step."""
 
@@ -100,12 +101,13 @@ class Relaxation(NamedTuple):
 
     train: Encode
     judge: Encode
-    strengths: Callable[[Space, Logits, jax.Array], jax.Array]
+    strengths: Callable[[Space, Logits, Float[Array, " width"]], Float[Array, " width"]]
     scale: float = 1e-3
     score: ScoreFunction | None = None
     extra: Callable[[Space], Logits] | None = None
 
 
+@runtime_checkable
 class Regularizer(Protocol):
     """A term that a search adds to its outer loss."""
 

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from metajax._typing import checked
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices, choice_values
 from metajax.types import InputError, Scalar
 
 
-def open_values(space: Space, excluded_values: Sequence[Any] = ()) -> jax.Array:
+@checked
+def open_values(space: Space, excluded_values: Sequence[Any] = ()) -> Float[Array, " {space.width}"]:
     """Returns f32[width], 1 where a value is searched and 0 for the excluded ones.
 
     It raises an InputError that names an excluded value that no choice has, or a choice that would be left without a value.
@@ -36,7 +38,8 @@ def open_values(space: Space, excluded_values: Sequence[Any] = ()) -> jax.Array:
     return jnp.asarray(mask, jnp.ones(()).dtype)
 
 
-def relative_entropy(space: Space, strengths: jax.Array) -> Scalar:
+@checked
+def relative_entropy(space: Space, strengths: Float[Array, " {space.width}"]) -> Scalar:
     """Returns the mean over choices of the entropy of their strengths, as a share of the largest possible."""
     shares = []
     for _, part in choice_slices(space):

@@ -7,16 +7,13 @@ from typing import Any, ClassVar
 class Contract:
     """A method under the rules of its family.
 
-    ``check()`` makes all checks. Pytest shows one test a check if it is parametrized over ``CHECKS``; the checks of one
-    object share its compiled programs::
+    ``check()`` makes all checks. Pytest makes one test of each if a test is parametrized over ``CHECKS``. The checks of one
+    object share its compiled programs, so make it once, in a fixture.
 
-        @pytest.fixture(scope="module")
-        def contract():
-            return testing.SearchContract(mine)
-
-        @pytest.mark.parametrize("check", testing.SearchContract.CHECKS)
-        def test_my_method(contract, check):
-            check(contract)
+    Example:
+        >>> from metajax import testing
+        >>> [check.__name__ for check in testing.SearchContract.CHECKS][:3]
+        ['check_types', 'check_steps', 'check_resume']
     """
 
     CHECKS: ClassVar[tuple[Callable[[Any], None], ...]] = ()

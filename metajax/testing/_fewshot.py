@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -65,12 +65,14 @@ class FewShotContract(Contract):
         metric: str = "accuracy",
         episodes: int = 40,
     ):
-        self.method = method
+        self.method: fewshot.Method = method
         self._init_params = init_params or method.init_params
         batches = batches or jax.jit(fewshot.episodes.tasks(task, 4))
-        self.draws = [batches(key) for key in jax.random.split(jax.random.key(2), DRAWS)]
-        self.update = jax.jit(method.update)
-        self.judge = fewshot.evaluation.evaluator(method, task, metric, jax.random.key(6), episodes, chunk=20)
+        self.draws: list[Any] = [batches(key) for key in jax.random.split(jax.random.key(2), DRAWS)]
+        self.update: Any = jax.jit(method.update)
+        self.judge: Callable[[Any], fewshot.Report] = fewshot.evaluation.evaluator(
+            method, task, metric, jax.random.key(6), episodes, chunk=20
+        )
 
     @property
     def start(self) -> Any:
@@ -91,7 +93,7 @@ class FewShotContract(Contract):
         blank = jax.tree.map(jnp.zeros_like, self.draws[0])
         after, info = self.update(state, blank)
         assert all(bool(jnp.all(jnp.isfinite(x))) for x in _floats((after, info))), "a blank task gives NaN"
-        number = self.update._cache_size()  # type: ignore[attr-defined]
+        number = self.update._cache_size()
         assert number == 1, "an update is compiled again although shapes and types stay"
 
     def check_evaluation(self) -> None:
@@ -141,7 +143,13 @@ class FewShotContract(Contract):
         for a, b in zip(_floats(whole), _floats(resumed), strict=True):
             np.testing.assert_array_equal(a, b, err_msg="a resumed training ends in other bits")
 
-    CHECKS = (check_steps, check_evaluation, check_purity, check_without_jit, check_resume)
+    CHECKS: ClassVar[tuple[Callable[[Any], None], ...]] = (
+        check_steps,
+        check_evaluation,
+        check_purity,
+        check_without_jit,
+        check_resume,
+    )
 
 
 def _floats(tree: Any) -> list[Any]:

@@ -2,8 +2,9 @@
 
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,10 @@ import numpy as np
 
 from metajax import fewshot, nn, supernet
 from metajax.run import Checkpoints
+from metajax.space import Space
 from metajax.supernet.spaces import CellNet, cell_space
 from metajax.testing._contract import Contract
-from metajax.types import Key, Params
+from metajax.types import Info, Key, Params
 
 STEPS = 12
 """Steps of the search that is checked."""
@@ -50,9 +52,9 @@ class SearchContract(Contract):
     """
 
     def __init__(self, method: supernet.SupernetMethod, learning_rate: float = 0.1):
-        self.space = cell_space(3, OPERATIONS)
-        self.recipe = method.recipe(self.space)
-        self.search = method.build(
+        self.space: Space = cell_space(3, OPERATIONS)
+        self.recipe: supernet.Recipe = method.recipe(self.space)
+        self.search: supernet.Search = method.build(
             self.space,
             functools.partial(_tiny_network, self.space),
             fewshot.cross_entropy,
@@ -71,10 +73,12 @@ class SearchContract(Contract):
         self._advance = jax.jit(advance)
         # bound to a device, as what is restored will be: else it would be compiled again
         put = functools.partial(jax.device_put, device=jax.devices()[0])
-        drawn = [_batches(seed, self.recipe.inner_steps) for seed in range(STEPS)]
-        self.batches = put(jax.tree.map(lambda *x: np.stack(x), *drawn))
-        self.first = put(jax.jit(self.search.init)(jax.random.key(0)))
-        self.last, self.info = self._advance(self.first, self.batches, 0, STEPS)
+        batches = [_batches(seed, self.recipe.inner_steps) for seed in range(STEPS)]
+        self.batches: Any = put(jax.tree.map(lambda *x: np.stack(x), *batches))
+        self.first: supernet.SearchState = put(jax.jit(self.search.init)(jax.random.key(0)))
+        last, info = self._advance(self.first, self.batches, 0, STEPS)
+        self.last: supernet.SearchState = last
+        self.info: Info = info
 
     def check_types(self) -> None:
         """Types and shapes of the state stay, and all of it is finite."""
@@ -121,7 +125,13 @@ class SearchContract(Contract):
         has_moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), self.first.logits, self.last.logits)
         assert all(has_moved.values()) == self.recipe.learns_logits, f"logits that moved: {has_moved}"
 
-    CHECKS = (check_types, check_steps, check_resume, check_without_information, check_decision)
+    CHECKS: ClassVar[tuple[Callable[[Any], None], ...]] = (
+        check_types,
+        check_steps,
+        check_resume,
+        check_without_information,
+        check_decision,
+    )
 
     def _assert_compiled_once(self) -> None:
         number = self._advance._cache_size()  # type: ignore[attr-defined]

@@ -100,10 +100,10 @@ OPTIMIZERS = {
 def test_exact_estimators_equal_central_differences(x64, name, optimizer):
     problem, key = small_problem(OPTIMIZERS[optimizer]), jax.random.key(0)
     hyper, inner, outer = small_data()
-    found = jax.jit(EXACT[name](problem))(hyper, None, inner, outer, key)
+    hypergradient = jax.jit(EXACT[name](problem))(hyper, None, inner, outer, key)
     value = jax.jit(lambda h: learn_and_judge(problem, h, None, inner, outer, key)[0])
-    close(found.grad, central_difference(value, hyper))
-    assert float(found.value) == pytest.approx(float(value(hyper)), rel=1e-12)
+    close(hypergradient.grad, central_difference(value, hyper))
+    assert float(hypergradient.value) == pytest.approx(float(value(hyper)), rel=1e-12)
 
 
 def test_warm_start_goes_on_from_the_given_state(x64):
@@ -157,9 +157,9 @@ def ridge(n=40, d=5):
 )
 def test_ridge_closed_form(x64, estimator, rtol):
     problem, hyper, repeat, outer, truth = ridge()
-    found = jax.jit(estimator(problem))(hyper, None, repeat(300), outer, jax.random.key(3))
+    hypergradient = jax.jit(estimator(problem))(hyper, None, repeat(300), outer, jax.random.key(3))
     scale = float(jnp.max(jnp.abs(truth)))
-    np.testing.assert_allclose(found.grad, truth, rtol=rtol, atol=rtol * scale)
+    np.testing.assert_allclose(hypergradient.grad, truth, rtol=rtol, atol=rtol * scale)
 
 
 def test_neumann_chooses_a_step_that_converges(x64):
@@ -181,10 +181,10 @@ def test_neumann_chooses_a_step_that_converges(x64):
     solve = lambda *args, **more: jax.jit(bilevel.implicit(*args, **more)(problem))(
         hyper, None, inner, (xv, yv), jax.random.key(0)
     )
-    found, exact = solve("neumann", iterations=200), solve("cg", tolerance=1e-12)
-    np.testing.assert_allclose(found.grad, truth, rtol=1e-6, atol=1e-8)
+    series, exact = solve("neumann", iterations=200), solve("cg", tolerance=1e-12)
+    np.testing.assert_allclose(series.grad, truth, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(exact.grad, truth, rtol=1e-6, atol=1e-8)
-    assert float(found.info["solver_residual"]) < 1e-6 and float(exact.info["solver_residual"]) < 1e-6
+    assert float(series.info["solver_residual"]) < 1e-6 and float(exact.info["solver_residual"]) < 1e-6
     few, many = (float(solve("neumann", iterations=k).info["solver_residual"]) for k in (2, 20))
     assert many < few < 1
     assert float(solve("neumann", step_size=1.0).info["solver_residual"]) > 1e3
@@ -224,8 +224,8 @@ def test_neumann_error_falls_with_terms(x64):
 def test_first_order_is_the_direct_gradient_only(x64):
     """The regularizer acts through inner learning alone, so first order sees nothing of it: its bias is everything."""
     problem, hyper, repeat, outer, truth = ridge()
-    found = jax.jit(bilevel.first_order()(problem))(hyper, None, repeat(50), outer, jax.random.key(0))
-    np.testing.assert_array_equal(found.grad, jnp.zeros_like(hyper))
+    hypergradient = jax.jit(bilevel.first_order()(problem))(hyper, None, repeat(50), outer, jax.random.key(0))
+    np.testing.assert_array_equal(hypergradient.grad, jnp.zeros_like(hyper))
     assert float(jnp.linalg.norm(truth)) > 0
 
 
@@ -386,8 +386,8 @@ def test_contract_finite_where_the_inner_gradient_is_zero(name):
     still = jax.tree.map(jnp.zeros_like, inner)
     if "init" in hyper:
         hyper = {**hyper, "init": jax.tree.map(jnp.zeros_like, hyper["init"])}
-    found = program(hyper, None, still, outer, jax.random.key(0))
-    assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((found.value, found.grad)))
+    hypergradient = program(hyper, None, still, outer, jax.random.key(0))
+    assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((hypergradient.value, hypergradient.grad)))
 
 
 def test_batched_is_the_mean_over_tasks(x64):
@@ -420,11 +420,11 @@ def test_a_warm_start_of_tasks_is_every_task_alone(x64, chunk):
     grads = []
     for i in range(6):
         own = taken(inner, i, 1), taken(outer, i)
-        found = single(hyper, None, *own, jax.random.key(0))
+        alone = single(hyper, None, *own, jax.random.key(0))
         for _ in range(2):
-            found = single(hyper, found.end, *own, jax.random.key(0))
-        close(taken(state.inner, i), found.end, rtol=1e-9)
-        grads.append(found.grad)
+            alone = single(hyper, alone.end, *own, jax.random.key(0))
+        close(taken(state.inner, i), alone.end, rtol=1e-9)
+        grads.append(alone.grad)
     mean = jax.tree.map(lambda *g: sum(g) / 6, *grads)
     assert float(info["hypergradient_norm"]) == pytest.approx(float(optax.tree.norm(mean)), rel=1e-9)
 

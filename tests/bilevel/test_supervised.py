@@ -19,15 +19,15 @@ def learner(optimizer):
 
 def test_it_is_the_plain_loop():
     optimizer = optax.adam(0.1)
-    made, key = learner(optimizer), jax.random.key(0)
-    state = made.init(key)
-    params, kept = state.params, optimizer.init(state.params)
+    method, key = learner(optimizer), jax.random.key(0)
+    state = method.init(key)
+    params, opt_state = state.params, optimizer.init(state.params)
     for step in range(5):
         batch = jax.random.normal(jax.random.key(step), (8,))
         (expected, _), grads = jax.value_and_grad(loss, has_aux=True)(params, batch, jax.random.fold_in(key, step))
-        updates, kept = optimizer.update(grads, kept, params)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
         params = optax.apply_updates(params, updates)
-        state, info = jax.jit(made.update)(state, batch)
+        state, info = jax.jit(method.update)(state, batch)
         np.testing.assert_allclose(info["loss"], expected, rtol=1e-6)
     np.testing.assert_allclose(state.params["w"], params["w"], rtol=1e-6)
     assert int(state.step) == 5
@@ -35,12 +35,14 @@ def test_it_is_the_plain_loop():
 
 
 def test_it_resumes_to_the_same_bits(tmp_path):
-    made, sample = learner(optax.sgd(0.1, momentum=0.9)), lambda key: jax.random.normal(key, (8,))
+    method, sample = learner(optax.sgd(0.1, momentum=0.9)), lambda key: jax.random.normal(key, (8,))
 
     def trained(folder, *steps):
         for again, number in enumerate(steps):
             with run.RunDirectory(tmp_path / folder, {}, resume=bool(again)) as directory:
-                state = run.train(made, made.init(jax.random.key(0)), sample, number, directory, chunk=5, show=False)
+                state = run.train(
+                    method, method.init(jax.random.key(0)), sample, number, directory, chunk=5, show=False
+                )
         return state.params["w"]
 
     assert trained("whole", 20) == trained("parts", 10, 20)

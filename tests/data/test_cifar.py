@@ -35,11 +35,11 @@ def archive(path, cut=0):
 
 def test_the_official_archive_is_read(tmp_path):
     rows = archive(tmp_path / "c.tar.gz")
-    found = cifar.read_binary(tmp_path / "c.tar.gz")
-    assert found["x_train"].shape == (20, 32, 32, 3)
-    assert found["y_test"].tolist() == [0, 1, 2, 3]
+    arrays = cifar.read_binary(tmp_path / "c.tar.gz")
+    assert arrays["x_train"].shape == (20, 32, 32, 3)
+    assert arrays["y_test"].tolist() == [0, 1, 2, 3]
     # red comes first, then green, then blue, each row by row
-    assert found["x_train"][5, 2, 7, 1] == rows["data_batch_2.bin"][1, 1 + 1024 + 2 * 32 + 7]
+    assert arrays["x_train"][5, 2, 7, 1] == rows["data_batch_2.bin"][1, 1 + 1024 + 2 * 32 + 7]
 
 
 def test_a_damaged_archive_is_named(tmp_path):
@@ -64,8 +64,8 @@ def test_images_kept_as_jpeg_are_decoded(tmp_path):
         ends[f"end_{part}"] = np.cumsum([len(c) for c in chunks])
     labels = {"y_train": np.array([3, 4]), "y_test": np.array([5, 6])}
     np.savez(tmp_path / "j.npz", **parts, **ends, **labels)
-    found = cifar.read_jpeg(tmp_path / "j.npz")
-    np.testing.assert_allclose(found["x_test"][:, 0, 0, 0], [40, 200], atol=2)
+    arrays = cifar.read_jpeg(tmp_path / "j.npz")
+    np.testing.assert_allclose(arrays["x_test"][:, 0, 0, 0], [40, 200], atol=2)
     parts["jpeg_test"] = parts["jpeg_test"] * 0
     np.savez(tmp_path / "k.npz", **parts, **ends, **labels)
     with pytest.raises(InputError, match="an image of jpeg_test cannot be decoded"):

@@ -25,13 +25,13 @@ def folder(root, classes=3, images=2, **kind):
 
 
 def test_a_folder_of_folders(tmp_path):
-    found = data.image_folder(folder(tmp_path / "f"))
-    assert found.x.shape == (9, 8, 8, 3)
-    assert found.x.dtype == np.uint8
-    assert found.counts.tolist() == [2, 3, 4]
-    assert found.names == ("class0", "class1", "class2")
-    assert found.x[:, 0, 0, 0].tolist() == [0, 1, 10, 11, 12, 20, 21, 22, 23]
-    taken = found.take([2, 0])
+    classes = data.image_folder(folder(tmp_path / "f"))
+    assert classes.x.shape == (9, 8, 8, 3)
+    assert classes.x.dtype == np.uint8
+    assert classes.counts.tolist() == [2, 3, 4]
+    assert classes.names == ("class0", "class1", "class2")
+    assert classes.x[:, 0, 0, 0].tolist() == [0, 1, 10, 11, 12, 20, 21, 22, 23]
+    taken = classes.take([2, 0])
     assert taken.x[:, 0, 0, 0].tolist() == [20, 21, 22, 23, 0, 1]
     assert data.image_folder(tmp_path / "f", limit=1).counts.tolist() == [1, 1, 1]
     assert data.image_folder(tmp_path / "f", size=4).x.shape == (9, 4, 4, 3)

@@ -78,18 +78,18 @@ def test_the_prepared_omniglot(monkeypatch):
 def test_a_damaged_npz_is_told_wherever_the_damage_is(tmp_path):
     """Every byte of a file is turned over in turn: what is read is what was saved, or one error says that it is damaged."""
     arrays = {"x": np.arange(40.0), "name": np.asarray("random"), "n": np.zeros((0, 3), np.int32)}
-    path, told = tmp_path / "a.npz", 0
+    path, refused = tmp_path / "a.npz", 0
     data.save_npz(path, **arrays)
     intact = path.read_bytes()
     for at in range(len(intact)):
         path.write_bytes(intact[:at] + bytes([intact[at] ^ (1 << at % 8)]) + intact[at + 1 :])
         try:
-            found = data.load_npz(path, tuple(arrays))
+            loaded = data.load_npz(path, tuple(arrays))
         except InputError as error:
-            told += "a.npz" in str(error)
+            refused += "a.npz" in str(error)
             continue
-        assert all(found[k].dtype == v.dtype and np.array_equal(found[k], v) for k, v in arrays.items()), at
-    assert told > len(intact) // 4
+        assert all(loaded[k].dtype == v.dtype and np.array_equal(loaded[k], v) for k, v in arrays.items()), at
+    assert refused > len(intact) // 4
     for cut in range(0, len(intact), 7):
         path.write_bytes(intact[:cut])
         with pytest.raises(InputError, match=r"a\.npz"):

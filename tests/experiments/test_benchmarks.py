@@ -28,14 +28,14 @@ def test_runs(name, tmp_path, capsys):
     flags = [] if module in ("supernet", "search_steps") else flags
     benchmark = importlib.import_module(f"experiments.benchmarks.{module}").EXPERIMENT
     assert benchmark.main([*flags, "--preset", "tiny", "--out", str(tmp_path / "r")]) == 0
-    told = result(tmp_path / "r")
-    assert all(np.isfinite(list(told["metrics"].values())))
+    written = result(tmp_path / "r")
+    assert all(np.isfinite(list(written["metrics"].values())))
     if name == "profile":
-        assert told["protocol"] in capsys.readouterr().out
+        assert written["protocol"] in capsys.readouterr().out
         return
-    assert told["claims"]
-    assert {"ratio", "ratio_low", "ratio_high"} <= set(told["metrics"])
-    assert told["claims"][0]["what"] in capsys.readouterr().out
+    assert written["claims"]
+    assert {"ratio", "ratio_low", "ratio_high"} <= set(written["metrics"])
+    assert written["claims"][0]["what"] in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -54,23 +54,25 @@ def test_the_profile_knows_products_convolutions_and_sums():
 
     args = jnp.ones((4, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
     compiled = jax.jit(work).lower(*args).compile()
-    found = set(profile.kinds(compiled.as_text()).values())
-    assert {"products", "convolutions", "sums"} <= found <= set(profile.KINDS)
+    kinds = set(profile.kinds(compiled.as_text()).values())
+    assert {"products", "convolutions", "sums"} <= kinds <= set(profile.KINDS)
     if jax.default_backend() == "cpu":
-        told = profile.shares(work, args, 1)
-        assert sum(told[kind] for kind in profile.KINDS) == pytest.approx(100)
-        assert min(told["products"], told["convolutions"]) > 0
+        shares = profile.shares(work, args, 1)
+        assert sum(shares[kind] for kind in profile.KINDS) == pytest.approx(100)
+        assert min(shares["products"], shares["convolutions"]) > 0
 
 
 def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(every, "RESULTS", tmp_path / "results")
-    place = tmp_path / "maml"
-    place.mkdir()
+    folder = tmp_path / "maml"
+    folder.mkdir()
     claims = [compare.Claim("a", 3.0, 4.0, 3.5, 4.5)._asdict(), compare.Claim("b", 1.0, 2.0, 2.0, 2.0, True)._asdict()]
-    (place / "result.json").write_text(json.dumps({"metrics": {"x ms": 2.5}, "claims": claims, "protocol": "as it is"}))
+    (folder / "result.json").write_text(
+        json.dumps({"metrics": {"x ms": 2.5}, "claims": claims, "protocol": "as it is"})
+    )
     meta = {"commit": "0123456789ab", "dirty": False, "command": "c", "hardware": "h", "started": "2026-01-01T00:00"}
-    (place / "meta.json").write_text(json.dumps({**meta, "versions": {"jax": "1"}}))
-    harness.add(place, results=every.RESULTS)
+    (folder / "meta.json").write_text(json.dumps({**meta, "versions": {"jax": "1"}}))
+    harness.add(folder, results=every.RESULTS)
     assert every.main(["--table"]) == 0
     text = (tmp_path / "RESULTS.md").read_text()
     assert "| a | ≥ 3 | 4 | 3.5 – 4.5 | yes |  |" in text

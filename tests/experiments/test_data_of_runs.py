@@ -22,11 +22,11 @@ def test_every_experiment_records_its_data():
     assert without == EXEMPT, "give Experiment(data=...): the arrays that a resumed run must find again"
 
 
-@pytest.mark.parametrize("made", [nas_digits, joint_search], ids=lambda m: m.__name__)
-def test_other_data_is_refused_before_any_work(made, tmp_path):
+@pytest.mark.parametrize("module", [nas_digits, joint_search], ids=lambda m: m.__name__)
+def test_other_data_is_refused_before_any_work(module, tmp_path):
     pytest.importorskip("sklearn")
-    config = made.Config(**made.PRESETS["tiny"])
+    config = module.Config(**module.PRESETS["tiny"])
     with run.RunDirectory(tmp_path / "r", run.to_dict(config), data=run.fingerprint(x=np.zeros(3))) as directory:
         with pytest.raises(InputError, match="the run there is of other data"):
-            made.EXPERIMENT.execute(config, directory)
+            module.EXPERIMENT.execute(config, directory)
         assert {p.name for p in directory.path.iterdir()} == {".lock", "meta.json", "data.json", "config.json"}

@@ -60,10 +60,10 @@ def test_sinusoids_by_the_protocol_of_meta_sgd(tmp_path, method):
     out = tmp_path / "r"
     argv = ["--preset", "meta-sgd-paper", "--method", method, "--steps", "200", "--episodes", "50", "--out", str(out)]
     assert sinusoid.EXPERIMENT.main(argv) == 0
-    found = result(out)
-    assert {"mse_5_shot", "mse_10_shot", "mse_20_shot"} <= set(found["metrics"])
-    assert found["metrics"]["mse_5_shot"] == found["metrics"]["mse"]
-    assert found["protocol"].startswith("5 shots, 100 queries")
+    written = result(out)
+    assert {"mse_5_shot", "mse_10_shot", "mse_20_shot"} <= set(written["metrics"])
+    assert written["metrics"]["mse_5_shot"] == written["metrics"]["mse"]
+    assert written["protocol"].startswith("5 shots, 100 queries")
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +161,8 @@ def test_omniglot_presets_know_the_method_and_the_ways():
 
 
 def paper(method, ways=5, shots="1"):
-    given = {"method": method, "ways": ways, "shots": shots}
-    return classify.Config(**{**omniglot.preset("paper", given), **given})
+    settings = {"method": method, "ways": ways, "shots": shots}
+    return classify.Config(**{**omniglot.preset("paper", settings), **settings})
 
 
 def test_papers_presets_translate_the_loss_of_the_authors_code():
@@ -217,8 +217,8 @@ def test_maml_plus_plus_sees_as_many_tasks_as_maml():
         for ways in (5, 20):
             seen = []
             for method in ("maml", "maml++"):
-                given = {"method": method, "ways": ways}
-                config = classify.Config(**{**omniglot.preset(preset, given), **given})
+                settings = {"method": method, "ways": ways}
+                config = classify.Config(**{**omniglot.preset(preset, settings), **settings})
                 seen.append(config.steps * config.tasks)
             assert seen[0] == seen[1]
 
@@ -246,14 +246,14 @@ def test_versions_of_maml_are_compared_with_intervals(tmp_path, monkeypatch):
     argv = ["--out", str(tmp_path / "r"), "--seeds", "3"]
     assert maml_versions.EXPERIMENT.main(argv) == 0
     assert sorted(trained) == [(m, s) for m in ("maml", "maml++") for s in (0, 1, 2)]
-    found = result(tmp_path / "r")
-    assert found["metrics"]["difference"] == pytest.approx(1.1)
-    assert found["metrics"]["interval_over_seeds"] == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=1e-3)
-    assert "MAML++ is above MAML" in maml_versions.markdown({}, found)
+    written = result(tmp_path / "r")
+    assert written["metrics"]["difference"] == pytest.approx(1.1)
+    assert written["metrics"]["interval_over_seeds"] == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=1e-3)
+    assert "MAML++ is above MAML" in maml_versions.markdown({}, written)
     assert maml_versions.EXPERIMENT.main([*argv, "--resume"]) == 0
     assert len(trained) == 6
-    found["metrics"]["difference"] = 0.1
-    assert "no difference is shown" in maml_versions.markdown({}, found)
+    written["metrics"]["difference"] = 0.1
+    assert "no difference is shown" in maml_versions.markdown({}, written)
 
 
 @pytest.mark.slow
@@ -303,11 +303,11 @@ def bench201():
 def test_searches_of_the_table(tmp_path, bench201, method):
     out = tmp_path / "r"
     assert nas_bench_201.EXPERIMENT.main(["--method", method, "--budget", "2000", "--out", str(out)]) == 0
-    found = result(out)
-    assert found["metrics"]["simulated_seconds"] <= 2000
-    assert found["metrics"]["evaluations"] > 5
-    assert found["metrics"]["cifar10_test"] > 85
-    assert found["metrics"]["rank"] == supernet.truth.load_oracle().rank(found["arch"])
+    written = result(out)
+    assert written["metrics"]["simulated_seconds"] <= 2000
+    assert written["metrics"]["evaluations"] > 5
+    assert written["metrics"]["cifar10_test"] > 85
+    assert written["metrics"]["rank"] == supernet.truth.load_oracle().rank(written["arch"])
 
 
 def test_trivial_answers_are_those_of_the_published_table(tmp_path, bench201):
@@ -333,11 +333,13 @@ def cifar10():
 def test_a_search_on_cifar_is_looked_up(tmp_path, bench201, cifar10):
     out, argv = tmp_path / "r", ["--size", "8", "--channels", "4", "--batch", "16", "--out", str(tmp_path / "r")]
     assert nas_bench_201.EXPERIMENT.main(["--method", "drnas", "--steps", "50", *argv]) == 0
-    found = result(out)
-    assert found["metrics"]["cifar10_test"] == pytest.approx(supernet.truth.load_oracle().query(found["arch"]))
-    assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretization_gap"} <= set(found["metrics"])
-    assert "8 x 8, C=4, N=1, 50 steps of 16" in found["protocol"]
-    assert set(found["history"]) >= {"step", "entropy", "skips", "conflict", "cifar10_test"}
+    written = result(out)
+    assert written["metrics"]["cifar10_test"] == pytest.approx(supernet.truth.load_oracle().query(written["arch"]))
+    assert {"cifar100_test", "imagenet16_test", "seconds", "kendall_tau", "discretization_gap"} <= set(
+        written["metrics"]
+    )
+    assert "8 x 8, C=4, N=1, 50 steps of 16" in written["protocol"]
+    assert set(written["history"]) >= {"step", "entropy", "skips", "conflict", "cifar10_test"}
     assert (out / "diagnosis.png").stat().st_size > 10_000
     costly = [
         "--method",
@@ -374,11 +376,11 @@ def test_proxies_rank_drawn_cells(tmp_path, bench201, cifar10, method):
         str(tmp_path / "r"),
     ]
     assert nas_bench_201.EXPERIMENT.main(["--method", method, *argv]) == 0
-    found = result(tmp_path / "r")
-    assert found["metrics"]["evaluations"] == len(found["scores"]) == 8
-    assert -1 <= found["metrics"]["kendall_tau"] <= 1
-    assert 0 < found["metrics"]["kendall_tau_error"] < 1
-    assert found["method_version"] == _versions.version(method)
+    written = result(tmp_path / "r")
+    assert written["metrics"]["evaluations"] == len(written["scores"]) == 8
+    assert -1 <= written["metrics"]["kendall_tau"] <= 1
+    assert 0 < written["metrics"]["kendall_tau_error"] < 1
+    assert written["method_version"] == _versions.version(method)
 
 
 @pytest.mark.slow
@@ -389,15 +391,15 @@ def test_cells_are_searched_drawn_and_trained(tmp_path, cifar10, capsys):
     assert "10^3.6 mixtures, 10^3.4 pairs of cells" in text
     assert "batch norm: transductive" in text
     assert {"test_accuracy", "parameters", "search_seconds", "train_seconds", "skips"} <= set(first["metrics"])
-    kept = supernet.spaces.from_genotype(first["genotype"])
+    cells = supernet.spaces.from_genotype(first["genotype"])
     for cell in ("normal", "reduce"):
         drawing = (out / f"{cell}.svg").read_text()
-        assert all(op in drawing for name, op in kept.items() if name.startswith(cell))
+        assert all(op in drawing for name, op in cells.items() if name.startswith(cell))
     assert nas_darts.EXPERIMENT.main(["--preset", "tiny", "--out", str(out), "--resume"]) == 0
     same = ("test_accuracy", "parameters", "search_seconds", "skips")
     assert [result(out)["metrics"][n] for n in same] == [first["metrics"][n] for n in same]
-    given = ["--preset", "tiny", "--genotype", first["genotype"], "--out", str(again)]
-    assert nas_darts.EXPERIMENT.main(given) == 0
+    flags = ["--preset", "tiny", "--genotype", first["genotype"], "--out", str(again)]
+    assert nas_darts.EXPERIMENT.main(flags) == 0
     assert result(again)["metrics"]["test_accuracy"] == first["metrics"]["test_accuracy"]
     assert "cells given" in result(again)["protocol"]
 

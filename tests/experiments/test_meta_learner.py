@@ -25,13 +25,13 @@ def test_hyper_cleaning_says_what_the_validation_images_alone_give():
 def test_cells_are_drawn_uniformly_and_copies_of_trained_ones_are_not_unseen():
     """As in PINAT's code: a kind of cell that has many copies is drawn more often."""
     unique = np.array([0] * 90 + [1] * 9 + [2])
-    drawn = []
+    rows_seen = []
     for seed in range(200):
         rows, unseen = predict_nas_bench_201.split(unique, 2, np.random.default_rng(seed))
-        drawn += unique[rows].tolist()
+        rows_seen += unique[rows].tolist()
         assert len(set(rows.tolist())) == 2 and not set(unique[rows]) & set(unique[unseen])
         assert set(unique[rows]) | set(unique[unseen]) == {0, 1, 2}
-    assert 0.85 < np.mean(np.array(drawn) == 0) < 0.95
+    assert 0.85 < np.mean(np.array(rows_seen) == 0) < 0.95
 
 
 def test_look_ups_are_marked_and_left_out_of_a_mean():
@@ -98,9 +98,9 @@ def test_a_pool_is_searched_without_repeats_and_beats_random():
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(400, 2)).astype(np.float32)
     y = -((x - 0.3) ** 2).sum(axis=1)
-    begun = rng.integers(400, size=(3, 4))
-    rows = pool.search(predictor.kernel(steps=20), "ei", x, y, np.arange(2), begun, 15, jax.random.key(0))
-    assert rows.shape == (3, 15) and np.array_equal(rows[:, :4], begun)
+    initial = rng.integers(400, size=(3, 4))
+    rows = pool.search(predictor.kernel(steps=20), "ei", x, y, np.arange(2), initial, 15, jax.random.key(0))
+    assert rows.shape == (3, 15) and np.array_equal(rows[:, :4], initial)
     assert all(len(set(row[4:]) | set(row[:4])) == len(set(row[:4])) + 11 for row in rows)
     drawn = pool.regrets(y, rng.integers(400, size=(200, 15)))[:, -1]
     assert pool.regrets(y, rows)[:, -1].mean() < np.quantile(drawn, 0.2)

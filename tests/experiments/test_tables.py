@@ -63,7 +63,7 @@ def test_few_shot_tables_stand_beside_published_numbers(finish):
     assert "| maml | 5 shots | 0.500 ± 0.500 | 0.500 ± 0.500 | 0.500 ± 0.500 | 1.13 ± 0.18 | 9 |" in row
 
 
-def found(finish, method, *scores, command="x --preset quick", **more):
+def searches(finish, method, *scores, command="x --preset quick", **more):
     """Runs of a method on NAS-Bench-201, one a score."""
     rest = {"cifar100_test": 70.0, "imagenet16_test": 45.0, "seconds": 60.0, "params_M": 1.0}
     metrics = lambda score: {"cifar10_test": score, **rest, **more.get("metrics", {})}
@@ -76,9 +76,9 @@ def found(finish, method, *scores, command="x --preset quick", **more):
 
 def test_searches_stand_below_the_trivial_answers_with_their_cost(finish):
     """Published numbers, of searches of 50 epochs and more, stand beside no short search."""
-    cells = found(finish, "gdas", 93.0, 94.0)
-    cells += found(finish, "random", 93.6, metrics={"simulated_seconds": 11_000, "evaluations": 9})
-    text = _tables.found(cells, TRIVIAL)
+    cells = searches(finish, "gdas", 93.0, 94.0)
+    cells += searches(finish, "random", 93.6, metrics={"simulated_seconds": 11_000, "evaluations": 9})
+    text = _tables.methods(cells, TRIVIAL)
     lines = text.splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("|---"))
     assert lines[first + 1].startswith("| a random cell | – | – | – | – | – | 87.00 ± 13.00 | – |")
@@ -86,7 +86,7 @@ def test_searches_stand_below_the_trivial_answers_with_their_cost(finish):
     assert "| random | table | 1 | – | 0 | 1.0 | 93.60 | 93.70 ± 0.36 | 70.00 | – |" in text
     assert "`quick`: 16 x 16 pixels, 8 channels, 1 cells a stage" in text
     assert "reach 93.80% on CIFAR-10 without a search. Of the 1 SuperNet rows, none is above it." in text
-    paper = _tables.found(found(finish, "darts-minus", 95.0, command="x --preset paper"), TRIVIAL)
+    paper = _tables.methods(searches(finish, "darts-minus", 95.0, command="x --preset paper"), TRIVIAL)
     assert "| darts-minus | paper | 1 | 2,000 | 128,000 | 1.0 | 95.00 | 93.80 ± 0.40 |" in paper
     assert "above it are darts-minus 95.00." in paper
     assert "Not measured: random, reinforce" in paper
@@ -95,18 +95,18 @@ def test_searches_stand_below_the_trivial_answers_with_their_cost(finish):
 def test_results_of_earlier_versions_are_left_out_and_named(finish, monkeypatch):
     monkeypatch.setitem(_versions.VERSIONS, "drnas", 2)
     monkeypatch.setitem(_versions.VERSIONS, "naswot", 2)
-    old = found(finish, "drnas", 93.0, 94.0) + found(finish, "gdas", 92.0)
-    told = _tables.found(old)
-    assert "| drnas |" not in told
-    assert "Left out, because an earlier version of the method made them: drnas (2 runs)." in told
-    assert "naswot" not in told
-    again = found(finish, "enas", 93.0, version=_versions.version("enas"))
-    assert "| enas | quick | 1 |" in _tables.found(again)
+    old = searches(finish, "drnas", 93.0, 94.0) + searches(finish, "gdas", 92.0)
+    text = _tables.methods(old)
+    assert "| drnas |" not in text
+    assert "Left out, because an earlier version of the method made them: drnas (2 runs)." in text
+    assert "naswot" not in text
+    again = searches(finish, "enas", 93.0, version=_versions.version("enas"))
+    assert "| enas | quick | 1 |" in _tables.methods(again)
     m = {"evaluations": 300, "kendall_tau": 0.61, "kendall_tau_error": 0.03, "seconds_a_cell": 0.42}
-    scored = found(finish, "naswot", 92.5, metrics=m)
+    scored = searches(finish, "naswot", 92.5, metrics=m)
     assert _proxies.table_of(old) == ""
     assert "naswot (1 run)" in _proxies.table_of(scored)
-    scored = found(finish, "parameters", 92.5, metrics=m)
+    scored = searches(finish, "parameters", 92.5, metrics=m)
     text = _proxies.table_of(scored, TRIVIAL)
     assert "| parameters (trivial) | 0.610 ± 0.030 | 300 | 92.50 | 70.00 | 45.00 | 0.42 |" in text
     assert "Over all 15,625 cells, the number of parameters has τ 0.577 ± 0.003." in text
@@ -147,10 +147,10 @@ def test_methods_on_the_small_space_share_ranks_within_one_test_image(finish, mo
         "| spos | conv3x3 / none / none | 2 | 97 | – | – | 1 | – | – | – |",
         "| darts-1 | none / conv3x3 / none | 4 | 97 | – | – | 1 | – | – | – |",
     ]
-    told = "\n".join(lines)
-    assert "Cells within one of the 100 test images of each other share a rank" in told
-    assert "Of the 2 methods, 1 found one of the best 2%" in told
-    assert "earlier version of the method made them: enas (1 run)" in told
+    text = "\n".join(lines)
+    assert "Cells within one of the 100 test images of each other share a rank" in text
+    assert "Of the 2 methods, 1 found one of the best 2%" in text
+    assert "earlier version of the method made them: enas (1 run)" in text
     folder = finish("nas_digits_50", {}, metrics, found=cells, truth=truth, test_images=50)
     assert "| spos | conv3x3 / none / none | 1 |" in nas_digits.summary([folder])
 
@@ -165,18 +165,18 @@ def test_the_first_page_follows_the_numbers():
     search = lambda score: harness.Result("nas201_gdas_0", {"method": "gdas"}, metrics(score), {})
     bars = {**TRIVIAL, "cells": 1}
     for score, word in ((93.5, "Methods above it: none"), (94.0, "Methods above it: gdas")):
-        told = _tables.supernets({**runs(nas201_trivial=bars), "nas201_gdas_0": search(score)})
-        assert f"gdas with {score:.2f}%" in told[0]
-        assert word in told[1]
+        sentences = _tables.supernets({**runs(nas201_trivial=bars), "nas201_gdas_0": search(score)})
+        assert f"gdas with {score:.2f}%" in sentences[0]
+        assert word in sentences[1]
     m = {"none accuracy": 88.0, "oracle accuracy": 92.0, "cg accuracy": 91.0, "cg search_seconds": 24.0}
     for alone, word in ((91.1, "level with"), (90.0, "above"), (91.9, "below")):
-        (told,) = hyper_cleaning.statement(runs(hyper_cleaning={**m, "validation alone accuracy": alone}))
-        assert f"{word} training on the clean validation images alone ({alone:.2f}%)" in told
+        (sentence,) = hyper_cleaning.statement(runs(hyper_cleaning={**m, "validation alone accuracy": alone}))
+        assert f"{word} training on the clean validation images alone ({alone:.2f}%)" in sentence
     regret = {"transfer_0": 5.0, "nearest_0": 4.0, "transfer_5": 1.0, "nearest_5": 2.0}
     for p, word in ((0.3, "not shown to differ from"), (0.01, "worse than")):
-        (told,) = transfer_oboe.statement(runs(transfer_oboe={**regret, "nearest_0_p": p, "nearest_5_p": 0.001}))
-        assert f"5.00, {word} nearest (4.00, p = {p})" in told
-        assert "1.00, better than nearest (2.00, p = 0.001)" in told
+        (sentence,) = transfer_oboe.statement(runs(transfer_oboe={**regret, "nearest_0_p": p, "nearest_5_p": 0.001}))
+        assert f"5.00, {word} nearest (4.00, p = {p})" in sentence
+        assert "1.00, better than nearest (2.00, p = 0.001)" in sentence
     scores = {f"{d} {name}": v for d in "abc" for name, v in (("metajax", 90.0), ("boosting", 91.0))}
     scores |= {
         "mean rank metajax": 2.0,
@@ -184,11 +184,11 @@ def test_the_first_page_follows_the_numbers():
         "wall seconds metajax": 60.0,
         "a metajax trained": 9.0,
     }
-    told = automl_tables.statement(runs(automl_tables=scores))
-    assert "On 3 tables" in told[0]
-    assert "better than boosting on 0 (p 0.25)" in told[0]
-    assert "It loses on most datasets to boosting." in told[0]
-    assert "better on a, b and c, by at most 1.00 points" in told[2]
+    sentences = automl_tables.statement(runs(automl_tables=scores))
+    assert "On 3 tables" in sentences[0]
+    assert "better than boosting on 0 (p 0.25)" in sentences[0]
+    assert "It loses on most datasets to boosting." in sentences[0]
+    assert "better on a, b and c, by at most 1.00 points" in sentences[2]
 
 
 def test_the_first_page_names_what_is_missing():

@@ -61,8 +61,8 @@ def test_sinusoids_of_meta_sgd_have_a_frequency():
         basis = np.stack([np.sin(frequency * x), np.cos(frequency * x)], axis=1)
         return np.linalg.lstsq(basis, y, rcond=None)[1][0]
 
-    found = np.array([tried[np.argmin([misfit(f, *wave) for f in tried])] for wave in zip(x, y)])
-    assert 0.794 < found.min() < 0.83 and 1.17 < found.max() < 1.206
+    best = np.array([tried[np.argmin([misfit(f, *wave) for f in tried])] for wave in zip(x, y)])
+    assert 0.794 < best.min() < 0.83 and 1.17 < best.max() < 1.206
     plain, always = fewshot.episodes.sinusoid(5, 5), fewshot.episodes.sinusoid(5, 5, frequency=(1.0, 1.0))
     np.testing.assert_allclose(plain(jax.random.key(1)).query[1], always(jax.random.key(1)).query[1], rtol=1e-6)
     with pytest.raises(InputError, match=r"frequency=\(1.2, 0.8\); accepted are two positive numbers"):
@@ -163,8 +163,8 @@ def test_adaptation_learns_sinusoids_quickly():
 
 def test_classes_out_of_balance_and_of_unequal_size():
     x = np.concatenate([np.full((n, 1), c, np.float32) for c, n in enumerate((4, 9, 6))])
-    given = data.Classes(x, np.array([4, 9, 6]), ("a", "b", "c"))
-    sample = jax.jit(fewshot.episodes.classes(given, 3, (1, 2, 3), 1))
+    uneven = data.Classes(x, np.array([4, 9, 6]), ("a", "b", "c"))
+    sample = jax.jit(fewshot.episodes.classes(uneven, 3, (1, 2, 3), 1))
     for seed in range(20):
         (xs, ys), (xq, yq) = sample(jax.random.key(seed))
         assert np.bincount(np.asarray(ys)).tolist() == [1, 2, 3]
@@ -172,9 +172,9 @@ def test_classes_out_of_balance_and_of_unequal_size():
         for label in range(3):
             assert len({float(v) for v in (*xs[ys == label, 0], *xq[yq == label, 0])}) == 1, "one class, one value"
     with pytest.raises(InputError, match="exceed the 4 examples of a class"):
-        fewshot.episodes.classes(given, 3, (1, 2, 4), 1)
+        fewshot.episodes.classes(uneven, 3, (1, 2, 4), 1)
     with pytest.raises(InputError, match="one for each way"):
-        fewshot.episodes.classes(given, 2, (1, 2, 3), 1)
+        fewshot.episodes.classes(uneven, 2, (1, 2, 3), 1)
 
 
 def test_every_example_is_drawn_and_none_twice():
@@ -204,12 +204,10 @@ def test_labels_must_be_0_to_n_minus_1():
     logits = jnp.zeros((3, 3))
     for labels, wrong in (([1, 2, 3], 3), ([-1, 0, 1], -1)):
         with pytest.raises(InputError, match=f"labels: {wrong} is not a class; accepted are the integers 0 to 2"):
-            fewshot.heads.classification_loss(logits, jnp.array(labels))
+            fewshot.classification_loss(logits, jnp.array(labels))
         with pytest.raises(InputError, match=f"labels: {wrong} is not a class"):
             fewshot.heads.centroids(jnp.zeros((3, 2)), jnp.array(labels))
-        assert np.isnan(jax.jit(fewshot.heads.classification_loss)(logits, jnp.array(labels))[0]), (
-            "never a plausible loss"
-        )
+        assert np.isnan(jax.jit(fewshot.classification_loss)(logits, jnp.array(labels))[0]), "never a plausible loss"
     method = fewshot.protonet(lambda p, x: x * p, optax.sgd(0.1))
     bad = lambda key: fewshot.Episode((x, jnp.array([3, 4])), (x, jnp.array([3, 4])))
     with pytest.raises(InputError, match="accepted are 0 to N-1"):

@@ -163,8 +163,8 @@ def test_a_method_of_parts_has_no_initial_parameters():
     method = fewshot.protonet(lambda params, x: x, optax.sgd(0.1))
     with pytest.raises(InputError, match="init_params: this method was made of its parts"):
         method.init_params(jax.random.key(0))
-    made = build(recipe("protonet"))
-    first, again = (made.init(jax.random.key(0)).hyper["layer"]["kernel"] for _ in range(2))
+    built = build(recipe("protonet"))
+    first, again = (built.init(jax.random.key(0)).hyper["layer"]["kernel"] for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 

@@ -58,12 +58,12 @@ def descend(center, steps=STEPS):
 
 def test_maml_first_order_maml_and_reptile_differ_as_theory_says(x64):
     support, query, episodes = one_quadratic()
-    made = lambda estimator: fewshot.maml(quadratic, optax.sgd(RATE), optax.sgd(1.0), STEPS, estimator=estimator)
+    maml = lambda estimator: fewshot.maml(quadratic, optax.sgd(RATE), optax.sgd(1.0), STEPS, estimator=estimator)
     end = descend(support)[-1]
     outer = A @ (end - query)
     contraction = np.linalg.matrix_power(np.eye(3) - RATE * A, STEPS)
-    close(unit_step(made(None), jnp.asarray(START), episodes)[0], contraction @ outer)
-    close(unit_step(made(bilevel.first_order()), jnp.asarray(START), episodes)[0], outer)
+    close(unit_step(maml(None), jnp.asarray(START), episodes)[0], contraction @ outer)
+    close(unit_step(maml(bilevel.first_order()), jnp.asarray(START), episodes)[0], outer)
     # Reptile on one repeated example: the sum of the inner gradients, times the rate
     both = fewshot.Episode(episodes.support, episodes.support)
     method = fewshot.reptile(quadratic, optax.sgd(RATE), optax.sgd(1.0), STEPS, batch=1)
@@ -424,7 +424,7 @@ def test_running_statistics_follow_support_and_queries_as_one_batch():
         features, statistics = network.train(params, x)
         prototypes = fewshot.heads.centroids(features[:3], episodes.support[1][task])
         scores = -fewshot.heads.squared_distances(features[3:], prototypes[0][:3])
-        losses.append(fewshot.heads.classification_loss(scores, episodes.query[1][task])[0])
+        losses.append(fewshot.classification_loss(scores, episodes.query[1][task])[0])
         seen.append(statistics)
     np.testing.assert_allclose(info["outer_loss"], np.mean(losses), rtol=1e-4)
     for layer, (running, *each) in enumerate(zip(moved.hyper["statistics"], *seen)):

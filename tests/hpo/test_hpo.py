@@ -32,8 +32,8 @@ COMPONENTS = {
 
 
 def network(features=4):
-    made = nn.functional(lambda rngs: nn.MLP(features, (5,), CLASSES, jnp.tanh, rngs=rngs))
-    return made if not jax.config.jax_enable_x64 else nn.Functional(lambda key: to64(made.init(key)), made.apply)
+    mlp = nn.functional(lambda rngs: nn.MLP(features, (5,), CLASSES, jnp.tanh, rngs=rngs))
+    return mlp if not jax.config.jax_enable_x64 else nn.Functional(lambda key: to64(mlp.init(key)), mlp.apply)
 
 
 def data(key, shape=(4,), n=N):
@@ -51,9 +51,9 @@ def training(name, optimizer=None):
     net = network(16) if name == "augmentation" else network()
     flat = nn.Functional(net.init, lambda params, x: net.apply(params, x.reshape(len(x), -1)))
     component = make(net.init(jax.random.key(9)))
-    made = hpo.training_problem(flat, optimizer or optax.sgd(0.5), CLASSES, **{slot: component})
+    problem = hpo.training_problem(flat, optimizer or optax.sgd(0.5), CLASSES, **{slot: component})
     a, b = jax.random.split(jax.random.key(1))
-    return made, data(a, shape), data(b, shape)
+    return problem, data(a, shape), data(b, shape)
 
 
 def to64(tree):
@@ -71,14 +71,14 @@ def difference(f, tree, eps=1e-6):
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_each_component_has_the_derivative_of_central_differences(x64, name):
-    made, train, held = training(name)
-    hyper = to64(made.init(jax.random.key(0)))
+    problem, train, held = training(name)
+    hyper = to64(problem.init(jax.random.key(0)))
     if name == "augmentation":
         hyper["inputs"].pop("flip")  # mirrored or not is a jump
-        made, *_ = training(name)
-        made = hpo.training_problem(flat_network(), optax.sgd(0.5), CLASSES, inputs=hpo.augmentation(flips=False))
+        problem, *_ = training(name)
+        problem = hpo.training_problem(flat_network(), optax.sgd(0.5), CLASSES, inputs=hpo.augmentation(flips=False))
     moved = jax.tree.map(lambda x: x + 0.1 * jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), hyper)
-    fn = jax.jit(bilevel.unroll()(made.problem))
+    fn = jax.jit(bilevel.unroll()(problem.problem))
     steps = 1 if name == "meta_weight_net" else 3  # it takes the losses that it sees as constants
     at = lambda h: fn(h, None, stacked(train, steps), held, jax.random.key(2))
     exact = ravel_pytree(at(moved).grad)[0]
@@ -93,25 +93,25 @@ def flat_network():
 
 @pytest.mark.parametrize("name", ["polynomial_loss", "learned_loss", "augmentation"])
 def test_a_component_begins_as_if_it_were_not_there(name):
-    made, train, held = training(name)
+    problem, train, held = training(name)
     plain = hpo.training_problem(flat_network() if name == "augmentation" else network(), optax.sgd(0.5), CLASSES)
-    hyper = made.init(jax.random.key(0))
+    hyper = problem.init(jax.random.key(0))
     if name == "augmentation":
         hyper = {"inputs": jax.tree.map(lambda x: jnp.full_like(x, -40.0), hyper["inputs"])}
     a, b = (
         jax.jit(bilevel.unroll()(p.problem))(h, None, stacked(train, 3), held, jax.random.key(2)).value
-        for p, h in ((made, hyper), (plain, {}))
+        for p, h in ((problem, hyper), (plain, {}))
     )
     assert float(a) == pytest.approx(float(b), rel=1e-5)
 
 
 def test_regression_and_unknown_slots():
     net = nn.functional(lambda rngs: nn.MLP(4, (5,), 1, rngs=rngs))
-    made = hpo.training_problem(net, optax.sgd(0.1), None, weights=hpo.example_weights(N))
+    problem = hpo.training_problem(net, optax.sgd(0.1), None, weights=hpo.example_weights(N))
     batch = data(jax.random.key(0))._replace(y=jnp.ones(N))
-    fn = jax.jit(bilevel.unroll()(made.problem))
-    found = fn(made.init(jax.random.key(0)), None, stacked(batch, 2), batch, jax.random.key(1))
-    assert np.isfinite(found.value) and "accuracy" not in found.info
+    fn = jax.jit(bilevel.unroll()(problem.problem))
+    hypergradient = fn(problem.init(jax.random.key(0)), None, stacked(batch, 2), batch, jax.random.key(1))
+    assert np.isfinite(hypergradient.value) and "accuracy" not in hypergradient.info
     with pytest.raises(ValueError, match="no slot 'sample_weights'; must be one of inputs"):
         hpo.training_problem(net, optax.sgd(0.1), None, sample_weights=hpo.example_weights(N))
 
@@ -137,11 +137,11 @@ def loop(update, logged="outer_loss", max_steps=256):
 @pytest.mark.parametrize("name", hpo.ESTIMATORS)
 def test_every_named_estimator_drives_a_learner(name):
     """Jitted, in a loop, and resumed from the middle in the same bits."""
-    made, train, held = training("l2_by_layer")
+    problem, train, held = training("l2_by_layer")
     settings = {"neumann": {"step_size": 0.1}, "identity": {"step_size": 0.1}, "evolution": {"population": 4}}
     estimator = hpo.make_estimator(name, **settings.get(name, {}))
-    learner = bilevel.learner(made.problem, estimator, optax.adam(0.1), 2, warm_start=True)
-    start = learner.init(jax.random.key(0), made.init(jax.random.key(0)))
+    learner = bilevel.learner(problem.problem, estimator, optax.adam(0.1), 2, warm_start=True)
+    start = learner.init(jax.random.key(0), problem.init(jax.random.key(0)))
     batch = stacked(train, 2), held
     run = loop(lambda state: learner.update(state, batch))
     whole, losses = run(start, 6)
@@ -153,14 +153,14 @@ def test_every_named_estimator_drives_a_learner(name):
 
 
 def test_an_implicit_estimator_refuses_a_learning_rate():
-    made, train, held = training("l2", lambda h: hpo.sgd(jnp.exp(h["rate"])))
-    hyper = {**made.init(jax.random.key(0)), "rate": jnp.asarray(-1.0)}
+    problem, train, held = training("l2", lambda h: hpo.sgd(jnp.exp(h["rate"])))
+    hyper = {**problem.init(jax.random.key(0)), "rate": jnp.asarray(-1.0)}
     args = (hyper, None, stacked(train, 2), held, jax.random.key(0))
     for name in ("cg", "neumann", "identity"):
         with pytest.raises(ValueError, match=r"hyper\['rate'\] reaches neither the inner nor the outer loss"):
-            jax.eval_shape(hpo.make_estimator(name)(made.problem), *args)
-    found = jax.jit(hpo.make_estimator("forward")(made.problem))(*args)
-    assert float(found.grad["rate"]) != 0
+            jax.eval_shape(hpo.make_estimator(name)(problem.problem), *args)
+    hypergradient = jax.jit(hpo.make_estimator("forward")(problem.problem))(*args)
+    assert float(hypergradient.grad["rate"]) != 0
     with pytest.raises(ValueError, match="no estimator 'adjoint'; must be one of unroll"):
         hpo.make_estimator("adjoint")
 
@@ -170,13 +170,13 @@ def test_an_implicit_estimator_refuses_a_learning_rate():
 
 def test_one_rate_for_every_step_is_that_of_the_loop(x64):
     rates, target = jnp.array([0.3, 0.0, 0.7, 0.2]), jnp.array([1.0, -2.0])
-    made = hpo.sgd(hpo.interpolated_schedule(rates, 4), momentum=0.5, weight_decay=0.1)
+    optimizer = hpo.sgd(hpo.interpolated_schedule(rates, 4), momentum=0.5, weight_decay=0.1)
     w = v = jnp.zeros(2)
-    state, params = made.init(w), w
+    state, params = optimizer.init(w), w
     for rate in rates:
         v = 0.5 * v + (w - target) + 0.1 * w
         w = w - rate * v
-        updates, state = made.update(params - target, state, params)
+        updates, state = optimizer.update(params - target, state, params)
         params = optax.apply_updates(params, updates)
     np.testing.assert_allclose(params, w, rtol=1e-12)
     with pytest.raises(ValueError, match="one axis of 1 to steps=3 values"):
@@ -186,8 +186,8 @@ def test_one_rate_for_every_step_is_that_of_the_loop(x64):
 @pytest.mark.parametrize("rate", ["scalar", "schedule", "layer", "parameter"])
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
-    made, train, held = training("l2")
-    params = made.problem.inner.init({}, jax.random.key(0))
+    plain, train, held = training("l2")
+    params = plain.problem.inner.init({}, jax.random.key(0))
     shapes = {
         "scalar": jnp.asarray(-2.0),
         "schedule": jnp.array([-2.0, -1.0, -3.0]),
@@ -200,8 +200,8 @@ def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
         value = hpo.interpolated_schedule(value, 3) if rate == "schedule" else value
         return hpo.sgd(value, weight_decay=value) if kind == "sgd" else hpo.adam(value, weight_decay=0.1)
 
-    problem = made.problem._replace(inner=dataclasses.replace(made.problem.inner, optimizer=optimizer))
-    hyper = {**to64(made.init(jax.random.key(0))), "rate": shapes[rate]}
+    problem = plain.problem._replace(inner=dataclasses.replace(plain.problem.inner, optimizer=optimizer))
+    hyper = {**to64(plain.init(jax.random.key(0))), "rate": shapes[rate]}
     fn = jax.jit(bilevel.unroll()(problem))
     at = lambda h: fn(h, None, stacked(train, 3), held, jax.random.key(2))
     exact = ravel_pytree(at(hyper).grad)[0]
@@ -222,8 +222,8 @@ def test_adam_is_that_of_optax():
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_hypergradient_descent_is_the_derivative_of_one_step(x64, kind):
     """Against ``unroll`` over one step, with the next batch as the outer one."""
-    made, train, held = training("l2")
-    loss = lambda params, batch, key: made.problem.inner.loss({"penalty": jnp.asarray(-9.0)}, params, batch, key)
+    plain, train, held = training("l2")
+    loss = lambda params, batch, key: plain.problem.inner.loss({"penalty": jnp.asarray(-9.0)}, params, batch, key)
     optimizer = lambda h: getattr(hpo, kind)(jnp.exp(h))
     learner = hpo.hypergradient_descent(lambda key: to64(network().init(key)), loss, optimizer, optax.sgd(0.5))
     state = learner.init(jax.random.key(0), jnp.asarray(-1.0))
@@ -232,9 +232,11 @@ def test_hypergradient_descent_is_the_derivative_of_one_step(x64, kind):
     second, _ = update(first, held)
     weights_loss = lambda h, w, b, key: loss(w, b, key)
     problem = bilevel.Problem(bilevel.Inner.descent(weights_loss, lambda h, key: state.params, optimizer), weights_loss)
-    found = jax.jit(bilevel.unroll()(problem))(jnp.asarray(-1.0), None, stacked(train, 1), held, jax.random.key(0))
+    hypergradient = jax.jit(bilevel.unroll()(problem))(
+        jnp.asarray(-1.0), None, stacked(train, 1), held, jax.random.key(0)
+    )
     assert float(first.hyper) == -1.0
-    assert float(second.hyper) == pytest.approx(-1.0 - 0.5 * float(found.grad), rel=1e-12)
+    assert float(second.hyper) == pytest.approx(-1.0 - 0.5 * float(hypergradient.grad), rel=1e-12)
 
 
 def test_hypergradient_descent_finds_a_rate_and_resumes():
@@ -253,13 +255,13 @@ def test_hypergradient_descent_finds_a_rate_and_resumes():
 
 
 def test_a_third_level_has_the_derivative_of_central_differences(x64):
-    made, train, held = training("example_weights", optax.sgd(0.5))
-    make = lambda h: bilevel.learner(made.problem, bilevel.unroll(), optax.sgd(jnp.exp(h)), 2, warm_start=False)
-    begin = to64(made.init(jax.random.key(0)))
+    weighted, train, held = training("example_weights", optax.sgd(0.5))
+    make = lambda h: bilevel.learner(weighted.problem, bilevel.unroll(), optax.sgd(jnp.exp(h)), 2, warm_start=False)
+    begin = to64(weighted.init(jax.random.key(0)))
 
     def judged(h, state, batch, key):
-        found = bilevel.unroll()(made.problem)(state.hyper, None, stacked(train, 3), batch, key)
-        return found.value, {}
+        hypergradient = bilevel.unroll()(weighted.problem)(state.hyper, None, stacked(train, 3), batch, key)
+        return hypergradient.value, {}
 
     batches = stacked((stacked(train, 2), held), 3)
     batches = stacked(batches, 1)
@@ -279,9 +281,9 @@ def test_distilled_examples_teach_what_all_do():
     centers = jnp.array([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
     y = jnp.arange(60) % CLASSES
     x = centers[y] + 0.5 * jax.random.normal(stream(key, "noise"), (60, 4))
-    made = hpo.distillation_problem(network(), (4,), CLASSES)
-    learner = bilevel.learner(made.problem, bilevel.unroll(), optax.adam(0.1), 10, warm_start=False)
-    state = learner.init(key, made.init(stream(key, "hyper")))
+    problem = hpo.distillation_problem(network(), (4,), CLASSES)
+    learner = bilevel.learner(problem.problem, bilevel.unroll(), optax.adam(0.1), 10, warm_start=False)
+    state = learner.init(key, problem.init(stream(key, "hyper")))
     batch = jnp.arange(10), IndexedBatch(x, y, jnp.arange(60))
     _, info = jax.jit(lambda s: jax.lax.scan(lambda c, _: learner.update(c, batch), s, None, 300))(state)
     # each step learns from other initial weights, from some of which it fails: the mean over many says what was learned
@@ -295,24 +297,24 @@ def test_hyper_cleaning_finds_the_wrong_labels():
     a, b, c, d = jax.random.split(key, 4)
     y = jax.random.randint(a, (90,), 0, CLASSES)
     wrong = jnp.arange(90) < 30
-    given = jnp.where(wrong, (y + 1) % CLASSES, y)
-    train = IndexedBatch(centers[y] + 0.5 * jax.random.normal(b, (90, 4)), given, jnp.arange(90))
+    labels = jnp.where(wrong, (y + 1) % CLASSES, y)
+    train = IndexedBatch(centers[y] + 0.5 * jax.random.normal(b, (90, 4)), labels, jnp.arange(90))
     y2 = jax.random.randint(c, (90,), 0, CLASSES)
     held = IndexedBatch(centers[y2] + 0.5 * jax.random.normal(d, (90, 4)), y2, jnp.arange(90))
     linear = nn.functional(lambda rngs: nn.MLP(4, (), CLASSES, rngs=rngs))
-    made = hpo.training_problem(
+    cleaning = hpo.training_problem(
         linear, optax.sgd(0.5), CLASSES, weights=hpo.example_weights(90), penalty=hpo.l2(start=-4.0)
     )
-    learn = made.problem.inner.loss
+    learn = cleaning.problem.inner.loss
     fixed_penalty = lambda h, *rest: learn({**h, "penalty": jnp.asarray(-4.0)}, *rest)
-    fixed = made.problem._replace(inner=dataclasses.replace(made.problem.inner, loss=fixed_penalty))
+    fixed = cleaning.problem._replace(inner=dataclasses.replace(cleaning.problem.inner, loss=fixed_penalty))
     for name in ("unroll", "truncated", "cg", "neumann", "identity"):
         learner = bilevel.learner(fixed, hpo.make_estimator(name), optax.adam(0.3), 10, warm_start=True)
-        state = learner.init(key, {"weights": made.init(key)["weights"]})
+        state = learner.init(key, {"weights": cleaning.init(key)["weights"]})
         batch = stacked(train, 10), held
         state, _ = jax.jit(lambda s, u=learner.update, b=batch: jax.lax.scan(lambda c, _: u(c, b), s, None, 60))(state)
-        found = jax.nn.sigmoid(state.hyper["weights"]) < 0.5
-        agreed = float(jnp.mean(found == wrong))
+        is_suspect = jax.nn.sigmoid(state.hyper["weights"]) < 0.5
+        agreed = float(jnp.mean(is_suspect == wrong))
         assert agreed > 0.9, (name, agreed)
 
 
@@ -337,10 +339,10 @@ def test_a_joint_space_has_the_derivative_of_central_differences(x64):
     def optimizer(values):
         return hpo.sgd(values["learning_rate"], weight_decay=values["weight_decay"])
 
-    made = hpo.joint_problem(space, init, loss, loss, optimizer)
+    joint = hpo.joint_problem(space, init, loss, loss, optimizer)
     a, b = jax.random.split(jax.random.key(1))
     hyper = to64(space.logits({"learning_rate": 0.3, "unit": "relu"}))
-    fn = jax.jit(bilevel.unroll()(made.relaxed))
+    fn = jax.jit(bilevel.unroll()(joint.relaxed))
     at = lambda h: fn(h, None, stacked(data(a), 3), data(b), jax.random.key(2))
     exact = ravel_pytree(at(hyper).grad)[0]
     np.testing.assert_allclose(exact, difference(lambda h: at(h).value, hyper), rtol=1e-5, atol=1e-9)

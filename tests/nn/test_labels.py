@@ -32,10 +32,10 @@ def test_wrong_labels_are_named_or_make_nan(labels, wrong):
 
 
 def test_hyperparameter_problems_notice_wrong_labels():
-    made = hpo.training_problem(nn.functional(lambda rngs: nn.MLP(2, (4,), 3, rngs=rngs)), optax.sgd(0.1), 3)
-    params = made.problem.inner.init({}, jax.random.key(0))
+    training = hpo.training_problem(nn.functional(lambda rngs: nn.MLP(2, (4,), 3, rngs=rngs)), optax.sgd(0.1), 3)
+    params = training.problem.inner.init({}, jax.random.key(0))
     batch = hpo.IndexedBatch(jnp.ones((2, 2)), jnp.array([1, 3]), jnp.arange(2))
-    for loss in (made.problem.inner.loss, made.problem.outer_loss):
+    for loss in (training.problem.inner.loss, training.problem.outer_loss):
         with pytest.raises(InputError, match="labels: 3 is not a class"):
             loss({}, params, batch, jax.random.key(1))
         assert np.isnan(jax.jit(loss)({}, params, batch, jax.random.key(1))[0])

@@ -60,14 +60,14 @@ def test_convolutions_are_products_of_patches_with_all_their_derivatives(x64, si
         jax.random.normal(keys[2], (size, size, 3, 2)),
         jax.random.normal(keys[3], (size, 6, size, 3, 2))[:, :4],
     )
-    made = lambda x, kernel: jnp.sum(jnp.sin(nn.convolution(x, kernel, stride)))
+    ours = lambda x, kernel: jnp.sum(jnp.sin(nn.convolution(x, kernel, stride)))
     plain = lambda x, kernel: jnp.sum(jnp.sin(patches(x, size, stride) @ kernel.reshape(-1, 2)))
     second = lambda f: jax.jacfwd(jax.grad(f, (0, 1)), (0, 1))
     close = lambda a, b: jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), a, b)
     for order in (lambda f: f, second):
-        close(jax.jit(order(made))(x, kernel), order(plain)(x, kernel))
+        close(jax.jit(order(ours))(x, kernel), order(plain)(x, kernel))
         for args, axes in (((xs, kernel), (3, None)), ((x, kernels), (None, 1)), ((xs, kernels), (3, 1))):
-            close(jax.jit(jax.vmap(order(made), axes))(*args), jax.vmap(order(plain), axes)(*args))
+            close(jax.jit(jax.vmap(order(ours), axes))(*args), jax.vmap(order(plain), axes)(*args))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -100,15 +100,15 @@ def test_every_implementation_on_a_cpu_is_the_same(x64, monkeypatch, size, strid
     keys = jax.random.split(jax.random.key(size), 2)
     x, kernel = jax.random.normal(keys[0], (6, 9, 8, channels)), jax.random.normal(keys[1], (size, size, channels, out))
     loss = lambda conv: jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(conv(*a))), (0, 1)))(x, kernel)
-    made, plain = loss(lambda *a: nn.convolution(*a, stride)), loss(lambda *a: reference(*a, stride))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), made, plain)
+    ours, plain = loss(lambda *a: nn.convolution(*a, stride)), loss(lambda *a: reference(*a, stride))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), ours, plain)
 
 
 def test_wide_convolutions_are_the_same():
     x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 5, 64)), jax.random.normal(jax.random.key(1), (3, 3, 64, 2))
-    made = jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(nn.convolution(*a))), (0, 1)))(x, kernel)
+    ours = jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(nn.convolution(*a))), (0, 1)))(x, kernel)
     plain = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(patches(x, 3) @ kernel.reshape(-1, 2))), (0, 1))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), made, plain(x, kernel))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), ours, plain(x, kernel))
     with pytest.raises(InputError, match=r"x float32\(2, 5, 5, 64\) and kernel float32\(3, 3, 3, 2\) do not fit"):
         nn.convolution(x, jnp.ones((3, 3, 3, 2)))
 

@@ -45,10 +45,10 @@ def test_relaxed_counts_are_expected_counts():
     logits = jax.tree.map(lambda z: jax.random.normal(jax.random.key(0), z.shape), SPACE.zeros())
     relaxed = SPACE.relax(logits)
     share = {name: np.asarray(jax.nn.softmax(z)) for name, z in logits.items()}
-    drawn = {
+    expected = {
         name: np.random.default_rng(i).choice(5, 40_000, p=p / p.sum()) for i, (name, p) in enumerate(share.items())
     }
-    mean = np.asarray(PATHS.apply(SPACE.encode(drawn)))[:, :56].mean(axis=0)
+    mean = np.asarray(PATHS.apply(SPACE.encode(expected)))[:, :56].mean(axis=0)
     np.testing.assert_allclose(np.asarray(PATHS.apply(relaxed[None]))[0, :56], mean, atol=0.02)
 
 

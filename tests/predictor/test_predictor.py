@@ -132,8 +132,8 @@ def test_contract_metrics_of_any_magnitude(name, unit):
     trials = make()
     scaled = Trials.from_arrays(trials.space, trials.configs(), trials.metric * unit, maximize=unit > 0)
     mean, std = predictor.fit(trials, spec_of(name), "value").predict(trials.encodings)
-    found, spread = predictor.fit(scaled, spec_of(name), "value").predict(trials.encodings)
-    np.testing.assert_allclose(found / unit, mean, atol=0.02)
+    predicted, spread = predictor.fit(scaled, spec_of(name), "value").predict(trials.encodings)
+    np.testing.assert_allclose(predicted / unit, mean, atol=0.02)
     np.testing.assert_allclose(spread / abs(unit), std, atol=0.02)
     assert mean.std() > 0.1
 
@@ -305,10 +305,10 @@ def test_importance_finds_what_matters():
     configs = space.sample(jax.random.key(0), 80)
     metric = 3 * np.asarray(configs["a"]) + np.asarray(configs["b"])
     model = predictor.fit(Trials.from_arrays(space, configs, metric), spec_of("kernel"), "value")
-    found = predictor.importance(model, jax.random.key(1), 2000)
-    assert list(found) == ["a", "b", "c"]
-    assert found["a"] == pytest.approx(0.9, abs=0.08)  # 9/12 against 1/12
-    assert found["c"] < 0.02
+    shares = predictor.importance(model, jax.random.key(1), 2000)
+    assert list(shares) == ["a", "b", "c"]
+    assert shares["a"] == pytest.approx(0.9, abs=0.08)  # 9/12 against 1/12
+    assert shares["c"] < 0.02
 
 
 @pytest.mark.parametrize("name", ["ridge1", "kernel", "mlp"])
@@ -393,9 +393,9 @@ def test_search_in_a_large_mixed_space_beats_random(method):
     )
     model = predictor.fit(make(120, space=space), spec_of("ridge1"), "value")
     best = search.maximize(model, METHODS[method], k=3, key=jax.random.key(0))
-    drawn = search.maximize(model, search.Random(), k=3, key=jax.random.key(0))
+    random = search.maximize(model, search.Random(), k=3, key=jax.random.key(0))
     weight = np.asarray(jax.grad(lambda e: model.score(e[None])[0][0])(jnp.zeros(space.width)))
-    assert best.values[0] > drawn.values[0]
+    assert best.values[0] > random.values[0]
     assert np.sum(weight[space.slices["f"]] > 0) - len(best.configs[0]["f"]) in (-2, -1, 0, 1, 2)
 
 

@@ -94,8 +94,8 @@ def test_hpob_and_syne_tune(tmp_path):
     )
     rows["config_layers"] = np.nan
     rows.to_csv(tmp_path / "results.csv.zip", index=False)
-    found = Trials.from_syne_tune(SPACE, tmp_path / "results.csv.zip", "loss", maximize=False)
-    assert list(found.metric) == [2.0, 1.0] and found.best == 1
+    trials = Trials.from_syne_tune(SPACE, tmp_path / "results.csv.zip", "loss", maximize=False)
+    assert list(trials.metric) == [2.0, 1.0] and trials.best == 1
 
 
 def test_mlflow_says_what_it_needs(monkeypatch):
@@ -163,11 +163,11 @@ def test_meta_features_are_finite_and_tell_datasets_apart(classification):
 
 def test_meta_features_by_hand():
     x = np.array([[0.0, np.nan], [1.0, 1.0], [2.0, np.nan], [3.0, 3.0]])
-    found = predictor.metafeatures(x, ["a", "a", "a", "b"])
-    assert found["missing"] == 0.25 and found["log_rows"] == pytest.approx(np.log(4))
-    assert found["imbalance"] == pytest.approx(np.log(3))
+    features = predictor.metafeatures(x, ["a", "a", "a", "b"])
+    assert features["missing"] == 0.25 and features["log_rows"] == pytest.approx(np.log(4))
+    assert features["imbalance"] == pytest.approx(np.log(3))
     share = np.array([0.75, 0.25])
-    assert found["class_entropy"] == pytest.approx(-(share * np.log(share)).sum() / np.log(2))
+    assert features["class_entropy"] == pytest.approx(-(share * np.log(share)).sum() / np.log(2))
     with pytest.raises(InputError, match="4 rows or more"):
         predictor.metafeatures(x[:3], [0, 1, 0])
     with pytest.raises(InputError, match="not finite"):

@@ -73,12 +73,12 @@ def test_every_choice_comes_back(choices, blanks):
     written = [cells.write(choice) for choice in choices] + [None] * blanks
     table = pd.DataFrame([{"x": cell} for cell in written]).assign(metric=range(len(written)))
     same = lambda a, b: repr(a) == repr(b)
-    for way, found in readings(table):
-        back = [None if pd.isna(v) else cells.read(v) for v in found["x"].tolist()]
+    for way, frame in readings(table):
+        back = [None if pd.isna(v) else cells.read(v) for v in frame["x"].tolist()]
         assert all(map(same, back, [*choices, *[None] * blanks])), way
     table.to_csv(FILE, index=False)
-    found = readers.csv(Space({"x": domain}), FILE)
-    assert all(map(same, found["x"].tolist(), [*choices, *[None] * blanks]))
+    frame = readers.csv(Space({"x": domain}), FILE)
+    assert all(map(same, frame["x"].tolist(), [*choices, *[None] * blanks]))
 
 
 SPACE = Space(
@@ -121,8 +121,8 @@ def test_trials_come_back(tmp_path):
     trials, configs = drawn()
     assert trials.configs() == configs
     table = trials.to_frame("score")
-    for _, found in readings(table):
-        again = Trials.from_frame(SPACE, found, "score")
+    for _, frame in readings(table):
+        again = Trials.from_frame(SPACE, frame, "score")
         assert again.configs() == configs
         np.testing.assert_allclose(again.metric, trials.metric, rtol=1e-12)
     table.to_csv(tmp_path / "t.csv")  # with an index
@@ -147,12 +147,14 @@ def test_optuna_studies_come_back(tmp_path):
         warnings.simplefilter("ignore")  # of choices that are no text
         distributions = interop.to_optuna(space)
         study = optuna.create_study()
-        kept = optuna.create_study(study_name="a", storage=f"sqlite:///{tmp_path}/t.db")
+        stored = optuna.create_study(study_name="a", storage=f"sqlite:///{tmp_path}/t.db")
         for config in configs:
             params = interop.to_params(space, config)
             own = {name: distributions[name] for name in params}
             study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=1.0))
-        kept.add_trial(study.trials[0])  # Optuna makes lists of tuples in a storage, and then adds no more such trials
+        stored.add_trial(
+            study.trials[0]
+        )  # Optuna makes lists of tuples in a storage, and then adds no more such trials
         again = Trials.from_optuna(space, study)
         one = Trials.from_optuna(space, f"sqlite:///{tmp_path}/t.db")
     assert one.configs() == configs[:1]

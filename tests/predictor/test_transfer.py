@@ -23,8 +23,8 @@ def dataset(rng):
 
 def many(number, seed=0):
     rng = np.random.default_rng(seed)
-    made = [dataset(rng) for _ in range(number)]
-    return np.stack([m for m, _ in made]), np.array([[c, rng.normal()] for _, c in made])
+    datasets = [dataset(rng) for _ in range(number)]
+    return np.stack([m for m, _ in datasets]), np.array([[c, rng.normal()] for _, c in datasets])
 
 
 def trials_of(metric, rows):
@@ -90,14 +90,14 @@ def test_pretrained_models_need_few_trials(make):
     metric, _ = many(24)
     spec = make(trials_of(metric, np.arange(33)), steps=400)
     new, _ = many(6, seed=3)
-    rows, told, plain = np.array([2, 12, 22, 31]), [], []
+    rows, pretrained, plain = np.array([2, 12, 22, 31]), [], []
     for values in new:
         trials = trials_of(values[None], rows)
-        for out, one in ((told, spec), (plain, predictor.ridge())):
+        for out, one in ((pretrained, spec), (plain, predictor.ridge())):
             mean, std = predictor.fit(trials, one, "rank").predict(X)
             assert np.isfinite(mean).all() and (std > 0).all()
             out.append(np.corrcoef(mean, values)[0, 1])
-    assert np.mean(told) > 0.8 and np.mean(told) > np.mean(plain)
+    assert np.mean(pretrained) > 0.8 and np.mean(pretrained) > np.mean(plain)
 
 
 def test_labels_are_rescaled_as_in_fsbo():

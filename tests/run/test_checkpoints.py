@@ -48,23 +48,23 @@ def files(folder: Path) -> list[Path]:
 def check(saved: Checkpoints, capsys: Any, what: str) -> bool:
     """Restores the state as it was saved, or the one before with a line that names the damaged one; whether the first."""
     capsys.readouterr()
-    step, found, position = saved.restore(state(0))
-    told = capsys.readouterr().err
-    assert bits(found) == bits(state(step)) and position == {"at": step}, what
+    step, restored, position = saved.restore(state(0))
+    message = capsys.readouterr().err
+    assert bits(restored) == bits(state(step)) and position == {"at": step}, what
     if step == 10:
-        assert "checkpoint 20 is damaged" in told and "going on from checkpoint 10" in told, what
+        assert "checkpoint 20 is damaged" in message and "going on from checkpoint 10" in message, what
     else:
-        assert step == 20 and not told, what
+        assert step == 20 and not message, what
     return step == 20
 
 
 def test_a_flipped_byte_anywhere_is_noticed_or_harmless(tmp_path, capsys):
     saved, rng = two(tmp_path), random.Random(0)
-    found = files(tmp_path / "20")
-    intact = {file: file.read_bytes() for file in found}
-    places = [(file, rng.randrange(len(data))) for file, data in intact.items() if data for _ in range(8)]
+    paths = files(tmp_path / "20")
+    intact = {file: file.read_bytes() for file in paths}
+    flips = [(file, rng.randrange(len(data))) for file, data in intact.items() if data for _ in range(8)]
     outcomes = []
-    for file, at in places:
+    for file, at in flips:
         changed = bytearray(intact[file])
         changed[at] ^= 1 << rng.randrange(8)
         file.write_bytes(bytes(changed))
@@ -106,13 +106,13 @@ def test_a_run_goes_on_from_the_last_good_checkpoint_to_the_same_bits(tmp_path, 
     target.main(tmp_path / "whole", "iterator", steps=300)
     whole = capsys.readouterr().out
     target.main(tmp_path / "r", "iterator", steps=200)
-    kept = Checkpoints(tmp_path / "r" / "checkpoints").steps
+    steps = Checkpoints(tmp_path / "r" / "checkpoints").steps
     damage(tmp_path / "r" / "checkpoints" / "200")
     capsys.readouterr()
     target.main(tmp_path / "r", "iterator", steps=300)
-    told = capsys.readouterr()
-    assert told.out == whole
-    assert "checkpoint 200 is damaged (" in told.err and f"going on from checkpoint {kept[-2]}" in told.err
+    printed = capsys.readouterr()
+    assert printed.out == whole
+    assert "checkpoint 200 is damaged (" in printed.err and f"going on from checkpoint {steps[-2]}" in printed.err
     assert (tmp_path / "r" / "checkpoints" / "200.damaged").is_dir()
     assert Checkpoints(tmp_path / "r" / "checkpoints").latest == 300
 
@@ -195,12 +195,12 @@ def test_every_leaf_comes_back_as_what_it_was(tmp_path):
     }
     saved = Checkpoints(tmp_path)
     saved.save(1, tree)
-    found = saved.restore(tree).state
-    assert bits(found) == bits(tree)
+    restored = saved.restore(tree).state
+    assert bits(restored) == bits(tree)
     for name, leaf in tree.items():
-        assert isinstance(found[name], type(leaf) if not isinstance(leaf, jax.Array) else jax.Array), name
-        assert getattr(found[name], "dtype", None) == getattr(leaf, "dtype", None), name
-        assert np.shape(found[name]) == np.shape(leaf), name
+        assert isinstance(restored[name], type(leaf) if not isinstance(leaf, jax.Array) else jax.Array), name
+        assert getattr(restored[name], "dtype", None) == getattr(leaf, "dtype", None), name
+        assert np.shape(restored[name]) == np.shape(leaf), name
 
 
 def test_what_cannot_be_kept_is_refused_before_any_work(tmp_path):

@@ -34,8 +34,8 @@ def test_a_fingerprint_tells_what_differs():
         "y: there, but not given",
         "names: there, but not given",
     ]
-    found = run.fingerprint(**TABLE)
-    assert from_json(json.loads(json.dumps(to_json(found)))) == found
+    known = run.fingerprint(**TABLE)
+    assert from_json(json.loads(json.dumps(to_json(known)))) == known
 
 
 def test_a_fingerprint_of_a_data_frame_names_its_columns():
@@ -90,8 +90,8 @@ def test_a_run_refuses_other_data(tmp_path, late):
 def test_runs_of_other_versions_are_refused_by_name(tmp_path):
     data = run.fingerprint(**TABLE)
     run.RunDirectory(tmp_path / "r", {}, data=data).close()
-    told = json.loads((tmp_path / "r" / "data.json").read_text())
-    (tmp_path / "r" / "data.json").write_text(json.dumps({**told, "format": 7}))
+    record = json.loads((tmp_path / "r" / "data.json").read_text())
+    (tmp_path / "r" / "data.json").write_text(json.dumps({**record, "format": 7}))
     with pytest.raises(InputError, match=r"data.json: has the format 7; this version reads format 1"):
         run.RunDirectory(tmp_path / "r", {}, resume=True, data=data)
     (tmp_path / "r" / "data.json").unlink()
@@ -202,9 +202,9 @@ def test_the_commit_is_that_of_metajax_and_not_of_a_repository_around_an_install
         spec.loader.exec_module(module)
         return module.collect()
 
-    told = collected()
-    assert told["commit"] is None and told["dirty"] is None and "metajax" in told["versions"]
+    described = collected()
+    assert described["commit"] is None and described["dirty"] is None and "metajax" in described["versions"]
     git(tmp_path, "add", "-f", ".venv")
     git(tmp_path, "commit", "-m", "y")
-    told = collected()
-    assert len(told["commit"]) == 40 and told["dirty"] is not None
+    described = collected()
+    assert len(described["commit"]) == 40 and described["dirty"] is not None

@@ -14,7 +14,7 @@ import pytest
 
 from metajax import bilevel, run
 from metajax.run._checkpoint import Checkpoints
-from metajax.run._loop import compiled_chunk, data_key
+from metajax.run._chunk import compiled_chunk, data_key
 from metajax.types import InputError, Learner
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -104,10 +104,10 @@ def test_checkpoints_keep_latest_and_best(tmp_path):
     for step, loss in [(1, 0.9), (2, 0.1), (3, 0.5), (4, 0.7), (5, 0.6)]:
         saved.save(step, {**state, "w": state["w"] + step}, {"at": step}, {"loss": loss})
     assert saved.latest == 5 and saved.best == 2
-    step, found, position = saved.restore(state, saved.best)
+    step, restored, position = saved.restore(state, saved.best)
     assert step == 2 and position == {"at": 2}
-    np.testing.assert_array_equal(found["w"], state["w"] + 2)
-    np.testing.assert_array_equal(jax.random.key_data(found["key"]), jax.random.key_data(state["key"]))
+    np.testing.assert_array_equal(restored["w"], state["w"] + 2)
+    np.testing.assert_array_equal(jax.random.key_data(restored["key"]), jax.random.key_data(state["key"]))
     assert sorted(int(p.name) for p in (tmp_path / "c").iterdir() if p.name.isdigit()) == [2, 4, 5]
     for other in ({"w": jnp.zeros(4), "key": state["key"], "none": None}, {"v": jnp.zeros(3)}):
         with pytest.raises(InputError, match="another config"):

@@ -46,8 +46,8 @@ def test_the_certificate_is_the_enumeration(seed, kind, k, budget, forbid):
     np.testing.assert_allclose(proof.values, expected, atol=1e-9)
     if len(expected):
         assert expected[0] <= proof.upper <= expected[0] + 1e-6
-        found = sum(PARTS[i].rows[proof.taken[:, i]] for i in range(len(PARTS)))
-        np.testing.assert_allclose(run(found), proof.values, atol=1e-9)
+        rows = sum(PARTS[i].rows[proof.taken[:, i]] for i in range(len(PARTS)))
+        np.testing.assert_allclose(run(rows), proof.values, atol=1e-9)
         assert len(np.unique(proof.taken, axis=0)) == len(proof.taken)
 
 

@@ -28,13 +28,13 @@ def test_the_k_best_are_those_of_looking_at_all(seed, k, forbid):
     form, plain = random_form(np.random.default_rng(seed), "one")
     rules = [{"a": "x", "b": 2}] if forbid else []
     allowed = FILLED & ~(forbid & (ALL[:, COLUMN["a"]] == 0) & (ALL[:, COLUMN["b"]] == 1))
-    found = enumerate_all(form, PARTS, limits(SPACE, PARTS, rules), k)
-    assert found.number == allowed.sum()
+    best = enumerate_all(form, PARTS, limits(SPACE, PARTS, rules), k)
+    assert best.number == allowed.sum()
     truth = np.sort(plain(ENCODINGS[allowed]))[::-1][:k]
-    np.testing.assert_allclose(found.values, truth, rtol=1e-9, atol=1e-9)
-    rows = sum(PARTS[i].rows[found.taken[:, i]] for i in range(len(PARTS)))
-    np.testing.assert_allclose(plain(rows), found.values, rtol=1e-9, atol=1e-9)
-    assert len({tuple(row) for row in found.taken}) == k
+    np.testing.assert_allclose(best.values, truth, rtol=1e-9, atol=1e-9)
+    rows = sum(PARTS[i].rows[best.taken[:, i]] for i in range(len(PARTS)))
+    np.testing.assert_allclose(plain(rows), best.values, rtol=1e-9, atol=1e-9)
+    assert len({tuple(row) for row in best.taken}) == k
 
 
 @pytest.mark.optimized
@@ -46,12 +46,12 @@ def test_many_chunks_and_wide_networks():
             (rng.normal(size=(space.width, units)), rng.normal(size=units)),
             (rng.normal(size=(units, 1)), np.ones(1)),
         )
-        found = enumerate_all(_forms.Network(layers), parts, limits(space, parts), 5)
+        best = enumerate_all(_forms.Network(layers), parts, limits(space, parts), 5)
         proof = certify(_forms.Network(layers), parts, limits(space, parts), 5)
-        assert found.number == space.size == 7**8
-        assert np.all(found.values <= proof.upper)
+        assert best.number == space.size == 7**8
+        assert np.all(best.values <= proof.upper)
         if proof.finished:
-            np.testing.assert_allclose(found.values, proof.values)
+            np.testing.assert_allclose(best.values, proof.values)
 
 
 def test_maximize_takes_the_fast_way_where_there_is_one():

@@ -20,7 +20,9 @@ few = settings(max_examples=30, deadline=None)
 def there_and_back(domain, values):
     """Plain values through an array, the encoding and back."""
     column = jnp.asarray(
-        np.stack([np.asarray(domain.from_python(value, "x")) for value in values]).astype(domain.at([0]).dtype)
+        np.stack([np.asarray(domain.from_python(value, "x")) for value in values]).astype(
+            domain.at(np.array([0])).dtype
+        )
     )
     block = domain.encode(column)
     assert block.shape == (len(values), domain.width) and block.dtype == jnp.float32
@@ -173,29 +175,29 @@ def test_grids_are_written_as_people_write_them():
 )
 def test_draws_are_in_range_and_even(domain):
     space = Space({"x": domain})
-    drawn = np.array([c["x"] for c in space.dicts(space.sample(jax.random.key(0), 6000))], object)
-    assert min(drawn) >= domain.low and max(drawn) <= domain.high
+    values = np.array([c["x"] for c in space.dicts(space.sample(jax.random.key(0), 6000))], object)
+    assert min(values) >= domain.low and max(values) <= domain.high
     if domain == Integer(1, 4, log=True):
         edges = [(math.log(k + 0.5) - math.log(0.5)) / math.log(9) for k in range(5)]
         expected = np.diff(edges)
     elif domain.log:
-        unit = np.log(drawn.astype(float) / domain.low) / math.log(2)
+        unit = np.log(values.astype(float) / domain.low) / math.log(2)
         assert np.abs(np.sort(unit) - np.linspace(0, 1, 6000)).max() < 0.022
         return
     elif domain.size < 10:
         expected = np.full(int(domain.size), 1 / int(domain.size))
     else:
-        unit = np.array([float(v - domain.low) / float(domain.high - domain.low) for v in drawn])
+        unit = np.array([float(v - domain.low) / float(domain.high - domain.low) for v in values])
         assert np.abs(np.sort(unit) - np.linspace(0, 1, 6000)).max() < 0.022  # Kolmogorov, far in the tail
         if isinstance(domain, Integer):
-            assert abs(np.mean([v % 2 for v in drawn]) - 0.5) < 0.03, "the last digit too"
+            assert abs(np.mean([v % 2 for v in values]) - 0.5) < 0.03, "the last digit too"
         return
-    found = np.array([np.mean([v == k for v in drawn]) for k in sorted(set(drawn))])
-    assert np.abs(found - expected).max() < 0.03
+    shares = np.array([np.mean([v == k for v in values]) for k in sorted(set(values))])
+    assert np.abs(shares - expected).max() < 0.03
 
 
 def test_size_is_in_closed_form():
-    begun = time.monotonic()
+    start = time.monotonic()
     wide = Integer(1, 10**9)
     space = Space(
         {"n": wide, "a": Integer(0, 6), "b": Categorical("xyz"), "c": Subset(100)},
@@ -209,7 +211,7 @@ def test_size_is_in_closed_form():
     assert Space({"s": Subset(2000), "x": Float(0, 1)}).size == math.inf
     deep = Space({f"d{i}": Integer(0, 1) for i in range(3000)}, [(f"d{i + 1}", f"d{i}", (1,)) for i in range(2999)])
     assert deep.size == 3001 and [deep.at([3000])[f"d{i}"][0] for i in (0, 2999)] == [1, 1]
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - start < 20
 
 
 def test_conditions_on_wide_and_on_logarithmic_numbers():
@@ -233,9 +235,9 @@ def test_programs_stay_bounded():
     for n in (1, 7, 64):
         space.decode(space.encode(space.sample(jax.random.key(n), n)))
     assert _compiled_sample._cache_size() == before
-    drawn = space.sample(jax.random.key(1), 5)
-    np.testing.assert_array_equal(jax.jit(space.encode)(drawn), space.encode(drawn))
-    mutated = space.dicts(space.mutate(jax.random.key(2), drawn, rate=1.0))
+    configs = space.sample(jax.random.key(1), 5)
+    np.testing.assert_array_equal(jax.jit(space.encode)(configs), space.encode(configs))
+    mutated = space.dicts(space.mutate(jax.random.key(2), configs, rate=1.0))
     assert all(0 <= c["n"] <= 2**50 for c in mutated)
 
 

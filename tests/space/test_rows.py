@@ -26,13 +26,13 @@ def same(first, second):
 @pytest.mark.parametrize("n", [1, 64, 65])
 def test_padded_and_traced_agree(n):
     key = jax.random.key(n)
-    drawn = SPACE.sample(key, n)
-    same(drawn, jax.jit(SPACE.sample, static_argnums=1)(key, n))
-    encodings = SPACE.encode(drawn)
+    configs = SPACE.sample(key, n)
+    same(configs, jax.jit(SPACE.sample, static_argnums=1)(key, n))
+    encodings = SPACE.encode(configs)
     assert encodings.shape == (n, SPACE.width) and encodings.dtype == jnp.float32
-    same(encodings, jax.jit(SPACE.encode)(drawn))
+    same(encodings, jax.jit(SPACE.encode)(configs))
     same(SPACE.decode_configs(encodings), jax.jit(SPACE.decode_configs)(encodings))
-    assert len(SPACE.dicts(drawn)) == n
+    assert len(SPACE.dicts(configs)) == n
 
 
 def test_no_rows_stay_no_rows():
@@ -42,16 +42,16 @@ def test_no_rows_stay_no_rows():
 
 
 def test_constants_inside_of_a_compiled_program():
-    drawn = SPACE.sample(jax.random.key(0), 3)
-    made = jax.jit(lambda scale: scale * SPACE.encode(drawn))(2.0)
-    np.testing.assert_allclose(made, 2.0 * np.asarray(SPACE.encode(drawn)))
+    configs = SPACE.sample(jax.random.key(0), 3)
+    scaled = jax.jit(lambda scale: scale * SPACE.encode(configs))(2.0)
+    np.testing.assert_allclose(scaled, 2.0 * np.asarray(SPACE.encode(configs)))
 
 
 def test_plain_lists_are_rows_too():
-    drawn = SPACE.sample(jax.random.key(0), 5)
-    lists = {name: np.asarray(column).tolist() for name, column in drawn.items()}
-    same(SPACE.encode(lists), SPACE.encode(drawn))
-    assert SPACE.dicts(lists) == SPACE.dicts(drawn)
+    configs = SPACE.sample(jax.random.key(0), 5)
+    lists = {name: np.asarray(column).tolist() for name, column in configs.items()}
+    same(SPACE.encode(lists), SPACE.encode(configs))
+    assert SPACE.dicts(lists) == SPACE.dicts(configs)
 
 
 def test_few_sizes_are_compiled():

@@ -101,11 +101,11 @@ def test_neighbors_are_one_step_away():
         {"op": Categorical(("skip", "conv")), "kernel": Integer(1, 3), "f": Subset(2, nonempty=True)},
         [("kernel", "op", ("conv",))],
     )
-    found = space.neighbors({"op": "conv", "kernel": 2, "f": (0,)})
-    assert {"op": "skip", "f": (0,)} in found
-    assert {"op": "conv", "kernel": 3, "f": (0,)} in found
-    assert {"op": "conv", "kernel": 2, "f": (0, 1)} in found
-    assert len(found) == 4  # the empty subset is excluded
+    neighbors = space.neighbors({"op": "conv", "kernel": 2, "f": (0,)})
+    assert {"op": "skip", "f": (0,)} in neighbors
+    assert {"op": "conv", "kernel": 3, "f": (0,)} in neighbors
+    assert {"op": "conv", "kernel": 2, "f": (0, 1)} in neighbors
+    assert len(neighbors) == 4  # the empty subset is excluded
 
 
 @pytest.mark.parametrize("name", rules.RULES)

@@ -62,8 +62,8 @@ def test_the_table_has_the_published_cells(oracle):
     assert oracle.rank(best) == 1
     assert oracle.query(best) == pytest.approx(94.37, abs=0.01)
     collapsed = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
-    found = [oracle.query(collapsed, name) for name in ("cifar10", "cifar100", "imagenet16")]
-    np.testing.assert_allclose(found, [54.30, 15.61, 16.32], atol=0.01)  # where DARTS ends, as published
+    accuracies = [oracle.query(collapsed, name) for name in ("cifar10", "cifar100", "imagenet16")]
+    np.testing.assert_allclose(accuracies, [54.30, 15.61, 16.32], atol=0.01)  # where DARTS ends, as published
     assert len(set(oracle.unique.tolist())) == 6466
     file = np.load(home() / "nasbench201" / "nasbench201.npz")
     ours = oracle.unique[[oracle.row(str(name)) for name in file["arch_str"]]]
@@ -101,17 +101,17 @@ def test_a_missing_or_altered_table_is_named(tmp_path, monkeypatch, oracle):
 
 
 def test_the_package_has_the_same_cells(oracle):
-    found = supernet.truth.load_package_oracle()
-    assert "test200" not in found.columns["cifar10"]
-    for dataset in found.columns:
-        a, b = found.scores(dataset, "val200_seeds"), oracle.scores(dataset, "val200_seeds")
+    package = supernet.truth.load_package_oracle()
+    assert "test200" not in package.columns["cifar10"]
+    for dataset in package.columns:
+        a, b = package.scores(dataset, "val200_seeds"), oracle.scores(dataset, "val200_seeds")
         np.testing.assert_allclose(a, b, atol=1e-4)
-    sizes = found.scores(column="params_M"), oracle.scores(column="params_M")
+    sizes = package.scores(column="params_M"), oracle.scores(column="params_M")
     assert np.mean(np.abs(sizes[0] - sizes[1]) < 1e-5) > 0.98, "a few cells have runs of another size in the package"
-    best = SPACE.dicts(SPACE.at([np.argmax(found.scores(column="val200_seeds"))]))[0]
-    assert found.rank(best, column="val200_seeds") == 1
+    best = SPACE.dicts(SPACE.at([np.argmax(package.scores(column="val200_seeds"))]))[0]
+    assert package.rank(best, column="val200_seeds") == 1
     with pytest.raises(InputError, match="query: cifar10/test200; accepted are"):
-        found.query(best)
+        package.query(best)
 
 
 def test_pickles_that_would_call_something_are_refused(tmp_path):

@@ -8,38 +8,40 @@ import pytest
 from metajax import supernet
 from metajax.types import InputError
 
-MADE = supernet.spaces.cell_supernet(3, channels=4, stages=2, depth=1, nodes=3)
+SUPERNET = supernet.spaces.cell_supernet(3, channels=4, stages=2, depth=1, nodes=3)
 X = jnp.ones((2, 8, 8, 3))
 
 
 def test_parameters_of_cells_add_up():
-    cost = supernet.diagnosis.fit_cost(MADE, X)
+    cost = supernet.diagnosis.fit_cost(SUPERNET, X)
     assert cost.r2 == pytest.approx(1.0, abs=1e-6)
-    configs = MADE.space.sample(jax.random.key(9), 10)
-    for config, encoding in zip(MADE.space.dicts(configs), MADE.space.encode(configs)):
-        counted = sum(leaf.size for leaf in jax.tree.leaves(MADE.build(config).init(jax.random.key(0))))
-        assert supernet.diagnosis.measure_cost(config, MADE, X, "parameters") == counted
+    configs = SUPERNET.space.sample(jax.random.key(9), 10)
+    for config, encoding in zip(SUPERNET.space.dicts(configs), SUPERNET.space.encode(configs)):
+        counted = sum(leaf.size for leaf in jax.tree.leaves(SUPERNET.build(config).init(jax.random.key(0))))
+        assert supernet.diagnosis.measure_cost(config, SUPERNET, X, "parameters") == counted
         assert float(cost.of(encoding)) == pytest.approx(counted, rel=1e-4)
-    slope = jax.grad(lambda e: cost.of(e))(jnp.full(MADE.space.width, 0.2))
+    slope = jax.grad(lambda e: cost.of(e))(jnp.full(SUPERNET.space.width, 0.2))
     np.testing.assert_array_equal(slope, cost.table)
 
 
 def test_operations_grow_with_the_kernel():
-    cost = supernet.diagnosis.fit_cost(MADE, X, "flops", samples=30)
-    none, skip, conv1, conv3, _ = cost.table[MADE.space.slices["edge_0_2"]]
+    cost = supernet.diagnosis.fit_cost(SUPERNET, X, "flops", samples=30)
+    none, skip, conv1, conv3, _ = cost.table[SUPERNET.space.slices["edge_0_2"]]
     assert max(none, skip) < conv1 < conv3
     assert 0.95 < cost.r2 < 1, "what follows a dead node costs nothing, so they add up only nearly"
 
 
 def test_seconds_are_measured_here():
-    config = dict.fromkeys(MADE.space.domains, "conv3x3")
-    assert 0 < supernet.diagnosis.measure_cost(config, MADE, X, "seconds", repeats=2) < 10
+    config = dict.fromkeys(SUPERNET.space.domains, "conv3x3")
+    assert 0 < supernet.diagnosis.measure_cost(config, SUPERNET, X, "seconds", repeats=2) < 10
 
 
 def test_bad_requests_are_named():
     with pytest.raises(InputError, match="kind='money', repeats=5; kind must be 'parameters', 'flops' or 'seconds'"):
-        supernet.diagnosis.fit_cost(MADE, X, "money")
+        supernet.diagnosis.fit_cost(SUPERNET, X, "money")
     with pytest.raises(InputError, match="samples=3; must be an integer >= 10"):
-        supernet.diagnosis.fit_cost(MADE, X, samples=3)
+        supernet.diagnosis.fit_cost(SUPERNET, X, samples=3)
     with pytest.raises(InputError, match="repeats=0"):
-        supernet.diagnosis.measure_cost(dict.fromkeys(MADE.space.domains, "skip"), MADE, X, "seconds", repeats=0)
+        supernet.diagnosis.measure_cost(
+            dict.fromkeys(SUPERNET.space.domains, "skip"), SUPERNET, X, "seconds", repeats=0
+        )

@@ -25,10 +25,10 @@ def test_the_space_is_as_large_as_the_paper_says():
 
 def test_published_cells_are_read():
     cells = supernet.spaces.from_genotype(DARTS_V2)
-    kept = {name: op for name, op in cells.items() if op != "none"}
-    assert len(kept) == 16
-    assert kept["normal_2_5"] == "dil_conv3x3"
-    assert kept["reduce_1_5"] == "max_pool"
+    edges = {name: op for name, op in cells.items() if op != "none"}
+    assert len(edges) == 16
+    assert edges["normal_2_5"] == "dil_conv3x3"
+    assert edges["reduce_1_5"] == "max_pool"
     assert supernet.spaces.from_genotype(supernet.spaces.to_genotype(cells)) == cells
 
 
@@ -37,18 +37,18 @@ def test_published_cells_are_read():
 def test_derived_cells_keep_the_two_strongest_edges_into_every_node(nodes, seed):
     space = supernet.spaces.darts_space(nodes)
     values = np.random.default_rng(seed).permutation(space.width).astype(np.float32)  # no ties
-    found = supernet.spaces.derive(space, values)
-    assert list(found) == list(space.domains)
+    cells = supernet.spaces.derive(space, values)
+    assert list(cells) == list(space.domains)
     for cell in ("normal", "reduce"):
         for j in range(2, 2 + nodes):
             names = [f"{cell}_{i}_{j}" for i in range(j)]
             best = {name: values[space.slices[name]][1:].max() for name in names}
-            kept = sorted(names, key=best.get)[-2:]
-            assert {name for name in names if found[name] != "none"} == set(kept)
-            for name in kept:
-                at = supernet.spaces.PRIMITIVES.index(found[name])
+            strongest = sorted(names, key=best.get)[-2:]
+            assert {name for name in names if cells[name] != "none"} == set(strongest)
+            for name in strongest:
+                at = supernet.spaces.PRIMITIVES.index(cells[name])
                 assert values[space.slices[name]][at] == best[name]
-    assert supernet.spaces.from_genotype(supernet.spaces.to_genotype(found)) == found
+    assert supernet.spaces.from_genotype(supernet.spaces.to_genotype(cells)) == cells
 
 
 @settings(max_examples=25, deadline=None)

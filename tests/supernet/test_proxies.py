@@ -52,8 +52,8 @@ def test_biases_and_scales_are_no_layers(case):
         assert float(score(learned, loss, more, x, y)) == pytest.approx(
             float(score(fixed, loss, params, x, y)), rel=1e-9
         )
-    found = proxies.ntk_condition(learned, more, x)
-    assert float(found) == pytest.approx(float(proxies.ntk_condition(fixed, params, x)), rel=1e-9)
+    condition = proxies.ntk_condition(learned, more, x)
+    assert float(condition) == pytest.approx(float(proxies.ntk_condition(fixed, params, x)), rel=1e-9)
     with pytest.raises(InputError, match="params has no layer"):
         proxies.gradient_norm(lambda p, x: p * x, loss, jnp.ones(2), x, y)
 
@@ -72,15 +72,15 @@ def test_synflow_of_a_linear_chain_is_the_product_of_sizes_times_the_layers(x64)
     apply = lambda p, x: x @ p[0] @ p[1] @ p[2]
     sizes = [np.abs(np.asarray(w)) for w in params]
     whole = np.ones((1, 4)) @ sizes[0] @ sizes[1] @ sizes[2]
-    found = proxies.synflow(apply, params, jnp.zeros((7, 4)))
-    assert float(found) == pytest.approx(np.log(3 * whole.sum()), rel=1e-9)  # Euler: degree one in each of three layers
+    value = proxies.synflow(apply, params, jnp.zeros((7, 4)))
+    assert float(value) == pytest.approx(np.log(3 * whole.sum()), rel=1e-9)  # Euler: degree one in each of three layers
 
 
 def test_the_tangent_kernel_of_a_linear_model_is_its_gram_matrix(x64):
     x = jax.random.normal(jax.random.key(0), (4, 9))
-    found = proxies.ntk_condition(lambda w, x: x @ w, jnp.ones((9, 1)), x)
+    condition = proxies.ntk_condition(lambda w, x: x @ w, jnp.ones((9, 1)), x)
     values = np.linalg.eigvalsh(np.asarray(x @ x.T))  # whose condition number is to be small
-    assert float(found) == pytest.approx(-np.log(values[-1] / values[0]), rel=1e-9)
+    assert float(condition) == pytest.approx(-np.log(values[-1] / values[0]), rel=1e-9)
 
 
 def test_the_jacobian_score_is_the_formula_of_its_authors(x64):
@@ -104,9 +104,9 @@ def test_a_dead_network_has_finite_scores(case):
     for score in (proxies.gradient_norm, proxies.snip, proxies.grasp):
         assert np.isfinite(float(score(apply, loss, dead, x, y)))
     for score in (proxies.synflow, proxies.jacobian_covariance, proxies.ntk_condition):
-        found = float(score(apply, dead, x))
-        assert np.isfinite(found)
-        assert found < float(score(apply, params, x))
+        value = float(score(apply, dead, x))
+        assert np.isfinite(value)
+        assert value < float(score(apply, params, x))
 
 
 def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
@@ -134,13 +134,17 @@ def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
 def test_the_layered_network_is_the_stand_alone_one_with_a_leaf_for_every_layer():
     """The kernels that a SuperNet fuses, of edges that leave one node, are layers of their own."""
     space, sizes, key = supernet.spaces.cell_space(), (3, 2, 1, 2), jax.random.key(0)
-    network, made = supernet.spaces.layered_cells(*sizes), supernet.spaces.cell_supernet(*sizes)
-    fused, layers, x = made.network.init(key), network.init(key), jax.random.normal(jax.random.key(1), (3, 4, 4, 3))
+    network, model = supernet.spaces.layered_cells(*sizes), supernet.spaces.cell_supernet(*sizes)
+    fused, layers, x = (
+        model.network.init(key),
+        network.init(key),
+        jax.random.normal(jax.random.key(1), (3, 4, 4, 3)),
+    )
     operations = ("conv3x3", "conv3x3", "conv1x1", "none", "skip", "conv3x3")  # two that leave the first node
     config = dict(zip(space.domains, operations))
     encoding = space.encode(space.configs([config]))[0]
     logits = jax.jit(network.apply)(layers, x, encoding)
-    alone, own = made.build(config).apply, made.extract(fused, config)
+    alone, own = model.build(config).apply, model.extract(fused, config)
     np.testing.assert_allclose(logits, alone(own, x), atol=1e-5)
     naswot = jax.jit(lambda p, e: proxies.naswot(lambda p, x: network.apply(p, x, e), p, x))(layers, encoding)
     assert float(naswot) == pytest.approx(float(proxies.naswot(alone, own, x)), rel=1e-5)

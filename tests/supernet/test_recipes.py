@@ -49,12 +49,12 @@ def first_update(recipe, grads, hyper, steps=10**6):
 
 def test_fair_darts_searches_without_none_from_one_half():
     recipe = supernet.METHODS["fair-darts"].recipe(SPACE)
-    made = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w)
-    state = made.init(KEY)
+    search = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w)
+    state = search.init(KEY)
     encoding = recipe.relaxation.judge(SPACE, state.logits, moment(mask=state.mask), KEY)[0].reshape(3, 5)
     np.testing.assert_array_equal(encoding[:, 0], 0)
     np.testing.assert_array_equal(encoding[:, 1:], 0.5)
-    state, _ = jax.jit(made.update)(state, NO_BATCH)
+    state, _ = jax.jit(search.update)(state, NO_BATCH)
     assert all(float(value[0]) == 0 and np.all(value[1:] < 0) for value in state.logits.values())
     # a space that has no ``none`` is searched as it is
     assert (
@@ -67,27 +67,27 @@ def test_fair_darts_takes_adam_at_3e_3_with_momentum_9():
     reference = optax.adam(3e-3, b1=0.9)
     grads = [{"a": jnp.asarray(g)} for g in ([1.0, -2.0], [-3.0, 0.5])]
     optimizer = recipe.make_logits_optimizer(10**6)
-    found, expected = optimizer.init(hyper), reference.init(hyper)
+    opt_state, reference_state = optimizer.init(hyper), reference.init(hyper)
     for grad in grads:
-        updates, found = optimizer.update(grad, found, hyper)
+        updates, opt_state = optimizer.update(grad, opt_state, hyper)
         decayed = jax.tree.map(lambda g, h: g + 1e-3 * h, grad, hyper)
-        wanted, expected = reference.update(decayed, expected, hyper)
-        np.testing.assert_allclose(updates["a"], wanted["a"], rtol=1e-6)
+        expected, reference_state = reference.update(decayed, reference_state, hyper)
+        np.testing.assert_allclose(updates["a"], expected["a"], rtol=1e-6)
 
 
 def test_fair_darts_keeps_operations_above_the_threshold():
     strengths = np.zeros(15, np.float32)
     strengths[[3, 4, 5 + 1, 10 + 2]] = [0.9, 0.95, 0.84, 0.86]
     threshold = supernet.METHODS["fair-darts"].recipe(SPACE).threshold
-    found = supernet.decide(SPACE, strengths, threshold)
-    assert found == {"edge_0_1": "avg_pool", "edge_0_2": "none", "edge_1_2": "conv1x1"}
+    config = supernet.decide(SPACE, strengths, threshold)
+    assert config == {"edge_0_1": "avg_pool", "edge_0_2": "none", "edge_1_2": "conv1x1"}
 
     space = supernet.spaces.darts_space(2)  # of two edges into a node, those above; of three, the two strongest
     values = np.zeros(space.width, np.float32)
     for name, value in {"0_2": 0.9, "1_2": 0.8, "0_3": 0.95, "1_3": 0.99, "2_3": 0.9}.items():
         values[space.slices[f"normal_{name}"].start + 4] = value
-    kept = [name for name, op in supernet.spaces.derive(space, values, threshold).items() if op != "none"]
-    assert kept == ["normal_0_2", "normal_0_3", "normal_1_3"]
+    edges = [name for name, op in supernet.spaces.derive(space, values, threshold).items() if op != "none"]
+    assert edges == ["normal_0_2", "normal_0_3", "normal_1_3"]
 
 
 # beta-DARTS
@@ -97,7 +97,7 @@ def test_beta_decay_counts_epochs_whatever_the_length_of_the_search():
     h = logits()
     mean = np.mean([np.log(np.sum(np.exp(v))) for v in h.values()])
     for progress in (0.01, 1.0):
-        term = supernet.regularizers.beta_decay()(SPACE, h, None, moment(progress, epoch=37.9))
+        term = supernet.regularizers.beta_decay()(SPACE, h, ONES, moment(progress, epoch=37.9))
         assert float(term) == pytest.approx(0.5 * 37 * mean, rel=1e-6)
 
 
@@ -109,9 +109,9 @@ def test_an_epoch_is_a_pass_over_the_training_part():
     loss = lambda apply: lambda params, batch, key: (jnp.mean(apply(params, batch[0])), {})
     epoch = steps_in_epoch(parts.train, 20)
     assert (epoch, steps_in_epoch(parts.train, 20, inner_steps=4)) == (2, 1)
-    made = supernet.METHODS["beta-darts"].build(SPACE, network, loss, steps=1000, steps_per_epoch=epoch)
-    step = jax.jit(lambda s, b: made.update(s, b)[1]["outer_loss"])
-    state, sample = made.init(KEY), supernet.sampler(parts, 20)
+    search = supernet.METHODS["beta-darts"].build(SPACE, network, loss, steps=1000, steps_per_epoch=epoch)
+    step = jax.jit(lambda s, b: search.update(s, b)[1]["outer_loss"])
+    state, sample = search.init(KEY), supernet.sampler(parts, 20)
     core = lambda number: state._replace(bilevel=state.bilevel._replace(step=jnp.asarray(number, jnp.int32)))
     losses = [float(step(core(number), sample(KEY))) for number in (1, 3, 5)]
     flat = np.mean([float(jax.nn.logsumexp(v)) for v in state.logits.values()])
@@ -124,23 +124,23 @@ def test_an_epoch_is_a_pass_over_the_training_part():
 def test_random_smoothing_goes_from_3_to_30_percent_on_the_simplex():
     encoding, disturb = SPACE.relax(logits()), supernet.METHODS["s-darts-random"].recipe(SPACE).disturb
     for progress, radius in ((0.0, 0.03), (0.5, 0.165), (1.0, 0.3)):
-        found = disturb(SPACE, None, encoding, moment(progress), KEY)
+        disturbed = disturb(SPACE, None, encoding, moment(progress), KEY)
         noise = radius * jax.random.uniform(KEY, encoding.shape, encoding.dtype, -1.0, 1.0)
         clipped = np.clip(np.asarray(encoding + noise), 0, 1).reshape(3, 5)
-        np.testing.assert_allclose(found.reshape(3, 5), clipped / clipped.sum(1, keepdims=True), atol=1e-6)
+        np.testing.assert_allclose(disturbed.reshape(3, 5), clipped / clipped.sum(1, keepdims=True), atol=1e-6)
 
 
 def test_what_leaves_the_simplex_is_clipped_to_it():
     outside = jnp.asarray([-1.0, -2.0, -0.5, -3.0, -0.7, *[0.5] * 5, 2.0, -1.0, 0.0, 1.0, 0.0])
-    found = on_simplex(SPACE, outside).reshape(3, 5)
-    np.testing.assert_allclose(found, [[0, 0, 1, 0, 0], [0.2] * 5, [0.5, 0, 0, 0.5, 0]], atol=1e-7)
+    projected = on_simplex(SPACE, outside).reshape(3, 5)
+    np.testing.assert_allclose(projected, [[0, 0, 1, 0, 0], [0.2] * 5, [0.5, 0, 0, 0.5, 0]], atol=1e-7)
 
 
 def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
     encoding, radius = SPACE.relax(logits()), 0.165
     slope = jax.random.normal(jax.random.key(5), (15,))
     loss = lambda e: e @ slope + jnp.sum(e**2)
-    found = supernet.METHODS["s-darts-adversarial"].recipe(SPACE).disturb(SPACE, loss, encoding, moment(0.5), KEY)
+    disturbed = supernet.METHODS["s-darts-adversarial"].recipe(SPACE).disturb(SPACE, loss, encoding, moment(0.5), KEY)
 
     center = np.asarray(encoding, np.float64)
 
@@ -151,8 +151,8 @@ def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
     at = project(center + radius * np.asarray(jax.random.uniform(KEY, (15,), jnp.float32, -1.0, 1.0)))
     for _ in range(7):
         at = project(at + 2 * radius / 7 * np.sign(np.asarray(slope) + 2 * at))
-    np.testing.assert_allclose(found, at, atol=1e-5)
-    assert float(loss(found)) > float(loss(encoding))
+    np.testing.assert_allclose(disturbed, at, atol=1e-5)
+    assert float(loss(disturbed)) > float(loss(encoding))
     peak = lambda e: -jnp.sum(jnp.abs(e - encoding))  # no disturbance is worse than none
     same = supernet.METHODS["s-darts-adversarial"].recipe(SPACE).disturb(SPACE, peak, encoding, moment(0.5), KEY)
     np.testing.assert_allclose(same, encoding, atol=1e-7)
@@ -163,9 +163,9 @@ def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
 def test_a_disturbance_is_undone_after_the_step_of_the_weights():
     prices = jnp.tile(jnp.linspace(-1.0, 1.0, 5), 3)
     recipe = supernet.Recipe(disturb=supernet.regularizers.adversarial_disturbance(0.2, 0.2))
-    made = plain_search(recipe, lambda w, encoding: encoding @ prices + w)
-    state = made.init(KEY)
-    _, info = jax.jit(made.update)(state, NO_BATCH)
+    search = plain_search(recipe, lambda w, encoding: encoding @ prices + w)
+    state = search.init(KEY)
+    _, info = jax.jit(search.update)(state, NO_BATCH)
     assert float(info["outer_loss"]) == pytest.approx(float(SPACE.relax(state.logits) @ prices), abs=1e-5)
     assert float(info["inner_loss"]) > float(info["outer_loss"]) + 0.1
 
@@ -220,8 +220,8 @@ def test_a_network_that_may_grow_is_at_first_the_narrow_one():
 
 
 def test_new_channels_are_copies_of_old_ones_in_weights_and_moments():
-    made = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 16, 1, partial=(4, 2), rngs=rngs))
-    params = made.init(KEY)
+    network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 16, 1, partial=(4, 2), rngs=rngs))
+    params = network.init(KEY)
     inner = bilevel.InnerState(params, optax.sgd(0.1, momentum=0.9).init(params)[0]._replace(trace=params))
     core = bilevel.BilevelState(jnp.asarray(5), KEY, {"arch": logits()}, (), inner)
     state = supernet.SearchState(core, ONES, ())
@@ -260,9 +260,9 @@ def test_a_removed_operation_leaves_the_weights_of_the_others():
     )
     core = bilevel.BilevelState(jnp.asarray(3), KEY, {"arch": SPACE.zeros()}, (), bilevel.InnerState(jnp.zeros(()), ()))
     state, _, _ = event.apply(supernet.SearchState(core, ONES, ()), event.init(parts), parts, None)
-    kept = [name for name, part in SPACE.slices.items() if state.mask[part].sum() == 1]
-    assert len(kept) == 1
-    assert int(jnp.argmax(state.mask[SPACE.slices[kept[0]]])) == 4  # the dearest: without it accuracy is lowest
+    decided = [name for name, part in SPACE.slices.items() if state.mask[part].sum() == 1]
+    assert len(decided) == 1
+    assert int(jnp.argmax(state.mask[SPACE.slices[decided[0]]])) == 4  # the dearest: without it accuracy is lowest
 
 
 def test_projection_has_five_epochs_between_at_a_tenth_of_the_rate():
@@ -307,25 +307,25 @@ def test_the_controller_learns_from_accuracy_not_from_the_loss():
     accuracies = jnp.tile(jnp.asarray([0.0, 0.0, 0.0, 0.0, 1.0]), 3)
     network = nn.Functional(lambda key: jnp.zeros(()), lambda params, x, encoding: encoding @ accuracies + 0 * params)
     loss = lambda apply: lambda params, batch, key: (apply(params, batch), {"accuracy": apply(params, batch)})
-    made = supernet.METHODS["enas"].build(SPACE, network, loss, optax.sgd(0.0), steps=200)
-    step = lambda state, _: (made.update(state, NO_BATCH)[0], None)
-    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, None, 200))(made.init(KEY))
+    search = supernet.METHODS["enas"].build(SPACE, network, loss, optax.sgd(0.0), steps=200)
+    step = lambda state, _: (search.update(state, NO_BATCH)[0], None)
+    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, None, 200))(search.init(KEY))
     assert all(float(value[4]) > float(value[:4].max()) for value in state.logits.values())
 
 
 def test_enas_chooses_among_a_hundred_drawn_architectures():
     recipe = supernet.METHODS["enas"].recipe(SPACE)
-    made, seen = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w), []
+    search, seen = plain_search(recipe, lambda w, encoding: jnp.sum(encoding) + w), []
     prices = np.linspace(0, 1, 15)
 
     def judge(encodings):
         seen.append(np.asarray(encodings))
         return np.asarray(encodings) @ prices, np.zeros(len(encodings))
 
-    found = recipe.choose(made, made.init(KEY), judge)
+    config = recipe.choose(search, search.init(KEY), judge)
     assert seen[0].shape == (100, 15)
     best = seen[0][np.argmax(seen[0] @ prices)]
-    assert found == SPACE.decode(best[None])[0]
+    assert config == SPACE.decode(best[None])[0]
 
 
 # the others
@@ -340,8 +340,8 @@ def test_edges_of_pc_darts_are_decided_with_their_weights():
         h[name] = h[name].at[4].set(1.0)
     for source, weight in enumerate((2.0, -2.0, 1.0)):
         h[f"edge weight of normal_{source}_3"] = jnp.asarray(weight)
-    found = supernet.spaces.derive(space, relaxation.strengths(space, h, jnp.ones(space.width)))
-    assert [name for name in found if name.startswith("normal") and name.endswith("_3") and found[name] != "none"] == [
+    cells = supernet.spaces.derive(space, relaxation.strengths(space, h, jnp.ones(space.width)))
+    assert [name for name in cells if name.startswith("normal") and name.endswith("_3") and cells[name] != "none"] == [
         "normal_0_3",
         "normal_2_3",
     ]
@@ -377,9 +377,9 @@ def test_idarts_takes_four_weight_steps_for_each_step_of_the_logits():
 def test_temperatures_fall_as_published(name, start, end, progress):
     judge = supernet.METHODS[name].recipe(SPACE).relaxation.judge
     rule = rules.straight_through if name == "gdas" else rules.gumbel_softmax
-    found = jax.jacobian(lambda h: judge(SPACE, h, moment(progress), KEY)[0])(logits())
-    wanted = jax.jacobian(lambda h: SPACE.relax(h, rule(start + (end - start) * progress), KEY))(logits())
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-3), found, wanted)
+    jacobian = jax.jacobian(lambda h: judge(SPACE, h, moment(progress), KEY)[0])(logits())
+    expected = jax.jacobian(lambda h: SPACE.relax(h, rule(start + (end - start) * progress), KEY))(logits())
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-3), jacobian, expected)
 
 
 def test_values_that_are_not_searched_are_named():

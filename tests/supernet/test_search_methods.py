@@ -52,12 +52,12 @@ def test_pruned_choices_weigh_nothing_and_the_others_sum_to_one(name, seed, prun
         if mask[index // 5].sum() > 1:
             mask[index // 5, index % 5] = 0
     mask = jnp.asarray(mask.reshape(-1))
-    made = RELAXATIONS[name]
-    for encode in (made.train, made.judge):
+    relaxation = RELAXATIONS[name]
+    for encode in (relaxation.train, relaxation.judge):
         encodings = encode(SPACE, logits(seed), moment(mask), jax.random.key(seed))
         assert np.all(encodings[:, mask == 0] == 0)
         np.testing.assert_allclose(encodings.reshape(-1, 3, 5).sum(-1), 1.0, atol=1e-5)
-    strengths = made.strengths(SPACE, logits(seed), mask)
+    strengths = relaxation.strengths(SPACE, logits(seed), mask)
     assert np.all(strengths[mask == 0] == 0)
 
 
@@ -68,10 +68,13 @@ def test_a_choice_of_which_everything_is_pruned_is_named():
 
 def test_descent_on_exponentiated_logits_is_the_multiplicative_update(x64):
     gradient = jax.random.normal(jax.random.key(3), (SPACE.width,))
-    made, start = supernet.relaxations.exponentiated_mixture(), jax.tree.map(lambda x: x.astype(jnp.float64), logits())
-    loss = lambda h: made.judge(SPACE, h, moment(), jax.random.key(0))[0] @ gradient
+    relaxation, start = (
+        supernet.relaxations.exponentiated_mixture(),
+        jax.tree.map(lambda x: x.astype(jnp.float64), logits()),
+    )
+    loss = lambda h: relaxation.judge(SPACE, h, moment(), jax.random.key(0))[0] @ gradient
     moved = jax.tree.map(lambda x, g: x - 0.3 * g, start, jax.grad(loss)(start))
-    before, after = (made.strengths(SPACE, h, jnp.ones(15)).reshape(3, 5) for h in (start, moved))
+    before, after = (relaxation.strengths(SPACE, h, jnp.ones(15)).reshape(3, 5) for h in (start, moved))
     expected = before * jnp.exp(-0.3 * gradient.reshape(3, 5))
     np.testing.assert_allclose(after, expected / expected.sum(-1, keepdims=True), rtol=1e-6)
 
@@ -97,8 +100,8 @@ def test_the_score_function_is_the_gradient_of_the_expected_loss():
         state = search.init(key, {"arch": start})
         return search.update(state, (jnp.zeros((1,)), jnp.zeros(())))[0].logits
 
-    found = jax.jit(lambda keys: jax.tree.map(lambda x: jnp.mean(x, 0), jax.lax.map(moved, keys)))
-    mean = found(jax.random.split(jax.random.key(2), 4000))
+    mean_step = jax.jit(lambda keys: jax.tree.map(lambda x: jnp.mean(x, 0), jax.lax.map(moved, keys)))
+    mean = mean_step(jax.random.split(jax.random.key(2), 4000))
     drawn_from = lambda h: jax.tree.map(lambda x: 2.5 * jnp.tanh(x / 5.0), h)
     expected = jax.grad(lambda h: SPACE.relax(drawn_from(h)) @ prices)(start)
     for name in SPACE.domains:
@@ -140,7 +143,7 @@ def test_the_largest_path_teaches_the_others(x64):
     encodings = jnp.asarray([[1.0], [0.3], [0.6]])
     outputs = lambda w: lambda encoding: encoding[0] * x @ w
     cross = lambda out: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
-    found = lambda w: supernet.distill_from_first(lambda e: (cross(outputs(w)(e)), {}), outputs(w), encodings)[0]
+    distilled = lambda w: supernet.distill_from_first(lambda e: (cross(outputs(w)(e)), {}), outputs(w), encodings)[0]
 
     def expected(w, teacher):
         others = [-jnp.sum(teacher * jax.nn.log_softmax(scale * x @ w)) / 6 for scale in (0.3, 0.6)]
@@ -148,18 +151,18 @@ def test_the_largest_path_teaches_the_others(x64):
 
     w = jax.random.normal(jax.random.key(1), (4, 3))
     teacher = jax.nn.softmax(x @ w)
-    assert float(found(w)) == pytest.approx(float(expected(w, teacher)))
-    np.testing.assert_allclose(jax.grad(found)(w), jax.grad(expected)(w, teacher), atol=1e-12)
+    assert float(distilled(w)) == pytest.approx(float(expected(w, teacher)))
+    np.testing.assert_allclose(jax.grad(distilled)(w), jax.grad(expected)(w, teacher), atol=1e-12)
 
 
 def test_weights_learn_alone_while_warming_up():
     """Until then the search is that of ``weights_only``, to the bit; from then on logits move, with a fresh optimizer."""
     network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
     parts = (SPACE, network, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.1), 6)
-    made = supernet.compose_search(*parts, estimator=bilevel.first_order(), warm_up=3)
+    search = supernet.compose_search(*parts, estimator=bilevel.first_order(), warm_up=3)
     alone = supernet.compose_search(*parts, estimator=bilevel.weights_only())
-    step, step_alone = jax.jit(made.update), jax.jit(alone.update)
-    state, other = made.init(jax.random.key(0)), alone.init(jax.random.key(0))
+    step, step_alone = jax.jit(search.update), jax.jit(alone.update)
+    state, other = search.init(jax.random.key(0)), alone.init(jax.random.key(0))
     start = state
     for number in range(5):
         state, info = step(state, bright_rows.batch(number))
@@ -180,7 +183,7 @@ def test_weights_learn_alone_while_warming_up():
 def test_regularizers_are_their_formulas(x64):
     h = jax.tree.map(lambda x: x.astype(jnp.float64), logits())
     encoding, mask = SPACE.relax(h), jnp.ones(15).at[jnp.asarray([0, 5, 10])].set(0)
-    term = lambda made: made(SPACE, h, encoding, moment(mask))
+    term = lambda regularizer: regularizer(SPACE, h, encoding, moment(mask))
     open_values = np.asarray(encoding)[np.asarray(mask) > 0]
     assert float(term(supernet.regularizers.zero_one(2.0))) == pytest.approx(-2 * np.mean((open_values - 0.5) ** 2))
     policy = supernet.relaxations.controller(2)
@@ -222,9 +225,9 @@ def test_a_cost_moves_a_search_to_cheap_architectures():
 
 
 def test_the_auxiliary_skip_fades_and_edges_weigh_against_each_other():
-    made = supernet.relaxations.auxiliary_skip(SPACE)
+    relaxation = supernet.relaxations.auxiliary_skip(SPACE)
     plain = supernet.relaxations.softmax_mixture().judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0]
-    extra = (made.judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0] - plain).reshape(3, 5)
+    extra = (relaxation.judge(SPACE, logits(), moment(progress=0.25), jax.random.key(0))[0] - plain).reshape(3, 5)
     np.testing.assert_allclose(extra, 0.75 * jax.nn.one_hot(jnp.ones(3, int), 5), atol=1e-6)
     with pytest.raises(InputError, match="value='pool', but 'edge_0_1' has the values"):
         supernet.relaxations.auxiliary_skip(SPACE, "pool")
@@ -246,10 +249,10 @@ def quiet_state(mask=None, arch=None, step=5):
 def test_pruning_keeps_the_strongest():
     event = supernet.events.prune((0.5,), (2,))
     parts = supernet.events.EventContext(SPACE, None, supernet.relaxations.softmax_mixture(), 10)
-    kept, _, _ = event.apply(quiet_state(), (), parts, None)
+    pruned, _, _ = event.apply(quiet_state(), (), parts, None)
     for name, part in SPACE.slices.items():
         strongest = np.sort(np.argsort(-logits()[name])[:2])
-        np.testing.assert_array_equal(np.flatnonzero(kept.mask[part]), strongest)
+        np.testing.assert_array_equal(np.flatnonzero(pruned.mask[part]), strongest)
     early, _, _ = event.apply(quiet_state(step=4), (), parts, None)
     assert np.all(early.mask == 1)
     with pytest.raises(InputError, match="must rise between 0 and 1"):
@@ -318,8 +321,8 @@ def test_the_dominant_eigenvalue_is_that_of_the_dense_hessian(x64):
 
 def test_conflict_is_the_mean_cosine():
     directions = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    found = supernet.diagnosis.gradient_conflict(lambda params, e: params @ e, jnp.zeros(2), directions)
-    assert float(found) == pytest.approx(-1 / 3, abs=1e-6)
+    conflict = supernet.diagnosis.gradient_conflict(lambda params, e: params @ e, jnp.zeros(2), directions)
+    assert float(conflict) == pytest.approx(-1 / 3, abs=1e-6)
 
 
 def test_partial_channels_pass_the_others_by():
@@ -328,11 +331,11 @@ def test_partial_channels_pass_the_others_by():
     cell = supernet.spaces.MixedCell(SPACE, 8, partial=4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
     skips = SPACE.encode(SPACE.configs([{"edge_0_1": "none", "edge_0_2": "skip", "edge_1_2": "none"}]))[0]
-    made = cell(x, skips)
+    outputs = cell(x, skips)
     shuffle = lambda z: z.reshape(2, 4, 4, 4, 2).swapaxes(-1, -2).reshape(z.shape)
     empty = shuffle(jnp.concatenate([jnp.zeros_like(x[..., :2]), x[..., 2:]], -1))
     again = shuffle(jnp.concatenate([jnp.zeros_like(x[..., :2]), empty[..., 2:]], -1))
-    np.testing.assert_allclose(made, shuffle(x) + again, atol=1e-6)
+    np.testing.assert_allclose(outputs, shuffle(x) + again, atol=1e-6)
     with pytest.raises(InputError, match="channels=6, partial=4; channels must be a multiple"):
         supernet.spaces.MixedCell(SPACE, 6, partial=4, rngs=nnx.Rngs(0))
 
@@ -343,8 +346,8 @@ def _cellnet(single):
 
 
 def _darts(single):
-    made = supernet.spaces.darts_supernet(3, 2, 3, 1, nodes=1, single_path=single)
-    return made.space, made.network
+    model = supernet.spaces.darts_supernet(3, 2, 3, 1, nodes=1, single_path=single)
+    return model.space, model.network
 
 
 @pytest.mark.parametrize(("network", "cells"), [(_cellnet, 4), pytest.param(_darts, 3, marks=pytest.mark.slow)])

@@ -28,30 +28,30 @@ SPACES = {
 @pytest.fixture(scope="module", params=SPACES)
 def case(request):
     """A SuperNet, its weights, images, and one program: outputs and the slope of their squares' sum in the encoding."""
-    made, shape = SPACES[request.param]
-    params, x = jax.jit(made.network.init)(jax.random.key(0)), jax.random.normal(jax.random.key(1), shape)
+    model, shape = SPACES[request.param]
+    params, x = jax.jit(model.network.init)(jax.random.key(0)), jax.random.normal(jax.random.key(1), shape)
 
     def value(encoding):
-        outputs = made.network.apply(params, x, encoding)
+        outputs = model.network.apply(params, x, encoding)
         return jnp.sum(outputs**2), outputs
 
-    return made, params, x, jax.jit(jax.grad(value, has_aux=True))
+    return model, params, x, jax.jit(jax.grad(value, has_aux=True))
 
 
 def test_one_hot_encodings_are_the_stand_alone_networks(case):
-    made, params, x, slope = case
-    configs = made.space.sample(jax.random.key(2), 4)
-    for config, encoding in zip(made.space.dicts(configs), made.space.encode(configs)):
-        alone = made.build(config)
-        weights = made.extract(params, config)
+    model, params, x, slope = case
+    configs = model.space.sample(jax.random.key(2), 4)
+    for config, encoding in zip(model.space.dicts(configs), model.space.encode(configs)):
+        alone = model.build(config)
+        weights = model.extract(params, config)
         shapes = lambda tree: jax.tree.map(jnp.shape, tree)
         assert shapes(weights) == shapes(jax.eval_shape(alone.init, jax.random.key(0)))
         np.testing.assert_allclose(slope(encoding)[1], jax.jit(alone.apply)(weights, x), rtol=1e-4, atol=1e-4)
 
 
 def test_relaxed_encodings_have_finite_slopes_everywhere(case):
-    made, _, _, slope = case
-    encoding, back = jax.vjp(made.space.relax, made.space.zeros())
+    model, _, _, slope = case
+    encoding, back = jax.vjp(model.space.relax, model.space.zeros())
     sizes = jax.tree.map(lambda g: float(jnp.abs(g).max()), back(slope(encoding)[0])[0])
     assert all(np.isfinite(v) and v > 0 for v in sizes.values()), sizes
 
@@ -64,10 +64,10 @@ def test_sizes_reach_what_the_field_speaks_of():
 
 
 def test_the_spaces_of_choice_blocks():
-    made = supernet.spaces.choice_blocks_space(supernet.spaces.PARENTS[3])
-    assert list(made.domains)[-1] == "parents_6"
-    assert made.domains["parents_2"].choices == ("0", "1")
-    assert made.domains["parents_6"].choices[-1] == "4+5"
+    space = supernet.spaces.choice_blocks_space(supernet.spaces.PARENTS[3])
+    assert list(space.domains)[-1] == "parents_6"
+    assert space.domains["parents_2"].choices == ("0", "1")
+    assert space.domains["parents_6"].choices[-1] == "4+5"
     assert supernet.spaces.choice_blocks_space((1, 2, 1)).size == 9 * 3
     with pytest.raises(InputError, match=r"parents=\(1, 3\); give two numbers or more, from 1 to k"):
         supernet.spaces.choice_blocks_space((1, 3))

@@ -149,12 +149,12 @@ def test_a_table_is_the_same_on_two_devices(tmp_path):
         "print(table.accuracy[:, 0].tolist())"
     )
 
-    def told(devices):
+    def accuracies(devices):
         env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
         argv = [sys.executable, "-c", code, str(Path(__file__).parent), str(devices)]
         return json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, env=env).stdout)
 
-    np.testing.assert_allclose(told(2), told(1), atol=0.03)
+    np.testing.assert_allclose(accuracies(2), accuracies(1), atol=0.03)
 
 
 @pytest.mark.parametrize("estimator", [bilevel.first_order(), bilevel.unroll(), bilevel.finite_difference()])
@@ -172,9 +172,9 @@ def test_darts_prefers_a_working_architecture(estimator):
     state, info = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(jax.random.key(1), 60)))(start)
     losses = np.asarray(info["outer_loss"])
     assert losses[-10:].mean() < 0.7 * losses[:5].mean()
-    found = supernet.decide(space, search.strengths(state))
-    paths = [[found["edge_0_2"]], [found["edge_0_1"], found["edge_1_2"]]]
-    assert any("none" not in path for path in paths), f"disconnected: {found}"
+    config = supernet.decide(space, search.strengths(state))
+    paths = [[config["edge_0_2"]], [config["edge_0_1"], config["edge_1_2"]]]
+    assert any("none" not in path for path in paths), f"disconnected: {config}"
 
 
 def test_exact_second_order_is_the_derivative_through_the_weight_step(x64):

@@ -88,8 +88,8 @@ def evolve(
         members = list(zip(space.dicts(start), look(start)))
         rng = generator(stream(key, "tournaments"))
         while True:
-            drawn = rng.choice(len(members), min(tournament, len(members)), replace=False)
-            parent = members[max(drawn, key=lambda i: members[i][1])][0]
+            contestants = rng.choice(len(members), min(tournament, len(members)), replace=False)
+            parent = members[max(contestants, key=lambda i: members[i][1])][0]
             near = space.neighbors(parent)
             child = space.configs([near[rng.integers(len(near))]])
             members.append((space.dicts(child)[0], float(look(child)[0])))

@@ -41,6 +41,6 @@ def index_of(space: Space, config: Mapping[str, Any]) -> int:
         >>> space.dicts(space.at([index_of(space, {"edge_0_1": "conv3x3"})]))
         [{'edge_0_1': 'conv3x3'}]
     """
-    wanted = np.asarray(space.encode(space.configs([dict(config)])))[0]
+    encoding = np.asarray(space.encode(space.configs([dict(config)])))[0]
     every = np.asarray(space.encode(space.at(np.arange(int(space.size)))))
-    return int(np.flatnonzero((every == wanted).all(axis=1))[0])
+    return int(np.flatnonzero((every == encoding).all(axis=1))[0])

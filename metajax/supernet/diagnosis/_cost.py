@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32
 
+from metajax._typing import AnyArray, checked
 from metajax.supernet._model import SuperNet
 from metajax.types import InputError
 
@@ -34,12 +36,13 @@ class Cost(NamedTuple):
     """
 
     constant: float
-    table: np.ndarray
+    table: Float32[np.ndarray, " width"]
     r2: float
     mean: float
     kind: str
 
-    def of(self, encoding: jax.Array) -> jax.Array:
+    @checked
+    def of(self, encoding: Float[AnyArray, "*batch width"]) -> Float[Array, "*batch"]:
         """Returns the cost of encodings f32[..., width], relaxed or not; give it to ``regularizers.expected_cost``."""
         return self.constant + encoding @ jnp.asarray(self.table, encoding.dtype)
 
@@ -125,9 +128,9 @@ def fit_cost(
     samples = 2 * space.width + 10 if samples is None else samples
     if samples < 10:
         raise InputError(f"fit_cost: samples={samples}; must be an integer >= 10")
-    drawn = space.sample(jax.random.key(seed), samples)
-    encodings = np.asarray(space.encode(drawn), np.float64)
-    costs = np.array([measure_cost(config, supernet, x, kind) for config in space.dicts(drawn)])
+    configs = space.sample(jax.random.key(seed), samples)
+    encodings = np.asarray(space.encode(configs), np.float64)
+    costs = np.array([measure_cost(config, supernet, x, kind) for config in space.dicts(configs)])
     fitted = samples - samples // 5
     design = np.concatenate([np.ones((samples, 1)), encodings], axis=1)
     weights = np.linalg.lstsq(design[:fitted], costs[:fitted], rcond=None)[0]

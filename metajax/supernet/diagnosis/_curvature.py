@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from metajax._typing import checked
 from metajax.types import InputError, Key, Scalar
 
 
+@checked
 def dominant_eigenvalue(value: Callable[[Any], Scalar], x: Any, key: Key, iterations: int = 12) -> Scalar:
     """Returns the largest eigenvalue of the Hessian of ``value`` at ``x``, by Lanczos' iteration.
 

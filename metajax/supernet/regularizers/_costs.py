@@ -3,17 +3,19 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32
 
+from metajax._typing import AnyArray, checked
 from metajax.space import Categorical, Space
 from metajax.supernet._logits import choice_slices
 from metajax.supernet._protocols import Logits, Moment, Regularizer
 from metajax.types import InputError, Scalar
 
 
-def cost_table(space: Space, table: Mapping[str, Mapping[Any, float]]) -> np.ndarray:
+@checked
+def cost_table(space: Space, table: Mapping[str, Mapping[Any, float | int]]) -> Float32[np.ndarray, " {space.width}"]:
     """Returns the cost of every value of every choice, in the order of an encoding.
 
     Args:
@@ -43,7 +45,7 @@ def cost_table(space: Space, table: Mapping[str, Mapping[Any, float]]) -> np.nda
 
 
 def expected_cost(
-    cost: Any,  # an array, or a function of the encoding
+    cost: Float[AnyArray, " width"] | Callable[[Float[Array, " width"]], Scalar],
     weight: float = 1.0,
     budget: float | None = None,
 ) -> Regularizer:
@@ -73,7 +75,8 @@ def expected_cost(
     """
     of: Callable[..., Any] = cost if callable(cost) else lambda encoding: encoding @ jnp.asarray(cost, encoding.dtype)
 
-    def term(space: Space, logits: Logits, encoding: jax.Array, moment: Moment) -> Scalar:
+    @checked
+    def term(space: Space, logits: Logits, encoding: Float[AnyArray, " {space.width}"], moment: Moment) -> Scalar:
         amount = of(encoding)
         return weight * amount if budget is None else weight * jnp.maximum(amount / budget - 1.0, 0.0)
 

@@ -1,20 +1,26 @@
 """Disturbances of the encoding under which the weights learn, so that the outer loss becomes smooth in the encoding."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from metajax._typing import AnyArray, checked
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices
-from metajax.supernet._protocols import Disturb
-from metajax.types import InputError
+from metajax.supernet._protocols import Disturb, Moment
+from metajax.types import InputError, Key, Scalar
 
 
-def radius_at(progress: jax.Array, start: float, end: float) -> jax.Array:
+def radius_at(progress: Any, start: float, end: float) -> Any:
     """Returns the radius of a disturbance, which grows linearly over the search."""
     return start + (end - start) * progress
 
 
-def on_simplex(space: Space, encoding: jax.Array) -> jax.Array:
+@checked
+def on_simplex(space: Space, encoding: Float[Array, " {space.width}"]) -> Float[Array, " {space.width}"]:
     """Clips each choice's weights to [0, 1] and divides them by their sum; where nothing is left, the largest becomes 1."""
     for _, part in choice_slices(space):
         block = jnp.clip(encoding[part], 0.0, 1.0)
@@ -47,7 +53,14 @@ def random_disturbance(start: float = 0.03, end: float = 0.3) -> Disturb:
         (1.0, True)
     """
 
-    def disturb(space, loss, encoding, moment, key):
+    @checked
+    def disturb(
+        space: Space,
+        loss: Callable[[jax.Array], Scalar] | None,
+        encoding: Float[AnyArray, " {space.width}"],
+        moment: Moment,
+        key: Key,
+    ) -> Float[Array, " {space.width}"]:
         radius = radius_at(moment.progress, start, end)
         noise = radius * jax.random.uniform(key, encoding.shape, encoding.dtype, -1.0, 1.0)
         return on_simplex(space, encoding + noise * moment.mask)
@@ -86,7 +99,14 @@ def adversarial_disturbance(start: float = 0.03, end: float = 0.3, steps: int = 
     if steps < 1:
         raise InputError(f"adversarial_disturbance: steps={steps}; must be an integer >= 1")
 
-    def disturb(space, loss, encoding, moment, key):
+    @checked
+    def disturb(
+        space: Space,
+        loss: Callable[[jax.Array], Scalar],
+        encoding: Float[AnyArray, " {space.width}"],
+        moment: Moment,
+        key: Key,
+    ) -> Float[Array, " {space.width}"]:
         radius = radius_at(moment.progress, start, end)
         center = jax.lax.stop_gradient(encoding)
         inside = lambda moved: on_simplex(space, center + jnp.clip(moved - center, -radius, radius) * moment.mask)

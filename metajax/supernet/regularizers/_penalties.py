@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
+from metajax._typing import AnyArray, checked
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices
 from metajax.supernet._protocols import Logits, Moment, Regularizer, Relaxation
@@ -32,7 +34,8 @@ def beta_decay(weight: float = 0.5) -> Regularizer:
         1.6094
     """
 
-    def term(space: Space, logits: Logits, encoding: jax.Array, moment: Moment) -> Scalar:
+    @checked
+    def term(space: Space, logits: Logits, encoding: Float[AnyArray, " {space.width}"], moment: Moment) -> Scalar:
         each = [jax.nn.logsumexp(logits[name]) for name, _ in choice_slices(space)]
         return weight * jnp.floor(moment.epoch) * jnp.mean(jnp.stack(each))
 
@@ -58,7 +61,8 @@ def zero_one(weight: float = 10.0) -> Regularizer:
         [-0.625, -2.5]
     """
 
-    def term(space: Space, logits: Logits, encoding: jax.Array, moment: Moment) -> Scalar:
+    @checked
+    def term(space: Space, logits: Logits, encoding: Float[AnyArray, " {space.width}"], moment: Moment) -> Scalar:
         return -weight * jnp.sum(moment.mask * jnp.square(encoding - 0.5)) / jnp.sum(moment.mask)
 
     return term
@@ -85,7 +89,8 @@ def entropy_bonus(relaxation: Relaxation, weight: float = 1e-4) -> Regularizer:
         -1.6094
     """
 
-    def term(space: Space, logits: Logits, encoding: jax.Array, moment: Moment) -> Scalar:
+    @checked
+    def term(space: Space, logits: Logits, encoding: Float[AnyArray, " {space.width}"], moment: Moment) -> Scalar:
         p = relaxation.strengths(space, logits, moment.mask)
         return weight * jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1.0)), 0.0))
 

@@ -1,11 +1,14 @@
 """Relaxations without randomness: every operation is computed, weighted by a function of the logits."""
 
 import jax
+from jaxtyping import Array, Float
 
-from metajax.space import rules
+from metajax._typing import AnyArray, checked
+from metajax.space import Space, rules
 from metajax.supernet._logits import masked_logits
-from metajax.supernet._protocols import Relaxation
+from metajax.supernet._protocols import Logits, Relaxation
 from metajax.supernet.relaxations._rules import encode_by_rule, probabilities
+from metajax.types import Key
 
 
 def softmax_mixture(temperature: float = 1.0) -> Relaxation:
@@ -50,7 +53,13 @@ def sigmoid_mixture() -> Relaxation:
         [0.5, 0.5, 0.5, 0.5, 0.5]
     """
     encode = encode_by_rule(lambda progress: rules.sigmoid())
-    strengths = lambda space, logits, mask: space.relax(masked_logits(space, logits, mask), rules.sigmoid()) * mask
+
+    @checked
+    def strengths(
+        space: Space, logits: Logits, mask: Float[AnyArray, " {space.width}"]
+    ) -> Float[Array, " {space.width}"]:
+        return space.relax(masked_logits(space, logits, mask), rules.sigmoid()) * mask
+
     return Relaxation(encode, encode, strengths, 0.0)
 
 
@@ -75,7 +84,8 @@ def exponentiated_mixture() -> Relaxation:
         True
     """
 
-    def rule(logits: jax.Array, key: jax.Array | None = None) -> jax.Array:
+    @checked
+    def rule(logits: Float[AnyArray, "*batch choices"], key: Key | None = None) -> Float[Array, "*batch choices"]:
         # the value of the softmax, and the identity as derivative
         return jax.lax.stop_gradient(jax.nn.softmax(logits)) + logits - jax.lax.stop_gradient(logits)
 

@@ -1,10 +1,10 @@
 """Single paths that are drawn without a derivative: one operation of every choice is computed."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from metajax._typing import AnyArray, checked
 from metajax.space import Space
 from metajax.supernet._logits import choice_slices
 from metajax.supernet._protocols import Encode, Logits, Moment, Relaxation
@@ -12,7 +12,8 @@ from metajax.supernet.relaxations._rules import encode_by_rule, probabilities
 from metajax.types import Key, stream
 
 
-def _one_hot_draw(logits: jax.Array, key: Key | None = None) -> jax.Array:
+@checked
+def _one_hot_draw(logits: Float[AnyArray, "*batch choices"], key: Key | None = None) -> Float[Array, "*batch choices"]:
     """Draws one value from the softmax of the logits."""
     assert key is not None
     return jax.nn.one_hot(jax.random.categorical(key, logits), logits.shape[-1], dtype=logits.dtype)
@@ -36,7 +37,8 @@ def policy_paths(number: int) -> Encode:
     """
     draw = encode_by_rule(lambda progress: _one_hot_draw)
 
-    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> jax.Array:
+    @checked
+    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
         return jnp.concatenate([draw(space, logits, moment, k) for k in jax.random.split(key, number)])
 
     return encode
@@ -61,7 +63,12 @@ def uniform_paths(number: int = 1) -> Encode:
         [[0.0, 0.0, 0.0, 0.0, 1.0]]
     """
     draw = policy_paths(number)
-    return lambda space, logits, moment, key: draw(space, jax.tree.map(jnp.zeros_like, logits), moment, key)
+
+    @checked
+    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
+        return draw(space, jax.tree.map(jnp.zeros_like, logits), moment, key)
+
+    return encode
 
 
 def fair_paths() -> Encode:
@@ -85,7 +92,8 @@ def fair_paths() -> Encode:
     """
     draw = uniform_paths()
 
-    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> jax.Array:
+    @checked
+    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
         parts = choice_slices(space)
         number = max(part.stop - part.start for _, part in parts)
         paths_key, order_key = stream(key, "paths"), stream(key, "order")
@@ -101,7 +109,8 @@ def fair_paths() -> Encode:
     return encode
 
 
-def sandwich_paths(random: int = 2, sizes: Any = None) -> Encode:
+@checked
+def sandwich_paths(random: int = 2, sizes: Float[AnyArray, " width"] | None = None) -> Encode:
     """Returns the largest path, the smallest, and some that are drawn uniformly.
 
     Args:
@@ -127,7 +136,8 @@ def sandwich_paths(random: int = 2, sizes: Any = None) -> Encode:
     """
     draw = uniform_paths(random)
 
-    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> jax.Array:
+    @checked
+    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
         order = jnp.arange(space.width, dtype=jnp.float32) if sizes is None else jnp.asarray(sizes, jnp.float32)
         mask = moment.mask
         for _, part in choice_slices(space):

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from metajax._typing import AnyArray, checked
 from metajax.space import Space, rules
 from metajax.supernet._logits import choice_slices, masked_logits
 from metajax.supernet._protocols import Encode, Logits, Moment
@@ -17,7 +19,8 @@ def encode_by_rule(rule_at: Callable[[jax.Array], rules.Rule]) -> Encode:
     What a sample gave to pruned values goes to the others, so that the weights of a choice keep their sum.
     """
 
-    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> jax.Array:
+    @checked
+    def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
         encoding = space.relax(masked_logits(space, logits, moment.mask), rule_at(moment.progress), key)
         scale = jnp.ones(space.width, encoding.dtype)
         for _, part in choice_slices(space):
@@ -28,6 +31,9 @@ def encode_by_rule(rule_at: Callable[[jax.Array], rules.Rule]) -> Encode:
     return encode
 
 
-def probabilities(space: Space, logits: Logits, mask: jax.Array) -> jax.Array:
+@checked
+def probabilities(
+    space: Space, logits: Logits, mask: Float[AnyArray, " {space.width}"]
+) -> Float[Array, " {space.width}"]:
     """Returns f32[width], the softmax of the logits of the open values of every choice."""
     return space.relax(masked_logits(space, logits, mask), "softmax") * mask

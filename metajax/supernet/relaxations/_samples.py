@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+from metajax._typing import AnyArray, checked
 from metajax.space import Space, rules
 from metajax.supernet._logits import masked_logits
 from metajax.supernet._protocols import Logits, Relaxation
@@ -83,7 +85,10 @@ def dirichlet_sample() -> Relaxation:
         ((1, 5), 1.0)
     """
 
-    def strengths(space: Space, logits: Logits, mask: jax.Array) -> jax.Array:
+    @checked
+    def strengths(
+        space: Space, logits: Logits, mask: Float[AnyArray, " {space.width}"]
+    ) -> Float[Array, " {space.width}"]:
         mean = lambda x, key=None: (jax.nn.elu(x) + 1.0) / jnp.sum(jax.nn.elu(x) + 1.0)
         return space.relax(masked_logits(space, logits, mask), mean) * mask
 

@@ -111,18 +111,21 @@ class MixedCell(nnx.Module):
             raise InputError(
                 f"MixedCell: channels={channels}, partial={partial}; channels must be a multiple of partial"
             )
-        self.space, self.partial, self.single_path = space, partial, single_path
-        self.normalize = normalization(normalized)
-        self.channels = channels = channels // partial
-        self.edges = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
-        self.nodes = 1 + max(j for _, j in self.edges)
-        self.operations = next(iter(space.domains.values())).choices  # type: ignore[union-attr]
+        self.space: Space = space
+        self.partial: int = partial
+        self.single_path: bool = single_path
+        self.normalize: Callable[[jax.Array], jax.Array] = normalization(normalized)
+        channels = channels // partial
+        self.channels: int = channels
+        self.edges: list[tuple[int, ...]] = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
+        self.nodes: int = 1 + max(j for _, j in self.edges)
+        self.operations: tuple[Any, ...] = next(iter(space.domains.values())).choices  # type: ignore[union-attr]
         leaving = [sum(i == source for i, _ in self.edges) for source in range(self.nodes - 1)]
         make = lambda size: nnx.List(
             [Convolution(channels, n * channels, size, bias=False, rngs=rngs) for n in leaving]
         )
-        self.conv1 = make(1) if "conv1x1" in self.operations else None
-        self.conv3 = make(3) if "conv3x3" in self.operations else None
+        self.conv1: nnx.List[Convolution] | None = make(1) if "conv1x1" in self.operations else None
+        self.conv3: nnx.List[Convolution] | None = make(3) if "conv3x3" in self.operations else None
 
     def __call__(self, x: jax.Array, encoding: jax.Array, partial: int | None = None) -> jax.Array:
         """Returns the last node, f32[n, h, w, channels].

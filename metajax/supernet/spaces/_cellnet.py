@@ -93,23 +93,27 @@ class CellNet(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.normalize = normalization(normalized)
-        self.narrow, self.wide = partial if isinstance(partial, tuple) else (partial, partial)
+        self.normalize: Callable[[jax.Array], jax.Array] = normalization(normalized)
+        narrow, wide = partial if isinstance(partial, tuple) else (partial, partial)
+        self.narrow: int = narrow
+        self.wide: int = wide
         if channels % self.narrow or self.narrow % self.wide:
             raise InputError(
                 f"CellNet: channels={channels}, partial={partial}; channels must be a multiple of partial, and of two shares "
                 "the first a multiple of the second"
             )
-        self.stem = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
+        self.stem: Convolution = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
         widths = [channels * 2**i for i in range(stages)]
-        self.stages = nnx.List(
+        self.stages: nnx.List[nnx.List[MixedCell]] = nnx.List(
             [
                 nnx.List([MixedCell(space, w, self.wide, single_path, normalized, rngs=rngs) for _ in range(cells)])
                 for w in widths
             ]
         )
-        self.reductions = nnx.List([Residual(a, b, normalized, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])])
-        self.head = nnx.Linear(widths[-1], classes, rngs=rngs)
+        self.reductions: nnx.List[Residual] = nnx.List(
+            [Residual(a, b, normalized, rngs=rngs) for a, b in zip(widths[:-1], widths[1:])]
+        )
+        self.head: nnx.Linear = nnx.Linear(widths[-1], classes, rngs=rngs)
 
     def __call__(self, x: jax.Array, encoding: jax.Array, wide: jax.Array | None = None) -> jax.Array:
         """Returns logits f32[n, classes].

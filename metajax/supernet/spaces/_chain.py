@@ -150,8 +150,8 @@ class _Chain:
     layers: tuple[int, ...]
     channels: tuple[int, ...]
 
-    def init(self, key: Key, wanted: Callable[[str], Sequence[str]]) -> Params:
-        """Returns initial weights of the wanted operations of every layer."""
+    def init(self, key: Key, operations_of: Callable[[str], Sequence[str]]) -> Params:
+        """Returns initial weights of the selected operations of every layer."""
         stem, head, key = jax.random.split(key, 3)
         channels = self.channels
         pairs = list(zip(channels[:-1], channels[1:]))
@@ -162,7 +162,7 @@ class _Chain:
             keys = jax.random.split(jax.random.fold_in(key, len(pairs) + position), len(self.operations))
             own = dict(zip(self.operations, keys))
             name = f"layer_{s}_{i}"
-            layers[name] = {o: self.operations[o].init(own[o], channels[s]) for o in wanted(name)}
+            layers[name] = {o: self.operations[o].init(own[o], channels[s]) for o in operations_of(name)}
         out = {"kernel": normal(head, (channels[-1], self.outputs), channels[-1]), "bias": jnp.zeros(self.outputs)}
         return {
             "stem": normal(stem, (3, 3, self.inputs, channels[0]), 9 * self.inputs),

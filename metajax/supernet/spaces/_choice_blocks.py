@@ -19,7 +19,7 @@ from metajax.types import InputError, Key, Params
 
 BLOCK_OPERATIONS = ("conv3x3", "conv1x1", "max_pool")
 CONVOLUTIONS = [name for name in BLOCK_OPERATIONS if name.startswith("conv")]
-PARENTS = {1: (1, 2, 2, 2, 2), 2: (1, 1, 2, 2, 3), 3: (1, 1, 1, 2, 2, 2)}
+PARENTS: dict[int, tuple[int, ...]] = {1: (1, 2, 2, 2, 2), 2: (1, 1, 2, 2, 3), 3: (1, 1, 1, 2, 2, 2)}
 """Parents of every block and, last, of the output, in the three spaces of the benchmark."""
 
 
@@ -130,12 +130,12 @@ class _ChoiceBlocks:
         """The output node of a cell."""
         return len(self.parents)
 
-    def init(self, key: Key, wanted: Callable[[int], Sequence[str]], sources: Sequence[int]) -> Params:
-        """Returns initial weights of the wanted convolutions of every block and of the output's sources."""
+    def init(self, key: Key, convolutions_of: Callable[[int], Sequence[str]], sources: Sequence[int]) -> Params:
+        """Returns initial weights of the selected convolutions of every block and of the output's sources."""
         stem, head, key = jax.random.split(key, 3)
         widths = [self.channels * 2**stage for stage in range(self.stages) for _ in range(self.depth)]
         cells = [
-            self._init_cell(jax.random.fold_in(key, i), before, width, wanted, sources)
+            self._init_cell(jax.random.fold_in(key, i), before, width, convolutions_of, sources)
             for i, (before, width) in enumerate(zip((self.channels, *widths), widths))
         ]
         out = {"kernel": normal(head, (widths[-1], self.classes), widths[-1]), "bias": jnp.zeros(self.classes)}
@@ -146,13 +146,13 @@ class _ChoiceBlocks:
         }
 
     def _init_cell(
-        self, key: Key, before: int, width: int, wanted: Callable[[int], Sequence[str]], sources: Sequence[int]
+        self, key: Key, before: int, width: int, convolutions_of: Callable[[int], Sequence[str]], sources: Sequence[int]
     ) -> Params:
         """Returns initial weights of a cell."""
         own = jax.random.split(key, 2 * self.last)
         kernels = {}
         for k in range(1, self.last):
-            for position, name in enumerate(wanted(k)):
+            for position, name in enumerate(convolutions_of(k)):
                 size = int(name[-1])
                 shape = (size, size, width, width)
                 kernels[f"{name}_{k}"] = normal(jax.random.fold_in(own[k], position), shape, size * size * width)

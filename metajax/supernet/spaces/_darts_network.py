@@ -99,10 +99,10 @@ class _DartsNetwork:
         """The channels of every cell's nodes."""
         return [self.channels * 2 ** sum(i >= r for r in self.reductions) for i in range(self.layers)]
 
-    def init(self, key: Key, wanted: Callable[[str], Sequence[str]]) -> Params:
-        """Returns initial weights of the wanted operations of every edge."""
+    def init(self, key: Key, operations_of: Callable[[str], Sequence[str]]) -> Params:
+        """Returns initial weights of the selected operations of every edge."""
         stem, head, key = jax.random.split(key, 3)
-        cells = {str(i): self._init_cell(i, jax.random.fold_in(key, i), wanted) for i in range(self.layers)}
+        cells = {str(i): self._init_cell(i, jax.random.fold_in(key, i), operations_of) for i in range(self.layers)}
         last = self.nodes * self.widths[-1]
         return {
             "stem": normal(stem, (3, 3, self.inputs, 3 * self.channels), 9 * self.inputs),
@@ -110,7 +110,7 @@ class _DartsNetwork:
             "head": {"kernel": normal(head, (last, self.classes), last), "bias": jnp.zeros(self.classes)},
         }
 
-    def _init_cell(self, i: int, key: Key, wanted: Callable[[str], Sequence[str]]) -> Params:
+    def _init_cell(self, i: int, key: Key, operations_of: Callable[[str], Sequence[str]]) -> Params:
         """Returns initial weights of a cell and of what comes before it."""
         kind, width = self.kinds[i], self.widths[i]
         outs = [3 * self.channels, 3 * self.channels, *(self.nodes * w for w in self.widths)]  # of what comes before
@@ -126,7 +126,7 @@ class _DartsNetwork:
                 op: initial_weights(
                     op, width // self.partial, stride, jax.random.fold_in(edge_key, PRIMITIVES.index(op))
                 )
-                for op in wanted(name)
+                for op in operations_of(name)
             }
         return {
             "before": {n: normal(k, (1, 1, before, out), before) for k, (n, out) in zip(keys, pieces.items())},

@@ -157,8 +157,8 @@ class Oracle(NamedTuple):
             InputError: on another dataset or column.
         """
         if dataset not in self.columns or column not in self.columns[dataset]:
-            there = tuple(self.columns[DATASETS[0]])
-            raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {there}")
+            known = tuple(self.columns[DATASETS[0]])
+            raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {known}")
         values = self.columns[dataset][column]
         return values if values.ndim == 1 else np.nanmean(values, axis=1)
 
