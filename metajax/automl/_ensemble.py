@@ -161,7 +161,7 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
         >>> default = task.space.encode(task.space.configs([task.default]))
         >>> evaluation = evaluate_on_test(automl.refit(default, task, jax.random.key(0)).model, task)
         >>> low, high = evaluation.interval
-        >>> low < evaluation.score < high
+        >>> low < evaluation.score <= high
         True
     """
     x, y = np.asarray(task.final.x_eval), np.asarray(task.final.y_eval)
