@@ -1,5 +1,6 @@
 """Relaxed encodings of a whole space: the way from logits to an encoding that a gradient can flow through, and back."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,27 +51,37 @@ class Relaxation(Layout):
             >>> space.relax({"unit": jnp.zeros(2), "rate": 0.0}).tolist()
             [0.5, 0.5, 0.5]
         """
-        apply, blocks, weight = resolve(rule), {}, {}
-        for i, name in enumerate(self.domains):
-            domain = self.domains[name]
-            if name not in logits:
-                raise InputError(f"relax: logits lacks {name!r}; the space has {list(self.domains)}")
-            given = jnp.asarray(logits[name])
-            if given.shape != _logits_shape(domain):
-                raise InputError(
-                    f"relax: logits[{name!r}] has shape {given.shape}, accepted is {_logits_shape(domain)}"
-                )
-            part = None if key is None else jax.random.fold_in(key, i)
-            is_choice = isinstance(domain, Categorical)
-            blocks[name] = apply(given, part) if is_choice else jnp.atleast_1d(jax.nn.sigmoid(given))
-            if isinstance(domain, Integer):  # a relaxed number says nothing of its last digits
-                blocks[name] = jnp.pad(blocks[name], (0, domain.width - 1))
+        plain = self._unconditional(logits, resolve(rule), key)
+        if not self.conditions:
+            return plain
+        blocks, weight = {name: plain[part] for name, part in self.slices.items()}, {}
         for name in self.order:
             weight[name] = jnp.ones(())
             if name in self.conditions:
                 _, parent, values = self.conditions[name]
                 weight[name] = weight[parent] * _activation(self.domains[parent], blocks[parent], values)
         return jnp.concatenate([blocks[name] * weight[name] for name in self.domains])
+
+    def _unconditional(self, logits: Mapping[str, Any], rule: Rule, key: Key | None) -> jax.Array:
+        """Returns the relaxed encoding of a space without its conditions.
+
+        Neighboring choices with the same number of options share one call of the rule. A SuperNet has dozens of them, and a
+        call for each would make up most of its compiled program.
+        """
+        blocks, index = [], 0
+        for width, run in itertools.groupby(self.domains.items(), _options):
+            names, start = [name for name, _ in run], index
+            index += len(names)
+            given = [_checked_logits(logits, name, self.domains) for name in names]
+            if width is not None:
+                fold_in = lambda i: jax.random.fold_in(key, i)
+                keys = None if key is None else jax.vmap(fold_in)(jnp.arange(start, index))
+                blocks.append(jax.vmap(rule)(jnp.stack(given), keys).reshape(-1))
+                continue
+            for name, value in zip(names, given):  # a relaxed number says nothing of its last digits
+                block = jnp.atleast_1d(jax.nn.sigmoid(value))
+                blocks.append(jnp.pad(block, (0, self.domains[name].width - block.size)))
+        return jnp.concatenate(blocks)
 
     @checked
     def values(self, encoding: jt.Float[AnyArray, " {self.width}"]) -> dict[str, jt.Float[jax.Array, "..."]]:
@@ -127,6 +138,21 @@ class Relaxation(Layout):
             else:
                 result[name] = block
         return result
+
+
+def _options(item: tuple[str, Domain]) -> int | None:
+    """Returns the number of options of a choice, and ``None`` for a number or a subset."""
+    return item[1].width if isinstance(item[1], Categorical) else None
+
+
+def _checked_logits(logits: Mapping[str, Any], name: str, domains: Mapping[str, Domain]) -> jax.Array:
+    """Returns the logits of one domain; it raises an ``InputError`` if they are missing or have another shape."""
+    if name not in logits:
+        raise InputError(f"relax: logits lacks {name!r}; the space has {list(domains)}")
+    given, accepted = jnp.asarray(logits[name]), _logits_shape(domains[name])
+    if given.shape != accepted:
+        raise InputError(f"relax: logits[{name!r}] has shape {given.shape}, accepted is {accepted}")
+    return given
 
 
 def _logits_shape(domain: Domain) -> tuple[int, ...]:

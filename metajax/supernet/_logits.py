@@ -1,5 +1,7 @@
 """Where the logits of a space lie in its encoding, and what the relaxations need of them."""
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +17,33 @@ from metajax.types import Key
 def choice_slices(space: Space) -> list[tuple[str, slice]]:
     """Returns the name of every categorical choice and its slice of an encoding."""
     return [(name, space.slices[name]) for name, domain in space.domains.items() if isinstance(domain, Categorical)]
+
+
+def choice_runs(space: Space) -> list[tuple[slice, tuple[int, int] | None]]:
+    """Returns the columns of an encoding in runs of neighboring choices with the same number of values.
+
+    Each run has its columns and ``(choices, values)``, or ``None`` where the columns belong to no choice. What is computed for
+    a run at once is compiled once, not for every choice.
+    """
+    values = lambda name: space.domains[name].width if isinstance(space.domains[name], Categorical) else None
+    runs = []
+    for number, run in itertools.groupby(space.domains, values):
+        names = list(run)
+        columns = slice(space.slices[names[0]].start, space.slices[names[-1]].stop)
+        runs.append((columns, None if number is None else (len(names), number)))
+    return runs
+
+
+def map_choices(space: Space, function: Callable[..., jax.Array], vector: jax.Array, *more: jax.Array) -> jax.Array:
+    """Returns f32[width]: ``function`` of the columns of each choice; the columns of no choice are those of ``vector``."""
+    parts = []
+    for columns, shape in choice_runs(space):
+        if shape is None:
+            parts.append(vector[columns])
+        else:
+            blocks = [x[columns].reshape(shape) for x in (vector, *more)]
+            parts.append(jax.vmap(function)(*blocks).reshape(-1))
+    return jnp.concatenate(parts)
 
 
 def choice_values(space: Space, name: str) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """What every value of every choice is worth, and the decision by it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from metajax._typing import checked
 from metajax.space import Space
-from metajax.supernet._logits import choice_slices, choice_values
+from metajax.supernet._logits import choice_runs, choice_slices, choice_values
 from metajax.types import InputError, Scalar
 
 
@@ -42,11 +43,13 @@ def open_values(space: Space, excluded_values: Sequence[Any] = ()) -> Float[Arra
 def relative_entropy(space: Space, strengths: Float[Array, " {space.width}"]) -> Scalar:
     """Returns the mean over choices of the entropy of their strengths, as a share of the largest possible."""
     shares = []
-    for _, part in choice_slices(space):
-        block = strengths[part] / jnp.maximum(jnp.sum(strengths[part]), 1e-12)
-        amount = -jnp.sum(jnp.where(block > 0, block * jnp.log(jnp.where(block > 0, block, 1.0)), 0.0))
-        shares.append(amount / jnp.log(max(part.stop - part.start, 2)))
-    return jnp.mean(jnp.stack(shares))
+    for columns, shape in choice_runs(space):
+        if shape is not None:
+            block = strengths[columns].reshape(shape)
+            block = block / jnp.maximum(jnp.sum(block, axis=1, keepdims=True), 1e-12)
+            amount = -jnp.sum(jnp.where(block > 0, block * jnp.log(jnp.where(block > 0, block, 1.0)), 0.0), axis=1)
+            shares.append(amount / math.log(max(shape[1], 2)))
+    return jnp.mean(jnp.concatenate(shares))
 
 
 def decide(space: Space, strengths: ArrayLike, threshold: float = 0.0) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Values that are no longer searched."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metajax.space import Space
-from metajax.supernet._logits import choice_slices
+from metajax.supernet._logits import choice_slices, map_choices
 from metajax.supernet._state import Event, EventContext, SearchState
 from metajax.types import InputError
 
@@ -46,15 +48,16 @@ def prune(at: Sequence[float], keep: Sequence[int]) -> Event:
         mask, strengths = state.mask, context.relaxation.strengths(space, state.logits, state.mask)
         for share, count in zip(at, keep):
             is_due = state.step == round(share * context.steps)
-            pruned = mask
-            for _, part in choice_slices(space):
-                block = jnp.where(mask[part] > 0, strengths[part], -jnp.inf)
-                order = jnp.argsort(jnp.argsort(-block))  # rank, ties by position
-                pruned = pruned.at[part].set(jnp.where(order < count, mask[part], 0.0))
-            mask = jnp.where(is_due, pruned, mask)
+            mask = jnp.where(is_due, map_choices(space, functools.partial(_strongest, count), mask, strengths), mask)
         return state._replace(mask=mask), memory, {}
 
     return Event(lambda context: (), apply)
+
+
+def _strongest(count: int, mask: jax.Array, strengths: jax.Array) -> jax.Array:
+    """Returns the mask of a choice in which only its strongest values are open."""
+    rank = jnp.argsort(jnp.argsort(-jnp.where(mask > 0, strengths, -jnp.inf)))  # ties by position
+    return jnp.where(rank < count, mask, 0.0)
 
 
 def check_mask(space: Space, mask: ArrayLike) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from metajax._typing import AnyArray, checked
 from metajax.space import Space
-from metajax.supernet._logits import choice_slices
+from metajax.supernet._logits import map_choices
 from metajax.supernet._protocols import Disturb, Moment
 from metajax.types import InputError, Key, Scalar
 
@@ -22,13 +22,14 @@ def radius_at(progress: Any, start: float, end: float) -> Any:
 @checked
 def on_simplex(space: Space, encoding: Float[Array, " {space.width}"]) -> Float[Array, " {space.width}"]:
     """Clips each choice's weights to [0, 1] and divides them by their sum; where nothing is left, the largest becomes 1."""
-    for _, part in choice_slices(space):
-        block = jnp.clip(encoding[part], 0.0, 1.0)
-        largest = jax.nn.one_hot(jnp.argmax(encoding[part]), block.shape[0], dtype=block.dtype)
+
+    def project(weights: jax.Array) -> jax.Array:
+        block = jnp.clip(weights, 0.0, 1.0)
+        largest = jax.nn.one_hot(jnp.argmax(weights), block.shape[0], dtype=block.dtype)
         whole = jnp.sum(block)
-        block = jnp.where(whole > 0, block / jnp.where(whole > 0, whole, 1.0), largest)
-        encoding = encoding.at[part].set(block)
-    return encoding
+        return jnp.where(whole > 0, block / jnp.where(whole > 0, whole, 1.0), largest)
+
+    return map_choices(space, project, encoding)
 
 
 def random_disturbance(start: float = 0.03, end: float = 0.3) -> Disturb:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from metajax._typing import AnyArray, checked
 from metajax.space import Space
-from metajax.supernet._logits import choice_slices
+from metajax.supernet._logits import choice_runs, choice_slices, map_choices
 from metajax.supernet._protocols import Encode, Logits, Moment, Relaxation
 from metajax.supernet.relaxations._rules import encode_by_rule, probabilities
 from metajax.types import Key, stream
@@ -39,7 +39,7 @@ def policy_paths(number: int) -> Encode:
 
     @checked
     def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
-        return jnp.concatenate([draw(space, logits, moment, k) for k in jax.random.split(key, number)])
+        return jax.vmap(lambda k: draw(space, logits, moment, k)[0])(jax.random.split(key, number))
 
     return encode
 
@@ -94,19 +94,31 @@ def fair_paths() -> Encode:
 
     @checked
     def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
-        parts = choice_slices(space)
-        number = max(part.stop - part.start for _, part in parts)
+        number = max(part.stop - part.start for _, part in choice_slices(space))
         paths_key, order_key = stream(key, "paths"), stream(key, "order")
-        paths = jnp.concatenate([draw(space, logits, moment, jax.random.fold_in(paths_key, i)) for i in range(number)])
-        for i, (_, part) in enumerate(parts):
-            width = part.stop - part.start
-            order = jax.random.permutation(jax.random.fold_in(order_key, i), jnp.arange(number) % width)
-            rows = jax.nn.one_hot(order, width, dtype=paths.dtype)
-            is_open = jnp.sum(rows * moment.mask[part], axis=1, keepdims=True)
-            paths = paths.at[:, part].set(is_open * rows + (1 - is_open) * paths[:, part])
-        return paths
+        drawn = lambda i: draw(space, logits, moment, jax.random.fold_in(paths_key, i))[0]
+        paths = jax.vmap(drawn)(jnp.arange(number))
+        parts, index = [], 0
+        for columns, shape in choice_runs(space):
+            part = paths[:, columns]
+            if shape is not None:
+                keys = jax.vmap(lambda i: jax.random.fold_in(order_key, i))(index + jnp.arange(shape[0]))
+                blocks = part.reshape(number, *shape)
+                fair = jax.vmap(_every_value, (0, 0, 1), 1)(keys, moment.mask[columns].reshape(shape), blocks)
+                part, index = fair.reshape(part.shape), index + shape[0]
+            parts.append(part)
+        return jnp.concatenate(parts, axis=1)
 
     return encode
+
+
+def _every_value(key: Key, mask: jax.Array, drawn: jax.Array) -> jax.Array:
+    """Returns f32[paths, values]: each value of a choice in a path of its own; pruned values are replaced by drawn ones."""
+    number, width = drawn.shape
+    order = jax.random.permutation(key, jnp.arange(number) % width)
+    rows = jax.nn.one_hot(order, width, dtype=drawn.dtype)
+    is_open = jnp.sum(rows * mask, axis=1, keepdims=True)
+    return is_open * rows + (1 - is_open) * drawn
 
 
 @checked
@@ -139,10 +151,7 @@ def sandwich_paths(random: int = 2, sizes: Float[AnyArray, " width"] | None = No
     @checked
     def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
         order = jnp.arange(space.width, dtype=jnp.float32) if sizes is None else jnp.asarray(sizes, jnp.float32)
-        mask = moment.mask
-        for _, part in choice_slices(space):
-            sized = jnp.where(jnp.isfinite(order[part]), mask[part], 0.0)
-            mask = mask.at[part].set(jnp.where(jnp.any(sized > 0), sized, mask[part]))
+        mask = map_choices(space, _sized, moment.mask, order)
         order = jnp.nan_to_num(order)
         by_size = {**logits, **{name: order[part] for name, part in choice_slices(space)}}
         hardest = lambda x, key=None: jax.nn.one_hot(jnp.argmax(x), x.shape[-1], dtype=x.dtype)
@@ -152,6 +161,12 @@ def sandwich_paths(random: int = 2, sizes: Float[AnyArray, " width"] | None = No
         return jnp.concatenate([extreme(1.0), extreme(-1.0), draw(space, logits, moment, stream(key, "paths"))])
 
     return encode
+
+
+def _sized(mask: jax.Array, sizes: jax.Array) -> jax.Array:
+    """Returns the mask of a choice without the values that have no size, unless that are all."""
+    sized = jnp.where(jnp.isfinite(sizes), mask, 0.0)
+    return jnp.where(jnp.any(sized > 0), sized, mask)
 
 
 def sampled_paths(train: Encode) -> Relaxation:

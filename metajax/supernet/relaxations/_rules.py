@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from metajax._typing import AnyArray, checked
 from metajax.space import Space, rules
-from metajax.supernet._logits import choice_slices, masked_logits
+from metajax.supernet._logits import map_choices, masked_logits
 from metajax.supernet._protocols import Encode, Logits, Moment
 from metajax.types import Key
 
@@ -22,13 +22,15 @@ def encode_by_rule(rule_at: Callable[[jax.Array], rules.Rule]) -> Encode:
     @checked
     def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
         encoding = space.relax(masked_logits(space, logits, moment.mask), rule_at(moment.progress), key)
-        scale = jnp.ones(space.width, encoding.dtype)
-        for _, part in choice_slices(space):
-            whole, remaining = jnp.sum(encoding[part]), jnp.sum(encoding[part] * moment.mask[part])
-            scale = scale.at[part].set(jnp.where(remaining > 0, whole / jnp.where(remaining > 0, remaining, 1.0), 1.0))
-        return (encoding * moment.mask * scale)[None]
+        return map_choices(space, _keep_sum, encoding * moment.mask, encoding)[None]
 
     return encode
+
+
+def _keep_sum(kept: jax.Array, given: jax.Array) -> jax.Array:
+    """Scales what was kept of the weights of a choice to the sum that they had, if anything was kept."""
+    whole, remaining = jnp.sum(given), jnp.sum(kept)
+    return kept * jnp.where(remaining > 0, whole / jnp.where(remaining > 0, remaining, 1.0), 1.0)
 
 
 @checked
