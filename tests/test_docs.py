@@ -96,6 +96,26 @@ def test_the_readme_quotes_what_was_measured(quoted):
     assert form.format(*numbers) == quoted, cell
 
 
+def test_the_readme_quotes_the_differences_that_were_measured():
+    readme, results = " ".join((ROOT / "README.md").read_text().split()), hook("measured").results()
+    told = re.search(
+        r"metajax less tpe.*: ([+-][\d.]+) points, 95% interval ([+-][\d.]+) to ([+-][\d.]+) over",
+        results["automl_tables"],
+    )
+    gain, low, high = (f"{float(number):.1f}" for number in told.groups())
+    assert f"{gain} points above Optuna's TPE in the same minute (95% interval {low} to {high})" in readme
+    lost = re.search(r"better on (.*), by at most ([\d.]+) points", results["In one page"])
+    assert len(lost[1].split(" and ")) == 2 and f"better on two of them, by up to {float(lost[2]):.1f} points" in readme
+    regret = {
+        n: float(hook("measured").cell(results["search_tabular"], n, "25 trials").split(" ±")[0])
+        for n in ("transfer †", "Optuna's tpe")
+    }
+    assert (
+        0.25 < regret["transfer †"] / regret["Optuna's tpe"] < 0.4
+        and "has a third of the regret of TPE after 25 trials" in readme
+    )
+
+
 def test_the_readme_counts_the_goals_that_are_met():
     met = re.search(r"(\d+ of \d+ goals) are met", (ROOT / "experiments" / "benchmarks" / "RESULTS.md").read_text())
     assert met is not None

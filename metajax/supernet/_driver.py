@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from metajax.nn import Functional
 from metajax.run import RunDirectory, train
 from metajax.space import Space
+from metajax.supernet._method import SupernetMethod
 from metajax.supernet._methods import METHODS
 from metajax.supernet._protocols import Decide, MakeLoss, Regularizer
 from metajax.supernet._recipe import MakeNetwork, Recipe
@@ -73,7 +74,7 @@ class Outcome(NamedTuple):
 
 
 def run(
-    method: str | Recipe,
+    method: str | SupernetMethod | Recipe,
     space: Space,
     network: Functional | MakeNetwork,
     loss: MakeLoss,
@@ -96,7 +97,7 @@ def run(
     """Searches a space with a method and decides on one architecture.
 
     Args:
-        method: one of ``METHODS``, or a recipe of one's own.
+        method: one of ``METHODS``; or of one's own: a ``SupernetMethod``, or the ``Recipe`` that it makes for this space.
         space: the space of architectures.
         network: ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial channels.
         loss: makes a loss from an apply function, such as ``fewshot.cross_entropy``.
@@ -120,7 +121,7 @@ def run(
         The outcome.
 
     Raises:
-        InputError: on an unknown method, fewer than two parts, or as ``Recipe.build`` does.
+        InputError: on an unknown method or what is none, fewer than two parts, or as ``Recipe.build`` does.
         metajax.run.Diverged: if the loss or the state is no longer finite.
 
     Example:
@@ -136,7 +137,7 @@ def run(
             f"run: parts has {len(parts)} parts, batch_size={batch_size}; give a training and a validation part, and a "
             "batch_size of at least 1"
         )
-    recipe = METHODS[method].recipe(space) if isinstance(method, str) else method
+    recipe = _recipe_of(method, space)
     search = recipe.build(
         space,
         network,
@@ -247,3 +248,14 @@ def accuracy_on(network: Functional, part: Part) -> Accuracy:
         return jnp.mean(jax.lax.map(correct, batches), dtype=jnp.float32)
 
     return Partial(accuracy, batches)
+
+
+def _recipe_of(method: str | SupernetMethod | Recipe, space: Space) -> Recipe:
+    """Returns the recipe of a method on a space."""
+    if isinstance(method, str):
+        return METHODS[method].recipe(space)
+    if isinstance(method, SupernetMethod):
+        return method.recipe(space)
+    if not isinstance(method, Recipe):
+        raise InputError(f"run: method={method!r}; accepted are a name of METHODS, a SupernetMethod, or a Recipe")
+    return method

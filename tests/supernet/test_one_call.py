@@ -74,7 +74,7 @@ def test_a_method_that_decides_by_accuracies_ends_in_one_hot_strengths():
 
 def test_a_recipe_of_ones_own_runs_with_an_optimizer_of_ones_own():
     recipe = supernet.Recipe(supernet.relaxations.sigmoid_mixture())
-    outcome = search(recipe, weights_optimizer=optax.sgd(0.0))
+    outcome = search(supernet.SupernetMethod("of my own", lambda space: recipe), weights_optimizer=optax.sgd(0.0))
     first = network(1, False).init
     assert outcome.config.keys() == SPACE.domains.keys()
     stays = search(recipe, weights_optimizer=optax.sgd(0.0), steps=1)
@@ -97,6 +97,8 @@ def test_a_method_builds_with_the_arguments_of_its_recipe():
 def test_what_cannot_be_searched_is_refused():
     with pytest.raises(InputError, match="unknown method 'magic'; accepted are darts-1"):
         search("magic")
+    with pytest.raises(InputError, match="accepted are a name of METHODS, a SupernetMethod, or a Recipe"):
+        search(supernet.relaxations.sigmoid_mixture)
     with pytest.raises(InputError, match="parts has 1 parts"):
         supernet.run("gdas", SPACE, network, fewshot.cross_entropy, PARTS[:1], steps=1)
     with pytest.raises(InputError, match="batch_size=0"):
