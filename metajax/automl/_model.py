@@ -174,7 +174,9 @@ class FittedModel:
         distinct = list({id(member): member for member in self.others}.values())
         numbers = {id(member): number for number, member in enumerate(distinct)}
         arrays = {f"{i}/{name}": a for i, member in enumerate(distinct) for name, a in member.arrays().items()}
-        save_npz(directory / "model.npz", groups=self.groups, temperatures=self.temperatures, **self.params, **arrays)
+        save_npz(
+            directory / "model.npz", True, groups=self.groups, temperatures=self.temperatures, **self.params, **arrays
+        )
         content = {
             "format": _FORMAT,
             "configs": self.configs,
