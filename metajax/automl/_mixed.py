@@ -203,17 +203,18 @@ class Trainer:
         self, row: int, config: dict[str, Any], fitted: FittedMember, results: TrainingResults, data: Data
     ) -> None:
         """Writes the scores of a model, its learning curve, and its configuration with what its fit decided."""
-        stages = np.stack(fitted.staged(data.x_eval, np.linspace(0, 1, CURVE_POINTS + 1)[1:]))
+        y_eval = np.asarray(data.y_eval)
+        stages = np.stack(fitted.staged(np.asarray(data.x_eval), np.linspace(0, 1, CURVE_POINTS + 1)[1:]))
         results.outputs[row] = stages[-1, : results.outputs.shape[1]]
         if not np.isfinite(stages[-1]).all():
             return
         classification = self._prepared.classification
-        results.curve[row] = score(stages, data.y_eval, classification)
-        results.score[row] = self._score(stages[-1:], data.y_eval)[0]
+        results.curve[row] = score(stages, y_eval, classification)
+        results.score[row] = self._score(stages[-1:], y_eval)[0]
         if classification:
-            results.loss[row] = calibrate.calibrated_loss(stages[-1:], data.y_eval)[0]
+            results.loss[row] = calibrate.calibrated_loss(stages[-1:], y_eval)[0]
         else:
-            results.loss[row] = squared_error(stages[-1:], data.y_eval)[0]
+            results.loss[row] = squared_error(stages[-1:], y_eval)[0]
         decided = {} if fitted.member is None else fitted.member.decided
         if decided:
             assert results.encodings is not None

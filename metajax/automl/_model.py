@@ -123,7 +123,7 @@ class FittedModel:
         numbers = {id(member): number for number, member in enumerate(distinct)}
         written = [_write_member(member) for member in distinct]
         arrays = {f"{i}/{name}": a for i, (_, own) in enumerate(written) for name, a in own.items()}
-        save_npz(directory / "model.npz", temperatures=self.temperatures, **arrays)
+        save_npz(directory / "model.npz", True, temperatures=self.temperatures, **arrays)
         content = {
             "format": _FORMAT,
             "configs": self.configs,

@@ -33,7 +33,7 @@ class BoostedTrees:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         stops_early = len(data.x_eval) > 0
-        kind = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
+        kind: Any = HistGradientBoostingClassifier if classification else HistGradientBoostingRegressor
         model = kind(
             learning_rate=config["learning_rate"],
             max_iter=max_iterations(config["iterations"], data, outputs),

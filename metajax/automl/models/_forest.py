@@ -38,8 +38,8 @@ class Forest(NamedTuple):
     def first(self, trees: int) -> "Forest":
         """Returns the first trees."""
         end = len(self.feature) if trees >= len(self.roots) else self.roots[trees]
-        nodes = [array[:end] for array in self[:5]]
-        return Forest(*nodes, self.roots[:trees], self.depths[:trees])
+        nodes = {name: getattr(self, name)[:end] for name in Forest._fields[:5]}
+        return Forest(**nodes, roots=self.roots[:trees], depths=self.depths[:trees])
 
 
 def round_down(thresholds: np.ndarray) -> np.ndarray:

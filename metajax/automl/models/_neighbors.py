@@ -28,8 +28,9 @@ class Neighbors:
     def fit(self, config: dict[str, Any], data: Data, seed: int, classification: bool, outputs: int) -> Member:
         """Stores the rows, ``_MAX_ROWS`` at most."""
         rows = np.random.default_rng(seed).permutation(len(data.x))[:_MAX_ROWS]
-        y = np.eye(outputs, dtype=np.float32)[data.y[rows]] if classification else data.y[rows, None]
-        return StoredRows(np.nan_to_num(data.x[rows]), y, config)
+        x, y = np.asarray(data.x)[rows], np.asarray(data.y)[rows]
+        votes = np.eye(outputs, dtype=np.float32)[y] if classification else y[:, None]
+        return StoredRows(np.nan_to_num(x), votes, config)
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
         """Returns the member that was saved."""
