@@ -29,7 +29,8 @@ class SearchContract(Contract):
     """Checks what every search method keeps, on a search of a few seconds.
 
     Nearly all of that time is compiling. So a method has one compiled program, which all checks share, and the network is as
-    small as a search can be: three edges with three operations on inputs of 4 x 4 pixels.
+    small as a search can be: three edges with three operations, side by side, on inputs of 4 x 4 pixels. The first state is
+    computed operation by operation, with small programs that are those of every other method.
 
     Args:
         method: the method; ``supernet.SupernetMethod(paper, recipe)`` makes one of a recipe of one's own.
@@ -73,17 +74,19 @@ class SearchContract(Contract):
         self._advance = jax.jit(advance)
         # bound to a device, as what is restored will be: else it would be compiled again
         put = functools.partial(jax.device_put, device=jax.devices()[0])
-        batches = [_batches(seed, self.recipe.inner_steps) for seed in range(STEPS)]
-        self.batches: Any = put(jax.tree.map(lambda *x: np.stack(x), *batches))
-        self.first: supernet.SearchState = put(jax.jit(self.search.init)(jax.random.key(0)))
+        drawn = [_batches(seed, self.recipe.inner_steps) for seed in range(STEPS)]
+        self.batches: Any = put(jax.tree.map(lambda *x: np.stack(x), *drawn))
+        self.first: supernet.SearchState = put(self.search.init(jax.random.key(0)))
         last, info = self._advance(self.first, self.batches, 0, STEPS)
         self.last: supernet.SearchState = last
         self.info: Info = info
 
     def check_types(self) -> None:
-        """Types and shapes of the state stay, and all of it is finite."""
+        """Types and shapes of the state stay, also where the first one is traced, and all of it is finite."""
         kinds = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
         assert kinds(self.first) == kinds(self.last), "an update changes a type or a shape of the state"
+        traced = jax.eval_shape(self.search.init, jax.random.key(0))
+        assert kinds(self.first) == kinds(traced), "a traced first state has another type or shape"
         assert _is_finite(self.info, self.last.params, self.last.logits), "the search is not finite"
 
     def check_steps(self) -> None:
@@ -139,28 +142,24 @@ class SearchContract(Contract):
 
 
 def _tiny_network(space: Any, partial: Any, single_path: bool) -> nn.Functional:
-    """Returns the network of the checks: dense operations on edges, or cells of convolutions where channels are partial."""
+    """Returns the network of the checks: dense operations side by side, or cells of convolutions where channels are partial."""
     if partial != 1:
         build = lambda rngs: CellNet(
             space, CLASSES, 4, 1, stride=2, partial=partial, single_path=single_path, rngs=rngs
         )
         return nn.functional(build)
 
+    edges = len(space.domains)
+
     def init(key: Key) -> Params:
         draw = lambda name, *shape: jax.random.normal(jax.random.fold_in(key, name), shape) / shape[0] ** 0.5
-        edges = {name: draw(i, UNITS, UNITS) for i, name in enumerate(space.domains)}
-        return {"stem": draw(100, 16, UNITS), "edges": edges, "head": draw(101, UNITS, CLASSES)}
+        return {"stem": draw(0, 16, UNITS), "edges": draw(1, UNITS, edges * UNITS), "head": draw(2, UNITS, CLASSES)}
 
     def apply(params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
-        nodes = [nn.standardize(x.reshape(len(x), -1) @ params["stem"])]
-        for j in (1, 2):
-            total = jnp.zeros_like(nodes[0])
-            for i in range(j):
-                mix, value = encoding[space.slices[f"edge_{i}_{j}"]], nodes[i]
-                bent = nn.standardize(jax.nn.relu(value) @ params["edges"][f"edge_{i}_{j}"])
-                total = total + mix[1] * value + mix[2] * bent
-            nodes.append(total)
-        return jax.nn.relu(nodes[-1]) @ params["head"]
+        value = nn.standardize(x.reshape(len(x), -1) @ params["stem"])
+        bent = nn.standardize(jax.nn.relu(value) @ params["edges"]).reshape(-1, edges, UNITS)
+        _, skip, dense = encoding.reshape(edges, -1).T
+        return jax.nn.relu(jnp.sum(skip) * value + jnp.einsum("e,bec->bc", dense, bent)) @ params["head"]
 
     return nn.Functional(init, apply)
 
