@@ -9,6 +9,9 @@ from typing import Any
 
 from metajax.types import InputError
 
+QUICKSTART_MINUTES = 2.0
+"""The budget of ``metajax quickstart``."""
+
 
 def _parser() -> argparse.ArgumentParser:
     from metajax import __version__
@@ -31,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_flags(search, "runs/search")
 
     quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
-    _add_run_flags(quickstart, "runs/quickstart")
+    _add_run_flags(quickstart, "runs/quickstart", f"{QUICKSTART_MINUTES:g} minutes, unless --trials is given")
 
     schema = commands.add_parser("schema", help="print how a table is read", allow_abbrev=False)
     schema.add_argument("--data", required=True, help="a CSV, Parquet, Feather or .npz file")
@@ -51,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_run_flags(parser: argparse.ArgumentParser, out: str) -> None:
+def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "none") -> None:
     """Adds the flags that every command has which searches."""
-    parser.add_argument("--minutes", type=float, help="budget of wall time (default: none)")
+    parser.add_argument("--minutes", type=float, help=f"budget of wall time (default: {minutes})")
     parser.add_argument(
         "--trials", type=int, help="number of models that the search trains (default: 192, or no limit with --minutes)"
     )
@@ -111,6 +114,12 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _short(fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns the same arguments, with the quickstart's budget if none was asked for."""
+    unlimited = fields["minutes"] is None and fields["trials"] is None
+    return {**fields, "minutes": QUICKSTART_MINUTES} if unlimited else fields
+
+
 def _read(run: str) -> dict[str, Any]:
     """Returns the config of a run."""
     from metajax.run import read_json
@@ -153,7 +162,7 @@ def _show(run: Path | str) -> None:
         return
     name = result["metric"]
     show = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
-    print(f"found: {', '.join(f'{k}={_short(v)}' for k, v in result['found'].items())}")
+    print(f"found: {', '.join(f'{k}={_shown(v)}' for k, v in result['found'].items())}")
     line = [f"test {name}: found {show(metrics[f'test_{name}'])}"]
     if f"test_{name}_low" in metrics:  # runs of earlier versions have no interval
         line[0] += f" ({show(metrics[f'test_{name}_low'])} to {show(metrics[f'test_{name}_high'])})"
@@ -170,7 +179,7 @@ def _show(run: Path | str) -> None:
     print(f"written to {run}: report.html, model.json, model.npz, trials.csv, result.json")
 
 
-def _short(value: Any) -> str:
+def _shown(value: Any) -> str:
     """Returns a value of a configuration in a few characters."""
     if isinstance(value, list):
         return f"{len(value)} features"
@@ -249,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     commands: dict[str, Callable[[], None]] = {
         "search": lambda: _search(_fields(arguments), arguments.out, arguments.resume, arguments.overwrite),
-        "quickstart": lambda: _search(_fields(arguments), arguments.out, arguments.resume, arguments.overwrite),
+        "quickstart": lambda: _search(_short(_fields(arguments)), arguments.out, arguments.resume, arguments.overwrite),
         "schema": lambda: _schema(arguments.data, arguments.target, arguments.task, arguments.out),
         "predict": lambda: _predict(arguments.run, arguments.data, arguments.out),
         "show": lambda: _show(arguments.run),

@@ -256,7 +256,15 @@ def test_search(used, name):
     alone(used)
 
 
-def test_populations(used):
+def test_populations(used, monkeypatch):
+    """Populations draw on the host: from the initial parameters to the order of the rows."""
+    lines = defaultdict(set)
+
+    def watched(key):
+        lines[tuple(jax.random.key_data(key).tolist())].add(source_line())
+        return types.generator(key)
+
+    monkeypatch.setattr(population, "generator", watched)
     space = tabular_space(2, classification=True)
     rng = np.random.default_rng(0)
     x, y = jnp.asarray(rng.normal(size=(83, 2)), jnp.float32), jnp.asarray(rng.integers(0, 2, 83), jnp.int32)
@@ -264,7 +272,8 @@ def test_populations(used):
     configs["epochs"] = np.minimum(configs["epochs"], 2)
     used.clear()
     population.train(configs, np.arange(2), population.Data(x, y, x, y), 2, jax.random.key(0), group_size=2)
-    alone(used)
+    alone(used, at_least=1)
+    assert len(lines) >= 4 and all(len(where) == 1 for where in lines.values())
 
 
 def test_proposals(used):
