@@ -194,7 +194,8 @@ def _label(name: str) -> str:
 def markdown(config: dict, result: dict) -> str:
     """Mean regrets over datasets and over families, with the tests against transfer."""
     settings, metrics, parts = Config(**config), result["metrics"], []
-    for title, suffix, p in (("Mean over datasets", "", "p"), ("Mean over families", "_by_family", "p_by_family")):
+    families = "Mean over families, with 95% intervals over them"
+    for title, suffix, p in (("Mean over datasets", "", "p"), (families, "_by_family", "p_by_family")):
         head = ["from meta-features alone" if not t else f"{t} training{'s' * (t > 1)}" for t in TRAININGS]
         rows = []
         for name in settings.names:
@@ -202,7 +203,8 @@ def markdown(config: dict, result: dict) -> str:
             for t in TRAININGS:
                 label = f"{_label(name)}_{t}"
                 tail = f" (p {metrics[f'{label}_{p}']:.0e})" if f"{label}_{p}" in metrics else ""
-                cells.append(f"{metrics[label + suffix]:.2f}{tail}")
+                half = metrics.get(f"{label}{suffix}_interval")
+                cells.append(f"{metrics[label + suffix]:.2f}{f' ± {half:.2f}' if half else ''}{tail}")
             rows.append([name, *cells])
         parts.append(f"{title}:\n\n{table(['method', *head], rows)}\n")
     return "\n".join(parts)

@@ -72,6 +72,7 @@ class Schedule:
         if self._config.baseline:
             waves += waves + (self._history.count() - self.plan.n_initial) / self.plan.wave_size
         seconds = waves * self.wave_seconds + (finalists if self.is_negligible(finalists) else 0.0)
+        seconds += self.durations.compilation
         return seconds + self.seconds_after_last_wave(n_models)
 
     def is_negligible(self, seconds: float) -> bool:

@@ -42,12 +42,14 @@ class Durations:
 
     Attributes:
         training: Seconds that all waves took together, without compilation.
+        compilation: Seconds of compilation in the last wave. The next one may need as many: its networks have other shapes.
     """
 
     def __init__(self):
         compiling()  # The counter of compilation starts with its first call.
         self._waves: list[float] = []
         self.training = 0.0
+        self.compilation = 0.0
         self._proposals: dict[int, float] = {}
         self._first_proposal = FIRST_PROPOSAL_SECONDS
 
@@ -61,7 +63,12 @@ class Durations:
 
     def measure_wave(self, fraction: float) -> contextlib.AbstractContextManager[None]:
         """Measures the training of this fraction of a wave."""
-        return self._measure(lambda elapsed, without_compilation: self.record_wave(without_compilation, fraction))
+
+        def record(elapsed: float, without_compilation: float) -> None:
+            self.record_wave(without_compilation, fraction)
+            self.compilation = elapsed - without_compilation
+
+        return self._measure(record)
 
     def record_wave(self, seconds: float, fraction: float) -> None:
         """Records how many seconds this fraction of a wave took, also where an earlier process trained it."""
