@@ -103,7 +103,7 @@ def _train_contenders(exploration: Exploration, recorder: Recorder, notes: list[
         candidates["random"] = repeat(exploration.best_random)
     contenders = {}
     for name, encodings in candidates.items():
-        if name == "default" and not schedule.allows_default(n_default):
+        if name == "default" and not schedule.allows_default():
             notes.append("No time was left to train the default configuration again.")
             continue
         temperatures = exploration.members.temperatures if name == "found" else None

@@ -108,16 +108,26 @@ class Schedule:
     def refit_seconds(self) -> float:
         """Returns the seconds of the final trainings and the report.
 
-        The default configuration is among the final trainings only if that costs little.
+        The default configuration is among the final trainings if the task says how often, or if that costs little.
         """
         refit = self._seconds_of_best(ENSEMBLE_SIZE) * self._row_ratio
-        n_refits = 1 + self._config.baseline + self.is_negligible(refit)
-        return n_refits * refit + REPORT_SECONDS
+        default = self._default_seconds if self._reserves_default else 0.0
+        return (1 + self._config.baseline) * refit + default + REPORT_SECONDS
 
-    def allows_default(self, n_members: int) -> bool:
-        """Whether there is time to train the default configuration, which was the first of all, this number of times."""
-        seconds = n_members * float(self._history.waves[0].seconds[0]) * self._row_ratio
-        return self.is_negligible(seconds) or self.budget.allows(seconds + REPORT_SECONDS)
+    def allows_default(self) -> bool:
+        """Whether there is time to train the default configuration."""
+        return self._reserves_default or self.budget.allows(self._default_seconds + REPORT_SECONDS)
+
+    @property
+    def _reserves_default(self) -> bool:
+        """Whether the time for the default configuration is set aside from the start."""
+        return self._history.task.default_members is not None or self.is_negligible(self._default_seconds)
+
+    @property
+    def _default_seconds(self) -> float:
+        """Expected seconds of training the default configuration, which was the first of all."""
+        n_members = self._history.task.default_members or ENSEMBLE_SIZE
+        return n_members * float(self._history.waves[0].seconds[0]) * self._row_ratio
 
     @property
     def _row_ratio(self) -> float:
