@@ -29,7 +29,8 @@ def checked(function: F) -> F:
     """
     if not CHECKED:
         return function
-    from beartype import beartype
+    from beartype import BeartypeConf, beartype
     from jaxtyping import jaxtyped
 
-    return cast(F, jaxtyped(function, typechecker=beartype))
+    # An int is accepted where a float is, as by type checkers.
+    return cast(F, jaxtyped(function, typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True))))

@@ -76,7 +76,8 @@ class ConstantModel(automl.FittedModel):
 
     @property
     def encoder(self):
-        return types.SimpleNamespace(classes=None)
+        schema = types.SimpleNamespace(surprises=lambda rows: [])
+        return types.SimpleNamespace(classes=None, schema=schema)
 
 
 def test_predictions_are_written_to_a_new_file_alone(tmp_path, capsys, monkeypatch):

@@ -203,8 +203,8 @@ def load(path: Path = FILE) -> Prior:
     space = str(load_npz(path, ("space",))["space"])
     if space != _digest():
         raise InputError(
-            f"{path}: is of the space {space}, this version searches {_digest()}; make another with "
-            "`python -m experiments.automl.automl_prior --write`"
+            f"{path}: is of the space {space}, this version searches {_digest()}; the experiment "
+            "automl_prior makes another"
         )
     arrays = load_npz(path, names)
     layers = (arrays["w0"], arrays["b0"]), (arrays["w1"], arrays["b1"])

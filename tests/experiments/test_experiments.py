@@ -128,9 +128,9 @@ def test_features_of_scikit_learn_and_another_domain(tmp_path, pictures, capsys)
     ("argv", "message"),
     [
         (["--method", "magic"], "--method magic: accepted are maml, fomaml"),
-        (["--ways", "5"], "validation classes: ways=5, but there are 2 classes"),
-        (["--queries", "9"], "queries=9 exceed the 8 examples of a class"),
-        (["--shots", "1,2,3"], "has 3 numbers for ways=2"),
+        (["--ways", "5"], "validation classes: --ways 5, but there are 2 classes"),
+        (["--queries", "9"], "--queries 9 exceed the 8 examples of a class"),
+        (["--shots", "1,2,3"], "has 3 numbers for --ways 2"),
         (["--shots", "x"], "--shots x: accepted is a whole number, or one for each way"),
         (["--tasks", "3", "--chunk", "2"], "--tasks 3: accepted are multiples of --chunk 2"),
         (["--data", "nowhere"], "--data nowhere: accepted are omniglot, mini-imagenet"),

@@ -217,7 +217,7 @@ def test_cross_validation_picks_the_right_family_and_does_not_leak():
     choice = choose(trials, [spec_of("ridge1"), spec_of("ridge2"), spec_of("kernel")])
     assert choice.r2[choice.best] > 0.9
     with pytest.warns(UserWarning, match="mostly noise"):
-        noise = Trials.from_arrays(trials.space, trials.configs(), np.random.default_rng(0).normal(size=60))
+        noise = Trials.from_arrays(trials.space, make(80).configs(), np.random.default_rng(0).normal(size=80))
     assert max(choose(noise, [spec_of("ridge1"), spec_of("kernel")]).r2.values()) < 0.3
     # each configuration twice with the same noise: were the copies split apart, noise could be predicted
     twice = noise + noise
