@@ -30,6 +30,6 @@ def checked(function: F) -> F:
     if not CHECKED:
         return function
     from beartype import beartype
-    from jaxtyping import jaxtyped
+    from jaxtyping import jaxtyped  # pyright: ignore[reportUnknownVariableType]
 
     return cast(F, jaxtyped(function, typechecker=beartype))
