@@ -30,7 +30,7 @@ def checked(function: F) -> F:
     if not CHECKED:
         return function
     from beartype import BeartypeConf, beartype
-    from jaxtyping import jaxtyped
+    from jaxtyping import jaxtyped  # pyright: ignore[reportUnknownVariableType]
 
     # An int is accepted where a float is, as by type checkers.
     return cast(F, jaxtyped(function, typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True))))

@@ -27,7 +27,6 @@ from experiments import harness
 from experiments.automl import _peers as peers
 from experiments.automl import _suite as suite
 from experiments.automl._ranks import diagram, ranks
-from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from metajax import plot, run
 from metajax.types import InputError
@@ -213,22 +212,6 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def statement(results: Results) -> list[str]:
-    """The mean ranks at the smallest budget of a minute or more."""
-    m = results["tables"].metrics
-    budgets = sorted(float(key.split(" s ")[0]) for key in m if key.endswith("metajax rank"))
-    at = f"{next((b for b in budgets if b >= 60), budgets[-1]):g} s"
-    order = sorted(
-        (value, key.removeprefix(f"{at} ").removesuffix(" rank")) for key, value in m.items() if _is_rank(key, at)
-    )
-    listed = ", ".join(f"{name} {value:.2f}" for value, name in order)
-    return [f"On tables that it was not developed on, with {at} for searches, the mean ranks are: {listed}."]
-
-
-def _is_rank(key: str, at: str) -> bool:
-    return key.startswith(f"{at} ") and key.endswith(" rank")
-
-
 EXPERIMENT = harness.Experiment(
     "tables",
     __doc__,
@@ -237,7 +220,6 @@ EXPERIMENT = harness.Experiment(
     data=load,
     presets=PRESETS,
     table=markdown,
-    statement=statement,
     figures=("ranks.png",),
 )
 

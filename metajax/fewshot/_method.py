@@ -96,7 +96,7 @@ class Method(NamedTuple):
 
 
 def by_gradient(
-    problem: bilevel.Problem,
+    problem: bilevel.Problem[Any],
     estimator: bilevel.Estimator,
     outer_optimizer: optax.GradientTransformation,
     inner_steps: int,

@@ -73,7 +73,7 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
         move_key, tint_key, noise_key, flip_key = jax.random.split(key, 4)
         width = {name: largest * jax.nn.sigmoid(h[name]) for name, largest in AUGMENTATION_RANGES.items()}
         amount = jax.random.uniform(move_key, (5, x.shape[0]), x.dtype, -1.0, 1.0)
-        x = jax.vmap(_move)(x, *(width[name] * amount[i] for i, name in enumerate(MOVES)))
+        x = jax.vmap(_move)(jnp.asarray(x), *(width[name] * amount[i] for i, name in enumerate(MOVES)))
         x = _tint(x, width, tint_key)
         x = x + width["noise"] * jax.random.normal(noise_key, x.shape, x.dtype)
         return _flip(x, h["flip"], flip_key) if flips else x

@@ -30,6 +30,7 @@ def label_smoothing(per_class: int | None = None) -> Component:
     def apply(
         h: Float[AnyArray, "..."], targets: Float[AnyArray, "examples classes"], index: Integer[AnyArray, " examples"]
     ) -> Float[Array, "examples classes"]:
+        targets = jnp.asarray(targets)
         share = jax.nn.sigmoid(h if per_class is None else targets @ h)
         share = jnp.broadcast_to(share, targets.shape[:1])[:, None]
         return targets * (1 - share) + share / targets.shape[-1]

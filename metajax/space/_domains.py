@@ -164,7 +164,7 @@ class Subset:
     @checked
     def decode(self, block: jt.Float[AnyArray, "*n {self.n}"]) -> jt.Bool[jax.Array, "*n {self.n}"]:
         """Returns the column of subsets that is nearest to a block f32[n, width]: the items with an entry of at least 0.5."""
-        chosen = block >= 0.5
+        chosen = jnp.asarray(block) >= 0.5
         if self.nonempty:
             best = jax.nn.one_hot(jnp.argmax(block, axis=-1), self.n, dtype=jnp.float32) > 0
             chosen = jnp.where(jnp.any(chosen, axis=-1, keepdims=True), chosen, best)

@@ -132,12 +132,12 @@ class Float:
     @checked
     def scale(self, unit: jt.Float[AnyArray, "*n"]) -> jt.Float[jax.Array, "*n"]:
         """Maps the unit interval to the number's own units. The map is differentiable and ignores the grid."""
-        return from_unit(unit, self.low, self.high, self.log)
+        return from_unit(jnp.asarray(unit), self.low, self.high, self.log)
 
     @checked
     def decode(self, block: jt.Float[AnyArray, "*n 1"]) -> jt.Float32[jax.Array, "*n"]:
         """Returns the column of values that is nearest to a block f32[n, 1]."""
-        value = self.scale(self._snap(block[..., 0]))
+        value = self.scale(self._snap(jnp.asarray(block)[..., 0]))
         return jnp.clip(value, self.low, self.high).astype(jnp.float32)
 
     def to_python(self, value: Any) -> float:

@@ -106,6 +106,7 @@ class Integer:
     @checked
     def draw(self, uniform: jt.Float[AnyArray, "*n draws"]) -> jt.Int32[jax.Array, "..."]:
         """Turns uniform random numbers f32[n, draws] into random values."""
+        uniform = jnp.asarray(uniform)
         if self.log:  # a number is as frequent as the logarithm is long from half a unit below it to half a unit above
             return self._nearest(log_offset(uniform[..., 0], self.low - 0.5, float(self.size)) - 0.5)
         if self._is_int32 and self.size <= _ONE_UNIFORM:
@@ -131,7 +132,7 @@ class Integer:
     @checked
     def scale(self, unit: jt.Float[AnyArray, "*n"]) -> jt.Float[jax.Array, "*n"]:
         """Maps the unit interval to the number's own units. The map is differentiable, also between whole numbers."""
-        return from_unit(unit, float(self.low), float(self.high), self.log)
+        return from_unit(jnp.asarray(unit), float(self.low), float(self.high), self.log)
 
     @checked
     def decode(self, block: jt.Float[AnyArray, "*n columns"]) -> jt.Int32[jax.Array, "..."]:
@@ -139,6 +140,7 @@ class Integer:
 
         A block of the first column alone gives a number as fine as float32.
         """
+        block = jnp.asarray(block)
         unit = jnp.clip(block[..., 0], 0.0, 1.0)
         if self._is_small:
             return jnp.clip(jnp.round(self.scale(unit)), self.low, self.high).astype(jnp.int32)

@@ -100,7 +100,7 @@ class Relaxation(Layout):
             >>> round(float(space.values(space.relax(space.zeros()))["rate"]), 6)
             0.01
         """
-        blocks = {name: encoding[part] for name, part in self.slices.items()}
+        blocks = {name: jnp.asarray(encoding)[part] for name, part in self.slices.items()}
         return {
             name: domain.scale(blocks[name][0]) if isinstance(domain, Float | Integer) else blocks[name]
             for name, domain in self.domains.items()

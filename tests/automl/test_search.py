@@ -263,6 +263,7 @@ def test_bad_arguments_are_one_line_and_status_2(argv, capsys):
 def test_an_existing_run_is_refused_and_another_config_too(finished, table, capsys):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file() and p.name != ".lock"}
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "24", "--out", str(finished)]
+    argv += ["--metric", "accuracy"]
     assert cli.main(argv) == 2
     assert "a run is there already" in capsys.readouterr().err
     assert cli.main([*argv, "--resume", "--seed", "1"]) == 2

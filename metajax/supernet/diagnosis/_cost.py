@@ -44,7 +44,7 @@ class Cost(NamedTuple):
     @checked
     def of(self, encoding: Float[AnyArray, "*batch width"]) -> Float[Array, "*batch"]:
         """Returns the cost of encodings f32[..., width], relaxed or not; give it to ``regularizers.expected_cost``."""
-        return self.constant + encoding @ jnp.asarray(self.table, encoding.dtype)
+        return self.constant + jnp.asarray(encoding) @ jnp.asarray(self.table, encoding.dtype)
 
 
 def measure_cost(config: Mapping[str, Any], supernet: SuperNet, x: jax.Array, kind: Kind, repeats: int = 5) -> float:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metajax._typing import AnyArray, checked
+from metajax._typing import checked
 from metajax.space import Space
 from metajax.supernet._logits import map_choices
 from metajax.supernet._protocols import Disturb, Moment
@@ -58,7 +58,7 @@ def random_disturbance(start: float = 0.03, end: float = 0.3) -> Disturb:
     def disturb(
         space: Space,
         loss: Callable[[jax.Array], Scalar] | None,
-        encoding: Float[AnyArray, " {space.width}"],
+        encoding: Float[Array, " {space.width}"],
         moment: Moment,
         key: Key,
     ) -> Float[Array, " {space.width}"]:
@@ -104,7 +104,7 @@ def adversarial_disturbance(start: float = 0.03, end: float = 0.3, steps: int = 
     def disturb(
         space: Space,
         loss: Callable[[jax.Array], Scalar],
-        encoding: Float[AnyArray, " {space.width}"],
+        encoding: Float[Array, " {space.width}"],
         moment: Moment,
         key: Key,
     ) -> Float[Array, " {space.width}"]:
