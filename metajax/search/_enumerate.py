@@ -25,7 +25,7 @@ class Enumerate:
     r"""Evaluates every configuration of a finite space: the exact maximum.
 
     For a network with one hidden layer, a configuration is a prefix p and a suffix q of choices, whose contributions to the
-    hidden units add up. All pairs are compared by additions alone:
+    hidden units add up. A pair costs a comparison and an addition for each unit:
 
     $$\max_{p, q} \; \sum_u v_u \, \mathrm{relu}\bigl(a_u(p) + b_u(q)\bigr)$$
 
