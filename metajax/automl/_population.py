@@ -25,6 +25,8 @@ from metajax.types import generator, stream
 
 _TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.
 _SECONDS_PER_MULTIPLICATION = 6 / 15e9  # of a training step, measured on one core that other work shared
+_MIN_TILES = 4
+"""Tiles of several models are another program, which pays for this number of them. With fewer, each model is a tile."""
 _MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 1.0, 0.25
 """A model may be computed in a larger shape if that takes no more additional seconds, or no larger share: compiling takes
 about two seconds for each shape, and some models share it."""
@@ -290,7 +292,7 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     patience = np.where(configs["schedule"][rows] == SCHEDULES.index("constant"), _PATIENCE_EPOCHS, patience)
     limits = descent.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
     slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, group_size))
-    slots = slots if len(rows) >= slots else 1  # Empty slots would cost as much as models.
+    slots = slots if len(rows) >= _MIN_TILES * slots else 1
     shelf = _Shelf(shape, slots, params[0], rows, network_configs, states, limits)
     table = encoding.fit_table(layout, population.x, shape.raw, shape.bins, shape.periodic)
     seconds[rows] += (time.perf_counter() - started) / len(rows)

@@ -14,6 +14,12 @@ from metajax.automl import _population as population
 from metajax.automl._space import default_config, tabular_space
 
 
+@pytest.fixture(autouse=True)
+def tiles(monkeypatch):
+    """Few models fill tiles, too."""
+    monkeypatch.setattr(population, "_MIN_TILES", 1)
+
+
 def plain(config, params, member, inputs):
     """One member of the configured network written out in NumPy, for embedded inputs."""
     x = inputs * params["scale"][member]
@@ -316,8 +322,9 @@ def test_shapes_are_few_for_small_tables_and_waste_little_for_large_ones():
     assert cost(large) < 1.25 * cost(own)
 
 
-def test_compilations_do_not_grow_with_waves():
+def test_compilations_do_not_grow_with_waves(monkeypatch):
     """Other models of the same shape, more of them, other numbers of epochs and other rows share the program."""
+    monkeypatch.setattr(population, "_MIN_TILES", 4)
     first = lambda **other: configured(FAST | other)
     train([first()], problem())
     before = descent.train_epochs._cache_size()

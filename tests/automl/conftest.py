@@ -1,0 +1,21 @@
+"""Searches of whole tables train small networks, because compiling one for each size takes most of the time of a search."""
+
+import pytest
+
+WHOLE_SEARCHES = ("test_search", "test_sklearn")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks(request):
+    """Leaves single networks of up to 128 units to search where a file searches whole tables; all share few programs."""
+    if request.module.__name__.rsplit(".", 1)[-1] not in WHOLE_SEARCHES:
+        yield
+        return
+    pytest.importorskip("pandas")
+    from metajax.automl import _space as space
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space, "MEMBERS", space.MEMBERS[:1])
+        patch.setattr(space, "WIDTHS", space.WIDTHS[:3])
+        patch.setattr(space, "MAX_EPOCHS", 64)
+        yield
