@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metajax._typing import AnyArray
+
 MAX_BINS = 16
 """Maximum number of bins of a column."""
 FREQUENCIES, PERIODIC_OUTPUTS = 16, 8
@@ -56,12 +58,12 @@ class Table(NamedTuple):
         numeric: i32[m], the columns of the periodic embedding.
     """
 
-    column: jax.Array
-    left: jax.Array
-    width: jax.Array
-    low: jax.Array
-    high: jax.Array
-    numeric: jax.Array
+    column: AnyArray
+    left: AnyArray
+    width: AnyArray
+    low: AnyArray
+    high: AnyArray
+    numeric: AnyArray
 
 
 def make_layout(x: np.ndarray) -> Layout:
@@ -93,8 +95,8 @@ def fit_table(layout: Layout, x: np.ndarray, raw: bool, bins: bool, periodic: bo
         parts.append((np.full(n, column), left, width, low, high))
     columns = [np.concatenate(values) for values in zip(*parts)]
     numeric = layout.numeric if periodic else np.zeros(0)
-    floats = (values.astype(np.float32) for values in columns[1:])
-    return Table(columns[0].astype(np.int32), *floats, numeric.astype(np.int32))
+    left, width, low, high = (values.astype(np.float32) for values in columns[1:])
+    return Table(columns[0].astype(np.int32), left, width, low, high, numeric.astype(np.int32))
 
 
 def _edges(values: np.ndarray, n_bins: int) -> np.ndarray:

@@ -47,7 +47,8 @@ class Shape(NamedTuple):
 
     def join(self, other: Self) -> "Shape":
         """Returns the smallest shape that both fit into."""
-        return Shape(*map(max, self, other))
+        raw, bins, periodic, members, levels, width = map(max, self, other)
+        return Shape(bool(raw), bool(bins), bool(periodic), members, levels, width)
 
     def inputs(self, layout: Layout) -> int:
         """Returns the number of inputs of the first linear layer."""

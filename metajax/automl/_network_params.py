@@ -92,7 +92,7 @@ def crop(params: dict[str, Any], own: Shape, shape: Shape, layout: Layout) -> di
     """Crops the parameters of one model from the shape of a program to its own: the inverse of ``pad``."""
     index, arrays = _own_inputs(own, shape, layout), dict(params)
     arrays |= {"scale": params["scale"][:, index], "first": params["first"][index], "linear": params["linear"][index]}
-    cropped = {
+    cropped: dict[str, Any] = {
         name: np.ascontiguousarray(arrays[name][tuple(map(slice, size))]) for name, size in _sizes(arrays, own).items()
     }
     cropped["hidden"] = tuple(kernel[: own.width, : own.width] for kernel in params["hidden"][: own.levels - 1])
@@ -117,6 +117,7 @@ def from_arrays(arrays: dict[str, np.ndarray]) -> Model:
     """Returns the model that ``to_arrays`` was given."""
     fields = lambda part: {name.split("/")[1]: a for name, a in arrays.items() if name.startswith(f"{part}/")}
     sizes = arrays["shape"].tolist()
-    shape, params = Shape(*map(bool, sizes[:3]), *sizes[3:]), fields("params")
+    shape = Shape(*map(bool, sizes[:3]), *sizes[3:])
+    params: dict[str, Any] = dict(fields("params"))
     params["hidden"] = tuple(params.pop(f"hidden{i}") for i in range(shape.levels - 1))
     return Model(shape, NetworkConfig(**fields("config")), params, encoding.Table(**fields("table")))

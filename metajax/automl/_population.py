@@ -164,8 +164,9 @@ class _Shelf:
         for first in range(0, len(rows), self.slots):
             index = np.minimum(np.arange(first, first + self.slots), len(rows) - 1)
             take = lambda leaf, index=index: jax.device_put(np.asarray(leaf)[index])
-            own = [jax.tree.map(take, tree) for tree in (configs, states, limits.last_epoch, limits.patience)]
-            tiles.append(_Tile(rows[index], *own[:2], descent.Limits(*own[2:], limits.selects_epoch)))
+            last_epoch, patience = take(limits.last_epoch), take(limits.patience)
+            own = descent.Limits(last_epoch, patience, limits.selects_epoch)
+            tiles.append(_Tile(rows[index], jax.tree.map(take, configs), jax.tree.map(take, states), own))
         return tiles
 
     def run(self, population: _Population, tables: encoding.Table, span: descent.Span, seconds: np.ndarray) -> None:

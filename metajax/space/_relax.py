@@ -74,8 +74,7 @@ class Relaxation(Layout):
             index += len(names)
             given = [_checked_logits(logits, name, self.domains) for name in names]
             if width is not None:
-                fold_in = lambda i: jax.random.fold_in(key, i)
-                keys = None if key is None else jax.vmap(fold_in)(jnp.arange(start, index))
+                keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(start, index))
                 blocks.append(jax.vmap(rule)(jnp.stack(given), keys).reshape(-1))
                 continue
             for name, value in zip(names, given):  # a relaxed number says nothing of its last digits
