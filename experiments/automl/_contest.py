@@ -36,7 +36,7 @@ class Data:
         self.is_classification = self.task["task"] == "classification"
         self.classes = self.task.get("classes", [])
         codes = {label: i for i, label in enumerate(self.classes)}
-        self.y = target.map(pd.Series(codes)).to_numpy() if self.is_classification else target.to_numpy(np.float64)
+        self.y = np.array([codes[label] for label in target]) if self.is_classification else target.to_numpy(np.float64)
 
     @property
     def is_binary(self) -> bool:
