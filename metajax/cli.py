@@ -9,7 +9,7 @@ from typing import Any
 
 from metajax.types import InputError
 
-QUICKSTART_MINUTES = 2.0
+QUICKSTART_MINUTES = 3.0
 """The budget of ``metajax quickstart``."""
 
 

@@ -152,3 +152,11 @@ def test_the_library_tells_a_missing_package_before_it_trains(monkeypatch, tmp_p
     x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
     with pytest.raises(InputError, match="needs Optuna"):
         metajax.AutoMLClassifier(trials=16, method="optuna").fit(x, y)
+
+
+def test_the_quickstart_has_a_budget_unless_another_is_asked_for(monkeypatch):
+    searched = []
+    monkeypatch.setattr(cli, "_search", lambda fields, *rest: searched.append((fields["minutes"], fields["trials"])))
+    for more in ([], ["--minutes", "1"], ["--trials", "32"]):
+        assert cli.main(["quickstart", *more]) == 0
+    assert searched == [(cli.QUICKSTART_MINUTES, None), (1.0, None), (None, 32)]
