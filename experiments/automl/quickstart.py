@@ -3,8 +3,7 @@
     python -m experiments.automl.quickstart --seed 0 --out runs/quickstart_0
 
 It is ``metajax quickstart --trials 192`` as a script. The committed results are of that command, when the space held small
-networks alone. A run trains 192 models for the search
-and 192 at random, in about three minutes on 2 cores.
+networks alone: 192 models for the search and 192 at random, in about three minutes on 2 cores.
 """
 
 import dataclasses
