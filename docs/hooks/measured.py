@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 sys.path[:0] = [path for path in [str(Path(__file__).parent)] if path not in sys.path]
 
-from resulttables import Unknown, protocol, results, source, tables  # noqa: E402
+from resulttables import Unknown, find_experiments, protocol, results, source, tables  # noqa: E402
 
 REFERENCE = re.compile(r"\{\{ (?!methods: |settings: )(.*?) \}\}")
 
@@ -105,6 +105,7 @@ def rows(pattern: str, known: dict[str, str], only: tuple[str, ...] = ()) -> str
 
 def found(experiment: str) -> str:
     """The sentences of an experiment on the first page of the results, as a list."""
+    find_experiments()
     from experiments import harness
 
     named = {result.name: result for result in harness.committed()}

@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+
+
+def find_experiments() -> None:
+    """Makes the package ``experiments`` importable: MkDocs takes back what a hook adds to the path when it is loaded."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
 
 
 class Unknown(KeyError):
@@ -55,6 +59,7 @@ def protocol(section: str) -> str:
 @functools.cache
 def results() -> dict[str, str]:
     """The sections of all results by name."""
+    find_experiments()
     from experiments import harness, tables
     from experiments.benchmarks import all as benchmarks
 
