@@ -76,14 +76,18 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
     """Searches, or continues a search, and prints what was found."""
     from metajax import automl
+    from metajax.automl._proposing import QUICK_MINUTES
     from metajax.automl._requirements import check_requirements
     from metajax.automl._search import identify, load_data
     from metajax.run import RunDirectory, to_dict
+    from metajax.run._compiled import compile_quickly
 
     if resume and overwrite:
         raise InputError("resume=True and overwrite=True exclude each other")
     config = automl.Config(**fields)
     check_requirements(config)
+    if config.minutes is not None and config.minutes <= QUICK_MINUTES:
+        compile_quickly()
     path = Path(config.data)
     if path.suffix or path.is_dir():
         fields = {**fields, "data": str(path.resolve())}
@@ -169,11 +173,12 @@ def _show(run: Path | str) -> None:
     if f"default_test_{name}" in metrics:
         line.append(f"default {show(metrics[f'default_test_{name}'])}")
     if f"random_test_{name}" in metrics:
-        line.append(f"best of {metrics['models_trained_random']} at random {show(metrics[f'random_test_{name}'])}")
+        tried = metrics["configurations_tried_random"]
+        line.append(f"best of {tried} at random {show(metrics[f'random_test_{name}'])}")
     print(", ".join(line))
     print(
-        f"{metrics['models_trained']} models trained from a space of 10^{metrics['log10_space']:.0f}, "
-        f"{metrics['models_failed']} failed, {metrics['seconds']:.0f} s in all"
+        f"{metrics['configurations_tried']} configurations tried of 10^{metrics['log10_space']:.0f}, "
+        f"{metrics['models_trained']} models trained, {metrics['models_failed']} failed, {metrics['seconds']:.0f} s in all"
     )
     print(result["protocol"])
     print(f"written to {run}: report.html, model.json, model.npz, trials.csv, result.json")

@@ -1,7 +1,7 @@
-"""From finalists to one model: select an ensemble, train it, and evaluate it on the test rows."""
+"""From trainings to one model: pick an ensemble, train configurations on all rows, and evaluate on the test rows."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,53 +14,53 @@ from metajax.automl._metrics import Metric
 from metajax.automl._task import Task, TrainedModel
 from metajax.types import Key
 
-ENSEMBLE_SIZE = 8
-"""Number of trainings in the final model."""
+PICKS = 20
+"""Number of picks of an ensemble; the weight of a configuration is its share of them."""
+_MAX_NUMBERS = 2e7  # that are compared at a time; of more, the first rows decide
 
 
-def select_members(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: bool) -> list[int]:
-    """Selects the members of the ensemble greedily, with replacement (Caruana et al. 2004).
+def pick(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: bool) -> list[int]:
+    """Picks the members of an ensemble greedily, with replacement (Caruana et al. 2004).
 
-    The selection begins with the best finalist alone and adds, ``ENSEMBLE_SIZE`` times in all, the finalist with which the
-    ensemble scores best on held-out rows, by the metric that is reported. Ties are broken by the log-loss or the squared error.
-    All probabilities are calibrated first, by temperatures that were fitted to other rows: a model does not lose for being
-    over- or underconfident, because the final model repairs that.
+    The first pick is the best one alone; each of the others is the one with which the ensemble scores best on held-out rows,
+    by the metric that is reported. Ties are broken by the log-loss or the squared error. All probabilities are calibrated
+    first, by temperatures that were fitted to other rows: a model does not lose for being over- or underconfident, because
+    the final model repairs that.
 
     Args:
-        outputs: f32[folds, n, rows, k], what the finalists predict on the held-out rows of each fold.
+        outputs: f32[folds, n, rows, k], what the candidates predict on the held-out rows of each fold.
         targets: [folds, rows], the class numbers or values of the held-out rows.
         metric: What is maximized.
         calibrates: Whether the outputs are probabilities.
 
     Returns:
-        The sorted numbers of the selected finalists, ``ENSEMBLE_SIZE`` of them, with repetition.
+        The numbers of the picks, in order, ``PICKS`` of them, with repetition.
     """
-    outputs, targets, n = outputs.astype(np.float64), np.asarray(targets), outputs.shape[1]
+    targets, (folds, n, rows, k) = np.asarray(targets), outputs.shape
+    rows = min(rows, max(1, int(_MAX_NUMBERS / (folds * n * k))))
+    outputs, targets = outputs[:, :, :rows].astype(np.float64), targets[:, :rows]
     has_failed = np.asarray(~np.isfinite(outputs).all(axis=(0, 2, 3)))
     outputs = np.where(np.isfinite(outputs), outputs, 0.0)
     if calibrates:
         outputs = calibrate.cross_calibrate(outputs, targets)
     by_model = np.moveaxis(outputs, 1, 0).reshape(n, targets.size, -1)
     total, picks = np.zeros(by_model.shape[1:]), []
-    for size in range(1, ENSEMBLE_SIZE + 1):
-        scores = [_score((total + model) / size, targets.ravel(), metric) for model in by_model]
-        picks.append(max(range(n), key=lambda i, scores=scores: (not has_failed[i], *scores[i])))
+    for size in range(1, PICKS + 1):
+        means = (total + by_model) / size
+        # Between equal scores rounding must not decide.
+        score, tie = metric.score(means, targets.ravel()).round(12), metric.tie(means, targets.ravel())
+        picks.append(int(np.lexsort((np.arange(n)[::-1], tie, score, ~has_failed))[-1]))
         total += by_model[picks[-1]]
-    return sorted(picks)
-
-
-def _score(outputs: np.ndarray, targets: np.ndarray, metric: Metric) -> tuple[float, float]:
-    """What the selection maximizes. Between equal scores rounding must not decide."""
-    return round(float(metric.score(outputs[None], targets)[0]), 12), float(metric.tie(outputs[None], targets)[0])
+    return picks
 
 
 def fit_temperatures(outputs: np.ndarray, classification: bool, targets: np.ndarray) -> np.ndarray:
-    """Returns the temperatures f64[n] with which the finalists predict, fitted to all of their held-out rows.
+    """Returns the temperatures f64[n] with which the candidates predict, fitted to all of their held-out rows.
 
     Args:
-        outputs: f32[folds, n, rows, k], as in ``select_members``.
+        outputs: f32[folds, n, rows, k], as in ``pick``.
         classification: Whether the outputs are probabilities. The temperatures of values are 1.
-        targets: [folds, rows], as in ``select_members``.
+        targets: [folds, rows], as in ``pick``.
     """
     folds, n, rows, k = outputs.shape
     if not classification:
@@ -90,7 +90,7 @@ def refit(
     temperatures: Float[np.ndarray, " members"] | None = None,
     stop: Float[np.ndarray, " members"] | None = None,
 ) -> Refit:
-    """Trains configurations on training and validation rows together, and returns the ensemble of them.
+    """Trains configurations on all rows that are learned from, and returns the ensemble of them.
 
     Args:
         encodings: One configuration for each member; repetitions of a network are trained from other initial parameters.
@@ -119,7 +119,8 @@ def refit(
     is_finite = np.isfinite(results.score)
     used = is_finite if is_finite.any() else np.ones(len(encodings), bool)
     params = [member for member, is_used in zip(results.params, used) if is_used]
-    model = task.build_model(task.space.decode(encodings[used]), params, temperatures[used])
+    weights = np.full(len(params), 1 / len(params))
+    model = task.build_model(task.space.decode(encodings[used]), params, temperatures[used], weights)
     return Refit(model, float(np.nanmean(results.score)) if is_finite.any() else math.nan)
 
 
@@ -179,15 +180,3 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
     low, high = intervals.of_metric(metric, outputs, y)
     score = float(metric.score(outputs[None], y)[0])
     return Evaluation(unit * score, (unit * low, unit * high), loss, accuracy, y, outputs)
-
-
-def summarize_members(model: TrainedModel) -> list[dict[str, Any]]:
-    """Returns the distinct configurations of a model, the most frequent first, and the number of members of each."""
-    distinct: list[dict[str, Any]] = []
-    for config in model.configs:
-        same = next((entry for entry in distinct if entry["config"] == config), None)
-        if same is None:
-            distinct.append({"members": 1, "config": config})
-        else:
-            same["members"] += 1
-    return sorted(distinct, key=lambda entry: -entry["members"])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metajax.automl import _ensemble as ensemble
 from metajax.automl._explore import explore, start
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import prepare
@@ -143,9 +142,7 @@ class _AutoML(BaseEstimator):
             prepared = table_task(table, model_types=self.model_types, minutes=self.minutes, metric=self.metric)
             recorder = start(config, directory, prepared, self.verbose, started)
             exploration = explore(config, recorder)
-            members = exploration.members
-            stop = exploration.history.mean_stop(members.encodings)
-            model = ensemble.refit(members.encodings, prepared, exploration.key, members.temperatures, stop).model
+            model = exploration.selection.build(prepared)
             assert isinstance(model, FittedModel)
             self.trials_ = exploration.history.trials("random", "proposed")
             self.seconds_ = recorder.schedule.budget.seconds
@@ -178,8 +175,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
     """A scikit-learn classifier that searches for its own model.
 
     ``fit`` trains networks, trees and other model types, proposed by a meta-learner that is fitted to the trainings so far.
-    The model is the mean prediction of eight trainings of the best configurations. A fifth of the rows is held out to select
-    by; the final model learns from all. Data frames may hold numbers, categories, dates, text and missing values; each column
+    The model is an ensemble of the best configurations, each trained on every fold of the rows, so that it learns from all.
+    Data frames may hold numbers, categories, dates, text and missing values; each column
     is read as its ``data.tabular.Schema`` says.
 
     Args:

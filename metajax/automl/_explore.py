@@ -1,30 +1,30 @@
-"""The search: collect, fit the meta-learner, search through it, train, and repeat until the models or the time are spent."""
+"""The search: try configurations on one split, train the promising ones on every fold, and ask the meta-learner for others.
+
+At any time the configurations that were trained on every fold are a model; what is left to do makes it better.
+"""
 
 import dataclasses
-import sys
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from metajax import predictor, search
+from metajax.automl import _bags as bags
 from metajax.automl import _ensemble as ensemble
-from metajax.automl import _finalists as finalists
 from metajax.automl._plan import make_plan
+from metajax.automl._proposing import make_proposer
 from metajax.automl._recorder import Recorder
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
-from metajax.automl._task import Task
+from metajax.automl._task import Task, TrainedModel
 from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
 from metajax.space import Space
-from metajax.types import Key, stream
-
-SPECS = (predictor.ensemble(), predictor.kernel(tuning_rows=128))
-"""The meta-learners that cross-validation chooses between. The kernel's length scales are learned on 128 trainings: the cost
-grows with the cube of that number, and more trainings tell little more."""
+from metajax.types import InputError, stream
 
 
 class Keys(NamedTuple):
@@ -41,43 +41,60 @@ def search_keys(seed: int) -> Keys:
     return Keys(*(stream(jax.random.key(seed), name) for name in Keys._fields))
 
 
-class Members(NamedTuple):
-    """The members of the final model, and what they were selected from.
+class Selection(NamedTuple):
+    """The ensemble that a search ends with.
 
     Attributes:
-        encodings: f32[ENSEMBLE_SIZE, width], with repetition.
-        temperatures: f64[ENSEMBLE_SIZE], by which the members divide their logits.
-        n_finalists: Number of configurations they were selected from.
-        n_folds: Number of splits of the rows on which these were cross-validated; 0 if only the rows of the search were used.
+        bags: Its configurations, each trained on every fold.
+        counts: i64[n], how often each was picked.
+        temperatures: f64[n], by which the members of each divide their logits.
+        n_candidates: Number of configurations that it was picked from.
     """
 
-    encodings: np.ndarray
+    bags: list[bags.Bag]
+    counts: np.ndarray
     temperatures: np.ndarray
-    n_finalists: int
-    n_folds: int
+    n_candidates: int
+
+    def build(self, task: Task) -> TrainedModel:
+        """Returns the model: the members of all bags."""
+        configs, params, temperatures, weights = [], [], [], []
+        for bag, count, temperature in zip(self.bags, self.counts, self.temperatures):
+            configs += task.space.decode(bag.encodings)
+            params += bag.members
+            temperatures += [temperature] * len(bag.members)
+            weights += [count / self.counts.sum() / len(bag.members)] * len(bag.members)
+        return task.build_model(configs, params, np.array(temperatures), np.array(weights))
+
+    def summary(self, space: Space) -> list[dict[str, Any]]:
+        """Returns the configurations, those of the largest weights first, with their weights."""
+        order = np.argsort(-self.counts, kind="stable")
+        configs = space.decode(np.stack([self.bags[i].decided for i in order]))
+        weights = self.counts[order] / self.counts.sum()
+        return [{"weight": float(weight), "config": config} for weight, config in zip(weights, configs)]
 
 
 class Exploration(NamedTuple):
-    """The result of a search, before the final model is trained.
+    """The result of a search.
 
     Attributes:
         history: Everything that was trained.
-        choice: The choice of the meta-learner, by everything that was drawn or proposed.
-        members: The members of the final model.
+        selection: The ensemble.
         default: f32[width], the default configuration.
-        best_random: f32[width], the best of as many random configurations, or ``None`` without a baseline.
-        key: Random key of the final trainings.
+        best_random: f32[width], the best of the random configurations, or ``None`` where there are none.
+        key: Random key of further trainings.
     """
 
     history: WaveHistory
-    choice: predictor.Choice
-    members: Members
+    selection: Selection
     default: np.ndarray
     best_random: np.ndarray | None
     key: jax.Array
 
 
-def start(config: Config, directory: RunDirectory, task: Task, show: bool, started: float) -> Recorder:
+def start(
+    config: Config, directory: RunDirectory, task: Task, show: bool, started: float, ending: float = 0.0
+) -> Recorder:
     """Sets a search up in a run directory, with the waves of an earlier process.
 
     Args:
@@ -86,39 +103,48 @@ def start(config: Config, directory: RunDirectory, task: Task, show: bool, start
         task: The dataset.
         show: Show progress on standard error.
         started: ``time.perf_counter()`` when this process began to read the data.
+        ending: Seconds of the budget that are kept for the time after the search.
     """
     budget = TimeBudget(directory, config.minutes, started)
     history = WaveHistory(directory.path / "waves", task, search_keys(config.seed).wave)
     plan = make_plan(task, config.trials, config.minutes, config.uses_meta_learner)
-    return Recorder(config, directory, history, Schedule(config, plan, history, budget), show)
+    return Recorder(config, directory, history, Schedule(config, plan, history, budget, ending), show)
 
 
 def explore(config: Config, recorder: Recorder) -> Exploration:
-    """Runs the whole search in a run directory, up to the selection of the members of the final model."""
-    stages = _Search(config, recorder)
-    stages.collect()
-    stages.propose()
-    choice = stages.choose_meta_learner()
-    members = stages.select_members(choice)
-    stages.train_baseline()
-    return Exploration(stages.history, choice, members, stages.default[0], stages.best_random(), stages.keys.refit)
+    """Runs the whole search in a run directory, up to the selection of the ensemble."""
+    with ThreadPoolExecutor(1, "metajax-proposer") as proposing:
+        stages = _Search(config, recorder, proposing)
+        stages.collect()
+        stages.propose()
+        stages.train_baseline()
+    selection = select(stages.history)
+    return Exploration(stages.history, selection, stages.default[0], stages.best_random(), stages.keys.refit)
 
 
-def make_proposer(config: Config, space: Space, key: Key, padded_size: int) -> search.AskTell:
-    """Returns who proposes what to train: the meta-learner in waves, chance, or Optuna."""
-    if config.method == "random":
-        return search.RandomProposer(space, key=key)
-    if config.method == "optuna":
-        return search.OptunaProposer(space, key=key)
-    strategy = search.DiverseBatch()
-    return search.Proposer(space, SPECS, strategy, n_initial=1, fine_tune=True, padded_size=padded_size, key=key)
+def select(history: WaveHistory) -> Selection:
+    """Picks the ensemble among the configurations that were trained on every fold, by what they predict for held-out rows.
+
+    Raises:
+        InputError: If no training has succeeded.
+    """
+    task, candidates = history.task, bags.bags(history)
+    candidates = [bag for bag in candidates if np.isfinite(bag.score)]
+    if not candidates:
+        raise InputError("search: no model could be trained on every fold of the rows; the messages above say why")
+    outputs = np.stack([bag.outputs for bag in candidates], axis=1)
+    targets = np.stack([np.asarray(fold.y_eval) for fold in task.folds])
+    picks = ensemble.pick(outputs, targets, task.metric, task.classification)
+    used, counts = np.unique(picks, return_counts=True)
+    temperatures = ensemble.fit_temperatures(outputs[:, used], task.classification, targets)
+    return Selection([candidates[i] for i in used], counts, temperatures, len(candidates))
 
 
 class _Search:
     """The stages of a search, in the order in which ``explore`` runs them."""
 
-    def __init__(self, config: Config, recorder: Recorder):
-        self.config, self.recorder = config, recorder
+    def __init__(self, config: Config, recorder: Recorder, proposing: ThreadPoolExecutor):
+        self.config, self.recorder, self._proposing = config, recorder, proposing
         self.schedule, self.plan, self.history = recorder.schedule, recorder.schedule.plan, recorder.history
         self.task: Task = self.history.task
         self.space, self.keys = self.task.space, search_keys(config.seed)
@@ -131,94 +157,103 @@ class _Search:
             self.initial = np.asarray(self.space.encode(self.space.configs(self.task.initial)))
 
     def collect(self) -> None:
-        """Trains the initial configurations and random ones, which the random baseline shares."""
-        n_initial = self.plan.n_initial
-        first = [self._fix(self.initial), self._fix(self._random_configs(0)[len(self.initial) : n_initial])]
-        self._train(np.concatenate(first), "random")
-        while (count := self.history.count()) < n_initial:
-            self._train(self._fix(self._random_configs(count)), "random")
+        """Tries the defaults, of which the first one is a model at once, and random configurations."""
+        self._train(self._fix(self.initial), "random")
+        self._promote()
+        while (missing := self.plan.n_initial - self.history.count("random")) > 0:
+            if not self._try_random(missing):
+                break
+
+    def _try_random(self, missing: int) -> bool:
+        """Tries random configurations, if there is time."""
+        saved = self.history.next_saved()
+        n = len(saved.asked) if saved else min(missing, self.schedule.n_to_explore(asks_model=False))
+        if n <= 0 or (saved and saved.source != "random"):
+            return False
+        self._train(self._fix(self._random_configs(self.history.count("random"), n)), "random")
+        return True
 
     def propose(self) -> None:
-        """Trains what other datasets promise, then repeats: fit the meta-learner, search through it, train."""
-        limit = sys.maxsize if self.plan.trials is None else self.plan.trials
-        reserved = self.plan.n_finalists * self.plan.n_folds
-        while (left := limit - (count := self.history.count()) - reserved) >= self.plan.wave_size:
-            is_first = self.config.uses_meta_learner and not self.history.count("proposed")
-            warm_start = self.task.warm_start if is_first else None
-            n = self.schedule.next_wave_size(left, asks_model=warm_start is None)
+        """Tries what other datasets promise, then repeats: fit the meta-learner while models are trained, and try more."""
+        warm_start = self.task.warm_start if self.config.uses_meta_learner else None
+        while True:
+            asking, is_first = None, warm_start is not None and not self.history.count("proposed")
+            saved = self.history.upcoming("proposed")
+            n = len(saved.asked) if saved else self.schedule.n_to_explore(asks_model=not is_first)
+            if n and not is_first:
+                asking = self._proposing.submit(self.schedule.measure_proposal, functools.partial(self.proposer.ask, n))
+            self._promote()
             if not n:
                 break
-            if warm_start is not None:
-                key = jax.random.fold_in(self.keys.propose, count)
+            if asking is not None:
+                asked = asking.result()
+                self._train(self._fix(np.asarray(self.space.encode(self.space.configs(asked)))), "proposed", asked)
+            elif warm_start is not None:
+                key = jax.random.fold_in(self.keys.propose, self.history.count("random"))
                 self._train(self._fix(warm_start(n, key, self.proposer.trials.encodings)), "proposed")
-                continue
-            with self.schedule.durations.measure_proposal(self.schedule.padded_size(0)):
-                asked = self.proposer.ask(n)
-            encodings = np.asarray(self.space.encode(self.space.configs(asked)))
-            self._train(self._fix(encodings), "proposed", asked)
+        while self._promote(is_last=True) and self.config.minutes is not None:
+            pass
 
     def _train(self, encodings: np.ndarray, source: str, asked: list[dict[str, Any]] | None = None) -> None:
         """Trains a wave and tells the proposer how it did; ``asked`` is what the proposer had asked for."""
         wave = self.recorder.train(encodings, source, self.proposer.r2 if asked else None)
+        if not len(wave.score):
+            return
+        if asked and len(wave.score) < len(asked):  # no time was left for some of them
+            asked = None
         self.proposer.tell(self.space.decode_configs(wave.encodings), wave.score, asked)
 
-    def choose_meta_learner(self) -> predictor.Choice:
-        """Chooses the meta-learner's model by cross-validation on everything that was drawn or proposed."""
-        trials, key = self.history.trials("random", "proposed"), stream(self.keys.propose, "choice")
-        return predictor.choose(trials, SPECS, "rank", key, padded_size=self.plan.padded_size)
-
-    def select_members(self, choice: predictor.Choice) -> Members:
-        """Cross-validates the finalists, because one validation set selects the lucky, and selects the members among them.
-
-        Where no time is left for it, the members are selected by what the best models of every wave predicted for the rows
-        that they were evaluated on.
-        """
-        trials = self.history.trials("random", "proposed")
-        smoothing = choice if self.config.uses_meta_learner and not self.plan.is_small else None
-        splits = self.task.folds[: self.schedule.n_finalist_folds()]
-        if splits:
-            default = self._fix(self.default)[0]
-            candidates = finalists.with_default(trials, default, self.plan.n_finalists, smoothing)
-            flat = self.recorder.train(candidates, "final", data=splits).outputs
-            outputs = flat.reshape(len(splits), len(candidates), *flat.shape[1:])
-            targets = [split.y_eval for split in splits]
+    def _promote(self, is_last: bool = False) -> bool:
+        """Trains promising configurations on the other folds, if there is time; returns whether there were any."""
+        saved = self.history.next_saved()
+        if saved is not None:
+            if saved.source != "promoted":
+                return False
+            chosen = saved.asked
         else:
-            index, kept = self.history.outputs("random", "proposed")
-            candidates, order = finalists.with_outputs(trials, index, self.plan.n_finalists, smoothing)
-            outputs, targets = kept[None, order], [self.task.search.y_eval[: kept.shape[1]]]
-        targets = np.stack([np.asarray(y) for y in targets])
-        picks = ensemble.select_members(outputs, targets, self.task.metric, self.task.classification)
-        temperatures = ensemble.fit_temperatures(outputs, self.task.classification, targets)
-        return Members(candidates[picks], temperatures[picks], len(candidates), len(splits))
+            n = self.schedule.n_to_promote(is_last)
+            is_first = not self.history.count("promoted")
+            while n and not is_first and not self.schedule.allows(self.schedule.seconds_to_promote(n)):
+                n -= 1
+            chosen = bags.promising(self.history, n) if n else self.default[:0]
+        if not len(chosen) or not self.task.unexplored_folds:
+            return False
+        self.recorder.train(chosen, "promoted", data=self.task.unexplored_folds)
+        return True
 
     def train_baseline(self) -> None:
-        """Trains as many random configurations as the search has trained in all."""
+        """Tries as many random configurations as the search has tried in all."""
         if not self.config.baseline:
             return
-        n_search = self.history.count()
+        n_search = self.history.count("random", "proposed")
         while (count := self.history.count(*self._baseline_sources)) < n_search:
-            if not self.schedule.allows_baseline_wave():
+            saved = self.history.next_saved()
+            if saved is None and not self.schedule.allows(self.schedule.seconds_to_promote(1)):
                 break
-            self.recorder.train(self._random_configs(count), "baseline")
+            n = len(saved.asked) if saved else min(self.plan.wave_size, n_search - count)
+            self.recorder.train(self._random_configs(count, n), "baseline")
 
     def best_random(self) -> np.ndarray | None:
-        """The best configuration of the random baseline, f32[width]."""
-        sources = self._baseline_sources
-        n_initial = len(self.initial)
-        if not self.config.baseline or self.history.count(*sources) <= n_initial:
+        """The best of the random configurations, f32[width]."""
+        sources, n_initial = self._baseline_sources, len(self.initial) * (not self.fixed_choices)
+        if self.history.count(*sources) <= n_initial:
             return None
-        return finalists.best(_fail_first(self.history.trials(*sources), n_initial), 1)[0]
+        trials = _fail_first(self.history.trials(*sources), n_initial)
+        loss = np.where(np.isfinite(trials.settings["loss"]), trials.settings["loss"], np.inf)
+        return trials.encodings[np.lexsort((loss, -np.nan_to_num(trials.metric, nan=-np.inf)))[0]]
 
     @property
     def _baseline_sources(self) -> tuple[str, ...]:
         """The waves of the baseline; it shares the first ones with a search unless a part of those was fixed."""
         return ("baseline",) if self.fixed_choices else ("random", "baseline")
 
-    def _random_configs(self, count: int) -> np.ndarray:
-        """The rest of the wave of random configurations of which ``count`` configurations are trained already."""
-        number, n_trained = divmod(count, self.plan.wave_size)
-        configs = self.space.sample(jax.random.fold_in(self.keys.draw, number), self.plan.wave_size)
-        return np.asarray(self.space.encode(configs))[n_trained:]
+    def _random_configs(self, first: int, n: int) -> np.ndarray:
+        """The random configurations from this number on."""
+        size = self.plan.wave_size
+        blocks = range(first // size, (first + n - 1) // size + 1)
+        configs = [self.space.encode(self.space.sample(jax.random.fold_in(self.keys.draw, b), size)) for b in blocks]
+        drawn = np.concatenate([np.asarray(block) for block in configs])
+        return drawn[first - size * blocks[0] :][:n]
 
     def _fix(self, encodings: np.ndarray) -> np.ndarray:
         """The same configurations with the choices that were decided beforehand."""

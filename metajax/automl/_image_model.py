@@ -15,7 +15,7 @@ from metajax.data._home import load_npz, save_npz
 from metajax.run import write_json
 from metajax.types import InputError
 
-_FORMAT, CHANNELS, STAGES = 2, 16, 2
+_FORMAT, CHANNELS, STAGES = 3, 16, 2
 
 
 def network(classes: int, inputs: int, stride: int, single_path: bool = False) -> supernet.SuperNet:
@@ -71,6 +71,7 @@ class ImageModel:
         deviation: Their standard deviation, f32[channels].
         stride: Stride of the stem.
         temperatures: f[members]; a member's logits are divided by its own, which was fitted to held-out images.
+        weights: f[members], which sum to 1; by default all are equal.
     """
 
     configs: list[dict[str, Any]]
@@ -80,6 +81,7 @@ class ImageModel:
     deviation: np.ndarray
     stride: int
     temperatures: np.ndarray
+    weights: np.ndarray | None = None
 
     @staticmethod
     def fit(
@@ -91,6 +93,7 @@ class ImageModel:
         deviation: np.ndarray,
         stride: int,
         x: jax.Array,
+        weights: np.ndarray | None = None,
     ) -> "ImageModel":
         """Makes the model from parameters of the SuperNet, one set for each configuration.
 
@@ -102,20 +105,27 @@ class ImageModel:
             cell = _cell(net, config)
             own = net.extract(whole, cell)
             members.append((own, record(net, cell, own, x)))
-        return ImageModel(configs, members, classes, mean, deviation, stride, temperatures)
+        return ImageModel(configs, members, classes, mean, deviation, stride, temperatures, weights)
 
     def predict_inputs(self, x: Any) -> np.ndarray:
         """Returns probabilities f32[n, classes] of standardized images f32[n, height, width, channels]."""
         net = network(len(self.classes), len(self.mean), self.stride)
         total, x = np.zeros((len(x), len(self.classes)), np.float64), jnp.asarray(x)
         temperatures = np.asarray(self.temperatures, np.float32)
-        for config, (params, statistics), temperature in zip(self.configs, self.members, temperatures):
+        for config, (params, statistics), temperature, weight in zip(
+            self.configs, self.members, temperatures, self._weights
+        ):
             predict = _compiled(len(self.classes), len(self.mean), self.stride, json.dumps(_cell(net, config)))
             parts = [
                 np.asarray(predict(params, statistics, temperature, x[i : i + 512])) for i in range(0, len(x), 512)
             ]
-            total += np.concatenate(parts)
-        return (total / len(self.members)).astype(np.float32)
+            total += weight * np.concatenate(parts)
+        return total.astype(np.float32)
+
+    @property
+    def _weights(self) -> np.ndarray:
+        """The weights f64[members] of the mean."""
+        return np.full(len(self.members), 1 / len(self.members)) if self.weights is None else self.weights
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns labels and probabilities of images f32[n, height, width, channels] in [0, 1]."""
@@ -128,6 +138,7 @@ class ImageModel:
         """Writes ``model.npz`` and ``model.json``."""
         arrays = {f"{i}/{j}": leaf for i, m in enumerate(self.members) for j, leaf in enumerate(jax.tree.leaves(m))}
         arrays |= {"mean": self.mean, "deviation": self.deviation, "temperatures": self.temperatures}
+        arrays["weights"] = self._weights
         save_npz(directory / "model.npz", True, **arrays)
         header = {"format": _FORMAT, "kind": "images", "configs": self.configs, "classes": self.classes}
         write_json(directory / "model.json", {**header, "stride": self.stride})
@@ -137,7 +148,7 @@ class ImageModel:
         """Reads what ``save`` wrote; ``header`` is the parsed ``model.json``."""
         if header.get("format") != _FORMAT:
             raise InputError(f"{directory}: model of format {header.get('format')!r}, this version reads {_FORMAT}")
-        first = load_npz(directory / "model.npz", ("mean", "deviation", "temperatures"))
+        first = load_npz(directory / "model.npz", ("mean", "deviation", "temperatures", "weights"))
         net = network(len(header["classes"]), len(first["mean"]), header["stride"])
         image = jax.ShapeDtypeStruct((4, 16, 16, len(first["mean"])), jnp.float32)
         members = []
@@ -152,7 +163,7 @@ class ImageModel:
                 raise InputError(f"{directory / 'model.npz'}: damaged (member {i} holds values that are not finite)")
             members.append(tree.unflatten([jnp.asarray(arrays[name]) for name in names]))
         plain = header["configs"], members, header["classes"], first["mean"], first["deviation"], header["stride"]
-        return ImageModel(*plain, first["temperatures"])
+        return ImageModel(*plain, first["temperatures"], first["weights"])
 
 
 def _cell(net: supernet.SuperNet, config: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from metajax.automl import _calibrate as calibrate
 from metajax.automl._image_model import network
 from metajax.automl._image_space import MAX_SHIFT, NODES
 from metajax.automl._metrics import Metric
-from metajax.automl._task import CURVE_POINTS, Data, TrainingResults
+from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, TrainingResults
 from metajax.data import flip_and_crop
 from metajax.space import Space
 from metajax.supernet.spaces import cell_space
@@ -98,6 +98,7 @@ def train_images(
     output_rows: int = 0,
     progress: Callable[[int], None] | None = None,
     stop: np.ndarray | None = None,
+    allows: AllowsFn | None = None,
 ) -> TrainingResults:
     """Trains configurations one after the other; only the chosen operations of each are computed.
 
@@ -106,7 +107,7 @@ def train_images(
         classes: number of classes.
         stride: of the stem.
         metric: The metric of the scores.
-        encodings, data, key, keep_params, output_rows, progress: see ``TrainFn``.
+        encodings, data, key, keep_params, output_rows, progress, allows: see ``TrainFn``.
         stop: Not read: every training keeps its last epoch.
     """
     n = len(encodings)
@@ -116,8 +117,12 @@ def train_images(
     score, loss, seconds = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
     curve, params = np.full((n, CURVE_POINTS), np.nan), [None] * n
     outputs = np.zeros((n, min(output_rows, len(data.x_eval)), classes), np.float32)
+    slowest = 0.0
     for i in range(n):
         start = time.perf_counter()
+        if allows is not None and not allows(slowest):
+            seconds[i] = np.nan
+            continue
         steps = int(configs["epochs"][i]) * max(8, len(data.x) // BATCH_SIZE)
         config, own_key = _to_image_config(configs, snapped, i), jax.random.fold_in(key, i)
         curve[i], out, trained = _train_one(programs, config, data, steps, own_key)
@@ -128,6 +133,7 @@ def train_images(
         if keep_params:
             params[i] = jax.tree.map(np.asarray, trained)
         seconds[i] = time.perf_counter() - start
+        slowest = max(slowest, seconds[i])
         if progress:
             progress(i + 1)
     return TrainingResults(score, loss, curve, seconds, params, outputs, np.ones(n))

@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,7 +13,7 @@ from metajax.automl import _metrics as metrics
 from metajax.automl._image_model import ImageModel, network
 from metajax.automl._image_space import DEFAULT, image_space
 from metajax.automl._image_training import BATCH_SIZE, train_images
-from metajax.automl._prepare import resplit
+from metajax.automl._prepare import N_FOLDS, split_folds
 from metajax.automl._task import GROUP_SIZE, Data, Task
 from metajax.data import tabular
 from metajax.data._pictures import Pictures
@@ -20,7 +21,7 @@ from metajax.run import Diverged, read_json, write_json
 from metajax.types import InputError
 
 SEARCH_IMAGES = 8_000
-"""Most training images of a search; the final training sees all."""
+"""Most training images of a search."""
 SUPERNET_STEPS = 400
 """Steps of the SuperNet that decides on a cell."""
 SUPERNET_LEARNING_RATE = 0.1
@@ -32,13 +33,13 @@ class ImageTask(NamedTuple):
 
     Attributes:
         task: The task.
-        rows: Numbers of training, validation and test images.
+        rows: Numbers of images that are learned from and of test images.
         shape: Height, width and channels.
         notes: Sentences on what was done to the images, for the report.
     """
 
     task: Task
-    rows: tuple[int, int, int]
+    rows: tuple[int, int]
     shape: tuple[int, ...]
     notes: list[str]
 
@@ -46,7 +47,7 @@ class ImageTask(NamedTuple):
 def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> ImageTask:
     """Makes a task of images.
 
-    It splits them 60/20/20, stratified by class, and standardizes by the channels of the training images. The metric is that of
+    It holds a fifth out as a test, stratified by class, and standardizes by the channels of the training images. The metric is that of
     ``Config``.
     """
     names = pictures.classes
@@ -60,12 +61,18 @@ def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> Imag
     notes = list(pictures.notes)
     if len(train_rows) > SEARCH_IMAGES:
         notes.append(f"the search trains on {SEARCH_IMAGES:,} of {len(train_rows):,} training images")
-    search = Data(*standardized(train_rows[:SEARCH_IMAGES]), *standardized(validation[: SEARCH_IMAGES // 2]))
+    n_search = min(len(train_rows), SEARCH_IMAGES)
+    rows = np.concatenate([train_rows[:n_search], validation[: max(1, n_search // 3)]])
+    images, labels_of = standardized(np.random.default_rng(seed).permutation(rows))
+    folds = split_folds(np.asarray(images), np.asarray(labels_of), N_FOLDS)
+    search = folds[0]
     final = Data(*standardized(np.concatenate([train_rows, validation])), *standardized(test))
     space, stride = image_space(), 1 if max(x.shape[1:3]) <= 16 else 2
 
-    def build_model(configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> ImageModel:
-        return ImageModel.fit(configs, params, temperatures, names, mean, deviation, stride, final.x[:512])
+    def build_model(
+        configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray, weights: np.ndarray
+    ) -> ImageModel:
+        return ImageModel.fit(configs, params, temperatures, names, mean, deviation, stride, final.x[:512], weights)
 
     def fixed_choices(method: str, directory: Path) -> dict[str, Any]:
         if method != "supernet":
@@ -76,22 +83,36 @@ def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> Imag
         return read_json(file)
 
     task = Task(
-        space,
-        DEFAULT,
-        search,
-        resplit(search),
-        final,
-        True,
-        maximized,
-        functools.partial(train_images, space, len(names), stride, maximized),
-        build_model,
-        None,
-        fixed_choices,
-        GROUP_SIZE,
-        48,
-        "Batch norm uses the statistics of the batch in training and validation, and of 512 training images in the test.",
+        space=space,
+        default=DEFAULT,
+        search=search,
+        folds=folds,
+        final=final,
+        classification=True,
+        metric=maximized,
+        train=functools.partial(train_images, space, len(names), stride, maximized),
+        build_model=build_model,
+        write_member=write_member,
+        read_member=functools.partial(read_member, len(names), x.shape[3], stride),
+        fixed_choices=fixed_choices,
+        wave_size=GROUP_SIZE,
+        default_trials=48,
+        protocol_note="Batch norm uses the statistics of the batch in training and validation, and of 512 training images in the "
+        "test.",
     )
-    return ImageTask(task, (len(train_rows), len(validation), len(test)), x.shape[1:], notes)
+    return ImageTask(task, (len(train_rows) + len(validation), len(test)), x.shape[1:], notes)
+
+
+def write_member(params: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns the weights of a SuperNet as arrays by number; see ``WriteMemberFn``."""
+    return {}, {str(number): np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(params))}
+
+
+def read_member(classes: int, channels: int, stride: int, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """Returns the weights that ``write_member`` was given, for images of this many channels."""
+    whole = network(classes, channels, stride, single_path=True).network
+    structure = jax.tree.structure(jax.eval_shape(whole.init, jax.random.key(0)))
+    return structure.unflatten([arrays[str(number)] for number in range(len(arrays))])
 
 
 def _channel_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,8 @@
-"""Waves of mixed model types: networks train side by side in one program, all others one after the other."""
+"""Waves of mixed model types: networks of one shape train in one program, and workers train several models at a time."""
 
+import functools
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,16 +11,19 @@ import jax
 import numpy as np
 
 from metajax.automl import _calibrate as calibrate
+from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _population as population
 from metajax.automl._metrics import Metric
 from metajax.automl._prepare import Prepared, passes_per_epoch
+from metajax.automl._proposing import QUICK_MINUTES
 from metajax.automl._score import score, squared_error
 from metajax.automl._space import NETWORKS
-from metajax.automl._task import CURVE_POINTS, Data, TrainingResults
+from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, TrainingResults
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember, fit_member
+from metajax.automl.models._threads import workers
 from metajax.run._compiled import compiling
 from metajax.space import Space
 from metajax.types import generator, stream
@@ -28,7 +33,21 @@ Progress = Callable[[int], None]
 # The operations that one training of a network may take: about 20 seconds of one core, or less where a budget is to hold many
 # trainings.
 _OPERATIONS_PER_SECOND, _MAX_SECONDS, _MIN_SECONDS = 15e9, 20.0, 0.5
-_SHARE_OF_BUDGET = 1 / 60
+_SHARE_OF_BUDGET = 1 / 25
+
+
+class _Counter:
+    """Adds up what several workers have done."""
+
+    def __init__(self, progress: Progress | None):
+        self._progress, self._lock, self._done = progress, threading.Lock(), 0
+
+    def __call__(self, n: int) -> None:
+        """Adds n models."""
+        with self._lock:
+            self._done += n
+            if self._progress:
+                self._progress(self._done)
 
 
 class Trainer:
@@ -62,7 +81,11 @@ class Trainer:
         search, n_final = prepared.search, min(prepared.network_rows, len(prepared.final.x))
         pad_to = population.PaddedSize(max(len(search.x), n_final), max(1, len(search.x_eval)))
         layout = encoding.make_layout(np.asarray(search.x))
-        self._sampling = population.Sampling(layout, passes_per_epoch(len(search.x)), pad_to)
+        quick = minutes is not None and minutes <= QUICK_MINUTES
+        self._sampling = population.Sampling(layout, passes_per_epoch(len(search.x)), pad_to, quick)
+        descent.train_epochs(quick)
+        compiling()  # The counters of compilation start with the first call.
+        self._slowest: dict[str, float] = {}  # seconds for each row and model type
 
     def train(
         self,
@@ -73,24 +96,35 @@ class Trainer:
         output_rows: int = 0,
         progress: Progress | None = None,
         stop: np.ndarray | None = None,
+        allows: AllowsFn | None = None,
     ) -> TrainingResults:
-        """Trains configurations; see ``TrainFn``. Networks come last, because their programs may have to be compiled.
+        """Trains configurations; see ``TrainFn``. The first model, networks, and then the others are handed to the workers.
 
         A configuration that is repeated is trained once, unless it is a network. The seed of a model is drawn from the key and
         its position. A fit that fails has the score NaN and is named on standard error.
         """
-        encodings = np.asarray(encodings, np.float32)
+        encodings, allows = np.asarray(encodings, np.float32), allows or (lambda seconds: True)
         is_network = np.asarray(self._space.decode_configs(encodings)["model"]) < len(NETWORKS)
         networks, others = np.flatnonzero(is_network), np.flatnonzero(~is_network)
-        results = self._empty(len(encodings), data, output_rows, encodings)
-        self._train_others(others, results, data, key, keep_params, stop is None, progress)
+        results, count = self._empty(len(encodings), data, output_rows, encodings), _Counter(progress)
+        jobs = self._jobs_of_others(others, results, data, key, keep_params, stop is None, allows, count)
+        planned = None
         if len(networks):
-            count = None if progress is None else lambda done: progress(len(others) + done)
             own_stop = None if stop is None else stop[networks]
-            trained = self._train_networks(encodings[networks], data, key, keep_params, output_rows, count, own_stop)
+            planned = self._plan_networks(
+                encodings[networks], data, key, keep_params, output_rows, count, own_stop, allows
+            )
+            # The shapes take longer than other models do, and begin early.
+            jobs[1:1] = planned.jobs
+        for future in [workers().submit(job) for job in jobs]:
+            future.result()
+        _copy_repeated(_first_of_same(encodings, others), results)
+        if planned is not None:
             for name in ("score", "loss", "curve", "seconds", "outputs", "stop"):
-                getattr(results, name)[networks] = getattr(trained, name)
-            for row, params in zip(networks, trained.params):
+                getattr(results, name)[networks] = getattr(planned.results, name)
+            if stop is not None:
+                results.stop[networks] = stop[networks]
+            for row, params in zip(networks, planned.results.params):
                 results.params[row] = params
         return results
 
@@ -107,22 +141,22 @@ class Trainer:
             encodings=encodings.copy(),
         )
 
-    def _train_networks(
+    def _plan_networks(
         self,
         encodings: np.ndarray,
         data: Data,
         key: jax.Array,
         keep_params: bool,
         output_rows: int,
-        progress: Progress | None,
+        progress: Progress,
         stop: np.ndarray | None,
-    ) -> TrainingResults:
-        """Trains networks side by side; an epoch of a small table is several passes over its rows."""
+        allows: AllowsFn,
+    ) -> population.Plan:
+        """Plans the training of networks; an epoch of a small table is several passes over its rows."""
         prepared, limit = self._prepared, self._prepared.network_rows
         if len(data.x) > limit:
             data = data._replace(x=data.x[:limit], y=data.y[:limit])
-        started, compiled_before = time.perf_counter(), compiling()
-        results = population.train(
+        return population.plan(
             self._affordable(encodings, len(data.x)),
             prepared.groups,
             data,
@@ -135,10 +169,8 @@ class Trainer:
             self._sampling,
             stop,
             self._score,
+            allows,
         )
-        compiled = (compiling() - compiled_before) / max(time.perf_counter() - started, 1e-9)
-        seconds = results.seconds * max(0.0, 1.0 - compiled)
-        return results._replace(seconds=seconds, stop=results.stop if stop is None else stop)
 
     def _score(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The metric of models f64[n] for f[n, rows, outputs], in units of the target."""
@@ -154,7 +186,7 @@ class Trainer:
         affordable = np.maximum(self._max_operations // per_epoch, 1).astype(int)
         return {**configs, "epochs": np.minimum(configs["epochs"], affordable)}
 
-    def _train_others(
+    def _jobs_of_others(
         self,
         rows: np.ndarray,
         results: TrainingResults,
@@ -162,42 +194,55 @@ class Trainer:
         key: jax.Array,
         keep_params: bool,
         decides: bool,
-        progress: Progress | None,
-    ) -> None:
-        """Trains the models of these rows one after the other, and writes their results."""
+        allows: AllowsFn,
+        count: Progress,
+    ) -> list[Callable[[], None]]:
+        """One job for each model of these rows that is not repeated; it trains the model and writes its results."""
         assert results.encodings is not None
-        seeds = stream(key, "models")
-        asked, first = results.encodings.copy(), {}
-        configs = self._space.decode(asked[rows]) if len(rows) else []
+        seeds, jobs = stream(key, "models"), []
+        configs = self._space.decode(results.encodings[rows]) if len(rows) else []
         data = Data(*map(np.asarray, data))  # type: ignore[arg-type]
-        for number, (row, config) in enumerate(zip(rows, configs), 1):
-            same = first.setdefault(asked[row].tobytes(), row)
-            if same == row:
-                fitted = self._train_one(row, config, results, data, jax.random.fold_in(seeds, row), decides)
-                results.params[row] = fitted if keep_params else {}
-            else:
-                for array in (results.score, results.loss, results.curve, results.outputs, results.encodings):
-                    array[row] = array[same]
-                results.params[row] = results.params[same]
-            if progress:
-                progress(number)
+        first = _first_of_same(results.encodings, rows)
+        for row, config in zip(rows.tolist(), configs):
+            if first[row] == row:
+                seed = int(generator(jax.random.fold_in(seeds, row)).integers(2**31))
+                jobs.append(
+                    functools.partial(
+                        self._train_one, row, config, results, data, seed, keep_params, decides, allows, count
+                    )
+                )
+        return jobs
 
     def _train_one(
-        self, row: int, config: dict[str, Any], results: TrainingResults, data: Data, key: jax.Array, decides: bool
-    ) -> FittedMember | None:
-        """Trains one model and writes its results into a row; returns it, or ``None`` if the fit fails."""
-        started, fitted = time.perf_counter(), None
+        self,
+        row: int,
+        config: dict[str, Any],
+        results: TrainingResults,
+        data: Data,
+        seed: int,
+        keep_params: bool,
+        decides: bool,
+        allows: AllowsFn,
+        count: Progress,
+    ) -> None:
+        """Trains one model and writes its results into a row, unless the time is over."""
         kind, groups = self._kinds[config["model"]], self._prepared.groups
+        if not allows(self._slowest.get(kind.name, 0.0) * len(data.x)):
+            results.seconds[row] = np.nan
+            return
+        started = time.perf_counter()
         columns = np.flatnonzero(np.isin(groups, config.get("features", groups)))
-        seed = int(generator(key).integers(2**31))
         try:
             fitted = fit_member(kind, config, columns, data, seed, self._prepared.outputs, decides)
             self._store(row, config, fitted, results, data)
+            results.params[row] = fitted if keep_params else {}
         except Exception as error:  # Libraries, and model types of a user, raise whatever they like. The wave goes on.
             results.outputs[row] = np.nan
             print(f"model {config['model']!r} failed ({type(error).__name__}: {error})", file=sys.stderr)
         results.seconds[row] = time.perf_counter() - started
-        return fitted
+        slowest = results.seconds[row] / max(1, len(data.x))
+        self._slowest[kind.name] = max(self._slowest.get(kind.name, 0.0), slowest)
+        count(1)
 
     def _store(
         self, row: int, config: dict[str, Any], fitted: FittedMember, results: TrainingResults, data: Data
@@ -220,3 +265,19 @@ class Trainer:
             assert results.encodings is not None
             own = {f"{config['model']}.{name}": value for name, value in decided.items()}
             results.encodings[row] = np.asarray(self._space.encode(self._space.configs([{**config, **own}])))[0]
+
+
+def _first_of_same(encodings: np.ndarray, rows: np.ndarray) -> dict[int, int]:
+    """For each of these rows, the first of them with the same encoding."""
+    first: dict[bytes, int] = {}
+    return {int(row): first.setdefault(encodings[row].tobytes(), int(row)) for row in rows}
+
+
+def _copy_repeated(first: dict[int, int], results: TrainingResults) -> None:
+    """Gives repeated configurations the results of the first of them."""
+    assert results.encodings is not None
+    for row, same in first.items():
+        if row != same:
+            for array in (results.score, results.loss, results.curve, results.outputs, results.encodings):
+                array[row] = array[same]
+            results.params[row] = results.params[same]

@@ -27,7 +27,7 @@ from metajax.types import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMAT = 5
+_FORMAT = 6
 _MAY_BE_INFINITE = "/table/"  # in the names of arrays: edges of bins
 
 
@@ -35,7 +35,7 @@ _MAY_BE_INFINITE = "/table/"  # in the names of arrays: edges of bins
 class FittedModel:
     """An ensemble of trainings, of one configuration or of different ones, of one model type or of several.
 
-    A prediction is the mean of the members' probabilities or values. A search ends with such a model; ``load_model`` reads
+    A prediction is the weighted mean of the members' probabilities or values. A search ends with such a model; ``load_model`` reads
     it from the run directory.
 
     Args:
@@ -43,6 +43,7 @@ class FittedModel:
         encoder: Converts the raw columns to inputs.
         members: The trained network of each member, or what another model type has fitted.
         temperatures: f[members], by which each member divides its logits; they were fitted to held-out rows.
+        weights: f[members], which sum to 1; by default all are equal.
 
     Example:
         >>> import jax
@@ -61,6 +62,7 @@ class FittedModel:
     encoder: Encoder
     members: list[network.Model | FittedMember]
     temperatures: np.ndarray
+    weights: np.ndarray | None = None
 
     @checked
     def predict_inputs(self, x: Float[np.ndarray | jax.Array, "n inputs"]) -> Float[np.ndarray, "n ..."]:
@@ -74,12 +76,19 @@ class FittedModel:
         """
         x, distinct = np.asarray(x), {id(member): member for member in self.members}
         # A member that is there more than once predicts once.
-        times = collections.Counter(zip(map(id, self.members), np.asarray(self.temperatures).tolist()))
-        outputs = [n * self._predict_member(distinct[member], t, x) for (member, t), n in times.items()]
-        mean = np.sum(outputs, axis=0) / np.float32(len(self.members))
+        total: dict[tuple[int, float], float] = collections.defaultdict(float)
+        for member, temperature, weight in zip(self.members, self.temperatures.tolist(), self._weights.tolist()):
+            total[id(member), temperature] += weight
+        outputs = [np.float32(w) * self._predict_member(distinct[member], t, x) for (member, t), w in total.items()]
+        mean = np.sum(outputs, axis=0)
         if self.encoder.classes is not None:
             return mean
         return mean[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift
+
+    @property
+    def _weights(self) -> np.ndarray:
+        """The weights f64[members] of the mean."""
+        return np.full(len(self.members), 1 / len(self.members)) if self.weights is None else self.weights
 
     def _predict_member(self, member: network.Model | FittedMember, temperature: float, x: np.ndarray) -> np.ndarray:
         """The probabilities of a member at its temperature, or its standardized values, f32[n, outputs]."""
@@ -121,9 +130,9 @@ class FittedModel:
         """
         distinct = list({id(member): member for member in self.members}.values())
         numbers = {id(member): number for number, member in enumerate(distinct)}
-        written = [_write_member(member) for member in distinct]
+        written = [write_member(member) for member in distinct]
         arrays = {f"{i}/{name}": a for i, (_, own) in enumerate(written) for name, a in own.items()}
-        save_npz(directory / "model.npz", True, temperatures=self.temperatures, **arrays)
+        save_npz(directory / "model.npz", True, temperatures=self.temperatures, weights=self._weights, **arrays)
         content = {
             "format": _FORMAT,
             "configs": self.configs,
@@ -164,36 +173,48 @@ class FittedModel:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
         file = directory / "model.npz"
-        arrays = load_npz(file, ("temperatures", *names))
+        arrays = load_npz(file, ("temperatures", "weights", *names))
         checked_names = [name for name, a in arrays.items() if a.dtype.kind == "f" and _MAY_BE_INFINITE not in name]
         damaged = [name for name in checked_names if not np.isfinite(arrays[name]).all()]
         if damaged:
             raise InputError(f"{file}: damaged ({damaged[0]} holds values that are not finite)")
-        members = [_read_member(file, i, header, arrays, model_types) for i, header in enumerate(headers)]
-        return FittedModel(configs, encoder, [members[number] for number in numbers], arrays["temperatures"])
+        members = [_read_numbered(file, i, header, arrays, model_types) for i, header in enumerate(headers)]
+        every = [members[number] for number in numbers]
+        return FittedModel(configs, encoder, every, arrays["temperatures"], arrays["weights"])
 
 
-def _write_member(member: network.Model | FittedMember) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def write_member(params: network.Model | FittedMember) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Returns what JSON holds of a member, and its arrays."""
-    if isinstance(member, FittedMember):
-        return member.header(), member.arrays()
-    arrays = network_params.to_arrays(member)
+    if isinstance(params, FittedMember):
+        return params.header(), params.arrays()
+    arrays = network_params.to_arrays(params)
     return {"model": None, "arrays": sorted(arrays)}, arrays
 
 
-def _read_member(
+def read_member(
+    header: dict[str, Any], arrays: dict[str, np.ndarray], model_types: Sequence[ModelType] = ()
+) -> network.Model | FittedMember:
+    """Returns a member of what ``write_member`` returned; that of a network names no model type.
+
+    Raises:
+        InputError: If it is of a model type that is not given.
+    """
+    kinds = {**{name: kind for name, (kind, _) in BUILT_IN.items()}, **{kind.name: kind for kind in model_types}}
+    if header["model"] is None:
+        return network_params.from_arrays(arrays)
+    if header["model"] in kinds:
+        return FittedMember.read(kinds[header["model"]], header, arrays)
+    raise InputError(f"a member of the type {header['model']!r}; give it in model_types, beside {', '.join(BUILT_IN)}")
+
+
+def _read_numbered(
     file: Path, number: int, header: dict[str, Any], arrays: dict[str, np.ndarray], model_types: Sequence[ModelType]
 ) -> network.Model | FittedMember:
-    """Returns a member of what was written; that of a network names no model type."""
-    kinds = {**{name: kind for name, (kind, _) in BUILT_IN.items()}, **{kind.name: kind for kind in model_types}}
+    """Returns the member of this number of a file."""
     own = {name: arrays[f"{number}/{name}"] for name in header["arrays"]}
     try:
-        if header["model"] is None:
-            return network_params.from_arrays(own)
-        if header["model"] in kinds:
-            return FittedMember.read(kinds[header["model"]], header, own)
+        return read_member(header, own, model_types)
+    except InputError as error:
+        raise InputError(f"{file}: has {error}") from None
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(f"{file}: damaged (member {number}: {error!r})") from error
-    raise InputError(
-        f"{file}: has a member of the type {header['model']!r}; give it in model_types, beside {', '.join(BUILT_IN)}"
-    )

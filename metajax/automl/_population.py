@@ -5,6 +5,7 @@ of a shape train in turn, some epochs each; when models have stopped, the others
 nothing.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +21,8 @@ from metajax.automl import _network_params as network_params
 from metajax.automl._metrics import ScoreFn
 from metajax.automl._score import score, squared_error
 from metajax.automl._space import MAX_DEPTH, SCHEDULES, WIDTHS
-from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, Data, TrainingResults
+from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, AllowsFn, Data, TrainingResults
+from metajax.run._compiled import compiling
 from metajax.types import generator, stream
 
 _TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.
@@ -31,6 +33,8 @@ _MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 1.0, 0.25
 """A model may be computed in a larger shape if that takes no more additional seconds, or no larger share: compiling takes
 about two seconds for each shape, and some models share it."""
 _PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4
+_MIN_SECONDS = 3.0
+"""Networks are begun if so much time is left: compiling for their shape and their first epochs take as long."""
 
 
 class PaddedSize(NamedTuple):
@@ -55,11 +59,13 @@ class Sampling(NamedTuple):
         layout: The layout of encoded rows.
         passes: Number of passes over the rows that count as one epoch.
         pad_to: What programs are compiled for.
+        compiles_quickly: Whether they are to be compiled quickly rather than to run fast.
     """
 
     layout: encoding.Layout
     passes: int = 1
     pad_to: PaddedSize = _UNPADDED
+    compiles_quickly: bool = False
 
 
 def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:
@@ -93,20 +99,21 @@ class _Population:
         self.selects_epoch = selects_epoch
         self.dropout_seed = np.uint32(generator(stream(key, "dropout")).integers(2**32))
         self.passes, pad_to = sampling.passes, sampling.pad_to
+        self.train_epochs = descent.train_epochs(sampling.compiles_quickly)
         micro = descent.MICRO_BATCH
-        rows = len(self.x) * self.passes
-        self.steps = max(1, rows // micro)
+        self.steps = max(1, len(self.x) * self.passes // micro)
         self.padded_order = max(self.steps, pad_to.rows * self.passes // micro) * micro
         n_eval = max(pad_to.eval_rows, len(self.y_eval) if selects_epoch else 1)
         self.n_blocks = -(-n_eval // descent.EVAL_BLOCK)
         used = len(self.y_eval) if selects_epoch else 0
-        self.rows = descent.Rows(
+        rows = (
             _pad(self.x, pad_to.rows),
             _pad(np.asarray(data.y), pad_to.rows),
             self._blocks(np.asarray(data.x_eval)[:used]),
             self._blocks(self.y_eval[:used]),
             self._blocks(np.ones(used, np.float32)),
         )
+        self.rows = descent.Rows(*map(jax.device_put, rows))
 
     def _blocks(self, array: np.ndarray) -> np.ndarray:
         """Cuts evaluation rows into blocks, with padding."""
@@ -173,7 +180,7 @@ class _Shelf:
         """Trains every tile for a span of epochs, and takes out the models that have stopped."""
         for number, tile in enumerate(self.tiles):
             started = time.perf_counter()
-            state, costs, scores = descent.train_epochs(
+            state, costs, scores = population.train_epochs(
                 self.shape,
                 population.n_outputs,
                 tile.configs,
@@ -190,6 +197,18 @@ class _Shelf:
             self._record(rows, slots, np.asarray(costs), np.asarray(scores), state)
             seconds[rows] += (time.perf_counter() - started) / len(rows)
         self._repack()
+
+    def end_early(self) -> None:
+        """Keeps what the models that still train have reached so far, where the evaluation rows have chosen an epoch."""
+        for tile in self.tiles:
+            if not bool(tile.limits.selects_epoch):
+                continue
+            state = tile.state
+            kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
+            for slot, row in enumerate(tile.rows.tolist()):
+                if row not in self.done and int(state.best_epoch[slot]):
+                    self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
+        self.tiles = []
 
     def _record(self, rows: np.ndarray, slots: np.ndarray, costs: np.ndarray, scores: np.ndarray, state: Any) -> None:
         """Appends the epochs of a call, and keeps the best parameters of models that have stopped."""
@@ -227,7 +246,29 @@ class _Shelf:
         )
 
 
+class Plan(NamedTuple):
+    """Trainings that can be done in any order or side by side.
+
+    Attributes:
+        results: The results, which the jobs fill in.
+        jobs: One for each shape of networks.
+    """
+
+    results: TrainingResults
+    jobs: list[Callable[[], None]]
+
+
 def train(
+    configs: dict[str, Any], groups: np.ndarray, data: Data, n_outputs: int, key: jax.Array, **options: Any
+) -> TrainingResults:
+    """Trains every configuration, one shape after the other; the arguments are those of ``plan``."""
+    planned = plan(configs, groups, data, n_outputs, key, **options)
+    for job in planned.jobs:
+        job()
+    return planned.results
+
+
+def plan(
     configs: dict[str, Any],
     groups: np.ndarray,
     data: Data,
@@ -240,8 +281,9 @@ def train(
     sampling: Sampling | None = None,
     stop: np.ndarray | None = None,
     score_of: ScoreFn | None = None,
-) -> TrainingResults:
-    """Trains every configuration. The key of a model depends on its position alone, not on the grouping.
+    allows: AllowsFn | None = None,
+) -> Plan:
+    """Plans the training of every configuration. The key of a model depends on its position alone, not on the grouping.
 
     Args:
         configs: Struct of arrays of the space.
@@ -252,11 +294,12 @@ def train(
         keep_params: Return the parameters.
         output_rows: Return what the models predict for this many of the evaluation rows.
         group_size: Maximum number that train side by side in one program; a score does not depend on it but for rounding.
-        progress: Called with the number of models trained so far.
+        progress: Called with the number of models of a shape, each time that one has been trained.
         sampling: How rows enter; by default every epoch is one pass, and programs are compiled for these rows.
         stop: f64[n], the share of its epochs after which each training ends and is kept. By default the evaluation rows
             choose the epoch, and a training that has not improved for long ends early.
         score_of: The score of the end; by default accuracy or R².
+        allows: Whether there is time, as in ``TrainFn``; by default there always is.
     """
     configs = {name: np.asarray(value) for name, value in configs.items()}
     sampling = sampling or Sampling(encoding.make_layout(np.asarray(data.x)))
@@ -266,23 +309,33 @@ def train(
     own = network.own_shapes(configs, layout)
     n_rows = population.steps * descent.MICRO_BATCH
     shapes = [program_shape(shape, layout, n_rows * int(e), n_outputs) for shape, e in zip(own, epochs)]
-    n_done = 0
-    for shape in sorted(set(shapes), reverse=True):
+    has_time = allows or (lambda seconds: True)
+
+    def train_shape(shape: network.Shape) -> None:
         rows = np.array([row for row, other in enumerate(shapes) if other == shape])
-        rows = rows[
-            np.argsort(-epochs[rows], kind="stable")
-        ]  # so that the models of a tile stop at about the same time
-        count = lambda n, n_done=n_done: progress(n_done + n) if progress else None
-        shelf = _train_shape(shape, rows, configs, groups, own, population, group_size, results.seconds, stop, count)
+        # so that the models of a tile stop at about the same time
+        rows = rows[np.argsort(-epochs[rows], kind="stable")]
+        if not has_time(_MIN_SECONDS):
+            results.seconds[rows] = np.nan
+            return
+        shelf = _train_shape(shape, rows, configs, groups, own, population, group_size, results.seconds, stop, has_time)
         for row in rows:
-            _store(results, row, int(epochs[row]), own[row], shelf, population, configs, groups, keep_params, score_of)
-        n_done += len(rows)
-    return results
+            if row in shelf.done:
+                _store(
+                    results, row, int(epochs[row]), own[row], shelf, population, configs, groups, keep_params, score_of
+                )
+            else:
+                results.seconds[row] = np.nan
+        if progress:
+            progress(len(rows))
+
+    order = sorted(set(shapes), reverse=True)
+    return Plan(results, [functools.partial(train_shape, shape) for shape in order])
 
 
-def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, count) -> _Shelf:
-    """Trains all models of one shape to their ends."""
-    layout, started = population.layout, time.perf_counter()
+def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, has_time) -> _Shelf:
+    """Trains all models of one shape to their ends, or as long as there is time."""
+    layout, started, compiled_before = population.layout, time.perf_counter(), compiling()
     network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
     params = [initial_params(configs, row, groups, own[row], population) for row in rows]
     params = [network_params.pad(member, own[row], shape, layout) for member, row in zip(params, rows)]
@@ -299,9 +352,13 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     seconds[rows] += (time.perf_counter() - started) / len(rows)
     for span in population.spans(int(last.max())):
         shelf.run(population, table, span, seconds)
-        count(len(shelf.done))
         if not shelf.tiles:
             break
+        if not has_time(0.0):
+            shelf.end_early()
+            break
+    compiled = (compiling() - compiled_before) / max(time.perf_counter() - started, 1e-9)
+    seconds[rows] *= max(0.0, 1.0 - compiled)
     return shelf
 
 

@@ -2,19 +2,23 @@
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl._space import MAX_FEATURES
 from metajax.automl._task import Data
 from metajax.data import tabular
 
-MAX_SEARCH_ROWS, MAX_FINAL_ROWS = 20_000, 100_000
-"""Maximum numbers of training rows of the search and of the final model; a budget of minutes has fewer."""
+N_FOLDS = 5
+"""Number of folds of a table."""
+MAX_SEARCH_ROWS, MAX_FINAL_ROWS = 50_000, 200_000
+"""Maximum numbers of training rows of the split by which configurations are compared, and of the final model; a budget of
+minutes has fewer."""
 _MAX_ROWS = 250_000  # Larger datasets are subsampled to this size before anything else.
-# Rows a minute that the search and the final model have time for, and the least that each of them gets.
-_SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 4_000, 2_000
-_FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 6_000, 3_000
+# Rows a minute that comparing configurations has time for, and the least.
+_SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 15_000, 4_000
+# Rows a minute that networks of the final model have time for, and the least.
+_FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 30_000, 6_000
+_MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
 _ROWS_PER_EPOCH = 640  # Smaller tables are passed over several times in what counts as one epoch.
 _MIN_ROWS_PER_CLASS = 3
 
@@ -23,22 +27,25 @@ class Prepared(NamedTuple):
     """A table as the main job works on it.
 
     Attributes:
-        search: Training rows, and the validation rows to evaluate on.
-        final: Training and validation rows together, and the test rows.
-        encoder: The encoder of columns and target, fitted to the training rows.
+        search: The split by which configurations are compared: training rows, and validation rows to evaluate on.
+        folds: The splits on which good configurations are trained: five folds, of which ``search`` is the first one, or, of a
+            large table, one split with all rows but those to evaluate on.
+        final: All rows that are learned from, and the test rows.
+        encoder: The encoder of columns and target, fitted to the rows that are learned from.
         groups: i64[inputs], for each input the item of the space's ``features`` that it belongs to.
         outputs: Number of classes, or 1 for regression.
-        rows: Numbers of training, validation and test rows.
+        rows: Numbers of rows that are learned from and of test rows.
         notes: What was done to the data, for the report.
-        network_rows: Maximum number of rows that a network of the final model learns from: the first ones of ``final``.
+        network_rows: Maximum number of rows that a network learns from: the first ones.
     """
 
     search: Data
+    folds: list[Data]
     final: Data
     encoder: tabular.Encoder
     groups: np.ndarray
     outputs: int
-    rows: tuple[int, int, int]
+    rows: tuple[int, int]
     notes: list[str]
     network_rows: int = MAX_FINAL_ROWS
 
@@ -54,7 +61,7 @@ class Prepared(NamedTuple):
 
 
 def row_limits(minutes: float | None) -> tuple[int, int]:
-    """Returns the maximum numbers of training rows of the search and of the final networks that a budget has time for."""
+    """Returns the maximum numbers of training rows that comparing configurations and that final networks have time for."""
     if minutes is None:
         return MAX_SEARCH_ROWS, MAX_FINAL_ROWS
     clip = lambda rows, low, high: int(min(max(rows, low), high))
@@ -65,14 +72,15 @@ def row_limits(minutes: float | None) -> tuple[int, int]:
 
 
 def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: float | None = None) -> Prepared:
-    """Splits a table 60/20/20 (classes spread evenly), fits the encoder to the training rows, and encodes everything.
+    """Holds a fifth of the rows of a table out as a test (classes spread evenly), and encodes and splits the others.
 
-    A large table is subsampled, with a note: to what the budget has time for, and never to more than fits in memory.
+    A table that is small for its budget is split into five folds. A larger one is split once; its configurations are compared
+    by training on a part of the rows.
 
     Args:
         dataset: The table.
-        seed: Seed of the split.
-        test: Hold test rows out. Without them the split is 80/20, and ``final`` is evaluated on the validation rows.
+        seed: Seed of the splits.
+        test: Hold test rows out. Without them ``final`` is evaluated on the rows that ``search`` is evaluated on.
         minutes: The budget, or ``None``.
 
     Returns:
@@ -81,42 +89,66 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
     Example:
         >>> from metajax.data import tabular
         >>> prepared = prepare(tabular.load("iris"), seed=0)
-        >>> prepared.rows, prepared.search.x.shape, prepared.final.x.shape
-        ((90, 30, 30), (90, 4), (120, 4))
+        >>> prepared.rows, prepared.search.x.shape, prepared.final.x.shape, len(prepared.folds)
+        ((120, 30), (96, 4), (120, 4), 5)
     """
-    max_search, max_final = row_limits(minutes)
+    max_search, max_network = row_limits(minutes)
     dataset = _subsample(dataset, seed)
-    train, validation, held_out = tabular.split(dataset, seed, (0.6, 0.2) if test else (0.8, 0.2))
+    learned, held_out = _hold_out(dataset, seed) if test else (np.arange(len(dataset.target)), np.zeros(0, np.int64))
     schema, columns = dataset.schema, dataset.columns
     assert schema is not None and columns is not None
-    encoder = tabular.Encoder.fit(schema, columns.take(train), dataset.target[train])
-
-    def encode(rows: np.ndarray, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        return encoder.inputs(columns.take(rows), own), encoder.targets(dataset.target[rows])
-
-    train_arrays, validation_arrays = encode(train, dataset.target[train]), encode(validation)
-    test_arrays = encode(held_out if test else validation)
-    notes = list(dataset.notes)
-    both = [np.concatenate(pair) for pair in zip(train_arrays, validation_arrays)]
-    if len(train) > max_search:
-        notes.append(f"The search trains on {max_search:,} of the {len(train):,} training rows.")
-    if len(both[0]) > max_final:
-        rest = "" if len(both[0]) <= MAX_FINAL_ROWS else f", other models on {MAX_FINAL_ROWS:,}"
+    learned = _spread(dataset, learned, seed)
+    target = dataset.target[learned]
+    encoder = tabular.Encoder.fit(schema, columns.take(learned), target)
+    x, y = encoder.inputs(columns.take(learned), target), encoder.targets(target)
+    notes, n = list(dataset.notes), len(learned)
+    if n * (N_FOLDS - 1) // N_FOLDS <= max_search:
+        folds = split_folds(x, y, N_FOLDS)
+        search = folds[0]
+    else:
+        size = min(n // N_FOLDS, _MAX_EVALUATION_ROWS)
+        folds = [_as_data(x[size:], y[size:], x[:size], y[:size])]
+        search = Data(folds[0].x[:max_search], folds[0].y[:max_search], folds[0].x_eval, folds[0].y_eval)
         notes.append(
-            f"Networks of the final model train on {max_final:,} of the {len(both[0]):,} training and validation rows{rest}."
+            f"Configurations are compared by training on {max_search:,} rows; good ones are trained on {n - size:,} rows."
         )
-        drawn = np.random.default_rng(seed).permutation(len(both[0]))[:MAX_FINAL_ROWS]
-        both = [array[drawn] for array in both]
-    first = lambda arrays, n: [array[:n] for array in arrays]
-    search = Data(*map(jnp.asarray, (*first(train_arrays, max_search), *first(validation_arrays, max_search // 2))))
-    final = Data(*map(jnp.asarray, (*both, *test_arrays)))
+    if len(folds[0].x) > max_network:
+        notes.append(f"Networks train on at most {max_network:,} rows.")
+    if test:
+        test_rows = encoder.inputs(columns.take(held_out)), encoder.targets(dataset.target[held_out])
+    else:
+        test_rows = search.x_eval, search.y_eval
+    final = _as_data(x, y, *test_rows)
     groups = encoder.groups
     if encoder.features > MAX_FEATURES:
         groups = groups * MAX_FEATURES // encoder.features
         notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
-    rows = len(train), len(validation), len(held_out)
-    return Prepared(search, final, encoder, groups, outputs, rows, notes, max_final)
+    return Prepared(search, folds, final, encoder, groups, outputs, (n, len(held_out)), notes, max_network)
+
+
+def _as_data(*arrays: Any) -> Data:
+    """Rows on the host: the libraries of trees read them there, and networks copy what they need."""
+    return Data(*map(np.asarray, arrays))  # type: ignore[arg-type]
+
+
+def _hold_out(dataset: tabular.Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that are learned from, and a fifth of all rows as a test."""
+    train, validation, test = tabular.split(dataset, seed)
+    return np.concatenate([train, validation]), test
+
+
+def _spread(dataset: tabular.Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
+    """The rows in a random order in which each class is spread evenly."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(rows)
+    if dataset.classes is None:
+        return rows
+    place = np.zeros(len(rows))
+    for label in np.unique(dataset.target[rows].astype(str)):
+        own = np.flatnonzero(dataset.target[rows].astype(str) == label)
+        place[own] = (np.arange(len(own)) + rng.random()) / len(own)
+    return rows[np.argsort(place, kind="stable")]
 
 
 def _subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:
@@ -135,21 +167,17 @@ def _subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:
     return dataset.take(np.sort(index))._replace(notes=notes)
 
 
-def resplit(search: Data) -> list[Data]:
-    """Returns other splits of the search's rows into training and evaluation rows, of the same sizes.
+def split_folds(x: np.ndarray, y: np.ndarray, n: int) -> list[Data]:
+    """Returns n splits of rows in spread order; each evaluates on every n-th row, and all on as many.
 
-    The same sizes share the compiled programs. The evaluation rows of the splits do not overlap, and together they hold
-    (almost) every row.
+    Splits of the same sizes share compiled programs. Less than n rows are evaluated on by no split.
     """
-    # This runs on the host, where nothing is compiled for the numbers of rows.
-    x, y = (np.concatenate(pair) for pair in ((search.x, search.x_eval), (search.y, search.y_eval)))
-    order = np.random.default_rng(0).permutation(len(x))
-    size = len(search.x_eval)
+    every, size = np.arange(len(x)), len(x) // n
     splits = []
-    for start in range(0, len(x) - size + 1, size):
-        held_out = order[start : start + size]
-        rest = np.concatenate([order[:start], order[start + size :]])
-        splits.append(Data(*map(jnp.asarray, (x[rest], y[rest], x[held_out], y[held_out]))))
+    for first in range(n):
+        held_out = every[first::n][:size]
+        rest = np.delete(every, held_out)
+        splits.append(_as_data(x[rest], y[rest], x[held_out], y[held_out]))
     return splits
 
 
@@ -169,7 +197,8 @@ def describe_data(dataset: tabular.Dataset, prepared: Prepared) -> dict[str, Any
         "classes": prepared.outputs if prepared.classification else None,
         "features": prepared.encoder.features,
         "inputs": len(prepared.groups),
-        "rows": dict(zip(("train", "validation", "test"), prepared.rows)),
+        "rows": dict(zip(("learned", "test"), prepared.rows)),
+        "folds": len(prepared.folds),
         "columns": prepared.encoder.schema.described(),
         "notes": prepared.notes,
     }

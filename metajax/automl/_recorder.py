@@ -1,7 +1,7 @@
 """Trains waves, shows their progress, and writes their metrics."""
 
-import contextlib
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
-from metajax.automl._task import Data
+from metajax.automl._task import AllowsFn, Data
 from metajax.automl._waves import Wave, WaveHistory
+from metajax.automl.models._threads import n_workers
 from metajax.run import Progress, RunDirectory
 
 
@@ -46,21 +47,25 @@ class Recorder:
 
         Args:
             encodings: f32[n, width], the configurations.
-            source: Who proposed them: ``random``, ``proposed``, ``final`` or ``baseline``.
+            source: Why they are trained: ``random``, ``proposed``, ``promoted`` or ``baseline``.
             r2: R² of each of the meta-learner's models in cross-validation, if they proposed the wave.
             data: The splits of the rows to train on; by default that of the search.
         """
-        history, durations = self.history, self.schedule.durations
-        trained_before = history.count()
-        fraction = len(encodings) * len(data or [0]) / self.schedule.plan.wave_size
-        is_saved = history.next_saved() is not None
-        splits, progress = data or [history.task.search], self._progress_callback(trained_before)
-        with contextlib.nullcontext() if is_saved else durations.measure_wave(fraction):
-            wave = history.train(encodings, source, splits, progress, keep_all_outputs=source == "final")
-        if is_saved:
-            durations.record_wave(float(wave.seconds.sum()), fraction)
-        self._log(wave, trained_before, r2)
+        history, started, is_promoted = self.history, time.perf_counter(), source == "promoted"
+        is_saved, splits = history.next_saved() is not None, data or [history.task.search]
+        progress = None if is_promoted else self._progress_callback(self._n_tried)
+        allows = self.schedule.allows_late if is_promoted else self.schedule.allows
+        allows = allows if history.waves else _except_first(allows)
+        wave = history.train(encodings, source, splits, progress, is_promoted, allows)
+        elapsed = float(wave.seconds.sum()) / n_workers() if is_saved else time.perf_counter() - started
+        self.schedule.record_wave(elapsed, len(wave.score), is_promoted)
+        self._log(wave, r2)
         return wave
+
+    @property
+    def _n_tried(self) -> int:
+        """Number of configurations that were tried so far."""
+        return self.history.count("random", "proposed", "baseline")
 
     def _progress_callback(self, trained_before: int):
         """Updates the progress bar with the models trained and the best score so far."""
@@ -71,12 +76,13 @@ class Recorder:
         shown = {} if best == -np.inf else {"best_validation": float(best)}
         return lambda n: bar.update(trained_before + n, shown)
 
-    def _log(self, wave: Wave, trained_before: int, r2: dict[str, float] | None) -> None:
+    def _log(self, wave: Wave, r2: dict[str, float] | None) -> None:
         """Appends the metrics of a wave, unless an earlier process has done so."""
         record: dict[str, Any] = {
             "step": len(self.history.waves),
             "seconds": round(self.schedule.budget.seconds, 3),
-            "trained": trained_before + len(wave.score),
+            "tried": self._n_tried,
+            "trained": self.history.count(),
             "source": wave.source,
             "best": float(np.nanmax(wave.score, initial=-1.0)),
             "median": float(np.nanmedian(wave.score)) if np.isfinite(wave.score).any() else -1.0,
@@ -87,8 +93,8 @@ class Recorder:
             self.directory.log(record)
         if self._progress is None:
             self.say(
-                f"{record['trained']} models trained; the last wave ({wave.source}): best {record['best']:.4f}, "
-                f"median {record['median']:.4f}"
+                f"{record['seconds']:.0f} s: {record['tried']} configurations tried, {record['trained']} models trained; the last "
+                f"ones ({wave.source}): best {record['best']:.4f}, median {record['median']:.4f}"
             )
 
     def say(self, text: str) -> None:
@@ -100,3 +106,14 @@ class Recorder:
         """Closes the progress bar."""
         if self._progress:
             self._progress.close()
+
+
+def _except_first(allows: AllowsFn) -> AllowsFn:
+    """Allows the first training of all, whatever the time."""
+    asked: list[float] = []
+
+    def allows_first(seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) == 1 or allows(seconds)
+
+    return allows_first

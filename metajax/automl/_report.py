@@ -68,7 +68,7 @@ _INTERVALS = {
 def page(
     result: dict[str, Any],
     history: WaveHistory,
-    choice: Choice,
+    choice: Choice | None,
     learned: Trials,
     config: dict[str, Any],
     directory: RunDirectory,
@@ -78,7 +78,7 @@ def page(
     Args:
         result: The content of ``result.json``.
         history: Everything that was trained.
-        choice: The choice of the meta-learner.
+        choice: The choice of the meta-learner, or ``None`` where there was no time for it.
         learned: The trials that the meta-learner was fitted to.
         config: The settings of the search.
         directory: The run directory.
@@ -115,10 +115,10 @@ def _introduction(result: dict[str, Any]) -> str:
     metrics, data = result["metrics"], result["data"]
     rows = data["rows"]
     return (
-        f"The dataset {html.escape(data['name'])} has {data['features']} features and was split into {rows['train']} training, "
-        f"{rows['validation']} validation and {rows['test']} test rows. The search trained {metrics['models_trained']} models "
-        f"out of a space of 10<sup>{metrics['log10_space']:.0f}</sup> configurations. It took {metrics['seconds'] / 60:.1f} "
-        "minutes in all."
+        f"The dataset {html.escape(data['name'])} has {data['features']} features, {rows['learned']:,} rows that were learned "
+        f"from and {rows['test']:,} test rows. The search tried {metrics['configurations_tried']:,} configurations out of a "
+        f"space of 10<sup>{metrics['log10_space']:.0f}</sup>, and trained {metrics['models_trained']:,} models. It took "
+        f"{metrics['seconds'] / 60:.1f} minutes in all."
     )
 
 
@@ -131,11 +131,10 @@ def _scores(metrics: dict[str, float], metric: str) -> str:
         if key not in metrics:
             continue
         if name == "random":
-            label = f"best of {metrics['models_trained_random']} random configurations"
+            label = f"best of {metrics['configurations_tried_random']} random configurations"
         cards.append(
             f'<div class="score {name}"><b>{show(metrics[key])}</b>{label}<br>'
-            f'<span class="note">95% interval: {show(metrics[key + "_low"])} to {show(metrics[key + "_high"])}<br>'
-            f"one of its trainings alone: {show(metrics[key + '_single'])}</span></div>"
+            f'<span class="note">95% interval: {show(metrics[key + "_low"])} to {show(metrics[key + "_high"])}</span></div>'
         )
     return f'<div class="scores">{"".join(cards)}</div>'
 
@@ -163,14 +162,13 @@ def _gains(metrics: dict[str, float], metric: str) -> str:
 
 
 def _members(parts: list[dict[str, Any]]) -> str:
-    """The number of configurations in the model."""
-    n_members = sum(part["members"] for part in parts)
+    """The configurations in the model."""
     if len(parts) == 1:
-        return f"The model is the mean prediction of {n_members} trainings of one configuration."
-    rest = ", ".join(str(part["members"]) for part in parts[1:])
+        return "The model is one configuration, trained on every fold of the rows; its prediction is their mean."
+    rest = ", ".join(f"{100 * part['weight']:.0f}%" for part in parts[1:])
     return (
-        f"The model is the mean prediction of {n_members} trainings of {len(parts)} configurations: {parts[0]['members']} of "
-        f"the one in the table, {rest} of the others, which are in <code>result.json</code>."
+        f"The model is the weighted mean prediction of {len(parts)} configurations, each trained on every fold of the rows: "
+        f"{100 * parts[0]['weight']:.0f}% of the one in the table, {rest} of the others, which are in <code>result.json</code>."
     )
 
 
@@ -192,7 +190,7 @@ def _table(result: dict[str, Any]) -> str:
     """Every choice of the selected configuration beside those of the others."""
     contenders = result["contenders"]
     choices = list(dict.fromkeys(name for config in contenders.values() for name in config))
-    labels = {**_NAMES, "found": f"selected ({result['ensemble'][0]['members']} of the trainings)"}
+    labels = {**_NAMES, "found": f"selected ({100 * result['ensemble'][0]['weight']:.0f}% of the model)"}
     head = "".join(f"<th>{html.escape(labels[name])}</th>" for name in contenders)
     body = "".join(_row(name, contenders) for name in choices)
     dash = any(name not in config for name in choices for config in contenders.values())
@@ -224,14 +222,15 @@ def _value(value: Any) -> str:
     return html.escape(str(value))
 
 
-def _figures(result: dict[str, Any], history: WaveHistory, choice: Choice, learned: Trials, label: str) -> str:
+def _figures(result: dict[str, Any], history: WaveHistory, choice: Choice | None, learned: Trials, label: str) -> str:
     """The four figures, each with a heading and a caption."""
     drawn = {
         "How fast the search improved": figures.progress(history, label),
         "Learning curves of the best models": figures.learning_curves(history, label),
-        "How well the meta-learner predicts": figures.agreement(choice, learned),
-        "Which choices matter": figures.importance(result["importance"]),
     }
+    if choice is not None:
+        drawn["How well the meta-learner predicts"] = figures.agreement(choice, learned)
+        drawn["Which choices matter"] = figures.importance(result["importance"])
     return "".join(
         f"<h2>{heading}</h2><p class='note'>{html.escape(figure.caption)}</p>{plot.as_html(figure.figure, heading)}"
         for heading, figure in drawn.items()

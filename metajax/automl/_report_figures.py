@@ -20,7 +20,7 @@ class Captioned(NamedTuple):
 
 
 def progress(history: WaveHistory, label: str) -> Captioned:
-    """The best validation score by the number of models trained, for the search and for random configurations."""
+    """The best validation score by the number of configurations tried, for the search and for random ones."""
     series = {"search": ("random", "proposed")}
     if history.count("baseline"):
         series["random configurations"] = ("random", "baseline")
@@ -31,7 +31,7 @@ def progress(history: WaveHistory, label: str) -> Captioned:
         steps[name] = np.repeat(number, 2)[1:], np.repeat(best, 2)[:-1]  # constant until a model is better
         starts.append(float(best[min(len(best) // 8, 8)]))  # The first few would stretch the axis.
         ends.append(float(best[-1]))
-    figure = plot.curves(steps, "models trained", f"best validation {label} so far")
+    figure = plot.curves(steps, "configurations tried", f"best validation {label} so far")
     low, high = min(starts), max(ends)
     margin = max(high - low, 1e-2)
     figure.axes[0].set_ylim(low - 0.05 * margin, high + 0.1 * margin)
@@ -41,7 +41,7 @@ def progress(history: WaveHistory, label: str) -> Captioned:
         else "the budget had no place for configurations that the search proposes."
     )
     caption = (
-        f"The best validation {label} of a single training, by the number of models trained. The first "
+        f"The best validation {label} of a single training, by the number of configurations tried. The first "
         f"{history.count('random')} configurations are defaults and random ones; {proposes}"
     )
     if "random configurations" in series:

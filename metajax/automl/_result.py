@@ -1,17 +1,17 @@
-"""The end of a search: the final trainings, their comparison on the test rows, and everything that is written."""
+"""The end of a search: the model beside others on the test rows, and everything that is written."""
 
 import json
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from metajax import predictor
 from metajax.automl import _ensemble as ensemble
 from metajax.automl import _intervals as intervals
 from metajax.automl import _report as report
-from metajax.automl._explore import Exploration, Members
+from metajax.automl._explore import Exploration, search_keys
 from metajax.automl._metrics import describe
+from metajax.automl._proposing import SPECS
 from metajax.automl._recorder import Recorder
 from metajax.automl._settings import Config
 from metajax.automl._task import Task, TrainedModel
@@ -36,52 +36,58 @@ class Contender(NamedTuple):
     """A model that is compared on the test rows.
 
     Attributes:
-        model: An ensemble.
-        member_score: The mean test score of one of its members.
+        config: Its configuration, or the one of the largest weight.
         evaluation: Its test score.
     """
 
-    model: TrainedModel
-    member_score: float
+    config: dict[str, Any]
     evaluation: ensemble.Evaluation
+
+
+ENDING_SECONDS = 4.0
+"""Seconds that evaluating and drawing the report take."""
+_EXPLAINING_SECONDS = 30.0  # of comparing meta-learners and of an analysis of variance, most of which are compilation
 
 
 def finish(
     config: Config, directory: RunDirectory, data: dict[str, Any], exploration: Exploration, recorder: Recorder
 ) -> SearchOutcome:
-    """Trains the final models and writes model, trials, report and, last, the result."""
-    history, choice = exploration.history, exploration.choice
+    """Evaluates the model and what it is compared with, and writes model, trials, report and, last, the result."""
+    history, selection = exploration.history, exploration.selection
     task = history.task
-    contenders = _train_contenders(exploration, recorder, data["notes"])
-    model = contenders["found"].model
+    model = selection.build(task)
     model.save(directory.path)
-    trials = history.trials("random", "proposed", "final", "baseline")
+    contenders = _contenders(model, exploration, recorder, data["notes"])
+    trials = history.trials("random", "proposed", "promoted", "baseline")
     trials.to_frame(f"validation_{task.metric.name}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(task.space))
     learned = history.trials("random", "proposed")
-    importance = _importance(config, exploration, learned, recorder.schedule.plan.padded_size)
+    explained = _explain(config, exploration, learned, recorder)
+    choice = explained.choice
     metrics = {
         **_test_metrics(contenders, task),
-        "models_trained": history.count("random", "proposed", "final"),
+        "models_trained": history.count("random", "proposed", "promoted"),
+        "configurations_tried": history.count("random", "proposed"),
         "models_failed": int(np.isnan(trials.metric).sum()),
-        "meta_learner_r2": choice.r2[choice.best],
         "log10_space": task.space.log10_size,
         "seconds": round(recorder.schedule.budget.seconds, 1),
     }
+    if choice:
+        metrics["meta_learner_r2"] = choice.r2[choice.best]
     if "random" in contenders:
-        metrics["models_trained_random"] = history.count("random", "baseline")
-    members = ensemble.summarize_members(model)
-    configs = {name: ensemble.summarize_members(c.model)[0]["config"] for name, c in contenders.items()}
+        n_initial = 0 if history.task.fixed_choices and history.count("baseline") else max(1, len(task.initial))
+        metrics["configurations_tried_random"] = history.count("random", "baseline") - n_initial
+    members = selection.summary(task.space)
     result = {
         "metrics": metrics,
         "metric": task.metric.name,
         "found": members[0]["config"],
         "ensemble": members,
-        "contenders": configs,
+        "contenders": {name: contender.config for name, contender in contenders.items()},
         "data": {"name": config.data, **data},
-        "meta_learner": {"chosen": choice.best, "r2": choice.r2},
-        "importance": importance,
-        "protocol": _protocol(config, task, exploration.members),
+        "meta_learner": {"chosen": choice.best, "r2": choice.r2} if choice else None,
+        "importance": explained.importance,
+        "protocol": _protocol(config, task, exploration),
     }
     result = json.loads(json.dumps(result, default=float))
     page = report.page(result, history, choice, learned, to_dict(config), directory)
@@ -90,36 +96,45 @@ def finish(
     return SearchOutcome(result, model)
 
 
-def _train_contenders(exploration: Exploration, recorder: Recorder, notes: list[str]) -> dict[str, Contender]:
-    """Trains and evaluates the ensemble, the default configuration and the best random one, as many members each.
+def _contenders(
+    model: TrainedModel, exploration: Exploration, recorder: Recorder, notes: list[str]
+) -> dict[str, Contender]:
+    """Evaluates the ensemble, the default configuration and the best random one.
 
-    The keys are those of ``result.json``. Where no time is left the default is left out, with a note.
+    The keys are those of ``result.json``. Where no time is left for the best random one, it is left out, with a note.
     """
-    task, schedule = exploration.history.task, recorder.schedule
-    repeat = lambda encoding, n=ensemble.ENSEMBLE_SIZE: np.repeat(encoding[None], n, axis=0)
-    n_default = task.default_members or ensemble.ENSEMBLE_SIZE
-    candidates = {"found": exploration.members.encodings, "default": repeat(exploration.default, n_default)}
+    history, schedule = exploration.history, recorder.schedule
+    task = history.task
+    found = exploration.selection.summary(task.space)[0]["config"]
+    contenders = {"found": Contender(found, ensemble.evaluate_on_test(model, task))}
+    others = {"default": exploration.default}
     if exploration.best_random is not None:
-        candidates["random"] = repeat(exploration.best_random)
-    contenders = {}
-    for name, encodings in candidates.items():
-        if name == "default" and not schedule.allows_default():
-            notes.append("No time was left to train the default configuration again.")
+        others["random"] = exploration.best_random
+    for name, encoding in others.items():
+        if name == "random" and not schedule.budget.allows(2 * schedule.default_seconds + ENDING_SECONDS):
+            notes.append("No time was left to train the best random configuration on all rows.")
             continue
-        temperatures = exploration.members.temperatures if name == "found" else None
-        stop = exploration.history.mean_stop(encodings)
-        refit = ensemble.refit(encodings, task, exploration.key, temperatures, stop)
-        contenders[name] = Contender(refit.model, refit.member_score, ensemble.evaluate_on_test(refit.model, task))
+        refit = ensemble.refit(encoding[None], task, exploration.key)
+        contenders[name] = Contender(refit.model.configs[0], ensemble.evaluate_on_test(refit.model, task))
     return contenders
 
 
-def _importance(
-    config: Config, exploration: Exploration, learned: predictor.Trials, padded_size: int
-) -> dict[str, float]:
-    """How much each choice matters, by a meta-learner that is fitted to everything that was drawn or proposed."""
-    key = jax.random.key(config.seed)
-    model = predictor.fit(learned, exploration.choice.spec, "rank", stream(key, "report"), padded_size=padded_size)
-    return predictor.importance(model, stream(key, "importance"))
+class _Explained(NamedTuple):
+    """What the meta-learner says at the end; nothing where the budget has no time for it."""
+
+    choice: predictor.Choice | None
+    importance: dict[str, float]
+
+
+def _explain(config: Config, exploration: Exploration, learned: predictor.Trials, recorder: Recorder) -> _Explained:
+    """How well the meta-learner predicts, and how much each choice matters to it."""
+    schedule = recorder.schedule
+    if not schedule.budget.allows(_EXPLAINING_SECONDS + ENDING_SECONDS):
+        return _Explained(None, {})
+    key, size = stream(search_keys(config.seed).propose, "choice"), schedule.plan.padded_size
+    choice = predictor.choose(learned, SPECS, "rank", key, padded_size=size)
+    model = predictor.fit(learned, choice.spec, "rank", stream(key, "report"), padded_size=size)
+    return _Explained(choice, predictor.importance(model, stream(key, "importance")))
 
 
 def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, float]:
@@ -133,7 +148,6 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
             f"{prefix}test_{metric}": tested.score,
             f"{prefix}test_{metric}_low": tested.interval[0],
             f"{prefix}test_{metric}_high": tested.interval[1],
-            f"{prefix}test_{metric}_single": contender.member_score,
             f"{prefix}test_loss": tested.loss,
         }
         if task.classification:
@@ -149,21 +163,16 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
     return metrics
 
 
-def _protocol(config: Config, task: Task, members: Members) -> str:
+def _protocol(config: Config, task: Task, exploration: Exploration) -> str:
     """How the numbers of the result came about, in sentences."""
     criterion = f"{describe(task.metric)}{' (ties by calibrated log-loss)' if task.classification else ''}"
-    rows = (
-        f"{members.n_folds}-fold cross-validation on training and validation rows"
-        if members.n_folds
-        else "a comparison on the validation rows"
-    )
+    folds, selection = len(task.folds), exploration.selection
+    trained = f"on each of {folds} folds" if folds > 1 else "on all rows but those that it is evaluated on"
     sentences = (
-        f"The rows are split 60/20/20 into training, validation and test rows by seed {config.seed}. The search compares "
-        f"configurations on the validation rows. The selected model is an ensemble of {ensemble.ENSEMBLE_SIZE} trainings, "
-        f"chosen from {members.n_finalists} finalists by {criterion} in {rows}; each of the others is {ensemble.ENSEMBLE_SIZE} "
-        f"trainings of one configuration (one training, where it is no network). All are trained again on training and "
-        f"validation rows together. A test score is that "
-        f"of the mean prediction of the {ensemble.ENSEMBLE_SIZE} trainings; that of one training ('single' in result.json) is "
-        "the mean of their scores. Intervals are 95% intervals over the test rows."
+        f"A fifth of the rows, drawn by seed {config.seed}, is the test; nothing is learned or selected by it. The search "
+        f"compares configurations on one split of the other rows and trains good ones {trained}. The selected model is an "
+        f"ensemble, picked among {selection.n_candidates} of these by {criterion} of what they predict for the rows that they "
+        "were not trained on. Each of the others is one training of one configuration on all rows but the test. Intervals are "
+        "95% intervals over the test rows."
     )
     return f"{sentences} {task.protocol_note}".strip()

@@ -1,152 +1,124 @@
-"""How many models a search trains next, given its plan, the time that is left and the time that everything takes."""
+"""What a search does next, given its plan, the time that is left and the time that everything has taken."""
+
+import math
+import time
+from collections.abc import Callable
 
 import numpy as np
 
-from metajax.automl._ensemble import ENSEMBLE_SIZE
 from metajax.automl._plan import SearchPlan
 from metajax.automl._settings import Config
-from metajax.automl._task import GROUP_SIZE
-from metajax.automl._timing import Durations, TimeBudget
+from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory
-from metajax.space._rows import power_of_two
+from metajax.automl.models._threads import n_workers
 
-REPORT_SECONDS = 3.0
-"""Seconds that drawing the report takes."""
-# The first proposals are larger models than the random ones: their expected training time is scaled by this factor.
-_FIRST_PROPOSAL_SLOWDOWN = 2.0
-# One proposal may be for this many waves, where training is much faster than the meta-learner.
-_WAVES_PER_PROPOSAL = (4, 2)
-# What takes less than this share of the time budget is always done.
-_NEGLIGIBLE_SHARE = 0.05
+_WAVES_OF_A_BUDGET = 16
+"""A wave takes about this part of the time."""
+_SHARE_OF_EXPLORING = 0.8
+"""After this share of the time no other configurations are tried: the rest is for training the best ones on every fold."""
+_MIN_WAVE = 4
+_CAUTION = 1.3  # Trainings side by side wait for each other.
+_MAX_PROMOTED = 4
+_SECONDS_OF_A_PROPOSAL = 5.0  # of the first one, most of which are compilation
 
 
 class Schedule:
-    """Answers how many models to train next.
+    """Answers how many models to train next, and whether there is time.
 
-    It knows the plan (how many models), the time budget (how long) and the measured durations (how fast), and decides nothing
-    else. Where an earlier process has saved the next wave, the answer is the size of that wave, so that a resumed search
-    repeats the uninterrupted one whatever its clock says.
+    It knows the plan (how many models), the time budget (how long) and how long everything has taken, and decides nothing else.
+    What an earlier process has saved was decided then, by its clock.
 
     Attributes:
-        plan: How many models are trained at each stage.
+        plan: How many models are trained.
         budget: The time budget.
-        durations: How long waves and proposals have taken.
+        proposal_seconds: Seconds of the last proposal.
     """
 
-    def __init__(self, config: Config, plan: SearchPlan, history: WaveHistory, budget: TimeBudget):
-        self.plan, self.budget, self.durations = plan, budget, Durations()
-        self._config, self._history = config, history
+    def __init__(self, config: Config, plan: SearchPlan, history: WaveHistory, budget: TimeBudget, ending: float):
+        """``ending`` is the number of seconds that the end of the search takes, beside training the default again."""
+        self.plan, self.budget = plan, budget
+        self._config, self._history, self._ending = config, history, ending
+        self._spent = {True: 0.0, False: 0.0}  # seconds of waves of promoted configurations, and of others
+        self._per_model = 0.0  # seconds for each configuration of the last waves that explored
+        self.proposal_seconds = _SECONDS_OF_A_PROPOSAL
 
-    def next_wave_size(self, max_models: int, asks_model: bool) -> int:
-        """Returns the number of models of the next wave: several waves, one wave, a part of one, or 0 to stop.
+    @property
+    def reserve(self) -> float:
+        """Seconds that are set aside for the end."""
+        return self._ending + (self.default_seconds if self._ending else 0.0)
 
-        Several waves are allowed where training has had less than half of the time: small models of a small table train
-        faster than the meta-learner proposes. A part of a wave is allowed where it trains longer than the meta-learner takes.
+    @property
+    def default_seconds(self) -> float:
+        """Expected seconds of training the default, the first configuration of all, on all rows."""
+        waves, task = self._history.waves, self._history.task
+        if not waves or not len(waves[0].seconds):
+            return 0.0
+        # The first training of all waits for libraries to load.
+        of_default = [wave.seconds[np.all(wave.asked == waves[0].asked[0], axis=1)] for wave in waves]
+        return float(np.min(np.concatenate(of_default))) * len(task.final.x) / len(task.search.x)
+
+    def allows(self, seconds: float) -> bool:
+        """Whether something that takes this many more seconds would leave time for the end."""
+        return self.budget.allows(seconds + self.reserve)
+
+    def allows_late(self, _seconds: float) -> bool:
+        """Whether a training may begin that others are useless without: it may take from the time that is kept for the end."""
+        return self.budget.allows(self.reserve / 2)
+
+    def record_wave(self, seconds: float, n: int, is_promoted: bool) -> None:
+        """Records how long a wave of n trainings took."""
+        self._spent[is_promoted] += seconds
+        if not is_promoted and n:
+            new = seconds / n
+            self._per_model = new if not self._per_model else 0.5 * (new + self._per_model)
+
+    def n_to_explore(self, asks_model: bool) -> int:
+        """Returns how many other configurations to try next; 0 if it is time for the end.
 
         Args:
-            max_models: The number of models that are left by the plan.
-            asks_model: Whether the meta-learner proposes the wave, which takes time as well.
+            asks_model: Whether the meta-learner has to propose them, which takes time as well.
         """
-        saved = self._history.next_saved()
-        if saved is not None:
-            return saved.size if saved.source == "proposed" else 0
-        proposing = self.durations.proposal_seconds(self.padded_size(0)) if asks_model else 0.0
-        wave = self.plan.wave_size
-        surplus = self.budget.seconds + proposing - 2 * self.durations.training
-        has_budget = asks_model and self._config.minutes is not None
-        larger = [n * wave for n in _WAVES_PER_PROPOSAL if has_budget and n * self.wave_seconds <= surplus]
-        smaller = [
-            n for n in (wave // 2, GROUP_SIZE) if GROUP_SIZE <= n < wave and n / wave * self.wave_seconds >= proposing
-        ]
-        sizes = [*larger, wave, *smaller]
-        fits = lambda n: n <= max_models and self.budget.allows(proposing + self.seconds_to_finish(n))
-        return next((n for n in sizes if fits(n)), 0)
+        left = math.inf if self.plan.trials is None else self.plan.trials
+        left -= self._history.count("random", "proposed")
+        if self._config.minutes is None:
+            return int(min(left, self.plan.wave_size))
+        proposing = self.proposal_seconds if asks_model else 0.0
+        if self.budget.seconds + proposing > _SHARE_OF_EXPLORING * (self.budget.total - self.reserve):
+            return 0
+        wanted = self.budget.total / _WAVES_OF_A_BUDGET / max(self._per_model, 1e-3)
+        return int(min(left, np.clip(wanted, _MIN_WAVE, self.plan.wave_size)))
 
-    def seconds_to_finish(self, n_models: int) -> float:
-        """Returns the seconds that the rest of the search takes if that number of models is trained next.
+    def n_to_promote(self, is_last: bool = False) -> int:
+        """Returns how many configurations may be trained on every fold next.
 
-        The rest is those models, the finalists on one split if that costs little, the random baseline, and the end.
+        Trying and promoting take about as long as each other. At the end there is only promoting.
         """
-        finalists = self._finalist_seconds(1)
-        waves = n_models / self.plan.wave_size
-        if self._config.baseline:
-            waves += waves + (self._history.count() - self.plan.n_initial) / self.plan.wave_size
-        seconds = waves * self.wave_seconds + (finalists if self.is_negligible(finalists) else 0.0)
-        seconds += self.durations.compilation
-        return seconds + self.seconds_after_last_wave(n_models)
+        if self._config.minutes is None:
+            return self.plan.n_promoted
+        if is_last:
+            return n_workers()
+        n = int((self._spent[False] - self._spent[True]) / max(self.seconds_to_promote(1), 1e-3))
+        if not self._history.count("promoted"):
+            n = max(n, 1)
+        return int(np.clip(n, 0, _MAX_PROMOTED))
 
-    def is_negligible(self, seconds: float) -> bool:
-        """Whether this is so small a share of the budget that it is always set aside."""
-        return seconds <= _NEGLIGIBLE_SHARE * self.budget.total
-
-    @property
-    def wave_seconds(self) -> float:
-        """Expected seconds of a whole wave."""
-        proposes_first = self._config.uses_meta_learner and not self._history.count("proposed")
-        return (_FIRST_PROPOSAL_SLOWDOWN if proposes_first else 1.0) * self.durations.slowest_wave
-
-    def _finalist_seconds(self, n_folds: int) -> float:
-        """Expected seconds of training the finalists on this number of splits."""
-        return min(n_folds, len(self._history.task.folds)) * self._seconds_of_best(self.plan.n_finalists)
-
-    def _seconds_of_best(self, n: int) -> float:
-        """Expected seconds of training the n best models so far again.
-
-        Model types differ in their times by orders of magnitude, so that the mean of a wave would not do.
-        """
-        waves = self._history.waves
+    def seconds_to_promote(self, n: int) -> float:
+        """Returns the expected seconds of training n good configurations on every fold."""
+        task, history = self._history.task, self._history
+        waves = [wave for wave in history.waves if wave.source != "promoted" and len(wave.score)]
+        if not waves:
+            return 0.0
         score = np.concatenate([wave.score for wave in waves])
         seconds = np.concatenate([wave.seconds for wave in waves])
-        best = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")[:n]
-        return n * float(np.mean(seconds[best]))
+        best = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")[:8]
+        rows = sum(len(fold.x) for fold in task.unexplored_folds) / len(task.search.x)
+        jobs = n * len(task.unexplored_folds)
+        at_a_time = min(n_workers(), max(jobs, 1)) if task.trains_side_by_side else 1
+        return _CAUTION * n * rows * float(np.mean(seconds[best])) / at_a_time
 
-    def seconds_after_last_wave(self, n_more: int = 0) -> float:
-        """Returns the seconds from the last wave to the end: the meta-learner's last fit with these additional trials, the
-        final trainings, and the report."""
-        return self.durations.proposal_seconds(self.padded_size(n_more)) + self.refit_seconds()
-
-    def refit_seconds(self) -> float:
-        """Returns the seconds of the final trainings and the report.
-
-        The default configuration is among the final trainings if the task says how often, or if that costs little.
-        """
-        refit = self._seconds_of_best(ENSEMBLE_SIZE) * self._row_ratio
-        default = self._default_seconds if self._reserves_default else 0.0
-        return (1 + self._config.baseline) * refit + default + REPORT_SECONDS
-
-    def allows_default(self) -> bool:
-        """Whether there is time to train the default configuration."""
-        return self._reserves_default or self.budget.allows(self._default_seconds + REPORT_SECONDS)
-
-    @property
-    def _reserves_default(self) -> bool:
-        """Whether the time for the default configuration is set aside from the start."""
-        return self._history.task.default_members is not None or self.is_negligible(self._default_seconds)
-
-    @property
-    def _default_seconds(self) -> float:
-        """Expected seconds of training the default configuration, which was the first of all."""
-        n_members = self._history.task.default_members or ENSEMBLE_SIZE
-        return n_members * float(self._history.waves[0].seconds[0]) * self._row_ratio
-
-    @property
-    def _row_ratio(self) -> float:
-        """The rows of the final model by those of the search."""
-        task = self._history.task
-        return len(task.final.x) / len(task.search.x)
-
-    def allows_baseline_wave(self) -> bool:
-        """Whether there is time for another wave of the random baseline, or an earlier process has trained it."""
-        return self._history.next_saved() is not None or self.budget.allows(self.wave_seconds + self.refit_seconds())
-
-    def n_finalist_folds(self) -> int:
-        """Returns on how many splits of the rows the finalists are cross-validated: all, one, or 0 if time is short."""
-        saved = self._history.next_saved()
-        if saved is not None:  # An earlier process decided it, by another clock.
-            return saved.size // self.plan.n_finalists if saved.source == "final" else 0
-        fits = lambda n: self.budget.allows(self._finalist_seconds(n) + self.refit_seconds())
-        return next((n for n in (self.plan.n_folds, 1) if fits(n)), 0)
-
-    def padded_size(self, n_more: int) -> int:
-        """Returns the number of trials that the meta-learner's programs are compiled for, with these additional trials."""
-        return power_of_two(self._history.count("random", "proposed") + n_more, self.plan.padded_size)
+    def measure_proposal(self, propose: Callable[[], list]) -> list:
+        """Returns what is proposed, and records how long it took."""
+        started = time.perf_counter()
+        proposed = propose()
+        self.proposal_seconds = time.perf_counter() - started
+        return proposed

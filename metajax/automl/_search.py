@@ -12,7 +12,7 @@ from metajax.automl._images import image_task
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import describe_data, prepare
 from metajax.automl._requirements import check_requirements
-from metajax.automl._result import SearchOutcome, finish
+from metajax.automl._result import ENDING_SECONDS, SearchOutcome, finish
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
 from metajax.automl._task import Task
@@ -84,7 +84,8 @@ def _make_task(
         "classes": len(dataset.classes),
         "features": math.prod(shape),
         "inputs": list(shape),
-        "rows": dict(zip(("train", "validation", "test"), rows)),
+        "rows": dict(zip(("learned", "test"), rows)),
+        "folds": len(task.folds),
         "notes": notes,
     }
     return _Described(task, data)
@@ -99,11 +100,12 @@ def search(
 ) -> SearchOutcome:
     """Searches a model for a dataset, in a run directory.
 
-    The search trains the default of every model type and random configurations, fits a meta-learner to them, trains what it
-    proposes, and repeats until the trials or the minutes are spent. It cross-validates the best configurations, selects an
-    ensemble of eight members among them, trains it on training and validation rows, and evaluates it on test rows beside the
-    default configuration and the best random one. It writes the model, ``trials.csv``, ``report.html`` and ``result.json``. A
-    run that was stopped goes on where it stopped and ends in the same result.
+    The search tries the default of every model type and random configurations on one split of the rows, trains promising ones
+    on every fold, fits a meta-learner to all, tries what that proposes, and repeats until the trials or the minutes are spent.
+    The model is an ensemble that is picked by what the trainings of the folds predict for the rows that they were not trained
+    on. It is evaluated on test rows beside the default configuration and the best random one. The search writes the model,
+    ``trials.csv``, ``report.html`` and ``result.json``. A run that was stopped goes on where it stopped and ends in the same
+    result.
 
     Args:
         config: What to search, and for how long.
@@ -133,11 +135,11 @@ def search(
     dataset = load_data(config) if dataset is None else dataset
     directory.bind_data(identify(dataset))
     task, data = _make_task(dataset, config, directory, model_types)
-    recorder = start(config, directory, task, show, started)
+    recorder = start(config, directory, task, show, started, ENDING_SECONDS)
     for line in _introduction(data, task):
         recorder.say(line)
     exploration = explore(config, recorder)
-    recorder.say("Training the ensemble and the configurations it is compared with on training and validation rows.")
+    recorder.say("Evaluating the ensemble and the configurations it is compared with on the test rows.")
     outcome = finish(config, directory, data, exploration, recorder)
     recorder.close()
     return outcome
@@ -149,8 +151,8 @@ def _introduction(data: dict[str, Any], task: Task) -> list[str]:
     inputs = f"{data['features']} features" if isinstance(shape, int) else f"images of {' x '.join(map(str, shape))}"
     rows = data["rows"]
     return [
-        f"Searching a model for {data['target']!r}: {rows['train']} training, {rows['validation']} validation and "
-        f"{rows['test']} test rows, {inputs}; the space has 10^{task.space.log10_size:.0f} configurations.",
+        f"Searching a model for {data['target']!r}: {rows['learned']} rows to learn from and {rows['test']} test rows, "
+        f"{inputs}; the space has 10^{task.space.log10_size:.0f} configurations.",
         *(f"Note: {note}" for note in data["notes"]),
     ]
 

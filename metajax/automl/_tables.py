@@ -10,8 +10,8 @@ import numpy as np
 from metajax.automl import _metrics as metrics
 from metajax.automl import _mixed as mixed
 from metajax.automl import prior
-from metajax.automl._model import FittedModel
-from metajax.automl._prepare import Prepared, resplit
+from metajax.automl._model import FittedModel, read_member, write_member
+from metajax.automl._prepare import Prepared
 from metajax.automl._space import NETWORKS, default_config, default_of_type, tabular_space
 from metajax.automl._task import GROUP_SIZE, Task
 from metajax.automl.models import ModelType, installed
@@ -62,25 +62,29 @@ def table_task(
     maximized = metrics.metric(metric, prepared.outputs, prepared.classification)
     trainer = mixed.Trainer(space, prepared, group_size, kinds, minutes, maximized)
 
-    def build_model(configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> FittedModel:
-        return FittedModel(configs, prepared.encoder, params, temperatures)
+    def build_model(
+        configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray, weights: np.ndarray
+    ) -> FittedModel:
+        return FittedModel(configs, prepared.encoder, params, temperatures, weights)
 
     return Task(
         space=space,
         default=initial[0],
         search=prepared.search,
-        folds=resplit(prepared.search),
+        folds=prepared.folds,
         final=prepared.final,
         classification=prepared.classification,
         metric=maximized,
         train=trainer.train,
         build_model=build_model,
-        warm_start=functools.partial(warm_start, space, prepared, kinds),
+        write_member=write_member,
+        read_member=functools.partial(read_member, model_types=kinds),
+        warm_start=functools.partial(warm_start, space, prepared, kinds) if prior.is_available() else None,
         protocol_note=_default_note(initial[0]),
         target_shift=prepared.encoder.shift,
         target_scale=prepared.encoder.scale,
         initial=initial,
-        default_members=1 if initial[0]["model"] not in NETWORKS else None,
+        trains_side_by_side=True,
     )
 
 

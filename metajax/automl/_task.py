@@ -39,7 +39,8 @@ class TrainingResults(NamedTuple):
         score: f64[n], the task's metric on the evaluation rows, larger is better; NaN where training diverged.
         loss: f64[n], calibrated log-loss or mean squared error on the evaluation rows.
         curve: f64[n, CURVE_POINTS], accuracy or R² at even shares of each model's epochs.
-        seconds: f64[n], each model's share of the wall time of its group.
+        seconds: f64[n], each model's share of the wall time of its group, without compilation; NaN where no time was left to
+            train it.
         params: The parameters of each model, if they were asked for.
         outputs: f32[n, rows, outputs], probabilities or standardized values for the first evaluation rows, for as many rows as
             were asked for.
@@ -58,6 +59,10 @@ class TrainingResults(NamedTuple):
     encodings: np.ndarray | None = None
 
 
+AllowsFn = Callable[[float], bool]
+"""Says whether something that takes this many seconds would end in time."""
+
+
 class TrainFn(Protocol):
     """Trains a population of configurations."""
 
@@ -70,11 +75,9 @@ class TrainFn(Protocol):
         output_rows: int = 0,
         progress: Callable[[int], None] | None = None,
         stop: np.ndarray | None = None,
+        allows: AllowsFn | None = None,
     ) -> TrainingResults:
         """Trains every configuration on the same rows.
-
-        On the rows of the search, a training may decide by the evaluation rows when to stop. On all other rows it is exactly
-        that of its configuration.
 
         Args:
             encodings: f32[n, width], encodings of the task's space.
@@ -84,7 +87,9 @@ class TrainFn(Protocol):
             output_rows: Return what the models predict for this many of the evaluation rows.
             progress: Called with the number of models trained so far.
             stop: f64[n], the share of its epochs after which each training ends and is kept, so that the evaluation rows
-                choose nothing. By default they choose the epoch that is kept.
+                choose nothing and each training is exactly that of its configuration. By default they choose when to stop.
+            allows: Whether there is time for a training of so many seconds. One for which there is none is not begun; one
+                that takes longer than expected ends early, as good as it is then.
 
         Returns:
             The results, in the order of ``encodings``.
@@ -112,8 +117,26 @@ class TrainedModel(Protocol):
 class BuildModelFn(Protocol):
     """Builds the final model from trained members."""
 
-    def __call__(self, configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray) -> TrainedModel:
-        """Returns the ensemble of these members: a configuration, parameters and a temperature each."""
+    def __call__(
+        self, configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray, weights: np.ndarray
+    ) -> TrainedModel:
+        """Returns the ensemble of these members: a configuration, parameters, a temperature and a weight each."""
+        ...
+
+
+class WriteMemberFn(Protocol):
+    """Turns what a training has learned into what a file can hold."""
+
+    def __call__(self, params: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Returns a header of plain values and arrays by name."""
+        ...
+
+
+class ReadMemberFn(Protocol):
+    """Turns what a file holds into what a training had learned."""
+
+    def __call__(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+        """Returns the parameters that ``WriteMemberFn`` was given."""
         ...
 
 
@@ -139,13 +162,16 @@ class Task(NamedTuple):
     Attributes:
         space: The space to search.
         default: The configuration that one would take without a search; it is compared with the selected model.
-        search: Training rows, and the validation rows to evaluate on.
-        folds: Other splits of the same rows into as many training and evaluation rows.
-        final: Training and validation rows together, and the test rows.
+        search: The split of the rows by which configurations are compared: training rows, and rows to evaluate on.
+        folds: The splits on which promising configurations are trained for the final model; together they evaluate on every
+            row that is learned from, or on as many as suffice. The first one may be ``search`` itself.
+        final: All rows that are learned from, and the test rows.
         classification: ``True`` for classification, ``False`` for regression.
         metric: What is maximized, selected by and reported.
         train: Trains a population of configurations.
         build_model: Builds the final model from trained members.
+        write_member: Turns what a training has learned into what a file can hold.
+        read_member: The inverse of ``write_member``.
         warm_start: Proposes the first configurations, or ``None``.
         fixed_choices: Decides a part of every configuration beforehand, or ``None``.
         wave_size: Number of models trained between two proposals.
@@ -154,8 +180,7 @@ class Task(NamedTuple):
         target_shift: The mean by which the values of a regression were standardized.
         target_scale: Their standard deviation.
         initial: The configurations that are trained first, beginning with the default; by default that one alone.
-        default_members: Number of trainings of the default that it is compared by, or ``None`` for as many as the final model
-            has.
+        trains_side_by_side: Whether trainings on several splits may run at the same time.
     """
 
     space: Space
@@ -167,6 +192,8 @@ class Task(NamedTuple):
     metric: Metric
     train: TrainFn
     build_model: BuildModelFn
+    write_member: WriteMemberFn
+    read_member: ReadMemberFn
     warm_start: WarmStartFn | None = None
     fixed_choices: FixedChoicesFn | None = None
     wave_size: int = 32
@@ -175,4 +202,15 @@ class Task(NamedTuple):
     target_shift: float = 0.0
     target_scale: float = 1.0
     initial: tuple[dict[str, Any], ...] = ()
-    default_members: int | None = None
+    trains_side_by_side: bool = False
+
+    @property
+    def unexplored_folds(self) -> list[Data]:
+        """The splits that a configuration is not trained on before it is promising."""
+        return [fold for fold in self.folds if fold is not self.search]
+
+    def number_of(self, split: Data) -> int:
+        """Returns the number of a split: 0 is that of the search, the folds count from 1."""
+        if split is self.search:
+            return 0
+        return 1 + next(i for i, fold in enumerate(self.folds) if fold is split)

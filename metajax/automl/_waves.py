@@ -1,21 +1,21 @@
 """Waves: populations trained one after another, each saved when it is done, so that a kill costs at most one wave."""
 
 import functools
+import json
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from metajax.automl._task import GROUP_SIZE, Data, Task, TrainingResults
+from metajax.automl._task import GROUP_SIZE, AllowsFn, Data, Task, TrainingResults
 from metajax.data._home import load_npz, save_npz
 from metajax.predictor import Trials
 from metajax.types import InputError
 
-MAX_OUTPUT_ROWS = 2000
-"""Maximum number of evaluation rows for which a wave keeps what its best models predict."""
 _OUTPUT_INDEX_IN_FILES = "kept"  # the name of ``output_index`` in the files of a run
 
 
@@ -31,10 +31,12 @@ class Wave(NamedTuple):
         loss: f64[n], calibrated log-loss or mean squared error.
         curve: f64[n, CURVE_POINTS], learning curves.
         seconds: f64[n], training time.
-        source: Who proposed the wave: ``random``, ``proposed``, ``final`` or ``baseline``.
+        source: Why it was trained: ``random`` or ``proposed`` configurations on the split of the search, ``promoted`` ones on
+            the folds, or ``baseline``.
         outputs: f32[m, rows, outputs], what some of the models predict for the evaluation rows.
-        output_index: i64[m], the rows of ``encodings`` that ``outputs`` belong to.
+        output_index: i64[m], the rows of ``encodings`` that ``outputs`` and ``members`` belong to.
         stop: f64[n], the share of its epochs after which each training was best.
+        members: What these models have learned.
     """
 
     encodings: np.ndarray
@@ -48,18 +50,19 @@ class Wave(NamedTuple):
     outputs: np.ndarray
     output_index: np.ndarray
     stop: np.ndarray
+    members: list[Any]
 
 
 class SavedWave(NamedTuple):
     """A wave that an earlier process saved.
 
     Attributes:
-        source: Who proposed it.
-        size: Number of its trainings.
+        source: Why it was trained.
+        asked: f32[m, width], its configurations, each once.
     """
 
     source: str
-    size: int
+    asked: np.ndarray
 
 
 class WaveHistory:
@@ -102,17 +105,19 @@ class WaveHistory:
         source: str,
         data: Sequence[Data],
         progress: Callable[[int], None] | None = None,
-        keep_all_outputs: bool = False,
+        keep_all: bool = False,
+        allows: AllowsFn | None = None,
     ) -> Wave:
         """Trains these configurations as the next wave, or reads the wave back if its file holds just these.
 
         Args:
             encodings: f[n, width], encodings of the task's space.
-            source: Who proposed them.
+            source: Why they are trained.
             data: The splits of the rows; each configuration is trained once on each, and the wave holds them in that order.
             progress: Called with the number of models trained so far.
-            keep_all_outputs: Keep what all models predict for all evaluation rows. By default this is kept of the first
-                model and of the ``GROUP_SIZE`` best, for ``MAX_OUTPUT_ROWS`` rows.
+            keep_all: Keep what all models have learned and predict for the evaluation rows. By default this is kept of the
+                first model and of the ``GROUP_SIZE`` best.
+            allows: Whether there is time for a training, as in ``TrainFn``. The wave holds those that were trained.
 
         Returns:
             The wave.
@@ -121,81 +126,113 @@ class WaveHistory:
         configurations = np.asarray(encodings, np.float32)
         repeated = np.tile(configurations, (len(data), 1))
         wave = self._read(file)
-        if wave is None or wave.source != source or not np.array_equal(wave.asked, repeated):
-            results = self._train_splits(configurations, data, progress, keep_all_outputs)
-            index = np.arange(len(results.score)) if keep_all_outputs else _best_and_first(results)
-            split = [0 if part is self.task.search else 1 + i for i, part in enumerate(data)]
-            wave = Wave(
-                encodings=repeated if results.encodings is None else results.encodings,
-                asked=repeated,
-                split=np.repeat(split, len(configurations)),
-                score=results.score,
-                loss=results.loss,
-                curve=results.curve,
-                seconds=results.seconds,
-                source=source,
-                outputs=results.outputs[index],
-                output_index=index,
-                stop=results.stop,
-            )
-            arrays = wave._asdict()
-            arrays[_OUTPUT_INDEX_IN_FILES] = arrays.pop("output_index")
-            save_npz(file, **arrays)
+        if wave is None or wave.source != source or not _is_part(wave.asked, repeated):
+            wave = self._train_splits(configurations, repeated, source, data, progress, keep_all, allows)
+            self._write(file, wave)
         self.waves.append(wave)
         return wave
 
     def _train_splits(
         self,
         encodings: np.ndarray,
+        repeated: np.ndarray,
+        source: str,
         data: Sequence[Data],
         progress: Callable[[int], None] | None,
-        keep_all_outputs: bool,
-    ) -> TrainingResults:
-        """Trains the configurations on every split; the results of all splits, one after the other.
+        keep_all: bool,
+        allows: AllowsFn | None,
+    ) -> Wave:
+        """Trains the configurations on every split, several splits at a time where the task can."""
+        key, counts = jax.random.fold_in(self._key, len(self.waves)), [0] * len(data)
 
-        The evaluation rows of the search decide when a training stops. On other splits it stops where it was best so far, so
-        that a score there is that of the final training.
-        """
-        key, n = jax.random.fold_in(self._key, len(self.waves)), len(encodings)
-        known = self.mean_stop(encodings) if self.waves else np.ones(n)
-        parts = [
-            self.task.train(
-                encodings,
-                part,
-                jax.random.fold_in(key, i),
-                output_rows=len(part.x_eval) if keep_all_outputs else MAX_OUTPUT_ROWS,
-                progress=None if progress is None else functools.partial(_count_from, progress, i * n),
-                stop=None if part is self.task.search else known,
-            )
-            for i, part in enumerate(data)
-        ]
+        def train_on(i: int) -> TrainingResults:
+            part = data[i]
+            own_key = jax.random.fold_in(key, i)
+            count = functools.partial(_count, progress, counts, i)
+            rows = len(part.x_eval)
+            return self.task.train(encodings, part, own_key, True, rows, count, allows=allows)
+
+        if self.task.trains_side_by_side and len(data) > 1:
+            with ThreadPoolExecutor(len(data)) as pool:
+                parts = list(pool.map(train_on, range(len(data))))
+        else:
+            parts = [train_on(i) for i in range(len(data))]
         column = lambda name: np.concatenate([getattr(part, name) for part in parts])
-        names = ["score", "loss", "curve", "seconds", "outputs", "stop"]
-        if parts[0].encodings is not None:
-            names.append("encodings")
-        return TrainingResults(params=[], **{name: column(name) for name in names})
+        trained = np.flatnonzero(np.isfinite(column("seconds")))
+        taken = {name: column(name)[trained] for name in ("score", "loss", "curve", "seconds", "stop")}
+        kept = np.arange(len(trained)) if keep_all else _best_and_first(taken["score"], taken["loss"])
+        params, rows = [member for part in parts for member in part.params], trained[kept]
+        return Wave(
+            encodings=(repeated if parts[0].encodings is None else column("encodings"))[trained],
+            asked=repeated[trained],
+            split=np.repeat([self.task.number_of(part) for part in data], len(encodings))[trained],
+            source=source,
+            outputs=column("outputs")[rows],
+            output_index=kept,
+            members=[params[row] for row in rows],
+            **taken,
+        )
 
     def next_saved(self) -> SavedWave | None:
         """Returns the next wave if an earlier process saved it and its file is not damaged."""
-        wave = self._read(self._next_file())
-        return None if wave is None else SavedWave(wave.source, len(wave.score))
+        return self._saved(self._next_file())
+
+    def upcoming(self, source: str) -> SavedWave | None:
+        """Returns the next wave that this source will have asked for, if an earlier process saved it.
+
+        It may come after one of promoted configurations.
+        """
+        for ahead in (0, 1):
+            saved = self._saved(self._file(len(self.waves) + ahead))
+            if saved is not None and saved.source == source:
+                return saved
+        return None
+
+    def _saved(self, file: Path) -> SavedWave | None:
+        """What a file holds, in short."""
+        wave = self._read(file)
+        if wave is None:
+            return None
+        first = dict.fromkeys(row.tobytes() for row in wave.asked)
+        distinct = [np.frombuffer(row, wave.asked.dtype) for row in first]
+        return SavedWave(wave.source, np.stack(distinct) if distinct else wave.asked)
+
+    def _file(self, number: int) -> Path:
+        return self._directory / f"{number:04d}.npz"
 
     def _next_file(self) -> Path:
-        return self._directory / f"{len(self.waves):04d}.npz"
+        return self._file(len(self.waves))
 
-    @staticmethod
-    def _read(file: Path) -> Wave | None:
+    def _write(self, file: Path, wave: Wave) -> None:
+        """Saves a wave; members that failed have no arrays."""
+        arrays, headers = wave._asdict(), []
+        arrays[_OUTPUT_INDEX_IN_FILES] = arrays.pop("output_index")
+        for number, member in enumerate(arrays.pop("members")):
+            header, own = self.task.write_member(member) if member else ({}, {})
+            headers.append({"header": header, "arrays": sorted(own)})
+            arrays |= {f"{number}/{name}": array for name, array in own.items()}
+        save_npz(file, False, **arrays, headers=json.dumps(headers))
+
+    def _read(self, file: Path) -> Wave | None:
         if not file.is_file():
             return None
-        names = [_OUTPUT_INDEX_IN_FILES if name == "output_index" else name for name in Wave._fields]
+        names = [name for name in Wave._fields if name not in ("output_index", "members")]
         try:
-            arrays = load_npz(file, tuple(names))
-        except InputError as error:
+            arrays = load_npz(file, (*names, _OUTPUT_INDEX_IN_FILES, "headers"))
+            headers = json.loads(str(arrays.pop("headers")))
+            named = {f"{i}/{name}": (i, name) for i, part in enumerate(headers) for name in part["arrays"]}
+            own = load_npz(file, tuple(named))
+        except (InputError, ValueError) as error:
             print(f"{error}; this wave is trained again", file=sys.stderr)
             file.rename(file.with_name(f"{file.name}.damaged"))
             return None
+        of = [{name: own[whole] for whole, (j, name) in named.items() if j == i} for i in range(len(headers))]
+        members = [
+            self.task.read_member(part["header"], arrays_of) if part["header"] or arrays_of else {}
+            for part, arrays_of in zip(headers, of)
+        ]
         arrays["output_index"] = arrays.pop(_OUTPUT_INDEX_IN_FILES)
-        return Wave(**{**arrays, "source": str(arrays["source"])})
+        return Wave(**{**arrays, "source": str(arrays["source"])}, members=members)
 
     def count(self, *sources: str) -> int:
         """Returns the number of models that these sources trained; without sources, the number of all models."""
@@ -223,34 +260,25 @@ class WaveHistory:
             },
         )
 
-    def outputs(self, *sources: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what models of these sources predicted for the evaluation rows, as far as it was kept.
-
-        Returns:
-            i64[m], the numbers of the models among the trials of these sources, and f32[m, rows, outputs].
-        """
-        selected = [wave for wave in self.waves if wave.source in sources]
-        starts = np.cumsum([0, *(len(wave.score) for wave in selected)])
-        index = np.concatenate([start + wave.output_index for start, wave in zip(starts, selected)])
-        return index, np.concatenate([wave.outputs for wave in selected])
-
-    def mean_stop(self, encodings: np.ndarray) -> np.ndarray:
-        """Returns the mean share f64[n] of a training after which each configuration was best, over all of its trainings."""
-        known, stop = (np.concatenate([getattr(wave, name) for wave in self.waves]) for name in ("encodings", "stop"))
-        is_same = [np.all(known == np.asarray(encoding, np.float32), axis=1) for encoding in encodings]
-        return np.array([stop[same].mean() if same.any() else 1.0 for same in is_same])
-
     def curves(self, *sources: str) -> np.ndarray:
         """Returns the learning curves f64[n, CURVE_POINTS] of the trials of these sources."""
         return np.concatenate([wave.curve for wave in self.waves if wave.source in sources])
 
 
-def _count_from(progress: Callable[[int], None], start: int, done: int) -> None:
+def _count(progress: Callable[[int], None] | None, counts: list[int], part: int, done: int) -> None:
     """Reports the models of one split as models of the whole wave."""
-    progress(start + done)
+    counts[part] = done
+    if progress:
+        progress(sum(counts))
 
 
-def _best_and_first(results: TrainingResults) -> np.ndarray:
+def _is_part(saved: np.ndarray, asked: np.ndarray) -> bool:
+    """Whether the saved configurations are those asked for, or the part of them for which there was time."""
+    rows = [row.tobytes() for row in asked]
+    return all(row.tobytes() in rows for row in saved) and (len(saved) > 0 or not len(asked))
+
+
+def _best_and_first(score: np.ndarray, loss: np.ndarray) -> np.ndarray:
     """The numbers i64[m] of the first model (the default, in the first wave) and of the best group."""
-    order = np.lexsort((results.loss, -np.nan_to_num(results.score, nan=-np.inf)))
-    return np.union1d([0], order[:GROUP_SIZE])
+    order = np.lexsort((loss, -np.nan_to_num(score, nan=-np.inf)))
+    return np.union1d(np.arange(min(1, len(score))), order[:GROUP_SIZE])

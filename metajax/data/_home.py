@@ -9,6 +9,7 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -94,11 +95,21 @@ def save_npz(path: Path, compress: bool = True, **arrays: ArrayLike) -> None:
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
-            (np.savez_compressed if compress else np.savez)(file, **arrays)  # type: ignore[arg-type]
+            _write_zip(file, arrays, compress)
         part.replace(path)
     except OSError as error:  # on a full disk, the incomplete file would only take up more of it
         part.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_zip(file: IO[bytes], arrays: dict[str, ArrayLike], compress: bool) -> None:
+    """Writes what ``np.savez`` does. The fastest level of compression takes a third of the time of NumPy's, for files that are
+    a tenth larger."""
+    kind = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", kind, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
 
 
 # What zipfile, zlib and NumPy raise on damaged files, depending on which byte is wrong.

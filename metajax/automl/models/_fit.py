@@ -1,13 +1,12 @@
 """From a configuration of the whole space to a fitted model: the columns it uses, and the classes it has seen."""
 
 import dataclasses
-import warnings
 from typing import Any
 
 import numpy as np
 
 from metajax.automl._task import Data
-from metajax.automl.models._threads import limited_threads
+from metajax.automl.models._threads import limited_threads, quiet
 from metajax.automl.models._types import Member, ModelType
 
 # Share of the uniform distribution in every prediction of a class: no class is impossible because no tree or neighbor has it.
@@ -116,7 +115,6 @@ def fit_member(
     member = None
     if outputs_of_type > 1 or not classification:
         rows = Data(select(data.x, columns), y, select(data.x_eval[evaluated], columns), y_eval[evaluated])  # type: ignore[arg-type]
-        with warnings.catch_warnings(), limited_threads():
-            warnings.simplefilter("ignore")  # A model that has not converged is judged by its score.
+        with quiet, limited_threads():
             member = kind.fit(own_config(kind, config), rows, seed, bool(classification), outputs_of_type)
     return FittedMember(kind.name, columns, np.asarray(classes, np.int64), outputs, member)

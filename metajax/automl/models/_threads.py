@@ -1,26 +1,76 @@
-"""How many threads the libraries of trees use."""
+"""How many threads the libraries of trees use, and the workers that train models side by side."""
 
 import contextlib
+import functools
 import os
+import threading
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from metajax._optional import is_installed
 from metajax.run._lock import available_cores
 
+_own = threading.local()
+
 
 def n_threads() -> int:
+    """Returns the number of threads for one model: one in a worker, whose neighbors train others, and all elsewhere."""
+    return getattr(_own, "threads", None) or n_workers()
+
+
+def n_workers() -> int:
     """Returns the number of cores of this process, or ``OMP_NUM_THREADS`` if that is less."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(available_cores(), int(limit)) if limit.isdigit() and int(limit) > 0 else available_cores()
 
 
+def _become_worker() -> None:
+    """Libraries that a worker calls use one thread."""
+    _own.threads = 1
+
+
+@functools.cache
+def workers() -> ThreadPoolExecutor:
+    """Returns the threads that train models side by side, as many as there are cores."""
+    return ThreadPoolExecutor(n_workers(), "metajax-worker", _become_worker)
+
+
 @contextlib.contextmanager
 def limited_threads() -> Iterator[None]:
-    """Limits scikit-learn to these threads: more would wait for each other."""
+    """Limits OpenMP, and with it scikit-learn's trees, to the threads of this thread: more would wait for each other.
+
+    The limit of OpenMP is one of the calling thread, so that workers do not disturb each other.
+    """
     if not is_installed("threadpoolctl"):  # It comes with scikit-learn.
         yield
         return
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(n_threads()):
+    with threadpool_limits(n_threads(), "openmp"):
         yield
+
+
+class _Quiet:
+    """Hides warnings while anyone is inside; the filters of Python are those of the whole process."""
+
+    def __init__(self):
+        self._lock, self._inside, self._before = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._before.__exit__(None, None, None)
+
+
+quiet = _Quiet()
+"""Hides the warnings of libraries: a model that has not converged is judged by its score."""

@@ -1,0 +1,104 @@
+"""Configurations that were trained on every fold, and which of the others should be.
+
+A bag is one configuration trained on each fold (Breiman 1996): what its members predict for the rows that they were not
+trained on is known for every row, and their mean is the model.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metajax.automl import _ensemble as ensemble
+from metajax.automl._waves import WaveHistory
+
+
+class Bag(NamedTuple):
+    """One configuration, trained on every fold.
+
+    Attributes:
+        asked: f32[width], the configuration that was asked for.
+        encodings: f32[folds, width], with what each training decided.
+        outputs: f32[folds, rows, k], what each predicts for the rows of its fold that it was not trained on.
+        members: What each has learned.
+        stop: f64[folds], the share of its epochs after which each was best.
+        score: Mean score of the folds; NaN if one failed.
+    """
+
+    asked: np.ndarray
+    encodings: np.ndarray
+    outputs: np.ndarray
+    members: list[Any]
+    stop: np.ndarray
+    score: float
+
+    @property
+    def decided(self) -> np.ndarray:
+        """The configuration with what its trainings decided on average, f32[width]."""
+        return self.encodings.mean(axis=0)
+
+
+class _Kept(NamedTuple):
+    """A training whose outputs were kept: its wave, its row there, and the place of its outputs."""
+
+    wave: Any
+    row: int
+    place: int
+
+
+def _kept(history: WaveHistory) -> dict[bytes, dict[int, _Kept]]:
+    """The trainings with outputs, by configuration and split; of repeated ones the first."""
+    found: dict[bytes, dict[int, _Kept]] = {}
+    for wave in history.waves:
+        for place, row in enumerate(wave.output_index):
+            splits = found.setdefault(wave.asked[row].tobytes(), {})
+            splits.setdefault(int(wave.split[row]), _Kept(wave, int(row), place))
+    return found
+
+
+def bags(history: WaveHistory) -> list[Bag]:
+    """Returns the configurations that were trained on every fold, in the order in which they were begun."""
+    task = history.task
+    numbers = [task.number_of(fold) for fold in task.folds]
+    complete = [splits for splits in _kept(history).values() if all(number in splits for number in numbers)]
+    return [_bag([splits[number] for number in numbers]) for splits in complete]
+
+
+def _bag(trainings: list[_Kept]) -> Bag:
+    """Puts the trainings of all folds together."""
+    first = trainings[0]
+    return Bag(
+        first.wave.asked[first.row],
+        np.stack([t.wave.encodings[t.row] for t in trainings]),
+        np.stack([t.wave.outputs[t.place] for t in trainings]),
+        [t.wave.members[t.place] for t in trainings],
+        np.array([t.wave.stop[t.row] for t in trainings]),
+        float(np.mean([t.wave.score[t.row] for t in trainings])),
+    )
+
+
+def promising(history: WaveHistory, n: int) -> np.ndarray:
+    """Returns configurations f32[m, width] that are worth training on every fold, the best first, ``n`` at most.
+
+    These are the ones with which an ensemble scores best on the split of the search, among all that were trained on it, and
+    then those that score best alone. The default comes before all others.
+
+    Args:
+        history: Everything that was trained.
+        n: Maximum number of configurations.
+    """
+    task = history.task
+    candidates = [splits[0] for splits in _kept(history).values() if 0 in splits]
+    candidates = [kept for kept in candidates if np.isfinite(kept.wave.score[kept.row])]
+    if not candidates:
+        return np.zeros((0, task.space.width), np.float32)
+    begun = {row.tobytes() for wave in history.waves if wave.source == "promoted" for row in wave.asked}
+    asked = np.stack([kept.wave.asked[kept.row] for kept in candidates])
+    is_open = np.array([row.tobytes() not in begun for row in asked])
+    outputs = np.stack([kept.wave.outputs[kept.place] for kept in candidates])[None]
+    targets = np.asarray(task.search.y_eval)[None]
+    picks = ensemble.pick(outputs, targets, task.metric, task.classification)
+    alone = np.argsort([-kept.wave.score[kept.row] for kept in candidates], kind="stable")
+    first = history.waves[0].asked[:1]
+    is_default = [i for i, row in enumerate(asked) if np.array_equal(row, first[0])]
+    order = dict.fromkeys([*is_default, *picks, *alone.tolist()])
+    return asked[[i for i in order if is_open[i]][:n]]
