@@ -21,12 +21,12 @@ from metajax.types import InputError
 CONTEST = Path(__file__).with_name("_contest.py")
 
 _MODELS = (
-    "pandas==2.3.3",
-    "pyarrow==25.0.0",
-    "scikit-learn==1.7.2",
+    "pandas==3.1.1",
+    "pyarrow==26.0.1",
+    "scikit-learn==1.9.1",
     "lightgbm==4.7.0",
     "catboost==1.2.10",
-    "xgboost==3.2.0",
+    "xgboost==2.1.4",
     "flaml[automl]==2.7.0",
     "torch==2.13.0",
     "pytabkit[models]==1.7.3",

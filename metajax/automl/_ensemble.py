@@ -47,8 +47,10 @@ def pick(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: b
     total, picks = np.zeros(by_model.shape[1:]), []
     for size in range(1, PICKS + 1):
         means = (total + by_model) / size
-        # Between equal scores rounding must not decide.
-        score, tie = metric.score(means, targets.ravel()).round(12), metric.tie(means, targets.ravel())
+        score, tie = metric.score(means, targets.ravel()), metric.tie(means, targets.ravel())
+        score = np.where(
+            np.abs(score) < 1e6, np.round(np.clip(score, -1e6, 1e6), 12), score
+        )  # Rounding must not decide.
         picks.append(int(np.lexsort((np.arange(n)[::-1], tie, score, ~has_failed))[-1]))
         total += by_model[picks[-1]]
     return picks

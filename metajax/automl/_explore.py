@@ -158,8 +158,11 @@ class _Search:
 
     def collect(self) -> None:
         """Tries the defaults, of which the first one is a model at once, and random configurations."""
-        self._train(self._fix(self.initial), "random")
+        first = 1 if self.schedule.is_short else len(self.initial)
+        self._train(self._fix(self.initial[:first]), "random")
         self._promote()
+        if first < len(self.initial):
+            self._train(self._fix(self.initial[first:]), "random")
         while (missing := self.plan.n_initial - self.history.count("random")) > 0:
             if not self._try_random(missing):
                 break
@@ -212,7 +215,7 @@ class _Search:
             chosen = saved.asked
         else:
             n = self.schedule.n_to_promote(is_last)
-            is_first = not self.history.count("promoted")
+            is_first = not any(wave.source == "promoted" for wave in self.history.waves)
             while n and not is_first and not self.schedule.allows(self.schedule.seconds_to_promote(n)):
                 n -= 1
             chosen = bags.promising(self.history, n) if n else self.default[:0]

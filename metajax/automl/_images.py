@@ -47,8 +47,8 @@ class ImageTask(NamedTuple):
 def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> ImageTask:
     """Makes a task of images.
 
-    It holds a fifth out as a test, stratified by class, and standardizes by the channels of the training images. The metric is that of
-    ``Config``.
+    It holds a fifth out as a test, stratified by class, and standardizes by the channels of the training images. The metric is
+    that of ``Config``.
     """
     names = pictures.classes
     maximized = metrics.metric(metric, len(names), True)
@@ -97,8 +97,9 @@ def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> Imag
         fixed_choices=fixed_choices,
         wave_size=GROUP_SIZE,
         default_trials=48,
-        protocol_note="Batch norm uses the statistics of the batch in training and validation, and of 512 training images in the "
-        "test.",
+        protocol_note=(
+            "Batch norm uses the statistics of the batch in training and validation, and of 512 training images in the test."
+        ),
     )
     return ImageTask(task, (len(train_rows) + len(validation), len(test)), x.shape[1:], notes)
 

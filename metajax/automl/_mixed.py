@@ -1,6 +1,8 @@
 """Waves of mixed model types: networks of one shape train in one program, and workers train several models at a time."""
 
+import contextlib
 import functools
+import math
 import sys
 import threading
 import time
@@ -24,6 +26,7 @@ from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, TrainingResults
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember, fit_member
 from metajax.automl.models._threads import workers
+from metajax.automl.models._time import time_limit
 from metajax.run._compiled import compiling
 from metajax.space import Space
 from metajax.types import generator, stream
@@ -34,6 +37,7 @@ Progress = Callable[[int], None]
 # trainings.
 _OPERATIONS_PER_SECOND, _MAX_SECONDS, _MIN_SECONDS = 15e9, 20.0, 0.5
 _SHARE_OF_BUDGET = 1 / 25
+_SHARE_OF_OTHERS = 1 / 6  # of a budget that the fit of one model of another type may take
 
 
 class _Counter:
@@ -77,12 +81,13 @@ class Trainer:
         self._metric, self._unit = metric, metric.unit(prepared.encoder.scale)
         seconds = _MAX_SECONDS if minutes is None else 60 * minutes * _SHARE_OF_BUDGET
         self._max_operations = _OPERATIONS_PER_SECOND * float(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS))
+        self._max_seconds_of_others = math.inf if minutes is None else 60 * minutes * _SHARE_OF_OTHERS
         # The final model is trained by the programs that were compiled for the search.
         search, n_final = prepared.search, min(prepared.network_rows, len(prepared.final.x))
         pad_to = population.PaddedSize(max(len(search.x), n_final), max(1, len(search.x_eval)))
         layout = encoding.make_layout(np.asarray(search.x))
         quick = minutes is not None and minutes <= QUICK_MINUTES
-        self._sampling = population.Sampling(layout, passes_per_epoch(len(search.x)), pad_to, quick)
+        self._sampling = population.Sampling(layout, passes_per_epoch(len(search.x)), pad_to, quick, set())
         descent.train_epochs(quick)
         compiling()  # The counters of compilation start with the first call.
         self._slowest: dict[str, float] = {}  # seconds for each row and model type
@@ -118,7 +123,8 @@ class Trainer:
             jobs[1:1] = planned.jobs
         for future in [workers().submit(job) for job in jobs]:
             future.result()
-        _copy_repeated(_first_of_same(encodings, others), results)
+        if n_repeated := _copy_repeated(_first_of_same(encodings, others), results):
+            count(n_repeated)
         if planned is not None:
             for name in ("score", "loss", "curve", "seconds", "outputs", "stop"):
                 getattr(results, name)[networks] = getattr(planned.results, name)
@@ -233,7 +239,8 @@ class Trainer:
         started = time.perf_counter()
         columns = np.flatnonzero(np.isin(groups, config.get("features", groups)))
         try:
-            fitted = fit_member(kind, config, columns, data, seed, self._prepared.outputs, decides)
+            with time_limit(self._max_seconds_of_others) if decides else contextlib.nullcontext():
+                fitted = fit_member(kind, config, columns, data, seed, self._prepared.outputs, decides)
             self._store(row, config, fitted, results, data)
             results.params[row] = fitted if keep_params else {}
         except Exception as error:  # Libraries, and model types of a user, raise whatever they like. The wave goes on.
@@ -273,11 +280,12 @@ def _first_of_same(encodings: np.ndarray, rows: np.ndarray) -> dict[int, int]:
     return {int(row): first.setdefault(encodings[row].tobytes(), int(row)) for row in rows}
 
 
-def _copy_repeated(first: dict[int, int], results: TrainingResults) -> None:
-    """Gives repeated configurations the results of the first of them."""
+def _copy_repeated(first: dict[int, int], results: TrainingResults) -> int:
+    """Gives repeated configurations the results of the first of them, and returns how many are repeated."""
     assert results.encodings is not None
-    for row, same in first.items():
-        if row != same:
-            for array in (results.score, results.loss, results.curve, results.outputs, results.encodings):
-                array[row] = array[same]
-            results.params[row] = results.params[same]
+    repeated = {row: same for row, same in first.items() if row != same}
+    for row, same in repeated.items():
+        for array in (results.score, results.loss, results.curve, results.outputs, results.encodings):
+            array[row] = array[same]
+        results.params[row] = results.params[same]
+    return len(repeated)

@@ -35,8 +35,8 @@ _MAY_BE_INFINITE = "/table/"  # in the names of arrays: edges of bins
 class FittedModel:
     """An ensemble of trainings, of one configuration or of different ones, of one model type or of several.
 
-    A prediction is the weighted mean of the members' probabilities or values. A search ends with such a model; ``load_model`` reads
-    it from the run directory.
+    A prediction is the weighted mean of the members' probabilities or values. A search ends with such a model; ``load_model``
+    reads it from the run directory.
 
     Args:
         configs: The configuration of each member, as a plain dictionary.

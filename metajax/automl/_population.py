@@ -33,8 +33,8 @@ _MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 1.0, 0.25
 """A model may be computed in a larger shape if that takes no more additional seconds, or no larger share: compiling takes
 about two seconds for each shape, and some models share it."""
 _PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4
-_MIN_SECONDS = 3.0
-"""Networks are begun if so much time is left: compiling for their shape and their first epochs take as long."""
+_SECONDS_OF_NEW_SHAPE, _SECONDS_OF_KNOWN_SHAPE = 6.0, 1.0
+"""Networks are begun if so much time is left; compiling for a shape that was not trained yet takes most of it."""
 
 
 class PaddedSize(NamedTuple):
@@ -60,12 +60,14 @@ class Sampling(NamedTuple):
         passes: Number of passes over the rows that count as one epoch.
         pad_to: What programs are compiled for.
         compiles_quickly: Whether they are to be compiled quickly rather than to run fast.
+        known: The shapes that were trained so far, to which calls add.
     """
 
     layout: encoding.Layout
     passes: int = 1
     pad_to: PaddedSize = _UNPADDED
     compiles_quickly: bool = False
+    known: set[Any] | None = None
 
 
 def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:
@@ -315,10 +317,12 @@ def plan(
         rows = np.array([row for row, other in enumerate(shapes) if other == shape])
         # so that the models of a tile stop at about the same time
         rows = rows[np.argsort(-epochs[rows], kind="stable")]
-        if not has_time(_MIN_SECONDS):
+        known = set() if sampling.known is None else sampling.known
+        if not has_time(_SECONDS_OF_KNOWN_SHAPE if shape in known else _SECONDS_OF_NEW_SHAPE):
             results.seconds[rows] = np.nan
             return
         shelf = _train_shape(shape, rows, configs, groups, own, population, group_size, results.seconds, stop, has_time)
+        known.add(shape)
         for row in rows:
             if row in shelf.done:
                 _store(

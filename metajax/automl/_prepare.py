@@ -18,6 +18,7 @@ _MAX_ROWS = 250_000  # Larger datasets are subsampled to this size before anythi
 _SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 15_000, 4_000
 # Rows a minute that networks of the final model have time for, and the least.
 _FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 30_000, 6_000
+_MAX_NUMBERS_PER_MINUTE = 3e6  # of a table that is cross-validated
 _MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
 _ROWS_PER_EPOCH = 640  # Smaller tables are passed over several times in what counts as one epoch.
 _MIN_ROWS_PER_CLASS = 3
@@ -102,16 +103,18 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
     encoder = tabular.Encoder.fit(schema, columns.take(learned), target)
     x, y = encoder.inputs(columns.take(learned), target), encoder.targets(target)
     notes, n = list(dataset.notes), len(learned)
-    if n * (N_FOLDS - 1) // N_FOLDS <= max_search:
+    if n * (N_FOLDS - 1) // N_FOLDS <= max_search and _is_cross_validated(x, len(dataset.classes or [0]), minutes):
         folds = split_folds(x, y, N_FOLDS)
         search = folds[0]
     else:
         size = min(n // N_FOLDS, _MAX_EVALUATION_ROWS)
         folds = [_as_data(x[size:], y[size:], x[:size], y[:size])]
-        search = Data(folds[0].x[:max_search], folds[0].y[:max_search], folds[0].x_eval, folds[0].y_eval)
-        notes.append(
-            f"Configurations are compared by training on {max_search:,} rows; good ones are trained on {n - size:,} rows."
-        )
+        search = folds[0]
+        if n - size > max_search:
+            search = Data(search.x[:max_search], search.y[:max_search], search.x_eval, search.y_eval)
+            notes.append(
+                f"Configurations are compared by training on {max_search:,} rows; good ones train on {n - size:,} rows."
+            )
     if len(folds[0].x) > max_network:
         notes.append(f"Networks train on at most {max_network:,} rows.")
     if test:
@@ -125,6 +128,12 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
         notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
     return Prepared(search, folds, final, encoder, groups, outputs, (n, len(held_out)), notes, max_network)
+
+
+def _is_cross_validated(x: np.ndarray, classes: int, minutes: float | None) -> bool:
+    """Whether a budget has time for training on every fold: trees take about as long as the table has numbers and classes."""
+    numbers = x.size * (classes if classes > 2 else 1)
+    return minutes is None or numbers <= _MAX_NUMBERS_PER_MINUTE * minutes
 
 
 def _as_data(*arrays: Any) -> Data:

@@ -54,13 +54,19 @@ class Recorder:
         history, started, is_promoted = self.history, time.perf_counter(), source == "promoted"
         is_saved, splits = history.next_saved() is not None, data or [history.task.search]
         progress = None if is_promoted else self._progress_callback(self._n_tried)
-        allows = self.schedule.allows_late if is_promoted else self.schedule.allows
-        allows = allows if history.waves else _except_first(allows)
+        allows = self._allows(is_promoted)
         wave = history.train(encodings, source, splits, progress, is_promoted, allows)
         elapsed = float(wave.seconds.sum()) / n_workers() if is_saved else time.perf_counter() - started
         self.schedule.record_wave(elapsed, len(wave.score), is_promoted)
         self._log(wave, r2)
         return wave
+
+    def _allows(self, is_promoted: bool) -> AllowsFn:
+        """Whether there is time for a training. The first one of all and the first on every fold are done in any case."""
+        if not is_promoted:
+            return self.schedule.allows if self.history.waves else _except_first(self.schedule.allows)
+        is_first = not any(wave.source == "promoted" for wave in self.history.waves)
+        return (lambda _: True) if is_first else self.schedule.allows_late
 
     @property
     def _n_tried(self) -> int:
@@ -93,8 +99,8 @@ class Recorder:
             self.directory.log(record)
         if self._progress is None:
             self.say(
-                f"{record['seconds']:.0f} s: {record['tried']} configurations tried, {record['trained']} models trained; the last "
-                f"ones ({wave.source}): best {record['best']:.4f}, median {record['median']:.4f}"
+                f"{record['seconds']:.0f} s: {record['tried']} configurations tried, {record['trained']} models trained; the "
+                f"last ones ({wave.source}): best {record['best']:.4f}, median {record['median']:.4f}"
             )
 
     def say(self, text: str) -> None:

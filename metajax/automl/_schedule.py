@@ -16,6 +16,7 @@ _WAVES_OF_A_BUDGET = 16
 """A wave takes about this part of the time."""
 _SHARE_OF_EXPLORING = 0.8
 """After this share of the time no other configurations are tried: the rest is for training the best ones on every fold."""
+_SHORT_SECONDS = 20.0
 _MIN_WAVE = 4
 _CAUTION = 1.3  # Trainings side by side wait for each other.
 _MAX_PROMOTED = 4
@@ -41,6 +42,11 @@ class Schedule:
         self._spent = {True: 0.0, False: 0.0}  # seconds of waves of promoted configurations, and of others
         self._per_model = 0.0  # seconds for each configuration of the last waves that explored
         self.proposal_seconds = _SECONDS_OF_A_PROPOSAL
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the time may be over before the defaults of all model types are trained."""
+        return self.budget.total < _SHORT_SECONDS
 
     @property
     def reserve(self) -> float:

@@ -8,7 +8,7 @@ pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 
 from metajax.automl import prepare, prior, table_task
-from metajax.automl._ensemble import select_members
+from metajax.automl._ensemble import PICKS, pick
 from metajax.automl._metrics import metric
 from metajax.data import tabular
 from metajax.predictor._forms import Network
@@ -61,10 +61,10 @@ def test_on_real_tables_it_ranks_better_than_chance():
 
 
 def test_selection_mixes_what_errs_in_different_places():
-    """Two finalists that are sure and wrong on opposite halves, and a third that is worse: the first two share the ensemble."""
+    """Two candidates that are sure and wrong on opposite halves, and a third that is worse: the first two share the ensemble."""
     goals = np.tile(np.arange(40) % 2, (2, 1))
     sure, unsure = np.eye(2)[goals[0]] * 0.98 + 0.01, np.full((40, 2), 0.5)
     a, b, bad = sure.copy(), sure.copy(), 1 - sure
     a[:10], b[20:30] = unsure[:10], unsure[20:30]
-    picks = select_members(np.stack([[a, b, bad]] * 2).astype(np.float32), goals, metric("accuracy", 2, True), True)
-    assert len(picks) == 8 and set(picks) == {0, 1}
+    picks = pick(np.stack([[a, b, bad]] * 2).astype(np.float32), goals, metric("accuracy", 2, True), True)
+    assert len(picks) == PICKS and set(picks) == {0, 1}

@@ -1,15 +1,16 @@
-"""How many models are trained next, by the plan and the clock."""
+"""What a search does next, by the plan and the clock, and in which order."""
 
+import dataclasses
 import time
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from metajax import predictor
-from metajax.automl import _explore as explorer
-from metajax.automl._explore import explore, start
+from metajax.automl import _bags as bags
+from metajax.automl import _proposing as proposing
+from metajax.automl._explore import explore, select, start
 from metajax.automl._metrics import metric
 from metajax.automl._settings import Config
 from metajax.automl._task import CURVE_POINTS, Data, Task, TrainingResults
@@ -19,109 +20,160 @@ from metajax.space import Float, Space
 SPACE = Space({"x": Float(0.0, 1.0)})
 
 
-def train_at_once(encodings, data, key, keep_params=False, output_rows=0, progress=None, stop=None):
-    n = len(encodings)
+def train_at_once(
+    encodings, data, key, keep_params=False, output_rows=0, progress=None, stop=None, allows=lambda seconds: True
+):
+    """A score is 1 - x, and a prediction is x; the truth is 0. A training is not begun where no time is left for it."""
+    x, n = np.asarray(encodings, np.float32)[:, 0], len(encodings)
+    has_time = np.array([allows is None or allows(0.125) for _ in range(n)])
     return TrainingResults(
-        encodings[:, 0].astype(float),
+        1 - x.astype(float),
         np.zeros(n),
         np.zeros((n, CURVE_POINTS)),
-        np.full(n, 0.125),
-        [{}] * n,
-        np.tile(np.asarray(encodings, np.float32)[:, None], (1, min(output_rows, 4), 1)),
+        np.where(has_time, 0.125, np.nan),
+        [{"x": value} for value in x],
+        np.tile(x[:, None, None], (1, min(output_rows, 4), 1)),
         np.ones(n),
     )
 
 
-def build_nothing(configs, params, temperatures):
-    raise AssertionError("nothing here is refitted")
+class Built(list):
+    """A model: its members."""
+
+
+def build(configs, params, temperatures, weights):
+    return Built(zip(configs, params, temperatures, weights))
+
+
+def write(params):
+    return {"kind": "x"}, {"x": np.asarray(params["x"])}
+
+
+def read(header, arrays):
+    return {"x": arrays["x"]}
 
 
 ROWS = Data(jnp.zeros((8, 1)), jnp.zeros(8), jnp.zeros((4, 1)), jnp.zeros(4))
-FOLDS = [ROWS._replace() for _ in range(5)]  # other objects with the same rows
-TASK = Task(SPACE, {"x": 0.5}, ROWS, FOLDS, ROWS, False, metric(None, 1, False), train_at_once, build_nothing)
+FOLDS = [ROWS, *(ROWS._replace() for _ in range(4))]  # other objects with the same rows
+TASK = Task(
+    SPACE, {"x": 0.5}, ROWS, FOLDS, ROWS, False, metric(None, 1, False), train_at_once, build, write, read, wave_size=32
+)
 
 
 @pytest.fixture
-def recorder_after(tmp_path):
-    """A search after two waves that took no time, by default 20 seconds into a minute."""
+def searched(tmp_path, monkeypatch):
+    """A whole search, with a ridge regression as the meta-learner."""
+    monkeypatch.setattr(proposing, "SPECS", (predictor.ridge(), predictor.ridge()))
 
-    def run(minutes: float | None = 1.0, seconds: float = 20.0, resume: bool = False):
-        config = Config("table", minutes=minutes, trials=None if minutes else 192, baseline=False)
-        with RunDirectory(tmp_path / "r", {}, resume=resume) as directory:
-            recorder = start(config, directory, TASK, False, time.perf_counter() - seconds)
-            encodings = np.linspace(0, 1, 64, dtype=np.float32)[:, None]
-            recorder.train(encodings[:32], "random")
-            recorder.train(encodings[32:], "random")
-        return config, recorder
+    def run(config: Config, task: Task = TASK, seconds: float = 0.0, name: str = "r"):
+        with RunDirectory(tmp_path / name, {}, resume=True) as directory:
+            recorder = start(config, directory, task, False, time.perf_counter() - seconds)
+            exploration = explore(config, recorder)
+            return exploration, directory.metrics()
 
     return run
 
 
-def test_several_waves_as_long_as_training_has_had_less_than_half_of_the_time(recorder_after):
-    schedule = recorder_after()[1].schedule
-    assert schedule.next_wave_size(1000, asks_model=True) == 128
-    assert schedule.next_wave_size(100, asks_model=True) == 64, "no more than the plan leaves"
-    assert schedule.next_wave_size(1000, asks_model=False) == 32, "a proposal that takes no time is asked for often"
-    schedule.durations.training = 100.0
-    assert schedule.next_wave_size(1000, asks_model=True) == 32
-
-
-def test_a_plan_without_a_time_budget_is_kept(recorder_after):
-    assert recorder_after(minutes=None)[1].schedule.next_wave_size(1000, asks_model=True) == 32
-
-
-def test_no_wave_begins_that_would_not_end_in_time(recorder_after):
-    assert recorder_after(seconds=58.0)[1].schedule.next_wave_size(1000, asks_model=True) == 0
-
-
-def test_programs_that_are_not_compiled_yet_take_time_at_the_end(recorder_after):
-    schedule = recorder_after()[1].schedule
-    with schedule.durations.measure_proposal(schedule.padded_size(0)):
-        jax.jit(lambda x: 3.7 * x)(jnp.ones(3))
-    later = schedule.seconds_after_last_wave(schedule.plan.padded_size)
-    assert later > schedule.seconds_after_last_wave(0), "another size is compiled anew"
-
-
-def test_without_time_the_members_are_selected_by_their_predictions_for_the_validation_rows(
-    recorder_after, monkeypatch
-):
-    """A score is x, a prediction is x, and the truth is 0: among the best by score, the smallest is selected."""
-    monkeypatch.setattr(explorer, "SPECS", (predictor.ridge(),))  # The choice of the model changes nothing here.
-    config, recorder = recorder_after(seconds=58.0)
-    exploration = explore(config, recorder)
-    history, members = exploration.history, exploration.members
-    assert (members.n_finalists, members.n_folds) == (8, 0)
-    assert history.count("final") == history.count("proposed") == 0
-    index, outputs = history.outputs("random")
-    scores = history.trials("random").metric
-    assert outputs.shape == (len(index), 4, 1) and np.allclose(outputs[:, 0, 0], scores[index])
-    selected = members.encodings[:, 0]
-    assert len(set(selected.tolist())) == 1 and np.median(scores) < selected[0] < scores.max()
-
-
-def test_the_stages_of_a_search_are_as_large_as_planned(tmp_path, monkeypatch):
-    """A random wave, a warm start, eight finalists on four splits, and a baseline as large as all three."""
-    monkeypatch.setattr(explorer, "SPECS", (predictor.ridge(),))
-    draw = lambda n, key, tried: np.asarray(SPACE.encode(SPACE.sample(key, n)))
-    config = Config("table", trials=96)
-    with RunDirectory(tmp_path / "r", {}) as directory:
-        recorder = start(config, directory, TASK._replace(warm_start=draw), False, time.perf_counter())
-        exploration = explore(config, recorder)
-        records = directory.metrics()
-    history, members = exploration.history, exploration.members
-    sizes = {source: history.count(source) for source in ("random", "proposed", "final", "baseline")}
-    assert sizes == {"random": 32, "proposed": 32, "final": 32, "baseline": 64}
-    assert [record["trained"] for record in records] == [32, 64, 96, 128, 160]
-    assert (members.n_finalists, members.n_folds) == (8, 4) and members.encodings.shape == (8, 1)
-    finalists = history.waves[2]
-    assert finalists.split.tolist() == [1] * 8 + [2] * 8 + [3] * 8 + [4] * 8 and len(finalists.outputs) == 32
-    candidates = finalists.encodings[:8, 0]
-    assert exploration.default[0] in candidates and (members.encodings == candidates.min()).all()
+def test_configurations_are_tried_and_good_ones_are_trained_on_every_fold(searched):
+    exploration, records = searched(Config("table", trials=96))
+    history = exploration.history
+    sizes = {source: history.count(source) for source in ("random", "proposed", "promoted", "baseline")}
+    assert sizes == {"random": 32, "proposed": 64, "promoted": 4 * (1 + 2 + 2 + 2 + 2), "baseline": 64}
+    assert [record["source"] for record in records[:5]] == ["random", "promoted", "random", "promoted", "proposed"]
+    assert records[-1]["tried"] == 160
+    found = bags.bags(history)
+    assert len(found) == 9 and found[0].asked.tolist() == [0.5], "the default is the first one"
+    assert all(bag.outputs.shape == (5, 4, 1) and len(bag.members) == 5 for bag in found)
+    lowest = min(bag.asked[0] for bag in found)
+    assert lowest == history.trials("random", "proposed").encodings.min(), "the best of all is among them"
+    model = exploration.selection.build(TASK)
+    assert [part[1]["x"] for part in model] == [lowest] * 5 and sum(part[3] for part in model) == pytest.approx(1)
     random = history.trials("random", "baseline").encodings[1:]
-    assert exploration.best_random is not None and exploration.best_random[0] == random.max()
+    assert exploration.best_random is not None and exploration.best_random[0] == random.min()
 
 
-def test_a_resumed_search_knows_how_long_its_waves_took(recorder_after):
-    assert recorder_after()[1].schedule.durations.slowest_wave < 1.0
-    durations = recorder_after(resume=True)[1].schedule.durations
-    assert durations.slowest_wave == 32 * 0.125 and durations.training == 64 * 0.125
+def test_a_budget_ends_the_search_and_leaves_what_is_done(searched):
+    """The clock stands at 50 of 60 seconds: the default is there, nothing else is tried, good ones are still promoted."""
+    exploration, records = searched(Config("table", minutes=1.0, baseline=False), seconds=59.9)
+    history = exploration.history
+    assert history.count("proposed") == 0 and history.count("random") == 1
+    assert len(exploration.selection.bags) == 1 and exploration.selection.bags[0].asked.tolist() == [0.5]
+    assert [record["source"] for record in records][:2] == ["random", "promoted"]
+
+
+def test_a_wave_that_is_cut_short_holds_what_was_trained(searched):
+    """A task that says after two trainings that the time is over."""
+    done = []
+
+    def train(encodings, data, key, *rest, allows=None, **options):
+        def count(seconds):
+            done.append(seconds)
+            return len(done) % 4 != 0 or data is not ROWS
+
+        return train_at_once(encodings, data, key, *rest, allows=count, **options)
+
+    exploration, _ = searched(Config("table", trials=16), TASK._replace(train=train))
+    history = exploration.history
+    assert all(len(wave.score) == len(wave.asked) == len(wave.encodings) for wave in history.waves)
+    assert history.count("random") < 16 and all(np.isfinite(wave.seconds).all() for wave in history.waves)
+
+
+@pytest.mark.parametrize("method", ["metalearner", "random"])
+def test_a_search_that_was_killed_after_any_wave_ends_in_the_same_bits(searched, tmp_path, method):
+    import shutil
+
+    config = Config("table", trials=40, method=method)
+    whole, records = searched(config)
+    n = len(whole.history.waves)
+    for kept in (1, 2, n // 2, n - 1):
+        name = f"killed{kept}"
+        shutil.copytree(tmp_path / "r", tmp_path / name)
+        for file in sorted((tmp_path / name / "waves").iterdir())[kept:]:
+            file.unlink()
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        (tmp_path / name / "metrics.jsonl").write_text("\n".join(lines[:kept]) + "\n")
+        again, repeated = searched(config, name=name)
+        assert [r["source"] for r in repeated] == [r["source"] for r in records]
+        for one, other in zip(whole.history.waves, again.history.waves):
+            np.testing.assert_array_equal(one.asked, other.asked)
+        np.testing.assert_array_equal(whole.selection.counts, again.selection.counts)
+
+
+def test_a_large_table_is_compared_on_a_part_of_its_one_split(searched):
+    """Where no fold is the split of the search, the promising ones are trained on the folds alone."""
+    fold = ROWS._replace()
+    task = TASK._replace(folds=[fold], search=ROWS)
+    exploration, _ = searched(Config("table", trials=40), task)
+    promoted = [wave for wave in exploration.history.waves if wave.source == "promoted"]
+    assert promoted and all((wave.split == 1).all() for wave in promoted)
+    assert all(len(bag.members) == 1 for bag in exploration.selection.bags)
+
+
+def test_time_is_kept_for_the_end_and_for_the_default(tmp_path):
+    config = Config("table", minutes=1.0, baseline=False)
+    with RunDirectory(tmp_path / "r", {}) as directory:
+        schedule = start(config, directory, TASK, False, time.perf_counter() - 20.0, 4.0).schedule
+        assert schedule.allows(35.0) and not schedule.allows(37.0), "4 of 40 seconds are kept"
+        assert schedule.n_to_explore(asks_model=False) > 0
+        assert not schedule.is_short and dataclasses.replace(config, minutes=0.2)
+    with RunDirectory(tmp_path / "s", {}) as directory:
+        schedule = start(config, directory, TASK, False, time.perf_counter() - 50.0, 4.0).schedule
+        assert schedule.n_to_explore(asks_model=False) == 0, "the last fifth is for promising configurations"
+
+
+def test_no_model_at_all_is_an_error_that_says_so(searched):
+    def fail(encodings, data, key, *rest, **options):
+        results = train_at_once(encodings, data, key, *rest, **options)
+        return results._replace(score=np.full(len(encodings), np.nan))
+
+    from metajax.types import InputError
+
+    with pytest.raises(InputError, match="no model could be trained"):
+        searched(Config("table", trials=16), TASK._replace(train=fail))
+
+
+def test_the_selection_is_by_every_fold(searched):
+    exploration, _ = searched(Config("table", trials=16))
+    again = select(exploration.history)
+    np.testing.assert_array_equal(again.counts, exploration.selection.counts)
+    assert again.n_candidates == len(bags.bags(exploration.history))

@@ -6,10 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+from small_networks import small_networks  # noqa: F401
 
 import metajax
 from metajax import automl, cli, predictor
-from metajax.automl import _explore as explorer
+from metajax.automl import _proposing as proposing
 from metajax.automl._prepare import prepare
 from metajax.automl._search import identify, load_data
 from metajax.data import tabular
@@ -53,15 +54,20 @@ def quick_meta_learner():
     It is undone on its own, because tests undo their ``monkeypatch`` early.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explorer, "SPECS", (predictor.ridge(),))
+        patch.setattr(proposing, "SPECS", (predictor.ridge(),))
         yield
 
 
 def test_the_run_is_complete_and_the_model_is_good(finished):
     result = json.loads((finished / "result.json").read_text())
     metrics = result["metrics"]
-    assert metrics["models_trained"] == 8 + 8 + 2 * 2, "random, proposed, and two finalists on two splits"
-    assert metrics["models_trained_random"] == 24
+    assert metrics["configurations_tried"] == 24
+    assert metrics["models_trained"] == 24 + 5 * 4, (
+        "after each of four waves and at the end, one of them on the four other folds"
+    )
+    assert metrics["configurations_tried_random"] == 24 - len(automl.models.installed()) - 1, (
+        "the defaults are not random"
+    )
     assert metrics["log10_space"] > 12
     assert metrics["test_accuracy"] > 0.85
     assert all(isinstance(v, int | float) for v in metrics.values())
@@ -77,8 +83,8 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     ):
         assert (finished / name).stat().st_size > 0
     trials = pd.read_csv(finished / "trials.csv")
-    assert len(trials) == 20 + 24 - 8, "the first wave is shared with the random baseline"
-    assert set(trials["source"]) == {"random", "proposed", "final", "baseline"}
+    assert len(trials) == 44 + 24 - 8, "the first configurations are shared with the random baseline"
+    assert set(trials["source"]) == {"random", "proposed", "promoted", "baseline"}
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     assert 0 < low < metrics["test_accuracy"] <= high <= 1
     assert metrics["test_accuracy"] < high or high == 1, "Wilson's interval ends at 1 where all is right"
@@ -88,7 +94,7 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
         assert metrics[f"gain_over_{other}_low"] <= gain <= metrics[f"gain_over_{other}_high"]
     assert "by accuracy (ties by calibrated log-loss)" in result["protocol"]
     page = (finished / "report.html").read_text()
-    assert page.count("<img") == 4
+    assert page.count("<img") == 4 and "trained on every fold" in page
     assert f"95% interval: {100 * low:.2f}% to {100 * high:.2f}%" in page
     assert "Selected model minus default configuration:" in page
     assert "on held-out rows than the default" in page or "set in bold" in page
@@ -103,7 +109,7 @@ def test_the_trainings_of_runs_are_learning_meta_data(finished, tmp_path):
     np.testing.assert_allclose(trials.metric, table["validation_accuracy"])
     assert set(trials.settings) >= {"seconds", "loss", "source", "split"}
     splits = trials.settings["split"]
-    assert (splits[table["source"] != "final"] == 0).all() and (splits[table["source"] == "final"] > 0).all()
+    assert (splits[table["source"] != "promoted"] == 0).all() and (splits[table["source"] == "promoted"] > 0).all()
     for split in np.unique(splits):
         assert len(np.unique(trials.group[splits == split])) == 1, "scores on other rows are another group"
     assert len(np.unique(trials.group)) == len(np.unique(splits)) > 2
@@ -200,10 +206,12 @@ def test_a_model_read_back_is_the_model(finished):
     model = automl.FittedModel.load(finished)
     result = json.loads((finished / "result.json").read_text())
     plain = lambda config: json.loads(json.dumps(config))
-    assert sum(part["members"] for part in result["ensemble"]) == len(model.configs) == 8
-    assert all(plain(part["config"]) in list(map(plain, model.configs)) for part in result["ensemble"])
+    assert sum(part["weight"] for part in result["ensemble"]) == pytest.approx(1) == pytest.approx(model.weights.sum())
+    assert len(model.configs) == len(model.members) == 5 * len(result["ensemble"])
+    of_parts = [part["config"]["model"] for part in result["ensemble"] for _ in range(5)]
+    assert sorted(plain(config)["model"] for config in model.configs) == sorted(of_parts)
     assert result["found"] == result["ensemble"][0]["config"]
-    assert model.temperatures.shape == (8,)
+    assert model.temperatures.shape == model.weights.shape == (len(model.members),)
 
 
 def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(finished, table, tmp_path):
@@ -215,6 +223,7 @@ def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(fini
         configs=model.configs[:1],
         members=model.members[:1],
         temperatures=np.array([t]),
+        weights=None,
     )
     (labels, plain), (same, flat) = alone(1.0).predict(frame), alone(2.0).predict(frame)
     np.testing.assert_array_equal(labels, same)
@@ -297,7 +306,7 @@ def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, qu
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "16", "--no-baseline"]
     assert cli.main([*argv, "--out", str(tmp_path / "o")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
@@ -356,7 +365,9 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
-    assert len(prepared.search.x) == 4_000 and len(prepared.final.x) == 100_000 and prepared.network_rows == 6_000
+    assert len(prepared.folds) == 1 and prepared.folds[0] is not prepared.search, "one split, compared on a part of it"
+    assert len(prepared.search.x) == 15_000 and len(prepared.final.x) == 200_000 and prepared.network_rows == 30_000
+    assert len(prepared.folds[0].x) == 190_000 and len(prepared.search.x_eval) == 10_000
     assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
 
 
@@ -368,7 +379,7 @@ def test_other_methods_propose(method, table, tmp_path):
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "128", "--no-baseline"]
     assert cli.main([*argv, "--method", method, "--out", str(tmp_path / "r")]) == 0
     result = json.loads((tmp_path / "r" / "result.json").read_text())
-    assert result["metrics"]["test_accuracy"] > 0.8 and result["metrics"]["models_trained"] == 128
+    assert result["metrics"]["test_accuracy"] > 0.8 and result["metrics"]["configurations_tried"] == 128
 
 
 @pytest.mark.slow

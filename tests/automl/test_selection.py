@@ -10,7 +10,7 @@ import pytest
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _ensemble as ensemble
 from metajax.automl import _intervals as intervals
-from metajax.automl._ensemble import evaluate_on_test, fit_temperatures, select_members
+from metajax.automl._ensemble import PICKS, evaluate_on_test, fit_temperatures, pick
 from metajax.automl._metrics import metric
 from metajax.automl._task import Data
 
@@ -40,12 +40,12 @@ def test_a_modest_but_more_accurate_network_is_selected():
     default, smoothed = predictions(labels, 0.935, 0.94, 1), predictions(labels, 0.985, 0.68, 2)
     assert log_loss(smoothed, labels) > log_loss(default, labels), "the case that is constructed"
     outputs = np.stack([default, smoothed], axis=1)
-    assert sum(select_members(outputs, labels, ACCURACY, True)) >= 6, "of eight members"
+    assert np.mean(pick(outputs, labels, ACCURACY, True)) >= 0.75
     calibrated = calibrate.cross_calibrate(outputs, labels)
     assert log_loss(calibrated[:, 1], labels) < 0.5 * log_loss(calibrated[:, 0], labels)
     fitted = fit_temperatures(outputs, True, labels)
     assert fitted[1] < 0.7 and 0.8 < fitted[0] < 1.25, "the default is calibrated as it is"
-    assert sum(select_members(outputs[:1], labels[:1], ACCURACY, True)) >= 6, "on one split, too"
+    assert np.mean(pick(outputs[:1], labels[:1], ACCURACY, True)) >= 0.75, "on one split, too"
 
 
 def test_equal_accuracies_are_told_apart_by_calibrated_loss():
@@ -57,7 +57,7 @@ def test_equal_accuracies_are_told_apart_by_calibrated_loss():
     unsure[:, ::10] = np.where(sure[:, ::10] > 0.5, 0.55, 0.45)
     flat = unsure**0.2 / (unsure**0.2).sum(axis=-1, keepdims=True)  # the same knowledge at a lower confidence
     assert log_loss(flat, labels) > log_loss(sure, labels)
-    assert select_members(np.stack([sure, flat], axis=1).astype(np.float32), labels, ACCURACY, True) == [1] * 8
+    assert pick(np.stack([sure, flat], axis=1).astype(np.float32), labels, ACCURACY, True) == [1] * PICKS
 
 
 def test_a_temperature_that_is_known_is_found_and_no_label_changes():
@@ -157,13 +157,13 @@ def test_errors_are_reported_in_units_of_the_target(name, expected):
 
 def test_what_is_selected_is_what_was_asked_for(monkeypatch):
     """Of 100 rows 5 are positive: one model ranks them first but never says so, one calls some of them positive."""
-    monkeypatch.setattr(ensemble, "ENSEMBLE_SIZE", 1)
+    monkeypatch.setattr(ensemble, "PICKS", 1)
     labels = np.tile(np.repeat([1, 0], [5, 95]), (2, 1))
     ranking = np.where(labels == 1, 0.4, 0.1)
     calling = np.where(np.arange(100) < 3, 0.9, 0.2) + 0.3 * (np.arange(100) > 97) + 0.0 * labels
     outputs = np.stack([np.stack([1 - p, p], axis=-1) for p in (ranking, calling)], axis=1).astype(np.float32)
     for name, best in (("roc_auc", 0), ("balanced_accuracy", 1)):
-        assert select_members(outputs, labels, metric(name, 2, True), False) == [best]
+        assert pick(outputs, labels, metric(name, 2, True), False) == [best]
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "balanced_accuracy", "neg_log_loss"])

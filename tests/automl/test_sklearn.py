@@ -6,6 +6,8 @@ import pytest
 pytest.importorskip("pandas")
 sklearn = pytest.importorskip("sklearn")
 
+from small_networks import small_networks  # noqa: E402, F401
+
 import metajax  # noqa: E402
 from metajax.types import InputError  # noqa: E402
 

@@ -7,8 +7,12 @@ import numpy as np
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
+from metajax.automl.models._time import is_limited, time_is_over
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Integer
+
+_MAX_UNWATCHED, _ITERATIONS_AT_A_TIME = 2_000_000, 10
+"""Tables with more numbers (times the classes) are fitted some iterations at a time, with a look at the clock between."""
 
 
 class BoostedTrees:
@@ -45,20 +49,42 @@ class BoostedTrees:
             n_iter_no_change=PATIENCE,
             random_state=seed,
         )
-        validation = {"X_val": data.x_eval, "y_val": data.y_eval} if stops_early else {}
-        model.fit(data.x, data.y, **validation)
-        member = from_sklearn(model, classification)
-        if stops_early:
+        if not stops_early:
+            return from_sklearn(model.fit(data.x, data.y), classification)
+        if is_limited() and data.x.size * max(outputs, 1) > _MAX_UNWATCHED:
+            best = _fit_by_parts(model, data, classification)
+        else:
+            model.fit(data.x, data.y, X_val=data.x_eval, y_val=data.y_eval)
             best = max(1, int(np.argmax(model.validation_score_)))
-            groups = member.settings["groups"]
-            link = member.settings["link"]
-            member = TreeEnsemble(member.forest.first(best * groups), member.baseline, link, groups)
-            member.decided = decided_iterations(best)
+        member = from_sklearn(model, classification)
+        groups, link = member.settings["groups"], member.settings["link"]
+        member = TreeEnsemble(member.forest.first(best * groups), member.baseline, link, groups)
+        member.decided = decided_iterations(best)
         return member
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
         """Returns the member that was saved."""
         return TreeEnsemble.from_arrays(arrays, settings)
+
+
+def _fit_by_parts(model: Any, data: Data, classification: bool) -> int:
+    """Fits some iterations at a time, as long as there is time; returns the number of the best one."""
+    last, losses = model.max_iter, []
+    model.set_params(warm_start=True, early_stopping=False)
+    while len(losses) < last and not (losses and time_is_over()):
+        model.set_params(max_iter=min(last, len(losses) + _ITERATIONS_AT_A_TIME)).fit(data.x, data.y)
+        stages = model.staged_predict_proba(data.x_eval) if classification else model.staged_predict(data.x_eval)
+        losses = [_loss(stage, data.y_eval, classification) for stage in stages]
+        if len(losses) - int(np.argmin(losses)) > PATIENCE:
+            break
+    return 1 + int(np.argmin(losses))
+
+
+def _loss(outputs: np.ndarray, y: Any, classification: bool) -> float:
+    """Log-loss or mean squared error."""
+    if classification:
+        return float(-np.mean(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12))))
+    return float(np.mean((outputs - y) ** 2))
 
 
 def from_sklearn(model: Any, classification: bool) -> TreeEnsemble:

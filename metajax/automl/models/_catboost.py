@@ -11,6 +11,7 @@ from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
+from metajax.automl.models._time import time_is_over
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Integer
 
@@ -35,9 +36,10 @@ class CatBoost:
     def fit(self, config: dict[str, Any], data: Data, seed: int, classification: bool, outputs: int) -> Member:
         """Fits the trees."""
         catboost = optional("catboost", "model 'catboost'")
-        stopping = (
-            {"eval_set": (data.x_eval, data.y_eval), "early_stopping_rounds": PATIENCE} if len(data.x_eval) else {}
-        )
+        stopping: dict[str, Any] = {}
+        if len(data.x_eval):
+            stopping = {"eval_set": (data.x_eval, data.y_eval), "early_stopping_rounds": PATIENCE}
+            stopping["callbacks"] = [_InTime()]
         model = catboost.CatBoost(
             {
                 "loss_function": ("Logloss" if outputs == 2 else "MultiClass") if classification else "RMSE",
@@ -65,6 +67,14 @@ class CatBoost:
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
         """Returns the member that was saved."""
         return CatBoostJson(arrays["json"].tobytes(), settings)
+
+
+class _InTime:
+    """Ends a fit whose time is over; a callback of CatBoost."""
+
+    def after_iteration(self, _info: Any) -> bool:
+        """Returns whether to go on."""
+        return not time_is_over()
 
 
 class CatBoostJson(Member):

@@ -7,12 +7,15 @@ import numpy as np
 from metajax.automl._task import Data
 from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
 from metajax.automl.models._threads import n_threads
+from metajax.automl.models._time import is_limited, time_is_over
 from metajax.automl.models._types import Member
 from metajax.space import Categorical, Domain, Integer
 
 _TREES = 100  # the default of scikit-learn
 _MAX_LEAVES = 4_000  # of one tree; larger tables get larger leaves, so that a model does not grow with the table
 _SHARES = {"sqrt": "sqrt", "quarter": 0.25, "half": 0.5, "all": 1.0}
+
+_TREES_AT_A_TIME = 10  # between two looks at the clock
 
 
 class ExtraTrees:
@@ -40,7 +43,12 @@ class ExtraTrees:
             n_jobs=n_threads(),
             random_state=seed,
         )
-        model.fit(data.x, data.y)
+        if is_limited():
+            model.set_params(warm_start=True, n_estimators=0)
+            while model.n_estimators < _TREES and not (model.n_estimators and time_is_over()):
+                model.set_params(n_estimators=min(_TREES, model.n_estimators + _TREES_AT_A_TIME)).fit(data.x, data.y)
+        else:
+            model.fit(data.x, data.y)
         return from_sklearn(model)
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:

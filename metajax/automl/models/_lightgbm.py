@@ -8,6 +8,7 @@ from metajax._optional import optional
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._threads import n_threads
+from metajax.automl.models._time import time_is_over
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -50,7 +51,7 @@ class LightGBM:
         train, validation, callbacks = lightgbm.Dataset(data.x, data.y), [], []
         if len(data.x_eval):
             validation = [lightgbm.Dataset(data.x_eval, data.y_eval, reference=train)]
-            callbacks = [lightgbm.early_stopping(PATIENCE, verbose=False)]
+            callbacks = [lightgbm.early_stopping(PATIENCE, verbose=False), _stop_in_time]
         iterations = max_iterations(config["iterations"], data, outputs)
         booster = lightgbm.train(params, train, iterations, validation, callbacks=callbacks)
         text = booster.model_to_string(num_iteration=booster.best_iteration if validation else None)
@@ -62,6 +63,14 @@ class LightGBM:
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
         """Returns the member that was saved."""
         return LightGBMText(arrays["text"].tobytes(), settings)
+
+
+def _stop_in_time(env: Any) -> None:
+    """Ends a fit whose time is over; a callback of LightGBM."""
+    if time_is_over():
+        raise optional("lightgbm", "model 'lightgbm'").callback.EarlyStopException(
+            env.iteration, env.evaluation_result_list
+        )
 
 
 class LightGBMText(Member):

@@ -9,6 +9,7 @@ from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
+from metajax.automl.models._time import time_is_over
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -47,10 +48,12 @@ class XGBoost:
             params["eval_metric"] = "logloss" if outputs == 2 else "mlogloss"
         if classification and outputs > 2:
             params["num_class"] = outputs
-        stopping = {}
+        stopping: dict[str, Any] = {}
         if len(data.x_eval):
             validation = xgboost.DMatrix(data.x_eval, data.y_eval)
+            in_time = type("InTime", (xgboost.callback.TrainingCallback,), {"after_iteration": _is_over})()
             stopping = {"evals": [(validation, "v")], "early_stopping_rounds": PATIENCE, "verbose_eval": False}
+            stopping["callbacks"] = [in_time]
         train = xgboost.DMatrix(data.x, data.y)
         iterations = max_iterations(config["iterations"], data, outputs)
         booster = xgboost.train(params, train, iterations, **stopping)
@@ -63,6 +66,11 @@ class XGBoost:
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
         """Returns the member that was saved."""
         return XGBoostJson(arrays["json"].tobytes(), settings)
+
+
+def _is_over(*_: Any) -> bool:
+    """Whether the time of a fit is over; a callback of XGBoost."""
+    return time_is_over()
 
 
 class XGBoostJson(Member):

@@ -2,15 +2,10 @@
 
 import pytest
 
-WHOLE_SEARCHES = ("test_search", "test_sklearn")
-
 
 @pytest.fixture(scope="module", autouse=True)
-def small_networks(request):
-    """Leaves single networks of up to 128 units to search where a file searches whole tables; all share few programs."""
-    if request.module.__name__.rsplit(".", 1)[-1] not in WHOLE_SEARCHES:
-        yield
-        return
+def small_networks():
+    """Leaves single networks of up to 128 units to search, in the files that import this; all share few programs."""
     pytest.importorskip("pandas")
     from metajax.automl import _space as space
 

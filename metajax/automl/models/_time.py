@@ -1,0 +1,37 @@
+"""How long one fit may take. A budget of minutes must not go into a single model."""
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Iterator
+
+_own = threading.local()
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Limits the fits of this thread to so many seconds from now on."""
+    _own.end = time.perf_counter() + seconds
+    try:
+        yield
+    finally:
+        _own.end = math.inf
+
+
+def time_is_over() -> bool:
+    """Returns whether a fit has used the time that it was given; it should end with what it has learned so far.
+
+    Example:
+        >>> with time_limit(0.0):
+        ...     time_is_over()
+        True
+        >>> time_is_over()
+        False
+    """
+    return time.perf_counter() >= getattr(_own, "end", math.inf)
+
+
+def is_limited() -> bool:
+    """Returns whether the fits of this thread are limited."""
+    return getattr(_own, "end", math.inf) < math.inf
