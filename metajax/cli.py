@@ -58,7 +58,7 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
     """Adds the flags that every command has which searches."""
     parser.add_argument("--minutes", type=float, help=f"budget of wall time (default: {minutes})")
     parser.add_argument(
-        "--trials", type=int, help="number of models that the search trains (default: 192, or no limit with --minutes)"
+        "--trials", type=int, help="number of configurations that the search tries (default: 192, or no limit with --minutes)"
     )
     parser.add_argument(
         "--method",
@@ -67,7 +67,7 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
     )
     parser.add_argument("--metric", help="what is maximized, by scikit-learn's name (default: roc_auc, accuracy or r2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data split and of all randomness (default: 0)")
-    parser.add_argument("--no-baseline", action="store_true", help="do not train as many random models for comparison")
+    parser.add_argument("--no-baseline", action="store_true", help="do not try as many random configurations for comparison")
     parser.add_argument("--out", default=out, help=f"the run directory (default: {out})")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")

@@ -181,7 +181,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
 
     Args:
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
-        trials: Maximum number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
+        trials: Number of configurations to try, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
         method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
         metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``roc_auc`` for two classes and
@@ -272,7 +272,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
 
     Args:
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
-        trials: Maximum number of models to train, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
+        trials: Number of configurations to try, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
         method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
         metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``r2``.

@@ -17,6 +17,7 @@ from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _population as population
+from metajax.automl import _population_rows as population_rows
 from metajax.automl._metrics import Metric
 from metajax.automl._prepare import Prepared, passes_per_epoch
 from metajax.automl._proposing import QUICK_MINUTES
@@ -84,10 +85,10 @@ class Trainer:
         self._max_seconds_of_others = math.inf if minutes is None else 60 * minutes * _SHARE_OF_OTHERS
         # The final model is trained by the programs that were compiled for the search.
         search, n_final = prepared.search, min(prepared.network_rows, len(prepared.final.x))
-        pad_to = population.PaddedSize(max(len(search.x), n_final), max(1, len(search.x_eval)))
+        pad_to = population_rows.PaddedSize(max(len(search.x), n_final), max(1, len(search.x_eval)))
         layout = encoding.make_layout(np.asarray(search.x))
         quick = minutes is not None and minutes <= QUICK_MINUTES
-        self._sampling = population.Sampling(layout, passes_per_epoch(len(search.x)), pad_to, quick, set())
+        self._sampling = population_rows.Sampling(layout, passes_per_epoch(len(search.x)), pad_to, quick, set())
         descent.train_epochs(quick)
         compiling()  # The counters of compilation start with the first call.
         self._slowest: dict[str, float] = {}  # seconds for each row and model type

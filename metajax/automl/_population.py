@@ -19,7 +19,9 @@ from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
 from metajax.automl._metrics import ScoreFn
+from metajax.automl._population_rows import Population, Sampling
 from metajax.automl._score import score, squared_error
+from metajax.automl._shelf import Shelf
 from metajax.automl._space import MAX_DEPTH, SCHEDULES, WIDTHS
 from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, AllowsFn, Data, TrainingResults
 from metajax.run._compiled import compiling
@@ -35,39 +37,6 @@ about two seconds for each shape, and some models share it."""
 _PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4
 _SECONDS_OF_NEW_SHAPE, _SECONDS_OF_KNOWN_SHAPE = 6.0, 1.0
 """Networks are begun if so much time is left; compiling for a shape that was not trained yet takes most of it."""
-
-
-class PaddedSize(NamedTuple):
-    """What programs are compiled for; calls with fewer rows share them.
-
-    Attributes:
-        rows: Number of training rows.
-        eval_rows: Number of evaluation rows.
-    """
-
-    rows: int
-    eval_rows: int
-
-
-_UNPADDED = PaddedSize(0, 0)
-
-
-class Sampling(NamedTuple):
-    """How rows enter a training.
-
-    Attributes:
-        layout: The layout of encoded rows.
-        passes: Number of passes over the rows that count as one epoch.
-        pad_to: What programs are compiled for.
-        compiles_quickly: Whether they are to be compiled quickly rather than to run fast.
-        known: The shapes that were trained so far, to which calls add.
-    """
-
-    layout: encoding.Layout
-    passes: int = 1
-    pad_to: PaddedSize = _UNPADDED
-    compiles_quickly: bool = False
-    known: set[Any] | None = None
 
 
 def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:
@@ -89,163 +58,6 @@ def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, output
     cost = lambda shape: _SECONDS_PER_MULTIPLICATION * rows * shape.multiplications(layout, outputs)
     limit = cost(own) + max(_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE * cost(own))
     return next((shape for shape in coarse_to_fine if cost(shape) <= limit), own)
-
-
-class _Population:
-    """What the tiles of a population share: the rows, in the form that the programs read."""
-
-    def __init__(self, data: Data, sampling: Sampling, n_outputs: int, key: jax.Array, selects_epoch: bool):
-        self.data, self.layout, self.n_outputs, self.key = data, sampling.layout, n_outputs, key
-        self.x, self.y_eval = np.asarray(data.x), np.asarray(data.y_eval)
-        self.classification = np.issubdtype(self.y_eval.dtype, np.integer)
-        self.selects_epoch = selects_epoch
-        self.dropout_seed = np.uint32(generator(stream(key, "dropout")).integers(2**32))
-        self.passes, pad_to = sampling.passes, sampling.pad_to
-        self.train_epochs = descent.train_epochs(sampling.compiles_quickly)
-        micro = descent.MICRO_BATCH
-        self.steps = max(1, len(self.x) * self.passes // micro)
-        self.padded_order = max(self.steps, pad_to.rows * self.passes // micro) * micro
-        n_eval = max(pad_to.eval_rows, len(self.y_eval) if selects_epoch else 1)
-        self.n_blocks = -(-n_eval // descent.EVAL_BLOCK)
-        used = len(self.y_eval) if selects_epoch else 0
-        rows = (
-            _pad(self.x, pad_to.rows),
-            _pad(np.asarray(data.y), pad_to.rows),
-            self._blocks(np.asarray(data.x_eval)[:used]),
-            self._blocks(self.y_eval[:used]),
-            self._blocks(np.ones(used, np.float32)),
-        )
-        self.rows = descent.Rows(*map(jax.device_put, rows))
-
-    def _blocks(self, array: np.ndarray) -> np.ndarray:
-        """Cuts evaluation rows into blocks, with padding."""
-        padded = _pad(array, self.n_blocks * descent.EVAL_BLOCK)
-        return padded.reshape(self.n_blocks, descent.EVAL_BLOCK, *array.shape[1:])
-
-    def spans(self, epochs: int):
-        """The order of the rows in each epoch. It is drawn on the host, where nothing is compiled for the number of rows."""
-        rng, n = generator(stream(self.key, "rows")), self.steps * descent.MICRO_BATCH
-        for first in range(0, epochs, descent.CHUNK):
-            orders = np.zeros((descent.CHUNK, self.padded_order), np.int32)
-            count = min(descent.CHUNK, epochs - first)
-            for order in orders[:count]:
-                drawn = np.concatenate([rng.permutation(len(self.x)) for _ in range(self.passes)])
-                order[:n] = np.resize(drawn, n)
-            yield descent.Span(np.int32(first), np.int32(count), orders, np.int32(self.steps))
-
-
-def _pad(array: np.ndarray, n: int) -> np.ndarray:
-    """Appends rows of zeros."""
-    return np.pad(array, [(0, max(0, n - len(array)))] + [(0, 0)] * (array.ndim - 1))
-
-
-class _Tile(NamedTuple):
-    """Models that train side by side.
-
-    Attributes:
-        rows: i64[slots], their numbers; a number that occurs twice fills a slot that is not used.
-        configs: Their configurations.
-        state: Their training state.
-        limits: When they stop.
-    """
-
-    rows: np.ndarray
-    configs: network.NetworkConfig
-    state: descent.TrainState
-    limits: descent.Limits
-
-
-class _Shelf:
-    """The models of one shape, in tiles, and the recorded cost and score of each after each epoch."""
-
-    def __init__(
-        self, shape: network.Shape, slots: int, like: Any, rows: np.ndarray, configs: Any, states: Any, limits: Any
-    ):
-        self.shape, self.slots, self.like = shape, slots, like
-        self.costs: dict[int, list[float]] = {int(row): [] for row in rows}
-        self.scores: dict[int, list[float]] = {int(row): [] for row in rows}
-        self.done: dict[int, Any] = {}
-        self.tiles = self._cut(rows, configs, states, limits)
-
-    def _cut(self, rows: np.ndarray, configs: Any, states: Any, limits: Any) -> list[_Tile]:
-        """Cuts models into tiles; the last one is filled with repetitions of its last model."""
-        tiles = []
-        for first in range(0, len(rows), self.slots):
-            index = np.minimum(np.arange(first, first + self.slots), len(rows) - 1)
-            take = lambda leaf, index=index: jax.device_put(np.asarray(leaf)[index])
-            last_epoch, patience = take(limits.last_epoch), take(limits.patience)
-            own = descent.Limits(last_epoch, patience, limits.selects_epoch)
-            tiles.append(_Tile(rows[index], jax.tree.map(take, configs), jax.tree.map(take, states), own))
-        return tiles
-
-    def run(self, population: _Population, tables: encoding.Table, span: descent.Span, seconds: np.ndarray) -> None:
-        """Trains every tile for a span of epochs, and takes out the models that have stopped."""
-        for number, tile in enumerate(self.tiles):
-            started = time.perf_counter()
-            state, costs, scores = population.train_epochs(
-                self.shape,
-                population.n_outputs,
-                tile.configs,
-                self.like,
-                tile.state,
-                tables,
-                population.rows,
-                span,
-                tile.limits,
-                population.dropout_seed,
-            )
-            self.tiles[number] = tile._replace(state=state)
-            rows, slots = np.unique(tile.rows, return_index=True)
-            self._record(rows, slots, np.asarray(costs), np.asarray(scores), state)
-            seconds[rows] += (time.perf_counter() - started) / len(rows)
-        self._repack()
-
-    def end_early(self) -> None:
-        """Keeps what the models that still train have reached so far, where the evaluation rows have chosen an epoch."""
-        for tile in self.tiles:
-            if not bool(tile.limits.selects_epoch):
-                continue
-            state = tile.state
-            kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
-            for slot, row in enumerate(tile.rows.tolist()):
-                if row not in self.done and int(state.best_epoch[slot]):
-                    self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
-        self.tiles = []
-
-    def _record(self, rows: np.ndarray, slots: np.ndarray, costs: np.ndarray, scores: np.ndarray, state: Any) -> None:
-        """Appends the epochs of a call, and keeps the best parameters of models that have stopped."""
-        is_active = np.asarray(state.is_active)
-        ran = np.isfinite(costs) | np.isfinite(scores)
-        for row, slot in zip(rows.tolist(), slots):
-            if row in self.done:
-                continue
-            self.costs[row] += costs[ran[:, slot], slot].tolist()
-            self.scores[row] += scores[ran[:, slot], slot].tolist()
-            if not is_active[slot]:
-                kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
-                self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
-
-    def _repack(self) -> None:
-        """Moves the models that still train together, if that frees a tile."""
-        active = [
-            [slot for slot, row in enumerate(tile.rows) if row not in self.done and row not in tile.rows[:slot]]
-            for tile in self.tiles
-        ]
-        n_active = sum(map(len, active))
-        if -(-n_active // self.slots) == len(self.tiles):
-            return
-        pick = lambda of: jax.tree.map(
-            lambda *leaves: np.concatenate([np.asarray(leaf)[slots] for leaf, slots in zip(leaves, active)]),
-            *map(of, self.tiles),
-        )
-        if n_active == 0:
-            self.tiles = []
-            return
-        selects = self.tiles[0].limits.selects_epoch
-        limits = pick(lambda tile: tile.limits._replace(selects_epoch=None))._replace(selects_epoch=selects)
-        self.tiles = self._cut(
-            pick(lambda tile: tile.rows), pick(lambda tile: tile.configs), pick(lambda tile: tile.state), limits
-        )
 
 
 class Plan(NamedTuple):
@@ -305,7 +117,7 @@ def plan(
     """
     configs = {name: np.asarray(value) for name, value in configs.items()}
     sampling = sampling or Sampling(encoding.make_layout(np.asarray(data.x)))
-    population = _Population(data, sampling, n_outputs, key, stop is None)
+    population = Population(data, sampling, n_outputs, key, stop is None)
     results = _empty_results(len(configs["model"]), data, output_rows, n_outputs)
     layout, epochs = sampling.layout, configs["epochs"]
     own = network.own_shapes(configs, layout)
@@ -337,7 +149,7 @@ def plan(
     return Plan(results, [functools.partial(train_shape, shape) for shape in order])
 
 
-def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, has_time) -> _Shelf:
+def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, has_time) -> Shelf:
     """Trains all models of one shape to their ends, or as long as there is time."""
     layout, started, compiled_before = population.layout, time.perf_counter(), compiling()
     network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
@@ -351,7 +163,7 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     limits = descent.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
     slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, group_size))
     slots = slots if len(rows) >= _MIN_TILES * slots else 1
-    shelf = _Shelf(shape, slots, params[0], rows, network_configs, states, limits)
+    shelf = Shelf(shape, slots, params[0], rows, network_configs, states, limits)
     table = encoding.fit_table(layout, population.x, shape.raw, shape.bins, shape.periodic)
     seconds[rows] += (time.perf_counter() - started) / len(rows)
     for span in population.spans(int(last.max())):
@@ -366,7 +178,7 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     return shelf
 
 
-def initial_params(configs: dict[str, Any], row: int, groups: np.ndarray, own: network.Shape, population: _Population):
+def initial_params(configs: dict[str, Any], row: int, groups: np.ndarray, own: network.Shape, population: Population):
     """The initial parameters of one model, which depend on the key of the population and its number alone."""
     one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
     rng = generator(stream(jax.random.fold_in(population.key, row), "init"))
@@ -421,7 +233,7 @@ def _store(results, row, epochs, own, shelf, population, configs, groups, keep_p
     results.curve[row] = _curve(shelf.costs[row], shelf.scores[row], epochs, last, population)
 
 
-def _curve(costs, scores, epochs, last, population: _Population) -> np.ndarray:
+def _curve(costs, scores, epochs, last, population: Population) -> np.ndarray:
     """The score of the best epoch so far, at even shares of the epochs; of a model without an evaluation only its end."""
     curve = np.full(CURVE_POINTS, np.nan)
     if population.selects_epoch:

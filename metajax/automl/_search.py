@@ -1,4 +1,4 @@
-"""The main job: collect, fit the meta-learner, search through it, train, cross-validate, and report."""
+"""The main job: read the data, search, and report."""
 
 import math
 import time

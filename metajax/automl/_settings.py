@@ -26,9 +26,9 @@ class Config:
         method: Who proposes what to train: ``metalearner``, ``random``, ``optuna`` (its multivariate TPE) or, for images,
             ``supernet``, where DrNAS decides the architecture and the meta-learner the rest.
         minutes: Budget of wall time, above 0; ``None`` is no limit.
-        trials: Maximum number of models that the search trains, at least 16; it trains whole waves and may train a few less.
-            With ``None`` it is 192 (48 for images), or not limited if ``minutes`` is given.
-        baseline: Also train as many random configurations, to compare with.
+        trials: Number of configurations that the search tries, at least 16; the best of them are trained on every fold as
+            well. With ``None`` it is 192 (48 for images), or not limited if ``minutes`` is given.
+        baseline: Also try as many random configurations, to compare with.
         size: Side in pixels to which images are resized, from 4 to 64; ``None`` keeps their size.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         schema: The path of an edited schema, by which a table is read; with ``None`` the schema is inferred.

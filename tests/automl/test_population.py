@@ -11,6 +11,7 @@ from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
 from metajax.automl import _population as population
+from metajax.automl import _population_rows as population_rows
 from metajax.automl._space import default_config, tabular_space
 
 
@@ -174,8 +175,8 @@ def test_an_update_is_adamw_with_a_rate_for_each_kind_of_array():
     one = train([config], data, keep_params=True, stop=np.array([1 / 8])).params[0]
     space, x, y = tabular_space(5, True), np.asarray(data.x), data.y
     assert len(x) == descent.MICRO_BATCH
-    sampling = population.Sampling(encoding.make_layout(x))
-    prepared = population._Population(data, sampling, 3, jax.random.key(1), False)
+    sampling = population_rows.Sampling(encoding.make_layout(x))
+    prepared = population_rows.Population(data, sampling, 3, jax.random.key(1), False)
     configs = {name: np.asarray(v) for name, v in space.configs([config]).items()}
     start = population.initial_params(configs, 0, np.arange(5), one.shape, prepared)
     bits = jnp.zeros((2, 1, 128, 32), jnp.uint32)
@@ -302,8 +303,8 @@ def test_a_table_smaller_than_a_micro_batch_trains():
 def test_what_a_program_has_room_for_changes_nothing():
     data = problem(100)
     layout = encoding.make_layout(np.asarray(data.x))
-    run = lambda pad_to: train([configured(FAST)], data, sampling=population.Sampling(layout, 1, pad_to))
-    padded, plain = run(population.PaddedSize(400, 700)), run(population.PaddedSize(0, 0))
+    run = lambda pad_to: train([configured(FAST)], data, sampling=population_rows.Sampling(layout, 1, pad_to))
+    padded, plain = run(population_rows.PaddedSize(400, 700)), run(population_rows.PaddedSize(0, 0))
     np.testing.assert_array_equal(plain.curve, padded.curve)
     assert padded.loss[0] == pytest.approx(plain.loss[0], rel=1e-4)
 

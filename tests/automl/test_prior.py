@@ -61,7 +61,7 @@ def test_on_real_tables_it_ranks_better_than_chance():
 
 
 def test_selection_mixes_what_errs_in_different_places():
-    """Two candidates that are sure and wrong on opposite halves, and a third that is worse: the first two share the ensemble."""
+    """Two candidates that are sure and wrong on opposite halves, and a third that is worse: those two share the ensemble."""
     goals = np.tile(np.arange(40) % 2, (2, 1))
     sure, unsure = np.eye(2)[goals[0]] * 0.98 + 0.01, np.full((40, 2), 0.5)
     a, b, bad = sure.copy(), sure.copy(), 1 - sure

@@ -75,8 +75,8 @@ class ModelType(Protocol):
         Args:
             config: The hyperparameters, without the prefix.
             data: NumPy arrays. In the search, ``x_eval`` and ``y_eval`` are there to decide by when to stop. They are empty
-                where exactly this configuration is to be trained: in cross-validation and for the final model. Inputs may
-                hold NaN. Every class has a row to train on.
+                where exactly this configuration is to be trained, such as the default that a search is compared with. Inputs
+                may hold NaN. Every class has a row to train on.
             seed: Seed of all randomness.
             classification: Whether ``y`` holds class numbers; otherwise it holds standardized values.
             outputs: Number of classes, or 1.

@@ -1,0 +1,121 @@
+"""Networks of one shape that train in tiles, some epochs at a time."""
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metajax.automl import _descent as descent
+from metajax.automl import _encoding as encoding
+from metajax.automl import _network as network
+from metajax.automl._population_rows import Population
+
+
+class Tile(NamedTuple):
+    """Models that train side by side.
+
+    Attributes:
+        rows: i64[slots], their numbers; a number that occurs twice fills a slot that is not used.
+        configs: Their configurations.
+        state: Their training state.
+        limits: When they stop.
+    """
+
+    rows: np.ndarray
+    configs: network.NetworkConfig
+    state: descent.TrainState
+    limits: descent.Limits
+
+
+class Shelf:
+    """The models of one shape, in tiles, and the recorded cost and score of each after each epoch."""
+
+    def __init__(
+        self, shape: network.Shape, slots: int, like: Any, rows: np.ndarray, configs: Any, states: Any, limits: Any
+    ):
+        self.shape, self.slots, self.like = shape, slots, like
+        self.costs: dict[int, list[float]] = {int(row): [] for row in rows}
+        self.scores: dict[int, list[float]] = {int(row): [] for row in rows}
+        self.done: dict[int, Any] = {}
+        self.tiles = self._cut(rows, configs, states, limits)
+
+    def _cut(self, rows: np.ndarray, configs: Any, states: Any, limits: Any) -> list[Tile]:
+        """Cuts models into tiles; the last one is filled with repetitions of its last model."""
+        tiles = []
+        for first in range(0, len(rows), self.slots):
+            index = np.minimum(np.arange(first, first + self.slots), len(rows) - 1)
+            take = lambda leaf, index=index: jax.device_put(np.asarray(leaf)[index])
+            last_epoch, patience = take(limits.last_epoch), take(limits.patience)
+            own = descent.Limits(last_epoch, patience, limits.selects_epoch)
+            tiles.append(Tile(rows[index], jax.tree.map(take, configs), jax.tree.map(take, states), own))
+        return tiles
+
+    def run(self, population: Population, tables: encoding.Table, span: descent.Span, seconds: np.ndarray) -> None:
+        """Trains every tile for a span of epochs, and takes out the models that have stopped."""
+        for number, tile in enumerate(self.tiles):
+            started = time.perf_counter()
+            state, costs, scores = population.train_epochs(
+                self.shape,
+                population.n_outputs,
+                tile.configs,
+                self.like,
+                tile.state,
+                tables,
+                population.rows,
+                span,
+                tile.limits,
+                population.dropout_seed,
+            )
+            self.tiles[number] = tile._replace(state=state)
+            rows, slots = np.unique(tile.rows, return_index=True)
+            self._record(rows, slots, np.asarray(costs), np.asarray(scores), state)
+            seconds[rows] += (time.perf_counter() - started) / len(rows)
+        self._repack()
+
+    def end_early(self) -> None:
+        """Keeps what the models that still train have reached so far, where the evaluation rows have chosen an epoch."""
+        for tile in self.tiles:
+            if not bool(tile.limits.selects_epoch):
+                continue
+            state = tile.state
+            kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
+            for slot, row in enumerate(tile.rows.tolist()):
+                if row not in self.done and int(state.best_epoch[slot]):
+                    self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
+        self.tiles = []
+
+    def _record(self, rows: np.ndarray, slots: np.ndarray, costs: np.ndarray, scores: np.ndarray, state: Any) -> None:
+        """Appends the epochs of a call, and keeps the best parameters of models that have stopped."""
+        is_active = np.asarray(state.is_active)
+        ran = np.isfinite(costs) | np.isfinite(scores)
+        for row, slot in zip(rows.tolist(), slots):
+            if row in self.done:
+                continue
+            self.costs[row] += costs[ran[:, slot], slot].tolist()
+            self.scores[row] += scores[ran[:, slot], slot].tolist()
+            if not is_active[slot]:
+                kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
+                self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
+
+    def _repack(self) -> None:
+        """Moves the models that still train together, if that frees a tile."""
+        active = [
+            [slot for slot, row in enumerate(tile.rows) if row not in self.done and row not in tile.rows[:slot]]
+            for tile in self.tiles
+        ]
+        n_active = sum(map(len, active))
+        if -(-n_active // self.slots) == len(self.tiles):
+            return
+        pick = lambda of: jax.tree.map(
+            lambda *leaves: np.concatenate([np.asarray(leaf)[slots] for leaf, slots in zip(leaves, active)]),
+            *map(of, self.tiles),
+        )
+        if n_active == 0:
+            self.tiles = []
+            return
+        selects = self.tiles[0].limits.selects_epoch
+        limits = pick(lambda tile: tile.limits._replace(selects_epoch=None))._replace(selects_epoch=selects)
+        self.tiles = self._cut(
+            pick(lambda tile: tile.rows), pick(lambda tile: tile.configs), pick(lambda tile: tile.state), limits
+        )
