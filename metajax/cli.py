@@ -58,7 +58,9 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
     """Adds the flags that every command has which searches."""
     parser.add_argument("--minutes", type=float, help=f"budget of wall time (default: {minutes})")
     parser.add_argument(
-        "--trials", type=int, help="number of configurations that the search tries (default: 192, or no limit with --minutes)"
+        "--trials",
+        type=int,
+        help="number of configurations that the search tries (default: 192, or no limit with --minutes)",
     )
     parser.add_argument(
         "--method",
@@ -67,7 +69,9 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
     )
     parser.add_argument("--metric", help="what is maximized, by scikit-learn's name (default: roc_auc, accuracy or r2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data split and of all randomness (default: 0)")
-    parser.add_argument("--no-baseline", action="store_true", help="do not try as many random configurations for comparison")
+    parser.add_argument(
+        "--no-baseline", action="store_true", help="do not try as many random configurations for comparison"
+    )
     parser.add_argument("--out", default=out, help=f"the run directory (default: {out})")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
@@ -166,6 +170,8 @@ def _show(run: Path | str) -> None:
         return
     name = result["metric"]
     show = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
+    if "verdict" in result:  # runs of earlier versions have none
+        print(result["verdict"])
     print(f"found: {', '.join(f'{k}={_shown(v)}' for k, v in result['found'].items())}")
     line = [f"test {name}: found {show(metrics[f'test_{name}'])}"]
     if f"test_{name}_low" in metrics:  # runs of earlier versions have no interval

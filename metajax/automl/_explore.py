@@ -5,6 +5,7 @@ At any time the configurations that were trained on every fold are a model; what
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,13 +19,13 @@ from metajax.automl._proposing import make_proposer
 from metajax.automl._recorder import Recorder
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
-from metajax.automl._task import Task, TrainedModel
+from metajax.automl._task import AllowsFn, Task, TrainedModel
 from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
 from metajax.space import Space
-from metajax.types import InputError, stream
+from metajax.types import InputError, Key, stream
 
 
 class Keys(NamedTuple):
@@ -56,15 +57,35 @@ class Selection(NamedTuple):
     temperatures: np.ndarray
     n_candidates: int
 
-    def build(self, task: Task) -> TrainedModel:
-        """Returns the model: the members of all bags."""
+    def build(self, task: Task, refits: Sequence[Any] = ()) -> TrainedModel:
+        """Returns the model: the members of all bags.
+
+        Args:
+            task: The task.
+            refits: For each bag what was learned from more rows, or ``None``; it has half of the weight of the bag then.
+        """
         configs, params, temperatures, weights = [], [], [], []
-        for bag, count, temperature in zip(self.bags, self.counts, self.temperatures):
-            configs += task.space.decode(bag.encodings)
-            params += bag.members
-            temperatures += [temperature] * len(bag.members)
-            weights += [count / self.counts.sum() / len(bag.members)] * len(bag.members)
+        for i, (bag, count, temperature) in enumerate(zip(self.bags, self.counts, self.temperatures)):
+            members, encodings, refit = list(bag.members), bag.encodings, refits[i] if refits else None
+            share = [1 / len(members)] * len(members)
+            if refit is not None:
+                members, share = [*members, refit], [*(0.5 * np.array(share)), 0.5]
+                encodings = np.concatenate([encodings, bag.decided[None]])
+            configs += task.space.decode(encodings)
+            params += members
+            temperatures += [temperature] * len(members)
+            weights += list(count / self.counts.sum() * np.array(share))
         return task.build_model(configs, params, np.array(temperatures), np.array(weights))
+
+    def refit(self, task: Task, key: Key, allows: AllowsFn) -> list[Any]:
+        """Trains the configurations on all rows, the test included; returns what each has learned, or ``None``."""
+        if task.everything is None:
+            return []
+        encodings = np.stack([bag.decided for bag in self.bags]).astype(np.float32)
+        stop = np.array([bag.stop.mean() for bag in self.bags])
+        results = task.train(encodings, task.everything, key, True, stop=stop, allows=allows)
+        is_trained = np.isfinite(results.score) & np.isfinite(results.seconds)
+        return [params if ok else None for params, ok in zip(results.params, is_trained)]
 
     def summary(self, space: Space) -> list[dict[str, Any]]:
         """Returns the configurations, those of the largest weights first, with their weights."""

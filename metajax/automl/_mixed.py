@@ -84,7 +84,8 @@ class Trainer:
         self._max_operations = _OPERATIONS_PER_SECOND * float(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS))
         self._max_seconds_of_others = math.inf if minutes is None else 60 * minutes * _SHARE_OF_OTHERS
         # The final model is trained by the programs that were compiled for the search.
-        search, n_final = prepared.search, min(prepared.network_rows, len(prepared.final.x))
+        search, largest = prepared.search, prepared.everything or prepared.final
+        n_final = min(prepared.network_rows, len(largest.x))
         pad_to = population_rows.PaddedSize(max(len(search.x), n_final), max(1, len(search.x_eval)))
         layout = encoding.make_layout(np.asarray(search.x))
         quick = minutes is not None and minutes <= QUICK_MINUTES

@@ -19,6 +19,7 @@ _SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 15_000, 4_000
 # Rows a minute that networks of the final model have time for, and the least.
 _FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 30_000, 6_000
 _MAX_NUMBERS_PER_MINUTE = 3e6  # of a table that is cross-validated
+_MAX_TEST_ROWS = 10_000
 _MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
 _ROWS_PER_EPOCH = 640  # Smaller tables are passed over several times in what counts as one epoch.
 _MIN_ROWS_PER_CLASS = 3
@@ -32,6 +33,7 @@ class Prepared(NamedTuple):
         folds: The splits on which good configurations are trained: five folds, of which ``search`` is the first one, or, of a
             large table, one split with all rows but those to evaluate on.
         final: All rows that are learned from, and the test rows.
+        everything: All rows, the test included, for what is trained after the evaluation; ``None`` without a test.
         encoder: The encoder of columns and target, fitted to the rows that are learned from.
         groups: i64[inputs], for each input the item of the space's ``features`` that it belongs to.
         outputs: Number of classes, or 1 for regression.
@@ -43,6 +45,7 @@ class Prepared(NamedTuple):
     search: Data
     folds: list[Data]
     final: Data
+    everything: Data | None
     encoder: tabular.Encoder
     groups: np.ndarray
     outputs: int
@@ -73,7 +76,9 @@ def row_limits(minutes: float | None) -> tuple[int, int]:
 
 
 def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: float | None = None) -> Prepared:
-    """Holds a fifth of the rows of a table out as a test (classes spread evenly), and encodes and splits the others.
+    """Holds a fifth of the rows of a table out as a test, 10,000 at most, and encodes and splits the others.
+
+    Classes are spread evenly.
 
     A table that is small for its budget is split into five folds. A larger one is split once; its configurations are compared
     by training on a part of the rows.
@@ -122,12 +127,15 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
     else:
         test_rows = search.x_eval, search.y_eval
     final = _as_data(x, y, *test_rows)
+    everything = None
+    if test:
+        everything = _as_data(np.concatenate([x, test_rows[0]]), np.concatenate([y, test_rows[1]]), *test_rows)
     groups = encoder.groups
     if encoder.features > MAX_FEATURES:
         groups = groups * MAX_FEATURES // encoder.features
         notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
-    return Prepared(search, folds, final, encoder, groups, outputs, (n, len(held_out)), notes, max_network)
+    return Prepared(search, folds, final, everything, encoder, groups, outputs, (n, len(held_out)), notes, max_network)
 
 
 def _is_cross_validated(x: np.ndarray, classes: int, minutes: float | None) -> bool:
@@ -142,8 +150,9 @@ def _as_data(*arrays: Any) -> Data:
 
 
 def _hold_out(dataset: tabular.Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that are learned from, and a fifth of all rows as a test."""
-    train, validation, test = tabular.split(dataset, seed)
+    """The rows that are learned from, and a fifth of all rows as a test, or fewer of a large table."""
+    share = min(0.2, _MAX_TEST_ROWS / len(dataset.target))
+    train, validation, test = tabular.split(dataset, seed, (0.8 - share / 2, 0.2 - share / 2))
     return np.concatenate([train, validation]), test
 
 
@@ -204,6 +213,7 @@ def describe_data(dataset: tabular.Dataset, prepared: Prepared) -> dict[str, Any
         "target": dataset.name,
         "task": "classification" if prepared.classification else "regression",
         "classes": prepared.outputs if prepared.classification else None,
+        "labels": prepared.encoder.classes,
         "features": prepared.encoder.features,
         "inputs": len(prepared.groups),
         "rows": dict(zip(("learned", "test"), prepared.rows)),

@@ -7,6 +7,8 @@ from typing import Any
 from metajax import plot
 from metajax.automl import _data_card
 from metajax.automl import _report_figures as figures
+from metajax.automl import _report_tables as tables
+from metajax.automl._ensemble import Evaluation
 from metajax.automl._metrics import describe
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Choice, Trials
@@ -17,6 +19,7 @@ _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2.5rem auto; padding: 0 1.2rem; color: #22252a;
        background: #fff; }
 h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
+.verdict { font-size: 1.15rem; margin: .4rem 0 .8rem; } .wide { overflow-x: auto; }
 .lead { color: #555b63; margin: 0 0 1.6rem; } .note { color: #555b63; font-size: .92rem; max-width: 46rem; }
 .scores { display: flex; gap: 1rem; flex-wrap: wrap; } .score { border: 1px solid #d7dade; border-radius: .5rem;
           padding: .8rem 1.1rem; min-width: 11rem; } .score b { display: block; font-size: 1.7rem; }
@@ -72,6 +75,7 @@ def page(
     learned: Trials,
     config: dict[str, Any],
     directory: RunDirectory,
+    tested: Evaluation,
 ) -> str:
     """Returns the whole report as HTML.
 
@@ -82,6 +86,7 @@ def page(
         learned: The trials that the meta-learner was fitted to.
         config: The settings of the search.
         directory: The run directory.
+        tested: What the model predicts for the test rows.
     """
     data = result["data"]
     metric = result["metric"]
@@ -92,22 +97,57 @@ def page(
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>metajax: {html.escape(data["name"])}</title><style>{_STYLE}</style></head><body>
 <h1>A model for {html.escape(title)}</h1>
+<p class="verdict">{html.escape(result["verdict"])}</p>
 <p class="lead">{_introduction(result)}</p>
 <h2>Test {label}</h2>{_scores(result["metrics"], metric)}
 <p>{_gains(result["metrics"], metric)}</p>
 <p class="note">{html.escape(result["protocol"])} {_INTERVALS.get(metric, _BOOTSTRAP)} The intervals do not include the
 randomness of training.</p>
+{_by_class(tested, data)}
+{_by_column(result["columns"], label)}
 {_data_card.section(data)}
 <h2>The selected model</h2>
 <p>{_members(result["ensemble"])} {_difference_to_default(result["contenders"])}</p>{_table(result)}
+<h2>What was tried</h2>{tables.leaderboard(learned, result["ensemble"], label)}
 {_figures(result, history, choice, learned, label)}
 <h2>How to use it</h2>
 <p><code>metajax predict {html.escape(str(directory.path))} --data FILE.csv</code> predicts new rows that have the columns of
-the training data. Every model that was trained is a row of <code>trials.csv</code>. The numbers of this page are in
+the training data. In Python:</p>
+<pre>{_usage(str(directory.path), "columns" in data)}</pre>
+<p>Every model that was trained is a row of <code>trials.csv</code>. The numbers of this page are in
 <code>result.json</code>.</p>
 <details><summary class="note">Settings and versions</summary><pre>{html.escape(settings)}</pre></details>
 </body></html>
 """
+
+
+def _usage(path: str, is_table: bool) -> str:
+    """How the model is loaded and asked in Python."""
+    rows = "pandas.read_csv('FILE.csv')" if is_table else "images  # f32[n, height, width, channels] in [0, 1]"
+    lines = (
+        "from metajax import automl",
+        f"model = automl.load_model({path!r})",
+        f"labels, probabilities = model.predict({rows})",
+    )
+    return html.escape("\n".join(lines))
+
+
+def _by_class(tested: Evaluation, data: dict[str, Any]) -> str:
+    """The test rows of each class, and what they are taken for."""
+    if data["task"] != "classification":
+        return ""
+    names = data.get("labels") or [str(number) for number in range(data["classes"])]
+    return f"<h2>Class by class</h2>{tables.classes(tested.truth, tested.outputs, names)}"
+
+
+def _by_column(importance: dict[str, float], label: str) -> str:
+    """The columns that the model needs."""
+    if not importance:
+        return ""
+    return (
+        "<h2>Which columns matter</h2><p class='note'>By how much the test score falls where the values of one column are "
+        f"shuffled among the rows ({label}). Columns that say the same stand in for each other.</p>{tables.columns(importance)}"
+    )
 
 
 def _introduction(result: dict[str, Any]) -> str:

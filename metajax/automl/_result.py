@@ -9,12 +9,15 @@ from metajax import predictor
 from metajax.automl import _ensemble as ensemble
 from metajax.automl import _intervals as intervals
 from metajax.automl import _report as report
+from metajax.automl._columns import importance as column_importance
 from metajax.automl._explore import Exploration, search_keys
 from metajax.automl._metrics import describe
+from metajax.automl._model import FittedModel
 from metajax.automl._proposing import SPECS
 from metajax.automl._recorder import Recorder
 from metajax.automl._settings import Config
 from metajax.automl._task import Task, TrainedModel
+from metajax.automl._verdict import verdict
 from metajax.run import RunDirectory, to_dict, write_text
 from metajax.space import interop
 from metajax.types import stream
@@ -46,6 +49,7 @@ class Contender(NamedTuple):
 
 ENDING_SECONDS = 4.0
 """Seconds that evaluating and drawing the report take."""
+_COLUMN_SECONDS = 5.0  # for the importance of columns
 _EXPLAINING_SECONDS = 30.0  # of comparing meta-learners and of an analysis of variance, most of which are compilation
 
 
@@ -56,14 +60,17 @@ def finish(
     history, selection = exploration.history, exploration.selection
     task = history.task
     model = selection.build(task)
-    model.save(directory.path)
     contenders = _contenders(model, exploration, recorder, data["notes"])
+    refits = _refit(exploration, recorder)
+    kept = selection.build(task, refits) if refits else model
+    kept.save(directory.path)
     trials = history.trials("random", "proposed", "promoted", "baseline")
     trials.to_frame(f"validation_{task.metric.name}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(task.space))
     learned = history.trials("random", "proposed")
     explained = _explain(config, exploration, learned, recorder)
     choice = explained.choice
+    columns = _columns(model, task, data, recorder)
     metrics = {
         **_test_metrics(contenders, task),
         "models_trained": history.count("random", "proposed", "promoted"),
@@ -87,13 +94,17 @@ def finish(
         "data": {"name": config.data, **data},
         "meta_learner": {"chosen": choice.best, "r2": choice.r2} if choice else None,
         "importance": explained.importance,
-        "protocol": _protocol(config, task, exploration),
+        "columns": columns,
+        "verdict": "",
+        "protocol": _protocol(config, task, exploration, sum(refit is not None for refit in refits)),
     }
+    result["verdict"] = verdict(metrics, task.metric.name)
     result = json.loads(json.dumps(result, default=float))
-    page = report.page(result, history, choice, learned, to_dict(config), directory)
+    found = contenders["found"].evaluation
+    page = report.page(result, history, choice, learned, to_dict(config), directory, found)
     write_text(directory.path / "report.html", page)
     directory.finish(result)
-    return SearchOutcome(result, model)
+    return SearchOutcome(result, kept)
 
 
 def _contenders(
@@ -117,6 +128,23 @@ def _contenders(
         refit = ensemble.refit(encoding[None], task, exploration.key)
         contenders[name] = Contender(refit.model.configs[0], ensemble.evaluate_on_test(refit.model, task))
     return contenders
+
+
+def _columns(model: TrainedModel, task: Task, data: dict[str, Any], recorder: Recorder) -> dict[str, float]:
+    """How much the model needs each column; nothing for images, or where there is no time."""
+    if not isinstance(model, FittedModel):
+        return {}
+    left = recorder.schedule.budget.total - recorder.schedule.budget.seconds - ENDING_SECONDS / 2
+    encoder = model.encoder
+    names = [column.name for column in encoder.schema.used]
+    return column_importance(model, task, encoder.groups, names, min(_COLUMN_SECONDS, left))
+
+
+def _refit(exploration: Exploration, recorder: Recorder) -> list[Any]:
+    """What the configurations of the ensemble learn from all rows, the test included, as far as there is time."""
+    key, budget = stream(exploration.key, "everything"), recorder.schedule.budget
+    allows = lambda seconds: budget.allows(seconds + ENDING_SECONDS / 2)
+    return exploration.selection.refit(exploration.history.task, key, allows)
 
 
 class _Explained(NamedTuple):
@@ -163,7 +191,7 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
     return metrics
 
 
-def _protocol(config: Config, task: Task, exploration: Exploration) -> str:
+def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: int) -> str:
     """How the numbers of the result came about, in sentences."""
     criterion = f"{describe(task.metric)}{' (ties by calibrated log-loss)' if task.classification else ''}"
     folds, selection = len(task.folds), exploration.selection
@@ -175,4 +203,9 @@ def _protocol(config: Config, task: Task, exploration: Exploration) -> str:
         "were not trained on. Each of the others is one training of one configuration on all rows but the test. Intervals are "
         "95% intervals over the test rows."
     )
+    if n_refits:
+        sentences += (
+            f" After the evaluation, {n_refits} configurations of the ensemble were trained on all rows, the test included; "
+            "in the model that was saved these trainings have half of the weight."
+        )
     return f"{sentences} {task.protocol_note}".strip()

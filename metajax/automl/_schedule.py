@@ -16,6 +16,8 @@ _WAVES_OF_A_BUDGET = 16
 """A wave takes about this part of the time."""
 _SHARE_OF_EXPLORING = 0.8
 """After this share of the time no other configurations are tried: the rest is for training the best ones on every fold."""
+_REFIT_SHARE, _MEMBERS = 0.12, 4
+"""The share of the time that training on all rows may take, and the number of configurations that an ensemble has mostly."""
 _SHORT_SECONDS = 20.0
 _MIN_WAVE = 4
 _CAUTION = 1.3  # Trainings side by side wait for each other.
@@ -50,8 +52,19 @@ class Schedule:
 
     @property
     def reserve(self) -> float:
-        """Seconds that are set aside for the end."""
-        return self._ending + (self.default_seconds if self._ending else 0.0)
+        """Seconds that are set aside for the end: the report, the default, and training on all rows if that costs little."""
+        if not self._ending:
+            return 0.0
+        refit = self.refit_seconds
+        return self._ending + self.default_seconds + (refit if refit <= _REFIT_SHARE * self.budget.total else 0.0)
+
+    @property
+    def refit_seconds(self) -> float:
+        """Expected seconds of training the configurations of the ensemble on all rows."""
+        task = self._history.task
+        if task.everything is None:
+            return 0.0
+        return self._seconds_of_good() * _MEMBERS * len(task.everything.x) / len(task.search.x) / n_workers()
 
     @property
     def default_seconds(self) -> float:
@@ -110,17 +123,21 @@ class Schedule:
 
     def seconds_to_promote(self, n: int) -> float:
         """Returns the expected seconds of training n good configurations on every fold."""
-        task, history = self._history.task, self._history
-        waves = [wave for wave in history.waves if wave.source != "promoted" and len(wave.score)]
+        task = self._history.task
+        rows = sum(len(fold.x) for fold in task.unexplored_folds) / len(task.search.x)
+        jobs = n * len(task.unexplored_folds)
+        at_a_time = min(n_workers(), max(jobs, 1)) if task.trains_side_by_side else 1
+        return _CAUTION * n * rows * self._seconds_of_good() / at_a_time
+
+    def _seconds_of_good(self) -> float:
+        """Mean seconds of the best configurations on the split of the search."""
+        waves = [wave for wave in self._history.waves if wave.source != "promoted" and len(wave.score)]
         if not waves:
             return 0.0
         score = np.concatenate([wave.score for wave in waves])
         seconds = np.concatenate([wave.seconds for wave in waves])
         best = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")[:8]
-        rows = sum(len(fold.x) for fold in task.unexplored_folds) / len(task.search.x)
-        jobs = n * len(task.unexplored_folds)
-        at_a_time = min(n_workers(), max(jobs, 1)) if task.trains_side_by_side else 1
-        return _CAUTION * n * rows * float(np.mean(seconds[best])) / at_a_time
+        return float(np.mean(seconds[best]))
 
     def measure_proposal(self, propose: Callable[[], list]) -> list:
         """Returns what is proposed, and records how long it took."""

@@ -82,6 +82,7 @@ def _make_task(
         "target": "label",
         "task": "classification",
         "classes": len(dataset.classes),
+        "labels": list(dataset.classes),
         "features": math.prod(shape),
         "inputs": list(shape),
         "rows": dict(zip(("learned", "test"), rows)),

@@ -85,6 +85,7 @@ def table_task(
         target_scale=prepared.encoder.scale,
         initial=initial,
         trains_side_by_side=True,
+        everything=prepared.everything,
     )
 
 

@@ -181,6 +181,7 @@ class Task(NamedTuple):
         target_scale: Their standard deviation.
         initial: The configurations that are trained first, beginning with the default; by default that one alone.
         trains_side_by_side: Whether trainings on several splits may run at the same time.
+        everything: All rows, the test included, for trainings after the evaluation; ``None`` where there are none.
     """
 
     space: Space
@@ -203,6 +204,7 @@ class Task(NamedTuple):
     target_scale: float = 1.0
     initial: tuple[dict[str, Any], ...] = ()
     trains_side_by_side: bool = False
+    everything: Data | None = None
 
     @property
     def unexplored_folds(self) -> list[Data]:

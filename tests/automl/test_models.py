@@ -220,7 +220,7 @@ def prepared(outputs=3, n=120):
     encoder = tabular.Encoder.fit(dataset.schema, dataset.columns, dataset.target)
     encoder = dataclasses.replace(encoder, shift=0.0, scale=1.0)
     data = Data(*map(jnp.asarray, data))
-    return Prepared(data, [data], data._replace(), encoder, np.arange(4), outputs, (105, 15), [])
+    return Prepared(data, [data], data._replace(), None, encoder, np.arange(4), outputs, (105, 15), [])
 
 
 class Fails:

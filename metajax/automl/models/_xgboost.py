@@ -57,7 +57,10 @@ class XGBoost:
         train = xgboost.DMatrix(data.x, data.y)
         iterations = max_iterations(config["iterations"], data, outputs)
         booster = xgboost.train(params, train, iterations, **stopping)
-        best = booster.best_iteration + 1 if stopping else iterations
+        best = iterations
+        if stopping:  # a fit that ended in time may know no best iteration
+            known = booster.attr("best_iteration")
+            best = booster.num_boosted_rounds() if known is None else int(known) + 1
         member = XGBoostJson(bytes(booster[:best].save_raw("json")), {"outputs": outputs, "iterations": best})
         if stopping:
             member.decided = decided_iterations(best)
