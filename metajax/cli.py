@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
         help="digits, iris, wine, breast_cancer, diabetes, a CSV, Parquet, Feather or .npz file, or a folder of images",
     )
     search.add_argument("--target", help="the column to predict (tables)")
+    search.add_argument("--test", help="a table whose rows are the test (default: a fifth of the rows is held back)")
     search.add_argument("--schema", help="an edited schema by which the table is read (default: it is inferred)")
     search.add_argument("--task", help="classification or regression (default: judged by the target)")
     search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
@@ -82,7 +83,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
     from metajax import automl
     from metajax.automl._proposing import QUICK_MINUTES
     from metajax.automl._requirements import check_requirements
-    from metajax.automl._search import identify, load_data
+    from metajax.automl._search import check_test, identify, load_data
     from metajax.run import RunDirectory, to_dict
     from metajax.run._compiled import compile_quickly
 
@@ -95,10 +96,11 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
     path = Path(config.data)
     if path.suffix or path.is_dir():
         fields = {**fields, "data": str(path.resolve())}
-    if config.schema is not None:
-        fields = {**fields, "schema": str(Path(config.schema).resolve())}
+    fields |= {name: str(Path(fields[name]).resolve()) for name in ("schema", "test") if fields.get(name) is not None}
     config = automl.Config(**fields)
     dataset = load_data(config)  # before anything is written
+    if config.test is not None:
+        check_test(config, dataset)
     with RunDirectory(out, to_dict(config), resume, overwrite, identify(dataset)) as directory:
         if directory.result is None:
             automl.search(config, directory, dataset)
@@ -119,6 +121,7 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "size": getattr(arguments, "size", None),
         "schema": getattr(arguments, "schema", None),
+        "test": getattr(arguments, "test", None),
     }
 
 

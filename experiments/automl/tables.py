@@ -2,6 +2,7 @@
 
     python -m experiments.automl.tables --out runs/tables                       # 3 splits, 10 s, 1 and 5 minutes: days
     python -m experiments.automl.tables --preset short --out runs/tables_short  # one split, a minute: four hours
+    python -m experiments.automl.tables --preset trees --out runs/tables_minute # against AutoGluon and trees: 75 minutes
 
 Every contestant is a program of its own, on the same cores, one after the other: metajax's estimators, scikit-learn's
 histogram boosting, LightGBM and CatBoost with their defaults, RealMLP and TabM with theirs (pytabkit), FLAML, and AutoGluon
@@ -27,7 +28,9 @@ from experiments import harness
 from experiments.automl import _peers as peers
 from experiments.automl import _suite as suite
 from experiments.automl._ranks import diagram, ranks
+from experiments.harness import Results
 from experiments.harness.markdown import number, table
+from experiments.harness.words import listed
 from metajax import plot, run
 from metajax.types import InputError
 
@@ -77,7 +80,12 @@ class Config:
         return Path(self.environments).expanduser()
 
 
-PRESETS = {"paper": {}, "short": {"seconds": "60", "splits": 1}}
+_MINUTE = {"seconds": "60", "splits": 1}
+PRESETS = {
+    "paper": {},
+    "short": _MINUTE,
+    "trees": {**_MINUTE, "methods": "metajax,autogluon,boosting,lightgbm,catboost"},
+}
 
 
 def _is_positive(text: str) -> bool:
@@ -212,6 +220,43 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def statement(results: Results) -> list[str]:
+    """The main job in a minute against what a user would pick instead."""
+    m, at = results["tables_minute"].metrics, "60 s"
+    found = {name: m[f"{at} {name} rank"] for name in METHODS if f"{at} {name} rank" in m}
+    rivals = [name for name in found if name != "metajax"]
+    names = [t for t in suite.TABLES if f"{at} metajax {t}" in m]
+    gaps = {n: {t: m[f"{at} metajax {t}"] - m[f"{at} {n} {t}"] for t in names if f"{at} {n} {t}" in m} for n in rivals}
+    wins = {name: sum(gap > 0 for gap in gaps[name].values()) for name in rivals}
+    order = ", ".join(f"{name} {found[name]:.2f}" for name in sorted(found, key=lambda name: found[name]))
+    better = ", ".join(f"{name} on {wins[name]} (p {sign_test(wins[name], len(names)):.2g})" for name in rivals)
+    seconds = "; ".join(f"{name} {m[f'{at} {name} fit_seconds']:.0f}" for name in found)
+    sentences = [
+        f"On {len(names)} tables that nothing was chosen on, with a minute for each search, the mean ranks (1 is best) are: "
+        f"{order}. metajax is better than {better}, by a two-sided sign test.",
+        f"A fit took these seconds on average: {seconds}.",
+    ]
+    lost = {t: -gap for t, gap in gaps.get("boosting", {}).items() if gap < 0}
+    if lost:
+        worst = max(lost, key=lambda t: lost[t])
+        sentences.append(
+            f"Boosted trees with their defaults are better on {listed(sorted(lost))}, by at most {lost[worst]:.2f} points "
+            f"({worst})."
+        )
+    return sentences
+
+
+def sign_test(wins: int, n: int) -> float:
+    """Returns the chance of as many wins or losses, or more, if each were as likely as the other.
+
+    Example:
+        >>> sign_test(9, 10), sign_test(5, 10)
+        (0.021484375, 1.0)
+    """
+    tail = sum(math.comb(n, k) for k in range(max(wins, n - wins), n + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
 EXPERIMENT = harness.Experiment(
     "tables",
     __doc__,
@@ -221,6 +266,7 @@ EXPERIMENT = harness.Experiment(
     presets=PRESETS,
     table=markdown,
     figures=("ranks.png",),
+    statement=statement,
 )
 
 if __name__ == "__main__":

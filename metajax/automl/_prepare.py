@@ -75,7 +75,9 @@ def row_limits(minutes: float | None) -> tuple[int, int]:
     )
 
 
-def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: float | None = None) -> Prepared:
+def prepare(
+    dataset: tabular.Dataset, seed: int, test: bool | tabular.Dataset = True, minutes: float | None = None
+) -> Prepared:
     """Holds a fifth of the rows of a table out as a test, 10,000 at most, and encodes and splits the others.
 
     Classes are spread evenly.
@@ -86,7 +88,8 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
     Args:
         dataset: The table.
         seed: Seed of the splits.
-        test: Hold test rows out. Without them ``final`` is evaluated on the rows that ``search`` is evaluated on.
+        test: Hold test rows out, or the test rows. Without them ``final`` is evaluated on the rows that ``search`` is
+            evaluated on.
         minutes: The budget, or ``None``.
 
     Returns:
@@ -100,7 +103,9 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
     """
     max_search, max_network = row_limits(minutes)
     dataset = _subsample(dataset, seed)
-    learned, held_out = _hold_out(dataset, seed) if test else (np.arange(len(dataset.target)), np.zeros(0, np.int64))
+    learned, held_out = np.arange(len(dataset.target)), np.zeros(0, np.int64)
+    if test is True:
+        learned, held_out = _hold_out(dataset, seed)
     schema, columns = dataset.schema, dataset.columns
     assert schema is not None and columns is not None
     learned = _spread(dataset, learned, seed)
@@ -122,13 +127,16 @@ def prepare(dataset: tabular.Dataset, seed: int, test: bool = True, minutes: flo
             )
     if len(folds[0].x) > max_network:
         notes.append(f"Networks train on at most {max_network:,} rows.")
-    if test:
+    if isinstance(test, tabular.Dataset):
+        held_out = np.arange(len(test.target))
+        test_rows = encoder.inputs(test.columns), encoder.targets(test.target)
+    elif test:
         test_rows = encoder.inputs(columns.take(held_out)), encoder.targets(dataset.target[held_out])
     else:
         test_rows = search.x_eval, search.y_eval
     final = _as_data(x, y, *test_rows)
     everything = None
-    if test:
+    if test is not False:
         everything = _as_data(np.concatenate([x, test_rows[0]]), np.concatenate([y, test_rows[1]]), *test_rows)
     groups = encoder.groups
     if encoder.features > MAX_FEATURES:

@@ -191,13 +191,21 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
     return metrics
 
 
+def _test_rows(config: Config, task: Task) -> str:
+    """Where the test rows come from."""
+    if config.test is not None:
+        return f"The rows of {config.test} are the test"
+    n, rest = len(task.final.y_eval), len(task.final.y)
+    return f"{n:,} of the {n + rest:,} rows, drawn by seed {config.seed}, are the test"
+
+
 def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: int) -> str:
     """How the numbers of the result came about, in sentences."""
     criterion = f"{describe(task.metric)}{' (ties by calibrated log-loss)' if task.classification else ''}"
     folds, selection = len(task.folds), exploration.selection
     trained = f"on each of {folds} folds" if folds > 1 else "on all rows but those that it is evaluated on"
     sentences = (
-        f"A fifth of the rows, drawn by seed {config.seed}, is the test; nothing is learned or selected by it. The search "
+        f"{_test_rows(config, task)}; nothing is learned or selected by it. The search "
         f"compares configurations on one split of the other rows and trains good ones {trained}. The selected model is an "
         f"ensemble, picked among {selection.n_candidates} of these by {criterion} of what they predict for the rows that they "
         "were not trained on. Each of the others is one training of one configuration on all rows but the test. Intervals are "

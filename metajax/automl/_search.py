@@ -45,6 +45,17 @@ def load_data(config: Config) -> Dataset:
     return tabular.load(config.data, config.target, config.task, schema)
 
 
+def check_test(config: Config, dataset: Dataset) -> None:
+    """Refuses test rows that do not fit the dataset, before anything is written.
+
+    Raises:
+        InputError: If they cannot be read, or the dataset is one of images.
+    """
+    if not isinstance(dataset, tabular.Dataset):
+        raise InputError("test: is for tables; of images a fifth is held back")
+    tabular.load_test(config.test, dataset)
+
+
 def identify(dataset: Dataset) -> Fingerprint:
     """Returns what a run records of its data: everything that is learned from."""
     if isinstance(dataset, Pictures):
@@ -73,7 +84,8 @@ def _make_task(
 ) -> _Described:
     """Splits and encodes a dataset; the schema of a table is written."""
     if isinstance(dataset, tabular.Dataset):
-        prepared = prepare(dataset, config.seed, minutes=config.minutes)
+        test = True if config.test is None else tabular.load_test(config.test, dataset)
+        prepared = prepare(dataset, config.seed, test, minutes=config.minutes)
         write_text(directory.path / "schema.json", prepared.encoder.schema.to_json())
         task = table_task(prepared, model_types=model_types, minutes=config.minutes, metric=config.metric)
         return _Described(task, describe_data(dataset, prepared))

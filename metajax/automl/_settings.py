@@ -31,6 +31,7 @@ class Config:
         baseline: Also try as many random configurations, to compare with.
         size: Side in pixels to which images are resized, from 4 to 64; ``None`` keeps their size.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
+        test: The path of a table whose rows are the test; with ``None`` a fifth of the rows is held back.
         schema: The path of an edited schema, by which a table is read; with ``None`` the schema is inferred.
 
     Raises:
@@ -55,6 +56,7 @@ class Config:
     size: int | None = None
     seed: int = 0
     schema: str | None = None
+    test: str | None = None
 
     def __post_init__(self):
         if self.method not in METHODS:

@@ -113,6 +113,32 @@ def judge(
     return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame))
 
 
+def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
+    """Reads test rows as the rows of a dataset were read. Rows without a target are left out.
+
+    Args:
+        frame: A data frame with the columns of the dataset.
+        target: A series or array of the target.
+        dataset: The dataset.
+
+    Raises:
+        InputError: If a column is missing, no row has a target, or a label is none of the dataset's.
+    """
+    schema = dataset.schema
+    assert schema is not None and schema.target is not None
+    target = target if hasattr(target, "iloc") else pandas().Series(np.asarray(target))
+    series = target.reset_index(drop=True)
+    table = read_table(as_frame(frame), series, dataset.name, schema.target.task, schema.columns, schema.target)
+    values, known = table.target, np.asarray(table.is_known)
+    if not known.any():
+        raise InputError(f"test: no row has a value of the target {dataset.name}")
+    values = values if len(values) == int(known.sum()) else values[known]
+    rows = as_frame(frame)[known].reset_index(drop=True)
+    if dataset.classes is not None and (unknown := sorted({str(v) for v in values} - set(dataset.classes))):
+        raise InputError(f"test: has the classes {listed(unknown)}; the training rows have {listed(dataset.classes)}")
+    return dataset._replace(frame=rows, target=values, notes=[], columns=schema.check(rows))
+
+
 def _check_target(values: np.ndarray, name: str) -> None:
     """Refuses a target that does not vary."""
     if len(values) == 0 or all(value == values[0] for value in values):

@@ -8,7 +8,7 @@ import numpy as np
 from metajax._optional import optional
 from metajax.data._bundled import sklearn_datasets
 from metajax.data._home import array_shapes, load_npz
-from metajax.data._table import Dataset, judge, pandas
+from metajax.data._table import Dataset, judge, judge_test, pandas
 from metajax.data.schema._delimited import read_delimited
 from metajax.data.schema._frames import as_frame
 from metajax.data.schema._schema import Schema
@@ -76,6 +76,38 @@ def load(data: Any, target: str | None = None, task: str | None = None, schema: 
     if len(read.frame.columns) < 2:
         raise InputError(f"data: has no column beside the target{where}")
     return judge(read.frame.drop(columns=target), read.frame[target], target, read.notes, task, schema)
+
+
+def load_test(data: Any, dataset: Dataset) -> Dataset:
+    """Loads test rows for a dataset: they are read by its schema.
+
+    Args:
+        data: A file or a table in memory, as in ``load``, with the columns and the target of the dataset.
+        dataset: The dataset that is learned from.
+
+    Returns:
+        The test rows.
+
+    Raises:
+        InputError: If they cannot be read, a column is missing, or a label is none of the dataset's.
+
+    Example:
+        >>> iris = load("iris")
+        >>> rows = iris.frame.assign(target=iris.target)
+        >>> len(load_test(rows.iloc[::3], iris).target)
+        50
+    """
+    is_file = isinstance(data, str | Path)
+    if is_file and not Path(data).is_file():
+        raise InputError(f"test={str(data)!r}: no such file")
+    if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
+        raise InputError(f"test={str(data)!r}: accepted is a path ending in {_ENDINGS}")
+    read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
+    if read.target is not None:
+        return judge_test(read.frame, read.target, dataset)
+    if dataset.name not in read.frame.columns:
+        raise InputError(f"test: has no column {dataset.name!r}, the target; it has {listed(read.frame.columns)}")
+    return judge_test(read.frame.drop(columns=dataset.name), read.frame[dataset.name], dataset)
 
 
 def read_csv(path: Path | str) -> Any:

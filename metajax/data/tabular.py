@@ -5,7 +5,7 @@ Needs pandas (``pip install 'metajax[tabular]'``).
 
 from metajax.data._table import Dataset, judge, pandas
 from metajax.data._table_encoder import Encoder, split
-from metajax.data._table_files import BUNDLED, load, read_csv, read_rows
+from metajax.data._table_files import BUNDLED, load, load_test, read_csv, read_rows
 from metajax.data.schema import Column, Columns, Schema, Source, Target, as_frame
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "as_frame",
     "judge",
     "load",
+    "load_test",
     "pandas",
     "read_csv",
     "read_rows",

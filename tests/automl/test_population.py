@@ -328,7 +328,7 @@ def test_compilations_do_not_grow_with_waves(monkeypatch):
     monkeypatch.setattr(population, "_MIN_TILES", 4)
     first = lambda **other: configured(FAST | other)
     train([first()], problem())
-    before = descent.train_epochs._cache_size()
+    before = descent.train_epochs(False)._cache_size()
     train(
         [first(learning_rate=0.1, epochs=9), first(activation="relu", norm="rms", schedule="constant")],
         problem(),
@@ -336,7 +336,7 @@ def test_compilations_do_not_grow_with_waves(monkeypatch):
     )
     data = problem()
     train([first(label_smoothing=0.2, batch_size=512)] * 9, data._replace(y=2 - data.y))
-    assert descent.train_epochs._cache_size() == before
+    assert descent.train_epochs(False)._cache_size() == before
 
 
 def test_the_space_is_large_for_any_table():

@@ -394,3 +394,24 @@ def test_regression_and_a_budget_in_minutes(tmp_path):
     values, probabilities = outcome.model.predict(frame)
     assert probabilities is None
     assert 80 < values.mean() < 220, "in the units of the target"
+
+
+def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_learner):
+    """They are read by the schema of the others, and every other row is learned from."""
+    whole = pd.read_csv(table)
+    whole.iloc[:48].to_csv(tmp_path / "test.csv", index=False)
+    whole.iloc[48:].to_csv(tmp_path / "train.csv", index=False)
+    argv = ["search", "--data", str(tmp_path / "train.csv"), "--target", "outcome", "--trials", "16", "--no-baseline"]
+    assert cli.main([*argv, "--test", str(tmp_path / "test.csv"), "--out", str(tmp_path / "r")]) == 0
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert result["data"]["rows"] == {"learned": 192, "test": 48} and "test.csv are the test" in result["protocol"]
+    assert result["metrics"]["test_roc_auc"] > 0.8
+    capsys.readouterr()
+    whole.iloc[:48].drop(columns="a").to_csv(tmp_path / "test.csv", index=False)
+    for test, message in (("test.csv", "a"), ("none.csv", "no such file"), ("train.txt", "accepted is a path")):
+        assert cli.main([*argv, "--test", str(tmp_path / test), "--out", str(tmp_path / "s")]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1 and not (tmp_path / "s").exists()
+    whole.iloc[:48].assign(outcome="maybe").to_csv(tmp_path / "test.csv", index=False)
+    assert cli.main([*argv, "--test", str(tmp_path / "test.csv"), "--out", str(tmp_path / "s")]) == 2
+    assert "has the classes maybe; the training rows have no, yes" in capsys.readouterr().err

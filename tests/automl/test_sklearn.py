@@ -76,11 +76,11 @@ def test_x_and_y_of_different_length_and_gaps_in_y_are_refused_before_anything_i
 
 def test_an_array_is_predicted_after_a_frame_of_the_same_width(monkeypatch):
     """As in scikit-learn: it warns that the names are missing. An identifier is left out, text stays text."""
-    from metajax.automl import _explore
+    from metajax.automl import _proposing
     from metajax.data import tabular
     from metajax.predictor import ridge
 
-    monkeypatch.setattr(_explore, "SPECS", (ridge(),))
+    monkeypatch.setattr(_proposing, "SPECS", (ridge(),))
     frame, y = table()
     schema = tabular.Schema.infer(frame)
     assert [column.kind for column in schema.columns] == ["number", "category", "identifier"]
