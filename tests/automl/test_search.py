@@ -207,8 +207,8 @@ def test_a_model_read_back_is_the_model(finished):
     result = json.loads((finished / "result.json").read_text())
     plain = lambda config: json.loads(json.dumps(config))
     assert sum(part["weight"] for part in result["ensemble"]) == pytest.approx(1) == pytest.approx(model.weights.sum())
-    assert len(model.configs) == len(model.members) == 5 * len(result["ensemble"])
-    of_parts = [part["config"]["model"] for part in result["ensemble"] for _ in range(5)]
+    assert len(model.configs) == len(model.members) == (5 + 1) * len(result["ensemble"]), "five folds, and all rows"
+    of_parts = [part["config"]["model"] for part in result["ensemble"] for _ in range(6)]
     assert sorted(plain(config)["model"] for config in model.configs) == sorted(of_parts)
     assert result["found"] == result["ensemble"][0]["config"]
     assert model.temperatures.shape == model.weights.shape == (len(model.members),)
@@ -366,8 +366,9 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
     assert len(prepared.folds) == 1 and prepared.folds[0] is not prepared.search, "one split, compared on a part of it"
-    assert len(prepared.search.x) == 15_000 and len(prepared.final.x) == 200_000 and prepared.network_rows == 30_000
-    assert len(prepared.folds[0].x) == 190_000 and len(prepared.search.x_eval) == 10_000
+    assert len(prepared.search.x) == 15_000 and prepared.network_rows == 30_000
+    assert 239_900 < len(prepared.final.x) < 240_100 and len(prepared.search.x_eval) == 10_000
+    assert len(prepared.folds[0].x) == len(prepared.final.x) - 10_000
     assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
 
 
@@ -408,6 +409,7 @@ def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_le
     assert result["metrics"]["test_roc_auc"] > 0.8
     capsys.readouterr()
     whole.iloc[:48].drop(columns="a").to_csv(tmp_path / "test.csv", index=False)
+    (tmp_path / "train.txt").write_text("a\n")
     for test, message in (("test.csv", "a"), ("none.csv", "no such file"), ("train.txt", "accepted is a path")):
         assert cli.main([*argv, "--test", str(tmp_path / test), "--out", str(tmp_path / "s")]) == 2
         error = capsys.readouterr().err
