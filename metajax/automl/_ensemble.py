@@ -10,7 +10,7 @@ from jaxtyping import Float
 from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
-from metajax.automl._metrics import Metric
+from metajax.automl._metrics import Metric, at_threshold
 from metajax.automl._task import Task, TrainedModel
 from metajax.types import Key
 
@@ -47,13 +47,25 @@ def pick(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: b
     total, picks = np.zeros(by_model.shape[1:]), []
     for size in range(1, PICKS + 1):
         means = (total + by_model) / size
-        score, tie = metric.score(means, targets.ravel()), metric.tie(means, targets.ravel())
+        score, tie = metric.select(means, targets.ravel()), metric.tie(means, targets.ravel())
         score = np.where(
             np.abs(score) < 1e6, np.round(np.clip(score, -1e6, 1e6), 12), score
         )  # Rounding must not decide.
         picks.append(int(np.lexsort((np.arange(n)[::-1], tie, score, ~has_failed))[-1]))
         total += by_model[picks[-1]]
     return picks
+
+
+def mean_of_picks(outputs: np.ndarray, counts: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Returns what an ensemble predicts for the held-out rows, f64[folds * rows, classes], calibrated by other rows.
+
+    Args:
+        outputs: f32[folds, n, rows, classes], the probabilities of its configurations.
+        counts: i64[n], how often each was picked.
+        targets: [folds, rows], as in ``pick``.
+    """
+    calibrated = calibrate.cross_calibrate(outputs, targets)
+    return np.einsum("fnrk,n->frk", calibrated, counts / counts.sum()).reshape(-1, outputs.shape[-1])
 
 
 def fit_temperatures(outputs: np.ndarray, classification: bool, targets: np.ndarray) -> np.ndarray:
@@ -135,7 +147,8 @@ class Evaluation(NamedTuple):
         loss: Log-loss or root mean squared error.
         accuracy: The accuracy; NaN for values.
         truth: [rows], the class numbers or standardized values of the test rows.
-        outputs: f[rows, k], the probabilities or standardized values that the model predicts.
+        outputs: f[rows, k], the probabilities or standardized values that the model predicts; of two classes that are told
+            apart by a threshold, the probabilities are shifted so that it lies at one half.
     """
 
     score: float
@@ -171,8 +184,10 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
     outputs, metric = np.asarray(model.predict_inputs(x), np.float64), task.metric
     accuracy = math.nan
     if task.classification:
-        accuracy = float(np.mean(np.argmax(outputs, axis=1) == y))
         loss = float(-np.mean(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12))))
+        if metric.by_label:
+            outputs = at_threshold(outputs, model.threshold)
+        accuracy = float(np.mean(np.argmax(outputs, axis=1) == y))
     else:
         # Standardized, because the squares of values beyond 1e154 are infinite.
         y = y.astype(np.float64)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metajax.automl._explore import explore, start
+from metajax.automl._metrics import labels
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import prepare
 from metajax.automl._requirements import check_requirements
@@ -208,7 +209,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
     Example:
         >>> from sklearn.datasets import load_iris
         >>> x, y = load_iris(return_X_y=True)
-        >>> model = AutoMLClassifier(trials=16).fit(x, y)
+        >>> model = AutoMLClassifier(minutes=0.1).fit(x, y)
         >>> model.predict_proba(x).shape, model.score(x, y) > 0.9
         ((150, 3), True)
     """
@@ -253,7 +254,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
     def predict(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:
-        """Returns the most probable labels.
+        """Returns the most probable labels; of two classes, those that the threshold for ``metric`` says.
 
         Args:
             X: f[n, features], or a data frame with the columns of the training data.
@@ -262,7 +263,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
             [n], labels of ``classes_``.
         """
         check_is_fitted(self, "model_")
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        return self.classes_[labels(self.predict_proba(X), self.model_.threshold)]
 
 
 class AutoMLRegressor(RegressorMixin, _AutoML):
@@ -294,7 +295,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
     Example:
         >>> from sklearn.datasets import load_diabetes
         >>> x, y = load_diabetes(return_X_y=True)
-        >>> AutoMLRegressor(trials=16).fit(x, y).score(x, y) > 0.4
+        >>> AutoMLRegressor(minutes=0.1).fit(x, y).score(x, y) > 0.4
         True
     """
 

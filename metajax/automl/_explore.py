@@ -14,6 +14,7 @@ import numpy as np
 
 from metajax.automl import _bags as bags
 from metajax.automl import _ensemble as ensemble
+from metajax.automl._metrics import best_threshold
 from metajax.automl._plan import make_plan
 from metajax.automl._proposing import make_proposer
 from metajax.automl._recorder import Recorder
@@ -50,12 +51,14 @@ class Selection(NamedTuple):
         counts: i64[n], how often each was picked.
         temperatures: f64[n], by which the members of each divide their logits.
         n_candidates: Number of configurations that it was picked from.
+        threshold: The probability from which a row is labeled as the second of two classes.
     """
 
     bags: list[bags.Bag]
     counts: np.ndarray
     temperatures: np.ndarray
     n_candidates: int
+    threshold: float = 0.5
 
     def build(self, task: Task, refits: Sequence[Any] = ()) -> TrainedModel:
         """Returns the model: the members of all bags.
@@ -75,7 +78,7 @@ class Selection(NamedTuple):
             params += members
             temperatures += [temperature] * len(members)
             weights += list(count / self.counts.sum() * np.array(share))
-        return task.build_model(configs, params, np.array(temperatures), np.array(weights))
+        return task.build_model(configs, params, np.array(temperatures), np.array(weights), self.threshold)
 
     def refit(self, task: Task, key: Key, allows: AllowsFn) -> list[Any]:
         """Trains the configurations on all rows, the test included; returns what each has learned, or ``None``."""
@@ -158,7 +161,11 @@ def select(history: WaveHistory) -> Selection:
     picks = ensemble.pick(outputs, targets, task.metric, task.classification)
     used, counts = np.unique(picks, return_counts=True)
     temperatures = ensemble.fit_temperatures(outputs[:, used], task.classification, targets)
-    return Selection([candidates[i] for i in used], counts, temperatures, len(candidates))
+    threshold = 0.5
+    if task.metric.by_label:
+        mean = ensemble.mean_of_picks(outputs[:, used], counts, targets)
+        threshold = best_threshold(task.metric, mean, targets.ravel())
+    return Selection([candidates[i] for i in used], counts, temperatures, len(candidates), threshold)
 
 
 class _Search:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax import supernet
+from metajax.automl._metrics import labels
 from metajax.data._home import load_npz, save_npz
 from metajax.run import write_json
 from metajax.types import InputError
@@ -72,6 +73,7 @@ class ImageModel:
         stride: Stride of the stem.
         temperatures: f[members]; a member's logits are divided by its own, which was fitted to held-out images.
         weights: f[members], which sum to 1; by default all are equal.
+        threshold: The probability from which an image is labeled as the second of two classes.
     """
 
     configs: list[dict[str, Any]]
@@ -82,6 +84,7 @@ class ImageModel:
     stride: int
     temperatures: np.ndarray
     weights: np.ndarray | None = None
+    threshold: float = 0.5
 
     @staticmethod
     def fit(
@@ -132,7 +135,7 @@ class ImageModel:
         if x.ndim != 4 or x.shape[3] != len(self.mean):
             raise InputError(f"images have shape {x.shape}; the model was trained with {len(self.mean)} channels")
         output = self.predict_inputs((x - self.mean) / self.deviation)
-        return np.asarray(self.classes, dtype=object)[np.argmax(output, axis=1)], output
+        return np.asarray(self.classes, dtype=object)[labels(output, self.threshold)], output
 
     def save(self, directory: Path) -> None:
         """Writes ``model.npz`` and ``model.json``."""
@@ -141,7 +144,7 @@ class ImageModel:
         arrays["weights"] = self._weights
         save_npz(directory / "model.npz", True, **arrays)
         header = {"format": _FORMAT, "kind": "images", "configs": self.configs, "classes": self.classes}
-        write_json(directory / "model.json", {**header, "stride": self.stride})
+        write_json(directory / "model.json", {**header, "stride": self.stride, "threshold": self.threshold})
 
     @staticmethod
     def load(directory: Path, header: dict[str, Any]) -> "ImageModel":
@@ -163,7 +166,7 @@ class ImageModel:
                 raise InputError(f"{directory / 'model.npz'}: damaged (member {i} holds values that are not finite)")
             members.append(tree.unflatten([jnp.asarray(arrays[name]) for name in names]))
         plain = header["configs"], members, header["classes"], first["mean"], first["deviation"], header["stride"]
-        return ImageModel(*plain, first["temperatures"], first["weights"])
+        return ImageModel(*plain, first["temperatures"], first["weights"], header["threshold"])
 
 
 def _cell(net: supernet.SuperNet, config: dict[str, Any]) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def train_images(
         curve[i], out, trained = _train_one(programs, config, data, steps, own_key)
         if np.isfinite(out).all():
             chances, y = np.exp(out)[None], np.asarray(data.y_eval)
-            score[i], loss[i] = metric.score(chances, y)[0], calibrate.calibrated_loss(chances, y)[0]
+            score[i], loss[i] = metric.select(chances, y)[0], calibrate.calibrated_loss(chances, y)[0]
         outputs[i] = np.exp(out[: outputs.shape[1]])
         if keep_params:
             params[i] = jax.tree.map(np.asarray, trained)

@@ -1,5 +1,6 @@
 """Images as a task of the main job: the split, the standardization, and a cell that a SuperNet may decide beforehand."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,9 +71,14 @@ def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> Imag
     space, stride = image_space(), 1 if max(x.shape[1:3]) <= 16 else 2
 
     def build_model(
-        configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray, weights: np.ndarray
+        configs: list[dict[str, Any]],
+        params: list[Any],
+        temperatures: np.ndarray,
+        weights: np.ndarray,
+        threshold: float = 0.5,
     ) -> ImageModel:
-        return ImageModel.fit(configs, params, temperatures, names, mean, deviation, stride, final.x[:512], weights)
+        model = ImageModel.fit(configs, params, temperatures, names, mean, deviation, stride, final.x[:512], weights)
+        return dataclasses.replace(model, threshold=threshold)
 
     def fixed_choices(method: str, directory: Path) -> dict[str, Any]:
         if method != "supernet":

@@ -22,17 +22,64 @@ class Metric(NamedTuple):
         score: Scores many models on the same rows; larger is better.
         tie: What decides between equal scores: the log-loss or the squared error, negative.
         power: The unit of the score, as a power of the unit of the target.
+        by_label: Whether the score of two classes depends on labels alone, of which one may be rare, so that the threshold
+            from which a row is labeled as the second class is chosen on held-out rows.
     """
 
     name: str
     score: ScoreFn
     tie: ScoreFn
     power: int = 0
+    by_label: bool = False
+
+    def select(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Returns by what models are compared, f64[models]: the score, at the best threshold of each where there is one."""
+        if not self.by_label:
+            return self.score(outputs, targets)
+        return np.max([self.score(at_threshold(outputs, t), targets) for t in thresholds(outputs)], axis=0)
 
     def unit(self, scale: float) -> float:
         """Returns by what a score of standardized values is multiplied, for one of values; infinite beyond floating point."""
         with np.errstate(over="ignore"):
             return float(np.float64(scale) ** self.power)
+
+
+_THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, *np.arange(0.1, 0.9, 0.05).round(2).tolist(), 0.9, 0.95, 0.98)
+
+
+def thresholds(outputs: np.ndarray) -> list[float]:
+    """Returns the thresholds that are tried for the probabilities f[..., 2] of two classes: those that rows lie on both sides
+    of, and one half."""
+    low, high = float(outputs[..., 1].min()), float(outputs[..., 1].max())
+    return [0.5, *(t for t in _THRESHOLDS if low < t <= high and t != 0.5)]
+
+
+def at_threshold(outputs: np.ndarray, threshold: float) -> np.ndarray:
+    """Returns probabilities f[..., 2] that are above one half where the given ones are above the threshold."""
+    odds = outputs * np.array([threshold, 1 - threshold])
+    return odds / np.maximum(odds.sum(axis=-1, keepdims=True), 1e-300)
+
+
+def labels(outputs: np.ndarray, threshold: float) -> np.ndarray:
+    """Returns the class numbers i64[rows] that probabilities f[rows, classes] say, of two classes by the threshold."""
+    if outputs.shape[1] == 2 and threshold != 0.5:
+        return (outputs[:, 1] >= threshold).astype(np.int64)
+    return np.argmax(outputs, axis=1)
+
+
+def best_threshold(metric: Metric, outputs: np.ndarray, targets: np.ndarray) -> float:
+    """Returns the threshold with the best score on held-out rows, one half if none is better or the metric needs none.
+
+    Args:
+        metric: The metric.
+        outputs: f[rows, classes], probabilities.
+        targets: i[rows], class numbers.
+    """
+    if not metric.by_label:
+        return 0.5
+    tried = thresholds(outputs)
+    scores = [float(metric.score(at_threshold(outputs, t)[None], targets)[0]) for t in tried]
+    return tried[int(np.argmax(scores))]
 
 
 def _log_loss(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -143,6 +190,7 @@ CLASSIFICATION: dict[str, ScoreFn] = {
     "roc_auc": _roc_auc,
 }
 BINARY: dict[str, ScoreFn] = {"average_precision": _average_precision, "f1": _f1}
+_BY_LABEL = ("balanced_accuracy", "f1", "f1_macro")
 _POWERS = {
     "neg_mean_absolute_error": 1,
     "neg_mean_squared_error": 2,
@@ -184,4 +232,5 @@ def metric(name: str | None, outputs: int, classification: bool) -> Metric:
     if name not in known:
         of = "two classes" if binary else f"{outputs} classes" if classification else "numbers"
         raise InputError(f"metric={name!r}: accepted for a target of {of} are {', '.join(sorted(known))}")
-    return Metric(name, known[name], _log_loss if classification else _squared_error, _POWERS.get(name, 0))
+    tie = _log_loss if classification else _squared_error
+    return Metric(name, known[name], tie, _POWERS.get(name, 0), binary and name in _BY_LABEL)

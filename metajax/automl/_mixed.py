@@ -123,8 +123,7 @@ class Trainer:
             )
             # The shapes take longer than other models do, and begin early.
             jobs[1:1] = planned.jobs
-        for future in [workers().submit(job) for job in jobs]:
-            future.result()
+        _run(jobs)
         if n_repeated := _copy_repeated(_first_of_same(encodings, others), results):
             count(n_repeated)
         if planned is not None:
@@ -182,7 +181,7 @@ class Trainer:
 
     def _score(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The metric of models f64[n] for f[n, rows, outputs], in units of the target."""
-        return self._unit * self._metric.score(np.asarray(outputs, np.float64), np.asarray(y))
+        return self._unit * self._metric.select(np.asarray(outputs, np.float64), np.asarray(y))
 
     def _affordable(self, encodings: np.ndarray, n_rows: int) -> dict[str, np.ndarray]:
         """The configurations, with fewer epochs where one training would take too long."""
@@ -274,6 +273,17 @@ class Trainer:
             assert results.encodings is not None
             own = {f"{config['model']}.{name}": value for name, value in decided.items()}
             results.encodings[row] = np.asarray(self._space.encode(self._space.configs([{**config, **own}])))[0]
+
+
+def _run(jobs: list[Callable[[], None]]) -> None:
+    """Does all jobs side by side; if one fails, or Ctrl-C is pressed, those that were not begun are dropped."""
+    futures = [workers().submit(job) for job in jobs]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _first_of_same(encodings: np.ndarray, rows: np.ndarray) -> dict[int, int]:

@@ -16,6 +16,7 @@ from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
+from metajax.automl._metrics import labels
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember
 from metajax.automl.models._installed import BUILT_IN
@@ -44,6 +45,7 @@ class FittedModel:
         members: The trained network of each member, or what another model type has fitted.
         temperatures: f[members], by which each member divides its logits; they were fitted to held-out rows.
         weights: f[members], which sum to 1; by default all are equal.
+        threshold: The probability from which a row is labeled as the second of two classes.
 
     Example:
         >>> import jax
@@ -63,6 +65,7 @@ class FittedModel:
     members: list[network.Model | FittedMember]
     temperatures: np.ndarray
     weights: np.ndarray | None = None
+    threshold: float = 0.5
 
     @checked
     def predict_inputs(self, x: Float[np.ndarray | jax.Array, "n inputs"]) -> Float[np.ndarray, "n ..."]:
@@ -120,7 +123,7 @@ class FittedModel:
         output = self.predict_inputs(self.encoder.inputs(frame))
         if self.encoder.classes is None:
             return output, None
-        return np.asarray(self.encoder.classes, dtype=object)[np.argmax(output, axis=1)], output
+        return np.asarray(self.encoder.classes, dtype=object)[labels(output, self.threshold)], output
 
     def save(self, directory: Path) -> None:
         """Writes ``model.npz`` and ``model.json``.
@@ -136,6 +139,7 @@ class FittedModel:
         content = {
             "format": _FORMAT,
             "configs": self.configs,
+            "threshold": self.threshold,
             "encoder": self.encoder.to_dict(),
             "members": [numbers[id(member)] for member in self.members],
             "distinct": [header for header, _ in written],
@@ -166,6 +170,7 @@ class FittedModel:
             if content.get("format") != _FORMAT:
                 raise InputError(f"{path}: format {content.get('format')!r}, this version reads {_FORMAT}")
             configs, encoder = content["configs"], Encoder.from_dict(content["encoder"])
+            threshold = float(content["threshold"])
             headers, numbers = content["distinct"], content["members"]
             names = [f"{i}/{name}" for i, header in enumerate(headers) for name in header["arrays"]]
         except InputError:
@@ -180,7 +185,7 @@ class FittedModel:
             raise InputError(f"{file}: damaged ({damaged[0]} holds values that are not finite)")
         members = [_read_numbered(file, i, header, arrays, model_types) for i, header in enumerate(headers)]
         every = [members[number] for number in numbers]
-        return FittedModel(configs, encoder, every, arrays["temperatures"], arrays["weights"])
+        return FittedModel(configs, encoder, every, arrays["temperatures"], arrays["weights"], threshold)
 
 
 def write_member(params: network.Model | FittedMember) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,12 @@ class Recorder:
         directory: The run directory.
         history: The waves so far.
         schedule: What is trained next.
+        is_stopped: Whether the search was asked to stop.
     """
 
     def __init__(self, config: Config, directory: RunDirectory, history: WaveHistory, schedule: Schedule, show: bool):
         self.directory, self.history, self.schedule = directory, history, schedule
+        self.is_stopped: Callable[[], bool] = lambda: False
         self._show = show
         self._progress = None
         plan = schedule.plan
@@ -55,7 +57,7 @@ class Recorder:
         is_saved, splits = history.next_saved() is not None, data or [history.task.search]
         progress = None if is_promoted else self._progress_callback(self._n_tried)
         allows = self._allows(is_promoted)
-        wave = history.train(encodings, source, splits, progress, is_promoted, allows)
+        wave = history.train(encodings, source, splits, progress, is_promoted, allows, self.is_stopped)
         elapsed = float(wave.seconds.sum()) / n_workers() if is_saved else time.perf_counter() - started
         self.schedule.record_wave(elapsed, len(wave.score), is_promoted)
         self._log(wave, r2)

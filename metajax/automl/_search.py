@@ -1,25 +1,29 @@
 """The main job: read the data, search, and report."""
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metajax.automl._explore import explore, start
+from metajax.automl import _bags as bags
+from metajax.automl._explore import Exploration, explore, select, start
 from metajax.automl._image_model import ImageModel
 from metajax.automl._images import image_task
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import describe_data, prepare
+from metajax.automl._recorder import Recorder
 from metajax.automl._requirements import check_requirements
 from metajax.automl._result import ENDING_SECONDS, SearchOutcome, finish
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
 from metajax.automl._task import Task
+from metajax.automl._waves import Stopped
 from metajax.automl.models import ModelType
 from metajax.data import tabular
 from metajax.data._pictures import Pictures, holds_images, pictures
-from metajax.run import Fingerprint, RunDirectory, fingerprint, read_json, write_text
+from metajax.run import Fingerprint, Interrupted, RunDirectory, Watch, fingerprint, read_json, write_text
 from metajax.types import InputError
 
 Dataset = tabular.Dataset | Pictures
@@ -133,11 +137,12 @@ def search(
     Raises:
         InputError: if nothing can be learned from the data, or if the directory holds a run of other data. Nothing has been
             trained then.
+        Interrupted: after SIGTERM or Ctrl-C; the best model so far is written then.
 
     Example:
         >>> import tempfile
         >>> from metajax import run
-        >>> config = Config("iris", trials=16, baseline=False)
+        >>> config = Config("iris", minutes=0.1)
         >>> with tempfile.TemporaryDirectory() as parent, run.RunDirectory(Path(parent) / "iris", {}) as directory:
         ...     outcome = search(config, directory, show=False)
         >>> outcome.result["metrics"]["test_accuracy"] > 0.8
@@ -151,11 +156,30 @@ def search(
     recorder = start(config, directory, task, show, started, ENDING_SECONDS)
     for line in _introduction(data, task):
         recorder.say(line)
-    exploration = explore(config, recorder)
+    exploration = _explore_until_stopped(config, recorder)
     recorder.say("Evaluating the ensemble and the configurations it is compared with on the test rows.")
     outcome = finish(config, directory, data, exploration, recorder)
     recorder.close()
     return outcome
+
+
+def _explore_until_stopped(config: Config, recorder: Recorder) -> Exploration:
+    """Searches. After SIGTERM or Ctrl-C it writes the best model so far, of which resuming makes a better one."""
+    with Watch() as watch:
+        recorder.is_stopped = lambda: watch.signal is not None
+        try:
+            return explore(config, recorder)
+        except Stopped:
+            path, history = recorder.directory.path, recorder.history
+            has_model = bool(bags.bags(history))
+            if has_model:
+                select(history).build(history.task).save(path)
+    recorder.close()
+    left = f"the model so far is in {path}" if has_model else "there is no model yet"
+    message = f"stopped after {history.count()} trainings: {left}; `metajax resume {path}` goes on"
+    print(message, file=sys.stderr)
+    assert watch.signal is not None
+    raise Interrupted(watch.signal, message)
 
 
 def _introduction(data: dict[str, Any], task: Task) -> list[str]:

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from metajax.automl import _metrics as metrics
@@ -12,11 +11,9 @@ from metajax.automl import _mixed as mixed
 from metajax.automl import prior
 from metajax.automl._model import FittedModel, read_member, write_member
 from metajax.automl._prepare import Prepared
-from metajax.automl._space import NETWORKS, default_config, default_of_type, tabular_space
+from metajax.automl._space import default_config, default_of_type, tabular_space
 from metajax.automl._task import GROUP_SIZE, Task
 from metajax.automl.models import ModelType, installed
-from metajax.space import Space
-from metajax.types import generator, stream
 
 
 def table_task(
@@ -63,9 +60,13 @@ def table_task(
     trainer = mixed.Trainer(space, prepared, group_size, kinds, minutes, maximized)
 
     def build_model(
-        configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray, weights: np.ndarray
+        configs: list[dict[str, Any]],
+        params: list[Any],
+        temperatures: np.ndarray,
+        weights: np.ndarray,
+        threshold: float = 0.5,
     ) -> FittedModel:
-        return FittedModel(configs, prepared.encoder, params, temperatures, weights)
+        return FittedModel(configs, prepared.encoder, params, temperatures, weights, threshold)
 
     return Task(
         space=space,
@@ -79,7 +80,7 @@ def table_task(
         build_model=build_model,
         write_member=write_member,
         read_member=functools.partial(read_member, model_types=kinds),
-        warm_start=functools.partial(warm_start, space, prepared, kinds) if prior.is_available() else None,
+        warm_start=functools.partial(prior.warm_start, space, prepared) if prior.is_available() else None,
         protocol_note=_default_note(initial[0]),
         target_shift=prepared.encoder.shift,
         target_scale=prepared.encoder.scale,
@@ -101,36 +102,3 @@ def initial_configs(classification: bool, kinds: Sequence[ModelType]) -> tuple[d
     of_types = {kind.name: default_of_type(kind, classification) for kind in kinds}
     first = [of_types.pop(name) for name in ("boosted_trees",) if name in of_types]
     return (*first, default_config(classification), *of_types.values())
-
-
-def warm_start(
-    space: Space, prepared: Prepared, kinds: Sequence[ModelType], n: int, key: jax.Array, tried: np.ndarray
-) -> np.ndarray:
-    """Proposes networks that the prior recommends and, as many, random configurations of the other model types.
-
-    A type is drawn as often as it has hyperparameters: what has one or two is known after a few trainings.
-
-    Args:
-        space: The space of the table.
-        prepared: The table.
-        kinds: The model types beside networks.
-        n: Number of configurations, at least 1.
-        key: Random key.
-        tried: f32[m, width], encodings that are not proposed again.
-    """
-    n_others = n // 2 if kinds else 0
-    networks = prior.warm_start(space, prepared, n - n_others, stream(key, "networks"), tried)
-    others = random_others(space, kinds, n_others, stream(key, "others"))
-    return np.concatenate([networks, others])
-
-
-def random_others(space: Space, kinds: Sequence[ModelType], n: int, key: jax.Array) -> np.ndarray:
-    """Draws random configurations that are no networks, f32[n, width]; types with more hyperparameters more often."""
-    if not n:
-        return np.zeros((0, space.width), np.float32)
-    n_choices = np.array([sum(name.startswith(f"{kind.name}.") for name in space.domains) for kind in kinds], float)
-    types = generator(stream(key, "types")).choice(len(kinds), n, p=n_choices / n_choices.sum())
-    configs = space.sample(stream(key, "configs"), 8 * n * (len(NETWORKS) + len(kinds)))
-    encodings, model = np.asarray(space.encode(configs)), np.asarray(configs["model"]) - len(NETWORKS)
-    pools = [list(np.flatnonzero(model == number)) for number in range(len(kinds))]
-    return encodings[[pools[number].pop() for number in types]]

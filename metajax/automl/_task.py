@@ -105,6 +105,11 @@ class TrainedModel(Protocol):
         """The configuration of each member."""
         ...
 
+    @property
+    def threshold(self) -> float:
+        """The probability from which a row is labeled as the second of two classes."""
+        ...
+
     def predict_inputs(self, x: Any) -> np.ndarray:
         """Returns probabilities f32[n, classes] or values f64[n] for encoded rows."""
         ...
@@ -118,9 +123,17 @@ class BuildModelFn(Protocol):
     """Builds the final model from trained members."""
 
     def __call__(
-        self, configs: list[dict[str, Any]], params: list[Any], temperatures: np.ndarray, weights: np.ndarray
+        self,
+        configs: list[dict[str, Any]],
+        params: list[Any],
+        temperatures: np.ndarray,
+        weights: np.ndarray,
+        threshold: float = 0.5,
     ) -> TrainedModel:
-        """Returns the ensemble of these members: a configuration, parameters, a temperature and a weight each."""
+        """Returns the ensemble of these members: a configuration, parameters, a temperature and a weight each.
+
+        ``threshold`` is the probability from which a row is labeled as the second of two classes.
+        """
         ...
 
 

@@ -53,6 +53,10 @@ class Wave(NamedTuple):
     members: list[Any]
 
 
+class Stopped(Exception):
+    """A search was asked to stop while a wave was trained; the wave is not kept, and resuming trains it again."""
+
+
 class SavedWave(NamedTuple):
     """A wave that an earlier process saved.
 
@@ -107,6 +111,7 @@ class WaveHistory:
         progress: Callable[[int], None] | None = None,
         keep_all: bool = False,
         allows: AllowsFn | None = None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> Wave:
         """Trains these configurations as the next wave, or reads the wave back if its file holds just these.
 
@@ -118,16 +123,23 @@ class WaveHistory:
             keep_all: Keep what all models have learned and predict for the evaluation rows. By default this is kept of the
                 first model and of the ``GROUP_SIZE`` best.
             allows: Whether there is time for a training, as in ``TrainFn``. The wave holds those that were trained.
+            is_stopped: Whether the search was asked to stop; then no training is begun.
 
         Returns:
             The wave.
+
+        Raises:
+            Stopped: If the search was asked to stop before the wave was done.
         """
         file = self._next_file()
         configurations = np.asarray(encodings, np.float32)
         repeated = np.tile(configurations, (len(data), 1))
         wave = self._read(file)
         if wave is None or wave.source != source or not _is_part(wave.asked, repeated):
-            wave = self._train_splits(configurations, repeated, source, data, progress, keep_all, allows)
+            goes_on = lambda seconds: not is_stopped() and (allows is None or allows(seconds))
+            wave = self._train_splits(configurations, repeated, source, data, progress, keep_all, goes_on)
+            if is_stopped():
+                raise Stopped
             self._write(file, wave)
         self.waves.append(wave)
         return wave
@@ -140,7 +152,7 @@ class WaveHistory:
         data: Sequence[Data],
         progress: Callable[[int], None] | None,
         keep_all: bool,
-        allows: AllowsFn | None,
+        allows: AllowsFn,
     ) -> Wave:
         """Trains the configurations on every split, several splits at a time where the task can."""
         key, counts = jax.random.fold_in(self._key, len(self.waves)), [0] * len(data)

@@ -2,25 +2,27 @@
 
 ``prior.npz`` holds a small network, fitted by ``python -m experiments.automl.automl_prior`` to trainings of this space on
 other datasets. It reads a configuration and the meta-features of a dataset, and predicts how good the configuration is
-among others. It knows the networks only: the other model types of a space are never proposed by it.
+among others. It knows the networks and the model types of metajax; those of a user are never proposed by it.
 """
 
 import functools
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import jax
 import numpy as np
 from jaxtyping import Float as FloatArray
 
 from metajax._typing import checked
 from metajax.automl._prepare import Prepared
 from metajax.automl._space import tabular_space
+from metajax.automl.models._installed import BUILT_IN
 from metajax.data._home import load_npz, save_npz
 from metajax.predictor import Model, metafeatures
 from metajax.predictor._forms import Network
 from metajax.search._pool import Pool
-from metajax.space import Float, Space, interop
+from metajax.space import Categorical, Float, Space, interop
 from metajax.types import InputError, Key
 
 __all__ = [
@@ -29,28 +31,27 @@ __all__ = [
     "is_available",
     "load",
     "meta_features",
-    "random_networks",
     "save",
     "to_common",
     "warm_start",
 ]
 
 FILE = Path(__file__).parent / "prior.npz"
-_CANDIDATES = 4096  # random configurations that the prior ranks
+_CANDIDATES, _DRAW = 4096, 32  # random configurations that the prior ranks, and how many are drawn by one program
 _POOL_SIZE = 512  # the best of them, among which those to train are spread out
 
 
 def common_space() -> Space:
-    """Returns the choices of networks that all tables share; the features used are represented by their share.
+    """Returns the choices that all tables share; the features used are represented by their share.
 
     Returns:
-        The space.
+        The space, with all model types of metajax, whether their packages are installed or not.
 
     Example:
-        >>> list(common_space().domains)[-2:]
-        ['label_smoothing', 'share']
+        >>> list(common_space().domains)[-1], len(common_space().domains["model"].choices)
+        ('share', 10)
     """
-    whole = tabular_space(1, classification=True)
+    whole = tabular_space(1, True, [kind for kind, _ in BUILT_IN.values()])
     domains = {name: domain for name, domain in whole.domains.items() if name != "features"}
     return Space({**domains, "share": Float(0.0, 1.0)}, [c for c in whole.conditions.values() if c.child != "features"])
 
@@ -65,7 +66,7 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
 
     Returns:
         The same configurations in ``common_space``; choices that the table's space lacks are zero, and so is the model type
-        where it is no network.
+        where it is one of a user.
 
     Example:
         >>> import jax
@@ -76,15 +77,23 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
     """
     blocks = []
     for name, domain in common_space().domains.items():
+        block = np.zeros((len(encodings), domain.width), encodings.dtype)
         if name == "share":
             selected, uses_all = encodings[:, space.slices["features"]], encodings[:, space.slices["selection"]][:, 0]
-            blocks.append(np.maximum(selected.mean(axis=1), uses_all)[:, None])
+            block[:, 0] = np.maximum(selected.mean(axis=1), uses_all)
+        elif name == "model":
+            for place, own in _shared_types(space):
+                block[:, place] = encodings[:, space.slices[name].start + own]
         elif name in space.slices:
-            # The networks are the first choices of ``model``.
-            blocks.append(encodings[:, space.slices[name]][:, : domain.width])
-        else:
-            blocks.append(np.zeros((len(encodings), domain.width), encodings.dtype))
+            block[:] = encodings[:, space.slices[name]]
+        blocks.append(block)
     return np.concatenate(blocks, axis=1)
+
+
+def _shared_types(space: Space) -> list[tuple[int, int]]:
+    """The places of each model type of ``common_space`` there and in the space of a table, as far as both have it."""
+    common, own = (list(cast(Categorical, s.domains["model"]).choices) for s in (common_space(), space))
+    return [(place, own.index(name)) for place, name in enumerate(common) if name in own]
 
 
 @checked
@@ -237,10 +246,10 @@ def warm_start(
     tried: FloatArray[np.ndarray, "tried width"],
     prior: Prior | None = None,
 ) -> FloatArray[np.ndarray, "{n} width"]:
-    """Proposes networks for a dataset before any of its own trainings are known.
+    """Proposes configurations for a dataset before any of its own trainings are known.
 
-    The prior ranks many random networks. The best of them are returned, each at a distance from those before it and from
-    those that were tried. Without a prior of this space, random networks are returned.
+    The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and
+    from those that were tried. Without a prior of this space, random ones are returned.
 
     Args:
         space: The space of the table.
@@ -266,7 +275,8 @@ def warm_start(
         >>> warm_start(space, prepared, 8, jax.random.key(0), tried, prior).shape == (8, space.width)
         True
     """
-    candidates = random_networks(space, prepared.features, prepared.classification, key, _CANDIDATES)
+    draws = [space.sample(jax.random.fold_in(key, i), _DRAW) for i in range(_CANDIDATES // _DRAW)]
+    candidates = np.concatenate([np.asarray(space.encode(configs)) for configs in draws])
     if prior is None and not is_available():
         return candidates[:n]
     predicted = (prior or load())(to_common(space, candidates), meta_features(prepared))
@@ -277,31 +287,3 @@ def warm_start(
         selected.append(ranked[len(selected) if index is None else index])
         pool.keep_from(selected[-1])
     return np.stack(selected)
-
-
-def random_networks(space: Space, features: int, classification: bool, key: Key, n: int) -> np.ndarray:
-    """Draws networks of a table.
-
-    Args:
-        space: The space of the table.
-        features: Its number of columns.
-        classification: Whether its target is a class.
-        key: Random key.
-        n: Number of networks.
-
-    Returns:
-        Encodings f32[n, width] of the space.
-
-    Example:
-        >>> import jax
-        >>> space = tabular_space(4, classification=True)
-        >>> random_networks(space, 4, True, jax.random.key(0), 3).shape == (3, space.width)
-        True
-    """
-    networks = tabular_space(features, classification)
-    drawn = np.asarray(networks.encode(networks.sample(key, n)))
-    encodings = np.zeros((n, space.width), drawn.dtype)
-    for name, domain in networks.domains.items():
-        start = space.slices[name].start  # The networks are the first choices of ``model``.
-        encodings[:, start : start + domain.width] = drawn[:, networks.slices[name]]
-    return encodings

@@ -85,3 +85,29 @@ def test_the_default_fits_the_target():
     assert [metrics.metric(None, n, n > 1).name for n in (1, 2, 3)] == ["r2", "roc_auc", "accuracy"]
     with pytest.raises(InputError, match=r"^metric='accuracy': accepted for a target of numbers are neg_mean_abs"):
         metrics.metric("accuracy", 1, False)
+
+
+def test_a_threshold_is_chosen_where_labels_alone_count():
+    """Of 400 rows 20 are positive and get a higher probability, but never above one half."""
+    rng = np.random.default_rng(0)
+    targets = (np.arange(400) % 20 == 0).astype(int)
+    p = np.clip(0.05 + 0.2 * targets + 0.05 * rng.normal(size=400), 0.001, 0.49)
+    outputs = np.stack([1 - p, p], axis=1)
+    for name in ("f1", "balanced_accuracy", "f1_macro"):
+        of = metrics.metric(name, 2, True)
+        threshold = metrics.best_threshold(of, outputs, targets)
+        assert 0.1 <= threshold <= 0.25
+        said = metrics.labels(outputs, threshold)
+        np.testing.assert_array_equal(said, np.argmax(metrics.at_threshold(outputs, threshold), axis=1))
+        assert (
+            of.score(metrics.at_threshold(outputs, threshold)[None], targets)[0]
+            > of.score(outputs[None], targets)[0] + 0.2
+        )
+        assert (
+            of.select(outputs[None], targets)[0] == of.score(metrics.at_threshold(outputs, threshold)[None], targets)[0]
+        )
+    for name in ("accuracy", "roc_auc"):
+        of = metrics.metric(name, 2, True)
+        assert metrics.best_threshold(of, outputs, targets) == 0.5 and not of.by_label
+    assert not metrics.metric("balanced_accuracy", 3, True).by_label, "of more classes the most probable one is said"
+    np.testing.assert_array_equal(metrics.labels(outputs, 0.5), np.zeros(400))

@@ -14,8 +14,8 @@ from metajax.automl._metrics import metric
 from metajax.automl._mixed import Trainer
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import Prepared
-from metajax.automl._space import NETWORKS, default_of_type, tabular_space
-from metajax.automl._tables import initial_configs, table_task, warm_start
+from metajax.automl._space import default_of_type, tabular_space
+from metajax.automl._tables import initial_configs, table_task
 from metajax.automl._task import CURVE_POINTS, Data
 from metajax.automl.models import _forest as forest
 from metajax.automl.models._fit import FittedMember, fit_member
@@ -348,18 +348,6 @@ def test_the_defaults_of_all_types_are_first_and_boosting_is_the_one_to_beat():
     assert names[:2] == ["boosted_trees", "mlp"] and set(names) == {*BUILT_IN, "mlp"}
     assert task.default == task.initial[0] and task.default["boosted_trees.iterations"] == 100
     assert table_task(table, model_types=()).default["model"] == "mlp"
-    proposed = task.space.decode(
-        warm_start(
-            task.space,
-            table,
-            [kind for kind, _ in BUILT_IN.values()],
-            6,
-            jax.random.key(0),
-            np.zeros((0, task.space.width), np.float32),
-        )
-    )
-    is_network = [config["model"] in NETWORKS for config in proposed]
-    assert is_network == [True] * 3 + [False] * 3
     with pytest.raises(InputError, match="rename one"):
         table_task(table, model_types=[Constants(), Constants()])
 

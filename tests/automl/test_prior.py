@@ -10,8 +10,11 @@ pytest.importorskip("sklearn")
 from metajax.automl import prepare, prior, table_task
 from metajax.automl._ensemble import PICKS, pick
 from metajax.automl._metrics import metric
+from metajax.automl._space import default_of_type, tabular_space
+from metajax.automl.models._installed import BUILT_IN
 from metajax.data import tabular
 from metajax.predictor._forms import Network
+from metajax.space import Float
 from metajax.types import InputError
 
 shipped = pytest.mark.skipif(not prior.is_available(), reason="the package ships no prior of this space")
@@ -46,6 +49,30 @@ def test_a_warm_start_is_of_the_space_and_spread(name):
     np.testing.assert_array_equal(proposed, start())
     back = task.space.encode(task.space.decode_configs(proposed))
     np.testing.assert_allclose(back, proposed, atol=1e-6)
+
+
+def test_a_model_type_is_read_by_its_name():
+    """Whatever other types the space of a table has, and in whatever order."""
+
+    class Own:
+        name = "own"
+
+        def domains(self, features, classification):
+            return {"x": Float(0.0, 1.0)}
+
+        def default_config(self, classification):
+            return {"x": 0.5}
+
+    catboost, trees = BUILT_IN["catboost"][0], BUILT_IN["boosted_trees"][0]
+    space = tabular_space(5, False, [catboost, Own(), trees])
+    configs = [default_of_type(kind, False) for kind in (catboost, trees, Own())]
+    encodings = np.asarray(space.encode(space.configs(configs)))
+    common = prior.common_space()
+    read = common.decode(prior.to_common(space, encodings[:2]))
+    assert [config["model"] for config in read] == ["catboost", "boosted_trees"]
+    assert read[0]["catboost.depth"] == 6 and read[1]["boosted_trees.leaves"] == 31
+    assert all(config["share"] == 1.0 for config in read)
+    assert not prior.to_common(space, encodings[2:])[:, common.slices["model"]].any()
 
 
 @shipped

@@ -41,7 +41,7 @@ class Built(list):
     """A model: its members."""
 
 
-def build(configs, params, temperatures, weights):
+def build(configs, params, temperatures, weights, threshold=0.5):
     return Built(zip(configs, params, temperatures, weights))
 
 

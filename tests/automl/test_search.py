@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from metajax import automl, cli, predictor
 from metajax.automl import _proposing as proposing
 from metajax.automl._prepare import prepare
 from metajax.automl._search import identify, load_data
+from metajax.automl._waves import WaveHistory
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
 from metajax.types import InputError
@@ -409,11 +411,39 @@ def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_le
     assert result["metrics"]["test_roc_auc"] > 0.8
     capsys.readouterr()
     whole.iloc[:48].drop(columns="a").to_csv(tmp_path / "test.csv", index=False)
-    (tmp_path / "train.txt").write_text("a\n")
-    for test, message in (("test.csv", "a"), ("none.csv", "no such file"), ("train.txt", "accepted is a path")):
+    (tmp_path / "train.xls").write_text("a\n")
+    for test, message in (("test.csv", "a"), ("none.csv", "no such file"), ("train.xls", "accepted is a path")):
         assert cli.main([*argv, "--test", str(tmp_path / test), "--out", str(tmp_path / "s")]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1 and not (tmp_path / "s").exists()
     whole.iloc[:48].assign(outcome="maybe").to_csv(tmp_path / "test.csv", index=False)
     assert cli.main([*argv, "--test", str(tmp_path / "test.csv"), "--out", str(tmp_path / "s")]) == 2
     assert "has the classes maybe; the training rows have no, yes" in capsys.readouterr().err
+
+
+def test_a_search_that_is_asked_to_stop_leaves_a_model_and_goes_on(table, tmp_path, capsys, quick_meta_learner):
+    """Ctrl-C in the third wave: the model of the first ones is there, and resuming ends as if nothing had happened."""
+    argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "16", "--no-baseline"]
+    assert cli.main([*argv, "--out", str(tmp_path / "whole")]) == 0
+    train, begun = WaveHistory._train_splits, []
+
+    def interrupted(self, *arguments):
+        begun.append(1)
+        if len(begun) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return train(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WaveHistory, "_train_splits", interrupted)
+        assert cli.main([*argv, "--out", str(tmp_path / "r")]) == 130
+    error = capsys.readouterr().err
+    assert (
+        "the model so far is in" in error
+        and "metajax resume" in error
+        and not (tmp_path / "r" / "result.json").exists()
+    )
+    assert len(list((tmp_path / "r" / "waves").iterdir())) == 2
+    labels, _ = automl.load_model(tmp_path / "r").predict(pd.read_csv(table))
+    assert (labels == pd.read_csv(table)["outcome"]).mean() > 0.8
+    assert cli.main(["resume", str(tmp_path / "r")]) == 0
+    assert comparable(tmp_path / "r") == comparable(tmp_path / "whole")

@@ -14,7 +14,7 @@ from metajax.types import InputError
 
 EVERY = (*harness.experiments(), *harness.discover("experiments.benchmarks"))
 TESTED_ALONE = {"nas_digits", "nas_darts"}  # their own tests run the preset `tiny`
-NOT_CHEAP = {"automl_prior", "automl_tables", "network_ablation"}  # they compile for long, even in miniature
+NOT_CHEAP = {"automl_prior", "network_ablation"}  # they compile for long, even in miniature
 MINIATURES = [
     each for each in harness.experiments() if "tiny" in each.presets and each.name not in TESTED_ALONE | NOT_CHEAP
 ]

@@ -10,6 +10,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn")
 
+from experiments import harness  # noqa: E402
 from experiments.automl import _contest as contest  # noqa: E402
 from experiments.automl import _peers as peers  # noqa: E402
 from experiments.automl import _suite as suite  # noqa: E402
@@ -112,3 +113,23 @@ def test_the_table_counts_failures_and_compares_with_the_boosting_default():
     assert metrics["60 s metajax rank"] == metrics["60 s boosting rank"] == 1.5
     text = tables.markdown({"seconds": "60"}, {"metrics": metrics})
     assert "| wage | 40.00 | 35.00 |" in text and "+5.00 points on average" in text
+
+
+def test_the_sentences_say_who_is_better_and_where_not():
+    names = list(suite.TABLES)[:3]
+    m = {f"60 s metajax {t}": 90.0 for t in names} | {
+        f"60 s boosting {t}": v for t, v in zip(names, (91.0, 89.0, 90.5))
+    }
+    m |= {
+        "60 s metajax rank": 1.67,
+        "60 s boosting rank": 1.33,
+        "60 s metajax fit_seconds": 60.0,
+        "60 s boosting fit_seconds": 1.0,
+    }
+    result = harness.Result("tables_minute", {}, {"metrics": m}, {})
+    first, second, third = tables.statement({"tables_minute": result})
+    assert (
+        "On 3 tables" in first and "boosting 1.33, metajax 1.67" in first and "better than boosting on 1 (p 1)" in first
+    )
+    assert "metajax 60; boosting 1" in second
+    assert f"better on {names[0]} and {names[2]}, by at most 1.00 points ({names[0]})" in third

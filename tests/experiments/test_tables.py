@@ -8,7 +8,6 @@ import warnings
 import pytest
 
 from experiments import harness, tables
-from experiments.automl import automl_tables
 from experiments.fewshot import omniglot, sinusoid
 from experiments.hpo import hyper_cleaning
 from experiments.nas import _diagnosis, _proxies, _tables, _versions, nas_digits
@@ -177,18 +176,6 @@ def test_the_first_page_follows_the_numbers():
         (sentence,) = transfer_oboe.statement(runs(transfer_oboe={**regret, "nearest_0_p": p, "nearest_5_p": 0.001}))
         assert f"5.00, {word} nearest (4.00, p = {p})" in sentence
         assert "1.00, better than nearest (2.00, p = 0.001)" in sentence
-    scores = {f"{d} {name}": v for d in "abc" for name, v in (("metajax", 90.0), ("boosting", 91.0))}
-    scores |= {
-        "mean rank metajax": 2.0,
-        "mean rank boosting": 1.0,
-        "wall seconds metajax": 60.0,
-        "a metajax trained": 9.0,
-    }
-    sentences = automl_tables.statement(runs(automl_tables=scores))
-    assert "On 3 tables" in sentences[0]
-    assert "better than boosting on 0 (p 0.25)" in sentences[0]
-    assert "It loses on most datasets to boosting." in sentences[0]
-    assert "better on a, b and c, by at most 1.00 points" in sentences[2]
 
 
 def test_the_first_page_names_what_is_missing():

@@ -1,23 +1,11 @@
-"""Tables of the main job say what each method had, and claim no more than their rows show."""
+"""The comparison of joint searches claims no more than its rows show."""
 
 import json
 
 import numpy as np
 
 from experiments import harness
-from experiments.automl import automl_tables
 from experiments.hpo import joint_search
-
-
-def test_the_table_of_tables_says_what_each_method_had():
-    folder = harness.RESULTS / "automl_tables"
-    result, config = (json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config"))
-    text = automl_tables.markdown(config, result)
-    assert "| budget | 60 s | 60 s | one fit, defaults | one fit, defaults |" in text and "| seconds used |" in text
-    for other in ("tpe", "boosting", "mlp"):
-        line = next(line for line in text.splitlines() if line.startswith(f"metajax less {other} ("))
-        low, high = (float(v) for v in line.split("interval ")[1].split(" over")[0].split(" to "))
-        assert low < high and ("no difference shown" in line) == (low <= 0 <= high)
 
 
 def test_a_difference_of_searches_counts_seeds_and_rows():
