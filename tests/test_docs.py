@@ -98,7 +98,7 @@ def test_the_readme_quotes_what_was_measured(quoted):
 
 def test_the_readme_quotes_the_ranks_that_were_measured():
     readme, results = " ".join((ROOT / "README.md").read_text().split()), hook("measured").results()
-    told = re.search(r"On (\d+) tables .*?mean ranks \(1 is best\) are: (.*?)\. metajax", results["In one page"])
+    told = re.search(r"On (\d+) new tables, .*?mean ranks \(1 is best\) are: (.*?)\. metajax", results["In one page"])
     assert told is not None
     ranks = dict(part.rsplit(" ", 1) for part in told[2].split(", "))
     quoted = (

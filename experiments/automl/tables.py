@@ -232,15 +232,15 @@ def statement(results: Results) -> list[str]:
     better = ", ".join(f"{name} on {wins[name]} (p {sign_test(wins[name], len(names)):.2g})" for name in rivals)
     seconds = "; ".join(f"{name} {m[f'{at} {name} fit_seconds']:.0f}" for name in found)
     sentences = [
-        f"On {len(names)} tables that nothing was chosen on, with a minute for each search, the mean ranks (1 is best) are: "
-        f"{order}. metajax is better than {better}, by a two-sided sign test.",
-        f"A fit took these seconds on average: {seconds}.",
+        f"On {len(names)} new tables, a minute for each search, the mean ranks (1 is best) are: {order}. metajax is better "
+        f"than {better}, by a sign test.",
+        f"Seconds to fit: {seconds}.",
     ]
     lost = {t: -gap for t, gap in gaps.get("boosting", {}).items() if gap < 0}
     if lost:
         worst = max(lost, key=lambda t: lost[t])
         sentences.append(
-            f"Boosted trees with their defaults are better on {listed(sorted(lost))}, by at most {lost[worst]:.2f} points "
+            f"Default boosted trees are better on {listed(sorted(lost))}, by at most {lost[worst]:.2f} points "
             f"({worst})."
         )
     return sentences

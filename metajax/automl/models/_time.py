@@ -20,7 +20,10 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def time_is_over() -> bool:
-    """Returns whether a fit has used the time that it was given; it should end with what it has learned so far.
+    """Says whether a fit has used the time that it was given; it should end with what it has learned so far.
+
+    Returns:
+        Whether the time is over; ``False`` where it is not limited.
 
     Example:
         >>> with time_limit(0.0):
