@@ -134,8 +134,6 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
         raise InputError(f"test: no row has a value of the target {dataset.name}")
     values = values if len(values) == int(known.sum()) else values[known]
     rows = as_frame(frame)[known].reset_index(drop=True)
-    if dataset.classes is not None and (unknown := sorted({str(v) for v in values} - set(dataset.classes))):
-        raise InputError(f"test: has the classes {listed(unknown)}; the training rows have {listed(dataset.classes)}")
     return dataset._replace(frame=rows, target=values, notes=[], columns=schema.check(rows))
 
 

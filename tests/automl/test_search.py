@@ -418,7 +418,7 @@ def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_le
         assert message in error and error.count("\n") == 1 and not (tmp_path / "s").exists()
     whole.iloc[:48].assign(outcome="maybe").to_csv(tmp_path / "test.csv", index=False)
     assert cli.main([*argv, "--test", str(tmp_path / "test.csv"), "--out", str(tmp_path / "s")]) == 2
-    assert "has the classes maybe; the training rows have no, yes" in capsys.readouterr().err
+    assert "has the labels maybe, which the schema's classes lack" in capsys.readouterr().err
 
 
 def test_a_search_that_is_asked_to_stop_leaves_a_model_and_goes_on(table, tmp_path, capsys, quick_meta_learner):
