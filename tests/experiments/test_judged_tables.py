@@ -129,7 +129,9 @@ def test_the_sentences_say_who_is_better_and_where_not():
     result = harness.Result("tables_minute", {}, {"metrics": m}, {})
     first, second, third = tables.statement({"tables_minute": result})
     assert (
-        "On 3 new tables" in first and "boosting 1.33, metajax 1.67" in first and "better than boosting on 1 (p 1)" in first
+        "On 3 new tables" in first
+        and "boosting 1.33, metajax 1.67" in first
+        and "better than boosting on 1 (p 1)" in first
     )
     assert "metajax 60; boosting 1" in second
     assert f"better on {names[0]} and {names[2]}, by at most 1.00 points ({names[0]})" in third
