@@ -81,9 +81,9 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
     """Searches, or continues a search, and prints what was found."""
     from metajax import automl
-    from metajax.automl._proposing import QUICK_MINUTES
     from metajax.automl._requirements import check_requirements
     from metajax.automl._search import check_test, identify, load_data
+    from metajax.automl._settings import is_quick
     from metajax.run import RunDirectory, to_dict
     from metajax.run._compiled import compile_quickly
 
@@ -91,7 +91,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
         raise InputError("resume=True and overwrite=True exclude each other")
     config = automl.Config(**fields)
     check_requirements(config)
-    if config.minutes is not None and config.minutes <= QUICK_MINUTES:
+    if is_quick(config.minutes):
         compile_quickly()
     path = Path(config.data)
     if path.suffix or path.is_dir():

@@ -205,7 +205,7 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
             ["seconds to fit", *line("fit_seconds", ".1f")],
             ["seconds to predict", *line("predict_seconds", ".2f")],
             ["megabytes", *line("megabytes", ",.0f")],
-            ["models begun", *line("models", ",.0f")],
+            ["models started", *line("models", ",.0f")],
         ]
         parts.append(f"**{at} for the searches**\n\n{table(['', *methods], rows)}")
         parts.append(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metajax.automl import _ensemble as ensemble
-from metajax.automl._waves import WaveHistory
+from metajax.automl._waves import Wave, WaveHistory
 
 
 class Bag(NamedTuple):
@@ -40,7 +40,7 @@ class Bag(NamedTuple):
 class _Kept(NamedTuple):
     """A training whose outputs were kept: its wave, its row there, and the place of its outputs."""
 
-    wave: Any
+    wave: Wave
     row: int
     place: int
 
@@ -56,7 +56,7 @@ def _kept(history: WaveHistory) -> dict[bytes, dict[int, _Kept]]:
 
 
 def bags(history: WaveHistory) -> list[Bag]:
-    """Returns the configurations that were trained on every fold, in the order in which they were begun."""
+    """Returns the configurations that were trained on every fold, in the order in which they started."""
     task = history.task
     numbers = [task.number_of(fold) for fold in task.folds]
     complete = [splits for splits in _kept(history).values() if all(number in splits for number in numbers)]
@@ -91,14 +91,13 @@ def promising(history: WaveHistory, n: int) -> np.ndarray:
     candidates = [kept for kept in candidates if np.isfinite(kept.wave.score[kept.row])]
     if not candidates:
         return np.zeros((0, task.space.width), np.float32)
-    begun = {row.tobytes() for wave in history.waves if wave.source == "promoted" for row in wave.asked}
+    promoted = {row.tobytes() for wave in history.waves if wave.source == "promoted" for row in wave.asked}
     asked = np.stack([kept.wave.asked[kept.row] for kept in candidates])
-    is_open = np.array([row.tobytes() not in begun for row in asked])
+    is_open = np.array([row.tobytes() not in promoted for row in asked])
     outputs = np.stack([kept.wave.outputs[kept.place] for kept in candidates])[None]
     targets = np.asarray(task.search.y_eval)[None]
     picks = ensemble.pick(outputs, targets, task.metric, task.classification)
     alone = np.argsort([-kept.wave.score[kept.row] for kept in candidates], kind="stable")
-    first = history.waves[0].asked[:1]
-    is_default = [i for i, row in enumerate(asked) if np.array_equal(row, first[0])]
+    is_default = [i for i, row in enumerate(asked) if np.array_equal(row, history.waves[0].asked[0])]
     order = dict.fromkeys([*is_default, *picks, *alone.tolist()])
     return asked[[i for i in order if is_open[i]][:n]]

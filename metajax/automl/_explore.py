@@ -22,7 +22,7 @@ from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
 from metajax.automl._task import AllowsFn, Task, TrainedModel
 from metajax.automl._timing import TimeBudget
-from metajax.automl._waves import WaveHistory
+from metajax.automl._waves import WaveHistory, best_first
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
 from metajax.space import Space
@@ -243,8 +243,7 @@ class _Search:
             chosen = saved.asked
         else:
             n = self.schedule.n_to_promote(is_last)
-            is_first = not any(wave.source == "promoted" for wave in self.history.waves)
-            while n and not is_first and not self.schedule.allows(self.schedule.seconds_to_promote(n)):
+            while n and self.history.has_promoted and not self.schedule.allows(self.schedule.seconds_to_promote(n)):
                 n -= 1
             chosen = bags.promising(self.history, n) if n else self.default[:0]
         if not len(chosen) or not self.task.unexplored_folds:
@@ -270,8 +269,7 @@ class _Search:
         if self.history.count(*sources) <= n_initial:
             return None
         trials = _fail_first(self.history.trials(*sources), n_initial)
-        loss = np.where(np.isfinite(trials.settings["loss"]), trials.settings["loss"], np.inf)
-        return trials.encodings[np.lexsort((loss, -np.nan_to_num(trials.metric, nan=-np.inf)))[0]]
+        return trials.encodings[best_first(trials.metric, trials.settings["loss"])[0]]
 
     @property
     def _baseline_sources(self) -> tuple[str, ...]:

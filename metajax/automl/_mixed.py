@@ -20,8 +20,8 @@ from metajax.automl import _population as population
 from metajax.automl import _population_rows as population_rows
 from metajax.automl._metrics import Metric
 from metajax.automl._prepare import Prepared, passes_per_epoch
-from metajax.automl._proposing import QUICK_MINUTES
 from metajax.automl._score import score, squared_error
+from metajax.automl._settings import is_quick
 from metajax.automl._space import NETWORKS
 from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, TrainingResults
 from metajax.automl.models import ModelType
@@ -88,9 +88,9 @@ class Trainer:
         n_final = min(prepared.network_rows, len(largest.x))
         pad_to = population_rows.PaddedSize(max(len(search.x), n_final), max(1, len(search.x_eval)))
         layout = encoding.make_layout(np.asarray(search.x))
-        quick = minutes is not None and minutes <= QUICK_MINUTES
+        quick = is_quick(minutes)
         self._sampling = population_rows.Sampling(layout, passes_per_epoch(len(search.x)), pad_to, quick, set())
-        descent.train_epochs(quick)
+        descent.train_epochs(quick)  # before workers ask for it at the same time
         compiling()  # The counters of compilation start with the first call.
         self._slowest: dict[str, float] = {}  # seconds for each row and model type
 
@@ -276,7 +276,7 @@ class Trainer:
 
 
 def _run(jobs: list[Callable[[], None]]) -> None:
-    """Does all jobs side by side; if one fails, or Ctrl-C is pressed, those that were not begun are dropped."""
+    """Does all jobs side by side; if one fails, or Ctrl-C is pressed, those that have not started are dropped."""
     futures = [workers().submit(job) for job in jobs]
     try:
         for future in futures:

@@ -36,7 +36,7 @@ _MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 1.0, 0.25
 about two seconds for each shape, and some models share it."""
 _PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4
 _SECONDS_OF_NEW_SHAPE, _SECONDS_OF_KNOWN_SHAPE = 6.0, 1.0
-"""Networks are begun if so much time is left; compiling for a shape that was not trained yet takes most of it."""
+"""Networks start if this much time is left; compiling for a shape that was not trained yet takes most of it."""
 
 
 def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:

@@ -7,19 +7,18 @@ import jax
 import numpy as np
 
 from metajax import predictor, search
-from metajax.automl._settings import Config
+from metajax.automl._draw import random_encodings
+from metajax.automl._settings import Config, is_quick
 from metajax.predictor._spec import compiled_apply
 from metajax.search._pool import Pool
-from metajax.search._strategies import Knowledge
+from metajax.search._strategies import Knowledge, keep_from
 from metajax.space import Space
 from metajax.types import Key, generator, stream
 
 SPECS = (predictor.ensemble(), predictor.kernel(tuning_rows=128))
 """The meta-learners that cross-validation chooses between. The kernel's length scales are learned on 128 trainings: the cost
 grows with the cube of that number, and more trainings tell little more."""
-QUICK_MINUTES = 6.0
-"""Budgets up to this have no time to compile a search by gradient, nor several meta-learners."""
-_DRAW, _N_DRAWS, _N_CROSSED, _PARENTS = 32, 32, 2048, 12
+_N_RANDOM, _N_CROSSED, _PARENTS = 1024, 2048, 12
 _RANDOM_SHARE = 1 / 8
 _OPTIMISM = (0.0, 0.5, 1.0)
 
@@ -28,8 +27,8 @@ _OPTIMISM = (0.0, 0.5, 1.0)
 class RankedBatch:
     r"""Ranks random configurations and crossings of the best ones, at several degrees of optimism, and spreads them out.
 
-    The candidates are 1,024 random configurations, and as many again that take each choice from one of the 12 best or from a
-    random one. They are ranked by an upper confidence bound $\mu(x) + \kappa \sigma(x)$ for each degree κ, and taken in turn,
+    The candidates are 1,024 random configurations, and 2,048 that take each choice from one of the 12 best or from a random
+    one. They are ranked by an upper confidence bound $\mu(x) + \kappa \sigma(x)$ for each degree κ, and taken in turn,
     at a distance from each other and from what was tried. One of eight is random. Nothing but the model is compiled, which
     takes seconds where a search by gradient takes half a minute.
     """
@@ -38,8 +37,7 @@ class RankedBatch:
         """See ``search.Strategy``."""
         model, trials, space = knowledge.model, knowledge.trials, knowledge.trials.space
         key = jax.random.fold_in(knowledge.key, knowledge.count)
-        drawn = [space.sample(jax.random.fold_in(stream(key, "draw"), i), _DRAW) for i in range(_N_DRAWS)]
-        random = np.concatenate([np.asarray(space.encode(configs)) for configs in drawn])
+        random = random_encodings(space, stream(key, "draw"), _N_RANDOM)
         best = trials.encodings[np.argsort(-trials.utility, kind="stable")[:_PARENTS]]
         candidates = np.concatenate([random, _cross(space, best, random, generator(stream(key, "cross")))])
         parts = [candidates[i : i + len(random)] for i in range(0, len(candidates), len(random))]
@@ -50,8 +48,9 @@ class RankedBatch:
         pools = [Pool(space, candidates[np.argsort(-(mean + k * std), kind="stable")], tried) for k in _OPTIMISM]
         picked = list(random[: max(1, round(n * _RANDOM_SHARE))][:n])
         for row in picked:
-            _keep_from(pools, row)
-        while len(picked) < n and (rows := [_take(pools, pool) for pool in pools]):
+            keep_from(pools, row)
+        while len(picked) < n:
+            rows = [_take(pools, pool) for pool in pools]
             picked += [row for row in rows if row is not None] or [random[len(picked)]]
         return space.decode(np.stack(picked[:n]))
 
@@ -61,13 +60,8 @@ def _take(pools: list[Pool], pool: Pool) -> np.ndarray | None:
     index = pool.take()
     if index is None:
         return None
-    _keep_from(pools, pool.rows[index])
+    keep_from(pools, pool.rows[index])
     return pool.rows[index]
-
-
-def _keep_from(pools: list[Pool], row: np.ndarray) -> None:
-    for pool in pools:
-        pool.keep_from(row)
 
 
 def _cross(space: Space, best: np.ndarray, random: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -88,6 +82,5 @@ def make_proposer(config: Config, space: Space, key: Key, padded_size: int) -> s
         return search.RandomProposer(space, key=key)
     if config.method == "optuna":
         return search.OptunaProposer(space, key=key)
-    is_quick = config.minutes is not None and config.minutes <= QUICK_MINUTES
-    specs, strategy = (SPECS[1:], RankedBatch()) if is_quick else (SPECS, search.DiverseBatch())
+    specs, strategy = (SPECS[1:], RankedBatch()) if is_quick(config.minutes) else (SPECS, search.DiverseBatch())
     return search.Proposer(space, specs, strategy, n_initial=1, padded_size=padded_size, key=key)

@@ -67,8 +67,7 @@ class Recorder:
         """Whether there is time for a training. The first one of all and the first on every fold are done in any case."""
         if not is_promoted:
             return self.schedule.allows if self.history.waves else _except_first(self.schedule.allows)
-        is_first = not any(wave.source == "promoted" for wave in self.history.waves)
-        return (lambda _: True) if is_first else self.schedule.allows_late
+        return self.schedule.allows_late if self.history.has_promoted else lambda _: True
 
     @property
     def _n_tried(self) -> int:

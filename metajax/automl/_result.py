@@ -70,7 +70,7 @@ def finish(
     learned = history.trials("random", "proposed")
     explained = _explain(config, exploration, learned, recorder)
     choice = explained.choice
-    columns = _columns(model, task, data, recorder)
+    columns = _columns(model, task, recorder)
     metrics = {
         **_test_metrics(contenders, task),
         "models_trained": history.count("random", "proposed", "promoted"),
@@ -95,10 +95,9 @@ def finish(
         "meta_learner": {"chosen": choice.best, "r2": choice.r2} if choice else None,
         "importance": explained.importance,
         "columns": columns,
-        "verdict": "",
+        "verdict": verdict(metrics, task.metric.name),
         "protocol": _protocol(config, task, exploration, sum(refit is not None for refit in refits)),
     }
-    result["verdict"] = verdict(metrics, task.metric.name)
     result = json.loads(json.dumps(result, default=float))
     found = contenders["found"].evaluation
     page = report.page(result, history, choice, learned, to_dict(config), directory, found)
@@ -130,7 +129,7 @@ def _contenders(
     return contenders
 
 
-def _columns(model: TrainedModel, task: Task, data: dict[str, Any], recorder: Recorder) -> dict[str, float]:
+def _columns(model: TrainedModel, task: Task, recorder: Recorder) -> dict[str, float]:
     """How much the model needs each column; nothing for images, or where there is no time."""
     if not isinstance(model, FittedModel):
         return {}

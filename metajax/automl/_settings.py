@@ -9,6 +9,12 @@ METHODS = ("metalearner", "random", "optuna", "supernet")
 _MIN_TRIALS = 16
 _IMAGE_SIZES = (4, 64)
 _MAX_SEED = 2**31 - 1
+_QUICK_MINUTES = 6.0
+
+
+def is_quick(minutes: float | None) -> bool:
+    """Returns whether a budget has no time to compile fast programs, a search by gradient or several meta-learners."""
+    return minutes is not None and minutes <= _QUICK_MINUTES
 
 
 @dataclasses.dataclass(frozen=True)

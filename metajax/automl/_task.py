@@ -88,7 +88,7 @@ class TrainFn(Protocol):
             progress: Called with the number of models trained so far.
             stop: f64[n], the share of its epochs after which each training ends and is kept, so that the evaluation rows
                 choose nothing and each training is exactly that of its configuration. By default they choose when to stop.
-            allows: Whether there is time for a training of so many seconds. One for which there is none is not begun; one
+            allows: Whether there is time for a training of this many seconds. One for which there is none does not start; one
                 that takes longer than expected ends early, as good as it is then.
 
         Returns:

@@ -123,7 +123,7 @@ class WaveHistory:
             keep_all: Keep what all models have learned and predict for the evaluation rows. By default this is kept of the
                 first model and of the ``GROUP_SIZE`` best.
             allows: Whether there is time for a training, as in ``TrainFn``. The wave holds those that were trained.
-            is_stopped: Whether the search was asked to stop; then no training is begun.
+            is_stopped: Whether the search was asked to stop; then no training starts.
 
         Returns:
             The wave.
@@ -250,6 +250,11 @@ class WaveHistory:
         """Returns the number of models that these sources trained; without sources, the number of all models."""
         return sum(len(wave.score) for wave in self.waves if not sources or wave.source in sources)
 
+    @property
+    def has_promoted(self) -> bool:
+        """Whether a wave of promoted configurations was trained, with whatever success."""
+        return any(wave.source == "promoted" for wave in self.waves)
+
     def trials(self, *sources: str) -> Trials:
         """Returns the trainings of these sources as trials, in order.
 
@@ -292,5 +297,9 @@ def _is_part(saved: np.ndarray, asked: np.ndarray) -> bool:
 
 def _best_and_first(score: np.ndarray, loss: np.ndarray) -> np.ndarray:
     """The numbers i64[m] of the first model (the default, in the first wave) and of the best group."""
-    order = np.lexsort((loss, -np.nan_to_num(score, nan=-np.inf)))
-    return np.union1d(np.arange(min(1, len(score))), order[:GROUP_SIZE])
+    return np.union1d(np.arange(min(1, len(score))), best_first(score, loss)[:GROUP_SIZE])
+
+
+def best_first(score: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """Returns the numbers i64[n] of trainings in the order of their scores, equal ones by loss; failed ones come last."""
+    return np.lexsort((loss, -np.nan_to_num(score, nan=-np.inf)))

@@ -10,11 +10,11 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import jax
 import numpy as np
 from jaxtyping import Float as FloatArray
 
 from metajax._typing import checked
+from metajax.automl._draw import random_encodings
 from metajax.automl._prepare import Prepared
 from metajax.automl._space import tabular_space
 from metajax.automl.models._installed import BUILT_IN
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 FILE = Path(__file__).parent / "prior.npz"
-_CANDIDATES, _DRAW = 4096, 32  # random configurations that the prior ranks, and how many are drawn by one program
+_CANDIDATES = 4096  # random configurations that the prior ranks
 _POOL_SIZE = 512  # the best of them, among which those to train are spread out
 
 
@@ -275,8 +275,7 @@ def warm_start(
         >>> warm_start(space, prepared, 8, jax.random.key(0), tried, prior).shape == (8, space.width)
         True
     """
-    draws = [space.sample(jax.random.fold_in(key, i), _DRAW) for i in range(_CANDIDATES // _DRAW)]
-    candidates = np.concatenate([np.asarray(space.encode(configs)) for configs in draws])
+    candidates = random_encodings(space, key, _CANDIDATES)
     if prior is None and not is_available():
         return candidates[:n]
     predicted = (prior or load())(to_common(space, candidates), meta_features(prepared))

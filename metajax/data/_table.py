@@ -129,12 +129,11 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     target = target if hasattr(target, "iloc") else pandas().Series(np.asarray(target))
     series = target.reset_index(drop=True)
     table = read_table(as_frame(frame), series, dataset.name, schema.target.task, schema.columns, schema.target)
-    values, known = table.target, np.asarray(table.is_known)
+    known = np.asarray(table.is_known)
     if not known.any():
         raise InputError(f"test: no row has a value of the target {dataset.name}")
-    values = values if len(values) == int(known.sum()) else values[known]
     rows = as_frame(frame)[known].reset_index(drop=True)
-    return dataset._replace(frame=rows, target=values, notes=[], columns=schema.check(rows))
+    return dataset._replace(frame=rows, target=table.target[known], notes=[], columns=schema.check(rows))
 
 
 def _check_target(values: np.ndarray, name: str) -> None:

@@ -194,18 +194,19 @@ class DiverseBatch:
         random = space.sample(stream(key, "random"), max(1, n // 16))
         picked = space.dicts(random)[:n]
         for row in np.asarray(space.encode(random)):
-            _keep_from(pools, row)
+            keep_from(pools, row)
         while len(picked) < n:
             before = len(picked)
             for pool, candidates in zip(pools, configs):
                 if len(picked) < n and (index := pool.take()) is not None:
                     picked.append(candidates[index])
-                    _keep_from(pools, pool.rows[index])
+                    keep_from(pools, pool.rows[index])
             if len(picked) == before:  # all pools are used up
                 picked += space.dicts(space.sample(stream(key, "extra"), n - before))
         return picked
 
 
-def _keep_from(pools: list[Pool], row: np.ndarray) -> None:
+def keep_from(pools: list[Pool], row: np.ndarray) -> None:
+    """Keeps a distance from a configuration in all pools."""
     for pool in pools:
         pool.keep_from(row)

@@ -11,7 +11,7 @@ _own = threading.local()
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Limits the fits of this thread to so many seconds from now on."""
+    """Limits the fits of this thread to this many seconds from now on."""
     _own.end = time.perf_counter() + seconds
     try:
         yield
