@@ -264,7 +264,9 @@ def test_populations(used, monkeypatch):
         lines[tuple(jax.random.key_data(key).tolist())].add(source_line())
         return types.generator(key)
 
-    monkeypatch.setattr(population, "generator", watched)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("metajax.automl.") and getattr(module, "generator", None) is types.generator:
+            monkeypatch.setattr(module, "generator", watched)
     space = tabular_space(2, classification=True)
     rng = np.random.default_rng(0)
     x, y = jnp.asarray(rng.normal(size=(83, 2)), jnp.float32), jnp.asarray(rng.integers(0, 2, 83), jnp.int32)
