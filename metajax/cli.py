@@ -29,6 +29,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--target", help="the column to predict (tables)")
     search.add_argument("--test", help="a table whose rows are the test (default: a fifth of the rows is held back)")
+    search.add_argument("--group", help="a column: rows with the same value are on the same side of every split")
+    search.add_argument("--time", help="a column of dates or numbers: the rows that come last are the test")
+    search.add_argument("--weight", help="a column that says how much each row counts")
+    search.add_argument("--folds", type=int, help="number of folds (default: 5, or one split of a large table)")
     search.add_argument("--schema", help="an edited schema by which the table is read (default: it is inferred)")
     search.add_argument("--task", help="classification or regression (default: judged by the target)")
     search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
@@ -81,8 +85,8 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
     """Searches, or continues a search, and prints what was found."""
     from metajax import automl
+    from metajax.automl._load import identify, load_data
     from metajax.automl._requirements import check_requirements
-    from metajax.automl._search import check_test, identify, load_data
     from metajax.automl._settings import is_quick
     from metajax.run import RunDirectory, to_dict
     from metajax.run._compiled import compile_quickly
@@ -98,12 +102,10 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
         fields = {**fields, "data": str(path.resolve())}
     fields |= {name: str(Path(fields[name]).resolve()) for name in ("schema", "test") if fields.get(name) is not None}
     config = automl.Config(**fields)
-    dataset = load_data(config)  # before anything is written
-    if config.test is not None:
-        check_test(config, dataset)
-    with RunDirectory(out, to_dict(config), resume, overwrite, identify(dataset)) as directory:
+    loaded = load_data(config)  # before anything is written
+    with RunDirectory(out, to_dict(config), resume, overwrite, identify(loaded)) as directory:
         if directory.result is None:
-            automl.search(config, directory, dataset)
+            automl.search(config, directory, loaded)
         _show(directory.path)
 
 
@@ -121,7 +123,7 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "size": getattr(arguments, "size", None),
         "schema": getattr(arguments, "schema", None),
-        "test": getattr(arguments, "test", None),
+        **{name: getattr(arguments, name, None) for name in ("test", "group", "time", "weight", "folds")},
     }
 
 

@@ -95,8 +95,9 @@ def promising(history: WaveHistory, n: int) -> np.ndarray:
     asked = np.stack([kept.wave.asked[kept.row] for kept in candidates])
     is_open = np.array([row.tobytes() not in promoted for row in asked])
     outputs = np.stack([kept.wave.outputs[kept.place] for kept in candidates])[None]
-    targets = np.asarray(task.search.y_eval)[None]
-    picks = ensemble.pick(outputs, targets, task.metric, task.classification)
+    targets, weights = np.asarray(task.search.y_eval)[None], task.search.weights_eval
+    weights = None if weights is None else weights[None]
+    picks = ensemble.pick(outputs, targets, task.metric, task.classification, weights)
     alone = np.argsort([-kept.wave.score[kept.row] for kept in candidates], kind="stable")
     is_default = [i for i, row in enumerate(asked) if np.array_equal(row, history.waves[0].asked[0])]
     order = dict.fromkeys([*is_default, *picks, *alone.tolist()])

@@ -13,7 +13,7 @@ _MAX_TEMPERATURE = 16.0  # Temperatures lie between the inverse of this and this
 _BISECTIONS = 20  # of that interval, on a logarithmic scale
 
 
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Returns the temperature of each model that minimizes its log-loss.
 
     The log-loss is convex in 1/T, so the sign of its slope is bisected. One pseudo-row, for which every class is equally
@@ -22,6 +22,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
     Args:
         probabilities: f[..., rows, classes].
         labels: i[rows], class numbers. Only the first ``MAX_ROWS`` rows are used.
+        weights: f[rows], how much each row counts; ``None`` where all count alike.
 
     Returns:
         f64[...]; 1 for a model with outputs that are not finite.
@@ -32,16 +33,21 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
         True
     """
     labels = np.asarray(labels)[:MAX_ROWS]
+    mean = lambda values: values.mean(axis=-1)
+    if weights is not None:
+        shares = np.asarray(weights, np.float64)[:MAX_ROWS]
+        shares = shares / max(shares.sum(), 1e-300)
+        mean = lambda values: values @ shares
     values = logits(probabilities[..., : len(labels), :])
     is_finite = np.asarray(np.isfinite(values).all(axis=(-2, -1)))
     values = np.where(is_finite[..., None, None], values, 0.0)
     pseudo_weight = 1.0 / (len(labels) + 1)
-    observed = _of_labels(values, labels).mean(axis=-1)
-    goal = (1 - pseudo_weight) * observed + pseudo_weight * values.mean(axis=(-2, -1))
+    observed = mean(_of_labels(values, labels))
+    goal = (1 - pseudo_weight) * observed + pseudo_weight * mean(values.mean(axis=-1))
     low, high = (np.full(goal.shape, sign * np.log(_MAX_TEMPERATURE)) for sign in (-1.0, 1.0))
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        slope = (apply_temperature(values, np.exp(-middle)) * values).sum(axis=-1).mean(axis=-1) - goal
+        slope = mean((apply_temperature(values, np.exp(-middle)) * values).sum(axis=-1)) - goal
         low, high = np.where(slope > 0, low, middle), np.where(slope > 0, middle, high)
     return np.where(is_finite, np.exp(-0.5 * (low + high)), 1.0)
 
@@ -53,7 +59,7 @@ def apply_temperature(logits: np.ndarray, temperatures: np.ndarray) -> np.ndarra
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def cross_calibrate(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def cross_calibrate(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Returns calibrated probabilities, each row with a temperature that was fitted to other rows.
 
     These are the rows of the other folds or, with one fold, the other half of its rows. So a comparison of losses does not
@@ -62,6 +68,7 @@ def cross_calibrate(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
     Args:
         probabilities: f[folds, models, rows, classes] on the held-out rows of each fold.
         labels: i[folds, rows].
+        weights: f[folds, rows], how much each row counts, or ``None``.
 
     Returns:
         f64[folds, models, rows, classes].
@@ -79,16 +86,21 @@ def cross_calibrate(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
     for fold, inside, others in parts:
         share = -(-MAX_ROWS // len(others))  # as many rows of each of the other folds
         fitted_to = np.concatenate([probabilities[f][:, index[:share]] for f, index in others], axis=1)
-        temperatures = fit_temperature(fitted_to, np.concatenate([labels[f][index[:share]] for f, index in others]))
+        labels_of, weights_of = (
+            None if values is None else np.concatenate([values[f][index[:share]] for f, index in others])
+            for values in (labels, weights)
+        )
+        temperatures = fit_temperature(fitted_to, np.asarray(labels_of), weights_of)
         calibrated[fold][:, inside] = apply_temperature(logits(probabilities[fold][:, inside]), temperatures)
     return calibrated
 
 
-def calibrated_loss(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the log-loss f64[models] of f[models, rows, classes] after ``cross_calibrate``; NaN where outputs are not
-    finite."""
-    calibrated = cross_calibrate(probabilities[None], np.asarray(labels)[None])[0]
-    return -np.log(np.maximum(_of_labels(calibrated, labels), 1e-12)).mean(axis=-1)
+def calibrated_loss(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Returns the log-loss f64[models] of f[models, rows, classes] after ``cross_calibrate``, with weights f[rows] or without;
+    NaN where outputs are not finite."""
+    of_rows = None if weights is None else np.asarray(weights)[None]
+    calibrated = cross_calibrate(probabilities[None], np.asarray(labels)[None], of_rows)[0]
+    return -np.average(np.log(np.maximum(_of_labels(calibrated, labels), 1e-12)), axis=-1, weights=weights)
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:

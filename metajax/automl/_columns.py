@@ -26,22 +26,24 @@ def importance(model: Any, task: Task, groups: np.ndarray, names: list[str], sec
         The importance of each column, the largest first.
     """
     started, rng = time.perf_counter(), np.random.default_rng(0)
-    x, y = (np.asarray(part)[:MAX_ROWS] for part in (task.final.x_eval, task.final.y_eval))
-    whole, order, found = _score(model, task, x, y), rng.permutation(len(x)), {}
+    test = task.final.on_host()
+    x, y = test.x_eval[:MAX_ROWS], test.y_eval[:MAX_ROWS]
+    weights = None if test.weights_eval is None else test.weights_eval[:MAX_ROWS]
+    whole, order, found = _score(model, task, x, y, weights), rng.permutation(len(x)), {}
     for column, name in enumerate(names):
         if time.perf_counter() - started > seconds:
             break
         shuffled, own = x.copy(), groups == column
         shuffled[:, own] = x[order][:, own]
-        found[name] = whole - _score(model, task, shuffled, y)
+        found[name] = whole - _score(model, task, shuffled, y, weights)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _score(model: Any, task: Task, x: np.ndarray, y: np.ndarray) -> float:
+def _score(model: Any, task: Task, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
     """The metric of the model on these rows, in standardized units."""
     outputs = np.asarray(model.predict_inputs(x), np.float64)
     if not task.classification:
         outputs = ((outputs / 2 - task.target_shift / 2) / (task.target_scale / 2))[:, None]
     if task.metric.by_label:
         outputs = at_threshold(outputs, model.threshold)
-    return float(task.metric.score(outputs[None], y)[0])
+    return float(task.metric.score(outputs[None], y, weights)[0])

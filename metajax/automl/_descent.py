@@ -62,16 +62,20 @@ class Rows(NamedTuple):
     Attributes:
         x: f32[n, inputs], training rows; those that no order names are padding.
         y: i32[n] or f32[n], their targets.
+        weights: f32[n], how much each counts.
+        class_balance: f32[outputs], the logarithm of the weights with which all classes count alike.
         x_eval: f32[blocks, EVAL_BLOCK, inputs], evaluation rows.
         y_eval: [blocks, EVAL_BLOCK], their targets.
-        weights: f32[blocks, EVAL_BLOCK], 1 for a row, 0 for padding.
+        weights_eval: f32[blocks, EVAL_BLOCK], how much each counts, 0 for padding.
     """
 
     x: Any
     y: Any
+    weights: Any
+    class_balance: Any
     x_eval: Any
     y_eval: Any
-    weights: Any
+    weights_eval: Any
 
 
 class Limits(NamedTuple):
@@ -128,15 +132,22 @@ def regularization(config: network.NetworkConfig, progress: Any) -> jax.Array:
     return jnp.where(config.schedule == SCHEDULES.index("constant"), 1.0, falling)
 
 
-def _loss(params, config, table, x, y, outputs, bits, keep_rate):
-    """The mean over members of the cross-entropy with label smoothing, or of half the squared error."""
+def _row_weights(config, rows: Rows, y, weights):
+    """How much rows count for one model: as they are weighted, and as it weights their classes."""
+    if not jnp.issubdtype(y.dtype, jnp.integer):
+        return weights
+    return weights * jnp.exp(config.class_weight * rows.class_balance[y])
+
+
+def _loss(params, config, table, x, y, weights, outputs, bits, keep_rate):
+    """The mean over members of the weighted cross-entropy with label smoothing, or of half the squared error."""
     out = network.apply(config, params, table, x, (bits, keep_rate))
     if jnp.issubdtype(y.dtype, jnp.integer):
         target = jax.nn.one_hot(y, outputs) * (1 - config.label_smoothing) + config.label_smoothing / outputs
         losses = -jnp.sum(target * jax.nn.log_softmax(out), axis=-1)
     else:
         losses = 0.5 * jnp.square(out[..., 0] - y)
-    return jnp.sum(network.member_weights(config, len(out)) * jnp.mean(losses, axis=1))
+    return jnp.sum(network.member_weights(config, len(out)) * jnp.mean(weights * losses, axis=1))
 
 
 class Constants(NamedTuple):
@@ -171,7 +182,7 @@ def unflatten(vector, tree):
     return structure.unflatten(cut)
 
 
-def _micro_step(config, constants, like, state, table, x, y, step, total, outputs, bits):
+def _micro_step(config, constants, like, state, table, x, y, weights, step, total, outputs, bits):
     """One micro-batch of one model, and an AdamW update if its batch is complete.
 
     All models share the random bits of dropout.
@@ -180,7 +191,7 @@ def _micro_step(config, constants, like, state, table, x, y, step, total, output
     rate, regularized = learning_rate(config, progress), regularization(config, progress)
     keep_rate = 1.0 - config.dropout * regularized
     params = unflatten(state.params, like)
-    grads = _flatten(jax.grad(_loss)(params, config, table, x, y, outputs, bits, keep_rate))
+    grads = _flatten(jax.grad(_loss)(params, config, table, x, y, weights, outputs, bits, keep_rate))
     parts = config.batch_size // MICRO_BATCH
     gradient = state.gradient + grads / parts.astype(jnp.float32)
     is_complete = (step + 1) % parts == 0
@@ -210,19 +221,20 @@ def _evaluate(config, params, table, rows: Rows, is_evaluated, old_outputs):
     classification = jnp.issubdtype(rows.y_eval.dtype, jnp.integer)
 
     def block(number, carry):
-        outputs, cost, correct = carry
-        x, y, weights = rows.x_eval[number], rows.y_eval[number], rows.weights[number]
+        outputs, cost, correct, total = carry
+        x, y = rows.x_eval[number], rows.y_eval[number]
+        weights = _row_weights(config, rows, y, rows.weights_eval[number])
         out = network.mean_output(config, network.apply(config, params, table, x), classification)
         if classification:
             cost += jnp.sum(-weights * jnp.take_along_axis(out, y[:, None], axis=1)[:, 0])
             correct += jnp.sum(jnp.where(jnp.argmax(out, axis=1) == y, weights, 0.0))
         else:
             cost += jnp.sum(weights * jnp.square(out[:, 0] - y))
-        return jax.lax.dynamic_update_index_in_dim(outputs, out, number, 0), cost, correct
+        outputs = jax.lax.dynamic_update_index_in_dim(outputs, out, number, 0)
+        return outputs, cost, correct, total + jnp.sum(weights)
 
     n_blocks = jnp.where(is_evaluated, len(rows.x_eval), 0)
-    outputs, cost, correct = jax.lax.fori_loop(0, n_blocks, block, (old_outputs, 0.0, 0.0))
-    n = jnp.sum(rows.weights)
+    outputs, cost, correct, n = jax.lax.fori_loop(0, n_blocks, block, (old_outputs, 0.0, 0.0, 0.0))
     return outputs, cost / n, (correct if classification else -cost) / n
 
 
@@ -261,10 +273,11 @@ def _train_epochs(
     def micro_batch(i, carry):
         state, number, order = carry
         index = jax.lax.dynamic_slice_in_dim(order, i * MICRO_BATCH, MICRO_BATCH)
-        step, x, y = number * span.steps + i, rows.x[index], rows.y[index]
+        step, x, y, weights = number * span.steps + i, rows.x[index], rows.y[index], rows.weights[index]
         step_seed = seed + jnp.uint32(_SEED_STRIDE) * step.astype(jnp.uint32)
         bits = network.dropout_bits(step_seed, shape, MICRO_BATCH)
-        train = lambda c, d, s, t: _micro_step(c, d, like, s, table, x, y, step, t, outputs, bits)
+        counts = lambda c: _row_weights(c, rows, y, weights)
+        train = lambda c, d, s, t: _micro_step(c, d, like, s, table, x, y, counts(c), step, t, outputs, bits)
         return jax.vmap(train)(configs, constants, state, total), number, order
 
     def epoch(carry):

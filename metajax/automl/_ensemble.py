@@ -11,7 +11,7 @@ from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
 from metajax.automl._metrics import Metric, at_threshold
-from metajax.automl._task import Task, TrainedModel
+from metajax.automl._task import EnsembleMember, Task, TrainedModel
 from metajax.types import Key
 
 PICKS = 20
@@ -19,7 +19,9 @@ PICKS = 20
 _MAX_NUMBERS = 2e7  # that are compared at a time; of more, the first rows decide
 
 
-def pick(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: bool) -> list[int]:
+def pick(
+    outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: bool, weights: np.ndarray | None = None
+) -> list[int]:
     """Picks the members of an ensemble greedily, with replacement (Caruana et al. 2004).
 
     The first pick is the best one alone; each of the others is the one with which the ensemble scores best on held-out rows,
@@ -32,6 +34,7 @@ def pick(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: b
         targets: [folds, rows], the class numbers or values of the held-out rows.
         metric: What is maximized.
         calibrates: Whether the outputs are probabilities.
+        weights: f64[folds, rows], how much the held-out rows count, or ``None``.
 
     Returns:
         The numbers of the picks, in order, ``PICKS`` of them, with repetition.
@@ -39,15 +42,17 @@ def pick(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: b
     targets, (folds, n, rows, k) = np.asarray(targets), outputs.shape
     rows = min(rows, max(1, int(_MAX_NUMBERS / (folds * n * k))))
     outputs, targets = outputs[:, :, :rows].astype(np.float64), targets[:, :rows]
+    weights = None if weights is None else weights[:, :rows]
     has_failed = np.asarray(~np.isfinite(outputs).all(axis=(0, 2, 3)))
     outputs = np.where(np.isfinite(outputs), outputs, 0.0)
     if calibrates:
-        outputs = calibrate.cross_calibrate(outputs, targets)
+        outputs = calibrate.cross_calibrate(outputs, targets, weights)
     by_model = np.moveaxis(outputs, 1, 0).reshape(n, targets.size, -1)
+    weights = None if weights is None else weights.ravel()
     total, picks = np.zeros(by_model.shape[1:]), []
     for size in range(1, PICKS + 1):
         means = (total + by_model) / size
-        score, tie = metric.select(means, targets.ravel()), metric.tie(means, targets.ravel())
+        score, tie = metric.select(means, targets.ravel(), weights), metric.tie(means, targets.ravel(), weights)
         score = np.where(
             np.abs(score) < 1e6, np.round(np.clip(score, -1e6, 1e6), 12), score
         )  # Rounding must not decide.
@@ -56,32 +61,39 @@ def pick(outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: b
     return picks
 
 
-def mean_of_picks(outputs: np.ndarray, counts: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def mean_of_picks(
+    outputs: np.ndarray, counts: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Returns what an ensemble predicts for the held-out rows, f64[folds * rows, classes], calibrated by other rows.
 
     Args:
         outputs: f32[folds, n, rows, classes], the probabilities of its configurations.
         counts: i64[n], how often each was picked.
         targets: [folds, rows], as in ``pick``.
+        weights: f64[folds, rows], as in ``pick``.
     """
-    calibrated = calibrate.cross_calibrate(outputs, targets)
+    calibrated = calibrate.cross_calibrate(outputs, targets, weights)
     return np.einsum("fnrk,n->frk", calibrated, counts / counts.sum()).reshape(-1, outputs.shape[-1])
 
 
-def fit_temperatures(outputs: np.ndarray, classification: bool, targets: np.ndarray) -> np.ndarray:
+def fit_temperatures(
+    outputs: np.ndarray, classification: bool, targets: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Returns the temperatures f64[n] with which the candidates predict, fitted to all of their held-out rows.
 
     Args:
         outputs: f32[folds, n, rows, k], as in ``pick``.
         classification: Whether the outputs are probabilities. The temperatures of values are 1.
         targets: [folds, rows], as in ``pick``.
+        weights: f64[folds, rows], as in ``pick``.
     """
     folds, n, rows, k = outputs.shape
     if not classification:
         return np.ones(n)
     by_row = np.moveaxis(outputs, 2, 0)  # The folds take turns, so that the first rows are of all of them.
     probabilities = by_row.reshape(rows * folds, n, k).swapaxes(0, 1)
-    return calibrate.fit_temperature(probabilities, np.asarray(targets).T.ravel())
+    of_rows = None if weights is None else np.asarray(weights).T.ravel()
+    return calibrate.fit_temperature(probabilities, np.asarray(targets).T.ravel(), of_rows)
 
 
 class Refit(NamedTuple):
@@ -133,8 +145,8 @@ def refit(
     is_finite = np.isfinite(results.score)
     used = is_finite if is_finite.any() else np.ones(len(encodings), bool)
     params = [member for member, is_used in zip(results.params, used) if is_used]
-    weights = np.full(len(params), 1 / len(params))
-    model = task.build_model(task.space.decode(encodings[used]), params, temperatures[used], weights)
+    configs, n = task.space.decode(encodings[used]), len(params)
+    model = task.build_model([EnsembleMember(*each, 1 / n) for each in zip(configs, params, temperatures[used])])
     return Refit(model, float(np.nanmean(results.score)) if is_finite.any() else math.nan)
 
 
@@ -149,6 +161,7 @@ class Evaluation(NamedTuple):
         truth: [rows], the class numbers or standardized values of the test rows.
         outputs: f[rows, k], the probabilities or standardized values that the model predicts; of two classes that are told
             apart by a threshold, the probabilities are shifted so that it lies at one half.
+        weights: f64[rows], how much the test rows count, or ``None``.
     """
 
     score: float
@@ -157,6 +170,7 @@ class Evaluation(NamedTuple):
     accuracy: float
     truth: np.ndarray
     outputs: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
@@ -180,20 +194,21 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
         >>> low < evaluation.score <= high
         True
     """
-    x, y = np.asarray(task.final.x_eval), np.asarray(task.final.y_eval)
-    outputs, metric = np.asarray(model.predict_inputs(x), np.float64), task.metric
+    test, metric = task.final.on_host(), task.metric
+    y, weights = test.y_eval, test.weights_eval
+    outputs = np.asarray(model.predict_inputs(test.x_eval), np.float64)
     accuracy = math.nan
     if task.classification:
-        loss = float(-np.mean(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12))))
+        loss = float(-np.average(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12)), weights=weights))
         if metric.by_label:
             outputs = at_threshold(outputs, model.threshold)
-        accuracy = float(np.mean(np.argmax(outputs, axis=1) == y))
+        accuracy = float(np.average(np.argmax(outputs, axis=1) == y, weights=weights))
     else:
         # Standardized, because the squares of values beyond 1e154 are infinite.
         y = y.astype(np.float64)
         outputs = ((outputs / 2 - task.target_shift / 2) / (task.target_scale / 2))[:, None]
-        loss = math.sqrt(float(np.mean((outputs[:, 0] - y) ** 2))) * task.target_scale
+        loss = math.sqrt(float(np.average((outputs[:, 0] - y) ** 2, weights=weights))) * task.target_scale
     unit = metric.unit(task.target_scale)
-    low, high = intervals.of_metric(metric, outputs, y)
-    score = float(metric.score(outputs[None], y)[0])
-    return Evaluation(unit * score, (unit * low, unit * high), loss, accuracy, y, outputs)
+    low, high = intervals.of_metric(metric, outputs, y, weights)
+    score = float(metric.score(outputs[None], y, weights)[0])
+    return Evaluation(unit * score, (unit * low, unit * high), loss, accuracy, y, outputs, weights)

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metajax.automl._explore import explore, start
+from metajax.automl._load import Loaded, identify
 from metajax.automl._metrics import labels
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import prepare
 from metajax.automl._requirements import check_requirements
-from metajax.automl._search import identify
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
 from metajax.automl.models import ModelType
 from metajax.data import tabular
+from metajax.data._row_roles import as_groups, as_weights
 from metajax.predictor import Trials
 from metajax.run import Fingerprint, RunDirectory, to_dict
 from metajax.run._identity import to_json
@@ -59,6 +60,7 @@ class _AutoML(BaseEstimator):
         verbose: bool = False,
         schema: "tabular.Schema | str | None" = None,
         model_types: Sequence[ModelType] | None = None,
+        folds: int | None = None,
     ):
         self.minutes = minutes
         self.trials = trials
@@ -69,6 +71,7 @@ class _AutoML(BaseEstimator):
         self.verbose = verbose
         self.schema = schema
         self.model_types = model_types
+        self.folds = folds
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -121,25 +124,41 @@ class _AutoML(BaseEstimator):
             trials=self.trials,
             baseline=False,
             seed=self.seed,
+            folds=self.folds,
         )
         if config.method == "supernet":
             raise InputError("method='supernet' is for images, by `metajax search`; use metalearner, random or optuna")
         return config
 
-    def _search(self, frame: Any, target: np.ndarray, task: str) -> FittedModel:
+    def _roles(self, n: int, sample_weight: Any, groups: Any) -> tabular.RowRoles:
+        """What the arguments of ``fit`` say about rows."""
+        for name, values in {"sample_weight": sample_weight, "groups": groups}.items():
+            shape = np.shape(values)
+            if values is not None and shape != (n,):
+                raise InputError(
+                    f"{name}: has the shape {shape} for {n:,} rows; accepted are arrays of one value for each"
+                )
+        return tabular.RowRoles(
+            None if groups is None else as_groups(groups, "groups"),
+            None,
+            None if sample_weight is None else as_weights(sample_weight, "sample_weight"),
+            tabular.RowColumns("groups", None, "sample_weight"),
+        )
+
+    def _search(self, frame: Any, target: np.ndarray, task: str, sample_weight: Any, groups: Any) -> FittedModel:
         """Searches in a run directory, a temporary one by default, and trains the selected ensemble."""
-        started = time.perf_counter()
+        started, roles = time.perf_counter(), self._roles(len(frame), sample_weight, groups)
         schema = tabular.Schema.read(self.schema) if isinstance(self.schema, str) else self.schema
         columns = None if schema is None else tabular.Schema(schema.columns)  # y is what is predicted
-        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)
+        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)._replace(roles=roles)
         config = self._config(task)
         check_requirements(config, report=False)
         with contextlib.ExitStack() as stack:
-            data = identify(dataset)
+            data = identify(Loaded(dataset))
             parent = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             path = _run_path(Path(parent), to_dict(config), data)
             directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))
-            table = prepare(dataset, self.seed, test=False, minutes=self.minutes)
+            table = prepare(dataset, self.seed, test=False, minutes=self.minutes, folds=self.folds)
             prepared = table_task(table, model_types=self.model_types, minutes=self.minutes, metric=self.metric)
             recorder = start(config, directory, prepared, self.verbose, started)
             exploration = explore(config, recorder)
@@ -194,6 +213,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         verbose: Show progress on standard error.
         schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
         model_types: What is searched beside networks; by default ``models.installed()``.
+        folds: The number of folds on which good configurations are trained, from 1 (one split) to 20. By default it is 5, or 1
+            where the table is large for the budget.
 
     Attributes:
         classes_: The labels, in the order of the columns of ``predict_proba``.
@@ -216,12 +237,20 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
 
     classes_: np.ndarray
 
-    def fit(self, X: "ArrayLike | pd.DataFrame", y: ArrayLike) -> Self:
+    def fit(
+        self,
+        X: "ArrayLike | pd.DataFrame",
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Searches for a model.
 
         Args:
             X: f[n, features], NaN where a value is missing, or a data frame.
             y: [n], labels.
+            sample_weight: f[n], how much each row counts, in training and in the metric.
+            groups: [n], values that say which rows belong together: they are on the same side of every split.
 
         Returns:
             The estimator.
@@ -234,7 +263,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y: has the one class {self.classes_[0]!r}; at least two classes are needed")
-        self.model_ = self._search(frame, codes.astype(str).astype(object), "classification")
+        labels_of = codes.astype(str).astype(object)
+        self.model_ = self._search(frame, labels_of, "classification", sample_weight, groups)
         return self
 
     def predict_proba(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:
@@ -282,6 +312,8 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         verbose: Show progress on standard error.
         schema: How the columns of X are read: a ``data.tabular.Schema``, or the path of its JSON. By default it is inferred.
         model_types: What is searched beside networks; by default ``models.installed()``.
+        folds: The number of folds on which good configurations are trained, from 1 (one split) to 20. By default it is 5, or 1
+            where the table is large for the budget.
 
     Attributes:
         model_: The ``FittedModel``.
@@ -299,12 +331,20 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         True
     """
 
-    def fit(self, X: "ArrayLike | pd.DataFrame", y: ArrayLike) -> Self:
+    def fit(
+        self,
+        X: "ArrayLike | pd.DataFrame",
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Searches for a model.
 
         Args:
             X: f[n, features], NaN where a value is missing, or a data frame.
             y: f[n], values.
+            sample_weight: f[n], how much each row counts, in training and in the metric.
+            groups: [n], values that say which rows belong together: they are on the same side of every split.
 
         Returns:
             The estimator.
@@ -313,7 +353,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
             InputError: if nothing can be learned from the data, or an argument of the estimator is not accepted.
         """
         frame, y = self._to_frame(X, y, reset=True)
-        self.model_ = self._search(frame, np.asarray(y, np.float64), "regression")
+        self.model_ = self._search(frame, np.asarray(y, np.float64), "regression", sample_weight, groups)
         return self
 
     def predict(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:

@@ -20,7 +20,7 @@ from metajax.automl._proposing import make_proposer
 from metajax.automl._recorder import Recorder
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
-from metajax.automl._task import AllowsFn, Task, TrainedModel
+from metajax.automl._task import AllowsFn, EnsembleMember, Task, TrainedModel
 from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory, best_first
 from metajax.predictor import Trials
@@ -67,18 +67,19 @@ class Selection(NamedTuple):
             task: The task.
             refits: For each bag what was learned from more rows, or ``None``; it has half of the weight of the bag then.
         """
-        configs, params, temperatures, weights = [], [], [], []
+        members = []
         for i, (bag, count, temperature) in enumerate(zip(self.bags, self.counts, self.temperatures)):
-            members, encodings, refit = list(bag.members), bag.encodings, refits[i] if refits else None
-            share = [1 / len(members)] * len(members)
+            learned, encodings, refit = list(bag.members), bag.encodings, refits[i] if refits else None
+            share = [1 / len(learned)] * len(learned)
             if refit is not None:
-                members, share = [*members, refit], [*(0.5 * np.array(share)), 0.5]
+                learned, share = [*learned, refit], [*(0.5 * np.array(share)), 0.5]
                 encodings = np.concatenate([encodings, bag.decided[None]])
-            configs += task.space.decode(encodings)
-            params += members
-            temperatures += [temperature] * len(members)
-            weights += list(count / self.counts.sum() * np.array(share))
-        return task.build_model(configs, params, np.array(temperatures), np.array(weights), self.threshold)
+            weight = count / self.counts.sum()
+            members += [
+                EnsembleMember(config, params, temperature, weight * own)
+                for config, params, own in zip(task.space.decode(encodings), learned, share)
+            ]
+        return task.build_model(members, self.threshold)
 
     def refit(self, task: Task, key: Key, allows: AllowsFn) -> list[Any]:
         """Trains the configurations on all rows, the test included; returns what each has learned, or ``None``."""
@@ -158,13 +159,14 @@ def select(history: WaveHistory) -> Selection:
         raise InputError("search: no model could be trained on every fold of the rows; the messages above say why")
     outputs = np.stack([bag.outputs for bag in candidates], axis=1)
     targets = np.stack([np.asarray(fold.y_eval) for fold in task.folds])
-    picks = ensemble.pick(outputs, targets, task.metric, task.classification)
+    weights = None if task.folds[0].weights_eval is None else np.stack([fold.weights_eval for fold in task.folds])
+    picks = ensemble.pick(outputs, targets, task.metric, task.classification, weights)
     used, counts = np.unique(picks, return_counts=True)
-    temperatures = ensemble.fit_temperatures(outputs[:, used], task.classification, targets)
+    temperatures = ensemble.fit_temperatures(outputs[:, used], task.classification, targets, weights)
     threshold = 0.5
     if task.metric.by_label:
-        mean = ensemble.mean_of_picks(outputs[:, used], counts, targets)
-        threshold = best_threshold(task.metric, mean, targets.ravel())
+        mean = ensemble.mean_of_picks(outputs[:, used], counts, targets, weights)
+        threshold = best_threshold(task.metric, mean, targets.ravel(), None if weights is None else weights.ravel())
     return Selection([candidates[i] for i in used], counts, temperatures, len(candidates), threshold)
 
 

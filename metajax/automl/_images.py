@@ -14,8 +14,9 @@ from metajax.automl import _metrics as metrics
 from metajax.automl._image_model import ImageModel, network
 from metajax.automl._image_space import DEFAULT, image_space
 from metajax.automl._image_training import BATCH_SIZE, train_images
-from metajax.automl._prepare import N_FOLDS, split_folds
-from metajax.automl._task import GROUP_SIZE, Data, Task
+from metajax.automl._prepare import N_FOLDS
+from metajax.automl._splits import every_nth
+from metajax.automl._task import GROUP_SIZE, Data, EnsembleMember, Task
 from metajax.data import tabular
 from metajax.data._pictures import Pictures
 from metajax.run import Diverged, read_json, write_json
@@ -64,19 +65,18 @@ def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> Imag
         notes.append(f"the search trains on {SEARCH_IMAGES:,} of {len(train_rows):,} training images")
     n_search = min(len(train_rows), SEARCH_IMAGES)
     rows = np.concatenate([train_rows[:n_search], validation[: max(1, n_search // 3)]])
-    images, labels_of = standardized(np.random.default_rng(seed).permutation(rows))
-    folds = split_folds(np.asarray(images), np.asarray(labels_of), N_FOLDS)
+    images, labels_of = map(np.asarray, standardized(np.random.default_rng(seed).permutation(rows)))
+    folds = [
+        Data(images[split.train], labels_of[split.train], images[split.evaluation], labels_of[split.evaluation])
+        for split in every_nth(len(images), N_FOLDS)
+    ]
     search = folds[0]
     final = Data(*standardized(np.concatenate([train_rows, validation])), *standardized(test))
     space, stride = image_space(), 1 if max(x.shape[1:3]) <= 16 else 2
 
-    def build_model(
-        configs: list[dict[str, Any]],
-        params: list[Any],
-        temperatures: np.ndarray,
-        weights: np.ndarray,
-        threshold: float = 0.5,
-    ) -> ImageModel:
+    def build_model(members: list[EnsembleMember], threshold: float = 0.5) -> ImageModel:
+        configs, params, *numbers = map(list, zip(*members))
+        temperatures, weights = map(np.array, numbers)
         model = ImageModel.fit(configs, params, temperatures, names, mean, deviation, stride, final.x[:512], weights)
         return dataclasses.replace(model, threshold=threshold)
 

@@ -87,27 +87,35 @@ def difference(
     return _percentiles(_bootstrap(columns, lambda mean: _r2_of(mean[:, :3]) - _r2_of(mean[:, 3:]), seed))
 
 
-def of_metric(metric: Metric, outputs: np.ndarray, targets: np.ndarray, seed: int = 0) -> tuple[float, float]:
+def of_metric(
+    metric: Metric, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None, seed: int = 0
+) -> tuple[float, float]:
     """Returns the 95% interval of a metric over the rows: Wilson's of an accuracy, otherwise a bootstrap.
 
     Args:
         metric: The metric.
         outputs: f[rows, k], probabilities or values.
         targets: [rows], class numbers or values.
+        weights: f64[rows], how much each row counts, or ``None``.
         seed: Seed of the draws.
 
     Returns:
         The lower and the upper end.
     """
-    if metric.name == "accuracy":
+    if metric.name == "accuracy" and weights is None:
         return accuracy(np.argmax(outputs, axis=1) == targets)
-    if metric.name == "r2":
+    if metric.name == "r2" and weights is None:
         return r2(targets, outputs[:, 0], seed)
-    return _percentiles(_redraw(metric, outputs[None], targets, seed)[:, 0])
+    return _percentiles(_redraw(metric, outputs[None], targets, weights, seed)[:, 0])
 
 
 def difference_of_metric(
-    metric: Metric, first: np.ndarray, second: np.ndarray, targets: np.ndarray, seed: int = 0
+    metric: Metric,
+    first: np.ndarray,
+    second: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None = None,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Returns the paired bootstrap interval of the first model's metric minus the second's.
 
@@ -116,24 +124,28 @@ def difference_of_metric(
         first: f[rows, k], what the first model predicts.
         second: f[rows, k], what the second predicts.
         targets: [rows], class numbers or values.
+        weights: f64[rows], how much each row counts, or ``None``.
         seed: Seed of the draws.
 
     Returns:
         The lower and the upper end.
     """
-    if metric.name == "accuracy":
+    if metric.name == "accuracy" and weights is None:
         return difference(targets, np.argmax(first, axis=1), np.argmax(second, axis=1), True, seed)
-    if metric.name == "r2":
+    if metric.name == "r2" and weights is None:
         return difference(targets, first[:, 0], second[:, 0], False, seed)
-    scores = _redraw(metric, np.stack([first, second]), targets, seed)
+    scores = _redraw(metric, np.stack([first, second]), targets, weights, seed)
     return _percentiles(scores[:, 0] - scores[:, 1])
 
 
-def _redraw(metric: Metric, outputs: np.ndarray, targets: np.ndarray, seed: int) -> np.ndarray:
+def _redraw(
+    metric: Metric, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, seed: int
+) -> np.ndarray:
     """The metric of models f64[draws, models] on rows that are drawn with replacement."""
     rng, n = np.random.default_rng(seed), len(targets)
     draws = (rng.integers(n, size=n) for _ in range(_DRAWS_OF_METRIC))
-    return np.stack([metric.score(outputs[:, rows], targets[rows]) for rows in draws])
+    own = lambda rows: None if weights is None else weights[rows]
+    return np.stack([metric.score(outputs[:, rows], targets[rows], own(rows)) for rows in draws])
 
 
 def _moments(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

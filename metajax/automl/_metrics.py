@@ -3,15 +3,25 @@
 Every metric is turned so that larger is better: those that scikit-learn calls ``neg_...`` are negative errors.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from metajax.types import InputError
 
-ScoreFn = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""``(outputs f64[models, rows, k], targets [rows]) -> f64[models]``."""
+
+class ScoreFn(Protocol):
+    """Scores many models on the same rows."""
+
+    def __call__(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None, /) -> np.ndarray:
+        """Returns f64[models].
+
+        Args:
+            outputs: f64[models, rows, k], probabilities or values.
+            targets: [rows], class numbers or values.
+            weights: f64[rows], how much each row counts; ``None`` where all count alike.
+        """
+        ...
 
 
 class Metric(NamedTuple):
@@ -24,6 +34,7 @@ class Metric(NamedTuple):
         power: The unit of the score, as a power of the unit of the target.
         by_label: Whether the score of two classes depends on labels alone, of which one may be rare, so that the threshold
             from which a row is labeled as the second class is chosen on held-out rows.
+        weights_classes: Whether rare classes may have to count more in training.
     """
 
     name: str
@@ -31,12 +42,13 @@ class Metric(NamedTuple):
     tie: ScoreFn
     power: int = 0
     by_label: bool = False
+    weights_classes: bool = False
 
-    def select(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def select(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """Returns by what models are compared, f64[models]: the score, at the best threshold of each where there is one."""
         if not self.by_label:
-            return self.score(outputs, targets)
-        return np.max([self.score(at_threshold(outputs, t), targets) for t in thresholds(outputs)], axis=0)
+            return self.score(outputs, targets, weights)
+        return np.max([self.score(at_threshold(outputs, t), targets, weights) for t in thresholds(outputs)], axis=0)
 
     def unit(self, scale: float) -> float:
         """Returns by what a score of standardized values is multiplied, for one of values; infinite beyond floating point."""
@@ -67,104 +79,129 @@ def labels(outputs: np.ndarray, threshold: float) -> np.ndarray:
     return np.argmax(outputs, axis=1)
 
 
-def best_threshold(metric: Metric, outputs: np.ndarray, targets: np.ndarray) -> float:
+def best_threshold(
+    metric: Metric, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """Returns the threshold with the best score on held-out rows, one half if none is better or the metric needs none.
 
     Args:
         metric: The metric.
         outputs: f[rows, classes], probabilities.
         targets: i[rows], class numbers.
+        weights: f64[rows], how much each row counts, or ``None``.
     """
     if not metric.by_label:
         return 0.5
     tried = thresholds(outputs)
-    scores = [float(metric.score(at_threshold(outputs, t)[None], targets)[0]) for t in tried]
+    scores = [float(metric.score(at_threshold(outputs, t)[None], targets, weights)[0]) for t in tried]
     return tried[int(np.argmax(scores))]
 
 
-def _log_loss(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """The mean over rows of f[models, rows], f64[models]."""
+    return values.mean(axis=1) if weights is None else values @ (weights / weights.sum())
+
+
+def _log_loss(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The negative log-loss."""
     likelihood = outputs[:, np.arange(len(targets)), targets.astype(int)]
-    return np.log(np.maximum(likelihood, 1e-9)).mean(axis=1)
+    return _mean(np.log(np.maximum(likelihood, 1e-9)), weights)
 
 
-def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return (np.argmax(outputs, axis=2) == targets).mean(axis=1)
+def _accuracy(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    return _mean(np.argmax(outputs, axis=2) == targets, weights)
 
 
-def _recalls(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The share of the rows of each class that are found, f64[models, classes that occur]."""
-    found = np.argmax(outputs, axis=2) == targets
-    return np.stack([found[:, targets == c].mean(axis=1) for c in np.unique(targets)], axis=1)
+def _balanced_accuracy(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The mean over classes that occur of the share of their rows that is found."""
+    found, counts = np.argmax(outputs, axis=2) == targets, np.ones(len(targets)) if weights is None else weights
+    recalls = [
+        _mean(found[:, own], counts[own]) for own in (targets == c for c in np.unique(targets)) if counts[own].any()
+    ]
+    return np.mean(recalls, axis=0)
 
 
-def _balanced_accuracy(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return _recalls(outputs, targets).mean(axis=1)
-
-
-def _f1_of(outputs: np.ndarray, targets: np.ndarray, label: int) -> np.ndarray:
+def _f1_of(outputs: np.ndarray, targets: np.ndarray, label: int, weights: np.ndarray | None = None) -> np.ndarray:
     """F1 of one class, f64[models]; 0 where it neither occurs nor is predicted."""
+    counts = np.ones(len(targets)) if weights is None else weights
     predicted, actual = np.argmax(outputs, axis=2) == label, targets == label
-    both = (predicted & actual).sum(axis=1)
-    return 2 * both / np.maximum(predicted.sum(axis=1) + actual.sum(), 1)
+    both = (predicted & actual) @ counts
+    return 2 * both / np.maximum(predicted @ counts + actual @ counts, 1e-300)
 
 
-def _f1(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return _f1_of(outputs, targets, outputs.shape[2] - 1)
+def _f1(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    return _f1_of(outputs, targets, 1, weights)
 
 
-def _f1_macro(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _f1_macro(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The mean over all classes that occur or are predicted."""
     predicted = np.argmax(outputs, axis=2)
     labels = np.union1d(np.unique(targets), np.unique(predicted))
-    each = np.stack([_f1_of(outputs, targets, int(c)) for c in labels], axis=1)
+    each = np.stack([_f1_of(outputs, targets, int(c), weights) for c in labels], axis=1)
     occurs = np.stack([(predicted == c).any(axis=1) | (targets == c).any() for c in labels], axis=1)
     return (each * occurs).sum(axis=1) / occurs.sum(axis=1)
 
 
-def _auc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def _auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The area under the ROC curve by ranks (Mann and Whitney 1947), f64[models]; 1/2 where one class is missing."""
     from scipy.stats import rankdata
 
     n, p = len(positive), int(positive.sum())
     if p in (0, n):
         return np.full(len(scores), 0.5)
+    if weights is not None:
+        return _weighted_auc(scores, positive, weights)
     ranks = rankdata(scores, axis=1)
     return (ranks[:, positive].sum(axis=1) - p * (p + 1) / 2) / (p * (n - p))
 
 
-def _roc_auc(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _weighted_auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    from sklearn.metrics import roc_auc_score
+
+    if not weights[positive].any() or not weights[~positive].any():
+        return np.full(len(scores), 0.5)
+    return np.array([roc_auc_score(positive, model, sample_weight=weights) for model in scores])
+
+
+def _roc_auc(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Of two classes; of more the mean over classes, each against the rest."""
     if outputs.shape[2] == 2:
-        return _auc(outputs[:, :, 1], targets == 1)
+        return _auc(outputs[:, :, 1], targets == 1, weights)
     present = np.unique(targets).astype(int)
-    return np.mean([_auc(outputs[:, :, c], targets == c) for c in present], axis=0)
+    return np.mean([_auc(outputs[:, :, c], targets == c, weights) for c in present], axis=0)
 
 
-def _average_precision(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _average_precision(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The mean precision at each positive row, in the order of the scores; equal scores count together."""
     from sklearn.metrics import average_precision_score
 
-    return np.array([average_precision_score(targets == 1, model[:, 1]) for model in outputs])
+    return np.array([average_precision_score(targets == 1, model[:, 1], sample_weight=weights) for model in outputs])
 
 
-def _squared_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return -np.mean(np.square(outputs[:, :, 0] - targets), axis=1)
+def _squared_error(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    return -_mean(np.square(outputs[:, :, 0] - targets), weights)
 
 
-def _root_squared_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return -np.sqrt(-_squared_error(outputs, targets))
+def _root_squared_error(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    return -np.sqrt(-_squared_error(outputs, targets, weights))
 
 
-def _absolute_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return -np.mean(np.abs(outputs[:, :, 0] - targets), axis=1)
+def _absolute_error(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    return -_mean(np.abs(outputs[:, :, 0] - targets), weights)
 
 
-def _median_error(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return -np.median(np.abs(outputs[:, :, 0] - targets), axis=1)
+def _median_error(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    if weights is None:
+        return -np.median(np.abs(outputs[:, :, 0] - targets), axis=1)
+    from sklearn.metrics import median_absolute_error
+
+    return -np.array([median_absolute_error(targets, model[:, 0], sample_weight=weights) for model in outputs])
 
 
-def _r2(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return 1 + _squared_error(outputs, targets) / max(float(np.var(targets)), 1e-300)
+def _r2(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    middle = np.average(targets, weights=weights)
+    variance = float(np.average(np.square(targets - middle), weights=weights))
+    return 1 + _squared_error(outputs, targets, weights) / max(variance, 1e-300)
 
 
 _WORDS = {
@@ -233,4 +270,4 @@ def metric(name: str | None, outputs: int, classification: bool) -> Metric:
         of = "two classes" if binary else f"{outputs} classes" if classification else "numbers"
         raise InputError(f"metric={name!r}: accepted for a target of {of} are {', '.join(sorted(known))}")
     tie = _log_loss if classification else _squared_error
-    return Metric(name, known[name], tie, _POWERS.get(name, 0), binary and name in _BY_LABEL)
+    return Metric(name, known[name], tie, _POWERS.get(name, 0), binary and name in _BY_LABEL, name in _BY_LABEL)

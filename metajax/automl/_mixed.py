@@ -160,9 +160,7 @@ class Trainer:
         allows: AllowsFn,
     ) -> population.Plan:
         """Plans the training of networks; an epoch of a small table is several passes over its rows."""
-        prepared, limit = self._prepared, self._prepared.network_rows
-        if len(data.x) > limit:
-            data = data._replace(x=data.x[:limit], y=data.y[:limit])
+        prepared, data = self._prepared, data.first(self._prepared.network_rows)
         return population.plan(
             self._affordable(encodings, len(data.x)),
             prepared.groups,
@@ -175,13 +173,13 @@ class Trainer:
             progress,
             self._sampling,
             stop,
-            self._score,
+            functools.partial(self._score, weights=data.weights_eval),
             allows,
         )
 
-    def _score(self, outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def _score(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """The metric of models f64[n] for f[n, rows, outputs], in units of the target."""
-        return self._unit * self._metric.select(np.asarray(outputs, np.float64), np.asarray(y))
+        return self._unit * self._metric.select(np.asarray(outputs, np.float64), np.asarray(y), weights)
 
     def _affordable(self, encodings: np.ndarray, n_rows: int) -> dict[str, np.ndarray]:
         """The configurations, with fewer epochs where one training would take too long."""
@@ -208,7 +206,7 @@ class Trainer:
         assert results.encodings is not None
         seeds, jobs = stream(key, "models"), []
         configs = self._space.decode(results.encodings[rows]) if len(rows) else []
-        data = Data(*map(np.asarray, data))  # type: ignore[arg-type]
+        data = data.on_host()
         first = _first_of_same(results.encodings, rows)
         for row, config in zip(rows.tolist(), configs):
             if first[row] == row:
@@ -263,11 +261,11 @@ class Trainer:
             return
         classification = self._prepared.classification
         results.curve[row] = score(stages, y_eval, classification)
-        results.score[row] = self._score(stages[-1:], y_eval)[0]
+        results.score[row] = self._score(stages[-1:], y_eval, data.weights_eval)[0]
         if classification:
-            results.loss[row] = calibrate.calibrated_loss(stages[-1:], y_eval)[0]
+            results.loss[row] = calibrate.calibrated_loss(stages[-1:], y_eval, data.weights_eval)[0]
         else:
-            results.loss[row] = squared_error(stages[-1:], y_eval)[0]
+            results.loss[row] = squared_error(stages[-1:], y_eval, data.weights_eval)[0]
         decided = {} if fitted.member is None else fitted.member.decided
         if decided:
             assert results.encodings is not None

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl import _encoding as encoding
+from metajax.automl._class_weights import CHOICE
 from metajax.automl._encoding import FREQUENCIES, Layout
 from metajax.automl._space import ACTIVATIONS, BATCHES, EMBEDDINGS, MAX_UNITS, MEMBERS, NETWORKS, WIDTHS
 
@@ -83,6 +84,7 @@ class NetworkConfig(NamedTuple):
         frequency_scale: Standard deviation of the initial frequencies of a periodic embedding.
         mask: f32[inputs], 1 for each raw column and bin that is used.
         periodic_mask: f32[m], 1 for each column whose periodic embedding is used.
+        class_weight: How much more rare classes count in training, from 0 to 1.
     """
 
     linear: Any
@@ -102,6 +104,7 @@ class NetworkConfig(NamedTuple):
     frequency_scale: Any
     mask: Any
     periodic_mask: Any
+    class_weight: Any = 0.0
 
 
 class Model(NamedTuple):
@@ -179,6 +182,7 @@ def to_network_configs(configs: dict[str, Any], groups: np.ndarray, layout: Layo
         frequency_scale=as_float("frequency_scale"),
         mask=np.concatenate(masks, axis=1).astype(np.float32),
         periodic_mask=(is_used[:, numeric] & (embedding == "periodic")).astype(np.float32),
+        class_weight=as_float(CHOICE) if CHOICE in configs else 0.0 * as_float("dropout"),
     )
 
 

@@ -225,7 +225,7 @@ def _store(results, row, epochs, own, shelf, population, configs, groups, keep_p
         return
     predicted = (np.exp(outputs) if population.classification else outputs)[None]
     if population.classification:
-        results.loss[row] = calibrate.calibrated_loss(predicted, y)[0]
+        results.loss[row] = calibrate.calibrated_loss(predicted, y, population.data.weights_eval)[0]
     else:
         results.loss[row] = squared_error(predicted, y)[0]
     last = score(predicted, y, population.classification)[0]

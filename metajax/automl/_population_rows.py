@@ -7,6 +7,7 @@ import numpy as np
 
 from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
+from metajax.automl._class_weights import log_balance
 from metajax.automl._task import Data
 from metajax.types import generator, stream
 
@@ -61,12 +62,17 @@ class Population:
         n_eval = max(pad_to.eval_rows, len(self.y_eval) if selects_epoch else 1)
         self.n_blocks = -(-n_eval // descent.EVAL_BLOCK)
         used = len(self.y_eval) if selects_epoch else 0
+        y, balance = np.asarray(data.y), np.zeros(n_outputs)
+        if self.classification:
+            balance = log_balance(y, n_outputs)
         rows = (
             _pad(self.x, pad_to.rows),
-            _pad(np.asarray(data.y), pad_to.rows),
+            _pad(y, pad_to.rows),
+            _pad(_counts(data.weights, len(y)), pad_to.rows),
+            balance.astype(np.float32),
             self._blocks(np.asarray(data.x_eval)[:used]),
             self._blocks(self.y_eval[:used]),
-            self._blocks(np.ones(used, np.float32)),
+            self._blocks(_counts(data.weights_eval, len(self.y_eval))[:used]),
         )
         self.rows = descent.Rows(*map(jax.device_put, rows))
 
@@ -85,6 +91,11 @@ class Population:
                 drawn = np.concatenate([rng.permutation(len(self.x)) for _ in range(self.passes)])
                 order[:n] = np.resize(drawn, n)
             yield descent.Span(np.int32(first), np.int32(count), orders, np.int32(self.steps))
+
+
+def _counts(weights: np.ndarray | None, n: int) -> np.ndarray:
+    """How much rows count, f32[n]: 1 where nothing is said."""
+    return np.ones(n, np.float32) if weights is None else np.asarray(weights, np.float32)
 
 
 def _pad(array: np.ndarray, n: int) -> np.ndarray:

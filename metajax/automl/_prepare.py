@@ -4,25 +4,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metajax.automl import _splits as splitting
 from metajax.automl._space import MAX_FEATURES
 from metajax.automl._task import Data
 from metajax.data import tabular
+from metajax.data.schema._show import listed
 
 N_FOLDS = 5
 """Number of folds of a table."""
 MAX_SEARCH_ROWS, MAX_FINAL_ROWS = 50_000, 200_000
 """Maximum numbers of training rows of the split by which configurations are compared, and of the final model; a budget of
 minutes has fewer."""
-_MAX_ROWS = 250_000  # Larger datasets are subsampled to this size before anything else.
 # Rows a minute that comparing configurations has time for, and the least.
 _SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 15_000, 4_000
 # Rows a minute that networks of the final model have time for, and the least.
 _FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 30_000, 6_000
 _MAX_NUMBERS_PER_MINUTE = 3e6  # of a table that is cross-validated
-_MAX_TEST_ROWS = 10_000
-_MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
 _ROWS_PER_EPOCH = 640  # Smaller tables are passed over several times in what counts as one epoch.
-_MIN_ROWS_PER_CLASS = 3
 
 
 class Prepared(NamedTuple):
@@ -76,14 +74,18 @@ def row_limits(minutes: float | None) -> tuple[int, int]:
 
 
 def prepare(
-    dataset: tabular.Dataset, seed: int, test: bool | tabular.Dataset = True, minutes: float | None = None
+    dataset: tabular.Dataset,
+    seed: int,
+    test: bool | tabular.Dataset = True,
+    minutes: float | None = None,
+    folds: int | None = None,
 ) -> Prepared:
     """Holds a fifth of the rows of a table out as a test, 10,000 at most, and encodes and splits the others.
 
-    Classes are spread evenly.
+    Classes are spread evenly. Rows of a group stay together, and with times the rows that judge are those that come last.
 
-    A table that is small for its budget is split into five folds. A larger one is split once; its configurations are compared
-    by training on a part of the rows.
+    A table that is small for its budget is split into five folds. A larger one, or one with times, is split once; its
+    configurations are compared by training on a part of the rows.
 
     Args:
         dataset: The table.
@@ -91,9 +93,13 @@ def prepare(
         test: Hold test rows out, or the test rows. Without them ``final`` is evaluated on the rows that ``search`` is
             evaluated on.
         minutes: The budget, or ``None``.
+        folds: The number of folds; 1 is one split. By default rows and budget decide.
 
     Returns:
         The encoded rows of each stage.
+
+    Raises:
+        InputError: If there are too few groups.
 
     Example:
         >>> from metajax.data import tabular
@@ -102,109 +108,94 @@ def prepare(
         ((120, 30), (96, 4), (120, 4), 5)
     """
     max_search, max_network = row_limits(minutes)
-    dataset = _subsample(dataset, seed)
-    learned, held_out = np.arange(len(dataset.target)), np.zeros(0, np.int64)
+    dataset = splitting.subsample(dataset, seed)
+    rows = splitting.Split(np.arange(len(dataset.target)), np.zeros(0, np.int64))
     if test is True:
-        learned, held_out = _hold_out(dataset, seed)
-    schema, columns = dataset.schema, dataset.columns
-    assert schema is not None and columns is not None
-    learned = _spread(dataset, learned, seed)
-    target = dataset.target[learned]
-    encoder = tabular.Encoder.fit(schema, columns.take(learned), target)
-    x, y = encoder.inputs(columns.take(learned), target), encoder.targets(target)
-    notes, n = list(dataset.notes), len(learned)
-    if n * (N_FOLDS - 1) // N_FOLDS <= max_search and _is_cross_validated(x, len(dataset.classes or [0]), minutes):
-        folds = split_folds(x, y, N_FOLDS)
-        search = folds[0]
-    else:
-        size = min(n // N_FOLDS, _MAX_EVALUATION_ROWS)
-        folds = [_as_data(x[size:], y[size:], x[:size], y[:size])]
-        search = folds[0]
-        if n - size > max_search:
-            search = Data(search.x[:max_search], search.y[:max_search], search.x_eval, search.y_eval)
-            notes.append(
-                f"Configurations are compared by training on {max_search:,} rows; good ones train on {n - size:,} rows."
-            )
-    if len(folds[0].x) > max_network:
+        rows = splitting.hold_out(dataset, seed)
+    learned = dataset.take(splitting.spread(dataset, rows.train, seed))
+    assert learned.schema is not None and learned.columns is not None
+    encoder = tabular.Encoder.fit(learned.schema, learned.columns, learned.target)
+    own = _Rows(encoder.inputs(learned.columns, learned.target), encoder.targets(learned.target), learned.roles.weights)
+    notes, n = list(dataset.notes), len(own.y)
+    if folds is None:
+        folds = N_FOLDS if _is_cross_validated(own.x, len(dataset.classes or [0]), minutes, max_search) else 1
+    splits = splitting.splits(learned, folds, seed)
+    parts = [_as_data(own.take(split.train), own.take(split.evaluation)) for split in splits]
+    search = parts[0]
+    if (n_train := len(search.x)) > max_search:
+        search = search.first(max_search)
+        notes.append(
+            f"Configurations are compared by training on {max_search:,} rows; good ones train on {n_train:,} rows."
+        )
+    if n_train > max_network:
         notes.append(f"Networks train on at most {max_network:,} rows.")
-    if isinstance(test, tabular.Dataset):
-        held_out = np.arange(len(test.target))
-        test_rows = encoder.inputs(test.columns), encoder.targets(test.target)
-    elif test:
-        test_rows = encoder.inputs(columns.take(held_out)), encoder.targets(dataset.target[held_out])
-    else:
-        test_rows = search.x_eval, search.y_eval
-    final = _as_data(x, y, *test_rows)
-    everything = None
+    tested = dataset.take(rows.evaluation) if isinstance(test, bool) else test
+    test_rows = _Rows(search.x_eval, search.y_eval, search.weights_eval)
     if test is not False:
-        everything = _as_data(np.concatenate([x, test_rows[0]]), np.concatenate([y, test_rows[1]]), *test_rows)
+        test_rows = _Rows(encoder.inputs(tested.columns), encoder.targets(tested.target), tested.roles.weights)
     groups = encoder.groups
     if encoder.features > MAX_FEATURES:
         groups = groups * MAX_FEATURES // encoder.features
         notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
-    outputs = len(dataset.classes) if dataset.classes is not None else 1
-    return Prepared(search, folds, final, everything, encoder, groups, outputs, (n, len(held_out)), notes, max_network)
+    return Prepared(
+        search,
+        parts,
+        _as_data(own, test_rows),
+        None if test is False else _as_data(own.join(test_rows), test_rows),
+        encoder,
+        groups,
+        len(dataset.classes) if dataset.classes is not None else 1,
+        (n, 0 if test is False else len(test_rows.y)),
+        [*notes, *_of_splits(learned)],
+        max_network,
+    )
 
 
-def _is_cross_validated(x: np.ndarray, classes: int, minutes: float | None) -> bool:
+class _Rows(NamedTuple):
+    """Encoded rows: inputs f32[n, inputs], targets [n], and weights f64[n] or ``None``."""
+
+    x: Any
+    y: Any
+    weights: Any = None
+
+    def take(self, rows: np.ndarray) -> "_Rows":
+        """Some of the rows."""
+        return _Rows(*(None if part is None else part[rows] for part in self))
+
+    def join(self, other: "_Rows") -> "_Rows":
+        """The rows of both."""
+        return _Rows(*(None if part is None else np.concatenate([part, more]) for part, more in zip(self, other)))
+
+
+def _as_data(train: _Rows, evaluation: _Rows) -> Data:
+    """Rows on the host: the libraries of trees read them there, and networks copy what they need."""
+    return Data(train.x, train.y, evaluation.x, evaluation.y, train.weights, evaluation.weights)
+
+
+def _of_splits(learned: tabular.Dataset) -> list[str]:
+    """What a user should know of how rows are split."""
+    assert learned.schema is not None
+    roles = learned.roles
+    if roles.times is not None:
+        return [f"Rows are split in the order of {roles.columns.time or 'time'}: the last ones judge."]
+    notes = []
+    if roles.groups is not None:
+        notes.append(f"Rows with the same {roles.columns.group or 'group'} are on the same side of every split.")
+    dates = [column.name for column in learned.schema.used if column.kind == "date"]
+    if dates:
+        notes.append(
+            f"Rows are split at random, which overestimates a model of the future (dates in {listed(dates)}); "
+            "name the column by which they are to be split in order of time (time)."
+        )
+    return notes
+
+
+def _is_cross_validated(x: np.ndarray, classes: int, minutes: float | None, max_rows: int) -> bool:
     """Whether a budget has time for training on every fold: trees take about as long as the table has numbers and classes."""
+    if len(x) * (N_FOLDS - 1) // N_FOLDS > max_rows:
+        return False
     numbers = x.size * (classes if classes > 2 else 1)
     return minutes is None or numbers <= _MAX_NUMBERS_PER_MINUTE * minutes
-
-
-def _as_data(*arrays: Any) -> Data:
-    """Rows on the host: the libraries of trees read them there, and networks copy what they need."""
-    return Data(*map(np.asarray, arrays))  # type: ignore[arg-type]
-
-
-def _hold_out(dataset: tabular.Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that are learned from, and a fifth of all rows as a test, or fewer of a large table."""
-    share = min(0.2, _MAX_TEST_ROWS / len(dataset.target))
-    train, validation, test = tabular.split(dataset, seed, (0.8 - share / 2, 0.2 - share / 2))
-    return np.concatenate([train, validation]), test
-
-
-def _spread(dataset: tabular.Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
-    """The rows in a random order in which each class is spread evenly."""
-    rng = np.random.default_rng(seed)
-    rows = rng.permutation(rows)
-    if dataset.classes is None:
-        return rows
-    place = np.zeros(len(rows))
-    for label in np.unique(dataset.target[rows].astype(str)):
-        own = np.flatnonzero(dataset.target[rows].astype(str) == label)
-        place[own] = (np.arange(len(own)) + rng.random()) / len(own)
-    return rows[np.argsort(place, kind="stable")]
-
-
-def _subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:
-    """At most about ``_MAX_ROWS`` rows of a dataset, with at least three of each class."""
-    n = len(dataset.target)
-    if n <= _MAX_ROWS:
-        return dataset
-    order = np.random.default_rng(seed).permutation(n)
-    if dataset.classes is None:
-        index = order[:_MAX_ROWS]
-    else:
-        labels = dataset.target[order]
-        rare = np.concatenate([np.flatnonzero(labels == name)[:_MIN_ROWS_PER_CLASS] for name in dataset.classes])
-        index = order[np.union1d(np.arange(_MAX_ROWS), rare)]
-    notes = [*dataset.notes, f"The search uses {len(index):,} of the {n:,} rows, drawn at random."]
-    return dataset.take(np.sort(index))._replace(notes=notes)
-
-
-def split_folds(x: np.ndarray, y: np.ndarray, n: int) -> list[Data]:
-    """Returns n splits of rows in spread order; each evaluates on every n-th row, and all on as many.
-
-    Splits of the same sizes share compiled programs. Less than n rows are evaluated on by no split.
-    """
-    every, size = np.arange(len(x)), len(x) // n
-    splits = []
-    for first in range(n):
-        held_out = every[first::n][:size]
-        rest = np.delete(every, held_out)
-        splits.append(_as_data(x[rest], y[rest], x[held_out], y[held_out]))
-    return splits
 
 
 def passes_per_epoch(rows: int) -> int:

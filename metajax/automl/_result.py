@@ -181,7 +181,7 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
             metrics[f"{prefix}test_accuracy"] = tested.accuracy
         if name != "found":
             pair, unit = (found.outputs, tested.outputs), task.metric.unit(task.target_scale)
-            low, high = intervals.difference_of_metric(task.metric, *pair, tested.truth)
+            low, high = intervals.difference_of_metric(task.metric, *pair, tested.truth, tested.weights)
             metrics |= {
                 f"gain_over_{name}": found.score - tested.score,
                 f"gain_over_{name}_low": unit * low,
@@ -195,7 +195,10 @@ def _test_rows(config: Config, task: Task) -> str:
     if config.test is not None:
         return f"The rows of {config.test} are the test"
     n, rest = len(task.final.y_eval), len(task.final.y)
-    return f"{n:,} of the {n + rest:,} rows, drawn by seed {config.seed}, are the test"
+    if config.time is not None:
+        return f"The last {n:,} of the {n + rest:,} rows, in the order of {config.time}, are the test"
+    whole = "" if config.group is None else f", all of some values of {config.group}"
+    return f"{n:,} of the {n + rest:,} rows{whole}, drawn by seed {config.seed}, are the test"
 
 
 def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: int) -> str:
@@ -210,6 +213,8 @@ def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: in
         "were not trained on. Each of the others is one training of one configuration on all rows but the test. Intervals are "
         "95% intervals over the test rows."
     )
+    if config.weight is not None:
+        sentences += f" Rows count as {config.weight} says, in training and in every score."
     if n_refits:
         sentences += (
             f" After the evaluation, {n_refits} configurations of the ensemble were trained on all rows, the test included; "

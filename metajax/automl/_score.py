@@ -3,9 +3,10 @@
 import numpy as np
 
 
-def squared_error(outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Mean squared error of every model, f64[models], for f[models, rows, 1]."""
-    return np.asarray(np.mean(np.square(outputs[..., 0] - y), axis=-1, dtype=np.float64))
+def squared_error(outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean squared error of every model, f64[models], for f[models, rows, 1], with weights f[rows] or without."""
+    errors = np.square(outputs[..., 0] - y).astype(np.float64)
+    return np.asarray(np.average(errors, axis=-1, weights=weights))
 
 
 def score(outputs: np.ndarray, y: np.ndarray, classification: bool) -> np.ndarray:

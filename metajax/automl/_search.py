@@ -11,6 +11,7 @@ from metajax.automl import _bags as bags
 from metajax.automl._explore import Exploration, explore, select, start
 from metajax.automl._image_model import ImageModel
 from metajax.automl._images import image_task
+from metajax.automl._load import Dataset, Loaded, identify, load_data
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import describe_data, prepare
 from metajax.automl._recorder import Recorder
@@ -22,58 +23,7 @@ from metajax.automl._task import Task
 from metajax.automl._waves import Stopped
 from metajax.automl.models import ModelType
 from metajax.data import tabular
-from metajax.data._pictures import Pictures, holds_images, pictures
-from metajax.run import Fingerprint, Interrupted, RunDirectory, Watch, fingerprint, read_json, write_text
-from metajax.types import InputError
-
-Dataset = tabular.Dataset | Pictures
-
-
-def load_data(config: Config) -> Dataset:
-    """Reads the dataset of a search.
-
-    Raises:
-        InputError: if it does not exist, or nothing can be learned from it.
-    """
-    path = Path(config.data)
-    if config.data not in tabular.BUNDLED and holds_images(path):
-        if config.task == "regression":
-            raise InputError("task='regression': images are classified; give a table of features for regression")
-        return pictures(path, config.size)
-    if config.method == "supernet":
-        raise InputError(
-            "method='supernet': needs images (a folder with one folder for each class, or an .npz with x of shape "
-            "[n, height, width]); for tables use metalearner, random or optuna"
-        )
-    schema = None if config.schema is None else tabular.Schema.read(config.schema)
-    return tabular.load(config.data, config.target, config.task, schema)
-
-
-def check_test(config: Config, dataset: Dataset) -> None:
-    """Refuses test rows that do not fit the dataset, before anything is written.
-
-    Raises:
-        InputError: If they cannot be read, or the dataset is one of images.
-    """
-    if not isinstance(dataset, tabular.Dataset):
-        raise InputError("test: is for tables; of images a fifth is held back")
-    tabular.load_test(config.test, dataset)
-
-
-def identify(dataset: Dataset) -> Fingerprint:
-    """Returns what a run records of its data: everything that is learned from."""
-    if isinstance(dataset, Pictures):
-        return fingerprint(images=dataset.x, labels=dataset.y, classes=dataset.classes)
-    columns, schema = dataset.columns, dataset.schema
-    assert columns is not None and schema is not None
-    features = {source.name: columns.numbers[:, i] for i, source in enumerate(schema.numbers)}
-    features |= {source.name: columns.codes[:, i] for i, source in enumerate(schema.codes)}
-    return fingerprint(
-        features=tabular.pandas().DataFrame(features),
-        target=dataset.target,
-        classes=dataset.classes,
-        schema=[str(column.to_dict()) for column in schema.columns],
-    )
+from metajax.run import Interrupted, RunDirectory, Watch, read_json, write_text
 
 
 class _Described(NamedTuple):
@@ -84,12 +34,12 @@ class _Described(NamedTuple):
 
 
 def _make_task(
-    dataset: Dataset, config: Config, directory: RunDirectory, model_types: Sequence[ModelType] | None
+    loaded: Loaded, config: Config, directory: RunDirectory, model_types: Sequence[ModelType] | None
 ) -> _Described:
     """Splits and encodes a dataset; the schema of a table is written."""
+    dataset, test = loaded
     if isinstance(dataset, tabular.Dataset):
-        test = True if config.test is None else tabular.load_test(config.test, dataset)
-        prepared = prepare(dataset, config.seed, test, minutes=config.minutes)
+        prepared = prepare(dataset, config.seed, True if test is None else test, config.minutes, config.folds)
         write_text(directory.path / "schema.json", prepared.encoder.schema.to_json())
         task = table_task(prepared, model_types=model_types, minutes=config.minutes, metric=config.metric)
         return _Described(task, describe_data(dataset, prepared))
@@ -111,7 +61,7 @@ def _make_task(
 def search(
     config: Config,
     directory: RunDirectory,
-    dataset: Dataset | None = None,
+    dataset: Dataset | Loaded | None = None,
     show: bool = True,
     model_types: Sequence[ModelType] | None = None,
 ) -> SearchOutcome:
@@ -127,7 +77,7 @@ def search(
     Args:
         config: What to search, and for how long.
         directory: An open run directory.
-        dataset: The dataset; by default it is read as ``config`` says.
+        dataset: The dataset; by default it and the test rows are read as ``config`` says.
         show: Show progress on standard error.
         model_types: What is searched for a table beside networks; by default ``models.installed()``.
 
@@ -150,9 +100,9 @@ def search(
     """
     started = time.perf_counter()
     check_requirements(config)
-    dataset = load_data(config) if dataset is None else dataset
-    directory.bind_data(identify(dataset))
-    task, data = _make_task(dataset, config, directory, model_types)
+    loaded = load_data(config) if dataset is None else dataset if isinstance(dataset, Loaded) else Loaded(dataset)
+    directory.bind_data(identify(loaded))
+    task, data = _make_task(loaded, config, directory, model_types)
     recorder = start(config, directory, task, show, started, ENDING_SECONDS)
     for line in _introduction(data, task):
         recorder.say(line)

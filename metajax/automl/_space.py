@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from metajax.automl._class_weights import CHOICE
 from metajax.automl.models import ModelType
 from metajax.space import Categorical, Float, Integer, Space, Subset
 from metajax.types import InputError
@@ -24,7 +25,9 @@ _DEEP = ("mlp", "resnet")
 _TRAINING = ("embedding", "learning_rate", "schedule", "weight_decay", "batch_size", "epochs", "label_smoothing")
 
 
-def tabular_space(features: int, classification: bool, model_types: Sequence[ModelType] = ()) -> Space:
+def tabular_space(
+    features: int, classification: bool, model_types: Sequence[ModelType] = (), weights_classes: bool = False
+) -> Space:
     """Returns the search space for a table.
 
     It holds the model type (linear, multilayer perceptron, residual network, and those given). For networks it holds how
@@ -38,6 +41,8 @@ def tabular_space(features: int, classification: bool, model_types: Sequence[Mod
         classification: Whether the target is a class, which adds label smoothing.
         model_types: Model types beside the networks, such as ``models.installed()``. The names of their hyperparameters begin
             with the name of the type and a dot.
+        weights_classes: Whether it is searched how much more rare classes count in training, which metrics ask for that judge
+            every class alike.
 
     Returns:
         The space.
@@ -76,6 +81,8 @@ def tabular_space(features: int, classification: bool, model_types: Sequence[Mod
     }
     if classification:
         domains["label_smoothing"] = Float(0.0, 0.2, grid=21)
+    if weights_classes:
+        domains[CHOICE] = Float(0.0, 1.0, grid=5)
     conditions = [(name, "model", _DEEP) for name in ("depth", "width", "k", "activation", "norm", "dropout")]
     if model_types:
         conditions += [(name, "model", NETWORKS) for name in _TRAINING if name in domains]

@@ -9,10 +9,11 @@ import numpy as np
 from metajax.automl import _metrics as metrics
 from metajax.automl import _mixed as mixed
 from metajax.automl import prior
+from metajax.automl._class_weights import CHOICE
 from metajax.automl._model import FittedModel, read_member, write_member
 from metajax.automl._prepare import Prepared
 from metajax.automl._space import default_config, default_of_type, tabular_space
-from metajax.automl._task import GROUP_SIZE, Task
+from metajax.automl._task import GROUP_SIZE, EnsembleMember, Task
 from metajax.automl.models import ModelType, installed
 
 
@@ -54,19 +55,14 @@ def table_task(
         True
     """
     kinds = installed() if model_types is None else tuple(model_types)
-    space = tabular_space(prepared.features, prepared.classification, kinds)
-    initial = initial_configs(prepared.classification, kinds)
     maximized = metrics.metric(metric, prepared.outputs, prepared.classification)
+    space = tabular_space(prepared.features, prepared.classification, kinds, maximized.weights_classes)
+    initial = initial_configs(prepared.classification, kinds, maximized.weights_classes)
     trainer = mixed.Trainer(space, prepared, group_size, kinds, minutes, maximized)
 
-    def build_model(
-        configs: list[dict[str, Any]],
-        params: list[Any],
-        temperatures: np.ndarray,
-        weights: np.ndarray,
-        threshold: float = 0.5,
-    ) -> FittedModel:
-        return FittedModel(configs, prepared.encoder, params, temperatures, weights, threshold)
+    def build_model(members: list[EnsembleMember], threshold: float = 0.5) -> FittedModel:
+        configs, params, temperatures, weights = map(list, zip(*members))
+        return FittedModel(configs, prepared.encoder, params, np.array(temperatures), np.array(weights), threshold)
 
     return Task(
         space=space,
@@ -97,8 +93,16 @@ def _default_note(default: dict[str, Any]) -> str:
     return "The default is a network of two layers of 128 units."
 
 
-def initial_configs(classification: bool, kinds: Sequence[ModelType]) -> tuple[dict[str, Any], ...]:
-    """Returns the default of every model type, networks included; the first one is what a search is compared with."""
+def initial_configs(
+    classification: bool, kinds: Sequence[ModelType], weights_classes: bool = False
+) -> tuple[dict[str, Any], ...]:
+    """Returns the default of every model type, networks included; the first one is what a search is compared with.
+
+    Where the weights of classes are searched, the default has none, and in the others all classes count alike.
+    """
     of_types = {kind.name: default_of_type(kind, classification) for kind in kinds}
-    first = [of_types.pop(name) for name in ("boosted_trees",) if name in of_types]
-    return (*first, default_config(classification), *of_types.values())
+    configs = [of_types.pop(name) for name in ("boosted_trees",) if name in of_types]
+    configs += [default_config(classification), *of_types.values()]
+    if not weights_classes:
+        return tuple(configs)
+    return tuple({**config, CHOICE: float(number > 0)} for number, config in enumerate(configs))

@@ -24,12 +24,25 @@ class Data(NamedTuple):
         y: i32[n], their class numbers, or f32[n], their standardized values.
         x_eval: f32[m, ...], the inputs of the evaluation rows.
         y_eval: i32[m] or f32[m], their targets.
+        weights: f64[n], how much each training row counts; ``None`` where all count alike.
+        weights_eval: f64[m], how much each evaluation row counts, or ``None``.
     """
 
-    x: jax.Array
-    y: jax.Array
-    x_eval: jax.Array
-    y_eval: jax.Array
+    x: Any
+    y: Any
+    x_eval: Any
+    y_eval: Any
+    weights: Any = None
+    weights_eval: Any = None
+
+    def first(self, n: int) -> "Data":
+        """Returns the first training rows, and all evaluation rows."""
+        weights = None if self.weights is None else self.weights[:n]
+        return self._replace(x=self.x[:n], y=self.y[:n], weights=weights)
+
+    def on_host(self) -> "Data":
+        """Returns the rows as NumPy arrays."""
+        return Data(*(None if part is None else np.asarray(part) for part in self))
 
 
 class TrainingResults(NamedTuple):
@@ -119,21 +132,27 @@ class TrainedModel(Protocol):
         ...
 
 
+class EnsembleMember(NamedTuple):
+    """A training that is a part of a model.
+
+    Attributes:
+        config: Its configuration.
+        params: What it has learned.
+        temperature: By which its logits are divided.
+        weight: Its share of the prediction.
+    """
+
+    config: dict[str, Any]
+    params: Any
+    temperature: float
+    weight: float
+
+
 class BuildModelFn(Protocol):
     """Builds the final model from trained members."""
 
-    def __call__(
-        self,
-        configs: list[dict[str, Any]],
-        params: list[Any],
-        temperatures: np.ndarray,
-        weights: np.ndarray,
-        threshold: float = 0.5,
-    ) -> TrainedModel:
-        """Returns the ensemble of these members: a configuration, parameters, a temperature and a weight each.
-
-        ``threshold`` is the probability from which a row is labeled as the second of two classes.
-        """
+    def __call__(self, members: list[EnsembleMember], threshold: float = 0.5) -> TrainedModel:
+        """Returns the ensemble; ``threshold`` is the probability from which a row is labeled as the second of two classes."""
         ...
 
 

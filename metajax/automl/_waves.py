@@ -202,12 +202,12 @@ class WaveHistory:
 
     def _saved(self, file: Path) -> SavedWave | None:
         """What a file holds, in short."""
-        wave = self._read(file)
-        if wave is None:
+        arrays = self._load(file, "source", "asked")
+        if arrays is None:
             return None
-        first = dict.fromkeys(row.tobytes() for row in wave.asked)
-        distinct = [np.frombuffer(row, wave.asked.dtype) for row in first]
-        return SavedWave(wave.source, np.stack(distinct) if distinct else wave.asked)
+        first = dict.fromkeys(row.tobytes() for row in arrays["asked"])
+        distinct = [np.frombuffer(row, arrays["asked"].dtype) for row in first]
+        return SavedWave(str(arrays["source"]), np.stack(distinct) if distinct else arrays["asked"])
 
     def _file(self, number: int) -> Path:
         return self._directory / f"{number:04d}.npz"
@@ -225,18 +225,26 @@ class WaveHistory:
             arrays |= {f"{number}/{name}": array for name, array in own.items()}
         save_npz(file, False, **arrays, headers=json.dumps(headers))
 
-    def _read(self, file: Path) -> Wave | None:
+    def _load(self, file: Path, *names: str) -> dict[str, np.ndarray] | None:
+        """Reads arrays of a wave. A damaged file is named and put aside."""
         if not file.is_file():
             return None
-        names = [name for name in Wave._fields if name not in ("output_index", "members")]
         try:
-            arrays = load_npz(file, (*names, _OUTPUT_INDEX_IN_FILES, "headers"))
-            headers = json.loads(str(arrays.pop("headers")))
-            named = {f"{i}/{name}": (i, name) for i, part in enumerate(headers) for name in part["arrays"]}
-            own = load_npz(file, tuple(named))
+            return load_npz(file, names)
         except (InputError, ValueError) as error:
             print(f"{error}; this wave is trained again", file=sys.stderr)
             file.rename(file.with_name(f"{file.name}.damaged"))
+            return None
+
+    def _read(self, file: Path) -> Wave | None:
+        names = [name for name in Wave._fields if name not in ("output_index", "members")]
+        arrays = self._load(file, *names, _OUTPUT_INDEX_IN_FILES, "headers")
+        if arrays is None:
+            return None
+        headers = json.loads(str(arrays.pop("headers")))
+        named = {f"{i}/{name}": (i, name) for i, part in enumerate(headers) for name in part["arrays"]}
+        own = self._load(file, *named)
+        if own is None:
             return None
         of = [{name: own[whole] for whole, (j, name) in named.items() if j == i} for i in range(len(headers))]
         members = [

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metajax._optional import optional
+from metajax.data._row_roles import NO_ROW_COLUMNS, RowColumns, RowRoles, check_row_columns, read_roles
 from metajax.data.schema._frames import as_frame
 from metajax.data.schema._schema import Columns, Schema
 from metajax.data.schema._show import listed
@@ -27,6 +28,7 @@ class Dataset(NamedTuple):
         notes: What was left out or changed, for the report.
         schema: How the columns are read.
         columns: The features, as the schema reads them.
+        roles: What the table says about its rows: groups, times and weights.
     """
 
     frame: Any
@@ -36,6 +38,7 @@ class Dataset(NamedTuple):
     notes: list[str]
     schema: Schema | None = None
     columns: Columns | None = None
+    roles: RowRoles = RowRoles()
 
     def take(self, rows: np.ndarray) -> "Dataset":
         """Returns some of the rows.
@@ -45,7 +48,7 @@ class Dataset(NamedTuple):
         """
         columns = None if self.columns is None else self.columns.take(rows)
         frame = self.frame.iloc[rows].reset_index(drop=True)
-        return self._replace(frame=frame, target=self.target[rows], columns=columns)
+        return self._replace(frame=frame, target=self.target[rows], columns=columns, roles=self.roles.take(rows))
 
 
 def pandas() -> Any:
@@ -65,7 +68,13 @@ def pandas() -> Any:
 
 
 def judge(
-    frame: Any, target: Any, name: str, notes: list[str], task: str | None, schema: Schema | None = None
+    frame: Any,
+    target: Any,
+    name: str,
+    notes: list[str],
+    task: str | None,
+    schema: Schema | None = None,
+    row_columns: RowColumns = NO_ROW_COLUMNS,
 ) -> Dataset:
     """Infers the schema of a table, decides its task, and reads it. Rows without a target are left out.
 
@@ -76,13 +85,14 @@ def judge(
         notes: What was done before, for the report.
         task: ``classification``, ``regression`` or ``None``, as in ``load``.
         schema: A schema to read the table by, where it is not to be inferred.
+        row_columns: The columns that say something about rows.
 
     Returns:
         The dataset.
 
     Raises:
-        InputError: If nothing can be learned from it: a constant target, too few rows, no column that says anything, or
-            infinite values.
+        InputError: If nothing can be learned from it: a constant target, too few rows, no column that says anything, infinite
+            values, or a column about rows that cannot be read.
 
     Example:
         >>> pd = pandas()
@@ -95,13 +105,17 @@ def judge(
     if len(frame) != len(target):
         raise InputError(f"the target {name}: has {len(target):,} values for {len(frame):,} rows; accepted are as many")
     stated = schema.target if schema is not None and schema.target is not None and schema.target.name == name else None
-    table = read_table(frame, target.reset_index(drop=True), name, task, schema and schema.columns, stated)
+    check_row_columns(frame, row_columns, name)
+    whole, frame = frame, frame.drop(columns=row_columns.removed)
+    given = None if schema is None else tuple(c for c in schema.columns if c.name not in row_columns.removed)
+    table = read_table(frame, target.reset_index(drop=True), name, task, given, stated)
     assert table.description is not None
     found = Schema(table.columns, table.description, (*notes, *table.notes))
     values = table.target
     if not table.is_known.all():
-        frame, values = frame[table.is_known], values[table.is_known]
+        whole, frame, values = whole[table.is_known], frame[table.is_known], values[table.is_known]
     frame = frame.reset_index(drop=True)
+    roles = read_roles(whole.reset_index(drop=True), row_columns)
     _check_target(values, name)
     if not found.used:
         raise InputError("every column is constant, empty or an identifier; nothing to learn from")
@@ -110,7 +124,7 @@ def judge(
         _check_values(values, name)
     else:
         _check_labels(values, classes, name)
-    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame))
+    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame), roles)
 
 
 def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
@@ -133,7 +147,10 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     if not known.any():
         raise InputError(f"test: no row has a value of the target {dataset.name}")
     rows = as_frame(frame)[known].reset_index(drop=True)
-    return dataset._replace(frame=rows, target=table.target[known], notes=[], columns=schema.check(rows))
+    weight = RowColumns(weight=dataset.roles.columns.weight)
+    check_row_columns(rows, weight, dataset.name)
+    roles, columns = read_roles(rows, weight), schema.check(rows)
+    return dataset._replace(frame=rows, target=table.target[known], notes=[], columns=columns, roles=roles)
 
 
 def _check_target(values: np.ndarray, name: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from metajax._optional import optional
 from metajax.data._bundled import sklearn_datasets
 from metajax.data._home import array_shapes, load_npz
+from metajax.data._row_roles import NO_ROW_COLUMNS, RowColumns
 from metajax.data._table import Dataset, judge, judge_test, pandas
 from metajax.data.schema._delimited import read_delimited
 from metajax.data.schema._frames import as_frame
@@ -30,7 +31,13 @@ class _Read(NamedTuple):
     target: Any = None
 
 
-def load(data: Any, target: str | None = None, task: str | None = None, schema: Schema | None = None) -> Dataset:
+def load(
+    data: Any,
+    target: str | None = None,
+    task: str | None = None,
+    schema: Schema | None = None,
+    row_columns: RowColumns = NO_ROW_COLUMNS,
+) -> Dataset:
     """Loads a table: a bundled dataset by name, a file, or a table in memory.
 
     Args:
@@ -40,6 +47,7 @@ def load(data: Any, target: str | None = None, task: str | None = None, schema: 
         task: ``classification`` or ``regression``. By default the target decides: text, Booleans and at most 20 distinct whole
             numbers are classes.
         schema: An edited schema to read the table by; by default it is inferred.
+        row_columns: The columns that say which rows belong together, when they are from, and how much they count.
 
     Returns:
         The checked dataset, with its schema.
@@ -57,7 +65,7 @@ def load(data: Any, target: str | None = None, task: str | None = None, schema: 
     if task not in (None, "classification", "regression"):
         raise InputError(f"task={task!r}: accepted are classification and regression")
     if isinstance(data, str) and data in BUNDLED:
-        return judge(*_bundled(data), task, schema)
+        return judge(*_bundled(data), task, schema, row_columns)
     is_file = isinstance(data, str | Path)
     if is_file and not Path(data).is_file() and _ending(Path(data)) in (*_DELIMITED, *_BINARY, ".npz"):
         raise InputError(f"data={str(data)!r}: no such file")
@@ -66,7 +74,7 @@ def load(data: Any, target: str | None = None, task: str | None = None, schema: 
     read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
     where = f" in {data}" if is_file else ""
     if read.target is not None:
-        return judge(read.frame, read.target, target or "y", read.notes, task, schema)
+        return judge(read.frame, read.target, target or "y", read.notes, task, schema, row_columns)
     if target is None and schema is not None and schema.target is not None:
         target = schema.target.name
     if target is None:
@@ -75,7 +83,8 @@ def load(data: Any, target: str | None = None, task: str | None = None, schema: 
         raise InputError(f"target={target!r}: no such column{where}; it has {listed(read.frame.columns)}")
     if len(read.frame.columns) < 2:
         raise InputError(f"data: has no column beside the target{where}")
-    return judge(read.frame.drop(columns=target), read.frame[target], target, read.notes, task, schema)
+    features = read.frame.drop(columns=target)
+    return judge(features, read.frame[target], target, read.notes, task, schema, row_columns)
 
 
 def load_test(data: Any, dataset: Dataset) -> Dataset:

@@ -3,6 +3,7 @@
 Needs pandas (``pip install 'metajax[tabular]'``).
 """
 
+from metajax.data._row_roles import RowColumns, RowRoles
 from metajax.data._table import Dataset, judge, pandas
 from metajax.data._table_encoder import Encoder, split
 from metajax.data._table_files import BUNDLED, load, load_test, read_csv, read_rows
@@ -14,6 +15,8 @@ __all__ = [
     "Columns",
     "Dataset",
     "Encoder",
+    "RowColumns",
+    "RowRoles",
     "Schema",
     "Source",
     "Target",

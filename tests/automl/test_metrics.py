@@ -61,6 +61,10 @@ def test_scores_of_classes_are_those_of_scikit_learn(name, outputs):
     scorer = get_scorer("roc_auc_ovr" if name == "roc_auc" and outputs > 2 else name)
     expected = [scorer(Given(each), None, targets) for each in probabilities]
     np.testing.assert_allclose(metrics.metric(name, outputs, True).score(probabilities, targets), expected)
+    weights = np.random.default_rng(1).integers(0, 4, size=80).astype(np.float64)
+    expected = [scorer(Given(each), None, targets, sample_weight=weights) for each in probabilities]
+    weighted = metrics.metric(name, outputs, True).score(probabilities, targets, weights)
+    np.testing.assert_allclose(weighted, expected)
 
 
 @pytest.mark.parametrize("name", metrics.REGRESSION)
@@ -71,6 +75,9 @@ def test_scores_of_values_are_those_of_scikit_learn(name):
     values, targets = rng.normal(size=(3, 50, 1)), rng.normal(size=50)
     expected = [get_scorer(name)(GivenValues(each), None, targets) for each in values]
     np.testing.assert_allclose(metrics.metric(name, 1, False).score(values, targets), expected)
+    weights = rng.integers(0, 4, size=50).astype(np.float64)
+    expected = [get_scorer(name)(GivenValues(each), None, targets, sample_weight=weights) for each in values]
+    np.testing.assert_allclose(metrics.metric(name, 1, False).score(values, targets, weights), expected)
 
 
 def test_a_missing_class_and_a_constant_target_stay_finite():

@@ -60,6 +60,7 @@ def fit(kind, data, outputs=3, seed=0, decides=True, columns=None, **changes):
     config = kind.default_config(outputs > 1)
     config |= {name: value for name, value in {**FEW, **changes}.items() if name in config}
     config = {f"{kind.name}.{name}": value for name, value in config.items()}
+    config |= {"class_weight": changes["class_weight"]} if "class_weight" in changes else {}
     columns = np.arange(data.x.shape[1]) if columns is None else np.asarray(columns)
     return fit_member(kind, config, columns, data, seed, outputs, decides)
 
@@ -122,11 +123,44 @@ def test_gaps_a_constant_column_and_a_single_one(kind):
     damaged = data._replace(x=np.where(gaps, np.nan, data.x))
     assert np.isfinite(fit(kind, damaged, 2).predict(np.full((2, 3), np.nan, np.float32))).all()
     constant = data._replace(x=data.x * [1, 1, 0], x_eval=data.x_eval * [1, 1, 0])
-    assert score(fit(kind, Data(*(np.asarray(a, np.float32) if a.ndim == 2 else a for a in constant)), 2), data) > 0.6
+    assert (
+        score(fit(kind, Data(*(np.asarray(a, np.float32) if a.ndim == 2 else a for a in constant[:4])), 2), data) > 0.6
+    )
     alone = fit(kind, data, 2, columns=[0])
     changed = data.x_eval.copy()
     changed[:, 1:] = 9.0
     np.testing.assert_array_equal(alone.predict(changed), alone.predict(data.x_eval))
+
+
+def contradictory(classification):
+    """The same rows twice with different targets: only their weights say which are right."""
+    x = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
+    y = np.repeat([0, 1] if classification else [-1.0, 1.0], 120).astype(np.int32 if classification else np.float32)
+    return Data(np.tile(x, (2, 1)), y, x, y[:120])
+
+
+@each_type
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_heavy_rows_decide(kind, outputs):
+    data, weights = contradictory(outputs > 1), np.repeat([0.2, 1.8], 120)
+    for heavy, decides in ((1, False), (0, False), (0, True)):
+        own = weights if heavy else weights[::-1]
+        out = fit(kind, data._replace(weights=own, weights_eval=own[:120]), outputs, decides=decides).predict(data.x)
+        # nine tenths of the weight: the probability is .9 and the mean is .8, if nothing is regularized
+        right = out[:, 1] if outputs > 1 else (1 + out[:, 0]) / 2
+        assert (np.median(right) > 0.7) == bool(heavy) and (np.median(right) < 0.3) != bool(heavy)
+
+
+@each_type
+def test_classes_that_count_alike_are_found_where_one_is_rare(kind):
+    """Of 300 rows, a tenth is positive, overlapping; a weight of 1 gives both classes the same weight."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(300) % 10 == 0).astype(np.int32)
+    x = (rng.normal(size=(300, 3)) + 0.8 * y[:, None]).astype(np.float32)
+    data = Data(x[:240], y[:240], x[240:], y[240:])
+    members = [fit(kind, data, 2, decides=False, min_leaf=20, class_weight=w) for w in (0.0, 1.0)]
+    positive = [member.predict(data.x_eval)[:, 1].mean() for member in members]
+    assert positive[1] > 1.5 * positive[0]
 
 
 @each_type

@@ -12,7 +12,9 @@ from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
 from metajax.automl import _population as population
 from metajax.automl import _population_rows as population_rows
+from metajax.automl._class_weights import log_balance
 from metajax.automl._space import default_config, tabular_space
+from metajax.data._row_roles import as_weights
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +123,7 @@ def test_an_ensemble_learns_by_the_mean_of_its_members_losses_and_predicts_by_th
     log = outputs - np.log(np.exp(outputs).sum(-1, keepdims=True))
     target = 0.9 * np.eye(3)[y] + 0.1 / 3
     bits = jnp.zeros((2, 8, 30, 32), jnp.uint32)
-    loss = descent._loss(model.params, model.config, model.table, x, jnp.asarray(y), 3, bits, 1.0)
+    loss = descent._loss(model.params, model.config, model.table, x, jnp.asarray(y), jnp.ones(len(y)), 3, bits, 1.0)
     np.testing.assert_allclose(loss, np.mean([-(target * member).sum(1).mean() for member in log]), rtol=1e-5)
     mean = network.mean_output(model.config, jnp.asarray(outputs), True)
     np.testing.assert_allclose(np.exp(mean), np.exp(log).mean(0), atol=1e-5)
@@ -180,7 +182,7 @@ def test_an_update_is_adamw_with_a_rate_for_each_kind_of_array():
     configs = {name: np.asarray(v) for name, v in space.configs([config]).items()}
     start = population.initial_params(configs, 0, np.arange(5), one.shape, prepared)
     bits = jnp.zeros((2, 1, 128, 32), jnp.uint32)
-    gradient = jax.grad(descent._loss)(start, one.config, one.table, data.x, y, 3, bits, 1.0)
+    gradient = jax.grad(descent._loss)(start, one.config, one.table, data.x, y, jnp.ones(len(y)), 3, bits, 1.0)
     for name, decay, factor in (("first", 1, 80**-0.5), ("head", 1, 32**-0.5), ("bias", 0, 0.1), ("scale", 0, 6.0)):
         g, w = np.asarray(gradient[name]), start[name]
         rate = config["learning_rate"]
@@ -259,6 +261,28 @@ def test_the_evaluation_rows_choose_nothing_where_the_epoch_is_given():
     run = lambda d: train([config], d, keep_params=True, stop=np.array([0.5])).params[0].params
     other = data._replace(x_eval=1.0 - data.x_eval, y_eval=2 - data.y_eval)
     jax.tree.map(np.testing.assert_array_equal, run(data), run(other))
+
+
+def test_heavy_rows_and_heavy_classes_decide():
+    """Every row is there three times, twice as one class: only weights of rows, or of classes, say which is right."""
+    rng = np.random.default_rng(0)
+    x = np.tile(rng.normal(size=(120, 5)).astype(np.float32), (3, 1))
+    y = np.repeat([0, 1, 1], 120).astype(np.int32)
+    data = population.Data(x, y, x[:240], y[:240])
+    config = configured(FAST | {"dropout": 0.0})
+    mean = lambda data, weight=0.0: train_weighted(config, data, weight)
+    assert mean(data)[1] > 0.6 and abs(mean(data, 1.0)[1] - mean(data, 1.0)[0]) < 0.2
+    weights = as_weights(np.where(y == 0, 18.0, 1.0), "weights")
+    assert mean(data._replace(weights=weights, weights_eval=weights[:240]))[0] > 0.75
+    np.testing.assert_allclose(np.exp(log_balance(y, 3)), [1.5, 0.75, 1.0])
+
+
+def train_weighted(config, data, weight):
+    """The mean probabilities that a network predicts."""
+    space = tabular_space(5, True, weights_classes=True)
+    configs = space.configs([{**config, "class_weight": weight}])
+    out = population.train(configs, np.arange(5), data, 3, jax.random.key(0), output_rows=10**6)
+    return out.outputs[0].mean(axis=0)
 
 
 def test_training_learns_whatever_the_batch_and_the_model():

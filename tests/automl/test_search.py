@@ -12,8 +12,8 @@ from small_networks import small_networks  # noqa: F401
 import metajax
 from metajax import automl, cli, predictor
 from metajax.automl import _proposing as proposing
+from metajax.automl._load import identify, load_data
 from metajax.automl._prepare import prepare
-from metajax.automl._search import identify, load_data
 from metajax.automl._waves import WaveHistory
 from metajax.data import tabular
 from metajax.run import RunDirectory, to_dict
@@ -293,11 +293,12 @@ def test_an_edited_schema_is_searched_by(table, tmp_path, capsys, monkeypatch):
     content["columns"] = [column for column in content["columns"] if column["name"] != "b"]
     out.write_text(json.dumps(content))
     config = automl.Config(str(table), "outcome", schema=str(out))
-    dataset = load_data(config)
+    loaded = load_data(config)
+    dataset = loaded.dataset
     assert isinstance(dataset, tabular.Dataset) and dataset.schema is not None
     assert [column.name for column in dataset.schema.used] == ["a", "color"]
     assert dataset.notes == ["Columns that the schema does not name are left out: b."]
-    assert identify(dataset) != identify(load_data(dataclasses.replace(config, schema=None)))
+    assert identify(loaded) != identify(load_data(dataclasses.replace(config, schema=None)))
     out.write_text(out.read_text().replace("category", "letters"))
     assert cli.main(["search", *argv, "--schema", str(out), "--out", str(tmp_path / "r")]) == 2
     assert "column color: kind='letters': accepted are number, boolean" in capsys.readouterr().err
@@ -374,6 +375,40 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
 
 
+def test_groups_and_weights_of_rows(table, tmp_path, capsys, quick_meta_learner):
+    """By the command line and by the estimator; both say so, and refuse what makes no sense."""
+    whole = pd.read_csv(table).assign(who=lambda t: np.arange(len(t)) % 24, w=lambda t: 1 + (t["color"] == "red"))
+    whole.to_csv(tmp_path / "t.csv", index=False)
+    argv = ["search", "--data", str(tmp_path / "t.csv"), "--target", "outcome", "--trials", "16", "--no-baseline"]
+    roles = ["--group", "who", "--weight", "w", "--folds", "2", "--metric", "balanced_accuracy"]
+    assert cli.main([*argv, *roles, "--out", str(tmp_path / "r")]) == 0
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert "rows, all of some values of who, drawn by seed 0, are the test" in result["protocol"]
+    assert "Rows count as w says, in training and in every score" in result["protocol"]
+    assert "on each of 2 folds" in result["protocol"] and result["data"]["features"] == 3
+    trials = pd.read_csv(tmp_path / "r" / "trials.csv")
+    assert set(trials["class_weight"]) >= {0.0, 1.0}, "searched where the metric judges every class alike"
+    model = automl.load_model(tmp_path / "r")
+    assert len(model.predict(whole.drop(columns=["who", "w"]))[0]) == 240, "new rows need neither"
+    capsys.readouterr()
+    assert cli.main([*argv, "--time", "a", "--folds", "3", "--out", str(tmp_path / "s")]) == 2
+    assert "--time a: rows in the order of time are split once" in capsys.readouterr().err
+
+
+def test_an_estimator_takes_weights_and_groups(quick_meta_learner):
+    """Rows that contradict each other: the heavy ones are right."""
+    x = np.tile(np.random.default_rng(0).normal(size=(60, 2)), (2, 1))
+    y, who = np.repeat([0, 1], 60), np.tile(np.arange(60) // 5, 2)
+    few = [kind for kind in automl.models.installed() if kind.name in ("neighbors", "regularized_linear")]
+    estimator = metajax.AutoMLClassifier(trials=16, folds=2, method="random", model_types=few)
+    estimator.fit(x, y, sample_weight=np.where(y == 1, 9.0, 1.0), groups=who)
+    assert np.median(estimator.predict_proba(x)[:, 1]) > 0.8
+    with pytest.raises(InputError, match=r"sample_weight: has the shape \(3,\) for 120 rows"):
+        estimator.fit(x, y, sample_weight=[1, 2, 3])
+    with pytest.raises(InputError, match="groups: has 2 groups; at least 3 are needed"):
+        estimator.fit(x, y, groups=y)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "optuna"])
 def test_other_methods_propose(method, table, tmp_path):
@@ -409,7 +444,9 @@ def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_le
     result = json.loads((tmp_path / "r" / "result.json").read_text())
     assert result["data"]["rows"] == {"learned": 192, "test": 48} and "test.csv are the test" in result["protocol"]
     assert result["metrics"]["test_roc_auc"] > 0.8
-    capsys.readouterr()
+    whole.iloc[:47].to_csv(tmp_path / "test.csv", index=False)
+    assert cli.main(["resume", str(tmp_path / "r")]) == 2
+    assert "test_features: other number of rows (48 there, 47 given)" in capsys.readouterr().err
     whole.iloc[:48].drop(columns="a").to_csv(tmp_path / "test.csv", index=False)
     (tmp_path / "train.xls").write_text("a\n")
     for test, message in (("test.csv", "a"), ("none.csv", "no such file"), ("train.xls", "accepted is a path")):

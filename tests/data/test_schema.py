@@ -198,7 +198,6 @@ def test_what_is_left_out_or_changed_is_said_once():
         "Left out, because they are constant: k.",
         "Left out, because they are empty: empty.",
         "Left out, because they are identifiers or row numbers: id.",
-        "Rows are split at random, which overestimates a model of the future (dates in day).",
     ]
 
 

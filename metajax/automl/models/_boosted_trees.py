@@ -50,11 +50,12 @@ class BoostedTrees:
             random_state=seed,
         )
         if not stops_early:
-            return from_sklearn(model.fit(data.x, data.y), classification)
+            return from_sklearn(model.fit(data.x, data.y, data.weights), classification)
         if is_limited() and data.x.size * max(outputs, 1) > _MAX_UNWATCHED:
             best = _fit_by_parts(model, data, classification)
         else:
-            model.fit(data.x, data.y, X_val=data.x_eval, y_val=data.y_eval)
+            validation = {"X_val": data.x_eval, "y_val": data.y_eval, "sample_weight_val": data.weights_eval}
+            model.fit(data.x, data.y, data.weights, **validation)
             best = max(1, int(np.argmax(model.validation_score_)))
         member = from_sklearn(model, classification)
         groups, link = member.settings["groups"], member.settings["link"]
@@ -72,19 +73,19 @@ def _fit_by_parts(model: Any, data: Data, classification: bool) -> int:
     last, losses = model.max_iter, []
     model.set_params(warm_start=True, early_stopping=False)
     while len(losses) < last and not (losses and time_is_over()):
-        model.set_params(max_iter=min(last, len(losses) + _ITERATIONS_AT_A_TIME)).fit(data.x, data.y)
+        model.set_params(max_iter=min(last, len(losses) + _ITERATIONS_AT_A_TIME)).fit(data.x, data.y, data.weights)
         stages = model.staged_predict_proba(data.x_eval) if classification else model.staged_predict(data.x_eval)
-        losses = [_loss(stage, data.y_eval, classification) for stage in stages]
+        losses = [_loss(stage, data.y_eval, data.weights_eval, classification) for stage in stages]
         if len(losses) - int(np.argmin(losses)) > PATIENCE:
             break
     return 1 + int(np.argmin(losses))
 
 
-def _loss(outputs: np.ndarray, y: Any, classification: bool) -> float:
-    """Log-loss or mean squared error."""
+def _loss(outputs: np.ndarray, y: Any, weights: Any, classification: bool) -> float:
+    """Weighted log-loss or mean squared error."""
     if classification:
-        return float(-np.mean(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12))))
-    return float(np.mean((outputs - y) ** 2))
+        return float(-np.average(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12)), weights=weights))
+    return float(np.average((outputs - y) ** 2, weights=weights))
 
 
 def from_sklearn(model: Any, classification: bool) -> TreeEnsemble:

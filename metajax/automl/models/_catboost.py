@@ -38,7 +38,8 @@ class CatBoost:
         catboost = optional("catboost", "model 'catboost'")
         stopping: dict[str, Any] = {}
         if len(data.x_eval):
-            stopping = {"eval_set": (data.x_eval, data.y_eval), "early_stopping_rounds": PATIENCE}
+            validation = catboost.Pool(data.x_eval, data.y_eval, weight=data.weights_eval)
+            stopping = {"eval_set": validation, "early_stopping_rounds": PATIENCE}
             stopping["callbacks"] = [_InTime()]
         model = catboost.CatBoost(
             {
@@ -54,7 +55,7 @@ class CatBoost:
                 "verbose": False,
             }
         )
-        model.fit(data.x, data.y, **stopping)
+        model.fit(catboost.Pool(data.x, data.y, weight=data.weights), **stopping)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.json"
             model.save_model(str(path), format="json")

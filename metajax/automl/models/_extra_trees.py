@@ -46,9 +46,10 @@ class ExtraTrees:
         if is_limited():
             model.set_params(warm_start=True, n_estimators=0)
             while model.n_estimators < _TREES and not (model.n_estimators and time_is_over()):
-                model.set_params(n_estimators=min(_TREES, model.n_estimators + _TREES_AT_A_TIME)).fit(data.x, data.y)
+                model.set_params(n_estimators=min(_TREES, model.n_estimators + _TREES_AT_A_TIME))
+                model.fit(data.x, data.y, data.weights)
         else:
-            model.fit(data.x, data.y)
+            model.fit(data.x, data.y, data.weights)
         return from_sklearn(model)
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:

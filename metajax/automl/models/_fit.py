@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metajax.automl._class_weights import weighted
 from metajax.automl._task import Data
 from metajax.automl.models._threads import limited_threads, quiet
 from metajax.automl.models._types import Member, ModelType
@@ -102,7 +103,7 @@ def fit_member(
         outputs: Number of classes, or 1.
         decides: Whether the evaluation rows may decide by when to stop.
     """
-    data = Data(*map(np.asarray, data))  # type: ignore[arg-type]
+    data = data.on_host()
     classification = np.issubdtype(data.y.dtype, np.integer)
     classes, y, evaluated, y_eval = np.zeros(0, np.int64), data.y, np.full(len(data.y_eval), decides), data.y_eval
     if classification:
@@ -114,7 +115,10 @@ def fit_member(
         outputs_of_type = outputs
     member = None
     if outputs_of_type > 1 or not classification:
-        rows = Data(select(data.x, columns), y, select(data.x_eval[evaluated], columns), y_eval[evaluated])  # type: ignore[arg-type]
+        weights_eval = None if data.weights_eval is None else data.weights_eval[evaluated]
+        x, x_eval = select(data.x, columns), select(data.x_eval[evaluated], columns)
+        rows = Data(x, y, x_eval, y_eval[evaluated], data.weights, weights_eval)
+        rows = weighted(rows, config, outputs_of_type)
         with quiet, limited_threads():
             member = kind.fit(own_config(kind, config), rows, seed, bool(classification), outputs_of_type)
     return FittedMember(kind.name, columns, np.asarray(classes, np.int64), outputs, member)

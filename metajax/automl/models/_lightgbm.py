@@ -48,9 +48,9 @@ class LightGBM:
         }
         if classification and outputs > 2:
             params["num_class"] = outputs
-        train, validation, callbacks = lightgbm.Dataset(data.x, data.y), [], []
+        train, validation, callbacks = lightgbm.Dataset(data.x, data.y, weight=data.weights), [], []
         if len(data.x_eval):
-            validation = [lightgbm.Dataset(data.x_eval, data.y_eval, reference=train)]
+            validation = [lightgbm.Dataset(data.x_eval, data.y_eval, reference=train, weight=data.weights_eval)]
             callbacks = [lightgbm.early_stopping(PATIENCE, verbose=False), _stop_in_time]
         iterations = max_iterations(config["iterations"], data, outputs)
         booster = lightgbm.train(params, train, iterations, validation, callbacks=callbacks)

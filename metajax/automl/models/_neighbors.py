@@ -30,7 +30,10 @@ class Neighbors:
         rows = np.random.default_rng(seed).permutation(len(data.x))[:_MAX_ROWS]
         x, y = np.asarray(data.x)[rows], np.asarray(data.y)[rows]
         votes = np.eye(outputs, dtype=np.float32)[y] if classification else y[:, None]
-        return StoredRows(np.nan_to_num(x), votes, config)
+        if data.weights is not None:
+            votes = np.concatenate([votes, np.ones((len(votes), 1), np.float32)], axis=1)
+            votes = votes * np.asarray(data.weights, np.float32)[rows, None]
+        return StoredRows(np.nan_to_num(x), votes, {**config, "weighted": data.weights is not None})
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
         """Returns the member that was saved."""
@@ -38,7 +41,7 @@ class Neighbors:
 
 
 class StoredRows(Member):
-    """Rows f32[rows, inputs], and what they vote for, f32[rows, outputs]."""
+    """Rows f32[rows, inputs], and what they vote for, f32[rows, outputs]; weighted ones also vote how much they count."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, settings: dict[str, Any]):
         self.x, self.y, self.settings = np.asarray(x, np.float32), np.asarray(y, np.float32), dict(settings)
@@ -57,6 +60,8 @@ class StoredRows(Member):
                 weights = 1 / np.maximum(near, 1e-6)
             weights /= weights.sum(axis=1, keepdims=True)
             result[start : start + _CHUNK] = np.einsum("nk,nko->no", weights, self.y[nearest])
+        if self.settings.get("weighted"):  # the last column holds how much the rows count
+            return result[:, :-1] / np.maximum(result[:, -1:], 1e-12)
         return result
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -29,10 +29,11 @@ class RegularizedLinear:
         from sklearn.linear_model import LogisticRegression, Ridge
 
         if not classification:
-            model = Ridge(alpha=config["penalty"]).fit(np.nan_to_num(data.x), data.y)
-            return Linear(model.coef_[:, None], np.atleast_1d(model.intercept_), False)
-        model = LogisticRegression(C=1 / config["penalty"], max_iter=_MAX_ITERATIONS).fit(np.nan_to_num(data.x), data.y)
-        weights, offset = model.coef_.T, model.intercept_
+            model = Ridge(alpha=config["penalty"]).fit(np.nan_to_num(data.x), data.y, data.weights)
+            return Linear(model.coef_[:, None], np.array([model.intercept_], np.float64), False)
+        model = LogisticRegression(C=1 / config["penalty"], max_iter=_MAX_ITERATIONS)
+        model.fit(np.nan_to_num(data.x), data.y, data.weights)
+        weights, offset = model.coef_.T, np.asarray(model.intercept_)
         if outputs == 2:
             weights, offset = np.pad(weights, [(0, 0), (1, 0)]), np.pad(offset, (1, 0))
         return Linear(weights, offset, True)

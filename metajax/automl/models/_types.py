@@ -76,7 +76,8 @@ class ModelType(Protocol):
             config: The hyperparameters, without the prefix.
             data: NumPy arrays. In the search, ``x_eval`` and ``y_eval`` are there to decide by when to stop. They are empty
                 where exactly this configuration is to be trained, such as the default that a search is compared with. Inputs
-                may hold NaN. Every class has a row to train on.
+                may hold NaN. Every class has a row to train on. ``weights`` and ``weights_eval`` say how much rows count, or
+                are ``None``.
             seed: Seed of all randomness.
             classification: Whether ``y`` holds class numbers; otherwise it holds standardized values.
             outputs: Number of classes, or 1.

@@ -50,11 +50,11 @@ class XGBoost:
             params["num_class"] = outputs
         stopping: dict[str, Any] = {}
         if len(data.x_eval):
-            validation = xgboost.DMatrix(data.x_eval, data.y_eval)
+            validation = xgboost.DMatrix(data.x_eval, data.y_eval, weight=data.weights_eval)
             in_time = type("InTime", (xgboost.callback.TrainingCallback,), {"after_iteration": _is_over})()
             stopping = {"evals": [(validation, "v")], "early_stopping_rounds": PATIENCE, "verbose_eval": False}
             stopping["callbacks"] = [in_time]
-        train = xgboost.DMatrix(data.x, data.y)
+        train = xgboost.DMatrix(data.x, data.y, weight=data.weights)
         iterations = max_iterations(config["iterations"], data, outputs)
         booster = xgboost.train(params, train, iterations, **stopping)
         best = iterations

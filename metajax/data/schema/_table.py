@@ -100,7 +100,7 @@ def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column
             _as_number(Cells.of(frame[c.name], c.name), c) if c.kind == "identifier" else c for c in columns
         )
     notes = [note for found in inferred.values() for note in found.notes]
-    return columns, _dropped(columns) + notes + _of_dates(columns), is_comma
+    return columns, _dropped(columns) + notes, is_comma
 
 
 def _as_number(cells: Cells, column: Column) -> Column:
@@ -120,13 +120,6 @@ def _dropped(columns: tuple[Column, ...]) -> list[str]:
         if names:
             notes.append(f"Left out, because they are {reason}: {listed(names)}.")
     return notes
-
-
-def _of_dates(columns: tuple[Column, ...]) -> list[str]:
-    names = [column.name for column in columns if column.kind == "date"]
-    if not names:
-        return []
-    return [f"Rows are split at random, which overestimates a model of the future (dates in {listed(names)})."]
 
 
 def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) -> Target:

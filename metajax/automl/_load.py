@@ -1,0 +1,84 @@
+"""What a search is about: the dataset, the rows that test it, and by what a run knows both again."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from metajax.automl._settings import Config
+from metajax.data import tabular
+from metajax.data._pictures import Pictures, holds_images, pictures
+from metajax.run import Fingerprint, fingerprint
+from metajax.types import InputError
+
+Dataset = tabular.Dataset | Pictures
+_OF_TABLES = ("schema", "test", "group", "time", "weight", "folds")
+"""The settings that only tables have."""
+
+
+class Loaded(NamedTuple):
+    """A dataset and its test.
+
+    Attributes:
+        dataset: The dataset.
+        test: The rows of a table that are the test, or ``None`` where a part of the dataset is.
+    """
+
+    dataset: Dataset
+    test: tabular.Dataset | None = None
+
+
+def load_data(config: Config) -> Loaded:
+    """Reads the dataset of a search, and the test rows where they are a table of their own.
+
+    Raises:
+        InputError: If one does not exist, nothing can be learned, or the settings do not fit the data.
+    """
+    path = Path(config.data)
+    if config.data not in tabular.BUNDLED and holds_images(path):
+        if config.task == "regression":
+            raise InputError("task='regression': images are classified; give a table of features for regression")
+        for name in _OF_TABLES:
+            if (value := getattr(config, name)) is not None:
+                raise InputError(f"{name}={value!r}: is for tables; of images a fifth is held back, at random")
+        return Loaded(pictures(path, config.size))
+    if config.method == "supernet":
+        raise InputError(
+            "method='supernet': needs images (a folder with one folder for each class, or an .npz with x of shape "
+            "[n, height, width]); for tables use metalearner, random or optuna"
+        )
+    schema = None if config.schema is None else tabular.Schema.read(config.schema)
+    columns = tabular.RowColumns(config.group, config.time, config.weight)
+    dataset = tabular.load(config.data, config.target, config.task, schema, columns)
+    return Loaded(dataset, None if config.test is None else tabular.load_test(config.test, dataset))
+
+
+def identify(loaded: Loaded) -> Fingerprint:
+    """Returns what a run records of its data: everything that is learned from, and the test rows."""
+    dataset, test = loaded
+    if isinstance(dataset, Pictures):
+        return fingerprint(images=dataset.x, labels=dataset.y, classes=dataset.classes)
+    assert dataset.schema is not None
+    parts = {
+        "features": _features(dataset),
+        "target": dataset.target,
+        "classes": dataset.classes,
+        "schema": [str(column.to_dict()) for column in dataset.schema.columns],
+        **_roles(dataset, ""),
+    }
+    if test is not None:
+        parts |= {"test_features": _features(test), "test_target": test.target, **_roles(test, "test_")}
+    return fingerprint(**parts)
+
+
+def _features(dataset: tabular.Dataset):
+    """What the schema reads, as a data frame."""
+    columns, schema = dataset.columns, dataset.schema
+    assert columns is not None and schema is not None
+    features = {source.name: columns.numbers[:, i] for i, source in enumerate(schema.numbers)}
+    features |= {source.name: columns.codes[:, i] for i, source in enumerate(schema.codes)}
+    return tabular.pandas().DataFrame(features)
+
+
+def _roles(dataset: tabular.Dataset, prefix: str) -> dict:
+    """What is said about rows, where something is."""
+    roles = {name: getattr(dataset.roles, name) for name in ("groups", "times", "weights")}
+    return {f"{prefix}{name}": values for name, values in roles.items() if values is not None}

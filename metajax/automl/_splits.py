@@ -1,0 +1,145 @@
+"""Which rows are learned from and which judge: at random, by groups that stay together, or in the order of time."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metajax.data import tabular
+from metajax.types import InputError
+
+MAX_ROWS = 250_000
+"""Larger datasets are subsampled to this size before anything else."""
+_MAX_TEST_ROWS = 10_000
+_MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
+_TEST_SHARE, _EVALUATION_SHARE = 1 / 5, 1 / 5
+_MIN_ROWS_PER_CLASS = 3
+_MAX_STRATIFIED_GROUPS = 1_000  # With more, classes are spread evenly by chance, and spreading them takes long.
+
+
+class Split(NamedTuple):
+    """Numbers of rows.
+
+    Attributes:
+        train: i64[n], the rows to train on.
+        evaluation: i64[m], the rows to evaluate on.
+    """
+
+    train: np.ndarray
+    evaluation: np.ndarray
+
+
+def subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:
+    """Returns at most about ``MAX_ROWS`` rows of a dataset, with at least three of each class."""
+    n = len(dataset.target)
+    if n <= MAX_ROWS:
+        return dataset
+    order = np.random.default_rng(seed).permutation(n)
+    if dataset.classes is None:
+        index = order[:MAX_ROWS]
+    else:
+        labels = dataset.target[order]
+        rare = np.concatenate([np.flatnonzero(labels == name)[:_MIN_ROWS_PER_CLASS] for name in dataset.classes])
+        index = order[np.union1d(np.arange(MAX_ROWS), rare)]
+    notes = [*dataset.notes, f"The search uses {len(index):,} of the {n:,} rows, drawn at random."]
+    return dataset.take(np.sort(index))._replace(notes=notes)
+
+
+def hold_out(dataset: tabular.Dataset, seed: int) -> Split:
+    """Returns the rows that are learned from, and a fifth of all rows as a test, or fewer of a large table.
+
+    Groups stay together; in the order of time, the test is what comes last. Otherwise classes are spread evenly.
+    """
+    roles, n = dataset.roles, len(dataset.target)
+    share = min(_TEST_SHARE, _MAX_TEST_ROWS / n)
+    if roles.times is not None:
+        return _latest(roles.times, round(n * share))
+    if roles.groups is not None:
+        return _by_group(roles.groups, _labels(dataset), round(1 / share), seed)[0]
+    train, validation, test = tabular.split(dataset, seed, (0.8 - share / 2, 0.2 - share / 2))
+    return Split(np.concatenate([train, validation]), test)
+
+
+def spread(dataset: tabular.Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the rows in a random order in which each class is spread evenly."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(rows)
+    if dataset.classes is None:
+        return rows
+    place = np.zeros(len(rows))
+    for label in np.unique(dataset.target[rows].astype(str)):
+        own = np.flatnonzero(dataset.target[rows].astype(str) == label)
+        place[own] = (np.arange(len(own)) + rng.random()) / len(own)
+    return rows[np.argsort(place, kind="stable")]
+
+
+def splits(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
+    """Splits rows in spread order, each time into some to train and some to evaluate on.
+
+    In the order of time there is one split, whose evaluation rows come last. All splits evaluate on as many rows, so that they
+    share compiled programs: of folds of groups, which differ in size, the larger ones lose rows and the smaller ones repeat
+    some.
+
+    Args:
+        dataset: The rows.
+        folds: Their number; 1 is one split.
+        seed: Seed of how groups are distributed.
+
+    Raises:
+        InputError: If there are fewer groups than folds.
+    """
+    roles, n = dataset.roles, len(dataset.target)
+    size = min(max(1, int(n * _EVALUATION_SHARE)), _MAX_EVALUATION_ROWS)
+    if roles.times is not None:
+        return [_latest(roles.times, size)]
+    if roles.groups is not None:
+        parts = _by_group(roles.groups, _labels(dataset), folds if folds > 1 else round(n / size), seed)
+        parts = parts[:folds]
+        middle = int(np.median([len(part.evaluation) for part in parts]))
+        return [Split(part.train, np.resize(part.evaluation, middle)) for part in parts]
+    if folds == 1:
+        return [Split(np.arange(size, n), np.arange(size))]
+    return every_nth(n, folds)
+
+
+def every_nth(rows: int, folds: int) -> list[Split]:
+    """Returns splits of rows in spread order; each evaluates on every n-th row, and all on as many.
+
+    Fewer than ``folds`` rows are evaluated on by no split.
+    """
+    every, size = np.arange(rows), rows // folds
+    held_out = [every[first::folds][:size] for first in range(folds)]
+    return [Split(np.delete(every, rows_of), rows_of) for rows_of in held_out]
+
+
+def _labels(dataset: tabular.Dataset) -> np.ndarray | None:
+    return None if dataset.classes is None else dataset.target.astype(str)
+
+
+def _latest(times: np.ndarray, size: int) -> Split:
+    """The last rows in the order of time, about as many as asked for: rows of the same time stay together."""
+    order = np.argsort(times, kind="stable")
+    starts = np.flatnonzero(np.diff(times[order]) > 0) + 1  # where another time begins
+    wanted = len(times) - size
+    first = int(starts[np.argmin(np.abs(starts - wanted))]) if len(starts) else wanted
+    return Split(np.sort(order[:first]), np.sort(order[first:]))
+
+
+def _by_group(groups: np.ndarray, labels: np.ndarray | None, folds: int, seed: int) -> list[Split]:
+    """Splits by groups, into as many parts of about the same size as there are folds, or groups."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    present, own = np.unique(groups, return_inverse=True)
+    if len(present) < 2:
+        raise InputError(f"group: {len(present)} group is left to learn from; at least 2 are needed, to compare models")
+    folds = max(2, min(folds, len(present)))
+    own = np.random.default_rng(seed).permutation(len(present))[
+        own.ravel()
+    ]  # Groups of the same size come in random order.
+    splitter: Any = GroupKFold(folds)
+    is_stratified = labels is not None and len(present) <= _MAX_STRATIFIED_GROUPS
+    if is_stratified and np.unique(labels, return_counts=True)[1].max() >= folds:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on classes of fewer rows than folds
+        return [Split(*part) for part in splitter.split(own, labels, own)]

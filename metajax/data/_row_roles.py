@@ -1,0 +1,161 @@
+"""What a table says about its rows beside what is learned from: which belong together, when they are from, what they count."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metajax.data.schema import _dates as dates
+from metajax.data.schema import _numerals as numerals
+from metajax.data.schema._cells import Cells
+from metajax.data.schema._show import listed
+from metajax.types import InputError
+
+
+class RowColumns(NamedTuple):
+    """The names of the columns that say something about rows.
+
+    Attributes:
+        group: Rows with equal values belong together: they are never on both sides of a split. Nothing is learned from it.
+        time: Rows are split in the order of these numbers or dates: what comes later is predicted from what came before. It
+            stays among the features.
+        weight: How much each row counts. Nothing is learned from it.
+    """
+
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
+
+    @property
+    def removed(self) -> list[str]:
+        """The columns that are no features."""
+        return [name for name in (self.group, self.weight) if name is not None]
+
+
+NO_ROW_COLUMNS = RowColumns()
+"""Nothing is said about rows."""
+
+
+class RowRoles(NamedTuple):
+    """What a table says about its rows.
+
+    Attributes:
+        groups: i64[rows], numbers of groups, or ``None``.
+        times: f64[rows], larger where later, or ``None``.
+        weights: f64[rows], at least 0, 1 on average, or ``None``.
+        columns: The names of the columns that say so.
+    """
+
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    columns: RowColumns = NO_ROW_COLUMNS
+
+    def take(self, rows: Any) -> "RowRoles":
+        """Returns some of the rows.
+
+        Args:
+            rows: Row numbers, or a mask.
+        """
+        own = lambda part: None if part is None else part[rows]
+        return RowRoles(own(self.groups), own(self.times), own(self.weights), self.columns)
+
+
+def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
+    """Refuses names of columns that do not exist or that are the target.
+
+    Raises:
+        InputError: If a name is no column of the features.
+    """
+    for role, name in columns._asdict().items():
+        if name is not None and name == target:
+            raise InputError(f"{role}={name!r}: is the target")
+        if name is not None and name not in frame.columns:
+            raise InputError(f"{role}={name!r}: no such column; there are {listed(frame.columns)}")
+
+
+def read_roles(frame: Any, columns: RowColumns) -> RowRoles:
+    """Reads what columns say about rows.
+
+    Args:
+        frame: A data frame that has these columns.
+        columns: Their names.
+
+    Raises:
+        InputError: If one of them has a gap or cannot be read.
+    """
+    cells = {role: Cells.of(frame[name], name) for role, name in columns._asdict().items() if name is not None}
+    return RowRoles(
+        groups=_groups(cells["group"]) if "group" in cells else None,
+        times=_times(cells["time"]) if "time" in cells else None,
+        weights=_weights(cells["weight"]) if "weight" in cells else None,
+        columns=columns,
+    )
+
+
+def as_weights(values: Any, argument: str) -> np.ndarray:
+    """Returns weights f64[rows], scaled to a mean of 1.
+
+    Raises:
+        InputError: If one is missing, infinite or negative, or all are 0.
+    """
+    values = np.asarray(values, np.float64)
+    if not np.isfinite(values).all() or (values < 0).any():
+        worst = values[~np.isfinite(values) | (values < 0)][0]
+        raise InputError(f"{argument}: has the value {worst:g}; accepted are finite numbers from 0")
+    if not values.any():
+        raise InputError(f"{argument}: is 0 in every row; no row counts")
+    return values / values.mean()
+
+
+def as_groups(values: Any, argument: str) -> np.ndarray:
+    """Returns the numbers of groups i64[rows] of any values.
+
+    Raises:
+        InputError: If there are fewer than 3 groups.
+    """
+    numbers = np.unique(np.asarray(values), return_inverse=True)[1].ravel().astype(np.int64)
+    n = int(numbers.max(initial=-1)) + 1
+    if n < 3:
+        raise InputError(
+            f"{argument}: has {n} group{'' if n == 1 else 's'}; at least 3 are needed, to hold some out twice"
+        )
+    return numbers
+
+
+def _groups(cells: Cells) -> np.ndarray:
+    _refuse_gaps("group", cells, cells.codes < 0)
+    return as_groups(cells.codes, f"group={cells.name!r}")
+
+
+def _times(cells: Cells) -> np.ndarray:
+    """Dates as seconds, or numbers."""
+    if (date := dates.fit(cells)) is not None:
+        values = dates.moments(cells, date.column)
+        times = np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6)
+    else:
+        times = _numbers("time", cells, "numbers and dates")
+    _refuse_gaps("time", cells, np.isnan(times))
+    if (times == times[0]).all():
+        raise InputError(f"time={cells.name!r}: is the same in every row; nothing comes later")
+    return times
+
+
+def _weights(cells: Cells) -> np.ndarray:
+    values = _numbers("weight", cells, "finite numbers from 0")
+    _refuse_gaps("weight", cells, np.isnan(values))
+    return as_weights(values, f"weight={cells.name!r}")
+
+
+def _numbers(role: str, cells: Cells, accepted: str) -> np.ndarray:
+    """The cells as numbers f64[rows], NaN where one is missing."""
+    if cells.numbers is not None:
+        return cells.numbers
+    found = numerals.fit(cells)
+    if found is None:
+        raise InputError(f"{role}={cells.name!r}: has values such as {listed(cells.texts, 3)}; accepted are {accepted}")
+    return np.append(numerals.parse(cells.texts, found.column), np.nan)[cells.codes]
+
+
+def _refuse_gaps(role: str, cells: Cells, is_missing: np.ndarray) -> None:
+    if missing := int(np.count_nonzero(is_missing)):
+        raise InputError(f"{role}={cells.name!r}: has no value in {missing:,} rows; fill them, or leave these rows out")

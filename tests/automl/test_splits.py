@@ -1,0 +1,113 @@
+"""Which rows are learned from and which judge, where a table says that some belong together or come later."""
+
+import numpy as np
+import pytest
+
+from metajax.automl import _splits as splits
+from metajax.automl._prepare import prepare
+from metajax.data import tabular
+from metajax.types import InputError
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+
+
+def table(n=300, groups=30, classification=True):
+    """A table with a group, a day and a weight for each row, in random order."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=n), "who": rng.integers(groups, size=n), "w": rng.integers(1, 4, size=n)}
+    )
+    frame["day"] = (pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.permutation(n) // 3, unit="D")).strftime(
+        "%d.%m.%Y"
+    )
+    frame["y"] = np.where(frame["x"] + rng.normal(size=n) > 0, "a", "b") if classification else frame["x"] ** 2
+    return frame
+
+
+def loaded(frame=None, **columns):
+    return tabular.load(table() if frame is None else frame, "y", row_columns=tabular.RowColumns(**columns))
+
+
+@pytest.mark.parametrize("classification", [True, False])
+@pytest.mark.parametrize("groups", [3, 30, 1_200])
+def test_groups_stay_together(groups, classification):
+    dataset = loaded(table(1_500, groups, classification), group="who")
+    held_out = splits.hold_out(dataset, 0)
+    of = dataset.roles.groups
+    assert not set(of[held_out.train]) & set(of[held_out.evaluation])
+    share = len(held_out.evaluation) / 1_500
+    assert 0.15 < share < 0.25 if groups > 5 else 0.3 < share < 0.4
+    learned = dataset.take(splits.spread(dataset, held_out.train, 0))
+    for n in (1, 5):
+        parts = splits.splits(learned, n, 0)
+        assert len(parts) == min(n, groups - 1), "no more folds than groups"
+        assert len({len(part.evaluation) for part in parts}) == 1, "folds of one size share programs"
+        for part in parts:
+            assert not set(learned.roles.groups[part.train]) & set(learned.roles.groups[part.evaluation])
+        seen = np.unique(np.concatenate([part.evaluation for part in parts]))
+        assert len(seen) > (0.9 * len(learned.target) if n == 5 and groups > 5 else 0)
+    others = splits.hold_out(dataset, 1)
+    assert groups == 3 or set(of[others.evaluation]) != set(of[held_out.evaluation]), "the seed draws the groups"
+
+
+def test_in_the_order_of_time_what_comes_last_judges():
+    dataset = loaded(time="day")
+    held_out = splits.hold_out(dataset, 0)
+    times = dataset.roles.times
+    assert times[held_out.train].max() < times[held_out.evaluation].min(), "rows of one day stay together"
+    assert len(held_out.evaluation) == 60
+    learned = dataset.take(splits.spread(dataset, held_out.train, 0))
+    (part,) = splits.splits(learned, 5, 0)
+    assert learned.roles.times[part.train].max() < learned.roles.times[part.evaluation].min()
+    assert len(part.evaluation) == 48 and len(part.train) == 192
+
+
+def test_a_table_says_what_its_columns_are_for():
+    prepared = prepare(loaded(group="who", weight="w"), 0)
+    assert [column.name for column in prepared.encoder.schema.used] == ["x", "day"], (
+        "a group and a weight are no features"
+    )
+    assert prepared.search.weights.shape == prepared.search.y.shape
+    assert prepared.final.weights_eval.shape == prepared.final.y_eval.shape
+    assert len(prepared.everything.weights) == 300 and np.isclose(prepared.everything.weights.mean(), 1.0)
+    assert any("same who are on the same side" in note for note in prepared.notes)
+    assert any("overestimates a model of the future (dates in day)" in note for note in prepared.notes)
+    prepared = prepare(loaded(time="day"), 0)
+    assert "day" in [column.name for column in prepared.encoder.schema.used] and len(prepared.folds) == 1
+    assert prepared.notes == ["Rows are split in the order of day: the last ones judge."]
+    assert [len(prepare(loaded(), 0, folds=n).folds) for n in (1, 3)] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("columns", "change", "message"),
+    [
+        ({"group": "nobody"}, {}, "group='nobody': no such column; there are x, who, w, day"),
+        ({"time": "y"}, {}, "time='y': is the target"),
+        ({"group": "who"}, {"who": 1}, "group='who': has 1 group; at least 3 are needed"),
+        ({"group": "who"}, {"who": [None, *range(299)]}, "group='who': has no value in 1 rows"),
+        ({"time": "day"}, {"day": "soon"}, "time='day': has values such as soon; accepted are numbers and dates"),
+        ({"time": "day"}, {"day": 2020}, "time='day': is the same in every row"),
+        ({"weight": "w"}, {"w": -1.0}, "weight='w': has the value -1; accepted are finite numbers from 0"),
+        ({"weight": "w"}, {"w": 0}, "weight='w': is 0 in every row"),
+        ({"weight": "w"}, {"w": "heavy"}, "weight='w': has values such as heavy; accepted are finite numbers from 0"),
+    ],
+)
+def test_what_says_nothing_about_rows_is_refused(columns, change, message):
+    with pytest.raises(InputError, match=message):
+        loaded(table().assign(**change), **columns)
+
+
+def test_rows_without_a_target_need_no_group():
+    frame = table()
+    frame.loc[:9, ["y", "who"]] = None
+    dataset = loaded(frame, group="who")
+    assert len(dataset.target) == len(dataset.roles.groups) == 290
+
+
+def test_a_file_of_test_rows_is_weighted_as_the_others():
+    dataset = loaded(weight="w", group="who")
+    test = tabular.load_test(table(40), dataset)
+    assert len(test.roles.weights) == 40 and test.roles.groups is None
+    with pytest.raises(InputError, match="weight='w': no such column"):
+        tabular.load_test(table(40).drop(columns="w"), dataset)
