@@ -17,6 +17,7 @@ from metajax.automl._load import Loaded, identify
 from metajax.automl._metrics import labels
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import prepare
+from metajax.automl._recorder import Callback
 from metajax.automl._requirements import check_requirements
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
@@ -61,6 +62,7 @@ class _AutoML(BaseEstimator):
         schema: "tabular.Schema | str | None" = None,
         model_types: Sequence[ModelType] | None = None,
         folds: int | None = None,
+        callbacks: Sequence[Callback] = (),
     ):
         self.minutes = minutes
         self.trials = trials
@@ -72,6 +74,7 @@ class _AutoML(BaseEstimator):
         self.schema = schema
         self.model_types = model_types
         self.folds = folds
+        self.callbacks = callbacks
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -161,6 +164,7 @@ class _AutoML(BaseEstimator):
             table = prepare(dataset, self.seed, test=False, minutes=self.minutes, folds=self.folds)
             prepared = table_task(table, model_types=self.model_types, minutes=self.minutes, metric=self.metric)
             recorder = start(config, directory, prepared, self.verbose, started)
+            recorder.callbacks = self.callbacks
             exploration = explore(config, recorder)
             model = exploration.selection.build(prepared)
             assert isinstance(model, FittedModel)
@@ -215,6 +219,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         model_types: What is searched beside networks; by default ``models.installed()``.
         folds: The number of folds on which good configurations are trained, from 1 (one split) to 20. By default it is 5, or 1
             where the table is large for the budget.
+        callbacks: Called after each wave of trainings with a dictionary of ``seconds``, ``tried``, ``trained``, ``source``,
+            ``best`` and ``median``; one that returns ``True`` ends the search with the model so far.
 
     Attributes:
         classes_: The labels, in the order of the columns of ``predict_proba``.
@@ -314,6 +320,8 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         model_types: What is searched beside networks; by default ``models.installed()``.
         folds: The number of folds on which good configurations are trained, from 1 (one split) to 20. By default it is 5, or 1
             where the table is large for the budget.
+        callbacks: Called after each wave of trainings with a dictionary of ``seconds``, ``tried``, ``trained``, ``source``,
+            ``best`` and ``median``; one that returns ``True`` ends the search with the model so far.
 
     Attributes:
         model_: The ``FittedModel``.

@@ -14,6 +14,9 @@ from metajax.automl._waves import Wave, WaveHistory
 from metajax.automl.models._threads import n_workers
 from metajax.run import Progress, RunDirectory
 
+Callback = Callable[[dict[str, Any]], bool | None]
+"""Is called after each wave with what ``metrics.jsonl`` records of it; ``True`` ends the search."""
+
 
 class Recorder:
     """Trains waves, shows their progress on standard error, and appends their metrics to ``metrics.jsonl``.
@@ -25,11 +28,13 @@ class Recorder:
         history: The waves so far.
         schedule: What is trained next.
         is_stopped: Whether the search was asked to stop.
+        callbacks: What is called after each wave.
     """
 
     def __init__(self, config: Config, directory: RunDirectory, history: WaveHistory, schedule: Schedule, show: bool):
         self.directory, self.history, self.schedule = directory, history, schedule
         self.is_stopped: Callable[[], bool] = lambda: False
+        self.callbacks: Sequence[Callback] = ()
         self._show = show
         self._progress = None
         plan = schedule.plan
@@ -98,6 +103,8 @@ class Recorder:
         }
         if record["step"] > self._n_logged:
             self.directory.log(record)
+        if any([callback(dict(record)) for callback in self.callbacks]):  # Each is called, whatever the others say.
+            self.schedule.is_over = True
         if self._progress is None:
             self.say(
                 f"{record['seconds']:.0f} s: {record['tried']} configurations tried, {record['trained']} models trained; the "

@@ -35,6 +35,7 @@ class Schedule:
         plan: How many models are trained.
         budget: The time budget.
         proposal_seconds: Seconds of the last proposal.
+        is_over: Whether someone has ended the search: nothing more is tried.
     """
 
     def __init__(self, config: Config, plan: SearchPlan, history: WaveHistory, budget: TimeBudget, ending: float):
@@ -44,6 +45,7 @@ class Schedule:
         self._spent = {True: 0.0, False: 0.0}  # seconds of waves of promoted configurations, and of others
         self._per_model = 0.0  # seconds for each configuration of the last waves that explored
         self.proposal_seconds = _SECONDS_OF_A_PROPOSAL
+        self.is_over = False
 
     @property
     def is_short(self) -> bool:
@@ -78,7 +80,7 @@ class Schedule:
 
     def allows(self, seconds: float) -> bool:
         """Whether something that takes this many more seconds would leave time for the end."""
-        return self.budget.allows(seconds + self.reserve)
+        return not self.is_over and self.budget.allows(seconds + self.reserve)
 
     def allows_late(self, _seconds: float) -> bool:
         """Whether a training may begin that others are useless without: it may take from the time that is kept for the end."""
@@ -97,6 +99,8 @@ class Schedule:
         Args:
             asks_model: Whether the meta-learner has to propose them, which takes time as well.
         """
+        if self.is_over:
+            return 0
         left = math.inf if self.plan.trials is None else self.plan.trials
         left -= self._history.count("random", "proposed")
         if self._config.minutes is None:
@@ -112,6 +116,8 @@ class Schedule:
 
         Trying and promoting take about as long as each other. At the end there is only promoting.
         """
+        if self.is_over and self._history.has_promoted:
+            return 0
         if self._config.minutes is None:
             return self.plan.n_promoted
         if is_last:

@@ -14,7 +14,7 @@ from metajax.automl._images import image_task
 from metajax.automl._load import Dataset, Loaded, identify, load_data
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import describe_data, prepare
-from metajax.automl._recorder import Recorder
+from metajax.automl._recorder import Callback, Recorder
 from metajax.automl._requirements import check_requirements
 from metajax.automl._result import ENDING_SECONDS, SearchOutcome, finish
 from metajax.automl._settings import Config
@@ -64,6 +64,7 @@ def search(
     dataset: Dataset | Loaded | None = None,
     show: bool = True,
     model_types: Sequence[ModelType] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> SearchOutcome:
     """Searches a model for a dataset, in a run directory.
 
@@ -80,6 +81,8 @@ def search(
         dataset: The dataset; by default it and the test rows are read as ``config`` says.
         show: Show progress on standard error.
         model_types: What is searched for a table beside networks; by default ``models.installed()``.
+        callbacks: Called after each wave of trainings with what ``metrics.jsonl`` records of it, such as ``seconds``, ``tried``
+            and ``best``; one that returns ``True`` ends the search with the model so far.
 
     Returns:
         The result as it was written, and the model.
@@ -104,6 +107,7 @@ def search(
     directory.bind_data(identify(loaded))
     task, data = _make_task(loaded, config, directory, model_types)
     recorder = start(config, directory, task, show, started, ENDING_SECONDS)
+    recorder.callbacks = callbacks
     for line in _introduction(data, task):
         recorder.say(line)
     exploration = _explore_until_stopped(config, recorder)

@@ -137,8 +137,8 @@ def _by_group(groups: np.ndarray, labels: np.ndarray | None, folds: int, seed: i
         own.ravel()
     ]  # Groups of the same size come in random order.
     splitter: Any = GroupKFold(folds)
-    is_stratified = labels is not None and len(present) <= _MAX_STRATIFIED_GROUPS
-    if is_stratified and np.unique(labels, return_counts=True)[1].max() >= folds:
+    largest_class = 0 if labels is None else int(np.unique(labels, return_counts=True)[1].max())
+    if largest_class >= folds and len(present) <= _MAX_STRATIFIED_GROUPS:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on classes of fewer rows than folds

@@ -400,8 +400,11 @@ def test_an_estimator_takes_weights_and_groups(quick_meta_learner):
     x = np.tile(np.random.default_rng(0).normal(size=(60, 2)), (2, 1))
     y, who = np.repeat([0, 1], 60), np.tile(np.arange(60) // 5, 2)
     few = [kind for kind in automl.models.installed() if kind.name in ("neighbors", "regularized_linear")]
-    estimator = metajax.AutoMLClassifier(trials=16, folds=2, method="random", model_types=few)
+    seen = []
+    enough = lambda record: seen.append(record) or record["tried"] >= 8
+    estimator = metajax.AutoMLClassifier(folds=2, method="random", model_types=few, callbacks=[enough])
     estimator.fit(x, y, sample_weight=np.where(y == 1, 9.0, 1.0), groups=who)
+    assert seen[-1]["tried"] < 192 and seen[-1].keys() >= {"seconds", "best", "source"}, "it was ended by the callback"
     assert np.median(estimator.predict_proba(x)[:, 1]) > 0.8
     with pytest.raises(InputError, match=r"sample_weight: has the shape \(3,\) for 120 rows"):
         estimator.fit(x, y, sample_weight=[1, 2, 3])
