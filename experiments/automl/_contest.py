@@ -64,16 +64,78 @@ class Data:
         return frames
 
 
-def metajax(data):
+def metajax(data, **options):
     import metajax as library
 
     kind = library.AutoMLClassifier if data.is_classification else library.AutoMLRegressor
-    model = kind(minutes=data.task["seconds"] / 60, seed=data.task["seed"])
+    model = kind(minutes=data.task["seconds"] / 60, seed=data.task["seed"], **options)
     return model, lambda: model.fit(data.train, data.y), lambda: model_count(model)
 
 
 def model_count(model):
     return {"models": len(model.trials_)}
+
+
+def tpe(data):
+    """The search of metajax, in which Optuna's multivariate TPE proposes."""
+    return metajax(data, method="optuna")
+
+
+def random_proposals(data):
+    """The search of metajax, in which chance proposes."""
+    return metajax(data, method="random")
+
+
+def no_prior(data):
+    """Without what trainings on other tables have shown."""
+    from metajax.automl import prior
+
+    prior.is_available = lambda: False
+    return metajax(data)
+
+
+def no_trees(data):
+    """Networks, neighbors and linear models alone."""
+    from metajax.automl import models
+
+    return metajax(data, model_types=[kind for kind in models.installed() if kind.name in _NO_TREES])
+
+
+def scikit_learn_trees(data):
+    """Without LightGBM, XGBoost and CatBoost, as where the extra ``trees`` is not installed."""
+    from metajax.automl import models
+
+    kinds = [kind for kind in models.installed() if kind.name in (*_NO_TREES, "boosted_trees", "extra_trees")]
+    return metajax(data, model_types=kinds)
+
+
+def no_embeddings(data):
+    """Networks read raw columns, whatever is proposed."""
+    from metajax.automl._mixed import Trainer
+
+    train = Trainer._affordable
+
+    def raw(self, *args):
+        configs = train(self, *args)
+        return {**configs, "embedding": np.zeros_like(configs["embedding"])}
+
+    setattr(Trainer, "_affordable", raw)
+    return metajax(data)
+
+
+def no_ensemble(data):
+    """The configuration that is best alone, trained on every fold."""
+    from metajax.automl import _ensemble as ensemble
+
+    ensemble.PICKS = 1
+    return metajax(data)
+
+
+_NO_TREES = ("neighbors", "regularized_linear")
+VARIANTS = {
+    f.__name__: f for f in (no_prior, random_proposals, tpe, no_trees, scikit_learn_trees, no_embeddings, no_ensemble)
+}
+"""The search of metajax with one part changed."""
 
 
 def boosting(data):
@@ -186,7 +248,7 @@ def autogluon(data):
     return model, model.fit, lambda: {"models": len(predictor.model_names()), "bytes": size()}
 
 
-METHODS = {f.__name__: f for f in (metajax, boosting, lightgbm, catboost, realmlp, tabm, flaml, autogluon)}
+METHODS = {f.__name__: f for f in (metajax, boosting, lightgbm, catboost, realmlp, tabm, flaml, autogluon)} | VARIANTS
 
 
 def predictions(model, data):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.automl._contest import VARIANTS
 from metajax.types import InputError
 
 CONTEST = Path(__file__).with_name("_contest.py")
@@ -38,7 +39,7 @@ REQUIREMENTS = {
 }
 """What each environment holds. ``packages`` holds tables as files, and is not run."""
 
-ENVIRONMENT = {"metajax": "", "autogluon": "autogluon"}
+ENVIRONMENT = {"metajax": "", **dict.fromkeys(VARIANTS, ""), "autogluon": "autogluon"}
 """The environment of a method: that of this process, or one of ``REQUIREMENTS``; the others are in ``models``."""
 
 

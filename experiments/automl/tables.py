@@ -4,12 +4,12 @@
     python -m experiments.automl.tables --preset short --out runs/tables_short  # one split, a minute: four hours
     python -m experiments.automl.tables --preset trees --out runs/tables_minute # against AutoGluon and trees: 75 minutes
 
-Every contestant is a program of its own, on the same cores, one after the other: metajax's estimators, scikit-learn's
-histogram boosting, LightGBM and CatBoost with their defaults, RealMLP and TabM with theirs (pytabkit), FLAML, and AutoGluon
-in medium quality. The searches (metajax, FLAML, AutoGluon) get the seconds; the others are one fit with defaults and take what
-they take. A quarter of the rows is held back, and only the experiment sees its targets. Two classes are scored by the area
-under the ROC curve, more by accuracy, numbers by R². A contestant that fails, or is not done after five times the seconds and
-ten minutes, ranks last.
+Every contestant is a program of its own, on the same cores, one after the other: metajax's estimators, the same search with
+Optuna's TPE in place of the meta-learner, scikit-learn's histogram boosting, LightGBM and CatBoost with their defaults, RealMLP
+and TabM with theirs (pytabkit), FLAML, and AutoGluon in medium quality. The searches (metajax, TPE, FLAML, AutoGluon) get the
+seconds; the others are one fit with defaults and take what they take. A quarter of the rows is held back, and only the
+experiment sees its targets. Two classes are scored by the area under the ROC curve, more by accuracy, numbers by R². A
+contestant that fails, or is not done after five times the seconds and ten minutes, ranks last.
 
 Tables are downloaded with packages (``_peers.py``), and each library lives in an environment that the first run makes.
 """
@@ -34,7 +34,7 @@ from experiments.harness.words import listed
 from metajax import plot, run
 from metajax.types import InputError
 
-SEARCHES = ("metajax", "flaml", "autogluon")
+SEARCHES = ("metajax", "tpe", "flaml", "autogluon")
 METHODS = (*SEARCHES, "boosting", "lightgbm", "catboost", "realmlp", "tabm")
 _COSTS = ("fit_seconds", "predict_seconds", "megabytes", "models")
 
@@ -95,10 +95,15 @@ def _is_positive(text: str) -> bool:
         return False
 
 
+def read(names: list[str], folder: Path) -> dict[str, Any]:
+    """Returns the rows of tables, by name; ``folder`` is that of the environments."""
+    packages = peers.environment("packages", folder) / "files"
+    return {name: suite.read(name, packages) for name in names}
+
+
 def load(config: Config) -> dict[str, Any]:
     """The rows of every table."""
-    packages = peers.environment("packages", config.folder) / "files"
-    return {name: suite.read(name, packages) for name in config.names}
+    return read(config.names, config.folder)
 
 
 def cells_of(config: Config) -> list[harness.Cell]:
@@ -110,8 +115,20 @@ def cells_of(config: Config) -> list[harness.Cell]:
     return cells
 
 
-def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Every contestant on every table."""
+def contest(
+    config: Any, directory: run.RunDirectory, loaded: Mapping[str, Any], cells: list[harness.Cell]
+) -> list[dict[str, Any]]:
+    """Runs contestants on tables.
+
+    Args:
+        config: Settings with ``budgets``, ``cores`` and ``folder``.
+        directory: The run directory.
+        loaded: The tables.
+        cells: The measurements, as ``cells_of`` makes them.
+
+    Returns:
+        A record of each, with its score and its costs.
+    """
 
     def work(cell: harness.Cell) -> dict[str, Any]:
         frame, shape = loaded[cell["table"]], suite.TABLES[cell["table"]]
@@ -124,7 +141,12 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         score = {} if cost.predictions is None else {"score": score_of(cost.predictions, target, shape.task)}
         return {**cost.record, **score}
 
-    records = harness.measure(directory, cells_of(config), work, "models")
+    return harness.measure(directory, cells, work, "models")
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Every contestant on every table."""
+    records = contest(config, directory, loaded, cells_of(config))
     metrics = summarized(config, records)
     shown = next((budget for budget in sorted(config.budgets) if budget >= 60), max(config.budgets))
     figure = diagram(ranked(records, shown), f"{shown:g} s for the searches, defaults for the others")

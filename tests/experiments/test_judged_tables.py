@@ -14,8 +14,11 @@ from experiments import harness  # noqa: E402
 from experiments.automl import _contest as contest  # noqa: E402
 from experiments.automl import _peers as peers  # noqa: E402
 from experiments.automl import _suite as suite  # noqa: E402
-from experiments.automl import tables  # noqa: E402
+from experiments.automl import search_ablation, tables  # noqa: E402
 from experiments.automl._ranks import ranks  # noqa: E402
+from metajax.automl import _ensemble as ensemble  # noqa: E402
+from metajax.automl import _mixed as mixed  # noqa: E402
+from metajax.automl import prior  # noqa: E402
 from metajax.types import InputError  # noqa: E402
 
 
@@ -50,6 +53,39 @@ def test_scores_are_those_of_scikit_learn():
     three = np.eye(3)[[0, 1, 1]]
     assert tables.score_of(three, np.array(["a", "b", "c"]), "classification") == pytest.approx(2 / 3)
     assert tables.score_of(np.array([1.0, 2.0]), np.array([1.0, 2.0]), "regression") == 1.0
+
+
+def test_a_variant_is_the_search_with_one_part_changed(monkeypatch):
+    """Each changes what it says, and nothing of the others."""
+    given = {}
+    monkeypatch.setattr(contest, "metajax", lambda data, **options: given.update(options))
+    data = None
+    assert set(search_ablation.WORDS) == {"metajax", *contest.VARIANTS}
+    contest.VARIANTS["tpe"](data)
+    assert given == {"method": "optuna"}
+    for name, kept in (("no_trees", False), ("scikit_learn_trees", True)):
+        contest.VARIANTS[name](data)
+        kinds = {kind.name for kind in given["model_types"]}
+        assert ("boosted_trees" in kinds) == kept and kinds >= {"neighbors", "regularized_linear"}
+        assert not kinds & {"lightgbm", "xgboost", "catboost"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "PICKS", ensemble.PICKS)
+        patch.setattr(mixed.Trainer, "_affordable", lambda self: {"embedding": np.array([1, 2]), "depth": np.ones(2)})
+        patch.setattr(prior, "is_available", prior.is_available)
+        for name in ("no_ensemble", "no_embeddings", "no_prior"):
+            contest.VARIANTS[name](data)
+        assert ensemble.PICKS == 1 and not prior.is_available()
+        configs = mixed.Trainer._affordable(None)  # type: ignore[arg-type]
+        assert configs["embedding"].tolist() == [0, 0] and configs["depth"].tolist() == [1, 1]
+
+
+def test_the_ablation_counts_tables_and_points():
+    result = {"metrics": {}}
+    for method, scores in {"metajax": (90.0, 80.0, 70.0), "random_proposals": (89.0, 81.0, 60.0)}.items():
+        result["metrics"] |= {f"{method} {t}": s for t, s in zip(("caravan", "default", "mnist"), scores)}
+        result["metrics"] |= {f"{method} rank": 1.5, f"{method} models": 30.0, f"{method} fit_seconds": 29.0}
+    lines = search_ablation.markdown({}, result).splitlines()
+    assert len(lines) == 4 and lines[3].split("|")[3:5] == [" +3.33 ", " 2 : 1 "]
 
 
 def test_a_failure_ranks_last_and_equal_scores_share_a_rank():

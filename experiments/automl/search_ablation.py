@@ -1,0 +1,164 @@
+"""What each part of the main job's search gives: the whole search against the same one with a part changed, in the same time.
+
+    python -m experiments.automl.search_ablation --out runs/ablation        # 26 tables, a minute each: four hours
+    python -m experiments.automl.search_ablation --preset short --out runs/ablation  # nine, half a minute: 45 minutes
+
+The parts are the prior of other tables; the meta-learner, in whose place chance or Optuna's TPE proposes; boosted trees and
+forests; LightGBM, XGBoost and CatBoost; the embeddings of numbers that networks learn; and the ensemble. Every variant is a
+program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which anything was chosen
+on. A quarter of the rows is held back, and only the experiment sees its targets.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import harness
+from experiments.automl import _suite as suite
+from experiments.automl import tables
+from experiments.automl._contest import VARIANTS
+from experiments.harness import Results
+from experiments.harness.markdown import number, table
+from metajax import run
+from metajax.types import InputError
+
+WORDS = {
+    "metajax": "the whole search",
+    "no_prior": "no prior of other tables",
+    "random_proposals": "chance proposes",
+    "tpe": "TPE proposes",
+    "no_trees": "no trees",
+    "scikit_learn_trees": "trees of scikit-learn alone",
+    "no_embeddings": "networks read raw columns",
+    "no_ensemble": "no ensemble",
+}
+METHODS = ("metajax", *VARIANTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the ablation."""
+
+    tables: str = "all"
+    """Names of the tables, separated by commas, or all."""
+    methods: str = "all"
+    """Names of the variants, separated by commas, or all."""
+    seconds: float = 60.0
+    """Seconds of each search."""
+    splits: int = 1
+    """Splits of each table."""
+    cores: int = 2
+    """Processor cores of each search."""
+    environments: str = "~/.cache/metajax/environments"
+    """The folder in which the tables are kept."""
+
+    def __post_init__(self):
+        _ = self.names, self.contestants  # raise on another name
+        if self.splits < 1 or self.cores < 1 or not 0 < self.seconds < math.inf:
+            raise InputError("seconds, splits and cores must be positive")
+
+    @property
+    def names(self) -> list[str]:
+        return harness.selected(self.tables, suite.TABLES, "tables")
+
+    @property
+    def contestants(self) -> list[str]:
+        return harness.selected(self.methods, METHODS, "methods")
+
+    @property
+    def budgets(self) -> list[float]:
+        return [self.seconds]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.environments).expanduser()
+
+
+_EVERY_THIRD = ",".join(list(suite.TABLES)[::3])
+PRESETS = {"paper": {}, "short": {"tables": _EVERY_THIRD, "seconds": 30.0}}
+
+
+def load(config: Config) -> dict[str, Any]:
+    """The rows of every table."""
+    return tables.read(config.names, config.folder)
+
+
+def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Every variant on every table."""
+    cells = [
+        {"split": split, "table": name, "method": method, "budget": config.seconds}
+        for split, name, method in itertools.product(range(config.splits), config.names, config.contestants)
+    ]
+    records = tables.contest(config, directory, loaded, cells)
+    scores = tables.scores(records, config.seconds)
+    metrics = {f"{m} {t}": 100 * v for m, each in scores.items() for t, v in each.items()}
+    metrics |= {f"{m} rank": value for m, value in tables.ranked(records, config.seconds).mean.items()}
+    for method in scores:
+        own = [record for record in records if record["method"] == method]
+        for key in ("fit_seconds", "models"):
+            metrics[f"{method} {key}"] = float(np.mean([record[key] for record in own if key in record] or [math.nan]))
+    protocol = (
+        f"{len(config.names)} tables, {config.splits} splits, a quarter of the rows held back; AUC of two classes, accuracy of "
+        f"more, R² of numbers; {config.seconds:g} seconds for each search, alone on {config.cores} cores"
+    )
+    return {"metrics": metrics, "protocol": protocol, "records": records}
+
+
+def gains(m: Mapping[str, float], method: str) -> dict[str, float]:
+    """Returns by how many points the whole search is better than a variant on each table."""
+    names = [t for t in suite.TABLES if f"metajax {t}" in m and f"{method} {t}" in m]
+    return {t: m[f"metajax {t}"] - m[f"{method} {t}"] for t in names}
+
+
+def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """One row for each variant."""
+    m, rows = result["metrics"], []
+    for method in (name for name in METHODS if f"{name} rank" in m):
+        gap = [value for value in gains(m, method).values() if math.isfinite(value)]
+        wins, losses = sum(value > 0 for value in gap), sum(value < 0 for value in gap)
+        compared = ["", "", ""]
+        if method != "metajax":
+            compared = [f"{np.mean(gap):+.2f}", f"{wins} : {losses}", f"{tables.sign_test(wins, wins + losses):.2g}"]
+        costs = [number(m[f"{method} models"], ",.0f"), number(m[f"{method} fit_seconds"], ".0f")]
+        rows.append([WORDS[method], number(m[f"{method} rank"], ".2f"), *compared, *costs])
+    head = [
+        "",
+        "mean rank",
+        "points that the whole gains",
+        "tables better : worse",
+        "p (sign test)",
+        "models",
+        "seconds",
+    ]
+    return table(head, rows)
+
+
+def statement(results: Results) -> list[str]:
+    """What the meta-learner gives beside chance."""
+    m = results["search_ablation"].metrics
+    gap = [value for value in gains(m, "random_proposals").values() if math.isfinite(value)]
+    wins, losses = sum(value > 0 for value in gap), sum(value < 0 for value in gap)
+    return [
+        f"In the same time, what the meta-learner proposes is better than chance on {wins} tables and worse on {losses} "
+        f"(p {tables.sign_test(wins, wins + losses):.2g} by a sign test), by {np.mean(gap):+.2f} points on average."
+    ]
+
+
+EXPERIMENT = harness.Experiment(
+    "search_ablation",
+    __doc__,
+    Config,
+    measure_all,
+    data=load,
+    presets=PRESETS,
+    table=markdown,
+    statement=statement,
+)
+
+if __name__ == "__main__":
+    EXPERIMENT.exit()
