@@ -40,6 +40,7 @@ class Prepared(NamedTuple):
         rows: Numbers of rows that are learned from and of test rows.
         notes: What was done to the data, for the report.
         network_rows: Maximum number of rows that a network learns from: the first ones.
+        test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` without a test.
     """
 
     search: Data
@@ -52,6 +53,7 @@ class Prepared(NamedTuple):
     rows: tuple[int, int]
     notes: list[str]
     network_rows: int = MAX_FINAL_ROWS
+    test_row_numbers: np.ndarray | None = None
 
     @property
     def classification(self) -> bool:
@@ -143,7 +145,10 @@ def prepare(
         groups = groups * MAX_FEATURES // encoder.features
         notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
     outputs = len(dataset.classes) if dataset.classes is not None else 1
-    return Prepared(search, folds, final, everything, encoder, groups, outputs, (n, len(held_out)), notes, max_network)
+    tested = test if isinstance(test, tabular.Dataset) else dataset
+    numbers = None if test is False or tested.row_numbers is None else tested.row_numbers[held_out]
+    rows = n, len(held_out)
+    return Prepared(search, folds, final, everything, encoder, groups, outputs, rows, notes, max_network, numbers)
 
 
 def _is_cross_validated(x: np.ndarray, classes: int, minutes: float | None) -> bool:

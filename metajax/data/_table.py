@@ -27,6 +27,7 @@ class Dataset(NamedTuple):
         notes: What was left out or changed, for the report.
         schema: How the columns are read.
         columns: The features, as the schema reads them.
+        row_numbers: i64[rows], the place of each row in the table as it was given, from 0; ``None`` if it is not known.
     """
 
     frame: Any
@@ -36,6 +37,7 @@ class Dataset(NamedTuple):
     notes: list[str]
     schema: Schema | None = None
     columns: Columns | None = None
+    row_numbers: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> "Dataset":
         """Returns some of the rows.
@@ -44,8 +46,9 @@ class Dataset(NamedTuple):
             rows: Row numbers.
         """
         columns = None if self.columns is None else self.columns.take(rows)
+        numbers = None if self.row_numbers is None else self.row_numbers[rows]
         frame = self.frame.iloc[rows].reset_index(drop=True)
-        return self._replace(frame=frame, target=self.target[rows], columns=columns)
+        return self._replace(frame=frame, target=self.target[rows], columns=columns, row_numbers=numbers)
 
 
 def pandas() -> Any:
@@ -110,7 +113,8 @@ def judge(
         _check_values(values, name)
     else:
         _check_labels(values, classes, name)
-    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame))
+    numbers = np.flatnonzero(table.is_known)
+    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame), numbers)
 
 
 def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
@@ -133,7 +137,8 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     if not known.any():
         raise InputError(f"test: no row has a value of the target {dataset.name}")
     rows = as_frame(frame)[known].reset_index(drop=True)
-    return dataset._replace(frame=rows, target=table.target[known], notes=[], columns=schema.check(rows))
+    columns, numbers = schema.check(rows), np.flatnonzero(known)
+    return dataset._replace(frame=rows, target=table.target[known], notes=[], columns=columns, row_numbers=numbers)
 
 
 def _check_target(values: np.ndarray, name: str) -> None:
