@@ -24,6 +24,8 @@ class Captioned(NamedTuple):
 
 def progress(history: WaveHistory, label: str) -> Captioned:
     """The best validation score by the number of configurations tried, for the search and for random ones."""
+    from matplotlib.ticker import MaxNLocator
+
     series = {"search": ("random", "proposed")}
     if history.count("baseline"):
         series["random configurations"] = ("random", "baseline")
@@ -40,7 +42,7 @@ def progress(history: WaveHistory, label: str) -> Captioned:
     margin = max(high - low, 1e-2 * max(abs(high), 1.0))
     middle = (low + high) / 2
     figure.axes[0].set_ylim(middle - 0.6 * margin, middle + 0.6 * margin)
-    figure.axes[0].xaxis.get_major_locator().set_params(integer=True)
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.set_size_inches(*_SIZE)
     proposes = (
         "from then on the search proposes what to train."

@@ -14,7 +14,8 @@ p { margin: .5rem 0 .8rem; max-width: 46rem; }
 .lead, .note, th, dt, summary { color: var(--soft); } .note { font-size: .92rem; max-width: 46rem; }
 .note p { margin-top: 0; }
 .wide { overflow-x: auto; margin: .6rem 0 .8rem; }
-.scores { margin: .6rem 0 1rem; } .scores, .figures { display: flex; gap: 1rem; flex-wrap: wrap; } .figures > div { flex: 1 1 16rem; max-width: 25rem; }
+.scores { margin: .6rem 0 1rem; } .scores, .figures { display: flex; gap: 1rem; flex-wrap: wrap; }
+.figures > div { flex: 1 1 16rem; max-width: 25rem; }
 .score { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1.1rem; min-width: 11rem; }
 .score b { display: block; font-size: 1.7rem; line-height: 1.4; }
 .score.found { border-color: var(--accent); } .score.found b { color: var(--accent); }
@@ -24,7 +25,6 @@ td, th { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; b
 td:last-child, th:last-child { padding-right: 0; }
 .numbers td + td, .numbers th + th { text-align: right; }
 .numbers th { vertical-align: bottom; } .choices th { min-width: 10rem; } .choices .name { font-size: .85rem; }
-
 .rules td { min-width: 7rem; overflow-wrap: anywhere; } .rules td + td + td { min-width: 16rem; }
 img { max-width: 100%; height: auto; }
 code, pre { background: var(--box); border-radius: .25rem; font-size: .9em; } code { padding: .1rem .3rem; }

@@ -112,6 +112,8 @@ def _mean_errors(differences: np.ndarray) -> tuple[float, float]:
 
 def _figures(errors: Residuals, target: str) -> str:
     """Predicted against true values, residuals against predictions, and the distribution of residuals."""
+    from matplotlib.ticker import MaxNLocator
+
     values = np.concatenate([errors.truth, errors.predicted])
     if not np.abs(values).max() < _MAX_DRAWN:
         return ""
@@ -123,7 +125,7 @@ def _figures(errors: Residuals, target: str) -> str:
     ax.hist(errors.residuals, bins="auto" if len(values) < 20_000 else 100, color=plot.ACCENT, alpha=0.8)
     ax.axvline(0.0, color="0.6", linewidth=1)
     ax.set(xlabel="residual", ylabel="test rows")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     drawn = {
         "Predictions against true values: all points on the line would be a perfect model.": against,
         "Residuals (true minus predicted) against predictions: points above the line are predicted too low. A trend or a "

@@ -97,7 +97,7 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     assert "by accuracy (ties by calibrated log-loss)" in result["protocol"]
     page = (finished / "report.html").read_text()
     assert page.count("<img") == 4 and "trained on every fold" in page
-    assert f"95% interval: {100 * low:.2f}% to {100 * high:.2f}%" in page
+    assert f"95% interval: {100 * low:.1f}% to {100 * high:.1f}%" in page
     assert "Selected model minus default configuration:" in page
     assert "on held-out rows than the default" in page or "set in bold" in page
     assert "http" not in page.split("<details>")[0], "self-contained"
