@@ -50,7 +50,7 @@ def _of_data(data: dict[str, Any]) -> dict[str, str]:
         if dropped:
             entries["columns left out"] = f"{len(dropped)}: {_by_kind(dropped)}"
     else:
-        entries["images"] = " x ".join(map(str, data["inputs"])) + " (height, width, channels)"
+        entries["images"] = " x ".join(map(str, data["inputs"])) + " (height x width x channels)"
     if data.get("digest"):
         entries["fingerprint of the data"] = f"{data['digest']} (equal for equal data)"
     return entries

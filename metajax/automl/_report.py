@@ -2,6 +2,7 @@
 
 import html
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from metajax import plot
@@ -53,7 +54,8 @@ def page(result: dict[str, Any], findings: Findings, config: dict[str, Any], dir
         directory: The run directory.
     """
     data, metric = result["data"], result["metric"]
-    title = data["name"] if data["target"] in ("target", "y") else data["target"]
+    has_name = "columns" in data and data["target"] not in ("target", "y")
+    title = data["target"] if has_name else Path(data["name"]).name
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>metajax: {html.escape(data["name"])}</title><style>{STYLE}</style></head><body>
@@ -85,11 +87,12 @@ def page(result: dict[str, Any], findings: Findings, config: dict[str, Any], dir
 def _introduction(result: dict[str, Any]) -> str:
     """The dataset and the effort in three sentences."""
     metrics, data = result["metrics"], result["data"]
-    rows, name = data["rows"], html.escape(data["name"])
-    inputs = words.count(data["features"], "feature") if "columns" in data else "images"
+    rows, name, is_table = data["rows"], html.escape(data["name"]), "columns" in data
+    inputs = f"{words.count(data['features'], 'feature')}, " if is_table else ""
+    noun = "row" if is_table else "image"
     return (
-        f"The dataset {name} has {inputs}, {words.count(rows['learned'], 'row')} that were learned from and "
-        f"{words.count(rows['test'], 'test row')}. The search tried "
+        f"The dataset {name} has {inputs}{words.count(rows['learned'], noun)} that were learned from and "
+        f"{words.count(rows['test'], f'test {noun}')}. The search tried "
         f"{words.count(metrics['configurations_tried'], 'configuration')} of the "
         f"10<sup>{metrics['log10_space']:.0f}</sup> that are possible, and trained "
         f"{words.count(metrics['models_trained'], 'model')}. It took {words.duration(metrics['seconds'])} in all."
@@ -138,7 +141,10 @@ def _figures(result: dict[str, Any], findings: Findings) -> str:
     drawn = {}
     if history.count("random", "proposed") > 1:
         drawn["How fast the search improved"] = figures.progress(history, label)
-    drawn["Learning curves of the best models"] = figures.learning_curves(history, label)
+    is_one = history.count("random", "proposed") == 1
+    drawn["Learning curve" if is_one else "Learning curves of the best models"] = figures.learning_curves(
+        history, label
+    )
     if findings.choice is not None:
         drawn["How well the meta-learner predicts"] = figures.agreement(findings.choice, findings.learned)
         drawn["Which choices matter"] = figures.importance(result["importance"])

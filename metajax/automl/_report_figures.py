@@ -98,8 +98,11 @@ def agreement(choice: Choice, learned: Trials) -> Captioned:
 
 def importance(values: dict[str, float]) -> Captioned:
     """The choices that matter most."""
+    shown = {words.label(name): value for name, value in list(values.items())[:_N_BARS]}
+    figure = plot.bars(shown, "share of the predicted variation")
+    figure.set_size_inches(_SIZE[0], figure.get_size_inches()[1])
     return Captioned(
-        plot.bars(dict(list(values.items())[:_N_BARS]), "share of the predicted variation"),
+        figure,
         "How much the rank that the meta-learner predicts varies when one choice alone is drawn anew (its total Sobol index). "
         "A long bar is a choice that is worth tuning.",
     )

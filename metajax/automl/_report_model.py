@@ -23,7 +23,7 @@ def _members(parts: list[dict[str, Any]]) -> str:
     rest = ", ".join(f"{100 * part['weight']:.0f}%" for part in parts[1:])
     return (
         f"The model is the weighted mean prediction of {len(parts)} configurations, each trained on every fold of the rows: "
-        f"{100 * parts[0]['weight']:.0f}% of the one in the table, {rest} of the others, which are in <code>result.json</code>."
+        f"{100 * parts[0]['weight']:.0f}% of the one in the table; the others have {rest} and are in <code>result.json</code>."
     )
 
 
@@ -37,6 +37,11 @@ def _difference_to_default(contenders: dict[str, dict[str, Any]]) -> str:
     if not n_differing:
         return (
             "It is the default: the search found no configuration that does better on held-out rows than the default."
+        )
+    if selected.get("model") != default.get("model"):
+        return (
+            "The table's configuration is of another model type than the default; what differs of the choices that both have "
+            "is set in bold."
         )
     return f"The table's configuration differs from the default in {words.count(n_differing, 'choice')}, set in bold."
 
@@ -60,8 +65,9 @@ def _row(name: str, contenders: dict[str, dict[str, Any]]) -> str:
     """One choice of every contender; that of the selected one is bold where the default differs."""
     show = words.model if name == "model" else words.value
     cells = {who: html.escape(show(config[name])) if name in config else "–" for who, config in contenders.items()}
-    selected = contenders["found"]
-    if "default" in contenders and name in selected and selected[name] != contenders["default"].get(name):
+    selected, default = contenders["found"], contenders.get("default", {})
+    is_of_one_type = selected.get("model") == default.get("model")
+    if name in selected and (is_of_one_type or name in default) and selected[name] != default.get(name):
         cells["found"] = f"<b>{cells['found']}</b>"
     meaning, raw = words.choice(name), html.escape(name)
     label = f"{html.escape(meaning)}<br><span class='name'>{raw}</span>" if meaning else raw

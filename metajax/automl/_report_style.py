@@ -25,10 +25,12 @@ td, th { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; b
 td:last-child, th:last-child { padding-right: 0; }
 .numbers td + td, .numbers th + th { text-align: right; }
 .numbers th { vertical-align: bottom; } .choices th { min-width: 10rem; } .choices .name { font-size: .85rem; }
-.rules td { min-width: 7rem; overflow-wrap: anywhere; } .rules td + td + td { min-width: 16rem; }
+.rules td { min-width: 7rem; overflow-wrap: anywhere; } .rules td:first-child { min-width: 11rem; }
+.rules td + td + td { min-width: 16rem; }
 img { max-width: 100%; height: auto; }
 code, pre { background: var(--box); border-radius: .25rem; font-size: .9em; } code { padding: .1rem .3rem; }
 pre { padding: .6rem .8rem; overflow-x: auto; overflow-wrap: normal; } summary { cursor: pointer; margin: .8rem 0 .4rem; }
+@media (max-width: 30rem) { body { padding: 1.2rem 1rem 3rem; } td, th { padding-right: .6rem; } }
 dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
 """
 """The content of the ``<style>`` element."""

@@ -30,7 +30,7 @@ _CHOICES = {
     "dropout": "probability that a unit is dropped",
     "learning_rate": "peak learning rate",
     "schedule": "schedule of the learning rate",
-    "weight_decay": "weight decay of AdamW",
+    "weight_decay": "weight decay",
     "batch_size": "rows of an update",
     "epochs": "passes over the rows; small tables are repeated within one",
     "selection": "whether all features are used",
@@ -104,6 +104,17 @@ def choice(name: str) -> str:
         _, source, target = name.split("_")
         return f"operation from node {source} to node {target}"
     return _CHOICES.get(f"{dot}{own}", "")
+
+
+def label(name: str) -> str:
+    """Returns a short label of a choice.
+
+    Example:
+        >>> label("learning_rate"), label("xgboost.min_weight")
+        ('learning rate', 'XGBoost: min weight')
+    """
+    kind, _, own = name.rpartition(".")
+    return f"{model(kind)}: {own.replace('_', ' ')}" if kind else name.replace("_", " ")
 
 
 def metric(name: str) -> str:
