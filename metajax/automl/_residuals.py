@@ -14,6 +14,7 @@ from metajax.automl._task import Task
 
 _N_LARGEST = 10
 _MAX_POINTS = 2_000  # that are drawn
+_MIN_BINS, _MAX_BINS = 8, 40
 _MAX_DRAWN = 1e100  # Matplotlib computes squares of what it draws.
 _WIDTH, _HEIGHT = 3.2, 2.8  # of a figure, in inches
 
@@ -122,7 +123,7 @@ def _figures(errors: Residuals, target: str) -> str:
     around = plot.scatter(predicted, differences, "predicted", "residual", diagonal=False)
     around.axes[0].axhline(0.0, color="0.6", linewidth=1)
     spread, (ax,) = plot.subplots(1, _WIDTH, _HEIGHT)
-    ax.hist(errors.residuals, bins="auto" if len(values) < 20_000 else 100, color=plot.ACCENT, alpha=0.8)
+    ax.hist(errors.residuals, _bins(errors.residuals), color=plot.ACCENT, alpha=0.8)
     ax.axvline(0.0, color="0.6", linewidth=1)
     ax.set(xlabel="residual", ylabel="test rows")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -141,6 +142,14 @@ def _figures(errors: Residuals, target: str) -> str:
     return f"<div class='figures'>{boxes}</div>{first * (len(errors.truth) > _MAX_POINTS)}"
 
 
+def _bins(differences: np.ndarray) -> list[float]:
+    """The edges of a histogram. Residuals that differ by rounding alone fall into bins that can be told apart."""
+    low, high = float(differences.min()), float(differences.max())
+    pad = 1e-3 * max(abs(low), abs(high)) if high - low <= 1e-6 * max(abs(low), abs(high)) else 0.0
+    number = min(max(round(math.sqrt(len(differences))), _MIN_BINS), _MAX_BINS)
+    return np.histogram_bin_edges(differences, number, (low - pad, high + pad)).tolist()
+
+
 def _shortened(name: str, most: int = 32) -> str:
     """A name that fits an axis."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
@@ -150,9 +159,9 @@ def _largest(errors: Residuals) -> str:
     """The test rows with the largest errors, by row number."""
     differences = errors.residuals
     order = np.argsort(-np.abs(differences), kind="stable")[:_N_LARGEST]
-    size = float(np.sqrt(np.mean(np.square(differences / 2)))) * 2
-    digits = max(0, min(2 - math.floor(math.log10(size)), 8)) if 0 < size < _MAX_DRAWN else 0
-    show = (lambda v: f"{v:,.{digits}f}") if size < 1e12 else (lambda v: f"{v:.4g}")
+    _, size = _mean_errors(differences)
+    digits = 2 - math.floor(math.log10(size)) if size else 2
+    show = (lambda v: f"{v:,.{max(0, digits)}f}") if -9 < digits < 7 else (lambda v: f"{v:.4g}")
     numbers = None if errors.row_numbers is None else errors.row_numbers + 1
     rows = [
         [

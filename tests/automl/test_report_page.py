@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from metajax import automl
+from metajax.automl import _residuals as residuals
 from metajax.automl import models
 from metajax.run import RunDirectory
 
@@ -154,6 +155,26 @@ def test_the_rows_with_the_largest_errors_are_rows_of_the_file(searched, wrong_r
         assert float(true) == pytest.approx(frame["price"][int(number) - 1], abs=0.06)
         assert float(residual) == pytest.approx(float(true) - float(predicted), abs=0.11)
     assert np.all(np.diff([abs(float(row[3])) for row in rows]) <= 0)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-5, 1e6, 1e200])
+@pytest.mark.filterwarnings("error")
+def test_errors_of_any_size_are_written_with_few_digits(size):
+    """Squares of values beyond 1e154 are infinite; values this large are not drawn."""
+    rng = np.random.default_rng(0)
+    truth = size * rng.normal(size=50)
+    page = residuals.section(residuals.Residuals(truth, truth + 0.1 * size, 0.0, np.arange(50)), "y", 0.99)
+    assert page.count("<img") == (3 if size < 1e100 else 0) and "nan" not in page and "inf" not in page
+    assert float(cells(page, "mean absolute error")[1][2].replace(",", "")) == pytest.approx(0.1 * size, rel=1e-3)
+    for row in cells(page, "residual")[1:]:
+        assert float(row[3].replace(",", "")) == pytest.approx(-0.1 * size, rel=1e-2)
+        assert max(map(len, row)) < 14
+
+
+def test_a_model_without_an_error_has_a_section():
+    exact = residuals.Residuals(np.full(3, 5.0), np.full(3, 5.0), 5.0)
+    page = residuals.section(exact, "y", 1.0)
+    assert "off by at most 0, nine" in page and [row[0] for row in cells(page, "residual")[1:]] == ["–"] * 3
 
 
 def test_the_card_says_what_data_which_version_and_where(searched):
