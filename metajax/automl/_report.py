@@ -68,7 +68,7 @@ def page(result: dict[str, Any], findings: Findings, config: dict[str, Any], dir
 {scores.gains(result["metrics"], metric)}
 <details><summary>How this was measured</summary><p class="note">{html.escape(result["protocol"])}
 {_INTERVALS.get(metric, _BOOTSTRAP)} The intervals do not include the randomness of training.</p></details>
-{_by_row(result, findings)}
+{_by_row(result, findings, config.get("test") or "the table")}
 {_by_column(result, findings.history)}
 <h2>The selected model</h2>
 {_report_model.section(result)}
@@ -99,12 +99,12 @@ def _introduction(result: dict[str, Any]) -> str:
     )
 
 
-def _by_row(result: dict[str, Any], findings: Findings) -> str:
-    """The test rows of each class, and what they are taken for; the errors of a regression."""
+def _by_row(result: dict[str, Any], findings: Findings, table: str) -> str:
+    """The test rows of each class, and what they are taken for; the errors of a regression by the rows of a table."""
     data, tested = result["data"], findings.tested
     if data["task"] != "classification":
         errors = _residuals.residuals(tested, findings.history.task)
-        section = _residuals.section(errors, data["target"], result["metrics"]["test_r2"])
+        section = _residuals.section(errors, data["target"], result["metrics"]["test_r2"], table)
         return f"<h2>Errors on the test rows</h2>{section}"
     names = data.get("labels") or [str(number) for number in range(data["classes"])]
     return f"<h2>Class by class</h2>{tables.classes(tested.truth, tested.outputs, names)}"

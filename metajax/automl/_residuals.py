@@ -1,5 +1,6 @@
 """The errors of a regression on the test rows: how large they are, how they are distributed, and where they are largest."""
 
+import html
 import math
 from typing import NamedTuple
 
@@ -67,13 +68,14 @@ def scores(tested: Evaluation, task: Task) -> dict[str, float]:
     }
 
 
-def section(errors: Residuals, target: str, r2: float) -> str:
+def section(errors: Residuals, target: str, r2: float, table: str = "the table") -> str:
     """Returns the errors as HTML: in sentences and a table, as figures, and the rows with the largest ones.
 
     Args:
         errors: The test rows.
         target: The name of the target.
         r2: The R² of the model on them.
+        table: What row numbers are of.
     """
     sizes = np.abs(errors.residuals)
     half, most = np.quantile(sizes, (0.5, 0.9), method="closest_observation")
@@ -81,7 +83,7 @@ def section(errors: Residuals, target: str, r2: float) -> str:
         f"<p>Half of the predictions for the {words.count(len(sizes), 'test row')} are off by at most "
         f"{words.number(float(half), 3)}, nine of ten by at most {words.number(float(most), 3)}. All errors are in the units "
         "of the target.</p>"
-        f"{_summary(errors, r2)}{_figures(errors, target)}{_largest(errors)}"
+        f"{_summary(errors, r2)}{_figures(errors, target)}{_largest(errors, table)}"
     )
 
 
@@ -155,7 +157,7 @@ def _shortened(name: str, most: int = 32) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _largest(errors: Residuals) -> str:
+def _largest(errors: Residuals, table: str) -> str:
     """The test rows with the largest errors, by row number."""
     differences = errors.residuals
     order = np.argsort(-np.abs(differences), kind="stable")[:_N_LARGEST]
@@ -172,7 +174,7 @@ def _largest(errors: Residuals) -> str:
         ]
         for i in order
     ]
-    where = "" if numbers is None else " Row 1 is the first row of the table below its header."
+    where = "" if numbers is None else f" Row 1 is the first row of {html.escape(table)} below its header."
     return (
         f"<p>The test rows with the largest errors; look here for wrong entries in the data.{where}</p>"
         f"{tables.table(['row', 'true', 'predicted', 'residual'], rows)}"

@@ -64,10 +64,10 @@ def table():
     return frame
 
 
-def search(frame, path):
+def search(frame, path, test=None):
     """The result and the page of a search."""
     frame.to_csv(path.with_suffix(".csv"), index=False)
-    config = automl.Config(str(path.with_suffix(".csv")), "price", minutes=0.01)
+    config = automl.Config(str(path.with_suffix(".csv")), "price", minutes=0.01, test=test)
     with RunDirectory(path, {}) as directory:
         result = automl.search(config, directory, show=False, model_types=(Lines(),)).result
     return result, (path / "report.html").read_text()
@@ -155,6 +155,17 @@ def test_the_rows_with_the_largest_errors_are_rows_of_the_file(searched, wrong_r
         assert float(true) == pytest.approx(frame["price"][int(number) - 1], abs=0.06)
         assert float(residual) == pytest.approx(float(true) - float(predicted), abs=0.11)
     assert np.all(np.diff([abs(float(row[3])) for row in rows]) <= 0)
+
+
+def test_the_rows_of_a_test_file_are_numbered_as_in_it(tmp_path):
+    frame = table()
+    test = frame.iloc[20:40].assign(price=lambda rows: rows["price"].where(rows["age"] > -1))
+    test.to_csv(tmp_path / "test.csv", index=False)
+    assert test["price"].isna().any(), "these rows count, too"
+    _, page = search(frame.drop(index=range(20, 40)), tmp_path / "run", str(tmp_path / "test.csv"))
+    for row in cells(page, "residual")[1:]:
+        assert float(row[1]) == pytest.approx(test["price"].iloc[int(row[0]) - 1], abs=0.06)
+    assert f"Row 1 is the first row of {tmp_path / 'test.csv'} below its header." in page
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e-5, 1e6, 1e200])

@@ -372,6 +372,9 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     assert 239_900 < len(prepared.final.x) < 240_100 and len(prepared.search.x_eval) == 10_000
     assert len(prepared.folds[0].x) == len(prepared.final.x) - 10_000
     assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
+    numbers = prepared.test_row_numbers
+    assert numbers is not None and len(set(numbers.tolist())) == prepared.rows[1] and numbers.max() > 250_000
+    np.testing.assert_array_equal(prepared.final.y_eval, np.searchsorted(["a", "b", "rare"], target[numbers]))
 
 
 @pytest.mark.slow
