@@ -119,7 +119,7 @@ def no_embeddings(data):
         configs = train(self, *args)
         return {**configs, "embedding": np.zeros_like(configs["embedding"])}
 
-    setattr(Trainer, "_affordable", raw)
+    Trainer._affordable = raw  # type: ignore[method-assign]
     return metajax(data)
 
 

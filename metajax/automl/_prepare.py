@@ -38,6 +38,7 @@ class Prepared(NamedTuple):
         rows: Numbers of rows that are learned from and of test rows.
         notes: What was done to the data, for the report.
         network_rows: Maximum number of rows that a network learns from: the first ones.
+        test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` without a test.
     """
 
     search: Data
@@ -50,6 +51,7 @@ class Prepared(NamedTuple):
     rows: tuple[int, int]
     notes: list[str]
     network_rows: int = MAX_FINAL_ROWS
+    test_row_numbers: np.ndarray | None = None
 
     @property
     def classification(self) -> bool:
@@ -148,6 +150,7 @@ def prepare(
         (n, 0 if test is False else len(test_rows.y)),
         [*notes, *_of_splits(learned)],
         max_network,
+        None if test is False else tested.row_numbers,
     )
 
 

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metajax import plot
+from metajax.automl import _report_words as words
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Choice, Trials, targets
 
+_SIZE = (4.6, 3.2)  # of a figure of lines, in inches: about as wide as a phone
+_MANY = 32  # configurations
 _N_CURVES = 8
 _N_BARS = 12
 
@@ -21,6 +24,8 @@ class Captioned(NamedTuple):
 
 def progress(history: WaveHistory, label: str) -> Captioned:
     """The best validation score by the number of configurations tried, for the search and for random ones."""
+    from matplotlib.ticker import MaxNLocator
+
     series = {"search": ("random", "proposed")}
     if history.count("baseline"):
         series["random configurations"] = ("random", "baseline")
@@ -29,20 +34,24 @@ def progress(history: WaveHistory, label: str) -> Captioned:
         best = np.maximum.accumulate(np.nan_to_num(history.trials(*sources).metric, nan=-np.inf))
         number = np.arange(1, len(best) + 1)
         steps[name] = np.repeat(number, 2)[1:], np.repeat(best, 2)[:-1]  # constant until a model is better
-        starts.append(float(best[min(len(best) // 8, 8)]))  # The first few would stretch the axis.
+        first = min(len(best) // 8, 8) if len(best) >= _MANY else 0
+        starts.append(float(best[first]))  # The first few of many would stretch the axis.
         ends.append(float(best[-1]))
-    figure = plot.curves(steps, "configurations tried", f"best validation {label} so far")
+    figure = plot.curves(steps, "configurations tried", label)
     low, high = min(starts), max(ends)
-    margin = max(high - low, 1e-2)
-    figure.axes[0].set_ylim(low - 0.05 * margin, high + 0.1 * margin)
+    margin = max(high - low, 1e-2 * max(abs(high), 1.0))
+    middle = (low + high) / 2
+    figure.axes[0].set_ylim(middle - 0.6 * margin, middle + 0.6 * margin)
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.set_size_inches(*_SIZE)
     proposes = (
         "from then on the search proposes what to train."
         if history.count("proposed")
         else "the budget had no place for configurations that the search proposes."
     )
     caption = (
-        f"The best validation {label} of a single training, by the number of configurations tried. The first "
-        f"{history.count('random')} configurations are defaults and random ones; {proposes}"
+        f"The best validation score so far ({label} of a single training), by the number of configurations tried. The first "
+        f"{words.count(history.count('random'), 'configuration')} are defaults and random ones; {proposes}"
     )
     if "random configurations" in series:
         caption += " Both lines share these first models."
@@ -55,12 +64,22 @@ def learning_curves(history: WaveHistory, label: str) -> Captioned:
     order = np.argsort(-trials.utility, kind="stable")[:_N_CURVES]
     configs = trials.configs()
     share = np.linspace(0, 1, curves.shape[1] + 1)[1:]
-    series = {f"{rank}: {configs[i].get('model', 'cell')}": (share, curves[i]) for rank, i in enumerate(order, 1)}
-    caption = (
-        f"The validation {label} of the {len(order)} best models of the search during their training, the best first. "
-        "Training is counted in epochs or in trees; a model that is not trained step by step has a flat line."
+    name = lambda i: words.model(configs[i].get("model", "cell"))
+    series = {f"{rank}: {name(i)}": (share, curves[i]) for rank, i in enumerate(order, 1)}
+    of = (
+        f"the {len(order)} best models of the search during their training, the best first"
+        if len(order) > 1
+        else ("the model of the search during its training")
     )
-    return Captioned(plot.curves(series, "share of the training", f"validation {label}"), caption)
+    caption = (
+        f"The validation score ({label}) of {of}. Training is counted in epochs or in trees; a model that is not trained step "
+        "by step has a flat line."
+    )
+    figure = plot.curves(series, "share of the training", label)
+    if len(order) > 1:  # Below the axes, so that a phone shows the figure large enough to read.
+        figure.axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=9)
+    figure.set_size_inches(_SIZE[0], _SIZE[1] + 0.2 * ((len(order) + 1) // 2) * (len(order) > 1))
+    return Captioned(figure, caption)
 
 
 def agreement(choice: Choice, learned: Trials) -> Captioned:
@@ -79,8 +98,11 @@ def agreement(choice: Choice, learned: Trials) -> Captioned:
 
 def importance(values: dict[str, float]) -> Captioned:
     """The choices that matter most."""
+    shown = {words.label(name): value for name, value in list(values.items())[:_N_BARS]}
+    figure = plot.bars(shown, "share of the predicted variation")
+    figure.set_size_inches(_SIZE[0], figure.get_size_inches()[1])
     return Captioned(
-        plot.bars(dict(list(values.items())[:_N_BARS]), "share of the predicted variation"),
+        figure,
         "How much the rank that the meta-learner predicts varies when one choice alone is drawn anew (its total Sobol index). "
         "A long bar is a choice that is worth tuning.",
     )

@@ -9,8 +9,11 @@ from metajax import predictor
 from metajax.automl import _ensemble as ensemble
 from metajax.automl import _intervals as intervals
 from metajax.automl import _report as report
+from metajax.automl import _report_words as words
+from metajax.automl import _residuals as residuals
 from metajax.automl._columns import importance as column_importance
 from metajax.automl._explore import Exploration, search_keys
+from metajax.automl._footprint import footprint
 from metajax.automl._metrics import describe
 from metajax.automl._model import FittedModel
 from metajax.automl._proposing import SPECS
@@ -73,6 +76,7 @@ def finish(
     columns = _columns(model, task, recorder)
     metrics = {
         **_test_metrics(contenders, task),
+        **residuals.scores(contenders["found"].evaluation, task),
         "models_trained": history.count("random", "proposed", "promoted"),
         "configurations_tried": history.count("random", "proposed"),
         "models_failed": int(np.isnan(trials.metric).sum()),
@@ -91,7 +95,7 @@ def finish(
         "found": members[0]["config"],
         "ensemble": members,
         "contenders": {name: contender.config for name, contender in contenders.items()},
-        "data": {"name": config.data, **data},
+        "data": {"name": config.data, **data, "digest": directory.data_digest},
         "meta_learner": {"chosen": choice.best, "r2": choice.r2} if choice else None,
         "importance": explained.importance,
         "columns": columns,
@@ -99,8 +103,11 @@ def finish(
         "protocol": _protocol(config, task, exploration, sum(refit is not None for refit in refits)),
     }
     result = json.loads(json.dumps(result, default=float))
-    found = contenders["found"].evaluation
-    page = report.page(result, history, choice, learned, to_dict(config), directory, found)
+    rows = np.asarray(task.final.x_eval) if isinstance(kept, FittedModel) else None
+    allows = lambda seconds: recorder.schedule.budget.allows(seconds + ENDING_SECONDS / 2)
+    costs = footprint(kept, directory.path, rows, allows)
+    findings = report.Findings(history, choice, learned, contenders["found"].evaluation, costs)
+    page = report.page(result, findings, to_dict(config), directory)
     write_text(directory.path / "report.html", page)
     directory.finish(result)
     return SearchOutcome(result, kept)
@@ -209,15 +216,16 @@ def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: in
     sentences = (
         f"{_test_rows(config, task)}; nothing is learned or selected by it. The search "
         f"compares configurations on one split of the other rows and trains good ones {trained}. The selected model is an "
-        f"ensemble, picked among {selection.n_candidates} of these by {criterion} of what they predict for the rows that they "
-        "were not trained on. Each of the others is one training of one configuration on all rows but the test. Intervals are "
-        "95% intervals over the test rows."
+        f"ensemble, picked among {words.count(selection.n_candidates, 'candidate')} by {criterion} of what they predict for "
+        "the rows that they were not trained on. Each of the others is one training of one configuration on all rows but the "
+        "test. Intervals are 95% intervals over the test rows."
     )
     if config.weight is not None:
         sentences += f" Rows count as {config.weight} says, in training and in every score."
     if n_refits:
         sentences += (
-            f" After the evaluation, {n_refits} configurations of the ensemble were trained on all rows, the test included; "
-            "in the model that was saved these trainings have half of the weight."
+            f" After the evaluation, {words.count(n_refits, 'configuration')} of the ensemble "
+            f"{'was' if n_refits == 1 else 'were'} trained on all rows, the test included; in the model that was saved these "
+            "trainings have half of the weight."
         )
     return f"{sentences} {task.protocol_note}".strip()

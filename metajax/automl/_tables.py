@@ -83,6 +83,7 @@ def table_task(
         initial=initial,
         trains_side_by_side=True,
         everything=prepared.everything,
+        test_row_numbers=prepared.test_row_numbers,
     )
 
 

@@ -214,6 +214,7 @@ class Task(NamedTuple):
         initial: The configurations that are trained first, beginning with the default; by default that one alone.
         trains_side_by_side: Whether trainings on several splits may run at the same time.
         everything: All rows, the test included, for trainings after the evaluation; ``None`` where there are none.
+        test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` if it is not known.
     """
 
     space: Space
@@ -237,6 +238,7 @@ class Task(NamedTuple):
     initial: tuple[dict[str, Any], ...] = ()
     trains_side_by_side: bool = False
     everything: Data | None = None
+    test_row_numbers: np.ndarray | None = None
 
     @property
     def unexplored_folds(self) -> list[Data]:

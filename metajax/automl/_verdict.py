@@ -2,6 +2,7 @@
 
 from metajax.automl._metrics import describe
 
+_MAX_OFF_CENTER = 0.2  # of a value that is written with plus and minus, as a share of half its interval
 _OTHERS = {"default": "the untuned default", "random": "the best random configuration"}
 
 
@@ -13,7 +14,7 @@ def verdict(metrics: dict[str, float], metric: str) -> str:
         metric: The name of the metric.
 
     Returns:
-        A sentence, with the half width of the 95% interval after each number.
+        A sentence, with the half width of the 95% interval after each number, or the interval where it is lopsided.
 
     Example:
         >>> gains = {"gain_over_default": 0.012, "gain_over_default_low": 0.006, "gain_over_default_high": 0.018}
@@ -37,20 +38,47 @@ def verdict(metrics: dict[str, float], metric: str) -> str:
     return f"{'; '.join(parts)}."
 
 
-def _half(metrics: dict[str, float], key: str) -> float:
-    """Half the width of an interval."""
-    return (metrics[f"{key}_high"] - metrics[f"{key}_low"]) / 2
-
-
 def _number(metrics: dict[str, float], key: str, metric: str) -> str:
     """A score and its uncertainty: a share in per cent, all others as they are."""
-    value, half = metrics[key], _half(metrics, key)
+    value, low, high = _with_interval(metrics, key)
+    half = (high - low) / 2
     if metric in ("accuracy", "balanced_accuracy"):
+        if _is_lopsided(value, low, high):
+            return f"{100 * value:.1f}% (95% interval {100 * low:.1f} to {100 * high:.1f}%)"
         return f"{100 * value:.1f} ± {100 * half:.1f}%"
-    return f"{value:.4g} ± {half:.2g}" if metric.startswith("neg_") else f"{value:.3f} ± {half:.3f}"
+    if metric.startswith("neg_"):
+        return f"{value:.4g} ± {half:.2g}"
+    if _is_lopsided(value, low, high):
+        return f"{value:.3f} (95% interval {low:.3f} to {high:.3f})"
+    return f"{value:.3f} ± {half:.3f}"
 
 
 def _gain(metrics: dict[str, float], key: str, metric: str) -> str:
     """The size of a difference and its uncertainty; differences of shares and of R² are in hundredths."""
-    value, half = abs(metrics[key]), _half(metrics, key)
-    return f"{value:.3g} ± {half:.2g}" if metric.startswith("neg_") else f"{100 * value:.1f} ± {100 * half:.1f} points"
+    value, low, high = _with_interval(metrics, key)
+    if value < 0:
+        value, low, high = -value, -high, -low
+    half = (high - low) / 2
+    if metric.startswith("neg_"):
+        if _is_lopsided(value, low, high):
+            return f"{value:.3g} (95% interval {low:.2g} to {high:.2g})"
+        return f"{value:.3g} ± {half:.2g}"
+    value, low, high, half = 100 * value, 100 * low, 100 * high, 100 * half
+    if _is_lopsided(value, low, high):
+        return f"{value:.1f} points (95% interval {low:.1f} to {high:.1f})"
+    return f"{value:.1f} ± {half:.1f} points"
+
+
+def _with_interval(metrics: dict[str, float], key: str) -> tuple[float, float, float]:
+    """A number and its 95% interval."""
+    return metrics[key], metrics[f"{key}_low"], metrics[f"{key}_high"]
+
+
+def _is_lopsided(value: float, low: float, high: float) -> bool:
+    """Whether value plus and minus half the width of its interval would say something else than the interval.
+
+    That is so where the value lies off the middle, as near a perfect score, and where the interval excludes zero but the sum
+    would not.
+    """
+    half = (high - low) / 2
+    return abs(value - (low + high) / 2) > _MAX_OFF_CENTER * half or (value - half) * low < 0

@@ -29,6 +29,7 @@ class Dataset(NamedTuple):
         schema: How the columns are read.
         columns: The features, as the schema reads them.
         roles: What the table says about its rows: groups, times and weights.
+        row_numbers: i64[rows], the place of each row in the table as it was given, from 0; ``None`` if it is not known.
     """
 
     frame: Any
@@ -39,6 +40,7 @@ class Dataset(NamedTuple):
     schema: Schema | None = None
     columns: Columns | None = None
     roles: RowRoles = RowRoles()
+    row_numbers: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> "Dataset":
         """Returns some of the rows.
@@ -47,8 +49,15 @@ class Dataset(NamedTuple):
             rows: Row numbers.
         """
         columns = None if self.columns is None else self.columns.take(rows)
+        numbers = None if self.row_numbers is None else self.row_numbers[rows]
         frame = self.frame.iloc[rows].reset_index(drop=True)
-        return self._replace(frame=frame, target=self.target[rows], columns=columns, roles=self.roles.take(rows))
+        return self._replace(
+            frame=frame,
+            target=self.target[rows],
+            columns=columns,
+            roles=self.roles.take(rows),
+            row_numbers=numbers,
+        )
 
 
 def pandas() -> Any:
@@ -124,7 +133,8 @@ def judge(
         _check_values(values, name)
     else:
         _check_labels(values, classes, name)
-    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame), roles)
+    numbers = np.flatnonzero(table.is_known)
+    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame), roles, numbers)
 
 
 def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
@@ -149,8 +159,14 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     rows = as_frame(frame)[known].reset_index(drop=True)
     weight = RowColumns(weight=dataset.roles.columns.weight)
     check_row_columns(rows, weight, dataset.name)
-    roles, columns = read_roles(rows, weight), schema.check(rows)
-    return dataset._replace(frame=rows, target=table.target[known], notes=[], columns=columns, roles=roles)
+    return dataset._replace(
+        frame=rows,
+        target=table.target[known],
+        notes=[],
+        columns=schema.check(rows),
+        roles=read_roles(rows, weight),
+        row_numbers=np.flatnonzero(known),
+    )
 
 
 def _check_target(values: np.ndarray, name: str) -> None:

@@ -34,6 +34,20 @@ def test_a_verdict_says_better_worse_or_no_difference(low, high, said):
     assert both.endswith("; beats the best random configuration by 15.0 ± 5.0 points.")
 
 
+def test_a_lopsided_interval_is_said_as_it_is():
+    """Near a perfect score, and where plus and minus would include zero although the interval does not."""
+    score = {"test_accuracy": 0.972, "test_accuracy_low": 0.858, "test_accuracy_high": 0.995}
+    gain = {"gain_over_default": 0.066, "gain_over_default_low": 0.005, "gain_over_default_high": 0.143}
+    said = verdict({**score, **gain}, "accuracy")
+    assert said.startswith("Accuracy 97.2% (95% interval 85.8 to 99.5%) on")
+    assert said.endswith("by 6.6 points (95% interval 0.5 to 14.3).")
+    behind = {name: -value for name, value in gain.items()}
+    behind["gain_over_default_low"], behind["gain_over_default_high"] = -0.143, -0.005
+    assert "is behind the untuned default by 6.6 points (95% interval 0.5 to 14.3)." in verdict(
+        {**score, **behind}, "accuracy"
+    )
+
+
 def test_errors_are_said_in_their_own_unit():
     score = {
         f"test_neg_mean_absolute_error{end}": value
@@ -64,5 +78,16 @@ def test_classes_are_counted_and_named():
     page = tables.classes(truth, outputs, ["a", "<b>", "c"])
     assert "&lt;b&gt;" in page and "<td>66.7%</td>" in page and "<td>0.0%</td>" in page
     assert "–" in page, "c is never said"
+    assert "66.7% of the test rows are predicted correctly" in page and "“a”, would be correct for 50.0%" in page
+    assert "Never predicted: “c”." in page and "--metric balanced_accuracy" in page
+    rare = tables.classes(np.arange(20) // 19, np.eye(2)[np.zeros(20, int)], ["no", "yes"])
+    assert "Never predicted: “yes”." in rare and "--metric f1" in rare
     many = tables.classes(np.arange(30), np.eye(30)[::-1], [str(i) for i in range(30)])
     assert many.count("<tr>") == 13, "the twelve worst of thirty"
+
+
+def test_columns_that_make_no_difference_are_named_and_not_listed():
+    page = tables.columns({"a": 0.1666, "<b>": 0.02, "c": 0.0, "d": -0.0278}, "accuracy")
+    assert "<td>16.7 points</td>" in page and page.count("<tr>") == 3 and "&lt;b&gt;" in page
+    assert "Without a measurable fall on these test rows: c, d." in page
+    assert "<td>500.0</td>" in tables.columns({"a": 0.5}, "neg_mean_absolute_error", unit=1_000.0)

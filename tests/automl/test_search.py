@@ -97,7 +97,7 @@ def test_the_run_is_complete_and_the_model_is_good(finished):
     assert "by accuracy (ties by calibrated log-loss)" in result["protocol"]
     page = (finished / "report.html").read_text()
     assert page.count("<img") == 4 and "trained on every fold" in page
-    assert f"95% interval: {100 * low:.2f}% to {100 * high:.2f}%" in page
+    assert f"95% interval: {100 * low:.1f}% to {100 * high:.1f}%" in page
     assert "Selected model minus default configuration:" in page
     assert "on held-out rows than the default" in page or "set in bold" in page
     assert "http" not in page.split("<details>")[0], "self-contained"
@@ -373,6 +373,9 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     assert 239_900 < len(prepared.final.x) < 240_100 and len(prepared.search.x_eval) == 10_000
     assert len(prepared.folds[0].x) == len(prepared.final.x) - 10_000
     assert any("of the 300,000 rows, drawn at random" in note for note in prepared.notes)
+    numbers = prepared.test_row_numbers
+    assert numbers is not None and len(set(numbers.tolist())) == prepared.rows[1] and numbers.max() > 250_000
+    np.testing.assert_array_equal(prepared.final.y_eval, np.searchsorted(["a", "b", "rare"], target[numbers]))
 
 
 def test_groups_and_weights_of_rows(table, tmp_path, capsys, quick_meta_learner):
