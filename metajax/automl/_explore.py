@@ -14,6 +14,7 @@ import numpy as np
 
 from metajax.automl import _bags as bags
 from metajax.automl import _ensemble as ensemble
+from metajax.automl._draw import random_encodings
 from metajax.automl._metrics import best_threshold
 from metajax.automl._plan import make_plan
 from metajax.automl._proposing import make_proposer
@@ -140,6 +141,9 @@ def explore(config: Config, recorder: Recorder) -> Exploration:
     """Runs the whole search in a run directory, up to the selection of the ensemble."""
     with ThreadPoolExecutor(1, "metajax-proposer") as proposing:
         stages = _Search(config, recorder, proposing)
+        proposing.submit(
+            random_encodings, recorder.history.task.space, jax.random.key(0), 32
+        )  # compiles beside trainings
         stages.collect()
         stages.propose()
         stages.train_baseline()
