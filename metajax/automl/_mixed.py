@@ -26,7 +26,7 @@ from metajax.automl._space import NETWORKS
 from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, TrainingResults
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember, fit_member
-from metajax.automl.models._threads import workers
+from metajax.automl.models._threads import side_by_side
 from metajax.automl.models._time import time_limit
 from metajax.run._compiled import compiling
 from metajax.space import Space
@@ -123,7 +123,7 @@ class Trainer:
             )
             # The shapes take longer than other models do, and begin early.
             jobs[1:1] = planned.jobs
-        _run(jobs)
+        side_by_side(jobs)
         if n_repeated := _copy_repeated(_first_of_same(encodings, others), results):
             count(n_repeated)
         if planned is not None:
@@ -271,17 +271,6 @@ class Trainer:
             assert results.encodings is not None
             own = {f"{config['model']}.{name}": value for name, value in decided.items()}
             results.encodings[row] = np.asarray(self._space.encode(self._space.configs([{**config, **own}])))[0]
-
-
-def _run(jobs: list[Callable[[], None]]) -> None:
-    """Does all jobs side by side; if one fails, or Ctrl-C is pressed, those that have not started are dropped."""
-    futures = [workers().submit(job) for job in jobs]
-    try:
-        for future in futures:
-            future.result()
-    finally:
-        for future in futures:
-            future.cancel()
 
 
 def _first_of_same(encodings: np.ndarray, rows: np.ndarray) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from metajax.automl._metrics import labels
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember
 from metajax.automl.models._installed import BUILT_IN
+from metajax.automl.models._threads import n_workers, side_by_side
 from metajax.data._home import load_npz, save_npz
 from metajax.data.tabular import Encoder
 from metajax.run import write_json
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT = 6
+_ROWS_FOR_WORKERS = 1_000  # Fewer rows are predicted by the members one after the other.
 _MAY_BE_INFINITE = "/table/"  # in the names of arrays: edges of bins
 
 
@@ -82,8 +85,10 @@ class FittedModel:
         total: dict[tuple[int, float], float] = collections.defaultdict(float)
         for member, temperature, weight in zip(self.members, self.temperatures.tolist(), self._weights.tolist()):
             total[id(member), temperature] += weight
-        outputs = [np.float32(w) * self._predict_member(distinct[member], t, x) for (member, t), w in total.items()]
-        mean = np.sum(outputs, axis=0)
+        jobs = [functools.partial(self._predict_member, distinct[member], t, x) for member, t in total]
+        is_large = len(jobs) >= n_workers() and len(x) >= _ROWS_FOR_WORKERS
+        outputs = side_by_side(jobs) if is_large else [job() for job in jobs]
+        mean = np.sum([np.float32(weight) * output for weight, output in zip(total.values(), outputs)], axis=0)
         if self.encoder.classes is not None:
             return mean
         return mean[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift

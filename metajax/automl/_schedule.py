@@ -12,7 +12,7 @@ from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory
 from metajax.automl.models._threads import n_workers
 
-_WAVES_OF_A_BUDGET = 16
+_WAVES_OF_A_BUDGET = 8
 """A wave takes about this part of the time."""
 _SHARE_OF_EXPLORING = 0.8
 """After this share of the time no other configurations are tried: the rest is for training the best ones on every fold."""

@@ -5,12 +5,14 @@ import functools
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from metajax._optional import is_installed
 from metajax.run._lock import available_cores
 
+T = TypeVar("T")
 _own = threading.local()
 
 
@@ -34,6 +36,21 @@ def _become_worker() -> None:
 def workers() -> ThreadPoolExecutor:
     """Returns the threads that train models side by side, as many as there are cores."""
     return ThreadPoolExecutor(n_workers(), "metajax-worker", _become_worker)
+
+
+def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Does all jobs in the workers, or one after the other where this is called by one; returns their results in order.
+
+    If one fails, or Ctrl-C is pressed, those that have not started are dropped.
+    """
+    if getattr(_own, "threads", None) is not None:
+        return [job() for job in jobs]
+    futures = [workers().submit(job) for job in jobs]
+    try:
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 @contextlib.contextmanager
