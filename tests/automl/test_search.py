@@ -7,11 +7,10 @@ import signal
 
 import numpy as np
 import pytest
-from small_networks import small_networks  # noqa: F401
+from small_searches import quick_meta_learner, small_models  # noqa: F401
 
 import metajax
-from metajax import automl, cli, predictor
-from metajax.automl import _proposing as proposing
+from metajax import automl, cli
 from metajax.automl._prepare import prepare
 from metajax.automl._search import identify, load_data
 from metajax.automl._waves import WaveHistory
@@ -47,17 +46,6 @@ def finished(table, tmp_path_factory):
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "24", "--out", str(out)]
     assert cli.main([*argv, "--metric", "accuracy"]) == 0
     return out
-
-
-@pytest.fixture
-def quick_meta_learner():
-    """A ridge regression as the meta-learner, where it decides nothing that is tested: the others take most of a search's time.
-
-    It is undone on its own, because tests undo their ``monkeypatch`` early.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proposing, "SPECS", (predictor.ridge(),))
-        yield
 
 
 def test_the_run_is_complete_and_the_model_is_good(finished):
@@ -304,7 +292,8 @@ def test_an_edited_schema_is_searched_by(table, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "r").exists()
 
 
-def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
@@ -318,6 +307,7 @@ def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, qu
     assert cli.main(["resume", str(tmp_path / "o")]) == 0
 
 
+@pytest.mark.usefixtures("quick_meta_learner")
 def test_an_estimator_of_a_data_frame_with_text_and_gaps_resumes_and_predicts(tmp_path):
     """Of as many rows as the table has for training and validation, so that both share programs."""
     pytest.importorskip("sklearn")
@@ -332,7 +322,8 @@ def test_an_estimator_of_a_data_frame_with_text_and_gaps_resumes_and_predicts(tm
     np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
 
 
-def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
     """The scores of an easy table say nothing about noise, nor those of one fold about the next.
 
     All tables have as many rows, features and inputs (each feature with an indicator of missing values) as the one above, so
@@ -399,7 +390,8 @@ def test_regression_and_a_budget_in_minutes(tmp_path):
     assert 80 < values.mean() < 220, "in the units of the target"
 
 
-def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys):
     """They are read by the schema of the others, and every other row is learned from."""
     whole = pd.read_csv(table)
     whole.iloc[:48].to_csv(tmp_path / "test.csv", index=False)
@@ -421,7 +413,8 @@ def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_le
     assert "has the labels maybe, which the schema's classes lack" in capsys.readouterr().err
 
 
-def test_a_search_that_is_asked_to_stop_leaves_a_model_and_goes_on(table, tmp_path, capsys, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_a_search_that_is_asked_to_stop_leaves_a_model_and_goes_on(table, tmp_path, capsys):
     """Ctrl-C in the third wave: the model of the first ones is there, and resuming ends as if nothing had happened."""
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "16", "--no-baseline"]
     assert cli.main([*argv, "--out", str(tmp_path / "whole")]) == 0
