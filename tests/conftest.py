@@ -2,7 +2,6 @@
 
 import gc
 import hashlib
-import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -16,11 +15,6 @@ os.environ.setdefault("METAJAX_CHECK_SHAPES", "1")  # public functions compare a
 # Compiling takes most of the tests' time: without XLA's costly passes twice as many tests fit into it. Tests of optimized
 # programs are marked `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# XLA's older code generator compiles in a third of the time, one module a program in a quarter. An unknown flag ends the
-# process, so that they are given to the release that was tried.
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    _QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-    os.environ["XLA_FLAGS"] = f"{_QUICK} {os.environ.get('XLA_FLAGS', '')}"
 # Programs that take long to compile are compiled once a session, for all of its workers and the processes that they start.
 _COMPILED = None
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -33,6 +27,10 @@ import hypothesis
 import jax
 import optax
 import pytest
+
+from metajax.run._compiled import compile_quickly
+
+compile_quickly()  # XLA reads its flags when the first program is compiled
 
 # A first example compiles, so that examples have no deadline of their own.
 hypothesis.settings.register_profile("metajax", hypothesis.settings(), deadline=None)

@@ -79,12 +79,12 @@ def _in_chunks(mean: EstimateFn, hyper: Hyper, work: tuple[Any, ...], tasks: int
 
     def add(total, chunk):
         part = mean(hyper, *chunk)
-        return jax.tree.map(jnp.add, total, (part.value, part.grad, dict(part.info))), part.end
+        return jax.tree.map(jnp.add, total, part.grad), (part.value, part.end, dict(part.info))
 
-    shapes = jax.eval_shape(lambda chunk: mean(hyper, *chunk), jax.tree.map(lambda x: x[0], folded))
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.value, shapes.grad, dict(shapes.info)))
-    total, ends = jax.lax.scan(add, zeros, folded)
-    value, grad, info = jax.tree.map(lambda x: x / (tasks // size), total)
+    # A gradient has the shapes and types of ``hyper``, so that nothing is traced to learn them.
+    total, (values, ends, infos) = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, hyper), folded)
+    value, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (values, infos))
+    grad = jax.tree.map(lambda x: x / (tasks // size), total)
     end = jax.tree.map(lambda x: x.reshape(tasks, *x.shape[2:]), ends)
     return Hypergradient(value, grad, end, info)
 

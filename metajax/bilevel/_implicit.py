@@ -75,7 +75,7 @@ def implicit(
         >>> ridge = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {})
         >>> plain = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {})
         >>> inner = bilevel.Inner.descent(ridge, lambda h, key: jnp.zeros(3), lambda h: optax.sgd(0.1))
-        >>> fn = bilevel.implicit("cg")(bilevel.Problem(inner, plain))
+        >>> fn = jax.jit(bilevel.implicit("cg")(bilevel.Problem(inner, plain)))
         >>> result = fn(jnp.zeros(()), None, jnp.ones((50, 3)), jnp.ones(3), jax.random.key(0))
         >>> round(float(result.grad), 3), float(result.info["solver_residual"])  # 3/4, as by unroll
         (0.75, 0.0)

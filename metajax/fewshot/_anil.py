@@ -57,7 +57,7 @@ def anil(
         >>> head = nn.functional(lambda rngs: nnx.Linear(40, 1, rngs=rngs))
         >>> method = anil(body.apply, fewshot.squared_error(head.apply), optax.sgd(0.01), optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), nn.chain(body, head).init(jax.random.key(1)))
-        >>> waves = fewshot.episodes.tasks(fewshot.episodes.sinusoid(10, 10), 4)
+        >>> waves = jax.jit(fewshot.episodes.tasks(fewshot.episodes.sinusoid(10, 10), 4))
         >>> state, info = jax.jit(method.update)(state, waves(jax.random.key(2)))
     """
     head = maml_problem(loss_fn, inner_optimizer)

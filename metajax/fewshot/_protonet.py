@@ -56,7 +56,8 @@ def protonet(
         >>> state = method.init(jax.random.key(0), init(jax.random.key(1)))
         >>> images = jax.random.uniform(jax.random.key(2), (6, 4, 8, 8))
         >>> task = fewshot.episodes.classes(images, ways=5, shots=1, queries=3)
-        >>> state, info = jax.jit(method.update)(state, fewshot.episodes.tasks(task, 2)(jax.random.key(3)))
+        >>> episodes = jax.jit(fewshot.episodes.tasks(task, 2))(jax.random.key(3))
+        >>> state, info = jax.jit(method.update)(state, episodes)
         >>> sorted(info)
         ['accuracy', 'hypergradient_norm', 'outer_loss']
     """

@@ -51,7 +51,8 @@ def nearest_centroid(
         >>> head = nn.functional(lambda rngs: nnx.Linear(4, 6, rngs=rngs))
         >>> method = nearest_centroid(body.apply, head.apply, optax.adam(1e-3))
         >>> state = method.init(jax.random.key(0), nn.chain(body, head).init(jax.random.key(1)))
-        >>> batch = fewshot.episodes.examples(jax.random.uniform(jax.random.key(2), (6, 4, 8, 8)), 16)(jax.random.key(3))
+        >>> images = jax.random.uniform(jax.random.key(2), (6, 4, 8, 8))
+        >>> batch = jax.jit(fewshot.episodes.examples(images, 16))(jax.random.key(3))
         >>> state, info = jax.jit(method.update)(state, batch)
         >>> sorted(info)
         ['accuracy', 'loss']

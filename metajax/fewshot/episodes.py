@@ -41,7 +41,7 @@ def tasks(sampler: Sampler, n: int) -> Sampler:
         A sampler whose arrays have a leading axis of ``n``.
 
     Example:
-        >>> tasks(sinusoid(shots=5, queries=10), 25)(jax.random.key(0)).support[0].shape
+        >>> jax.jit(tasks(sinusoid(shots=5, queries=10), 25))(jax.random.key(0)).support[0].shape
         (25, 5, 1)
     """
     return lambda key: jax.vmap(sampler)(jax.random.split(key, n))
@@ -114,7 +114,7 @@ def classes(
         Vinyals et al. 2016, arXiv:1606.04080. Ochal et al. 2021, arXiv:2101.02523 (classes out of balance).
 
     Example:
-        >>> sample = classes(np.zeros((8, 20, 28, 28)), ways=5, shots=(1, 2, 3, 4, 5), queries=2)
+        >>> sample = jax.jit(classes(np.zeros((8, 20, 28, 28)), ways=5, shots=(1, 2, 3, 4, 5), queries=2))
         >>> sample(jax.random.key(0)).support[0].shape
         (15, 28, 28, 1)
     """
@@ -165,7 +165,7 @@ def examples(
         InputError: If the images are no examples by class.
 
     Example:
-        >>> x, y = examples(np.zeros((8, 20, 6)), batch=32)(jax.random.key(0))
+        >>> x, y = jax.jit(examples(np.zeros((8, 20, 6)), batch=32))(jax.random.key(0))
         >>> x.shape, y.shape
         ((32, 6), (32,))
     """
@@ -194,7 +194,7 @@ def with_support(sampler: Sampler) -> Sampler:
         The sampler of the same tasks with paired query inputs.
 
     Example:
-        >>> episode = with_support(sinusoid(shots=5, queries=10))(jax.random.key(0))
+        >>> episode = jax.jit(with_support(sinusoid(shots=5, queries=10)))(jax.random.key(0))
         >>> [part.shape for part in episode.query[0]]
         [(5, 1), (10, 1)]
     """
@@ -256,7 +256,7 @@ def sinusoid(shots: int, queries: int, even: bool = False, frequency: tuple[floa
         section 4.1 (``frequency=(0.8, 1.2)``, and an even grid of queries in the test).
 
     Example:
-        >>> (x, y), _ = sinusoid(shots=5, queries=10, frequency=(0.8, 1.2))(jax.random.key(0))
+        >>> (x, y), _ = jax.jit(sinusoid(shots=5, queries=10, frequency=(0.8, 1.2)))(jax.random.key(0))
         >>> x.shape, y.shape
         ((5, 1), (5, 1))
     """

@@ -52,7 +52,7 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
     Example:
         >>> policy = augmentation()
         >>> images = jnp.ones((4, 8, 8, 3))
-        >>> policy.apply(policy.init(jax.random.key(0)), images, jax.random.key(1)).shape
+        >>> jax.jit(policy.apply)(policy.init(jax.random.key(0)), images, jax.random.key(1)).shape
         (4, 8, 8, 3)
     """
     if not 0 < start < 1:

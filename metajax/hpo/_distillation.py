@@ -36,7 +36,7 @@ def distillation_problem(network: Functional, shape: tuple[int, ...], classes: i
         >>> problem = hpo.distillation_problem(network, (4,), 3)
         >>> hyper = problem.init(jax.random.key(0))
         >>> real = hpo.IndexedBatch(jnp.ones((5, 4)), jnp.zeros(5, jnp.int32), jnp.arange(5))
-        >>> result = bilevel.unroll()(problem.problem)(hyper, None, jnp.arange(10), real, jax.random.key(1))
+        >>> result = jax.jit(bilevel.unroll()(problem.problem))(hyper, None, jnp.arange(10), real, jax.random.key(1))
         >>> result.grad["x"].shape
         (3, 4)
     """

@@ -80,7 +80,7 @@ def joint_problem(
         >>> sgd = lambda values: hpo.sgd(values["learning_rate"])
         >>> search = hpo.joint_problem(space, lambda key: jnp.ones(()), loss, loss, sgd)
         >>> x, logits = jnp.arange(3.0), space.logits({"learning_rate": 0.01})
-        >>> result = bilevel.unroll()(search.relaxed)(logits, None, jnp.stack([x, x]), x, jax.random.key(0))
+        >>> result = jax.jit(bilevel.unroll()(search.relaxed))(logits, None, jnp.stack([x, x]), x, jax.random.key(0))
         >>> bool(result.grad["square"][1] < result.grad["square"][0])  # the square should get more weight
         True
     """

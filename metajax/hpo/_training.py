@@ -103,7 +103,7 @@ def training_problem(
         >>> hyper = problem.init(jax.random.key(0))
         >>> batch = hpo.IndexedBatch(jnp.ones((4, 2)), jnp.zeros(4, jnp.int32), jnp.arange(4))
         >>> steps = jax.tree.map(lambda a: jnp.stack([a, a]), batch)
-        >>> result = bilevel.unroll()(problem.problem)(hyper, None, steps, batch, jax.random.key(1))
+        >>> result = jax.jit(bilevel.unroll()(problem.problem))(hyper, None, steps, batch, jax.random.key(1))
         >>> (result.grad["weights"] != 0).tolist()  # four of the ten examples were in the batch
         [True, True, True, True, False, False, False, False, False, False]
     """

@@ -37,7 +37,7 @@ class Conv4(nnx.Module):
     Example:
         >>> from metajax import nn
         >>> init, apply = nn.functional(lambda rngs: Conv4(5, width=8, rngs=rngs))
-        >>> apply(init(jax.random.key(0)), jnp.ones((3, 28, 28, 1))).shape
+        >>> jax.jit(apply)(init(jax.random.key(0)), jnp.ones((3, 28, 28, 1))).shape
         (3, 5)
     """
 

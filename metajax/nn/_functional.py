@@ -103,7 +103,7 @@ def by_support(apply: Apply) -> Apply:
         >>> from metajax import nn
         >>> init, apply = nn.functional(lambda rngs: nn.Conv4(3, width=4, rngs=rngs))
         >>> support, x = jnp.ones((6, 8, 8, 1)), jnp.zeros((2, 8, 8, 1))
-        >>> by_support(apply)(init(jax.random.key(0)), (support, x)).shape
+        >>> jax.jit(by_support(apply))(init(jax.random.key(0)), (support, x)).shape
         (2, 3)
     """
 

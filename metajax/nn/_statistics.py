@@ -46,8 +46,8 @@ def running(model: Functional, example: Any, momentum: float = 0.1) -> Running:
         >>> model = nn.functional(lambda rngs: nn.Conv4(None, width=4, rngs=rngs))
         >>> x = jax.random.uniform(jax.random.key(0), (6, 8, 8, 1))
         >>> inductive, params = running(model, x), model.init(jax.random.key(1))
-        >>> features, statistics = inductive.train(params, x)
-        >>> alone = inductive.test(params, x[:1], statistics)
+        >>> features, statistics = jax.jit(inductive.train)(params, x)
+        >>> alone = jax.jit(inductive.test)(params, x[:1], statistics)
         >>> bool(jnp.allclose(alone, features[:1], atol=1e-4))
         True
     """

@@ -55,8 +55,9 @@ def initial(space: Space, key: Key, start: Sequence[Mapping[str, Any]]) -> Float
     encodings = space.encode(space.sample(key, POOL))
     if not start:
         return encodings
-    known = space.encode(space.configs(start[: POOL // 2]))
-    return encodings.at[: len(known)].set(known)
+    known = np.asarray(space.encode(space.configs(start[: POOL // 2])))
+    # joined on the host: the number of given configurations is another one in every call
+    return jax.device_put(np.concatenate([known, np.asarray(encodings)[len(known) :]]))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metajax.predictor import Model, Trials
@@ -123,9 +122,10 @@ class Acquisition:
         size = 2 * _POOL + _ASCENDED + _PARENTS
         padded = np.concatenate([pool, np.repeat(top[:1], size - len(top) - len(pool), axis=0), top])
         mean, std = compiled_apply(model.spec, False)(model.params, model.inputs(padded))
-        best = jnp.max(mean[len(padded) - len(top) :])
-        score = acquire(self.name, mean, std, best, self.optimism, draw("acquire"))[: len(pool)]
-        return trials.space.decode(pool[np.argsort(-np.asarray(score), kind="stable")[:_RANKED]])
+        # cut on the host: the number of rows is another one in every call
+        best = float(np.max(np.asarray(mean)[len(padded) - len(top) :]))
+        score = np.asarray(acquire(self.name, mean, std, best, self.optimism, draw("acquire")))[: len(pool)]
+        return trials.space.decode(pool[np.argsort(-score, kind="stable")[:_RANKED]])
 
     def _candidates(self, model: Model, top: np.ndarray, draw: Any) -> np.ndarray:
         """Distinct f32[m, width]: random configurations, mutations of the top trials, and those of a search by gradient."""

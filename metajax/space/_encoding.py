@@ -16,7 +16,7 @@ from metajax._typing import checked
 from metajax.space._domains import Categorical, Float, Integer, Subset
 from metajax.space._layout import Configs, Layout
 from metajax.space._moves import first_value
-from metajax.space._rows import padded
+from metajax.space._rows import as_array, padded
 from metajax.types import InputError
 
 _DTYPES = {Categorical: np.int32, Integer: np.int32, Float: np.float32, Subset: bool}
@@ -88,7 +88,7 @@ class Encoding(Layout):
         missing = [name for name in self.domains if name not in configs]
         if missing:
             raise InputError(f"encode: configs lacks {missing}; the space has {list(self.domains)}")
-        columns = {name: jnp.asarray(configs[name]) for name in self.domains}
+        columns = {name: as_array(configs[name]) for name in self.domains}
         for name, domain in self.domains.items():
             if columns[name].ndim != 1 + len(domain.shape) or columns[name].shape[1:] != domain.shape:
                 accepted = ", ".join(["n", *map(str, domain.shape)])
@@ -109,7 +109,8 @@ class Encoding(Layout):
         Raises:
             InputError: If the encodings have another width.
         """
-        rows = jnp.atleast_2d(jnp.asarray(encodings, jnp.float32))
+        rows = as_array(encodings, np.float32)
+        rows = rows[None] if rows.ndim == 1 else rows
         if rows.shape[-1] != self.width:
             raise InputError(f"decode: encodings have width {rows.shape[-1]}, the space has {self.width}")
         return _decode(self, rows)
@@ -134,7 +135,7 @@ class Encoding(Layout):
         Args:
             configs: A struct of arrays.
         """
-        active = _active(self, {name: jnp.asarray(configs[name]) for name in self.domains})
+        active = _active(self, {name: as_array(configs[name]) for name in self.domains})
         is_active = {name: np.asarray(column) for name, column in active.items()}
         columns = {name: np.asarray(configs[name]) for name in self.domains}
         return [
@@ -155,7 +156,7 @@ class Encoding(Layout):
             raise InputError(f"configs: {dicts!r}; accepted is a list of dictionaries")
         rows = [self._row(number, given) for number, given in enumerate(dicts)]
         return {
-            name: jnp.asarray(np.asarray([row[name] for row in rows], _DTYPES[type(d)]).reshape((-1, *d.shape)))
+            name: jax.device_put(np.asarray([row[name] for row in rows], _DTYPES[type(d)]).reshape((-1, *d.shape)))
             for name, d in self.domains.items()
         }
 

@@ -27,9 +27,15 @@ def padded_size(n: int) -> int:
     return n if n > _MAX_ROWS else 1 << (bits + bits % 2)
 
 
+def as_array(x: Any, dtype: Any = None) -> Any:
+    """Returns an array of JAX as it is, and anything else as a NumPy array: ``jnp.asarray`` would compile a program for every
+    new shape."""
+    return jnp.asarray(x, dtype) if isinstance(x, jax.Array) else np.asarray(x, dtype)
+
+
 def first(rows: Any, n: int) -> Any:
     """Returns the first ``n`` rows of a tree of arrays. They are cut on the host, where nothing is compiled."""
-    return jax.tree.map(lambda a: a if len(a) == n else jnp.asarray(np.asarray(a)[:n]), rows)
+    return jax.tree.map(lambda a: a if len(a) == n else jax.device_put(np.asarray(a)[:n]), rows)
 
 
 def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -44,12 +50,12 @@ def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         if n == 0 or any(isinstance(leaf, Tracer) for leaf in leaves):
             return run(space, rows)
         with jax.ensure_compile_time_eval():
-            return first(compiled(space, jax.tree.map(lambda a: _wider(a, padded_size(n)), rows)), n)
+            return first(compiled(space, jax.tree.map(lambda a: wider(a, padded_size(n)), rows)), n)
 
     return padded_run
 
 
-def _wider(a: jax.Array, size: int) -> Any:
+def wider(a: jax.Array, size: int) -> Any:
     """Repeats the last row until there are ``size`` rows."""
     if len(a) == size:
         return a

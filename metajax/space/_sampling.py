@@ -67,8 +67,17 @@ class Sampling(Encoding):
             configs: A struct of arrays.
             rate: The probability that a choice changes. By default one choice changes on average.
         """
-        n = len(next(iter(configs.values())))
         rate = 1.0 / len(self.domains) if rate is None else rate
+        n = len(next(iter(configs.values())))
+        if n == 0 or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, configs, rate))):
+            return self._mutate(key, configs, rate)
+        with jax.ensure_compile_time_eval():
+            size = rows.padded_size(n)
+            padded = {name: rows.wider(rows.as_array(column), size) for name, column in configs.items()}
+            return rows.first(_compiled_mutate(self, key, padded, rate), n)
+
+    def _mutate(self, key: jax.Array, configs: Configs, rate: float | jax.Array) -> Configs:
+        n = len(next(iter(configs.values())))
         pick_key, draw_key, noise_key = jax.random.split(key, 3)
         picked = jax.random.bernoulli(pick_key, rate, (n, len(self.domains)))
         uniform = jax.random.uniform(draw_key, (n, self.width), dtype=jnp.float32)
@@ -111,3 +120,4 @@ class Sampling(Encoding):
 
 
 _compiled_sample = jax.jit(Sampling._sample, static_argnums=(0, 2))
+_compiled_mutate = jax.jit(Sampling._mutate, static_argnums=0)

@@ -105,18 +105,17 @@ class FewShotContract(Contract):
     def check_purity(self) -> None:
         """The update is the same program whenever it is traced.
 
-        It is traced twice from scratch, with an update between, and the two programs are compared operation by operation,
-        with the constants in them. They differ where the update reads or writes what is not among its arguments: a counter,
-        a cache, the clock, NumPy's random numbers, an array that an earlier trace left behind (which JAX also refuses as a
-        leaked tracer). That Python branches on the value of an argument cannot happen in a trace at all: JAX raises an
-        error. So what the compiled update computes is decided by its arguments alone.
+        The trace that was compiled is compared with a later one from scratch, operation by operation, with the constants
+        in them. They differ where the update reads or writes what is not among its arguments: a counter, a cache, the
+        clock, NumPy's random numbers, an array that an earlier trace left behind (which JAX also refuses as a leaked
+        tracer). That Python branches on the value of an argument cannot happen in a trace at all: JAX raises an error. So
+        what the compiled update computes is decided by its arguments alone.
         """
         start, draw = self.start, self.draws[0]
-        trace = lambda: jax.make_jaxpr(lambda *args: self.method.update(*args))(start, draw)
-        with jax.checking_leaks():
-            first = trace()
+        first = self.update.trace(start, draw).jaxpr
         self.update(start, draw)
-        second = trace()
+        with jax.checking_leaks():
+            second = jax.make_jaxpr(lambda *args: self.method.update(*args))(start, draw)
         assert str(first) == str(second), "the update is another program when it is traced again: it is not pure"
         for a, b in zip(first.consts, second.consts, strict=True):
             np.testing.assert_array_equal(a, b, err_msg="a constant of the update changes: it is not pure")

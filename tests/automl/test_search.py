@@ -7,11 +7,10 @@ import signal
 
 import numpy as np
 import pytest
-from small_networks import small_networks  # noqa: F401
+from small_searches import quick_meta_learner, small_models  # noqa: F401
 
 import metajax
-from metajax import automl, cli, predictor
-from metajax.automl import _proposing as proposing
+from metajax import automl, cli
 from metajax.automl._load import identify, load_data
 from metajax.automl._prepare import prepare
 from metajax.automl._waves import WaveHistory
@@ -47,17 +46,6 @@ def finished(table, tmp_path_factory):
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "24", "--out", str(out)]
     assert cli.main([*argv, "--metric", "accuracy"]) == 0
     return out
-
-
-@pytest.fixture
-def quick_meta_learner():
-    """A ridge regression as the meta-learner, where it decides nothing that is tested: the others take most of a search's time.
-
-    It is undone on its own, because tests undo their ``monkeypatch`` early.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proposing, "SPECS", (predictor.ridge(),))
-        yield
 
 
 def test_the_run_is_complete_and_the_model_is_good(finished):
@@ -305,7 +293,8 @@ def test_an_edited_schema_is_searched_by(table, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "r").exists()
 
 
-def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
@@ -319,6 +308,7 @@ def test_a_full_disk_keeps_what_is_done(table, tmp_path, monkeypatch, capsys, qu
     assert cli.main(["resume", str(tmp_path / "o")]) == 0
 
 
+@pytest.mark.usefixtures("quick_meta_learner")
 def test_an_estimator_of_a_data_frame_with_text_and_gaps_resumes_and_predicts(tmp_path):
     """Of as many rows as the table has for training and validation, so that both share programs."""
     pytest.importorskip("sklearn")
@@ -333,7 +323,8 @@ def test_an_estimator_of_a_data_frame_with_text_and_gaps_resumes_and_predicts(tm
     np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
 
 
-def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
     """The scores of an easy table say nothing about noise, nor those of one fold about the next.
 
     All tables have as many rows, features and inputs (each feature with an indicator of missing values) as the one above, so
@@ -378,7 +369,8 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     np.testing.assert_array_equal(prepared.final.y_eval, np.searchsorted(["a", "b", "rare"], target[numbers]))
 
 
-def test_groups_and_weights_of_rows(table, tmp_path, capsys, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_groups_and_weights_of_rows(table, tmp_path, capsys):
     """By the command line and by the estimator; both say so, and refuse what makes no sense."""
     whole = pd.read_csv(table).assign(who=lambda t: np.arange(len(t)) % 24, w=lambda t: 1 + (t["color"] == "red"))
     whole.to_csv(tmp_path / "t.csv", index=False)
@@ -398,7 +390,8 @@ def test_groups_and_weights_of_rows(table, tmp_path, capsys, quick_meta_learner)
     assert "--time a: rows in the order of time are split once" in capsys.readouterr().err
 
 
-def test_an_estimator_takes_weights_and_groups(quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_an_estimator_takes_weights_and_groups():
     """Rows that contradict each other: the heavy ones are right."""
     x = np.tile(np.random.default_rng(0).normal(size=(60, 2)), (2, 1))
     y, who = np.repeat([0, 1], 60), np.tile(np.arange(60) // 5, 2)
@@ -440,7 +433,8 @@ def test_regression_and_a_budget_in_minutes(tmp_path):
     assert 80 < values.mean() < 220, "in the units of the target"
 
 
-def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys):
     """They are read by the schema of the others, and every other row is learned from."""
     whole = pd.read_csv(table)
     whole.iloc[:48].to_csv(tmp_path / "test.csv", index=False)
@@ -464,7 +458,8 @@ def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys, quick_meta_le
     assert "has the labels maybe, which the schema's classes lack" in capsys.readouterr().err
 
 
-def test_a_search_that_is_asked_to_stop_leaves_a_model_and_goes_on(table, tmp_path, capsys, quick_meta_learner):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_a_search_that_is_asked_to_stop_leaves_a_model_and_goes_on(table, tmp_path, capsys):
     """Ctrl-C in the third wave: the model of the first ones is there, and resuming ends as if nothing had happened."""
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "16", "--no-baseline"]
     assert cli.main([*argv, "--out", str(tmp_path / "whole")]) == 0

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("pandas")
 sklearn = pytest.importorskip("sklearn")
 
-from small_networks import small_networks  # noqa: E402, F401
+from small_searches import quick_meta_learner, small_models  # noqa: E402, F401
 
 import metajax  # noqa: E402
 from metajax.types import InputError  # noqa: E402
@@ -74,13 +74,11 @@ def test_x_and_y_of_different_length_and_gaps_in_y_are_refused_before_anything_i
         metajax.AutoMLClassifier(trials=16).fit(frame, [None, *y[1:]])
 
 
-def test_an_array_is_predicted_after_a_frame_of_the_same_width(monkeypatch):
+@pytest.mark.usefixtures("quick_meta_learner")
+def test_an_array_is_predicted_after_a_frame_of_the_same_width():
     """As in scikit-learn: it warns that the names are missing. An identifier is left out, text stays text."""
-    from metajax.automl import _proposing
     from metajax.data import tabular
-    from metajax.predictor import ridge
 
-    monkeypatch.setattr(_proposing, "SPECS", (ridge(),))
     frame, y = table()
     schema = tabular.Schema.infer(frame)
     assert [column.kind for column in schema.columns] == ["number", "category", "identifier"]

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from differences import central_difference
 
 from metajax import bilevel
 from metajax.bilevel._unroll import learn_and_judge
 from metajax.types import InputError
 
+pytestmark = pytest.mark.usefixtures("own_programs")
 STEPS = 6
 
 
@@ -39,22 +41,13 @@ def small_data(steps=STEPS, tasks=None):
     rng = np.random.default_rng(0)
     lead = (steps,) if tasks is None else (steps, tasks)
     hyper = {
-        "decay": jnp.asarray(-3.0),
-        "rate": jnp.asarray(-1.5),
-        "init": {"a": jnp.asarray(rng.normal(size=(3, 4))), "b": jnp.asarray(rng.normal(size=(4,)))},
+        "decay": np.array(-3.0),
+        "rate": np.array(-1.5),
+        "init": {"a": rng.normal(size=(3, 4)), "b": rng.normal(size=(4,))},
     }
-    inner = (jnp.asarray(rng.normal(size=(*lead, 8, 3))), jnp.asarray(rng.normal(size=(*lead, 8))))
-    outer = (jnp.asarray(rng.normal(size=(*lead[1:], 8, 3))), jnp.asarray(rng.normal(size=(*lead[1:], 8))))
-    return hyper, inner, outer
-
-
-def central_difference(f, tree, eps=1e-6):
-    """The gradient of ``f``; all points are made at once, because each call of ``f`` is short."""
-    flat, unravel = jax.flatten_util.ravel_pytree(tree)
-    eye = jnp.eye(flat.size, dtype=flat.dtype) * eps
-    points = jax.tree.map(np.asarray, jax.vmap(unravel)(flat + jnp.concatenate([eye, -eye])))
-    values = np.array([f(taken(points, i)) for i in range(2 * flat.size)])
-    return unravel(jnp.asarray((values[: flat.size] - values[flat.size :]) / (2 * eps)))
+    inner = (rng.normal(size=(*lead, 8, 3)), rng.normal(size=(*lead, 8)))
+    outer = (rng.normal(size=(*lead[1:], 8, 3)), rng.normal(size=(*lead[1:], 8)))
+    return jax.tree.map(jnp.asarray, (hyper, inner, outer))
 
 
 def taken(tree, i, axis=0):
@@ -76,7 +69,7 @@ EXACT = {
 ALL = EXACT | {
     "truncated": bilevel.unroll(truncate=2),
     "first_order": bilevel.first_order(),
-    "cg": bilevel.implicit("cg"),
+    "cg": bilevel.implicit("cg", damping=1.0),  # it needs a positive definite matrix
     "neumann": bilevel.implicit("neumann", step_size=0.1),
     "identity": bilevel.implicit("identity", step_size=0.1),
     "finite_difference": bilevel.finite_difference(),
@@ -94,26 +87,40 @@ OPTIMIZERS = {
 }
 
 
+@functools.cache
+def small_program(name, optimizer):
+    """The compiled estimator of the small problem, for all tests that take the same one."""
+    return jax.jit(EXACT[name](small_problem(OPTIMIZERS[optimizer])))
+
+
+@functools.cache
+def small_differences(optimizer):
+    """The outer loss of the small problem and its central differences."""
+    hyper, inner, outer = small_data()
+    problem, key = small_problem(OPTIMIZERS[optimizer]), jax.random.key(0)
+    value = jax.jit(lambda h: learn_and_judge(problem, h, None, inner, outer, key)[0])
+    return float(value(hyper)), central_difference(value, hyper)
+
+
 @pytest.mark.parametrize(
     ("name", "optimizer"), [(n, "adam") for n in EXACT] + [("unroll", o) for o in OPTIMIZERS if o != "adam"]
 )
 def test_exact_estimators_equal_central_differences(x64, name, optimizer):
-    problem, key = small_problem(OPTIMIZERS[optimizer]), jax.random.key(0)
     hyper, inner, outer = small_data()
-    hypergradient = jax.jit(EXACT[name](problem))(hyper, None, inner, outer, key)
-    value = jax.jit(lambda h: learn_and_judge(problem, h, None, inner, outer, key)[0])
-    close(hypergradient.grad, central_difference(value, hyper))
-    assert float(hypergradient.value) == pytest.approx(float(value(hyper)), rel=1e-12)
+    hypergradient = small_program(name, optimizer)(hyper, None, inner, outer, jax.random.key(0))
+    value, grad = small_differences(optimizer)
+    close(hypergradient.grad, grad)
+    assert float(hypergradient.value) == pytest.approx(value, rel=1e-12)
 
 
 def test_warm_start_goes_on_from_the_given_state(x64):
     """Two halves of the inner loop end where the whole ends; the second half's gradient ignores the initialization."""
-    problem, key = small_problem(OPTIMIZERS["momentum"]), jax.random.key(0)
-    hyper, inner, outer = small_data()
-    fn = jax.jit(bilevel.unroll()(problem))
+    hyper, inner, outer = small_data(2 * STEPS)
+    half = lambda first: jax.tree.map(lambda x: np.asarray(x)[:STEPS] if first else np.asarray(x)[STEPS:], inner)
+    fn, key = small_program("unroll", "momentum"), jax.random.key(0)
     whole = fn(hyper, None, inner, outer, key)
-    half = fn(hyper, None, jax.tree.map(lambda x: x[:3], inner), outer, key)
-    rest = fn(hyper, half.end, jax.tree.map(lambda x: x[3:], inner), outer, key)
+    first = fn(hyper, None, half(True), outer, key)
+    rest = fn(hyper, first.end, half(False), outer, key)
     close(whole.end, rest.end, rtol=1e-12)
     close(rest.grad["init"], jax.tree.map(jnp.zeros_like, hyper["init"]))
 
@@ -288,6 +295,9 @@ def test_persistent_evolution_is_unbiased_over_segments(x64):
 # -- the contract that every estimator inherits --------------------------------------------------------------------
 
 
+RATE, SEEDS = 0.1, 2
+
+
 def contract_case(name):
     tasks = 4 if name.startswith("batched") else None
     estimator = bilevel.batched(ALL[name], chunk=2) if tasks else ALL[name]
@@ -339,28 +349,37 @@ def test_contract_jit_dtypes_and_structure(name):
 
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("name", ALL)
-def test_contract_a_loop_of_steps_is_one_program_and_resume_is_exact(own_programs, name, warm_start):
-    problem, estimator, hyper, inner, outer = contract_case(name)
+def test_contract_seeds_in_a_loop_of_steps_are_one_program_and_resume_is_exact(name, warm_start):
+    _, program, hyper, inner, outer = contract_program(name)
+    problem, estimator, *_ = contract_case(name)
     tasks = 4 if name.startswith("batched") and warm_start else None
-    search = bilevel.learner(problem, estimator, optax.adam(0.01), STEPS, warm_start, tasks=tasks)
-    batch = (inner, outer)
-    start = through_host(jax.jit(search.init)(jax.random.key(1), hyper))
-    info = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(search.update, start, batch)[1])
+    search = bilevel.learner(problem, estimator, optax.sgd(RATE, momentum=0.9), STEPS, warm_start, tasks=tasks)
+    keys = jax.random.split(jax.random.key(1), SEEDS)
+    start = through_host(jax.jit(jax.vmap(search.init, (0, None)))(keys, hyper))
 
     @jax.jit
-    def advance(state, steps):
-        return jax.lax.fori_loop(0, steps, lambda _, carry: search.update(carry[0], batch), (state, info))
+    def advance(states, steps):
+        def update(_, carry):
+            states, info = jax.vmap(search.update, (0, None))(carry[0], (inner, outer))
+            return states, carry[1] & jnp.all(jnp.isfinite(jnp.stack(list(info.values()))))
 
-    state, seen = start, []
+        return jax.lax.fori_loop(0, steps, update, (states, jnp.array(True)))
+
+    states, seen = start, []
     for _ in range(4):
-        state, info_of_step = advance(state, 1)
-        seen.append(state)
-    assert int(state.step) == 4 and all(np.isfinite(v) for v in info_of_step.values())
+        states, is_finite = advance(states, 1)
+        assert is_finite
+        seen.append(states)
+    assert states.step.tolist() == [4] * SEEDS
     whole, _ = advance(start, 4)
-    close(whole.hyper, state.hyper, rtol=1e-3, atol=1e-5)
+    close(whole.hyper, states.hyper, rtol=1e-3, atol=1e-5)
     rest, resumed = (advance(half, 2)[0] for half in (seen[1], through_host(seen[1])))
     jax.tree.map(np.testing.assert_array_equal, through_host(resumed).hyper, rest.hyper)
     assert advance._cache_size() == 1, "one compilation serves all steps"
+    if not warm_start:
+        alone = program(hyper, None, inner, outer, jax.random.fold_in(keys[1], 0)).grad
+        descended = jax.tree.map(lambda old, new: (np.asarray(old) - np.asarray(new[1])) / RATE, hyper, seen[0].hyper)
+        close(descended, alone, rtol=2e-3, atol=2e-4)
 
 
 def through_host(state):
@@ -369,15 +388,6 @@ def through_host(state):
     numpy = lambda x: np.asarray(jax.random.key_data(x) if is_key(x) else x)
     back = lambda x: jax.random.wrap_key_data(numpy(x)) if is_key(x) else jnp.asarray(numpy(x))
     return jax.tree.map(back, state)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_contract_vmap_over_seeds(name):
-    fn, program, hyper, inner, outer = contract_program(name)
-    keys = jax.random.split(jax.random.key(0), 2)
-    many = jax.jit(jax.vmap(lambda k: fn(hyper, None, inner, outer, k).grad))(keys)
-    one = program(hyper, None, inner, outer, keys[1]).grad
-    close(jax.tree.map(lambda x: x[1], many), one, rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -390,43 +400,58 @@ def test_contract_finite_where_the_inner_gradient_is_zero(name):
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((hypergradient.value, hypergradient.grad)))
 
 
+@functools.cache
+def tasks_alone(rounds):
+    """The hypergradient of each of six tasks alone, after rounds of inner learning that each goes on from the one before."""
+    hyper, inner, outer = small_data(tasks=6)
+    program, results = small_program("unroll", "momentum"), [None] * 6
+    for _ in range(rounds):
+        results = [
+            program(hyper, before and before.end, taken(inner, i, 1), taken(outer, i), jax.random.key(0))
+            for i, before in enumerate(results)
+        ]
+    return results
+
+
+def mean_gradient(results):
+    return jax.tree.map(lambda *g: np.mean(g, axis=0), *[result.grad for result in results])
+
+
 def test_batched_is_the_mean_over_tasks(x64):
-    problem = small_problem()
+    problem = small_problem(OPTIMIZERS["momentum"])
     hyper, inner, outer = small_data(tasks=6)
     key = jax.random.key(0)
     whole = jax.jit(bilevel.batched(bilevel.unroll())(problem))(hyper, None, inner, outer, key)
     chunked = jax.jit(bilevel.batched(bilevel.unroll(), chunk=2)(problem))(hyper, None, inner, outer, key)
-    single = jax.jit(bilevel.unroll()(problem))
-    singles = [single(hyper, None, taken(inner, i, 1), taken(outer, i), key) for i in range(6)]
-    mean = jax.tree.map(lambda *g: sum(g) / 6, *[s.grad for s in singles])
+    mean = mean_gradient(tasks_alone(1))
     close(whole.grad, mean, rtol=1e-10)
     close(chunked.grad, mean, rtol=1e-10)
     close(chunked.end, whole.end, rtol=1e-10)
+    close(dict(chunked.info), dict(whole.info), rtol=1e-10)
+    assert float(chunked.value) == pytest.approx(float(whole.value), rel=1e-10)
 
 
 @pytest.mark.parametrize("chunk", [None, 2])
 def test_a_warm_start_of_tasks_is_every_task_alone(x64, chunk):
     """Six tasks carried on together end where each would end alone, and have the mean of its gradients."""
-    problem = small_problem(OPTIMIZERS["momentum"])
     hyper, inner, outer = small_data(tasks=6)
-    still = {"rate": hyper["rate"], "decay": hyper["decay"], "init": hyper["init"]}
     search = bilevel.learner(
-        problem, bilevel.batched(bilevel.unroll(), chunk), optax.sgd(0.0), STEPS, True, warm_up=1, tasks=6
+        small_problem(OPTIMIZERS["momentum"]),
+        bilevel.batched(bilevel.unroll(), chunk),
+        optax.sgd(0.0),
+        STEPS,
+        True,
+        warm_up=1,
+        tasks=6,
     )
-    state, update = search.init(jax.random.key(0), still), jax.jit(search.update)
+    state, update = search.init(jax.random.key(0), hyper), jax.jit(search.update)
     for _ in range(3):
         state, info = update(state, (inner, outer))
-    single = jax.jit(bilevel.unroll()(problem))
-    grads = []
-    for i in range(6):
-        own = taken(inner, i, 1), taken(outer, i)
-        alone = single(hyper, None, *own, jax.random.key(0))
-        for _ in range(2):
-            alone = single(hyper, alone.end, *own, jax.random.key(0))
+    results = tasks_alone(3)
+    for i, alone in enumerate(results):
         close(taken(state.inner, i), alone.end, rtol=1e-9)
-        grads.append(alone.grad)
-    mean = jax.tree.map(lambda *g: sum(g) / 6, *grads)
-    assert float(info["hypergradient_norm"]) == pytest.approx(float(optax.tree.norm(mean)), rel=1e-9)
+    norm = float(optax.tree.norm(mean_gradient(results)))
+    assert float(info["hypergradient_norm"]) == pytest.approx(norm, rel=1e-9)
 
 
 def test_a_warm_start_of_tasks_names_what_is_missing():

@@ -91,15 +91,18 @@ def sampler(family):
     return jax.jit(fewshot.episodes.tasks(one_task(), TASKS))
 
 
-def contract_of(name):
-    """A method and its compiled programs, for all tests of it."""
-    chosen = RECIPES[name]
-    return testing.FewShotContract(build(chosen), one_task(), batches=sampler(chosen.family), episodes=200)
+@functools.cache
+def learning_batches(family):
+    """The batches that every method of a family learns from."""
+    draw, keys = sampler(family), jax.random.split(jax.random.key(7), LEARNING_STEPS)
+    return [draw(key) for key in keys]
 
 
 @pytest.fixture(scope="module", params=RECIPES)
 def contract(request, own_programs):
-    return contract_of(request.param)
+    """A method and its compiled programs, for all tests of it."""
+    chosen = RECIPES[request.param]
+    return testing.FewShotContract(build(chosen), one_task(), batches=sampler(chosen.family), episodes=200)
 
 
 # Without jit an update is a thousand programs of one operation each. One method that adapts and one that
@@ -113,17 +116,18 @@ def test_contract(contract, check):
     check(contract)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in EAGER else [pytest.mark.slow]) for n in RECIPES])
-def test_updates_without_jit(name):
-    contract_of(name).check_without_jit()
+@pytest.mark.parametrize(
+    "contract", [pytest.param(n, marks=[] if n in EAGER else [pytest.mark.slow]) for n in RECIPES], indirect=True
+)
+def test_updates_without_jit(contract):
+    contract.check_without_jit()
 
 
 def test_every_method_learns(contract, request):
     """Two hundred steps on ten classes must beat the initial network on the same tasks."""
-    draw = sampler(RECIPES[request.node.callspec.params["contract"]].family)
     before, state = contract.judge(contract.start.hyper).mean[-1], contract.start
-    for step in range(LEARNING_STEPS):
-        state, _ = contract.update(state, draw(jax.random.fold_in(jax.random.key(7), step)))
+    for batch in learning_batches(RECIPES[request.node.callspec.params["contract"]].family):
+        state, _ = contract.update(state, batch)
     assert contract.judge(state.hyper).mean[-1] > min(before + 0.05, 0.97)
 
 
@@ -149,14 +153,19 @@ class Impure:
 
 
 @pytest.mark.parametrize(
-    ("breaks", "message"),
-    [("counts", "it is not pure"), ("looks", "without jit the update computes"), ("forgets", "nothing was learned")],
+    ("breaks", "check", "message"),
+    [
+        ("counts", testing.FewShotContract.check_purity, "it is not pure"),
+        ("looks", WITHOUT_JIT, "without jit the update computes"),
+        ("forgets", testing.FewShotContract.check_steps, "nothing was learned"),
+    ],
 )
-def test_the_contract_notices_what_is_wrong(breaks, message):
+def test_the_contract_notices_what_is_wrong(breaks, check, message):
     impure = Impure(breaks)
     method = impure.method._replace(update=impure.update)
+    init_params = lambda key: jax.random.normal(key, (FEATURES, FEATURES))
     with pytest.raises(AssertionError, match=message):
-        testing.FewShotContract(method, one_task(), lambda key: jax.random.normal(key, (FEATURES, FEATURES))).check()
+        check(testing.FewShotContract(method, one_task(), init_params, batches=sampler("episodes")))
 
 
 def test_a_method_of_parts_has_no_initial_parameters():

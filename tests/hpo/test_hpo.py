@@ -1,13 +1,14 @@
 """Hyperparameters by gradient: every component and every estimator against central differences, and what they are for."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.flatten_util import ravel_pytree
+from differences import central_difference, ravel
 
 from metajax import bilevel, hpo, nn
 from metajax.hpo import IndexedBatch
@@ -31,18 +32,24 @@ COMPONENTS = {
 }
 
 
+@functools.cache
+def mlp(features):
+    """One network for all tests: the program that draws its parameters is compiled once."""
+    return nn.functional(lambda rngs: nn.MLP(features, (5,), CLASSES, jnp.tanh, rngs=rngs))
+
+
 def network(features=4):
-    mlp = nn.functional(lambda rngs: nn.MLP(features, (5,), CLASSES, jnp.tanh, rngs=rngs))
-    return mlp if not jax.config.jax_enable_x64 else nn.Functional(lambda key: to64(mlp.init(key)), mlp.apply)
+    net = mlp(features)
+    return net if not jax.config.jax_enable_x64 else nn.Functional(lambda key: to64(net.init(key)), net.apply)
 
 
-def data(key, shape=(4,), n=N):
-    x = jax.random.normal(key, (n, *shape))
-    return IndexedBatch(x, jnp.arange(n) % CLASSES, jnp.arange(n))
+def data(seed, shape=(4,), n=N):
+    x = np.random.default_rng(seed).normal(size=(n, *shape))
+    return IndexedBatch(*map(jnp.asarray, (x, np.arange(n) % CLASSES, np.arange(n))))
 
 
 def stacked(batch, steps):
-    return jax.tree.map(lambda a: jnp.broadcast_to(a, (steps, *a.shape)), batch)
+    return jax.tree.map(lambda a: np.broadcast_to(a, (steps, *np.shape(a))), batch)
 
 
 def training(name, optimizer=None):
@@ -52,21 +59,19 @@ def training(name, optimizer=None):
     flat = nn.Functional(net.init, lambda params, x: net.apply(params, x.reshape(len(x), -1)))
     component = make(net.init(jax.random.key(9)))
     problem = hpo.training_problem(flat, optimizer or optax.sgd(0.5), CLASSES, **{slot: component})
-    a, b = jax.random.split(jax.random.key(1))
-    return problem, data(a, shape), data(b, shape)
+    return problem, data(0, shape), data(1, shape)
 
 
 def to64(tree):
     return jax.tree.map(lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
 
-def difference(f, tree, eps=1e-6):
-    """The gradient by central differences; the points are made at once, because the calls of ``f`` are many and short."""
-    flat, unravel = ravel_pytree(tree)
-    steps = eps * jnp.concatenate([jnp.eye(flat.size), -jnp.eye(flat.size)])
-    points = jax.tree.map(np.asarray, jax.vmap(unravel)(flat + steps))
-    ahead, behind = np.split(np.array([f(jax.tree.map(lambda x, i=i: x[i], points)) for i in range(len(steps))]), 2)
-    return (ahead - behind) / (2 * eps)
+def assert_derivative(fn, hyper, *args, rtol, atol):
+    """The gradient of a compiled estimator is that of central differences."""
+    grad = fn(hyper, *args).grad
+    expected = central_difference(lambda h: fn(h, *args).value, hyper)
+    np.testing.assert_allclose(ravel(grad)[0], ravel(expected)[0], rtol=rtol, atol=atol)
+    assert np.any(ravel(grad)[0] != 0)
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
@@ -75,15 +80,11 @@ def test_each_component_has_the_derivative_of_central_differences(x64, name):
     hyper = to64(problem.init(jax.random.key(0)))
     if name == "augmentation":
         hyper["inputs"].pop("flip")  # mirrored or not is a jump
-        problem, *_ = training(name)
         problem = hpo.training_problem(flat_network(), optax.sgd(0.5), CLASSES, inputs=hpo.augmentation(flips=False))
-    moved = jax.tree.map(lambda x: x + 0.1 * jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), hyper)
-    fn = jax.jit(bilevel.unroll()(problem.problem))
+    moved = jax.tree.map(lambda x: np.asarray(x) + 0.1 * np.sin(np.arange(x.size)).reshape(x.shape), hyper)
     steps = 1 if name == "meta_weight_net" else 3  # it takes the losses that it sees as constants
-    at = lambda h: fn(h, None, stacked(train, steps), held, jax.random.key(2))
-    exact = ravel_pytree(at(moved).grad)[0]
-    assert float(jnp.max(jnp.abs(exact))) > 0
-    np.testing.assert_allclose(exact, difference(lambda h: at(h).value, moved), rtol=2e-4, atol=1e-7)
+    fn, batches = jax.jit(bilevel.unroll()(problem.problem)), stacked(train, steps)
+    assert_derivative(fn, moved, None, batches, held, jax.random.key(2), rtol=2e-4, atol=1e-7)
 
 
 def flat_network():
@@ -91,24 +92,36 @@ def flat_network():
     return nn.Functional(net.init, lambda params, x: net.apply(params, x.reshape(len(x), -1)))
 
 
-@pytest.mark.parametrize("name", ["polynomial_loss", "learned_loss", "augmentation"])
+def value(problem, hyper, train, held):
+    """The outer loss after three steps."""
+    return float(
+        jax.jit(bilevel.unroll()(problem.problem))(hyper, None, stacked(train, 3), held, jax.random.key(2)).value
+    )
+
+
+@functools.cache
+def value_without_components():
+    return value(hpo.training_problem(network(), optax.sgd(0.5), CLASSES), {}, data(0), data(1))
+
+
+@pytest.mark.parametrize("name", ["polynomial_loss", "learned_loss"])
 def test_a_component_begins_as_if_it_were_not_there(name):
     problem, train, held = training(name)
-    plain = hpo.training_problem(flat_network() if name == "augmentation" else network(), optax.sgd(0.5), CLASSES)
-    hyper = problem.init(jax.random.key(0))
-    if name == "augmentation":
-        hyper = {"inputs": jax.tree.map(lambda x: jnp.full_like(x, -40.0), hyper["inputs"])}
-    a, b = (
-        jax.jit(bilevel.unroll()(p.problem))(h, None, stacked(train, 3), held, jax.random.key(2)).value
-        for p, h in ((problem, hyper), (plain, {}))
-    )
-    assert float(a) == pytest.approx(float(b), rel=1e-5)
+    initial = value(problem, problem.init(jax.random.key(0)), train, held)
+    assert initial == pytest.approx(value_without_components(), rel=1e-5)
+
+
+def test_an_augmentation_of_no_strength_is_none():
+    problem, train, held = training("augmentation")
+    hyper = {"inputs": jax.tree.map(lambda x: np.full_like(x, -40.0), problem.init(jax.random.key(0))["inputs"])}
+    plain = hpo.training_problem(flat_network(), optax.sgd(0.5), CLASSES)
+    assert value(problem, hyper, train, held) == pytest.approx(value(plain, {}, train, held), rel=1e-5)
 
 
 def test_regression_and_unknown_slots():
     net = nn.functional(lambda rngs: nn.MLP(4, (5,), 1, rngs=rngs))
     problem = hpo.training_problem(net, optax.sgd(0.1), None, weights=hpo.example_weights(N))
-    batch = data(jax.random.key(0))._replace(y=jnp.ones(N))
+    batch = data(0)._replace(y=np.ones(N, np.float32))
     fn = jax.jit(bilevel.unroll()(problem.problem))
     hypergradient = fn(problem.init(jax.random.key(0)), None, stacked(batch, 2), batch, jax.random.key(1))
     assert np.isfinite(hypergradient.value) and "accuracy" not in hypergradient.info
@@ -203,9 +216,7 @@ def test_rates_of_every_shape_are_differentiated(x64, kind, rate):
     problem = plain.problem._replace(inner=dataclasses.replace(plain.problem.inner, optimizer=optimizer))
     hyper = {**to64(plain.init(jax.random.key(0))), "rate": shapes[rate]}
     fn = jax.jit(bilevel.unroll()(problem))
-    at = lambda h: fn(h, None, stacked(train, 3), held, jax.random.key(2))
-    exact = ravel_pytree(at(hyper).grad)[0]
-    np.testing.assert_allclose(exact, difference(lambda h: at(h).value, hyper), rtol=1e-4, atol=1e-8)
+    assert_derivative(fn, hyper, None, stacked(train, 3), held, jax.random.key(2), rtol=1e-4, atol=1e-8)
 
 
 def test_adam_is_that_of_optax():
@@ -340,12 +351,9 @@ def test_a_joint_space_has_the_derivative_of_central_differences(x64):
         return hpo.sgd(values["learning_rate"], weight_decay=values["weight_decay"])
 
     joint = hpo.joint_problem(space, init, loss, loss, optimizer)
-    a, b = jax.random.split(jax.random.key(1))
     hyper = to64(space.logits({"learning_rate": 0.3, "unit": "relu"}))
     fn = jax.jit(bilevel.unroll()(joint.relaxed))
-    at = lambda h: fn(h, None, stacked(data(a), 3), data(b), jax.random.key(2))
-    exact = ravel_pytree(at(hyper).grad)[0]
-    np.testing.assert_allclose(exact, difference(lambda h: at(h).value, hyper), rtol=1e-5, atol=1e-9)
+    assert_derivative(fn, hyper, None, stacked(data(0), 3), data(1), jax.random.key(2), rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("start", [0.0, 1.0])

@@ -1,5 +1,6 @@
 """Networks and layers: the matmul convolution is a convolution, in value and in every derivative."""
 
+import functools
 import importlib
 import re
 
@@ -14,8 +15,24 @@ from metajax.nn._convolution import patches
 from metajax.types import InputError
 
 
-def reference(x, kernel, stride):
+def reference(x, kernel, stride=1):
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def normal(seed, *shape):
+    """Drawn by NumPy: JAX would compile a program for every shape."""
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def with_derivatives(f):
+    """The compiled ``args -> f(*args)``, the gradient of a loss of it, and the derivative of the gradient in one direction."""
+    gradient = jax.grad(lambda args: jnp.sum(jnp.tanh(f(*args)) ** 2))
+    direction = lambda x: jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape)
+    return jax.jit(lambda *args: (f(*args), *jax.jvp(gradient, (args,), (jax.tree.map(direction, args),))))
+
+
+def close(a, b, atol):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), a, b)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -28,14 +45,9 @@ def test_convolution_equals_xla(x64, shape, size, stride):
 
 
 def test_convolution_derivatives_of_both_orders(x64):
-    rng = np.random.default_rng(0)
-    x, kernel = jnp.asarray(rng.normal(size=(2, 6, 6, 2))), jnp.asarray(rng.normal(size=(3, 3, 2, 3)))
-    loss = lambda conv: lambda k: jnp.sum(jnp.tanh(conv(x, k, 2)) ** 2)
-    ours, theirs = loss(nn.convolution), loss(reference)
-    np.testing.assert_allclose(jax.grad(ours)(kernel), jax.grad(theirs)(kernel), atol=1e-12)
-    v = jnp.asarray(rng.normal(size=kernel.shape))
-    second = lambda f: jax.jvp(jax.grad(f), (kernel,), (v,))[1]
-    np.testing.assert_allclose(second(ours), second(theirs), atol=1e-12)
+    x, kernel = normal(0, 2, 6, 6, 2), normal(1, 3, 3, 2, 3)
+    ours, theirs = (with_derivatives(lambda k, conv=conv: conv(x, k, 2)) for conv in (nn.convolution, reference))
+    close(ours(kernel), theirs(kernel), 1e-12)
 
 
 def test_vmapped_kernels_do_not_become_grouped_convolutions():
@@ -54,37 +66,41 @@ def test_vmapped_kernels_do_not_become_grouped_convolutions():
 )
 def test_convolutions_are_products_of_patches_with_all_their_derivatives(x64, size, stride):
     """Forward, reverse and again, plain and with any argument in a batch, whatever way they are computed."""
-    keys = jax.random.split(jax.random.key(0), 4)
-    x, xs = jax.random.normal(keys[0], (2, 4, 5, 3)), jax.random.normal(keys[1], (2, 4, 5, 4, 3))
-    kernel, kernels = (
-        jax.random.normal(keys[2], (size, size, 3, 2)),
-        jax.random.normal(keys[3], (size, 6, size, 3, 2))[:, :4],
-    )
+    x, xs = normal(0, 2, 4, 5, 3), normal(1, 2, 4, 5, 4, 3)
+    kernel, kernels = normal(2, size, size, 3, 2), normal(3, size, 4, size, 3, 2)
     ours = lambda x, kernel: jnp.sum(jnp.sin(nn.convolution(x, kernel, stride)))
     plain = lambda x, kernel: jnp.sum(jnp.sin(patches(x, size, stride) @ kernel.reshape(-1, 2)))
     second = lambda f: jax.jacfwd(jax.grad(f, (0, 1)), (0, 1))
-    close = lambda a, b: jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), a, b)
     for order in (lambda f: f, second):
-        close(jax.jit(order(ours))(x, kernel), order(plain)(x, kernel))
+        expected = jax.jit(order(plain))
+        close(jax.jit(order(ours))(x, kernel), expected(x, kernel), 1e-9)
         for args, axes in (((xs, kernel), (3, None)), ((x, kernels), (None, 1)), ((xs, kernels), (3, 1))):
-            close(jax.jit(jax.vmap(order(ours), axes))(*args), jax.vmap(order(plain), axes)(*args))
+            each = [[a if axis is None else np.take(a, i, axis) for a, axis in zip(args, axes)] for i in range(4)]
+            alone = jax.tree.map(lambda *values: np.stack(values), *(expected(*one) for one in each))
+            close(jax.jit(jax.vmap(order(ours), axes))(*args), alone, 1e-9)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("size", "dilation"), [(3, 1), (3, 2), (5, 2)])
 def test_dilation_and_symmetric_padding_with_derivatives_of_both_orders(x64, size, dilation, stride):
-    keys = jax.random.split(jax.random.key(0), 3)
-    args = jax.random.normal(keys[0], (2, 8, 7, 3)), jax.random.normal(keys[1], (size, size, 3, 2))
     pad = [(dilation * (size // 2),) * 2] * 2
     theirs = lambda x, kernel: jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), pad, None, (dilation, dilation), ("NHWC", "HWIO", "NHWC")
     )
     ours = lambda x, kernel: nn.convolution(x, kernel, stride, dilation, symmetric=True)
-    np.testing.assert_allclose(ours(*args), theirs(*args), atol=1e-12)
-    v = jax.tree.map(lambda a: jax.random.normal(keys[2], a.shape), args)
-    slope = lambda conv: jax.grad(lambda *a: jnp.sum(jnp.tanh(conv(*a)) ** 2), (0, 1))
-    for f in (slope, lambda conv: lambda *a: jax.jvp(slope(conv), a, v)[1]):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), f(ours)(*args), f(theirs)(*args))
+    args = normal(0, 2, 8, 7, 3), normal(1, size, size, 3, 2)
+    close(with_derivatives(ours)(*args), with_derivatives(theirs)(*args), 1e-11)
+
+
+def sine_and_gradient(conv, x, kernel):
+    return jax.jit(jax.value_and_grad(lambda *args: jnp.sum(jnp.sin(conv(*args))), (0, 1)))(x, kernel)
+
+
+@functools.cache
+def images_and_kernel(size, stride, channels, out):
+    """Some images, a kernel, and what XLA's convolution of them gives."""
+    args = normal(size, 6, 9, 8, channels), normal(size + 1, size, size, channels, out)
+    return args, sine_and_gradient(lambda *args: reference(*args, stride), *args)
 
 
 @pytest.mark.parametrize("large", [0, 10**9])
@@ -97,18 +113,15 @@ def test_every_implementation_on_a_cpu_is_the_same(x64, monkeypatch, size, strid
     monkeypatch.setattr(chosen, "LARGE_BYTES", large)
     monkeypatch.setattr(chosen, "MANY_CHANNELS", 4)
     monkeypatch.setattr(chosen, "FITTING_BYTES", 20_000)
-    keys = jax.random.split(jax.random.key(size), 2)
-    x, kernel = jax.random.normal(keys[0], (6, 9, 8, channels)), jax.random.normal(keys[1], (size, size, channels, out))
-    loss = lambda conv: jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(conv(*a))), (0, 1)))(x, kernel)
-    ours, plain = loss(lambda *a: nn.convolution(*a, stride)), loss(lambda *a: reference(*a, stride))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), ours, plain)
+    args, expected = images_and_kernel(size, stride, channels, out)
+    close(sine_and_gradient(lambda *args: nn.convolution(*args, stride), *args), expected, 1e-11)
 
 
 def test_wide_convolutions_are_the_same():
-    x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 5, 64)), jax.random.normal(jax.random.key(1), (3, 3, 64, 2))
-    ours = jax.jit(jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(nn.convolution(*a))), (0, 1)))(x, kernel)
-    plain = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(patches(x, 3) @ kernel.reshape(-1, 2))), (0, 1))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), ours, plain(x, kernel))
+    x, kernel = (a.astype(np.float32) for a in (normal(0, 2, 5, 5, 64), normal(1, 3, 3, 64, 2)))
+    ours = sine_and_gradient(nn.convolution, x, kernel)
+    plain = sine_and_gradient(lambda x, kernel: patches(x, 3) @ kernel.reshape(-1, 2), x, kernel)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), ours, plain)
     with pytest.raises(InputError, match=r"x float32\(2, 5, 5, 64\) and kernel float32\(3, 3, 3, 2\) do not fit"):
         nn.convolution(x, jnp.ones((3, 3, 3, 2)))
 
@@ -116,17 +129,13 @@ def test_wide_convolutions_are_the_same():
 @pytest.mark.parametrize("seen", [None, 3])
 def test_a_normalized_convolution_is_batch_norm_of_a_convolution(x64, seen):
     """In value and in the derivatives of both orders, of everything that it takes."""
-    rng = np.random.default_rng(0)
-    draw = lambda *shape: jnp.asarray(rng.normal(size=shape))
-    args = (1.0 + draw(5, 7, 6, 2), draw(3, 3, 2, 4), draw(4), draw(4))
+    args = (1.0 + normal(0, 5, 7, 6, 2), normal(1, 3, 3, 2, 4), normal(2, 4), normal(3, 4))
     ours = lambda x, k, a, b: nn.normalized_convolution(x, k, a, b, 2, reference=seen)
     plain = lambda x, k, a, b: nn.standardize(nn.convolution(x, k, 2), reference=seen) * a + b
-    np.testing.assert_allclose(ours(*args), plain(*args), atol=1e-10)
-    loss = lambda f: lambda args: jnp.sum(jnp.tanh(f(*args)) ** 2)
-    gradient = lambda f: jax.grad(loss(f))(args)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), gradient(ours), gradient(plain))
-    second = lambda f: jax.jvp(jax.grad(loss(f)), (args,), (tuple(map(jnp.ones_like, args)),))[1]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), second(ours), second(plain))
+    for actual, expected, atol in zip(
+        with_derivatives(ours)(*args), with_derivatives(plain)(*args), (1e-10, 1e-9, 1e-8)
+    ):
+        close(actual, expected, atol)
 
 
 def test_a_batch_of_one_kernel_is_that_kernel(x64):
@@ -207,39 +216,49 @@ def test_conv4_reports_its_statistics_and_runs_with_fixed_ones():
 
 
 def test_standardize_is_batch_norm():
-    x = jax.random.normal(jax.random.key(0), (4, 3, 3, 5)) * 3 + 1
-    y = nn.standardize(x)
+    x = (3 * normal(0, 4, 3, 3, 5) + 1).astype(np.float32)
+    y = np.asarray(jax.jit(nn.standardize)(x))
     np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(5), atol=1e-5)
     np.testing.assert_allclose(y.var((0, 1, 2)), np.ones(5), atol=1e-3)
-    assert bool(jnp.all(jnp.isfinite(jax.grad(lambda z: jnp.sum(nn.standardize(z) ** 3))(jnp.ones((4, 2))))))
+    gradient = jax.jit(jax.grad(lambda z: jnp.sum(nn.standardize(z) ** 3)))(jnp.ones((4, 2)))
+    assert np.all(np.isfinite(gradient))
 
 
 @pytest.mark.parametrize(("channels", "stride", "dilation"), [(4, 1, 1), (4, 2, 2), (40, 1, 2), (40, 2, 1)])
 def test_separable_is_every_channel_for_itself_and_then_1x1(x64, channels, stride, dilation):
-    draw = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape, jnp.float64)
-    x = draw(0, 2, 6, 6, channels)
-    kernels = [(draw(i, 3, 3, channels), draw(9 + i, channels, 5)) for i in (1, 2)]
+    x = normal(0, 2, 6, 6, channels)
+    kernels = [(normal(i, 3, 3, channels), normal(9 + i, channels, 5)) for i in (1, 2)]
+    plane = jax.jit(
+        lambda x, kernel: jax.lax.conv_general_dilated(
+            x, kernel, (stride,) * 2, ((dilation,) * 2,) * 2,
+            rhs_dilation=(dilation,) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+    )  # fmt: skip
 
     def alone(depth, point):
-        plane = lambda c: jax.lax.conv_general_dilated(
-            x[..., c : c + 1], depth[:, :, c][..., None, None], (stride,) * 2, ((dilation,) * 2,) * 2,
-            rhs_dilation=(dilation,) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )  # fmt: skip
-        return jnp.concatenate([plane(c) for c in range(channels)], axis=-1) @ point
+        planes = [plane(x[..., c : c + 1], depth[:, :, c, None, None]) for c in range(channels)]
+        return np.concatenate(planes, axis=-1) @ point
 
-    expected = jnp.concatenate([alone(*pair) for pair in kernels], axis=-1)
-    np.testing.assert_allclose(nn.separable(x, kernels, stride, dilation), expected, atol=1e-12)
+    expected = np.concatenate([alone(*pair) for pair in kernels], axis=-1)
+    separable = jax.jit(lambda x, kernels: nn.separable(x, kernels, stride, dilation))
+    np.testing.assert_allclose(separable(x, kernels), expected, atol=1e-12)
+
+
+def largest(x):
+    return jnp.max(x[:, :4].reshape(2, 2, 2, 2, 2, 3), axis=(2, 4))
+
+
+@functools.cache
+def pooled(pool):
+    """The compiled pool with a gradient and a Hessian."""
+    loss = lambda x: jnp.sum(jnp.sin(pool(x)) * jnp.sum(x))
+    return jax.jit(lambda x: (pool(x), jax.grad(loss)(x), jax.hessian(loss)(x)))
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_max_pool_has_the_derivatives_of_the_largest_entry(x64, ties):
-    x = jax.random.normal(jax.random.key(0), (2, 5, 4, 3))
-    x = jnp.round(x) if ties else x
-
-    def largest(x):
-        return jnp.max(x[:, :4].reshape(2, 2, 2, 2, 2, 3), axis=(2, 4))
-
-    of = lambda pool: lambda x: jnp.sum(jnp.sin(pool(x)) * jnp.sum(x))
-    np.testing.assert_array_equal(nn.max_pool(x), largest(x))
-    for differentiate in (jax.grad, jax.hessian):
-        np.testing.assert_allclose(differentiate(of(nn.max_pool))(x), differentiate(of(largest))(x), atol=1e-12)
+    x = normal(0, 2, 5, 4, 3)
+    x = np.round(x) if ties else x
+    (actual, *derivatives), (expected, *others) = pooled(nn.max_pool)(x), pooled(largest)(x)
+    np.testing.assert_array_equal(actual, expected)
+    close(derivatives, others, 1e-12)

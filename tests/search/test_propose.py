@@ -13,6 +13,8 @@ SPACE = Space(
     [("n", "op", ("a", "b"))],
 )
 
+pytestmark = pytest.mark.optimized  # its searches compute for longer than they compile
+
 
 def worth(config):
     return (

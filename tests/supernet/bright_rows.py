@@ -1,4 +1,4 @@
-"""Small images whose class can be seen, and how trees are compared."""
+"""Small images whose class can be seen, weights that cost no program, and how trees are compared."""
 
 import functools
 
@@ -22,6 +22,13 @@ def batch(seed: int, inner_steps: int = 1):
     x, y = informative()
     rows = np.random.default_rng(seed).integers(0, len(y), (inner_steps + 1, 16))
     return (x[rows[:-1]], y[rows[:-1]]), (x[rows[-1]], y[rows[-1]]), (x[:32], y[:32])
+
+
+def weights(init, seed: int = 0):
+    """Weights in the shapes of ``init``, drawn by NumPy: nothing is compiled."""
+    rng = np.random.default_rng(seed)
+    draw = lambda like: np.asarray(rng.normal(size=like.shape) / np.prod(like.shape[:-1]) ** 0.5, like.dtype)
+    return jax.device_put(jax.tree.map(draw, jax.eval_shape(init, jax.random.key(0))))
 
 
 def close(a, b, tolerance):

@@ -10,6 +10,7 @@ from metajax.types import InputError
 
 SUPERNET = supernet.spaces.cell_supernet(3, channels=4, stages=2, depth=1, nodes=3)
 X = jnp.ones((2, 8, 8, 3))
+KEY = jax.random.key(0)
 
 
 def test_parameters_of_cells_add_up():
@@ -17,7 +18,7 @@ def test_parameters_of_cells_add_up():
     assert cost.r2 == pytest.approx(1.0, abs=1e-6)
     configs = SUPERNET.space.sample(jax.random.key(9), 10)
     for config, encoding in zip(SUPERNET.space.dicts(configs), SUPERNET.space.encode(configs)):
-        counted = sum(leaf.size for leaf in jax.tree.leaves(SUPERNET.build(config).init(jax.random.key(0))))
+        counted = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(SUPERNET.build(config).init, KEY)))
         assert supernet.diagnosis.measure_cost(config, SUPERNET, X, "parameters") == counted
         assert float(cost.of(encoding)) == pytest.approx(counted, rel=1e-4)
     slope = jax.grad(lambda e: cost.of(e))(jnp.full(SUPERNET.space.width, 0.2))

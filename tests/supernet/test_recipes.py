@@ -1,10 +1,13 @@
 """What makes each method itself: its schedule, its radius, its formula, its sign, as in the authors' code."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from bright_rows import weights
 from flax import nnx
 
 from metajax import bilevel, data, nn, supernet
@@ -197,9 +200,10 @@ def test_progressive_drnas_rests_its_logits_at_the_beginning_of_each_half():
 
 def test_a_network_that_may_grow_is_at_first_the_narrow_one():
     sizes = {"channels": 8, "stages": 2, "stride": 2}
-    grown = supernet.spaces.CellNet(SPACE, 3, **sizes, partial=(4, 2), rngs=nnx.Rngs(0))
-    narrow = supernet.spaces.CellNet(SPACE, 3, **sizes, partial=4, rngs=nnx.Rngs(1))
-    wide = supernet.spaces.CellNet(SPACE, 3, **sizes, partial=2, rngs=nnx.Rngs(1))
+    build = lambda partial: nn.functional(
+        lambda rngs: supernet.spaces.CellNet(SPACE, 3, **sizes, partial=partial, rngs=rngs)
+    )
+    grown, narrow, wide = build((4, 2)), build(4), build(2)
 
     def cut(kernel, like):  # of every edge's kernel, what the narrow network has
         if kernel.shape == like.shape:
@@ -208,26 +212,30 @@ def test_a_network_that_may_grow_is_at_first_the_narrow_one():
         c = like.shape[-2]
         return kernel.reshape(*kernel.shape[:-1], edges, -1)[..., :c, :, :c].reshape(like.shape)
 
-    params = nnx.state(grown)
-    nnx.update(wide, params)
-    nnx.update(narrow, jax.tree.map(cut, params, nnx.state(narrow)))
-    x, encoding = jax.random.normal(KEY, (2, 8, 8, 1)), SPACE.relax(logits())
-    np.testing.assert_allclose(grown(x, encoding, jnp.asarray(False)), narrow(x, encoding), atol=1e-5)
-    np.testing.assert_allclose(grown(x, encoding, jnp.asarray(True)), wide(x, encoding), atol=1e-5)
-    np.testing.assert_allclose(grown(x, encoding), wide(x, encoding), atol=1e-5)
+    params = jax.tree.map(np.asarray, weights(grown.init))
+    cut_params = jax.tree.map(cut, params, jax.eval_shape(narrow.init, KEY))
+    x, encoding = np.random.default_rng(1).normal(size=(2, 8, 8, 1)).astype(np.float32), SPACE.relax(logits())
+    outputs = lambda network, params, *more: jax.jit(network.apply)(params, x, encoding, *more)
+    of_narrow, of_wide = outputs(narrow, cut_params), outputs(wide, params)
+    assert np.abs(of_narrow - of_wide).max() > 1e-2
+    grow = jax.jit(grown.apply)
+    np.testing.assert_allclose(grow(params, x, encoding, False), of_narrow, atol=1e-5)
+    np.testing.assert_allclose(grow(params, x, encoding, True), of_wide, atol=1e-5)
+    np.testing.assert_allclose(grow(params, x, encoding), of_wide, atol=1e-5)
     with pytest.raises(InputError, match=r"channels=6, partial=\(4, 2\)"):
         supernet.spaces.CellNet(SPACE, 3, channels=6, partial=(4, 2), rngs=nnx.Rngs(0))
 
 
 def test_new_channels_are_copies_of_old_ones_in_weights_and_moments():
     network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 16, 1, partial=(4, 2), rngs=rngs))
-    params = network.init(KEY)
+    params = weights(network.init)
     inner = bilevel.InnerState(params, optax.sgd(0.1, momentum=0.9).init(params)[0]._replace(trace=params))
     core = bilevel.BilevelState(jnp.asarray(5), KEY, {"arch": logits()}, (), inner)
     state = supernet.SearchState(core, ONES, ())
     parts = supernet.events.EventContext(SPACE, None, supernet.relaxations.softmax_mixture(), 10)
     event = supernet.events.widen(0.5, 4, 2)
-    now = event.apply(state, (), parts, None)[0].bilevel.inner
+    apply = jax.jit(lambda state: event.apply(state, (), parts, None)[0])
+    now = apply(state).bilevel.inner
     kernel = lambda tree: np.asarray(tree["stages"][0][0]["conv3"][0]["kernel"]).reshape(3, 3, 8, 2, 8)
     old, new = kernel(params), kernel(now.params)
     for edge in range(2):
@@ -238,7 +246,7 @@ def test_new_channels_are_copies_of_old_ones_in_weights_and_moments():
         np.testing.assert_array_equal(new[:, :, :, edge], old[:, :, :, edge][:, :, rows][..., columns])
     np.testing.assert_array_equal(kernel(now.opt_state.trace), new)  # the same channels
     np.testing.assert_array_equal(now.params["stem"]["kernel"], params["stem"]["kernel"])
-    early = event.apply(state._replace(bilevel=core._replace(step=jnp.asarray(4))), (), parts, None)[0]
+    early = apply(state._replace(bilevel=core._replace(step=jnp.asarray(4))))
     np.testing.assert_array_equal(kernel(early.bilevel.inner.params), old)
     with pytest.raises(InputError, match="share=0"):
         supernet.events.widen(0, 4, 2)
@@ -334,19 +342,20 @@ def test_enas_chooses_among_a_hundred_drawn_architectures():
 def test_edges_of_pc_darts_are_decided_with_their_weights():
     space = supernet.spaces.darts_space(2)
     relaxation = supernet.METHODS["pc-darts"].recipe(space).relaxation
-    h = initial_logits(space, KEY, relaxation)
-    h = {name: jnp.zeros_like(value) for name, value in h.items()}
+    shapes = jax.eval_shape(lambda key: initial_logits(space, key, relaxation), KEY)
+    h = {name: np.zeros(like.shape, like.dtype) for name, like in shapes.items()}
     for name in space.domains:
-        h[name] = h[name].at[4].set(1.0)
+        h[name][4] = 1.0
     for source, weight in enumerate((2.0, -2.0, 1.0)):
-        h[f"edge weight of normal_{source}_3"] = jnp.asarray(weight)
-    cells = supernet.spaces.derive(space, relaxation.strengths(space, h, jnp.ones(space.width)))
+        h[f"edge weight of normal_{source}_3"] = np.float32(weight)
+    strengths = jax.jit(lambda h: relaxation.strengths(space, h, jnp.ones(space.width)))
+    cells = supernet.spaces.derive(space, strengths(h))
     assert [name for name in cells if name.startswith("normal") and name.endswith("_3") and cells[name] != "none"] == [
         "normal_0_3",
         "normal_2_3",
     ]
     loss = lambda h: jnp.sum(relaxation.judge(space, h, supernet.Moment(0.5, jnp.ones(space.width)), KEY)[0] ** 2)
-    slope = jax.grad(loss)(h)
+    slope = jax.jit(jax.grad(loss))(h)
     assert float(jnp.abs(slope["edge weight of normal_0_3"])) > 0  # they are learned
 
 
@@ -356,8 +365,8 @@ def test_the_smallest_path_of_the_sandwich_is_a_network_that_learns():
     assert set(SPACE.decode(largest[None])[0].values()) == {"conv3x3"}
     assert set(SPACE.decode(smallest[None])[0].values()) == {"skip"}
     network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, single_path=True, rngs=rngs))
-    params, x = network.init(KEY), jax.random.normal(KEY, (4, 4, 4, 1))
-    slope = jax.grad(lambda p: jnp.sum(network.apply(p, x, smallest)[:, 0] * jnp.arange(4.0)))(params)
+    params, x = weights(network.init), np.random.default_rng(1).normal(size=(4, 4, 4, 1)).astype(np.float32)
+    slope = jax.jit(jax.grad(lambda p: jnp.sum(network.apply(p, x, smallest)[:, 0] * jnp.arange(4.0))))(params)
     assert float(jnp.abs(slope["stem"]["kernel"]).max()) > 1e-3
 
 
@@ -373,13 +382,14 @@ def test_idarts_takes_four_weight_steps_for_each_step_of_the_logits():
 
 
 @pytest.mark.parametrize(("name", "start", "end"), [("gdas", 10.0, 0.1), ("snas", 1.0, 0.03)])
-@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
-def test_temperatures_fall_as_published(name, start, end, progress):
+def test_temperatures_fall_as_published(name, start, end):
     judge = supernet.METHODS[name].recipe(SPACE).relaxation.judge
     rule = rules.straight_through if name == "gdas" else rules.gumbel_softmax
-    jacobian = jax.jacobian(lambda h: judge(SPACE, h, moment(progress), KEY)[0])(logits())
-    expected = jax.jacobian(lambda h: SPACE.relax(h, rule(start + (end - start) * progress), KEY))(logits())
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-3), jacobian, expected)
+    jacobian = jax.jit(jax.jacobian(lambda h, progress: judge(SPACE, h, moment(progress), KEY)[0]))
+    expected = jax.jit(jax.jacobian(lambda h, temperature: SPACE.relax(h, rule(temperature), KEY)))
+    close = functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-3)
+    for progress in (0.0, 0.5, 1.0):
+        jax.tree.map(close, jacobian(logits(), progress), expected(logits(), start + (end - start) * progress))
 
 
 def test_values_that_are_not_searched_are_named():

@@ -1,19 +1,27 @@
 """The parts of search methods against what they are defined to be (what all methods keep: ``test_search_contract.py``)."""
 
+import functools
+
 import bright_rows
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metajax import bilevel, fewshot, nn, supernet
 from metajax.supernet._logits import log_probability
+from metajax.testing import _supernet as testing
 from metajax.types import InputError
 
 SPACE = supernet.spaces.cell_space(3)
+
+
+SMALL = supernet.spaces.cell_space(3, testing.OPERATIONS)
+DENSE = testing._tiny_network(SMALL, 1, False)
 
 
 def moment(mask=None, progress=0.5, epoch=0.0):
@@ -43,6 +51,18 @@ RELAXATIONS = {
 }
 
 
+@functools.cache
+def encodings_and_strengths(name):
+    """One compiled program: what the weights learn on, what is judged, and the strengths."""
+    relaxation = RELAXATIONS[name]
+
+    def compute(seed, mask):
+        given = SPACE, logits(seed), moment(mask), jax.random.key(seed)
+        return (relaxation.train(*given), relaxation.judge(*given)), relaxation.strengths(SPACE, given[1], mask)
+
+    return jax.jit(compute)
+
+
 @pytest.mark.parametrize("name", RELAXATIONS)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**20), pruned=st.lists(st.integers(0, 14), max_size=8))
@@ -51,14 +71,12 @@ def test_pruned_choices_weigh_nothing_and_the_others_sum_to_one(name, seed, prun
     for index in pruned:
         if mask[index // 5].sum() > 1:
             mask[index // 5, index % 5] = 0
-    mask = jnp.asarray(mask.reshape(-1))
-    relaxation = RELAXATIONS[name]
-    for encode in (relaxation.train, relaxation.judge):
-        encodings = encode(SPACE, logits(seed), moment(mask), jax.random.key(seed))
+    mask = mask.reshape(-1)
+    both, strengths = encodings_and_strengths(name)(seed, mask)
+    for encodings in map(np.asarray, both):
         assert np.all(encodings[:, mask == 0] == 0)
         np.testing.assert_allclose(encodings.reshape(-1, 3, 5).sum(-1), 1.0, atol=1e-5)
-    strengths = relaxation.strengths(SPACE, logits(seed), mask)
-    assert np.all(strengths[mask == 0] == 0)
+    assert np.all(np.asarray(strengths)[mask == 0] == 0)
 
 
 def test_a_choice_of_which_everything_is_pruned_is_named():
@@ -67,15 +85,15 @@ def test_a_choice_of_which_everything_is_pruned_is_named():
 
 
 def test_descent_on_exponentiated_logits_is_the_multiplicative_update(x64):
-    gradient = jax.random.normal(jax.random.key(3), (SPACE.width,))
-    relaxation, start = (
-        supernet.relaxations.exponentiated_mixture(),
-        jax.tree.map(lambda x: x.astype(jnp.float64), logits()),
-    )
+    rng = np.random.default_rng(3)
+    gradient, relaxation = rng.normal(size=SPACE.width), supernet.relaxations.exponentiated_mixture()
+    start = {name: rng.normal(size=5) for name in SPACE.domains}
     loss = lambda h: relaxation.judge(SPACE, h, moment(), jax.random.key(0))[0] @ gradient
-    moved = jax.tree.map(lambda x, g: x - 0.3 * g, start, jax.grad(loss)(start))
-    before, after = (relaxation.strengths(SPACE, h, jnp.ones(15)).reshape(3, 5) for h in (start, moved))
-    expected = before * jnp.exp(-0.3 * gradient.reshape(3, 5))
+    slope = jax.jit(jax.grad(loss))(start)
+    moved = {name: start[name] - 0.3 * np.asarray(slope[name]) for name in start}
+    strengths = jax.jit(lambda h: relaxation.strengths(SPACE, h, jnp.ones(15)))
+    before, after = (np.asarray(strengths(h)).reshape(3, 5) for h in (start, moved))
+    expected = before * np.exp(-0.3 * gradient.reshape(3, 5))
     np.testing.assert_allclose(after, expected / expected.sum(-1, keepdims=True), rtol=1e-6)
 
 
@@ -114,10 +132,15 @@ def test_log_probabilities_sum_to_one():
     assert float(total) == pytest.approx(1.0, abs=1e-5)
 
 
+@jax.jit
+def drawn_fairly(seed):
+    return supernet.relaxations.fair_paths()(SPACE, SPACE.zeros(), moment(), jax.random.key(seed))
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**20))
 def test_fair_paths_use_every_value_of_every_choice_once(seed):
-    paths = supernet.relaxations.fair_paths()(SPACE, SPACE.zeros(), moment(), jax.random.key(seed))
+    paths = np.asarray(drawn_fairly(seed))
     assert paths.shape == (5, 15)
     np.testing.assert_array_equal(paths.sum(0), 1)
     np.testing.assert_array_equal(paths.reshape(5, 3, 5).sum(-1), 1)
@@ -139,7 +162,8 @@ def test_the_sandwich_has_the_largest_and_the_smallest():
 
 def test_the_largest_path_teaches_the_others(x64):
     """One choice scales the outputs; the loss and its gradient are those of the formula, the teacher's say is a constant."""
-    x, y = jax.random.normal(jax.random.key(0), (6, 4)), jnp.arange(6) % 3
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 4)), np.arange(6) % 3
     encodings = jnp.asarray([[1.0], [0.3], [0.6]])
     outputs = lambda w: lambda encoding: encoding[0] * x @ w
     cross = lambda out: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(out, y))
@@ -149,16 +173,16 @@ def test_the_largest_path_teaches_the_others(x64):
         others = [-jnp.sum(teacher * jax.nn.log_softmax(scale * x @ w)) / 6 for scale in (0.3, 0.6)]
         return (cross(x @ w) + sum(others)) / 3
 
-    w = jax.random.normal(jax.random.key(1), (4, 3))
-    teacher = jax.nn.softmax(x @ w)
-    assert float(distilled(w)) == pytest.approx(float(expected(w, teacher)))
-    np.testing.assert_allclose(jax.grad(distilled)(w), jax.grad(expected)(w, teacher), atol=1e-12)
+    w = rng.normal(size=(4, 3))
+    loss, slope = jax.jit(jax.value_and_grad(distilled))(w)
+    loss_of_formula, slope_of_formula = jax.jit(jax.value_and_grad(expected))(w, scipy.special.softmax(x @ w, axis=-1))
+    assert float(loss) == pytest.approx(float(loss_of_formula))
+    np.testing.assert_allclose(slope, slope_of_formula, atol=1e-12)
 
 
 def test_weights_learn_alone_while_warming_up():
     """Until then the search is that of ``weights_only``, to the bit; from then on logits move, with a fresh optimizer."""
-    network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
-    parts = (SPACE, network, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.1), 6)
+    parts = (SMALL, DENSE, fewshot.cross_entropy, optax.sgd(0.1, momentum=0.9), optax.adam(0.1), 6)
     search = supernet.compose_search(*parts, estimator=bilevel.first_order(), warm_up=3)
     alone = supernet.compose_search(*parts, estimator=bilevel.weights_only())
     step, step_alone = jax.jit(search.update), jax.jit(alone.update)
@@ -306,16 +330,16 @@ def test_growing_curvature_stops_a_search_and_brings_the_logits_back(window, sto
 
 def test_the_dominant_eigenvalue_is_that_of_the_dense_hessian(x64):
     x, y = bright_rows.informative()
-    network = nn.functional(lambda rngs: supernet.spaces.CellNet(SPACE, 3, 4, 1, stride=2, rngs=rngs))
+    rng = np.random.default_rng(0)
     wide = lambda t: jax.tree.map(lambda a: a.astype(jnp.float64), t)
-    params, start = wide(network.init(jax.random.key(0))), wide(logits())
-    loss = fewshot.cross_entropy(lambda p, x: network.apply(p[0], x, SPACE.relax(p[1])))
+    params, start = wide(bright_rows.weights(DENSE.init)), {name: rng.normal(size=3) for name in SMALL.domains}
+    loss = fewshot.cross_entropy(lambda p, x: DENSE.apply(p[0], x, SMALL.relax(p[1])))
     value = lambda h: loss((params, h), (x.astype(jnp.float64), y), jax.random.key(0))[0]
     flat, unravel = jax.flatten_util.ravel_pytree(start)
     dense = jnp.linalg.eigvalsh(jax.jit(jax.hessian(lambda v: value(unravel(v))))(flat))
-    find = jax.jit(lambda h, k: supernet.diagnosis.dominant_eigenvalue(value, h, k, 15))
+    find = jax.jit(lambda h, k: supernet.diagnosis.dominant_eigenvalue(value, h, k, 9))
     assert float(find(start, jax.random.key(1))) == pytest.approx(float(dense[-1]), rel=1e-8)
-    few = jax.jit(lambda h, k: supernet.diagnosis.dominant_eigenvalue(value, h, k, 8))
+    few = jax.jit(lambda h, k: supernet.diagnosis.dominant_eigenvalue(value, h, k, 6))
     assert float(few(start, jax.random.key(1))) == pytest.approx(float(dense[-1]), rel=1e-2)
 
 
@@ -354,7 +378,7 @@ def _darts(single):
 def test_a_single_path_is_the_mixture_on_one_hot_encodings(network, cells):
     x, y = bright_rows.informative(16)
     space, mixed = network(False)
-    params = mixed.init(jax.random.key(0))
+    params = bright_rows.weights(mixed.init)
 
     def slope(network):
         loss = lambda p, e: fewshot.cross_entropy(lambda p, x: network.apply(p, x, e))(p, (x, y), None)[0]
@@ -366,22 +390,22 @@ def test_a_single_path_is_the_mixture_on_one_hot_encodings(network, cells):
 
 
 def additive(encodings):
-    prices = jnp.linspace(0.0, 1.0, SPACE.width) ** 2
-    return np.asarray(jnp.asarray(encodings) @ prices), np.full(len(encodings), 2.0)
+    prices = np.linspace(0.0, 1.0, SPACE.width) ** 2
+    return np.asarray(encodings) @ prices, np.full(len(encodings), 2.0)
 
 
 @pytest.mark.parametrize(
-    "method",
+    ("method", "budget"),
     [
-        supernet.baselines.random_search,
-        supernet.baselines.evolve,
-        supernet.baselines.local_search,
-        supernet.baselines.reinforce,
+        (supernet.baselines.random_search, 400),
+        (supernet.baselines.evolve, 120),
+        (supernet.baselines.local_search, 60),
+        (supernet.baselines.reinforce, 400),
     ],
 )
-def test_searches_without_gradient_find_the_best_and_keep_their_budget(method):
-    trail = method(SPACE, additive, jax.random.key(0), evaluations=400)
-    assert len(trail.values) == len(trail.configs) == 400
+def test_searches_without_gradient_find_the_best_and_keep_their_budget(method, budget):
+    trail = method(SPACE, additive, jax.random.key(0), evaluations=budget)
+    assert len(trail.values) == len(trail.configs) == budget
     assert set(trail.best.values()) == {"avg_pool"}  # the last value of every choice is the best
     short = method(SPACE, additive, jax.random.key(0), seconds=21.0)
     assert len(short.values) == 10

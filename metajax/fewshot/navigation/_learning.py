@@ -130,4 +130,4 @@ def returns_by_step(
                 state = jax.tree.map(lambda x: x[-1], method.adapt(state, support, learn))
         return jnp.stack(scores)
 
-    return jax.vmap(one)(tasks, jax.random.split(key, tasks.shape[0]))
+    return jax.jit(jax.vmap(one))(tasks, jax.random.split(key, tasks.shape[0]))
