@@ -76,21 +76,32 @@ def _bag(trainings: list[_Kept]) -> Bag:
     )
 
 
-def promising(history: WaveHistory, n: int) -> np.ndarray:
-    """Returns configurations f32[m, width] that are worth training on every fold, the best first, ``n`` at most.
+class Promising(NamedTuple):
+    """Configurations that are worth training on every fold, the best first.
+
+    Attributes:
+        asked: f32[n, width], the configurations.
+        seconds: f64[n], how long each took on the split of the search.
+    """
+
+    asked: np.ndarray
+    seconds: np.ndarray
+
+
+def promising(history: WaveHistory) -> Promising:
+    """Returns the configurations that may be worth training on every fold.
 
     These are the ones with which an ensemble scores best on the split of the search, among all that were trained on it, and
     then those that score best alone. The default comes before all others.
 
     Args:
         history: Everything that was trained.
-        n: Maximum number of configurations.
     """
     task = history.task
     candidates = [splits[0] for splits in _kept(history).values() if 0 in splits]
     candidates = [kept for kept in candidates if np.isfinite(kept.wave.score[kept.row])]
     if not candidates:
-        return np.zeros((0, task.space.width), np.float32)
+        return Promising(np.zeros((0, task.space.width), np.float32), np.zeros(0))
     promoted = {row.tobytes() for wave in history.waves if wave.source == "promoted" for row in wave.asked}
     asked = np.stack([kept.wave.asked[kept.row] for kept in candidates])
     is_open = np.array([row.tobytes() not in promoted for row in asked])
@@ -100,5 +111,6 @@ def promising(history: WaveHistory, n: int) -> np.ndarray:
     picks = ensemble.pick(outputs, targets, task.metric, task.classification, weights)
     alone = np.argsort([-kept.wave.score[kept.row] for kept in candidates], kind="stable")
     is_default = [i for i, row in enumerate(asked) if np.array_equal(row, history.waves[0].asked[0])]
-    order = dict.fromkeys([*is_default, *picks, *alone.tolist()])
-    return asked[[i for i in order if is_open[i]][:n]]
+    order = [i for i in dict.fromkeys([*is_default, *picks, *alone.tolist()]) if is_open[i]]
+    seconds = np.array([kept.wave.seconds[kept.row] for kept in candidates])
+    return Promising(asked[order], seconds[order])

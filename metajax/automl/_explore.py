@@ -248,10 +248,8 @@ class _Search:
                 return False
             chosen = saved.asked
         else:
-            n = self.schedule.n_to_promote(is_last)
-            while n and self.history.has_promoted and not self.schedule.allows(self.schedule.seconds_to_promote(n)):
-                n -= 1
-            chosen = bags.promising(self.history, n) if n else self.default[:0]
+            promising = bags.promising(self.history)
+            chosen = promising.asked[self.schedule.to_promote(promising.seconds, is_last)]
         if not len(chosen) or not self.task.unexplored_folds:
             return False
         self.recorder.train(chosen, "promoted", data=self.task.unexplored_folds)
@@ -264,7 +262,7 @@ class _Search:
         n_search = self.history.count("random", "proposed")
         while (count := self.history.count(*self._baseline_sources)) < n_search:
             saved = self.history.next_saved()
-            if saved is None and not self.schedule.allows(self.schedule.seconds_to_promote(1)):
+            if saved is None and not self.schedule.allows(self.schedule.seconds_of_good()):
                 break
             n = len(saved.asked) if saved else min(self.plan.wave_size, n_search - count)
             self.recorder.train(self._random_configs(count, n), "baseline")

@@ -66,7 +66,7 @@ class Schedule:
         task = self._history.task
         if task.everything is None:
             return 0.0
-        return self._seconds_of_good() * _MEMBERS * len(task.everything.x) / len(task.search.x) / n_workers()
+        return self.seconds_of_good() * _MEMBERS * len(task.everything.x) / len(task.search.x) / n_workers()
 
     @property
     def default_seconds(self) -> float:
@@ -111,32 +111,41 @@ class Schedule:
         wanted = self.budget.total / _WAVES_OF_A_BUDGET / max(self._per_model, 1e-3)
         return int(min(left, np.clip(wanted, _MIN_WAVE, self.plan.wave_size)))
 
-    def n_to_promote(self, is_last: bool = False) -> int:
-        """Returns how many configurations may be trained on every fold next.
+    def to_promote(self, seconds: np.ndarray, is_last: bool = False) -> list[int]:
+        """Returns which of the promising configurations to train on every fold next; none if there is no time.
 
-        Trying and promoting take about as long as each other. At the end there is only promoting.
+        Trying and promoting take about as long as each other. At the end there is only promoting. One that takes too long makes
+        room for those after it.
+
+        Args:
+            seconds: f64[n], how long each took on the split of the search, the most promising one first.
+            is_last: Whether nothing else is tried any more.
         """
-        if self.is_over and self._history.has_promoted:
-            return 0
+        is_first = not self._history.has_promoted
+        if self.is_over and not is_first:
+            return []
         if self._config.minutes is None:
-            return self.plan.n_promoted
-        if is_last:
-            return n_workers()
-        n = int((self._spent[False] - self._spent[True]) / max(self.seconds_to_promote(1), 1e-3))
-        if not self._history.count("promoted"):
-            n = max(n, 1)
-        return int(np.clip(n, 0, _MAX_PROMOTED))
+            return list(range(min(self.plan.n_promoted, len(seconds))))
+        room = math.inf if is_last else self._spent[False] - self._spent[True]
+        most = n_workers() if is_last else _MAX_PROMOTED
+        chosen: list[int] = []
+        for i in range(len(seconds)):
+            needed = self.seconds_to_promote(float(np.sum(seconds[[*chosen, i]])))
+            if (is_first and not chosen) or (needed <= room and self.allows(needed)):
+                chosen.append(i)
+            if len(chosen) == most:
+                break
+        return chosen
 
-    def seconds_to_promote(self, n: int) -> float:
-        """Returns the expected seconds of training n good configurations on every fold."""
+    def seconds_to_promote(self, seconds: float) -> float:
+        """Returns the expected seconds of training on every fold what took these seconds on the split of the search."""
         task = self._history.task
         rows = sum(len(fold.x) for fold in task.unexplored_folds) / len(task.search.x)
-        jobs = n * len(task.unexplored_folds)
-        at_a_time = min(n_workers(), max(jobs, 1)) if task.trains_side_by_side else 1
-        return _CAUTION * n * rows * self._seconds_of_good() / at_a_time
+        at_a_time = min(n_workers(), max(len(task.unexplored_folds), 1)) if task.trains_side_by_side else 1
+        return _CAUTION * rows * seconds / at_a_time
 
-    def _seconds_of_good(self) -> float:
-        """Mean seconds of the best configurations on the split of the search."""
+    def seconds_of_good(self) -> float:
+        """Returns the mean seconds of the best configurations on the split of the search."""
         waves = [wave for wave in self._history.waves if wave.source != "promoted" and len(wave.score)]
         if not waves:
             return 0.0

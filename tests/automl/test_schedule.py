@@ -40,8 +40,8 @@ class Built(list):
     """A model: its members."""
 
 
-def build(configs, params, temperatures, weights, threshold=0.5):
-    return Built(zip(configs, params, temperatures, weights))
+def build(members, threshold=0.5):
+    return Built(members)
 
 
 def write(params):
