@@ -169,3 +169,14 @@ def test_pyright_passes():
 def test_no_document_has_unfilled_marks():
     for file in [*modules(), *(ROOT / "experiments").rglob("*.py"), ROOT / "README.md"]:
         assert "RESULT_" + "LINE" not in file.read_text(), file
+
+
+def test_the_workflow_gives_every_action_plain_values():
+    """GitHub refuses a workflow where an input of an action is a list."""
+    yaml = pytest.importorskip("yaml")
+    for file in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(file.read_text())["jobs"]
+        for job in jobs.values():
+            assert job["runs-on"] and all(("run" in step) != ("uses" in step) for step in job["steps"])
+            given = [value for step in job["steps"] for value in step.get("with", {}).values()]
+            assert all(isinstance(value, str | int | bool) for value in given), given
