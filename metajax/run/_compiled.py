@@ -14,10 +14,11 @@ import jax.monitoring
 import jaxlib.version
 
 _MAX_DAYS_UNUSED = 30
+_MIN_SECONDS = 0.3  # of compilation; less is hardly more than reading a file
 
 
 def keep_compiled() -> Path | None:
-    """Turns on JAX's persistent compilation cache for this process, for programs that take over a second to compile.
+    """Turns on JAX's persistent compilation cache for this process, for programs that take over 0.3 seconds to compile.
 
     The programs lie below ``~/.cache/metajax/compiled``, in a folder for this version of jaxlib and this processor, so that no
     program meets another machine. Programs that were not used for 30 days are deleted. Nothing is changed where a cache is set
@@ -37,6 +38,8 @@ def keep_compiled() -> Path | None:
     except OSError:  # the home directory is read-only
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
     return folder
 
 
