@@ -1,6 +1,7 @@
 """What a search has found, in a sentence for an outsider."""
 
 from metajax.automl._metrics import describe
+from metajax.automl._report_words import number
 
 _MAX_OFF_CENTER = 0.2  # of a value that is written with plus and minus, as a share of half its interval
 _OTHERS = {"default": "the untuned default", "random": "the best random configuration"}
@@ -22,7 +23,7 @@ def verdict(metrics: dict[str, float], metric: str) -> str:
         'Accuracy 90.0 ± 2.0% on rows that were held back; beats the untuned default by 1.2 ± 0.6 points.'
     """
     name = f"test_{metric}"
-    label = describe(metric)
+    label = describe(metric.removeprefix("neg_"))  # an error is said without its sign
     score = _number(metrics, name, metric)
     parts = [f"{label[:1].upper()}{label[1:]} {score} on rows that were held back"]
     for other, words in _OTHERS.items():
@@ -39,7 +40,7 @@ def verdict(metrics: dict[str, float], metric: str) -> str:
 
 
 def _number(metrics: dict[str, float], key: str, metric: str) -> str:
-    """A score and its uncertainty: a share in per cent, all others as they are."""
+    """A score and its uncertainty: a share in per cent, an error without its sign, all others as they are."""
     value, low, high = _with_interval(metrics, key)
     half = (high - low) / 2
     if metric in ("accuracy", "balanced_accuracy"):
@@ -47,7 +48,10 @@ def _number(metrics: dict[str, float], key: str, metric: str) -> str:
             return f"{100 * value:.1f}% (95% interval {100 * low:.1f} to {100 * high:.1f}%)"
         return f"{100 * value:.1f} ± {100 * half:.1f}%"
     if metric.startswith("neg_"):
-        return f"{value:.4g} ± {half:.2g}"
+        value, low, high = -value, -high, -low
+        if _is_lopsided(value, low, high):
+            return f"{number(value, 3)} (95% interval {number(low, 3)} to {number(high, 3)})"
+        return f"{number(value, 3)} ± {number(half, 2)}"
     if _is_lopsided(value, low, high):
         return f"{value:.3f} (95% interval {low:.3f} to {high:.3f})"
     return f"{value:.3f} ± {half:.3f}"
@@ -61,8 +65,8 @@ def _gain(metrics: dict[str, float], key: str, metric: str) -> str:
     half = (high - low) / 2
     if metric.startswith("neg_"):
         if _is_lopsided(value, low, high):
-            return f"{value:.3g} (95% interval {low:.2g} to {high:.2g})"
-        return f"{value:.3g} ± {half:.2g}"
+            return f"{number(value, 3)} (95% interval {number(low, 2)} to {number(high, 2)})"
+        return f"{number(value, 3)} ± {number(half, 2)}"
     value, low, high, half = 100 * value, 100 * low, 100 * high, 100 * half
     if _is_lopsided(value, low, high):
         return f"{value:.1f} points (95% interval {low:.1f} to {high:.1f})"

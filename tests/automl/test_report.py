@@ -54,7 +54,7 @@ def test_errors_are_said_in_their_own_unit():
         for end, value in (("", -250.0), ("_low", -260.0), ("_high", -240.0))
     }
     said = verdict({**score, **gains(3.0, 5.0)}, "neg_mean_absolute_error")
-    assert said.startswith("Negative mean absolute error -250 ± 10 on") and "by 4 ± 1." in said
+    assert said.startswith("Mean absolute error 250 ± 10 on") and "by 4.00 ± 1.0." in said
 
 
 def test_the_column_that_is_read_is_the_one_that_matters():
