@@ -27,7 +27,7 @@ from metajax.data._row_roles import as_groups, as_weights
 from metajax.predictor import Trials
 from metajax.run import Fingerprint, RunDirectory, to_dict
 from metajax.run._identity import to_json
-from metajax.types import InputError
+from metajax.types import InputError, stream
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -166,7 +166,8 @@ class _AutoML(BaseEstimator):
             recorder = start(config, directory, prepared, self.verbose, started)
             recorder.callbacks = self.callbacks
             exploration = explore(config, recorder)
-            model = exploration.selection.build(prepared)
+            key, allows = stream(exploration.key, "everything"), recorder.schedule.budget.allows
+            model = exploration.selection.build(prepared, exploration.selection.refit(prepared, key, allows))
             assert isinstance(model, FittedModel)
             self.trials_ = exploration.history.trials("random", "proposed")
             self.seconds_ = recorder.schedule.budget.seconds

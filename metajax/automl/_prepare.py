@@ -31,7 +31,8 @@ class Prepared(NamedTuple):
         folds: The splits on which good configurations are trained: five folds, of which ``search`` is the first one, or, of a
             large table, one split with all rows but those to evaluate on.
         final: All rows that are learned from, and the test rows.
-        everything: All rows, the test included, for what is trained after the evaluation; ``None`` without a test.
+        everything: All rows, the test included, for what is trained after the evaluation; ``None`` where the folds learn from
+            all, without a test.
         encoder: The encoder of columns and target, fitted to the rows that are learned from.
         groups: i64[inputs], for each input the item of the space's ``features`` that it belongs to.
         outputs: Number of classes, or 1 for regression.
@@ -143,7 +144,7 @@ def prepare(
         search,
         parts,
         _as_data(own, test_rows),
-        None if test is False else _as_data(own.join(test_rows), test_rows),
+        _everything(own, test_rows, test is not False, len(parts)),
         encoder,
         groups,
         len(dataset.classes) if dataset.classes is not None else 1,
@@ -173,6 +174,13 @@ class _Rows(NamedTuple):
 def _as_data(train: _Rows, evaluation: _Rows) -> Data:
     """Rows on the host: the libraries of trees read them there, and networks copy what they need."""
     return Data(train.x, train.y, evaluation.x, evaluation.y, train.weights, evaluation.weights)
+
+
+def _everything(learned: _Rows, test: _Rows, is_test: bool, folds: int) -> Data | None:
+    """All rows, those of the test included; ``None`` where every row was learned from in some fold."""
+    if is_test:
+        return _as_data(learned.join(test), test)
+    return None if folds > 1 else _as_data(learned, test)
 
 
 def _of_splits(learned: tabular.Dataset) -> list[str]:

@@ -55,10 +55,9 @@ class Schedule:
     @property
     def reserve(self) -> float:
         """Seconds that are set aside for the end: the report, the default, and training on all rows if that costs little."""
-        if not self._ending:
-            return 0.0
         refit = self.refit_seconds
-        return self._ending + self.default_seconds + (refit if refit <= _REFIT_SHARE * self.budget.total else 0.0)
+        report = self._ending + self.default_seconds if self._ending else 0.0
+        return report + (refit if refit <= _REFIT_SHARE * self.budget.total else 0.0)
 
     @property
     def refit_seconds(self) -> float:

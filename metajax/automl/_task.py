@@ -213,7 +213,7 @@ class Task(NamedTuple):
         target_scale: Their standard deviation.
         initial: The configurations that are trained first, beginning with the default; by default that one alone.
         trains_side_by_side: Whether trainings on several splits may run at the same time.
-        everything: All rows, the test included, for trainings after the evaluation; ``None`` where there are none.
+        everything: All rows, the test included, for trainings after the evaluation; ``None`` where the folds learn from all.
         test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` if it is not known.
     """
 
