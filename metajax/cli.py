@@ -85,11 +85,11 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
     """Searches, or continues a search, and prints what was found."""
     from metajax import automl
+    from metajax._compiled import compile_quickly
     from metajax.automl._load import identify, load_data
     from metajax.automl._requirements import check_requirements
     from metajax.automl._settings import is_quick
     from metajax.run import RunDirectory, to_dict
-    from metajax.run._compiled import compile_quickly
 
     if resume and overwrite:
         raise InputError("resume=True and overwrite=True exclude each other")

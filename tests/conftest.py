@@ -28,7 +28,7 @@ import jax
 import optax
 import pytest
 
-from metajax.run._compiled import compile_quickly
+from metajax._compiled import compile_quickly
 
 compile_quickly()  # XLA reads its flags when the first program is compiled
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 _FROM_THE_GROUND = (
     ("types", "_typing"),
-    ("_optional",),
+    ("_optional", "_compiled"),
     ("space", "bilevel", "nn", "data", "run", "parallel", "plot"),
     ("fewshot", "supernet", "hpo", "predictor"),
     ("search",),

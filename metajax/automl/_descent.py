@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metajax._compiled import quick_options
 from metajax.automl import _network as network
 from metajax.automl._encoding import Table
 from metajax.automl._space import BATCHES, SCHEDULES
-from metajax.run._compiled import quick_options
 
 MICRO_BATCH = BATCHES[0]
 EVAL_BLOCK = 512

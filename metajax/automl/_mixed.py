@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from metajax._compiled import compiling
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
@@ -28,7 +29,6 @@ from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember, fit_member
 from metajax.automl.models._threads import side_by_side
 from metajax.automl.models._time import time_limit
-from metajax.run._compiled import compiling
 from metajax.space import Space
 from metajax.types import generator, stream
 
@@ -232,7 +232,9 @@ class Trainer:
     ) -> None:
         """Trains one model and writes its results into a row, unless the time is over."""
         kind, groups = self._kinds[config["model"]], self._prepared.groups
-        if not allows(self._slowest.get(kind.name, 0.0) * len(data.x)):
+        # A type that was not trained yet may take as long as any other.
+        expected = self._slowest.get(kind.name, max(self._slowest.values(), default=0.0))
+        if not allows(expected * len(data.x)):
             results.seconds[row] = np.nan
             return
         started = time.perf_counter()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metajax._compiled import compiling
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
@@ -24,7 +25,6 @@ from metajax.automl._score import score, squared_error
 from metajax.automl._shelf import Shelf
 from metajax.automl._space import MAX_DEPTH, SCHEDULES, WIDTHS
 from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, AllowsFn, Data, TrainingResults
-from metajax.run._compiled import compiling
 from metajax.types import generator, stream
 
 _TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 
-from metajax.run._compiled import keep_compiled
+from metajax._compiled import keep_compiled
 from metajax.run._loop import Diverged
 from metajax.run._signals import Interrupted
 from metajax.types import InputError

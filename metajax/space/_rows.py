@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from metajax._compiled import quick_options
+
 _MIN_ROWS, _MAX_ROWS = 64, 1 << 14
 
 
@@ -41,7 +43,10 @@ def first(rows: Any, n: int) -> Any:
 def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Compiles ``run(space, rows) -> rows``, which works row by row, into one program for all numbers of rows up to a power of
     four. Rows are trees of arrays [n, ...]."""
-    compiled = jax.jit(run, static_argnums=0)
+
+    @functools.cache
+    def compiled() -> Callable[..., Any]:
+        return jax.jit(run, static_argnums=0, compiler_options=quick_options() or None)
 
     @functools.wraps(run)
     def padded_run(space: Any, rows: Any) -> Any:
@@ -50,7 +55,7 @@ def padded(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         if n == 0 or any(isinstance(leaf, Tracer) for leaf in leaves):
             return run(space, rows)
         with jax.ensure_compile_time_eval():
-            return first(compiled(space, jax.tree.map(lambda a: wider(a, padded_size(n)), rows)), n)
+            return first(compiled()(space, jax.tree.map(lambda a: wider(a, padded_size(n)), rows)), n)
 
     return padded_run
 

@@ -1,6 +1,7 @@
 """Random configurations, random changes of them, and their neighbors."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from metajax._compiled import quick_options
 from metajax.space import _rows as rows
 from metajax.space._domains import Categorical, Subset
 from metajax.space._encoding import Encoding
@@ -48,7 +50,7 @@ class Sampling(Encoding):
         if isinstance(key, Tracer):
             return self._sample(key, int(n))
         with jax.ensure_compile_time_eval():
-            return rows.first(_compiled_sample(self, key, rows.padded_size(int(n))), int(n))
+            return rows.first(_compiled_sample()(self, key, rows.padded_size(int(n))), int(n))
 
     def _sample(self, key: jax.Array, n: int) -> Configs:
         # one draw for all: a draw for each domain would take long to compile
@@ -119,5 +121,10 @@ class Sampling(Encoding):
         return [c for i, c in enumerate(neighbors) if c not in neighbors[:i] and c != dict(config)]
 
 
-_compiled_sample = jax.jit(Sampling._sample, static_argnums=(0, 2))
+@functools.cache
+def _compiled_sample() -> Callable[..., Configs]:
+    """``Sampling._sample``, compiled quickly: it draws little in most programs."""
+    return jax.jit(Sampling._sample, static_argnums=(0, 2), compiler_options=quick_options() or None)
+
+
 _compiled_mutate = jax.jit(Sampling._mutate, static_argnums=0)

@@ -31,7 +31,7 @@ def checks():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("estimator", "check"), checks())
 def test_scikit_learns_checks(estimator, check):
-    from metajax.run._compiled import keep_compiled
+    from metajax._compiled import keep_compiled
 
     keep_compiled()
     check(estimator)

@@ -231,10 +231,10 @@ def test_programs_stay_bounded():
 
     space = Space({"n": Integer(0, 2**50), "m": Integer(0, 9)})
     space.sample(jax.random.key(0), 3)
-    before = _compiled_sample._cache_size()
+    before = _compiled_sample()._cache_size()
     for n in (1, 7, 64):
         space.decode(space.encode(space.sample(jax.random.key(n), n)))
-    assert _compiled_sample._cache_size() == before
+    assert _compiled_sample()._cache_size() == before
     configs = space.sample(jax.random.key(1), 5)
     np.testing.assert_array_equal(jax.jit(space.encode)(configs), space.encode(configs))
     mutated = space.dicts(space.mutate(jax.random.key(2), configs, rate=1.0))

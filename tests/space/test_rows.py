@@ -60,7 +60,7 @@ def test_few_sizes_are_compiled():
     SPACE.sample(jax.random.key(0), 5)
     from metajax.space._sampling import _compiled_sample
 
-    before = _compiled_sample._cache_size()
+    before = _compiled_sample()._cache_size()
     for n in range(1, 30):
         SPACE.sample(jax.random.key(n), n)
-    assert _compiled_sample._cache_size() == before
+    assert _compiled_sample()._cache_size() == before

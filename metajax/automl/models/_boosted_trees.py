@@ -7,12 +7,13 @@ import numpy as np
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
-from metajax.automl.models._time import is_limited, time_is_over
+from metajax.automl.models._time import is_limited, seconds_left, time_is_over
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Integer
 
-_MAX_UNWATCHED, _ITERATIONS_AT_A_TIME = 2_000_000, 10
+_MAX_UNWATCHED, _ITERATIONS_OF_LARGE, _ITERATIONS_OF_SMALL = 2_000_000, 10, 50
 """Tables with more numbers (times the classes) are fitted some iterations at a time, with a look at the clock between."""
+_SHORT_SECONDS = 5.0  # With less time, small tables are, too.
 
 
 class BoostedTrees:
@@ -51,8 +52,10 @@ class BoostedTrees:
         )
         if not stops_early:
             return from_sklearn(model.fit(data.x, data.y, data.weights), classification)
-        if is_limited() and data.x.size * max(outputs, 1) > _MAX_UNWATCHED:
-            best = _fit_by_parts(model, data, classification)
+        is_large = data.x.size * max(outputs, 1) > _MAX_UNWATCHED
+        if (is_limited() and is_large) or seconds_left() < _SHORT_SECONDS:
+            at_a_time = _ITERATIONS_OF_LARGE if is_large else _ITERATIONS_OF_SMALL
+            best = _fit_by_parts(model, data, classification, at_a_time)
         else:
             validation = {"X_val": data.x_eval, "y_val": data.y_eval, "sample_weight_val": data.weights_eval}
             model.fit(data.x, data.y, data.weights, **validation)
@@ -68,12 +71,12 @@ class BoostedTrees:
         return TreeEnsemble.from_arrays(arrays, settings)
 
 
-def _fit_by_parts(model: Any, data: Data, classification: bool) -> int:
+def _fit_by_parts(model: Any, data: Data, classification: bool, at_a_time: int) -> int:
     """Fits some iterations at a time, as long as there is time; returns the number of the best one."""
     last, losses = model.max_iter, []
     model.set_params(warm_start=True, early_stopping=False)
     while len(losses) < last and not (losses and time_is_over()):
-        model.set_params(max_iter=min(last, len(losses) + _ITERATIONS_AT_A_TIME)).fit(data.x, data.y, data.weights)
+        model.set_params(max_iter=min(last, len(losses) + at_a_time)).fit(data.x, data.y, data.weights)
         stages = model.staged_predict_proba(data.x_eval) if classification else model.staged_predict(data.x_eval)
         losses = [_loss(stage, data.y_eval, data.weights_eval, classification) for stage in stages]
         if len(losses) - int(np.argmin(losses)) > PATIENCE:

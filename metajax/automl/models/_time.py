@@ -35,6 +35,11 @@ def time_is_over() -> bool:
     return time.perf_counter() >= getattr(_own, "end", math.inf)
 
 
+def seconds_left() -> float:
+    """Returns how many seconds the fits of this thread may take; infinite where they are not limited."""
+    return getattr(_own, "end", math.inf) - time.perf_counter()
+
+
 def is_limited() -> bool:
     """Returns whether the fits of this thread are limited."""
-    return getattr(_own, "end", math.inf) < math.inf
+    return seconds_left() < math.inf
