@@ -265,7 +265,22 @@ def statement(results: Results) -> list[str]:
             f"Default boosted trees are better on {listed(sorted(lost))}, by at most {lost[worst]:.2f} points "
             f"({worst})."
         )
-    return sentences
+    return [*sentences, *_in_ten_seconds(results)]
+
+
+def _in_ten_seconds(results: Results) -> list[str]:
+    """The shortest budget against defaults."""
+    if "tables_ten" not in results:
+        return []
+    m, at = results["tables_ten"].metrics, "10 s"
+    found = {name: m[f"{at} {name} rank"] for name in METHODS if f"{at} {name} rank" in m}
+    order = ", ".join(f"{name} {found[name]:.2f}" for name in sorted(found, key=lambda name: found[name]))
+    gaps = {t: m[f"{at} metajax {t}"] - m[f"{at} boosting {t}"] for t in suite.TABLES if f"{at} metajax {t}" in m}
+    wins, worst = sum(gap > 0 for gap in gaps.values()), min(gaps, key=lambda t: gaps[t])
+    return [
+        f"In ten seconds they are {order}; metajax is better than default boosting on {wins} of {len(gaps)} tables, and "
+        f"{-gaps[worst]:.2f} points behind at worst ({worst})."
+    ]
 
 
 def sign_test(wins: int, n: int) -> float:
