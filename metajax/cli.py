@@ -9,6 +9,7 @@ from typing import Any
 
 from metajax.types import InputError
 
+_LOG = "a tracker that metrics are sent to: tensorboard, wandb, mlflow or trackio"
 QUICKSTART_MINUTES = 3.0
 """The budget of ``metajax quickstart``."""
 
@@ -55,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
 
     for name, text in (("show", "print what a run found"), ("resume", "continue a stopped search")):
-        commands.add_parser(name, help=text, allow_abbrev=False).add_argument("run", help="the run directory")
+        command = commands.add_parser(name, help=text, allow_abbrev=False)
+        command.add_argument("run", help="the run directory")
+        if name == "resume":
+            command.add_argument("--log", help=_LOG)
     return parser
 
 
@@ -77,24 +81,27 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
     parser.add_argument(
         "--no-baseline", action="store_true", help="do not try as many random configurations for comparison"
     )
+    parser.add_argument("--log", help=_LOG)
     parser.add_argument("--out", default=out, help=f"the run directory (default: {out})")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 
-def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> None:
+def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log: str | None = None) -> None:
     """Searches, or continues a search, and prints what was found."""
     from metajax import automl
     from metajax._compiled import compile_quickly
     from metajax.automl._load import identify, load_data
     from metajax.automl._requirements import check_requirements
     from metajax.automl._settings import is_quick
+    from metajax.integrations import tracker
     from metajax.run import RunDirectory, to_dict
 
     if resume and overwrite:
         raise InputError("resume=True and overwrite=True exclude each other")
     config = automl.Config(**fields)
     check_requirements(config)
+    writers = [] if log is None else [tracker(log, out, to_dict(config))]
     if is_quick(config.minutes):
         compile_quickly()
     path = Path(config.data)
@@ -103,10 +110,15 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool) -> 
     fields |= {name: str(Path(fields[name]).resolve()) for name in ("schema", "test") if fields.get(name) is not None}
     config = automl.Config(**fields)
     loaded = load_data(config)  # before anything is written
-    with RunDirectory(out, to_dict(config), resume, overwrite, identify(loaded)) as directory:
+    with RunDirectory(out, to_dict(config), resume, overwrite, identify(loaded), writers) as directory:
         if directory.result is None:
             automl.search(config, directory, loaded)
         _show(directory.path)
+
+
+def _where(arguments: argparse.Namespace) -> tuple[str, bool, bool, str | None]:
+    """Returns the arguments of a search that say where it is kept and sent."""
+    return arguments.out, arguments.resume, arguments.overwrite, arguments.log
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -143,7 +155,7 @@ def _read(run: str) -> dict[str, Any]:
     return read_json(path)
 
 
-def _resume(run: str) -> None:
+def _resume(run: str, log: str | None) -> None:
     """Continues a search with its own settings."""
     from metajax import automl
 
@@ -152,7 +164,7 @@ def _resume(run: str) -> None:
         automl.Config(**fields)
     except TypeError:
         raise InputError(f"{run}: is not a search; an experiment is resumed by its own --resume") from None
-    _search(fields, run, resume=True, overwrite=False)
+    _search(fields, run, resume=True, overwrite=False, log=log)
 
 
 def _show(run: Path | str) -> None:
@@ -273,12 +285,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = _parser().parse_args(argv)
     commands: dict[str, Callable[[], None]] = {
-        "search": lambda: _search(_fields(arguments), arguments.out, arguments.resume, arguments.overwrite),
-        "quickstart": lambda: _search(_short(_fields(arguments)), arguments.out, arguments.resume, arguments.overwrite),
+        "search": lambda: _search(_fields(arguments), *_where(arguments)),
+        "quickstart": lambda: _search(_short(_fields(arguments)), *_where(arguments)),
         "schema": lambda: _schema(arguments.data, arguments.target, arguments.task, arguments.out),
         "predict": lambda: _predict(arguments.run, arguments.data, arguments.out),
         "show": lambda: _show(arguments.run),
-        "resume": lambda: _resume(arguments.run),
+        "resume": lambda: _resume(arguments.run, arguments.log),
     }
     return run.main(commands[arguments.command], _flags(arguments))
 

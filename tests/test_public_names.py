@@ -47,6 +47,7 @@ ALL = [
     "predictor",
     "search",
     "automl",
+    "integrations",
     "testing",
 ]
 """The packages, from the ground; ``metajax`` stands for the names of the package itself."""

@@ -14,6 +14,7 @@ from metajax.run._main import main
 from metajax.run._meta import collect, hardware
 from metajax.run._progress import Progress
 from metajax.run._signals import Interrupted, Watch
+from metajax.run._writer import Writer
 
 __all__ = [
     "Checkpoints",
@@ -24,6 +25,7 @@ __all__ = [
     "Progress",
     "RunDirectory",
     "Watch",
+    "Writer",
     "collect",
     "compiled_chunk",
     "data_key",

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import shutil
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ from metajax.run import _meta as meta
 from metajax.run._files import read_json, usable, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, from_json, short_digest, to_json
 from metajax.run._lock import Lock
+from metajax.run._writer import Writer, numbers
 from metajax.types import InputError
 
 DATA_FORMAT = 1
 """The version of ``data.json``."""
 _MARK = "config.json"  # written last, so that a directory with it is a run
 _LOCK, _META, _DATA = ".lock", "meta.json", "data.json"
+_SENT = "sent.json"  # the last step that writers were sent
 _CLEARED = ".overwritten"  # what the mark is called while the run is deleted
 _BEFORE_CONFIG = {_LOCK, *(f"{name}{part}" for name in (_META, _DATA, _MARK) for part in ("", ".part"))}
 
@@ -31,6 +35,9 @@ class RunDirectory:
         overwrite: Whether to replace an existing run. A directory that is not a run is never deleted.
         data: The fingerprint of the data of the run. It is written to ``data.json``, and compared with it on ``resume``.
             ``bind_data`` does the same where the data is only known later.
+        writers: What the metrics are sent to as they are logged, such as ``integrations.tracker("tensorboard", path)``. A step
+            is sent once, however often the run is resumed. A writer that fails is named on standard error and left out from
+            then on: ``metrics.jsonl`` holds everything.
 
     Attributes:
         path: The directory.
@@ -57,8 +64,10 @@ class RunDirectory:
         resume: bool = False,
         overwrite: bool = False,
         data: Fingerprint | None = None,
+        writers: Sequence[Writer] = (),
     ):
         self.path: Path = Path(path)
+        self._writers = list(writers)
         self.config: dict[str, Any] = json.loads(json.dumps(config))
         with usable("path", self.path):
             self._open(resume, overwrite, data)
@@ -210,6 +219,25 @@ class RunDirectory:
         """
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        if self._writers and "step" in record:
+            self._send(record)
+
+    def _send(self, record: dict[str, Any]) -> None:
+        """Sends metrics of a step that was not sent before to the writers."""
+        path, step = self.path / _SENT, int(record["step"])
+        if path.is_file() and step <= read_json(path)["step"]:
+            return
+        self._each_writer(lambda writer: writer.write(numbers(record), step))
+        write_json(path, {"step": step})
+
+    def _each_writer(self, use: Callable[[Writer], None]) -> None:
+        """Uses every writer; one that fails is left out from then on. The run does not depend on any."""
+        for writer in list(self._writers):
+            try:
+                use(writer)
+            except Exception as error:  # Trackers raise whatever they like, such as errors of their network.
+                self._writers.remove(writer)
+                print(f"{self.path}: no more metrics are sent ({type(error).__name__}: {error})", file=sys.stderr)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns all lines of ``metrics.jsonl``. A last line that a kill cut off is left out.
@@ -270,7 +298,9 @@ class RunDirectory:
         return read_json(path) if path.is_file() else None
 
     def close(self) -> None:
-        """Releases the lock."""
+        """Releases the lock, and closes the writers."""
+        self._each_writer(lambda writer: writer.close())
+        self._writers.clear()
         self._lock.release()
 
     def __enter__(self) -> "RunDirectory":
