@@ -109,32 +109,43 @@ def scikit_learn_trees(data):
     return metajax(data, model_types=kinds)
 
 
-def no_embeddings(data):
-    """Networks read raw columns, whatever is proposed."""
-    from metajax.automl._mixed import Trainer
-
-    train = Trainer._affordable
-
-    def raw(self, *args):
-        configs = train(self, *args)
-        return {**configs, "embedding": np.zeros_like(configs["embedding"])}
-
-    Trainer._affordable = raw  # type: ignore[method-assign]
-    return metajax(data)
-
-
 def no_ensemble(data):
-    """The configuration that is best alone, trained on every fold."""
-    from metajax.automl import _ensemble as ensemble
+    """The configuration that has the largest weight, trained on every fold."""
+    model, fit, describe = metajax(data)
 
-    ensemble.PICKS = 1
-    return metajax(data)
+    def fit_and_reduce():
+        fit()
+        model.model_ = largest(model.model_)
+
+    return model, fit_and_reduce, describe
+
+
+def largest(ensemble):
+    """The part of an ensemble that has the configuration with the largest weight."""
+    import dataclasses
+
+    weights = {}
+    for config, weight in zip(ensemble.configs, ensemble.weights):
+        weights[_name(config)] = weights.get(_name(config), 0.0) + weight
+    best = max(weights, key=lambda name: weights[name])
+    own = [i for i, config in enumerate(ensemble.configs) if _name(config) == best]
+    pick = lambda values: [values[i] for i in own]
+    return dataclasses.replace(
+        ensemble,
+        configs=pick(ensemble.configs),
+        members=pick(ensemble.members),
+        temperatures=ensemble.temperatures[own],
+        weights=ensemble.weights[own] / ensemble.weights[own].sum(),
+    )
+
+
+def _name(config):
+    """What the trainings of one configuration share: folds decide only how long each lasts."""
+    return json.dumps({k: v for k, v in config.items() if not k.endswith("iterations")}, sort_keys=True, default=str)
 
 
 _NO_TREES = ("neighbors", "regularized_linear")
-VARIANTS = {
-    f.__name__: f for f in (no_prior, random_proposals, tpe, no_trees, scikit_learn_trees, no_embeddings, no_ensemble)
-}
+VARIANTS = {f.__name__: f for f in (no_prior, random_proposals, tpe, no_trees, scikit_learn_trees, no_ensemble)}
 """The search of metajax with one part changed."""
 
 

@@ -4,8 +4,9 @@
     python -m experiments.automl.search_ablation --preset short --out runs/ablation  # nine, half a minute: 45 minutes
 
 The parts are the prior of other tables; the meta-learner, in whose place chance or Optuna's TPE proposes; boosted trees and
-forests; LightGBM, XGBoost and CatBoost; the embeddings of numbers that networks learn; and the ensemble. Every variant is a
-program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which anything was chosen
+forests; LightGBM, XGBoost and CatBoost; and the ensemble. (What the embeddings of numbers give is measured by
+``network_ablation``.) Every variant is a program of its own, on the same cores, one after the other, on the tables of
+``tables.py``, none of which anything was chosen
 on. A quarter of the rows is held back, and only the experiment sees its targets.
 """
 
@@ -34,7 +35,6 @@ WORDS = {
     "tpe": "TPE proposes",
     "no_trees": "no trees",
     "scikit_learn_trees": "trees of scikit-learn alone",
-    "no_embeddings": "networks read raw columns",
     "no_ensemble": "no ensemble",
 }
 METHODS = ("metajax", *VARIANTS)

@@ -136,23 +136,28 @@ class _AutoML(BaseEstimator):
     def _roles(self, n: int, sample_weight: Any, groups: Any) -> tabular.RowRoles:
         """What the arguments of ``fit`` say about rows."""
         for name, values in {"sample_weight": sample_weight, "groups": groups}.items():
-            shape = np.shape(values)
-            if values is not None and shape != (n,):
+            if values is None:
+                continue
+            try:
+                shape = np.shape(values)
+            except ValueError:  # lists of different lengths
+                shape = None
+            if shape != (n,):
                 raise InputError(
                     f"{name}: has the shape {shape} for {n:,} rows; accepted are arrays of one value for each"
                 )
-        return tabular.RowRoles(
-            None if groups is None else as_groups(groups, "groups"),
-            None,
-            None if sample_weight is None else as_weights(sample_weight, "sample_weight"),
-            tabular.RowColumns("groups", None, "sample_weight"),
-        )
+        weights, unit = (None, 1.0) if sample_weight is None else as_weights(sample_weight, "sample_weight")
+        numbers = None if groups is None else as_groups(groups, "groups")
+        return tabular.RowRoles(numbers, None, weights, tabular.RowColumns("groups", None, "sample_weight"), unit)
 
     def _search(self, frame: Any, target: np.ndarray, task: str, sample_weight: Any, groups: Any) -> FittedModel:
         """Searches in a run directory, a temporary one by default, and trains the selected ensemble."""
         started, roles = time.perf_counter(), self._roles(len(frame), sample_weight, groups)
         schema = tabular.Schema.read(self.schema) if isinstance(self.schema, str) else self.schema
         columns = None if schema is None else tabular.Schema(schema.columns)  # y is what is predicted
+        if roles.weights is not None:  # a row that does not count is as if it was not there
+            counts = np.flatnonzero(roles.weights)
+            frame, target, roles = frame.iloc[counts].reset_index(drop=True), target[counts], roles.take(counts)
         dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)._replace(roles=roles)
         config = self._config(task)
         check_requirements(config, report=False)

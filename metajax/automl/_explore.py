@@ -195,7 +195,7 @@ class _Search:
         first = 1 if self.schedule.is_short else len(self.initial)
         self._train(self._fix(self.initial[:first]), "random")
         self._promote()
-        if first < len(self.initial):
+        if first < len(self.initial) and not self.schedule.is_over:
             self._train(self._fix(self.initial[first:]), "random")
         while (missing := self.plan.n_initial - self.history.count("random")) > 0:
             if not self._try_random(missing):
@@ -247,10 +247,12 @@ class _Search:
             if saved.source != "promoted":
                 return False
             chosen = saved.asked
+        elif not self.task.unexplored_folds:
+            return False
         else:
             promising = bags.promising(self.history)
             chosen = promising.asked[self.schedule.to_promote(promising.seconds, is_last)]
-        if not len(chosen) or not self.task.unexplored_folds:
+        if not len(chosen):
             return False
         self.recorder.train(chosen, "promoted", data=self.task.unexplored_folds)
         return True

@@ -26,20 +26,34 @@ class Loaded(NamedTuple):
     test: tabular.Dataset | None = None
 
 
-def load_data(config: Config) -> Loaded:
+def load_data(config: Config, dataset: Dataset | None = None) -> Loaded:
     """Reads the dataset of a search, and the test rows where they are a table of their own.
+
+    Args:
+        config: The settings.
+        dataset: The dataset, where it is in memory.
 
     Raises:
         InputError: If one does not exist, nothing can be learned, or the settings do not fit the data.
     """
+    if dataset is None:
+        dataset = _read(config)
+    elif isinstance(dataset, Pictures):
+        _refuse_settings_of_tables(config)
+    elif dataset.roles.columns != (columns := tabular.RowColumns(config.group, config.time, config.weight)):
+        raise InputError(f"dataset: was read with {dataset.roles.columns}, and the config says {columns}")
+    test = None if config.test is None or isinstance(dataset, Pictures) else tabular.load_test(config.test, dataset)
+    return Loaded(dataset, test)
+
+
+def _read(config: Config) -> Dataset:
+    """Reads the dataset that a config names."""
     path = Path(config.data)
     if config.data not in tabular.BUNDLED and holds_images(path):
         if config.task == "regression":
             raise InputError("task='regression': images are classified; give a table of features for regression")
-        for name in _OF_TABLES:
-            if (value := getattr(config, name)) is not None:
-                raise InputError(f"{name}={value!r}: is for tables; of images a fifth is held back, at random")
-        return Loaded(pictures(path, config.size))
+        _refuse_settings_of_tables(config)
+        return pictures(path, config.size)
     if config.method == "supernet":
         raise InputError(
             "method='supernet': needs images (a folder with one folder for each class, or an .npz with x of shape "
@@ -47,8 +61,13 @@ def load_data(config: Config) -> Loaded:
         )
     schema = None if config.schema is None else tabular.Schema.read(config.schema)
     columns = tabular.RowColumns(config.group, config.time, config.weight)
-    dataset = tabular.load(config.data, config.target, config.task, schema, columns)
-    return Loaded(dataset, None if config.test is None else tabular.load_test(config.test, dataset))
+    return tabular.load(config.data, config.target, config.task, schema, columns)
+
+
+def _refuse_settings_of_tables(config: Config) -> None:
+    for name in _OF_TABLES:
+        if (value := getattr(config, name)) is not None:
+            raise InputError(f"{name}={value!r}: is for tables; of images a fifth is held back, at random")
 
 
 def identify(loaded: Loaded) -> Fingerprint:

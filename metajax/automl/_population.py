@@ -227,7 +227,7 @@ def _store(results, row, epochs, own, shelf, population, configs, groups, keep_p
     if population.classification:
         results.loss[row] = calibrate.calibrated_loss(predicted, y, population.data.weights_eval)[0]
     else:
-        results.loss[row] = squared_error(predicted, y)[0]
+        results.loss[row] = squared_error(predicted, y, population.data.weights_eval)[0]
     last = score(predicted, y, population.classification)[0]
     results.score[row] = last if score_of is None else score_of(predicted, y)[0]
     results.curve[row] = _curve(shelf.costs[row], shelf.scores[row], epochs, last, population)

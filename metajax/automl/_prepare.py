@@ -85,7 +85,8 @@ def prepare(
 ) -> Prepared:
     """Holds a fifth of the rows of a table out as a test, 10,000 at most, and encodes and splits the others.
 
-    Classes are spread evenly. Rows of a group stay together, and with times the rows that judge are those that come last.
+    Classes are spread evenly. Rows of a group stay together, and with times the rows that judge are those that come last; then
+    the test is about a fifth.
 
     A table that is small for its budget is split into five folds. A larger one, or one with times, is split once; its
     configurations are compared by training on a part of the rows.
@@ -102,7 +103,7 @@ def prepare(
         The encoded rows of each stage.
 
     Raises:
-        InputError: If there are too few groups.
+        InputError: If there are too few groups or times, or fewer rows than folds.
 
     Example:
         >>> from metajax.data import tabular
@@ -117,8 +118,9 @@ def prepare(
         rows = splitting.hold_out(dataset, seed)
     learned = dataset.take(splitting.spread(dataset, rows.train, seed))
     assert learned.schema is not None and learned.columns is not None
-    encoder = tabular.Encoder.fit(learned.schema, learned.columns, learned.target)
-    own = _Rows(encoder.inputs(learned.columns, learned.target), encoder.targets(learned.target), learned.roles.weights)
+    roles, labels = learned.roles, learned.target
+    encoder = tabular.Encoder.fit(learned.schema, learned.columns, labels, has_statistics=roles.times is None)
+    own = _Rows(encoder.inputs(learned.columns, labels, roles.groups), encoder.targets(labels), roles.weights)
     notes, n = list(dataset.notes), len(own.y)
     if folds is None:
         folds = N_FOLDS if _is_cross_validated(own.x, len(dataset.classes or [0]), minutes, max_search) else 1

@@ -103,7 +103,8 @@ class Recorder:
         }
         if record["step"] > self._n_logged:
             self.directory.log(record)
-        if any([callback(dict(record)) for callback in self.callbacks]):  # Each is called, whatever the others say.
+        said = [callback(dict(record)) for callback in self.callbacks] if len(wave.score) else []
+        if any(said):
             self.schedule.is_over = True
         if self._progress is None:
             self.say(

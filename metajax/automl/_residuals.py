@@ -60,7 +60,7 @@ def scores(tested: Evaluation, task: Task) -> dict[str, float]:
     """Returns R² and the mean errors on the test rows, for ``result.json``; nothing for a classification."""
     if task.classification:
         return {}
-    of = lambda name: float(REGRESSION[name](tested.outputs[None], tested.truth)[0])
+    of = lambda name: float(REGRESSION[name](tested.outputs[None], tested.truth, tested.weights)[0])
     return {
         "test_r2": of("r2"),
         "test_mean_absolute_error": -of("neg_mean_absolute_error") * task.target_scale,

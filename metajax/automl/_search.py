@@ -103,7 +103,7 @@ def search(
     """
     started = time.perf_counter()
     check_requirements(config)
-    loaded = load_data(config) if dataset is None else dataset if isinstance(dataset, Loaded) else Loaded(dataset)
+    loaded = dataset if isinstance(dataset, Loaded) else load_data(config, dataset)
     directory.bind_data(identify(loaded))
     task, data = _make_task(loaded, config, directory, model_types)
     recorder = start(config, directory, task, show, started, ENDING_SECONDS)

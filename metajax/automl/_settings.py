@@ -40,9 +40,10 @@ class Config:
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         test: The path of a table whose rows are the test; with ``None`` a fifth of the rows is held back.
         schema: The path of an edited schema, by which a table is read; with ``None`` the schema is inferred.
-        group: A column whose values say which rows belong together: they are on the same side of every split. It is no feature.
-        time: A column of dates or numbers. The rows that come last are the test, and configurations are compared on the last
-            ones of the others.
+        group: A column whose values say which rows belong together: they are on the same side of every split of ``data``. It
+            is no feature.
+        time: A column of dates or numbers. The rows of ``data`` that come last are the test, unless there is one of its own,
+            and configurations are compared on the last ones of the others.
         weight: A column of numbers from 0 that say how much each row counts, in training and in the metric. It is no feature.
         folds: The number of folds on which good configurations are trained, from 1 (one split) to 20; with ``None`` it is 5,
             or 1 where the table is large for the budget.
@@ -86,8 +87,9 @@ class Config:
             raise InputError(
                 f"size={self.size}: accepted are whole numbers from {_IMAGE_SIZES[0]} to {_IMAGE_SIZES[1]}"
             )
-        if self.folds is not None and not 1 <= self.folds <= _MAX_FOLDS:
-            raise InputError(f"folds={self.folds}: accepted are whole numbers from 1 to {_MAX_FOLDS}")
+        is_whole = isinstance(self.folds, int) and not isinstance(self.folds, bool)
+        if self.folds is not None and not (is_whole and 1 <= self.folds <= _MAX_FOLDS):
+            raise InputError(f"folds={self.folds!r}: accepted are whole numbers from 1 to {_MAX_FOLDS}")
         if self.time is not None and (self.group is not None or self.folds not in (None, 1)):
             raise InputError(f"time={self.time!r}: rows in the order of time are split once; leave out group and folds")
         if not 0 <= self.seed <= _MAX_SEED:

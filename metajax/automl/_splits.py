@@ -14,6 +14,8 @@ _MAX_TEST_ROWS = 10_000
 _MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
 _TEST_SHARE, _EVALUATION_SHARE = 1 / 5, 1 / 5
 _MIN_ROWS_PER_CLASS = 3
+_MIN_ROWS_PER_FOLD = 2
+_MIN_EARLIER_SHARE = 0.5  # of rows in the order of time, which come before those that judge
 _MAX_STRATIFIED_GROUPS = 1_000  # With more, classes are spread evenly by chance, and spreading them takes long.
 
 
@@ -53,9 +55,9 @@ def hold_out(dataset: tabular.Dataset, seed: int) -> Split:
     roles, n = dataset.roles, len(dataset.target)
     share = min(_TEST_SHARE, _MAX_TEST_ROWS / n)
     if roles.times is not None:
-        return _latest(roles.times, round(n * share))
+        return _latest(roles, round(n * share), seed)
     if roles.groups is not None:
-        return _by_group(roles.groups, _labels(dataset), round(1 / share), seed)[0]
+        return _one_of_groups(dataset, round(n * share), seed)
     train, validation, test = tabular.split(dataset, seed, (0.8 - share / 2, 0.2 - share / 2))
     return Split(np.concatenate([train, validation]), test)
 
@@ -82,19 +84,22 @@ def splits(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
 
     Args:
         dataset: The rows.
-        folds: Their number; 1 is one split.
+        folds: Their number; 1 is one split. There are no more than groups.
         seed: Seed of how groups are distributed.
 
     Raises:
-        InputError: If there are fewer groups than folds.
+        InputError: If there is only one group, too many rows are of the last time, or there are fewer rows than folds.
     """
     roles, n = dataset.roles, len(dataset.target)
     size = min(max(1, int(n * _EVALUATION_SHARE)), _MAX_EVALUATION_ROWS)
+    if folds > n // _MIN_ROWS_PER_FOLD:
+        raise InputError(f"folds={folds}: accepted are at most {n // _MIN_ROWS_PER_FOLD} for {n:,} rows to learn from")
     if roles.times is not None:
-        return [_latest(roles.times, size)]
+        return [_latest(roles, size, seed)]
     if roles.groups is not None:
-        parts = _by_group(roles.groups, _labels(dataset), folds if folds > 1 else round(n / size), seed)
-        parts = parts[:folds]
+        if folds == 1:
+            return [_one_of_groups(dataset, size, seed)]
+        parts = _by_group(dataset, folds, seed)
         middle = int(np.median([len(part.evaluation) for part in parts]))
         return [Split(part.train, np.resize(part.evaluation, middle)) for part in parts]
     if folds == 1:
@@ -116,30 +121,52 @@ def _labels(dataset: tabular.Dataset) -> np.ndarray | None:
     return None if dataset.classes is None else dataset.target.astype(str)
 
 
-def _latest(times: np.ndarray, size: int) -> Split:
+def _latest(roles: tabular.RowRoles, size: int, seed: int) -> Split:
     """The last rows in the order of time, about as many as asked for: rows of the same time stay together."""
+    times = roles.times
+    assert times is not None
     order = np.argsort(times, kind="stable")
     starts = np.flatnonzero(np.diff(times[order]) > 0) + 1  # where another time begins
     wanted = len(times) - size
-    first = int(starts[np.argmin(np.abs(starts - wanted))]) if len(starts) else wanted
-    return Split(np.sort(order[:first]), np.sort(order[first:]))
+    first = int(starts[np.argmin(np.abs(starts - wanted))]) if len(starts) else 0
+    if first < len(times) * _MIN_EARLIER_SHARE:
+        raise InputError(
+            f"time={roles.columns.time!r}: {len(times) - first:,} of {len(times):,} rows are of the last times and "
+            f"{first:,} come before; at least half must, to learn from"
+        )
+    return Split(np.sort(order[:first]), _limited(np.sort(order[first:]), seed))
 
 
-def _by_group(groups: np.ndarray, labels: np.ndarray | None, folds: int, seed: int) -> list[Split]:
-    """Splits by groups, into as many parts of about the same size as there are folds, or groups."""
+def _limited(rows: np.ndarray, seed: int) -> np.ndarray:
+    """The rows, or as many of them, drawn at random, as are evaluated on at most."""
+    if len(rows) <= _MAX_EVALUATION_ROWS:
+        return rows
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:_MAX_EVALUATION_ROWS])
+
+
+def _one_of_groups(dataset: tabular.Dataset, size: int, seed: int) -> Split:
+    """A split by groups whose evaluation rows are about as many as asked for."""
+    parts = _by_group(dataset, max(2, round(len(dataset.target) / size)), seed)
+    nearest = min(parts, key=lambda part: abs(len(part.evaluation) - size))
+    return Split(nearest.train, _limited(nearest.evaluation, seed))
+
+
+def _by_group(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
+    """Splits by groups, into as many parts as there are folds, or groups."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
+    groups, labels = dataset.roles.groups, _labels(dataset)
+    assert groups is not None
     present, own = np.unique(groups, return_inverse=True)
+    own = own.ravel()
     if len(present) < 2:
-        raise InputError(f"group: {len(present)} group is left to learn from; at least 2 are needed, to compare models")
-    folds = max(2, min(folds, len(present)))
-    own = np.random.default_rng(seed).permutation(len(present))[
-        own.ravel()
-    ]  # Groups of the same size come in random order.
-    splitter: Any = GroupKFold(folds)
+        raise InputError("group: one group is left to learn from; at least 2 are needed, to compare models")
+    folds = min(folds, len(present))
+    splitter: Any = GroupKFold(folds, shuffle=True, random_state=seed)
     largest_class = 0 if labels is None else int(np.unique(labels, return_counts=True)[1].max())
     if largest_class >= folds and len(present) <= _MAX_STRATIFIED_GROUPS:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on classes of fewer rows than folds
-        return [Split(*part) for part in splitter.split(own, labels, own)]
+        parts = [Split(*part) for part in splitter.split(own, labels, own)]
+    return [part for part in parts if len(part.train) and len(part.evaluation)]

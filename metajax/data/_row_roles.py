@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metajax._optional import optional
 from metajax.data.schema import _dates as dates
 from metajax.data.schema import _numerals as numerals
 from metajax.data.schema._cells import Cells
@@ -43,12 +44,14 @@ class RowRoles(NamedTuple):
         times: f64[rows], larger where later, or ``None``.
         weights: f64[rows], at least 0, 1 on average, or ``None``.
         columns: The names of the columns that say so.
+        weight_unit: What the weights were divided by.
     """
 
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     weights: np.ndarray | None = None
     columns: RowColumns = NO_ROW_COLUMNS
+    weight_unit: float = 1.0
 
     def take(self, rows: Any) -> "RowRoles":
         """Returns some of the rows.
@@ -57,7 +60,7 @@ class RowRoles(NamedTuple):
             rows: Row numbers, or a mask.
         """
         own = lambda part: None if part is None else part[rows]
-        return RowRoles(own(self.groups), own(self.times), own(self.weights), self.columns)
+        return self._replace(groups=own(self.groups), times=own(self.times), weights=own(self.weights))
 
 
 def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
@@ -73,52 +76,61 @@ def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
             raise InputError(f"{role}={name!r}: no such column; there are {listed(frame.columns)}")
 
 
-def read_roles(frame: Any, columns: RowColumns) -> RowRoles:
+def read_roles(frame: Any, columns: RowColumns, weight_unit: float | None = None) -> RowRoles:
     """Reads what columns say about rows.
 
     Args:
         frame: A data frame that has these columns.
         columns: Their names.
+        weight_unit: What the weights are divided by; by default their mean.
 
     Raises:
         InputError: If one of them has a gap or cannot be read.
     """
     cells = {role: Cells.of(frame[name], name) for role, name in columns._asdict().items() if name is not None}
+    weights, unit = _weights(cells["weight"], weight_unit) if "weight" in cells else (None, 1.0)
     return RowRoles(
         groups=_groups(cells["group"]) if "group" in cells else None,
         times=_times(cells["time"]) if "time" in cells else None,
-        weights=_weights(cells["weight"]) if "weight" in cells else None,
+        weights=weights,
         columns=columns,
+        weight_unit=unit,
     )
 
 
-def as_weights(values: Any, argument: str) -> np.ndarray:
-    """Returns weights f64[rows], scaled to a mean of 1.
+def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[np.ndarray, float]:
+    """Returns weights f64[rows], divided by the mean of those above 0 or by a unit, and what they were divided by.
 
     Raises:
-        InputError: If one is missing, infinite or negative, or all are 0.
+        InputError: If one is no number, missing, infinite or negative, or all are 0.
     """
-    values = np.asarray(values, np.float64)
-    if not np.isfinite(values).all() or (values < 0).any():
-        worst = values[~np.isfinite(values) | (values < 0)][0]
-        raise InputError(f"{argument}: has the value {worst:g}; accepted are finite numbers from 0")
+    try:
+        values = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{argument}: holds values that are no numbers; accepted are finite numbers from 0") from None
+    refused = ~np.isfinite(values) | (values < 0)
+    if refused.any():
+        raise InputError(f"{argument}: has the value {values[refused][0]:g}; accepted are finite numbers from 0")
     if not values.any():
         raise InputError(f"{argument}: is 0 in every row; no row counts")
-    return values / values.mean()
+    if unit is None:
+        largest = float(values.max())
+        unit = largest * float(np.mean(values[values > 0] / largest))  # The sum of large ones would be infinite.
+    return values / unit, unit
 
 
 def as_groups(values: Any, argument: str) -> np.ndarray:
     """Returns the numbers of groups i64[rows] of any values.
 
     Raises:
-        InputError: If there are fewer than 3 groups.
+        InputError: If a value is missing, or there are fewer than 2 groups.
     """
-    numbers = np.unique(np.asarray(values), return_inverse=True)[1].ravel().astype(np.int64)
-    n = int(numbers.max(initial=-1)) + 1
-    if n < 3:
-        raise InputError(
-            f"{argument}: has {n} group{'' if n == 1 else 's'}; at least 3 are needed, to hold some out twice"
-        )
+    pd = optional("pandas", "groups")
+    numbers = np.asarray(pd.factorize(pd.Series(values), use_na_sentinel=True)[0], np.int64)
+    if missing := int(np.count_nonzero(numbers < 0)):
+        raise InputError(f"{argument}: has no value in {missing:,} rows; fill them, or leave these rows out")
+    if int(numbers.max(initial=-1)) < 1:
+        raise InputError(f"{argument}: has one group; at least 2 are needed, to hold some out")
     return numbers
 
 
@@ -140,10 +152,10 @@ def _times(cells: Cells) -> np.ndarray:
     return times
 
 
-def _weights(cells: Cells) -> np.ndarray:
+def _weights(cells: Cells, unit: float | None) -> tuple[np.ndarray, float]:
     values = _numbers("weight", cells, "finite numbers from 0")
     _refuse_gaps("weight", cells, np.isnan(values))
-    return as_weights(values, f"weight={cells.name!r}")
+    return as_weights(values, f"weight={cells.name!r}", unit)
 
 
 def _numbers(role: str, cells: Cells, accepted: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A table that can be learned: its schema and task are decided, and what cannot be learned is refused by name."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,7 +125,14 @@ def judge(
     if not table.is_known.all():
         whole, frame, values = whole[table.is_known], frame[table.is_known], values[table.is_known]
     frame = frame.reset_index(drop=True)
-    roles = read_roles(whole.reset_index(drop=True), row_columns)
+    roles, numbers = read_roles(whole.reset_index(drop=True), row_columns), np.flatnonzero(table.is_known)
+    if roles.weights is not None and not roles.weights.all():
+        counts = np.flatnonzero(roles.weights)
+        found = dataclasses.replace(
+            found, notes=(*found.notes, f"Rows of weight 0 are left out: {len(frame) - len(counts):,}.")
+        )
+        frame, values = frame.iloc[counts].reset_index(drop=True), values[counts]
+        roles, numbers = roles.take(counts), numbers[counts]
     _check_target(values, name)
     if not found.used:
         raise InputError("every column is constant, empty or an identifier; nothing to learn from")
@@ -133,7 +141,6 @@ def judge(
         _check_values(values, name)
     else:
         _check_labels(values, classes, name)
-    numbers = np.flatnonzero(table.is_known)
     return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame), roles, numbers)
 
 
@@ -159,14 +166,16 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     rows = as_frame(frame)[known].reset_index(drop=True)
     weight = RowColumns(weight=dataset.roles.columns.weight)
     check_row_columns(rows, weight, dataset.name)
-    return dataset._replace(
+    roles = read_roles(rows, weight, dataset.roles.weight_unit)
+    whole = dataset._replace(
         frame=rows,
         target=table.target[known],
         notes=[],
         columns=schema.check(rows),
-        roles=read_roles(rows, weight),
+        roles=roles,
         row_numbers=np.flatnonzero(known),
     )
+    return whole if roles.weights is None else whole.take(np.flatnonzero(roles.weights))
 
 
 def _check_target(values: np.ndarray, name: str) -> None:

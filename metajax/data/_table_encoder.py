@@ -59,13 +59,15 @@ class Encoder:
     scale: float = 1.0
 
     @staticmethod
-    def fit(schema: Schema, columns: Columns, target: np.ndarray) -> "Encoder":
+    def fit(schema: Schema, columns: Columns, target: np.ndarray, has_statistics: bool = True) -> "Encoder":
         """Fits centers, spreads and target statistics to rows.
 
         Args:
             schema: The schema of the table, with its target.
             columns: Training rows, as the schema reads them.
             target: Array[n] of their target.
+            has_statistics: Whether categories of many levels get target statistics. Rows that are predicted from earlier ones
+                must not, because statistics know the targets of later ones.
 
         Returns:
             The encoder.
@@ -77,7 +79,7 @@ class Encoder:
         missing = np.asarray(np.isnan(columns.numbers).any(axis=0))
         encoder = Encoder(schema, centers, spreads, missing, {}, classes, shift, scale)
         outcome = encoder._outcome(target)
-        for code, levels in encoder._wide():
+        for code, levels in encoder._wide() if has_statistics else ():
             encoder.statistics[code] = target_statistics.statistics(columns.codes[:, code], outcome, levels)
         return encoder
 
@@ -117,7 +119,7 @@ class Encoder:
         """
         return rows if isinstance(rows, Columns) else self.schema.check(rows)
 
-    def inputs(self, rows: Any, target: np.ndarray | None = None) -> np.ndarray:
+    def inputs(self, rows: Any, target: np.ndarray | None = None, groups: np.ndarray | None = None) -> np.ndarray:
         """Returns the inputs f32[n, inputs] of rows for networks.
 
         Numbers are centered and scaled robustly and clipped smoothly, so that no outlier is beyond 3. A missing one is at the
@@ -127,6 +129,7 @@ class Encoder:
         Args:
             rows: A data frame with the columns of the training rows, or rows that were read already.
             target: Array[n], for the training rows: then the statistics of a row do not contain its own target.
+            groups: i64[n], numbers of groups: then they do not contain the targets of its group either.
 
         Raises:
             InputError: If a column is missing, or holds text where the training rows had numbers.
@@ -144,7 +147,7 @@ class Encoder:
                 codes = read.codes[:, part.place]
                 block[every, np.where((codes < 0) | (codes >= part.width), part.width - 1, codes)] = 1.0
             else:
-                block[:] = self._statistic(part.place, read.codes[:, part.place], target)
+                block[:] = self._statistic(part.place, read.codes[:, part.place], target, groups)
             at += part.width
         return inputs
 
@@ -233,11 +236,13 @@ class Encoder:
     def _outcome(self, target: np.ndarray) -> np.ndarray:
         return target_statistics.outcomes(self.targets(target), None if self.classes is None else len(self.classes))
 
-    def _statistic(self, code: int, codes: np.ndarray, target: np.ndarray | None) -> np.ndarray:
+    def _statistic(
+        self, code: int, codes: np.ndarray, target: np.ndarray | None, groups: np.ndarray | None = None
+    ) -> np.ndarray:
         """The target statistic of rows, f64[n, outputs]."""
         if target is None:
             return self.statistics[code][codes]
-        return target_statistics.out_of_fold(codes, self._outcome(target), len(self.statistics[code]) - 1)
+        return target_statistics.out_of_fold(codes, self._outcome(target), len(self.statistics[code]) - 1, groups)
 
     def _scaled(self, values: np.ndarray, place: int) -> np.ndarray:
         """Numbers, centered and scaled, clipped smoothly as in RealMLP (Holzmüller et al. 2024, arXiv:2407.04491)."""

@@ -38,15 +38,21 @@ def statistics(codes: np.ndarray, outcome: np.ndarray, n_levels: int) -> np.ndar
     return (sums + _PRIOR_ROWS * prior) / (counts + _PRIOR_ROWS)
 
 
-def out_of_fold(codes: np.ndarray, outcome: np.ndarray, n_levels: int) -> np.ndarray:
+def out_of_fold(codes: np.ndarray, outcome: np.ndarray, n_levels: int, groups: np.ndarray | None = None) -> np.ndarray:
     """Returns the statistic of each training row, f64[n, outputs], from the rows of the four other fifths only.
 
     Args:
         codes: i[n], as in ``statistics``.
         outcome: f64[n, outputs], as in ``statistics``.
         n_levels: The number of levels.
+        groups: i64[n], numbers of groups whose rows are in the same fifth, or ``None``.
     """
-    fold = np.random.default_rng(0).permutation(len(codes)) % _FOLDS
+    rng = np.random.default_rng(0)
+    if groups is None:
+        fold = rng.permutation(len(codes)) % _FOLDS
+    else:
+        present, own = np.unique(groups, return_inverse=True)
+        fold = (rng.permutation(len(present)) % _FOLDS)[own.ravel()]
     values = np.empty_like(outcome)
     for number in range(_FOLDS):
         held_out = fold == number

@@ -131,7 +131,7 @@ class RunDirectory:
     def _compare(self) -> None:
         """Refuses another config than that of the run."""
         recorded = read_json(self.path / _MARK)
-        differ = sorted(k for k in {*recorded, *self.config} if recorded.get(k, ...) != self.config.get(k, ...))
+        differ = sorted(k for k in {*recorded, *self.config} if recorded.get(k) != self.config.get(k))
         if differ:
             changes = ", ".join(f"{k}: {recorded.get(k)!r} there, {self.config.get(k)!r} given" for k in differ)
             raise InputError(

@@ -1,6 +1,8 @@
 """Every model type beside the networks, by the same contract; and waves and ensembles in which types are mixed."""
 
 import dataclasses
+import os
+import signal
 import time
 
 import jax
@@ -20,7 +22,7 @@ from metajax.automl._task import CURVE_POINTS, Data
 from metajax.automl.models import _forest as forest
 from metajax.automl.models._fit import FittedMember, fit_member
 from metajax.automl.models._installed import BUILT_IN
-from metajax.automl.models._threads import n_threads
+from metajax.automl.models._threads import n_threads, side_by_side
 from metajax.data import tabular
 from metajax.space import Float
 from metajax.types import InputError
@@ -151,6 +153,25 @@ def test_heavy_rows_decide(kind, outputs):
         assert (np.median(right) > 0.7) == bool(heavy) and (np.median(right) < 0.3) != bool(heavy)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore")
+def test_jobs_are_done_side_by_side_within_a_worker_and_in_a_forked_process():
+    squares = lambda: side_by_side([lambda i=i: i * i for i in range(5)])
+    assert squares() == [0, 1, 4, 9, 16]
+    assert side_by_side([squares, squares]) == [[0, 1, 4, 9, 16]] * 2, "a worker does its jobs itself"
+    child = os.fork()
+    if not child:
+        os._exit(0 if squares() == [0, 1, 4, 9, 16] else 1)
+    for _ in range(100):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+    assert done and status == 0
+
+
 @each_type
 def test_classes_that_count_alike_are_found_where_one_is_rare(kind):
     """Of 300 rows, a tenth is positive, overlapping; a weight of 1 gives both classes the same weight."""
@@ -253,7 +274,7 @@ def prepared(outputs=3, n=120):
     dataset = tabular.judge(frame, pd.Series(y), "y", [], "classification" if outputs > 1 else "regression")
     encoder = tabular.Encoder.fit(dataset.schema, dataset.columns, dataset.target)
     encoder = dataclasses.replace(encoder, shift=0.0, scale=1.0)
-    data = Data(*map(jnp.asarray, data))
+    data = Data(*map(jnp.asarray, data[:4]))
     return Prepared(data, [data], data._replace(), None, encoder, np.arange(4), outputs, (105, 15), [])
 
 

@@ -404,8 +404,33 @@ def test_an_estimator_takes_weights_and_groups():
     assert np.median(estimator.predict_proba(x)[:, 1]) > 0.8
     with pytest.raises(InputError, match=r"sample_weight: has the shape \(3,\) for 120 rows"):
         estimator.fit(x, y, sample_weight=[1, 2, 3])
-    with pytest.raises(InputError, match="groups: has 2 groups; at least 3 are needed"):
-        estimator.fit(x, y, groups=y)
+    with pytest.raises(InputError, match="groups: has one group; at least 2 are needed"):
+        estimator.fit(x, y, groups=np.zeros(120))
+
+
+def test_a_dataset_in_memory_is_searched_as_the_config_says(table, tmp_path):
+    """What the config says of rows must be what the dataset was read with; test rows are read."""
+    dataset = tabular.load(table, "outcome")
+    test = tmp_path / "test.csv"
+    pd.read_csv(table).iloc[:30].to_csv(test, index=False)
+    loaded = load_data(automl.Config(str(table), "outcome", test=str(test)), dataset)
+    assert loaded.dataset is dataset and len(loaded.test.target) == 30
+    with pytest.raises(InputError, match="dataset: was read with"):
+        load_data(automl.Config(str(table), "outcome", group="a"), dataset)
+
+
+@pytest.mark.parametrize("folds", [2.5, True, "5", 0, 21])
+def test_a_number_of_folds_is_a_whole_number(folds):
+    with pytest.raises(InputError, match=f"folds={folds!r}: accepted are whole numbers from 1 to 20"):
+        automl.Config("iris", folds=folds)
+
+
+def test_a_run_from_before_a_setting_existed_is_resumed(tmp_path):
+    config = to_dict(automl.Config("iris", seed=3))
+    with RunDirectory(tmp_path / "r", {name: value for name, value in config.items() if name != "folds"}):
+        pass
+    with RunDirectory(tmp_path / "r", config, resume=True) as directory:
+        assert directory.resumed
 
 
 @pytest.mark.slow

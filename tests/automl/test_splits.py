@@ -6,6 +6,7 @@ import pytest
 from metajax.automl import _splits as splits
 from metajax.automl._prepare import prepare
 from metajax.data import tabular
+from metajax.data._row_roles import as_groups, as_weights
 from metajax.types import InputError
 
 pd = pytest.importorskip("pandas")
@@ -84,7 +85,7 @@ def test_a_table_says_what_its_columns_are_for():
     [
         ({"group": "nobody"}, {}, "group='nobody': no such column; there are x, who, w, day"),
         ({"time": "y"}, {}, "time='y': is the target"),
-        ({"group": "who"}, {"who": 1}, "group='who': has 1 group; at least 3 are needed"),
+        ({"group": "who"}, {"who": 1}, "group='who': has one group; at least 2 are needed"),
         ({"group": "who"}, {"who": [None, *range(299)]}, "group='who': has no value in 1 rows"),
         ({"time": "day"}, {"day": "soon"}, "time='day': has values such as soon; accepted are numbers and dates"),
         ({"time": "day"}, {"day": 2020}, "time='day': is the same in every row"),
@@ -111,3 +112,68 @@ def test_a_file_of_test_rows_is_weighted_as_the_others():
     assert len(test.roles.weights) == 40 and test.roles.groups is None
     with pytest.raises(InputError, match="weight='w': no such column"):
         tabular.load_test(table(40).drop(columns="w"), dataset)
+
+
+@pytest.mark.parametrize("classification", [True, False])
+def test_the_test_is_about_a_fifth_and_drawn_by_the_seed_where_groups_differ_in_size(classification):
+    sizes = np.arange(5, 45)
+    frame = table(int(sizes.sum()), classification=classification).assign(who=np.repeat(np.arange(40), sizes))
+    dataset, drawn = loaded(frame, group="who"), set()
+    for seed in range(6):
+        held_out = splits.hold_out(dataset, seed)
+        assert 0.12 < len(held_out.evaluation) / len(frame) < 0.28
+        drawn.add(tuple(np.unique(dataset.roles.groups[held_out.evaluation])))
+    assert len(drawn) > 3, "other groups for other seeds, not always the largest"
+    largest = frame.assign(who=np.r_[np.zeros(720, int), np.arange(len(frame) - 720) // 10 + 1])
+    assert len(splits.hold_out(loaded(largest, group="who"), 0).evaluation) < 400, "not the one that most rows are of"
+
+
+def test_no_row_sees_the_targets_of_its_own_group():
+    """Patients of one diagnosis each, which nothing but their address tells: it must not tell it of a new patient."""
+    who = np.repeat(np.arange(120), 8)
+    rng = np.random.default_rng(0)
+    ill = rng.permutation(np.arange(120) % 2)[who]
+    frame = pd.DataFrame({"x": rng.normal(size=960), "home": [f"street {k}" for k in who], "who": who})
+    frame["y"] = np.where(ill, "ill", "well")
+    dataset = tabular.load(frame, "y", row_columns=tabular.RowColumns(group="who"))
+    prepared = prepare(dataset, 0)
+    statistic = prepared.search.x[:, -1]
+    assert len(set(statistic.round(4))) <= 6, "the mean of all other patients of a fifth"
+    leaking = prepare(tabular.load(frame.drop(columns="who"), "y"), 0).search.x[:, -1]
+    assert len(set(leaking.round(4))) > 6, "without groups it is the mean of the same home"
+    timed = tabular.load(frame, "y", row_columns=tabular.RowColumns(time="x"))
+    assert not prepare(timed, 0).encoder.statistics, "statistics know the targets of later rows"
+
+
+def test_rows_of_weight_zero_are_as_if_they_were_not_there():
+    frame = table().assign(w=np.r_[np.zeros(50), np.full(250, 4.0)])
+    dataset = loaded(frame, weight="w")
+    assert len(dataset.target) == 250 and dataset.roles.weights.tolist() == [1.0] * 250
+    assert "Rows of weight 0 are left out: 50." in dataset.notes and dataset.row_numbers[0] == 50
+    test = tabular.load_test(table(40).assign(w=np.r_[np.zeros(10), np.full(30, 2.0)]), dataset)
+    assert test.roles.weights.tolist() == [0.5] * 30, "in the unit of the rows that are learned from"
+    assert tabular.RowRoles(weights=np.ones(2)).take([0]).weights.tolist() == [1.0]
+
+
+def test_too_few_earlier_rows_and_too_many_folds_are_refused():
+    with pytest.raises(InputError, match="299 of 300 rows are of the last times and 1 come before"):
+        prepare(loaded(table().assign(day=np.r_[2019, np.full(299, 2020)]), time="day"), 0)
+    with pytest.raises(InputError, match="folds=20: accepted are at most 14 for 29 rows to learn from"):
+        prepare(loaded(table(36)), 0, folds=20)
+
+
+@pytest.mark.parametrize(
+    ("read", "values", "message"),
+    [
+        (as_weights, ["a", 1], "w: holds values that are no numbers"),
+        (as_weights, [1j, 1], "w: holds values that are no numbers"),
+        (as_weights, [1.0, np.inf], "w: has the value inf"),
+        (as_groups, ["a", None, "b"], "w: has no value in 1 rows"),
+        (as_groups, [1.0, np.nan, 2.0], "w: has no value in 1 rows"),
+        (as_groups, ["a", "a"], "w: has one group; at least 2 are needed"),
+    ],
+)
+def test_arrays_that_say_nothing_are_refused(read, values, message):
+    with pytest.raises(InputError, match=message):
+        read(values, "w")
+    np.testing.assert_allclose(as_weights([1e308, 1e308, 0.0], "w")[0], [1.0, 1.0, 0.0])

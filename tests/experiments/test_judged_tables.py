@@ -16,8 +16,7 @@ from experiments.automl import _peers as peers  # noqa: E402
 from experiments.automl import _suite as suite  # noqa: E402
 from experiments.automl import search_ablation, tables  # noqa: E402
 from experiments.automl._ranks import ranks  # noqa: E402
-from metajax.automl import _ensemble as ensemble  # noqa: E402
-from metajax.automl import _mixed as mixed  # noqa: E402
+from metajax import automl  # noqa: E402
 from metajax.automl import prior  # noqa: E402
 from metajax.types import InputError  # noqa: E402
 
@@ -69,14 +68,16 @@ def test_a_variant_is_the_search_with_one_part_changed(monkeypatch):
         assert ("boosted_trees" in kinds) == kept and kinds >= {"neighbors", "regularized_linear"}
         assert not kinds & {"lightgbm", "xgboost", "catboost"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ensemble, "PICKS", ensemble.PICKS)
-        patch.setattr(mixed.Trainer, "_affordable", lambda self: {"embedding": np.array([1, 2]), "depth": np.ones(2)})
         patch.setattr(prior, "is_available", prior.is_available)
-        for name in ("no_ensemble", "no_embeddings", "no_prior"):
-            contest.VARIANTS[name](data)
-        assert ensemble.PICKS == 1 and not prior.is_available()
-        configs = mixed.Trainer._affordable(None)  # type: ignore[arg-type]
-        assert configs["embedding"].tolist() == [0, 0] and configs["depth"].tolist() == [1, 1]
+        contest.VARIANTS["no_prior"](data)
+        assert not prior.is_available()
+
+
+def test_without_an_ensemble_the_heaviest_configuration_is_left():
+    configs = [{"model": "a", "a.iterations": 5}, {"model": "b"}, {"model": "a", "a.iterations": 9}, {"model": "b"}]
+    whole = automl.FittedModel(configs, None, ["a1", "b1", "a2", "b2"], np.arange(4.0), np.array([0.2, 0.3, 0.2, 0.3]))
+    part = contest.largest(whole)
+    assert part.members == ["b1", "b2"] and part.weights.tolist() == [0.5, 0.5] and part.temperatures.tolist() == [1, 3]
 
 
 def test_the_ablation_counts_tables_and_points():

@@ -38,6 +38,10 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_workers(), "metajax-worker", _become_worker)
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=workers.cache_clear)  # The threads of a process are not those of its children.
+
+
 def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
     """Does all jobs in the workers, or one after the other where this is called by one; returns their results in order.
 
