@@ -11,7 +11,7 @@ def small_models():
     """Leaves networks of 32 units and at most two levels to search, and small meta-learners, in the files that import this."""
     pytest.importorskip("pandas")
     from metajax import predictor
-    from metajax.automl import _network, _population, _proposing, _space, _tables
+    from metajax.automl import _network, _population, _proposing, _space, _tables, prior
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (_space, _network, _population):
@@ -20,7 +20,9 @@ def small_models():
         original = _tables.default_config
         patch.setattr(_tables, "default_config", lambda classification: original(classification) | DEFAULT)
         patch.setattr(_proposing, "SPECS", (predictor.ensemble(2, steps=100), predictor.kernel(tuning_rows=32)))
+        prior.load.cache_clear()  # the prior is of the whole space, and the smaller one has none
         yield
+    prior.load.cache_clear()
 
 
 @pytest.fixture
