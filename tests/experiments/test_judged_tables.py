@@ -164,11 +164,14 @@ def test_the_sentences_say_who_is_better_and_where_not():
         "60 s boosting fit_seconds": 1.0,
     }
     result = harness.Result("tables_minute", {}, {"metrics": m}, {})
-    first, second, third = tables.statement({"tables_minute": result})
+    short = {name.replace("60 s", "10 s"): value for name, value in m.items()}
+    ten = harness.Result("tables_ten", {}, {"metrics": short}, {})
+    first, second, third = tables.statement({"tables_minute": result, "tables_ten": ten})
     assert (
         "On 3 new tables" in first
         and "boosting 1.33, metajax 1.67" in first
-        and "better than boosting on 1 (p 1)" in first
+        and "better than boosting on 1 (p 1 by a sign test)" in first
     )
-    assert "metajax 60; boosting 1" in second
-    assert f"better on {names[0]} and {names[2]}, by at most 1.00 points ({names[0]})" in third
+    assert f"better on {names[0]} and {names[2]}, by at most 1.00 points ({names[0]})" in second
+    assert third == "In ten seconds: boosting 1.33, metajax 1.67."
+    assert len(tables.statement({"tables_minute": result})) == 2
