@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Method = Literal["metalearner", "random", "optuna"]
+
+
+class _Counting(NamedTuple):
+    """The rows that count: their features, their targets, and what is said about them."""
+
+    frame: Any
+    y: np.ndarray
+    roles: tabular.RowRoles
 
 
 class _AutoML(BaseEstimator):
@@ -133,31 +141,33 @@ class _AutoML(BaseEstimator):
             raise InputError("method='supernet' is for images, by `metajax search`; use metalearner, random or optuna")
         return config
 
-    def _roles(self, n: int, sample_weight: Any, groups: Any) -> tabular.RowRoles:
-        """What the arguments of ``fit`` say about rows."""
+    def _counting(self, frame: Any, y: np.ndarray, sample_weight: Any, groups: Any) -> "_Counting":
+        """What the arguments of ``fit`` say about rows; a row of weight 0 is as if it was not there."""
+        arrays = {}
         for name, values in {"sample_weight": sample_weight, "groups": groups}.items():
-            if values is None:
-                continue
             try:
-                shape = np.shape(values)
+                arrays[name] = None if values is None else np.asarray(values)
             except ValueError:  # lists of different lengths
-                shape = None
-            if shape != (n,):
+                arrays[name] = np.zeros(0)
+            if arrays[name] is not None and arrays[name].shape != (len(frame),):
                 raise InputError(
-                    f"{name}: has the shape {shape} for {n:,} rows; accepted are arrays of one value for each"
+                    f"{name}: has the shape {arrays[name].shape} for {len(frame):,} rows; accepted are arrays of one value for "
+                    "each"
                 )
+        sample_weight, groups = arrays["sample_weight"], arrays["groups"]
         weights, unit = (None, 1.0) if sample_weight is None else as_weights(sample_weight, "sample_weight")
         numbers = None if groups is None else as_groups(groups, "groups")
-        return tabular.RowRoles(numbers, None, weights, tabular.RowColumns("groups", None, "sample_weight"), unit)
+        roles = tabular.RowRoles(numbers, None, weights, tabular.RowColumns("groups", None, "sample_weight"), unit)
+        if weights is None or weights.all():
+            return _Counting(frame, y, roles)
+        counts = np.flatnonzero(weights)
+        return _Counting(frame.iloc[counts].reset_index(drop=True), y[counts], roles.take(counts))
 
-    def _search(self, frame: Any, target: np.ndarray, task: str, sample_weight: Any, groups: Any) -> FittedModel:
+    def _search(self, frame: Any, target: np.ndarray, task: str, roles: tabular.RowRoles) -> FittedModel:
         """Searches in a run directory, a temporary one by default, and trains the selected ensemble."""
-        started, roles = time.perf_counter(), self._roles(len(frame), sample_weight, groups)
+        started = time.perf_counter()
         schema = tabular.Schema.read(self.schema) if isinstance(self.schema, str) else self.schema
         columns = None if schema is None else tabular.Schema(schema.columns)  # y is what is predicted
-        if roles.weights is not None:  # a row that does not count is as if it was not there
-            counts = np.flatnonzero(roles.weights)
-            frame, target, roles = frame.iloc[counts].reset_index(drop=True), target[counts], roles.take(counts)
         dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)._replace(roles=roles)
         config = self._config(task)
         check_requirements(config, report=False)
@@ -272,11 +282,12 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         """
         frame, y = self._to_frame(X, y, reset=True)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
+        frame, y, roles = self._counting(frame, np.asarray(y), sample_weight, groups)
+        self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y: has the one class {self.classes_[0]!r}; at least two classes are needed")
         labels_of = codes.astype(str).astype(object)
-        self.model_ = self._search(frame, labels_of, "classification", sample_weight, groups)
+        self.model_ = self._search(frame, labels_of, "classification", roles)
         return self
 
     def predict_proba(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:
@@ -367,7 +378,8 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
             InputError: if nothing can be learned from the data, or an argument of the estimator is not accepted.
         """
         frame, y = self._to_frame(X, y, reset=True)
-        self.model_ = self._search(frame, np.asarray(y, np.float64), "regression", sample_weight, groups)
+        frame, y, roles = self._counting(frame, np.asarray(y, np.float64), sample_weight, groups)
+        self.model_ = self._search(frame, y, "regression", roles)
         return self
 
     def predict(self, X: "ArrayLike | pd.DataFrame") -> np.ndarray:

@@ -112,7 +112,7 @@ def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[n
     if refused.any():
         raise InputError(f"{argument}: has the value {values[refused][0]:g}; accepted are finite numbers from 0")
     if not values.any():
-        raise InputError(f"{argument}: is 0 in every row; no row counts")
+        raise InputError(f"{argument}: all weights are zero; at least one row must count")
     if unit is None:
         largest = float(values.max())
         unit = largest * float(np.mean(values[values > 0] / largest))  # The sum of large ones would be infinite.

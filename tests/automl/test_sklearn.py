@@ -14,6 +14,10 @@ from metajax.types import InputError  # noqa: E402
 pytestmark = pytest.mark.optimized
 
 
+NOT_SO = ("check_sample_weight_equivalence_on_dense_data",)
+"""Rows are split by their number, so that a row of weight 2 is not the same as two rows, of which each may be held out."""
+
+
 def checks():
     from sklearn.utils.estimator_checks import estimator_checks_generator
 
@@ -21,7 +25,7 @@ def checks():
     for kind in (metajax.AutoMLClassifier, metajax.AutoMLRegressor):
         for number, (estimator, check) in enumerate(estimator_checks_generator(kind(trials=16))):
             name = getattr(check, "func", check).__name__
-            if (name, kind is metajax.AutoMLRegressor) in seen:
+            if name in NOT_SO or (name, kind is metajax.AutoMLRegressor) in seen:
                 continue  # what both share is checked on the classifier: every check fits, and each shape compiles
             seen.add((name, True))
             yield pytest.param(estimator, check, id=f"{kind.__name__}-{name}-{number}")

@@ -90,7 +90,7 @@ def test_a_table_says_what_its_columns_are_for():
         ({"time": "day"}, {"day": "soon"}, "time='day': has values such as soon; accepted are numbers and dates"),
         ({"time": "day"}, {"day": 2020}, "time='day': is the same in every row"),
         ({"weight": "w"}, {"w": -1.0}, "weight='w': has the value -1; accepted are finite numbers from 0"),
-        ({"weight": "w"}, {"w": 0}, "weight='w': is 0 in every row"),
+        ({"weight": "w"}, {"w": 0}, "weight='w': all weights are zero"),
         ({"weight": "w"}, {"w": "heavy"}, "weight='w': has values such as heavy; accepted are finite numbers from 0"),
     ],
 )
