@@ -14,8 +14,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -41,51 +40,21 @@ METHODS = ("metajax", *VARIANTS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(tables.Contest):
     """Settings of the ablation."""
 
-    tables: str = "all"
-    """Names of the tables, separated by commas, or all."""
-    methods: str = "all"
-    """Names of the variants, separated by commas, or all."""
     seconds: float = 60.0
     """Seconds of each search."""
-    splits: int = 1
-    """Splits of each table."""
-    cores: int = 2
-    """Processor cores of each search."""
-    environments: str = "~/.cache/metajax/environments"
-    """The folder in which the tables are kept."""
+    known: ClassVar[tuple[str, ...]] = METHODS
 
     def __post_init__(self):
-        _ = self.names, self.contestants  # raise on another name
-        if self.splits < 1 or self.cores < 1 or not 0 < self.seconds < math.inf:
-            raise InputError("seconds, splits and cores must be positive")
-
-    @property
-    def names(self) -> list[str]:
-        return harness.selected(self.tables, suite.TABLES, "tables")
-
-    @property
-    def contestants(self) -> list[str]:
-        return harness.selected(self.methods, METHODS, "methods")
-
-    @property
-    def budgets(self) -> list[float]:
-        return [self.seconds]
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.environments).expanduser()
+        super().__post_init__()
+        if not 0 < self.seconds < math.inf:
+            raise InputError("seconds must be positive")
 
 
 _EVERY_THIRD = ",".join(list(suite.TABLES)[::3])
 PRESETS = {"paper": {}, "short": {"tables": _EVERY_THIRD, "seconds": 30.0}}
-
-
-def load(config: Config) -> dict[str, Any]:
-    """The rows of every table."""
-    return tables.read(config.names, config.folder)
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +63,7 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         {"split": split, "table": name, "method": method, "budget": config.seconds}
         for split, name, method in itertools.product(range(config.splits), config.names, config.contestants)
     ]
-    records = tables.contest(config, directory, loaded, cells)
+    records = tables.contest(config, directory, loaded, cells, config.seconds)
     scores = tables.scores(records, config.seconds)
     metrics = {f"{m} {t}": 100 * v for m, each in scores.items() for t, v in each.items()}
     metrics |= {f"{m} rank": value for m, value in tables.ranked(records, config.seconds).mean.items()}
@@ -109,21 +78,38 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     return {"metrics": metrics, "protocol": protocol, "records": records}
 
 
-def gains(m: Mapping[str, float], method: str) -> dict[str, float]:
-    """Returns by how many points the whole search is better than a variant on each table."""
-    names = [t for t in suite.TABLES if f"metajax {t}" in m and f"{method} {t}" in m]
-    return {t: m[f"metajax {t}"] - m[f"{method} {t}"] for t in names}
+class Gain(NamedTuple):
+    """How much better the whole search is than a variant.
+
+    Attributes:
+        points: The mean over tables.
+        wins: Number of tables on which it is better.
+        losses: Number of tables on which it is worse.
+        p: The chance of as many wins or losses if neither was better.
+    """
+
+    points: float
+    wins: int
+    losses: int
+    p: float
+
+
+def gain(m: Mapping[str, float], method: str) -> Gain:
+    """Returns how much better the whole search is than a variant, by the metrics of a result."""
+    shared = [t for t in suite.TABLES if f"metajax {t}" in m and f"{method} {t}" in m]
+    points = [value for t in shared if math.isfinite(value := m[f"metajax {t}"] - m[f"{method} {t}"])]
+    wins, losses = sum(value > 0 for value in points), sum(value < 0 for value in points)
+    return Gain(float(np.mean(points)), wins, losses, tables.sign_test(wins, wins + losses))
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     """One row for each variant."""
     m, rows = result["metrics"], []
     for method in (name for name in METHODS if f"{name} rank" in m):
-        gap = [value for value in gains(m, method).values() if math.isfinite(value)]
-        wins, losses = sum(value > 0 for value in gap), sum(value < 0 for value in gap)
         compared = ["", "", ""]
         if method != "metajax":
-            compared = [f"{np.mean(gap):+.2f}", f"{wins} : {losses}", f"{tables.sign_test(wins, wins + losses):.2g}"]
+            own = gain(m, method)
+            compared = [f"{own.points:+.2f}", f"{own.wins} : {own.losses}", f"{own.p:.2g}"]
         costs = [number(m[f"{method} models"], ",.0f"), number(m[f"{method} fit_seconds"], ".0f")]
         rows.append([WORDS[method], number(m[f"{method} rank"], ".2f"), *compared, *costs])
     head = [
@@ -140,12 +126,9 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
 
 def statement(results: Results) -> list[str]:
     """What the meta-learner gives beside chance."""
-    m = results["search_ablation"].metrics
-    gap = [value for value in gains(m, "random_proposals").values() if math.isfinite(value)]
-    wins, losses = sum(value > 0 for value in gap), sum(value < 0 for value in gap)
+    own = gain(results["search_ablation"].metrics, "random_proposals")
     return [
-        f"In a minute the meta-learner beats random proposals on {wins} of {wins + losses} tables "
-        f"(p {tables.sign_test(wins, wins + losses):.2g})."
+        f"In a minute the meta-learner beats random proposals on {own.wins} of {own.wins + own.losses} tables (p {own.p:.2g})."
     ]
 
 
@@ -154,7 +137,7 @@ EXPERIMENT = harness.Experiment(
     __doc__,
     Config,
     measure_all,
-    data=load,
+    data=tables.load,
     presets=PRESETS,
     table=markdown,
     statement=statement,

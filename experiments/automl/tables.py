@@ -20,7 +20,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,26 +40,23 @@ _COSTS = ("fit_seconds", "predict_seconds", "megabytes", "models")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Settings of the comparison."""
+class Contest:
+    """What every comparison on these tables is asked."""
 
     tables: str = "all"
     """Names of the tables, separated by commas, or all."""
     methods: str = "all"
     """Names of the contestants, separated by commas, or all."""
-    seconds: str = "10,60,300"
-    """Seconds of the searches, separated by commas."""
-    splits: int = 3
+    splits: int = 1
     """Splits of each table."""
     cores: int = 2
     """Processor cores of each contestant."""
     environments: str = "~/.cache/metajax/environments"
     """The folder in which the environments of the libraries are kept."""
+    known: ClassVar[tuple[str, ...]] = METHODS
 
     def __post_init__(self):
         _ = self.names, self.contestants  # raise on another name
-        if not all(_is_positive(s) for s in self.seconds.split(",")):
-            raise InputError(f"seconds={self.seconds!r}: accepted are positive numbers, separated by commas")
         if self.splits < 1 or self.cores < 1:
             raise InputError("splits and cores must be positive")
 
@@ -69,15 +66,30 @@ class Config:
 
     @property
     def contestants(self) -> list[str]:
-        return harness.selected(self.methods, METHODS, "methods")
-
-    @property
-    def budgets(self) -> list[float]:
-        return [float(s) for s in self.seconds.split(",")]
+        return harness.selected(self.methods, self.known, "methods")
 
     @property
     def folder(self) -> Path:
         return Path(self.environments).expanduser()
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Contest):
+    """Settings of the comparison."""
+
+    seconds: str = "10,60,300"
+    """Seconds of the searches, separated by commas."""
+    splits: int = 3
+    """Splits of each table."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not all(_is_positive(s) for s in self.seconds.split(",")):
+            raise InputError(f"seconds={self.seconds!r}: accepted are positive numbers, separated by commas")
+
+    @property
+    def budgets(self) -> list[float]:
+        return [float(s) for s in self.seconds.split(",")]
 
 
 _MINUTE = {"seconds": "60", "splits": 1}
@@ -95,15 +107,10 @@ def _is_positive(text: str) -> bool:
         return False
 
 
-def read(names: list[str], folder: Path) -> dict[str, Any]:
-    """Returns the rows of tables, by name; ``folder`` is that of the environments."""
-    packages = peers.environment("packages", folder) / "files"
-    return {name: suite.read(name, packages) for name in names}
-
-
-def load(config: Config) -> dict[str, Any]:
+def load(config: Contest) -> dict[str, Any]:
     """The rows of every table."""
-    return read(config.names, config.folder)
+    packages = peers.environment("packages", config.folder) / "files"
+    return {name: suite.read(name, packages) for name in config.names}
 
 
 def cells_of(config: Config) -> list[harness.Cell]:
@@ -116,15 +123,16 @@ def cells_of(config: Config) -> list[harness.Cell]:
 
 
 def contest(
-    config: Any, directory: run.RunDirectory, loaded: Mapping[str, Any], cells: list[harness.Cell]
+    config: Contest, directory: run.RunDirectory, loaded: Mapping[str, Any], cells: list[harness.Cell], longest: float
 ) -> list[dict[str, Any]]:
     """Runs contestants on tables.
 
     Args:
-        config: Settings with ``budgets``, ``cores`` and ``folder``.
+        config: The settings.
         directory: The run directory.
         loaded: The tables.
         cells: The measurements, as ``cells_of`` makes them.
+        longest: The largest budget in seconds, by which one without a budget counts as stuck.
 
     Returns:
         A record of each, with its score and its costs.
@@ -132,7 +140,7 @@ def contest(
 
     def work(cell: harness.Cell) -> dict[str, Any]:
         frame, shape = loaded[cell["table"]], suite.TABLES[cell["table"]]
-        seconds = cell["budget"] or max(config.budgets)
+        seconds = cell["budget"] or longest
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             suite.write(frame, shape, cell["split"], folder, seconds=seconds, cores=config.cores)
@@ -146,7 +154,7 @@ def contest(
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Every contestant on every table."""
-    records = contest(config, directory, loaded, cells_of(config))
+    records = contest(config, directory, loaded, cells_of(config), max(config.budgets))
     metrics = summarized(config, records)
     shown = next((budget for budget in sorted(config.budgets) if budget >= 60), max(config.budgets))
     figure = diagram(ranked(records, shown), f"{shown:g} s for the searches, defaults for the others")

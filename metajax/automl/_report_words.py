@@ -79,7 +79,7 @@ GLOSSARY = {
     "validation score": "A score on rows that a model was not trained on, by which the search selects. It is too good, because "
     "it is the best of many; the test score is not.",
     "test rows": "Rows that are used for the scores of this page alone, and for nothing that was decided before.",
-    "95% interval": "How far the score may be off because there are only so many test rows: of 100 such intervals about 95 "
+    "95% interval": "How far the score may be off because the number of test rows is limited: of 100 such intervals about 95 "
     "hold the score that endlessly many rows would give.",
     "bootstrap": "An interval from drawing the test rows many times anew, with replacement.",
     "meta-learner": "The model that predicts from what was tried how good another configuration would be.",

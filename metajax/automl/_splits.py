@@ -8,8 +8,7 @@ import numpy as np
 from metajax.data import tabular
 from metajax.types import InputError
 
-MAX_ROWS = 250_000
-"""Larger datasets are subsampled to this size before anything else."""
+_MAX_ROWS = 250_000  # Larger datasets are subsampled to this size before anything else.
 _MAX_TEST_ROWS = 10_000
 _MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
 _TEST_SHARE, _EVALUATION_SHARE = 1 / 5, 1 / 5
@@ -32,17 +31,17 @@ class Split(NamedTuple):
 
 
 def subsample(dataset: tabular.Dataset, seed: int) -> tabular.Dataset:
-    """Returns at most about ``MAX_ROWS`` rows of a dataset, with at least three of each class."""
+    """Returns at most about ``_MAX_ROWS`` rows of a dataset, with at least three of each class."""
     n = len(dataset.target)
-    if n <= MAX_ROWS:
+    if n <= _MAX_ROWS:
         return dataset
     order = np.random.default_rng(seed).permutation(n)
     if dataset.classes is None:
-        index = order[:MAX_ROWS]
+        index = order[:_MAX_ROWS]
     else:
         labels = dataset.target[order]
         rare = np.concatenate([np.flatnonzero(labels == name)[:_MIN_ROWS_PER_CLASS] for name in dataset.classes])
-        index = order[np.union1d(np.arange(MAX_ROWS), rare)]
+        index = order[np.union1d(np.arange(_MAX_ROWS), rare)]
     notes = [*dataset.notes, f"The search uses {len(index):,} of the {n:,} rows, drawn at random."]
     return dataset.take(np.sort(index))._replace(notes=notes)
 
@@ -78,9 +77,9 @@ def spread(dataset: tabular.Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
 def splits(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
     """Splits rows in spread order, each time into some to train and some to evaluate on.
 
-    In the order of time there is one split, whose evaluation rows come last. All splits evaluate on as many rows, so that they
-    share compiled programs: of folds of groups, which differ in size, the larger ones lose rows and the smaller ones repeat
-    some.
+    In the order of time there is one split, whose evaluation rows come last. All splits have the same number of evaluation
+    rows, so that they share compiled programs: of folds of groups, which differ in size, the larger ones lose rows and the
+    smaller ones repeat some.
 
     Args:
         dataset: The rows.
@@ -108,7 +107,7 @@ def splits(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
 
 
 def every_nth(rows: int, folds: int) -> list[Split]:
-    """Returns splits of rows in spread order; each evaluates on every n-th row, and all on as many.
+    """Returns splits of rows in spread order; each evaluates on every n-th row, and all on the same number.
 
     Fewer than ``folds`` rows are evaluated on by no split.
     """
@@ -122,7 +121,7 @@ def _labels(dataset: tabular.Dataset) -> np.ndarray | None:
 
 
 def _latest(roles: tabular.RowRoles, size: int, seed: int) -> Split:
-    """The last rows in the order of time, about as many as asked for: rows of the same time stay together."""
+    """The last rows in the order of time, about ``size`` of them: rows of the same time stay together."""
     times = roles.times
     assert times is not None
     order = np.argsort(times, kind="stable")
@@ -145,7 +144,7 @@ def _limited(rows: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _one_of_groups(dataset: tabular.Dataset, size: int, seed: int) -> Split:
-    """A split by groups whose evaluation rows are about as many as asked for."""
+    """A split by groups with about ``size`` evaluation rows."""
     parts = _by_group(dataset, max(2, round(len(dataset.target) / size)), seed)
     nearest = min(parts, key=lambda part: abs(len(part.evaluation) - size))
     return Split(nearest.train, _limited(nearest.evaluation, seed))

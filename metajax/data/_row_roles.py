@@ -127,16 +127,14 @@ def as_groups(values: Any, argument: str) -> np.ndarray:
     """
     pd = optional("pandas", "groups")
     numbers = np.asarray(pd.factorize(pd.Series(values), use_na_sentinel=True)[0], np.int64)
-    if missing := int(np.count_nonzero(numbers < 0)):
-        raise InputError(f"{argument}: has no value in {missing:,} rows; fill them, or leave these rows out")
+    _refuse_gaps(argument, numbers < 0)
     if int(numbers.max(initial=-1)) < 1:
         raise InputError(f"{argument}: has one group; at least 2 are needed, to hold some out")
     return numbers
 
 
 def _groups(cells: Cells) -> np.ndarray:
-    _refuse_gaps("group", cells, cells.codes < 0)
-    return as_groups(cells.codes, f"group={cells.name!r}")
+    return as_groups(np.where(cells.codes < 0, np.nan, cells.codes), f"group={cells.name!r}")
 
 
 def _times(cells: Cells) -> np.ndarray:
@@ -146,7 +144,7 @@ def _times(cells: Cells) -> np.ndarray:
         times = np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6)
     else:
         times = _numbers("time", cells, "numbers and dates")
-    _refuse_gaps("time", cells, np.isnan(times))
+    _refuse_gaps(f"time={cells.name!r}", np.isnan(times))
     if (times == times[0]).all():
         raise InputError(f"time={cells.name!r}: is the same in every row; nothing comes later")
     return times
@@ -154,8 +152,9 @@ def _times(cells: Cells) -> np.ndarray:
 
 def _weights(cells: Cells, unit: float | None) -> tuple[np.ndarray, float]:
     values = _numbers("weight", cells, "finite numbers from 0")
-    _refuse_gaps("weight", cells, np.isnan(values))
-    return as_weights(values, f"weight={cells.name!r}", unit)
+    argument = f"weight={cells.name!r}"
+    _refuse_gaps(argument, np.isnan(values))
+    return as_weights(values, argument, unit)
 
 
 def _numbers(role: str, cells: Cells, accepted: str) -> np.ndarray:
@@ -165,9 +164,9 @@ def _numbers(role: str, cells: Cells, accepted: str) -> np.ndarray:
     found = numerals.fit(cells)
     if found is None:
         raise InputError(f"{role}={cells.name!r}: has values such as {listed(cells.texts, 3)}; accepted are {accepted}")
-    return np.append(numerals.parse(cells.texts, found.column), np.nan)[cells.codes]
+    return numerals.values(cells, found.column)
 
 
-def _refuse_gaps(role: str, cells: Cells, is_missing: np.ndarray) -> None:
+def _refuse_gaps(argument: str, is_missing: np.ndarray) -> None:
     if missing := int(np.count_nonzero(is_missing)):
-        raise InputError(f"{role}={cells.name!r}: has no value in {missing:,} rows; fill them, or leave these rows out")
+        raise InputError(f"{argument}: has no value in {missing:,} rows; fill them, or leave these rows out")

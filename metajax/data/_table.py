@@ -60,6 +60,11 @@ class Dataset(NamedTuple):
             row_numbers=numbers,
         )
 
+    def counting(self) -> "Dataset":
+        """Returns the rows that count: a row of weight 0 is as if it was not there."""
+        weights = self.roles.weights
+        return self if weights is None or weights.all() else self.take(np.flatnonzero(weights))
+
 
 def pandas() -> Any:
     """Imports pandas, which is optional.
@@ -126,22 +131,18 @@ def judge(
         whole, frame, values = whole[table.is_known], frame[table.is_known], values[table.is_known]
     frame = frame.reset_index(drop=True)
     roles, numbers = read_roles(whole.reset_index(drop=True), row_columns), np.flatnonzero(table.is_known)
-    if roles.weights is not None and not roles.weights.all():
-        counts = np.flatnonzero(roles.weights)
-        found = dataclasses.replace(
-            found, notes=(*found.notes, f"Rows of weight 0 are left out: {len(frame) - len(counts):,}.")
-        )
-        frame, values = frame.iloc[counts].reset_index(drop=True), values[counts]
-        roles, numbers = roles.take(counts), numbers[counts]
-    _check_target(values, name)
+    if roles.weights is not None and (n_out := int(np.count_nonzero(roles.weights == 0))):
+        found = dataclasses.replace(found, notes=(*found.notes, f"Rows of weight 0 are left out: {n_out:,}."))
+    classes = None if table.description.classes is None else list(table.description.classes)
+    whole = Dataset(frame, values, name, classes, list(found.notes), found, None, roles, numbers).counting()
+    _check_target(whole.target, name)
     if not found.used:
         raise InputError("every column is constant, empty or an identifier; nothing to learn from")
-    classes = None if table.description.classes is None else list(table.description.classes)
     if classes is None:
-        _check_values(values, name)
+        _check_values(whole.target, name)
     else:
-        _check_labels(values, classes, name)
-    return Dataset(frame, values, name, classes, list(found.notes), found, found.apply(frame), roles, numbers)
+        _check_labels(whole.target, classes, name)
+    return whole._replace(columns=found.apply(whole.frame))
 
 
 def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
@@ -175,7 +176,7 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
         roles=roles,
         row_numbers=np.flatnonzero(known),
     )
-    return whole if roles.weights is None else whole.take(np.flatnonzero(roles.weights))
+    return whole.counting()
 
 
 def _check_target(values: np.ndarray, name: str) -> None:

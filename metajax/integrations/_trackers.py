@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metajax._optional import check_installed, optional
 from metajax.run import Writer, read_json, write_json
@@ -31,12 +31,23 @@ class _TensorBoard:
         self._writer.close()
 
 
-class _WeightsAndBiases:
+class _Logged:
+    """What Weights & Biases and Trackio have in common: a run with ``log`` and ``finish``."""
+
+    _run: Any
+
+    def write(self, metrics: Mapping[str, float], step: int) -> None:
+        self._run.log(dict(metrics), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class _WeightsAndBiases(_Logged):
     """One run of the project ``metajax`` for each run directory, which is resumed with it."""
 
     def __init__(self, path: Path, config: Mapping[str, Any]):
-        wandb = optional("wandb", "log='wandb'")
-        self._run = wandb.init(
+        self._run = optional("wandb", "log='wandb'").init(
             project=os.environ.get("WANDB_PROJECT", _PROJECT),
             name=path.name,
             id=_digest(path),
@@ -44,12 +55,6 @@ class _WeightsAndBiases:
             config=dict(config),
             resume="allow",
         )
-
-    def write(self, metrics: Mapping[str, float], step: int) -> None:
-        self._run.log(dict(metrics), step=step)
-
-    def close(self) -> None:
-        self._run.finish()
 
 
 class _MLflow:
@@ -59,11 +64,8 @@ class _MLflow:
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any]):
-        optional("mlflow", "log='mlflow'")
-        from mlflow import MlflowClient  # type: ignore[import-not-found]
-
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path.resolve() / 'mlflow.db'}"
-        self._client, kept = MlflowClient(uri), path / "mlflow.json"
+        self._client, kept = optional("mlflow", "log='mlflow'").MlflowClient(uri), path / "mlflow.json"
         if kept.is_file():
             self._id = read_json(kept)["run"]
             self._client.update_run(self._id, status="RUNNING")
@@ -83,33 +85,29 @@ class _MLflow:
         self._client.set_terminated(self._id)
 
 
-class _Trackio:
+class _Trackio(_Logged):
     """One run of the project ``metajax`` for each run directory."""
 
     def __init__(self, path: Path, config: Mapping[str, Any]):
-        self._trackio = optional("trackio", "log='trackio'")
-        self._run = self._trackio.init(project=_PROJECT, name=path.name, config=dict(config), resume="allow")
-
-    def write(self, metrics: Mapping[str, float], step: int) -> None:
-        self._run.log(dict(metrics), step=step)
-
-    def close(self) -> None:
-        self._run.finish()
+        library = optional("trackio", "log='trackio'")
+        self._run = library.init(project=_PROJECT, name=path.name, config=dict(config), resume="allow")
 
 
-TRACKERS: dict[str, str] = {
-    "tensorboard": "tensorboardX",
-    "wandb": "wandb",
-    "mlflow": "mlflow",
-    "trackio": "trackio",
+class _Tracker(NamedTuple):
+    """The package that a tracker needs, and its writer."""
+
+    package: str
+    make: Callable[[Path, Mapping[str, Any]], Writer]
+
+
+_KNOWN = {
+    "tensorboard": _Tracker("tensorboardX", _TensorBoard),
+    "wandb": _Tracker("wandb", _WeightsAndBiases),
+    "mlflow": _Tracker("mlflow", _MLflow),
+    "trackio": _Tracker("trackio", _Trackio),
 }
+TRACKERS: dict[str, str] = {name: known.package for name, known in _KNOWN.items()}
 """The trackers by name, with the package that each needs."""
-_WRITERS: dict[str, Callable[[Path, Mapping[str, Any]], Writer]] = {
-    "tensorboard": _TensorBoard,
-    "wandb": _WeightsAndBiases,
-    "mlflow": _MLflow,
-    "trackio": _Trackio,
-}
 
 
 class _Lazy:
@@ -152,7 +150,7 @@ def tracker(name: str, path: str | os.PathLike[str], config: Mapping[str, Any] |
     if name not in TRACKERS:
         raise InputError(f"log={name!r}: accepted are {', '.join(TRACKERS)}")
     check_installed(f"log={name!r}", TRACKERS[name])
-    return _Lazy(_WRITERS[name], Path(path), config or {})
+    return _Lazy(_KNOWN[name].make, Path(path), config or {})
 
 
 def _digest(path: Path) -> str:

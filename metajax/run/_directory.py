@@ -67,7 +67,7 @@ class RunDirectory:
         writers: Sequence[Writer] = (),
     ):
         self.path: Path = Path(path)
-        self._writers = list(writers)
+        self._writers, self._sent = list(writers), None
         self.config: dict[str, Any] = json.loads(json.dumps(config))
         with usable("path", self.path):
             self._open(resume, overwrite, data)
@@ -225,9 +225,12 @@ class RunDirectory:
     def _send(self, record: dict[str, Any]) -> None:
         """Sends metrics of a step that was not sent before to the writers."""
         path, step = self.path / _SENT, int(record["step"])
-        if path.is_file() and step <= read_json(path)["step"]:
+        if self._sent is None:
+            self._sent = read_json(path)["step"] if path.is_file() else -math.inf
+        if step <= self._sent:
             return
         self._each_writer(lambda writer: writer.write(numbers(record), step))
+        self._sent = step
         write_json(path, {"step": step})
 
     def _each_writer(self, use: Callable[[Writer], None]) -> None:

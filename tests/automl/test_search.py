@@ -488,11 +488,11 @@ def test_a_search_that_is_asked_to_stop_leaves_a_model_and_goes_on(table, tmp_pa
     """Ctrl-C in the third wave: the model of the first ones is there, and resuming ends as if nothing had happened."""
     argv = ["search", "--data", str(table), "--target", "outcome", "--trials", "16", "--no-baseline"]
     assert cli.main([*argv, "--out", str(tmp_path / "whole")]) == 0
-    train, begun = WaveHistory._train_splits, []
+    train, started = WaveHistory._train_splits, []
 
     def interrupted(self, *arguments):
-        begun.append(1)
-        if len(begun) == 3:
+        started.append(1)
+        if len(started) == 3:
             signal.raise_signal(signal.SIGINT)
         return train(self, *arguments)
 

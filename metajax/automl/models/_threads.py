@@ -34,7 +34,7 @@ def _become_worker() -> None:
 
 @functools.cache
 def workers() -> ThreadPoolExecutor:
-    """Returns the threads that train models side by side, as many as there are cores."""
+    """Returns the threads that train models side by side, one for each core."""
     return ThreadPoolExecutor(n_workers(), "metajax-worker", _become_worker)
 
 

@@ -60,7 +60,7 @@ def infer_column(cells: Cells, n: int, prefers_comma: bool = False) -> Inferred:
         return Inferred(date.column, (*_stray(name, date.stray), *_ambiguous(date)))
     is_padded = any(text[0] == "0" and _PADDED.fullmatch(text) for text in cells.texts)
     if not is_padded and (number := numerals.fit(cells, prefers_comma)) is not None:
-        values = np.append(numerals.parse(cells.texts, number.column), np.nan)[cells.codes]
+        values = numerals.values(cells, number.column)
         return Inferred(_of_numbers(values, number.column), _stray(name, number.stray), number.is_comma)
     return Inferred(_of_text(cells, n))
 

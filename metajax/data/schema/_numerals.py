@@ -89,6 +89,13 @@ def parse(texts: Sequence[str], column: Column) -> np.ndarray:
     return whole
 
 
+def values(cells: Cells, column: Column) -> np.ndarray:
+    """Returns the cells of a column of kind ``number``, f64[n], NaN where one is missing or is no number."""
+    if cells.numbers is not None:
+        return cells.numbers
+    return np.append(parse(cells.texts, column), np.nan)[cells.codes]
+
+
 def _plain(texts: Sequence[str]) -> np.ndarray | None:
     """Texts as numbers if all are written as Python writes them, which is quick to see; otherwise ``None``."""
     if not _PLAIN.issuperset("".join(texts)):

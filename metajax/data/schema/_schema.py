@@ -275,7 +275,7 @@ def _block(cells: Cells, column: Column) -> np.ndarray:
     if cells.numbers is not None:
         missing = numerals.parse(column.missing, dataclasses.replace(column, missing=()))
         return np.where(np.isin(cells.numbers, missing), np.nan, cells.numbers)[:, None]
-    return np.append(numerals.parse(cells.texts, column), np.nan)[cells.codes][:, None]
+    return numerals.values(cells, column)[:, None]
 
 
 def _unread(cells: Cells, column: Column, values: np.ndarray) -> list[tuple[str, bool]]:

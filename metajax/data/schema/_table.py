@@ -197,9 +197,7 @@ def _complete_target(target: Target, cells: Cells, prefers_comma: bool) -> Targe
 def read_target(cells: Cells, target: Target) -> np.ndarray:
     """Returns labels, as text, or values f64[n]; ``None`` or NaN where a cell is missing."""
     if target.rule is not None:
-        if cells.numbers is not None:
-            return cells.numbers
-        return np.append(numerals.parse(cells.texts, target.rule), np.nan)[cells.codes]
+        return numerals.values(cells, target.rule)
     label = {spelled(label): label for label in target.classes or ()}
     labels = np.array([*(label.get(spelled(text)) for text in cells.texts), None], object)
     return labels[cells.codes]
