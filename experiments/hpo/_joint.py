@@ -40,14 +40,16 @@ def rows(name: str, seed: int) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Returns the parts for training, validation and test: x f32[n, d] and y i32[n]."""
     if name in ("digits", "mnist"):
         images = data.digits(seed) if name == "digits" else data.mnist(seed, 2_000, 1_000)
-        return jax.tree.map(jnp.asarray, images.flat()._asdict())
-    prepared = prepare(tabular.load(name), seed)
-    search, final = prepared.search, prepared.final
-    return {
-        "train": (search.x, search.y),
-        "validation": (search.x_eval, search.y_eval),
-        "test": (final.x_eval, final.y_eval),
-    }
+        parts = images.flat()._asdict()
+    else:
+        prepared = prepare(tabular.load(name), seed)
+        search, final = prepared.search, prepared.final
+        parts = {
+            "train": (search.x, search.y),
+            "validation": (search.x_eval, search.y_eval),
+            "test": (final.x_eval, final.y_eval),
+        }
+    return jax.tree.map(jnp.asarray, parts)
 
 
 def init_params(key: Key, features: int, classes: int) -> dict[str, Any]:
