@@ -182,7 +182,8 @@ class _AutoML(BaseEstimator):
             recorder.callbacks = self.callbacks
             exploration = explore(config, recorder)
             key, allows = stream(exploration.key, "everything"), recorder.schedule.budget.allows
-            model = exploration.selection.build(prepared, exploration.selection.refit(prepared, key, allows))
+            selection = exploration.selection
+            model = selection.build(prepared, selection.refit(prepared, prepared.everything, key, allows))
             assert isinstance(model, FittedModel)
             self.trials_ = exploration.history.trials("random", "proposed")
             self.seconds_ = recorder.schedule.budget.seconds

@@ -21,7 +21,7 @@ from metajax.automl._proposing import make_proposer
 from metajax.automl._recorder import Recorder
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
-from metajax.automl._task import AllowsFn, EnsembleMember, Task, TrainedModel
+from metajax.automl._task import AllowsFn, Data, EnsembleMember, Task, TrainedModel
 from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory, best_first
 from metajax.predictor import Trials
@@ -66,29 +66,32 @@ class Selection(NamedTuple):
 
         Args:
             task: The task.
-            refits: For each bag what was learned from more rows, or ``None``; it has half of the weight of the bag then.
+            refits: For each bag what was learned from more rows, or ``None``. It has half of the weight of the bag then, or all
+                where it knows later rows than the others.
         """
+        share_of_refit = 1.0 if task.is_ordered else 0.5
         members = []
         for i, (bag, count, temperature) in enumerate(zip(self.bags, self.counts, self.temperatures)):
             learned, encodings, refit = list(bag.members), bag.encodings, refits[i] if refits else None
             share = [1 / len(learned)] * len(learned)
             if refit is not None:
-                learned, share = [*learned, refit], [*(0.5 * np.array(share)), 0.5]
+                learned, share = [*learned, refit], [*((1 - share_of_refit) * np.array(share)), share_of_refit]
                 encodings = np.concatenate([encodings, bag.decided[None]])
             weight = count / self.counts.sum()
             members += [
                 EnsembleMember(config, params, temperature, weight * own)
                 for config, params, own in zip(task.space.decode(encodings), learned, share)
+                if own
             ]
         return task.build_model(members, self.threshold)
 
-    def refit(self, task: Task, key: Key, allows: AllowsFn) -> list[Any]:
-        """Trains the configurations on all rows, the test included; returns what each has learned, or ``None``."""
-        if task.everything is None:
+    def refit(self, task: Task, data: Data | None, key: Key, allows: AllowsFn) -> list[Any]:
+        """Trains the configurations on more rows, if there are any; returns what each has learned, or ``None``."""
+        if data is None:
             return []
         encodings = np.stack([bag.decided for bag in self.bags]).astype(np.float32)
         stop = np.array([bag.stop.mean() for bag in self.bags])
-        results = task.train(encodings, task.everything, key, True, stop=stop, allows=allows)
+        results = task.train(encodings, data, key, True, stop=stop, allows=allows)
         is_trained = np.isfinite(results.score) & np.isfinite(results.seconds)
         return [params if ok else None for params, ok in zip(results.params, is_trained)]
 

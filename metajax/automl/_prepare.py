@@ -40,6 +40,7 @@ class Prepared(NamedTuple):
         notes: What was done to the data, for the report.
         network_rows: Maximum number of rows that a network learns from: the first ones.
         test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` without a test.
+        is_ordered: Whether rows are split in the order of time.
     """
 
     search: Data
@@ -53,6 +54,7 @@ class Prepared(NamedTuple):
     notes: list[str]
     network_rows: int = MAX_FINAL_ROWS
     test_row_numbers: np.ndarray | None = None
+    is_ordered: bool = False
 
     @property
     def classification(self) -> bool:
@@ -154,6 +156,7 @@ def prepare(
         [*notes, *_of_splits(learned)],
         max_network,
         None if test is False else tested.row_numbers,
+        roles.times is not None,
     )
 
 
@@ -190,7 +193,8 @@ def _of_splits(learned: tabular.Dataset) -> list[str]:
     assert learned.schema is not None
     roles = learned.roles
     if roles.times is not None:
-        return [f"Rows are split in the order of {roles.columns.time or 'time'}: the last ones judge."]
+        order = f"in the order of {roles.columns.time or 'time'}"
+        return [f"Rows are split {order}: the last ones judge, and are learned from after they have."]
     notes = []
     if roles.groups is not None:
         notes.append(f"Rows with the same {roles.columns.group or 'group'} are on the same side of every split.")

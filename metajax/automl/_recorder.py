@@ -107,10 +107,12 @@ class Recorder:
         if any(said):
             self.schedule.is_over = True
         if self._progress is None:
-            self.say(
-                f"{record['seconds']:.0f} s: {record['tried']} configurations tried, {record['trained']} models trained; the "
-                f"last ones ({wave.source}): best {record['best']:.4f}, median {record['median']:.4f}"
+            done = (
+                f"{record['seconds']:.0f} s: {record['tried']} configurations tried, {record['trained']} models trained"
             )
+            scores = f"best {record['best']:.4f}, median {record['median']:.4f}"
+            last = f"; the last ones ({wave.source}): {scores}" if np.isfinite(wave.score).any() else ""
+            self.say(f"{done}{last}")
 
     def say(self, text: str) -> None:
         """Prints a line to standard error, if progress is shown."""

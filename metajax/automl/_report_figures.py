@@ -13,6 +13,7 @@ _SIZE = (4.6, 3.2)  # of a figure of lines, in inches: about as wide as a phone
 _MANY = 32  # configurations
 _N_CURVES = 8
 _N_BARS = 12
+_META_LEARNERS = {"ensemble": "an ensemble of networks", "kernel": "a Gaussian process"}
 
 
 class Captioned(NamedTuple):
@@ -87,7 +88,7 @@ def agreement(choice: Choice, learned: Trials) -> Captioned:
     target = targets.make(learned, "rank")
     measured = target.y * target.scale + target.shift
     figure = plot.scatter(choice.predicted[choice.best], measured, "predicted rank", "measured rank")
-    scores = ", ".join(f"{name} {value:.2f}" for name, value in choice.r2.items())
+    scores = ", ".join(f"{_META_LEARNERS.get(name, name)} {value:.2f}" for name, value in choice.r2.items())
     return Captioned(
         figure,
         "Each point is a training that the meta-learner had not seen when it predicted its rank (cross-validation). Rank 1 is "

@@ -28,12 +28,14 @@ class Residuals(NamedTuple):
         predicted: f64[rows], the predicted values.
         mean: The mean of the target over the rows that were learned from.
         row_numbers: i64[rows], the place of each row in its table, from 0; ``None`` if it is not known.
+        weights: f64[rows], how much each row counts in mean errors, or ``None``.
     """
 
     truth: np.ndarray
     predicted: np.ndarray
     mean: float
     row_numbers: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     @property
     def residuals(self) -> np.ndarray:
@@ -53,7 +55,7 @@ def residuals(tested: Evaluation, task: Task) -> Residuals:
         truth, predicted = (
             values * task.target_scale + task.target_shift for values in (tested.truth, tested.outputs[:, 0])
         )
-    return Residuals(truth, predicted, task.target_shift, task.test_row_numbers)
+    return Residuals(truth, predicted, task.target_shift, task.test_row_numbers, tested.weights)
 
 
 def scores(tested: Evaluation, task: Task) -> dict[str, float]:
@@ -89,12 +91,13 @@ def section(errors: Residuals, target: str, r2: float, table: str = "the table")
 
 def _summary(errors: Residuals, r2: float) -> str:
     """The mean errors of the model beside those of a constant."""
-    constant = Residuals(errors.truth, np.full(len(errors.truth), errors.mean), errors.mean)
+    constant = errors._replace(predicted=np.full(len(errors.truth), errors.mean))
     size = float(np.abs(constant.residuals).max()) or 1.0  # Squares of values beyond 1e154 are infinite.
-    spread = float(np.var(errors.truth / size)) or 1.0
-    r2_of_mean = 1 - float(np.mean(np.square(constant.residuals / size))) / spread
+    r2_of_mean = float(
+        REGRESSION["r2"](constant.predicted[None, :, None] / size, errors.truth / size, errors.weights)[0]
+    )
     rows = [
-        [name, f"{round(score, 3) + 0:.3f}", *(words.number(v) for v in _mean_errors(which.residuals))]
+        [name, f"{round(score, 3) + 0:.3f}", *(words.number(v) for v in _mean_errors(which.residuals, which.weights))]
         for name, which, score in (
             ("selected model", errors, r2),
             ("always the mean of the training rows", constant, r2_of_mean),
@@ -106,11 +109,12 @@ def _summary(errors: Residuals, r2: float) -> str:
     )
 
 
-def _mean_errors(differences: np.ndarray) -> tuple[float, float]:
+def _mean_errors(differences: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
     """The mean absolute and the root mean squared error, without overflow."""
     size = float(np.abs(differences).max()) or 1.0
     scaled = np.abs(differences) / size
-    return float(scaled.mean()) * size, math.sqrt(float(np.mean(scaled**2))) * size
+    absolute, squared = (float(np.average(part, weights=weights)) for part in (scaled, scaled**2))
+    return absolute * size, math.sqrt(squared) * size
 
 
 def _figures(errors: Residuals, target: str) -> str:

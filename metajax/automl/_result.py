@@ -19,7 +19,7 @@ from metajax.automl._model import FittedModel
 from metajax.automl._proposing import SPECS
 from metajax.automl._recorder import Recorder
 from metajax.automl._settings import Config
-from metajax.automl._task import Task, TrainedModel
+from metajax.automl._task import Data, Task, TrainedModel
 from metajax.automl._verdict import verdict
 from metajax.run import RunDirectory, to_dict, write_text
 from metajax.space import interop
@@ -62,9 +62,9 @@ def finish(
     """Evaluates the model and what it is compared with, and writes model, trials, report and, last, the result."""
     history, selection = exploration.history, exploration.selection
     task = history.task
-    model = selection.build(task)
+    model = selection.build(task, _refit(task.final if task.is_ordered else None, exploration, recorder))
     contenders = _contenders(model, exploration, recorder, data["notes"])
-    refits = _refit(exploration, recorder)
+    refits = _refit(task.everything, exploration, recorder)
     kept = selection.build(task, refits) if refits else model
     kept.save(directory.path)
     trials = history.trials("random", "proposed", "promoted", "baseline")
@@ -146,11 +146,11 @@ def _columns(model: TrainedModel, task: Task, recorder: Recorder) -> dict[str, f
     return column_importance(model, task, encoder.groups, names, min(_COLUMN_SECONDS, left))
 
 
-def _refit(exploration: Exploration, recorder: Recorder) -> list[Any]:
-    """What the configurations of the ensemble learn from all rows, the test included, as far as there is time."""
+def _refit(data: Data | None, exploration: Exploration, recorder: Recorder) -> list[Any]:
+    """What the configurations of the ensemble learn from more rows, as far as there is time."""
     key, budget = stream(exploration.key, "everything"), recorder.schedule.budget
     allows = lambda seconds: budget.allows(seconds + ENDING_SECONDS / 2)
-    return exploration.selection.refit(exploration.history.task, key, allows)
+    return exploration.selection.refit(exploration.history.task, data, key, allows)
 
 
 class _Explained(NamedTuple):
@@ -220,12 +220,17 @@ def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: in
         "the rows that they were not trained on. Each of the others is one training of one configuration on all rows but the "
         "test. Intervals are 95% intervals over the test rows."
     )
+    if task.is_ordered:
+        sentences += (
+            " Because the latest rows matter most, the configurations of the ensemble are trained on all of these rows before "
+            "it is evaluated."
+        )
     if config.weight is not None:
         sentences += f" Rows count as {config.weight} says, in training and in every score."
     if n_refits:
         sentences += (
             f" After the evaluation, {words.count(n_refits, 'configuration')} of the ensemble "
             f"{'was' if n_refits == 1 else 'were'} trained on all rows, the test included; in the model that was saved these "
-            "trainings have half of the weight."
+            "trainings have {'all' if task.is_ordered else 'half'} of the weight."
         )
     return f"{sentences} {task.protocol_note}".strip()

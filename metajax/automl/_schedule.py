@@ -55,17 +55,18 @@ class Schedule:
     @property
     def reserve(self) -> float:
         """Seconds that are set aside for the end: the report, the default, and training on all rows if that costs little."""
-        refit = self.refit_seconds
+        refit, most = self.refit_seconds, _REFIT_SHARE * (1 + self._history.task.is_ordered)
         report = self._ending + self.default_seconds if self._ending else 0.0
-        return report + (refit if refit <= _REFIT_SHARE * self.budget.total else 0.0)
+        return report + (refit if refit <= most * self.budget.total else 0.0)
 
     @property
     def refit_seconds(self) -> float:
-        """Expected seconds of training the configurations of the ensemble on all rows."""
+        """Expected seconds of training the configurations of the ensemble on all rows, once or twice."""
         task = self._history.task
         if task.everything is None:
             return 0.0
-        return self.seconds_of_good() * _MEMBERS * len(task.everything.x) / len(task.search.x) / n_workers()
+        rows = len(task.everything.x) + (len(task.final.x) if task.is_ordered else 0)
+        return self.seconds_of_good() * _MEMBERS * rows / len(task.search.x) / n_workers()
 
     @property
     def default_seconds(self) -> float:

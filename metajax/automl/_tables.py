@@ -84,6 +84,7 @@ def table_task(
         trains_side_by_side=True,
         everything=prepared.everything,
         test_row_numbers=prepared.test_row_numbers,
+        is_ordered=prepared.is_ordered,
     )
 
 

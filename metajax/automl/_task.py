@@ -215,6 +215,8 @@ class Task(NamedTuple):
         trains_side_by_side: Whether trainings on several splits may run at the same time.
         everything: All rows, the test included, for trainings after the evaluation; ``None`` where the folds learn from all.
         test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` if it is not known.
+        is_ordered: Whether rows are split in the order of time, so that those held back are the latest: then configurations are
+            trained on them too before the model is evaluated.
     """
 
     space: Space
@@ -239,6 +241,7 @@ class Task(NamedTuple):
     trains_side_by_side: bool = False
     everything: Data | None = None
     test_row_numbers: np.ndarray | None = None
+    is_ordered: bool = False
 
     @property
     def unexplored_folds(self) -> list[Data]:

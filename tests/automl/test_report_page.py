@@ -182,6 +182,17 @@ def test_errors_of_any_size_are_written_with_few_digits(size):
         assert max(map(len, row)) < 14
 
 
+def test_mean_errors_count_rows_as_they_are_weighted():
+    """As often as it counts, each row repeated says the same."""
+    rng = np.random.default_rng(0)
+    truth, weights = rng.normal(size=30), rng.integers(0, 4, 30)
+    predicted = truth + rng.normal(size=30)
+    weighted = residuals.Residuals(truth, predicted, 0.5, None, weights.astype(float))
+    repeated = residuals.Residuals(np.repeat(truth, weights), np.repeat(predicted, weights), 0.5)
+    of = lambda errors: cells(residuals.section(errors, "y", 0.5), "mean absolute error")
+    assert of(weighted) == of(repeated) != of(weighted._replace(weights=None))
+
+
 def test_a_model_without_an_error_has_a_section():
     exact = residuals.Residuals(np.full(3, 5.0), np.full(3, 5.0), 5.0)
     page = residuals.section(exact, "y", 1.0)

@@ -1,10 +1,15 @@
 """Which rows are learned from and which judge, where a table says that some belong together or come later."""
 
+import jax
 import numpy as np
 import pytest
 
 from metajax.automl import _splits as splits
+from metajax.automl._explore import select
 from metajax.automl._prepare import prepare
+from metajax.automl._tables import table_task
+from metajax.automl._waves import WaveHistory
+from metajax.automl.models._installed import BUILT_IN
 from metajax.data import tabular
 from metajax.data._row_roles import as_groups, as_weights
 from metajax.types import InputError
@@ -76,8 +81,25 @@ def test_a_table_says_what_its_columns_are_for():
     assert any("overestimates a model of the future (dates in day)" in note for note in prepared.notes)
     prepared = prepare(loaded(time="day"), 0)
     assert "day" in [column.name for column in prepared.encoder.schema.used] and len(prepared.folds) == 1
-    assert prepared.notes == ["Rows are split in the order of day: the last ones judge."]
+    assert prepared.notes == [
+        "Rows are split in the order of day: the last ones judge, and are learned from after they have."
+    ]
     assert [len(prepare(loaded(), 0, folds=n).folds) for n in (1, 3)] == [1, 3]
+
+
+def test_where_the_table_drifts_the_latest_rows_are_learned_from_before_the_test(tmp_path):
+    """Trees predict no value later than those they know; the rows that compared configurations are known to the default."""
+    frame = table(classification=False).assign(y=lambda rows: pd.to_datetime(rows["day"], dayfirst=True).dt.dayofyear)
+    task = table_task(prepare(loaded(frame, time="day"), 0), model_types=(BUILT_IN["boosted_trees"][0],))
+    history = WaveHistory(tmp_path, task, jax.random.key(0))
+    history.train(task.space.encode(task.space.configs([task.default])), "random", task.folds)
+    selection = select(history)
+    refits = selection.refit(task, task.final, jax.random.key(1), lambda seconds: True)
+    before, after = selection.build(task), selection.build(task, refits)
+    truth = np.asarray(task.final.y_eval) * task.target_scale + task.target_shift
+    error = lambda model: np.mean(np.abs(model.predict_inputs(task.final.x_eval) - truth))
+    assert len(after.configs) == len(before.configs) == 1, "a member that knows less does not vote"
+    assert error(after) < 0.6 * error(before)
 
 
 @pytest.mark.parametrize(
