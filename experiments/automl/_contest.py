@@ -94,6 +94,14 @@ def no_prior(data):
     return metajax(data)
 
 
+def defaults_alone(data):
+    """No configuration but the defaults of all model types, each trained on every fold, and their ensemble."""
+    from metajax.automl import _schedule
+
+    _schedule.Schedule.n_to_explore = lambda self, asks_model: 0
+    return metajax(data)
+
+
 def no_trees(data):
     """Networks, neighbors and linear models alone."""
     from metajax.automl import models
@@ -145,7 +153,9 @@ def _name(config):
 
 
 _NO_TREES = ("neighbors", "regularized_linear")
-VARIANTS = {f.__name__: f for f in (no_prior, random_proposals, tpe, no_trees, scikit_learn_trees, no_ensemble)}
+VARIANTS = {
+    f.__name__: f for f in (defaults_alone, no_prior, random_proposals, tpe, no_trees, scikit_learn_trees, no_ensemble)
+}
 """The search of metajax with one part changed."""
 
 

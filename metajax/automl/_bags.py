@@ -91,8 +91,9 @@ class Promising(NamedTuple):
 def promising(history: WaveHistory) -> Promising:
     """Returns the configurations that may be worth training on every fold.
 
-    These are the ones with which an ensemble scores best on the split of the search, among all that were trained on it, and
-    then those that score best alone. The default comes before all others.
+    These are the ones with which an ensemble is best on the split of the search, among all that were trained on it, and then
+    those that score best alone. The default comes before all others. An ensemble of classifiers is the best one by its
+    log-loss: where rows are few, an accuracy or a rank is a matter of chance among so many ensembles.
 
     Args:
         history: Everything that was trained.
@@ -108,7 +109,8 @@ def promising(history: WaveHistory) -> Promising:
     outputs = np.stack([kept.wave.outputs[kept.place] for kept in candidates])[None]
     targets, weights = np.asarray(task.search.y_eval)[None], task.search.weights_eval
     weights = None if weights is None else weights[None]
-    picks = ensemble.pick(outputs, targets, task.metric, task.classification, weights)
+    by = task.metric._replace(score=task.metric.tie, by_label=False) if task.classification else task.metric
+    picks = ensemble.pick(outputs, targets, by, task.classification, weights)
     alone = np.argsort([-kept.wave.score[kept.row] for kept in candidates], kind="stable")
     is_default = [i for i, row in enumerate(asked) if np.array_equal(row, history.waves[0].asked[0])]
     order = [i for i in dict.fromkeys([*is_default, *picks, *alone.tolist()]) if is_open[i]]

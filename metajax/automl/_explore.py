@@ -230,7 +230,9 @@ class _Search:
                 self._train(self._fix(np.asarray(self.space.encode(self.space.configs(asked)))), "proposed", asked)
             elif warm_start is not None:
                 key = jax.random.fold_in(self.keys.propose, self.history.count("random"))
-                self._train(self._fix(warm_start(n, key, self.proposer.trials.encodings)), "proposed")
+                tried = self.proposer.trials
+                seconds = tried.settings.get("seconds")
+                self._train(self._fix(warm_start(n, key, tried.encodings, seconds=seconds)), "proposed")
         while self._promote(is_last=True) and self.config.minutes is not None:
             pass
 
@@ -241,7 +243,9 @@ class _Search:
             return
         if asked and len(wave.score) < len(asked):  # no time was left for some of them
             asked = None
-        self.proposer.tell(self.space.decode_configs(wave.encodings), wave.score, asked)
+        # A search of a number of trials is the same on every machine.
+        seconds = None if self.config.minutes is None else wave.seconds
+        self.proposer.tell(self.space.decode_configs(wave.encodings), wave.score, asked, seconds)
 
     def _promote(self, is_last: bool = False) -> bool:
         """Trains promising configurations on the other folds, if there is time; returns whether there were any."""

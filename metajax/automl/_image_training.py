@@ -11,10 +11,11 @@ import numpy as np
 import optax
 
 from metajax.automl import _calibrate as calibrate
+from metajax.automl._curves import CurveWatch, curve_watch
 from metajax.automl._image_model import network
 from metajax.automl._image_space import MAX_SHIFT, NODES
 from metajax.automl._metrics import Metric
-from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, TrainingResults
+from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, LearningCurves, TrainingResults
 from metajax.data import flip_and_crop
 from metajax.space import Space
 from metajax.supernet.spaces import cell_space
@@ -99,6 +100,7 @@ def train_images(
     progress: Callable[[int], None] | None = None,
     stop: np.ndarray | None = None,
     allows: AllowsFn | None = None,
+    earlier: LearningCurves | None = None,
 ) -> TrainingResults:
     """Trains configurations one after the other; only the chosen operations of each are computed.
 
@@ -107,7 +109,7 @@ def train_images(
         classes: number of classes.
         stride: of the stem.
         metric: The metric of the scores.
-        encodings, data, key, keep_params, output_rows, progress, allows: see ``TrainFn``.
+        encodings, data, key, keep_params, output_rows, progress, allows, earlier: see ``TrainFn``.
         stop: Not read: every training keeps its last epoch.
     """
     n = len(encodings)
@@ -118,6 +120,7 @@ def train_images(
     curve, params = np.full((n, CURVE_POINTS), np.nan), [None] * n
     outputs = np.zeros((n, min(output_rows, len(data.x_eval)), classes), np.float32)
     slowest = 0.0
+    watch = None if earlier is None else curve_watch(earlier.curve, np.ones(len(earlier.curve), bool))
     for i in range(n):
         start = time.perf_counter()
         if allows is not None and not allows(slowest):
@@ -125,7 +128,7 @@ def train_images(
             continue
         steps = int(configs["epochs"][i]) * max(8, len(data.x) // BATCH_SIZE)
         config, own_key = _to_image_config(configs, snapped, i), jax.random.fold_in(key, i)
-        curve[i], out, trained = _train_one(programs, config, data, steps, own_key)
+        curve[i], out, trained = _train_one(programs, config, data, steps, own_key, watch)
         if np.isfinite(out).all():
             chances, y = np.exp(out)[None], np.asarray(data.y_eval)
             score[i], loss[i] = metric.select(chances, y)[0], calibrate.calibrated_loss(chances, y)[0]
@@ -153,7 +156,7 @@ def _to_image_config(configs: Mapping[str, np.ndarray], encodings: np.ndarray, i
 
 
 def _train_one(
-    programs: _Programs, config: ImageConfig, data: Data, steps: int, key: Key
+    programs: _Programs, config: ImageConfig, data: Data, steps: int, key: Key, watch: CurveWatch | None
 ) -> tuple[np.ndarray, np.ndarray, Any]:
     """Returns the learning curve f[CURVE_POINTS], the last log-probabilities of the evaluation rows, and the parameters."""
     carry, first = programs.init(stream(key, "init")), 0
@@ -163,4 +166,6 @@ def _train_one(
         carry, first = programs.span(carry, config, data, *span, key), last
         out = np.asarray(programs.log_probabilities(carry[0], config, data.x_eval))
         curve[point] = np.mean(np.argmax(out, axis=1) == y)
+        if watch is not None and watch.gives_up((point + 1) / CURVE_POINTS, curve[point]):
+            break
     return curve, out, carry[0]

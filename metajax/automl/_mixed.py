@@ -19,12 +19,13 @@ from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _population as population
 from metajax.automl import _population_rows as population_rows
+from metajax.automl._curves import CurveWatch, curve_watch
 from metajax.automl._metrics import Metric
 from metajax.automl._prepare import Prepared, passes_per_epoch
 from metajax.automl._score import score, squared_error
 from metajax.automl._settings import is_quick
 from metajax.automl._space import NETWORKS
-from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, TrainingResults
+from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, LearningCurves, TrainingResults
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember, fit_member
 from metajax.automl.models._threads import side_by_side
@@ -104,22 +105,25 @@ class Trainer:
         progress: Progress | None = None,
         stop: np.ndarray | None = None,
         allows: AllowsFn | None = None,
+        earlier: LearningCurves | None = None,
     ) -> TrainingResults:
         """Trains configurations; see ``TrainFn``. The first model, networks, and then the others are handed to the workers.
 
         A configuration that is repeated is trained once, unless it is a network. The seed of a model is drawn from the key and
-        its position. A fit that fails has the score NaN and is named on standard error.
+        its position. A fit that fails has the score NaN and is named on standard error. Only networks are given up: the other
+        types take a fraction of their time, and most of them stop by themselves.
         """
         encodings, allows = np.asarray(encodings, np.float32), allows or (lambda seconds: True)
-        is_network = np.asarray(self._space.decode_configs(encodings)["model"]) < len(NETWORKS)
+        is_network = self._is_network(encodings)
         networks, others = np.flatnonzero(is_network), np.flatnonzero(~is_network)
         results, count = self._empty(len(encodings), data, output_rows, encodings), _Counter(progress)
         jobs = self._jobs_of_others(others, results, data, key, keep_params, stop is None, allows, count)
         planned = None
         if len(networks):
             own_stop = None if stop is None else stop[networks]
+            watch = None if earlier is None else curve_watch(earlier.curve, self._is_network(earlier.encodings))
             planned = self._plan_networks(
-                encodings[networks], data, key, keep_params, output_rows, count, own_stop, allows
+                encodings[networks], data, key, keep_params, output_rows, count, own_stop, allows, watch
             )
             # The shapes take longer than other models do, and begin early.
             jobs[1:1] = planned.jobs
@@ -134,6 +138,10 @@ class Trainer:
             for row, params in zip(networks, planned.results.params):
                 results.params[row] = params
         return results
+
+    def _is_network(self, encodings: np.ndarray) -> np.ndarray:
+        """Which configurations are networks, bool[n]."""
+        return np.asarray(self._space.decode_configs(encodings)["model"]) < len(NETWORKS)
 
     def _empty(self, n: int, data: Data, output_rows: int, encodings: np.ndarray) -> TrainingResults:
         """Results of models that are not trained yet."""
@@ -158,6 +166,7 @@ class Trainer:
         progress: Progress,
         stop: np.ndarray | None,
         allows: AllowsFn,
+        watch: CurveWatch | None,
     ) -> population.Plan:
         """Plans the training of networks; an epoch of a small table is several passes over its rows."""
         prepared, data = self._prepared, data.first(self._prepared.network_rows)
@@ -175,6 +184,7 @@ class Trainer:
             stop,
             functools.partial(self._score, weights=data.weights_eval),
             allows,
+            watch,
         )
 
     def _score(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -19,6 +19,7 @@ from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
+from metajax.automl._curves import CurveWatch
 from metajax.automl._metrics import ScoreFn
 from metajax.automl._population_rows import Population, Sampling
 from metajax.automl._score import score, squared_error
@@ -96,6 +97,7 @@ def plan(
     stop: np.ndarray | None = None,
     score_of: ScoreFn | None = None,
     allows: AllowsFn | None = None,
+    watch: CurveWatch | None = None,
 ) -> Plan:
     """Plans the training of every configuration. The key of a model depends on its position alone, not on the grouping.
 
@@ -114,6 +116,7 @@ def plan(
             choose the epoch, and a training that has not improved for long ends early.
         score_of: The score of the end; by default accuracy or R².
         allows: Whether there is time, as in ``TrainFn``; by default there always is.
+        watch: Which trainings are given up; by default none is.
     """
     configs = {name: np.asarray(value) for name, value in configs.items()}
     sampling = sampling or Sampling(encoding.make_layout(np.asarray(data.x)))
@@ -133,7 +136,9 @@ def plan(
         if not has_time(_SECONDS_OF_KNOWN_SHAPE if shape in known else _SECONDS_OF_NEW_SHAPE):
             results.seconds[rows] = np.nan
             return
-        shelf = _train_shape(shape, rows, configs, groups, own, population, group_size, results.seconds, stop, has_time)
+        shelf = _train_shape(
+            shape, rows, configs, groups, own, population, group_size, results.seconds, stop, has_time, watch
+        )
         known.add(shape)
         for row in rows:
             if row in shelf.done:
@@ -149,7 +154,7 @@ def plan(
     return Plan(results, [functools.partial(train_shape, shape) for shape in order])
 
 
-def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, has_time) -> Shelf:
+def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, has_time, watch) -> Shelf:
     """Trains all models of one shape to their ends, or as long as there is time."""
     layout, started, compiled_before = population.layout, time.perf_counter(), compiling()
     network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
@@ -168,6 +173,9 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     seconds[rows] += (time.perf_counter() - started) / len(rows)
     for span in population.spans(int(last.max())):
         shelf.run(population, table, span, seconds)
+        if watch is not None:
+            behind = lambda row: _is_given_up(row, shelf, int(configs["epochs"][row]), population, watch)
+            shelf.give_up({row for row in shelf.active() if behind(row)})
         if not shelf.tiles:
             break
         if not has_time(0.0):
@@ -230,18 +238,33 @@ def _store(results, row, epochs, own, shelf, population, configs, groups, keep_p
         results.loss[row] = squared_error(predicted, y, population.data.weights_eval)[0]
     last = score(predicted, y, population.classification)[0]
     results.score[row] = last if score_of is None else score_of(predicted, y)[0]
-    results.curve[row] = _curve(shelf.costs[row], shelf.scores[row], epochs, last, population)
+    results.curve[row] = _curve(shelf, row, epochs, last, population)
 
 
-def _curve(costs, scores, epochs, last, population: Population) -> np.ndarray:
+def _curve(shelf: Shelf, row: int, epochs: int, last: float, population: Population) -> np.ndarray:
     """The score of the best epoch so far, at even shares of the epochs; of a model without an evaluation only its end."""
     curve = np.full(CURVE_POINTS, np.nan)
+    points = np.round(np.linspace(0, epochs, CURVE_POINTS + 1)[1:]).astype(int) - 1
     if population.selects_epoch:
-        best = np.array([np.argmin(costs[:n]) for n in range(1, len(costs) + 1)])
-        kept = np.array(scores)[best]
-        if not population.classification:
-            kept = 1 + kept / max(float(np.var(population.y_eval)), 1e-12)
-        points = np.round(np.linspace(0, epochs, CURVE_POINTS + 1)[1:]).astype(int) - 1
+        kept = _kept_scores(shelf, row, population)
         curve = kept[np.clip(points, 0, len(kept) - 1)]
+        if row in shelf.given_up:
+            curve[points >= len(kept)] = np.nan
+            return curve
     curve[-1] = last
     return curve
+
+
+def _kept_scores(shelf: Shelf, row: int, population: Population) -> np.ndarray:
+    """Accuracy or R² of the best epoch so far, after each epoch of a model."""
+    costs, scores = np.array(shelf.costs[row]), np.array(shelf.scores[row])
+    best = np.array([np.argmin(costs[:n]) for n in range(1, len(costs) + 1)])
+    if population.classification:
+        return scores[best]
+    return 1 + scores[best] / max(float(np.var(population.y_eval)), 1e-12)
+
+
+def _is_given_up(row: int, shelf: Shelf, epochs: int, population: Population, watch: CurveWatch) -> bool:
+    """Whether a model that still trains has fallen behind."""
+    kept = _kept_scores(shelf, row, population)
+    return watch.gives_up(len(kept) / epochs, float(kept[-1]))

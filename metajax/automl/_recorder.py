@@ -62,7 +62,7 @@ class Recorder:
         is_saved, splits = history.next_saved() is not None, data or [history.task.search]
         progress = None if is_promoted else self._progress_callback(self._n_tried)
         allows = self._allows(is_promoted)
-        wave = history.train(encodings, source, splits, progress, is_promoted, allows, self.is_stopped)
+        wave = history.train(encodings, source, splits, progress, is_promoted, allows, self.is_stopped, not is_promoted)
         elapsed = float(wave.seconds.sum()) / n_workers() if is_saved else time.perf_counter() - started
         self.schedule.record_wave(elapsed, len(wave.score), is_promoted)
         self._log(wave, r2)

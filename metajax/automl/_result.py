@@ -231,6 +231,6 @@ def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: in
         sentences += (
             f" After the evaluation, {words.count(n_refits, 'configuration')} of the ensemble "
             f"{'was' if n_refits == 1 else 'were'} trained on all rows, the test included; in the model that was saved these "
-            "trainings have {'all' if task.is_ordered else 'half'} of the weight."
+            f"trainings have {'all' if task.is_ordered else 'half'} of the weight."
         )
     return f"{sentences} {task.protocol_note}".strip()

@@ -29,7 +29,15 @@ class Tile(NamedTuple):
 
 
 class Shelf:
-    """The models of one shape, in tiles, and the recorded cost and score of each after each epoch."""
+    """The models of one shape, in tiles, and the recorded cost and score of each after each epoch.
+
+    Attributes:
+        costs: By what epochs are compared, for each model and epoch.
+        scores: The accuracy or the negative mean squared error.
+        done: The best parameters of the models that have stopped, and what is known of them.
+        given_up: The models that were stopped because they fell behind.
+        tiles: The models that still train.
+    """
 
     def __init__(
         self, shape: network.Shape, slots: int, like: Any, rows: np.ndarray, configs: Any, states: Any, limits: Any
@@ -38,6 +46,7 @@ class Shelf:
         self.costs: dict[int, list[float]] = {int(row): [] for row in rows}
         self.scores: dict[int, list[float]] = {int(row): [] for row in rows}
         self.done: dict[int, Any] = {}
+        self.given_up: set[int] = set()
         self.tiles = self._cut(rows, configs, states, limits)
 
     def _cut(self, rows: np.ndarray, configs: Any, states: Any, limits: Any) -> list[Tile]:
@@ -73,17 +82,30 @@ class Shelf:
             seconds[rows] += (time.perf_counter() - started) / len(rows)
         self._repack()
 
+    def active(self) -> set[int]:
+        """Returns the models that still train."""
+        return {row for tile in self.tiles for row in tile.rows.tolist()} - self.done.keys()
+
+    def give_up(self, rows: set[int]) -> None:
+        """Stops these models, as good as they are."""
+        self._keep(rows)
+        self.given_up |= rows & self.done.keys()
+        self._repack()
+
     def end_early(self) -> None:
         """Keeps what the models that still train have reached so far, where the evaluation rows have chosen an epoch."""
+        self._keep(self.active())
+        self.tiles = []
+
+    def _keep(self, rows: set[int]) -> None:
+        """Keeps what these models have reached so far, where the evaluation rows have chosen an epoch."""
         for tile in self.tiles:
             if not bool(tile.limits.selects_epoch):
                 continue
-            state = tile.state
-            kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
+            best_epoch = np.asarray(tile.state.best_epoch)
             for slot, row in enumerate(tile.rows.tolist()):
-                if row not in self.done and int(state.best_epoch[slot]):
-                    self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
-        self.tiles = []
+                if row in rows and row not in self.done and best_epoch[slot]:
+                    self.done[row] = _kept(tile.state, slot)
 
     def _record(self, rows: np.ndarray, slots: np.ndarray, costs: np.ndarray, scores: np.ndarray, state: Any) -> None:
         """Appends the epochs of a call, and keeps the best parameters of models that have stopped."""
@@ -95,8 +117,7 @@ class Shelf:
             self.costs[row] += costs[ran[:, slot], slot].tolist()
             self.scores[row] += scores[ran[:, slot], slot].tolist()
             if not is_active[slot]:
-                kept = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
-                self.done[row] = jax.tree.map(lambda leaf, slot=slot: np.array(np.asarray(leaf)[slot]), kept)
+                self.done[row] = _kept(state, slot)
 
     def _repack(self) -> None:
         """Moves the models that still train together, if that frees a tile."""
@@ -119,3 +140,9 @@ class Shelf:
         self.tiles = self._cut(
             pick(lambda tile: tile.rows), pick(lambda tile: tile.configs), pick(lambda tile: tile.state), limits
         )
+
+
+def _kept(state: descent.TrainState, slot: int) -> Any:
+    """The best parameters of a model, what they predict, their cost, and their epoch."""
+    best = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
+    return jax.tree.map(lambda leaf: np.array(np.asarray(leaf)[slot]), best)

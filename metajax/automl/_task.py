@@ -51,7 +51,7 @@ class TrainingResults(NamedTuple):
     Attributes:
         score: f64[n], the task's metric on the evaluation rows, larger is better; NaN where training diverged.
         loss: f64[n], calibrated log-loss or mean squared error on the evaluation rows.
-        curve: f64[n, CURVE_POINTS], accuracy or R² at even shares of each model's epochs.
+        curve: f64[n, CURVE_POINTS], accuracy or R² at even shares of each model's epochs; NaN from where it was given up.
         seconds: f64[n], each model's share of the wall time of its group, without compilation; NaN where no time was left to
             train it.
         params: The parameters of each model, if they were asked for.
@@ -72,6 +72,18 @@ class TrainingResults(NamedTuple):
     encodings: np.ndarray | None = None
 
 
+class LearningCurves(NamedTuple):
+    """The learning curves of earlier trainings.
+
+    Attributes:
+        encodings: f32[n, width], their configurations.
+        curve: f64[n, CURVE_POINTS], as in ``TrainingResults``.
+    """
+
+    encodings: np.ndarray
+    curve: np.ndarray
+
+
 AllowsFn = Callable[[float], bool]
 """Says whether something that takes this many seconds would end in time."""
 
@@ -89,6 +101,7 @@ class TrainFn(Protocol):
         progress: Callable[[int], None] | None = None,
         stop: np.ndarray | None = None,
         allows: AllowsFn | None = None,
+        earlier: LearningCurves | None = None,
     ) -> TrainingResults:
         """Trains every configuration on the same rows.
 
@@ -103,6 +116,8 @@ class TrainFn(Protocol):
                 choose nothing and each training is exactly that of its configuration. By default they choose when to stop.
             allows: Whether there is time for a training of this many seconds. One for which there is none does not start; one
                 that takes longer than expected ends early, as good as it is then.
+            earlier: The learning curves of earlier trainings. A training that falls behind by them is given up, as good as it
+                is then. By default none is.
 
         Returns:
             The results, in the order of ``encodings``.
@@ -175,8 +190,15 @@ class ReadMemberFn(Protocol):
 class WarmStartFn(Protocol):
     """Proposes the first configurations from what other datasets have shown."""
 
-    def __call__(self, n: int, key: jax.Array, tried: np.ndarray) -> np.ndarray:
-        """Returns encodings f32[n, width] that are promising and differ from those tried, f32[m, width]."""
+    def __call__(self, n: int, key: jax.Array, tried: np.ndarray, *, seconds: np.ndarray | None = None) -> np.ndarray:
+        """Returns encodings f32[n, width] that are promising and differ from those tried.
+
+        Args:
+            n: How many.
+            key: Random key.
+            tried: f32[m, width], what was tried.
+            seconds: f64[m], how long each took, where time matters.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.automl._task import GROUP_SIZE, AllowsFn, Data, Task, TrainingResults
+from metajax.automl._task import GROUP_SIZE, AllowsFn, Data, LearningCurves, Task, TrainingResults
 from metajax.data._home import load_npz, save_npz
 from metajax.predictor import Trials
 from metajax.types import InputError
@@ -112,6 +112,7 @@ class WaveHistory:
         keep_all: bool = False,
         allows: AllowsFn | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
+        gives_up: bool = False,
     ) -> Wave:
         """Trains these configurations as the next wave, or reads the wave back if its file holds just these.
 
@@ -124,6 +125,7 @@ class WaveHistory:
                 first model and of the ``GROUP_SIZE`` best.
             allows: Whether there is time for a training, as in ``TrainFn``. The wave holds those that were trained.
             is_stopped: Whether the search was asked to stop; then no training starts.
+            gives_up: Give up trainings that fall behind by the learning curves of the waves before.
 
         Returns:
             The wave.
@@ -137,7 +139,7 @@ class WaveHistory:
         wave = self._read(file)
         if wave is None or wave.source != source or not _is_part(wave.asked, repeated):
             goes_on = lambda seconds: not is_stopped() and (allows is None or allows(seconds))
-            wave = self._train_splits(configurations, repeated, source, data, progress, keep_all, goes_on)
+            wave = self._train_splits(configurations, repeated, source, data, progress, keep_all, goes_on, gives_up)
             if is_stopped():
                 raise Stopped
             self._write(file, wave)
@@ -153,16 +155,18 @@ class WaveHistory:
         progress: Callable[[int], None] | None,
         keep_all: bool,
         allows: AllowsFn,
+        gives_up: bool,
     ) -> Wave:
         """Trains the configurations on every split, several splits at a time where the task can."""
         key, counts = jax.random.fold_in(self._key, len(self.waves)), [0] * len(data)
+        earlier = self._learning_curves() if gives_up else None
 
         def train_on(i: int) -> TrainingResults:
             part = data[i]
             own_key = jax.random.fold_in(key, i)
             count = functools.partial(_count, progress, counts, i)
             rows = len(part.x_eval)
-            return self.task.train(encodings, part, own_key, True, rows, count, allows=allows)
+            return self.task.train(encodings, part, own_key, True, rows, count, allows=allows, earlier=earlier)
 
         if self.task.trains_side_by_side and len(data) > 1:
             with ThreadPoolExecutor(len(data)) as pool:
@@ -184,6 +188,13 @@ class WaveHistory:
             members=[params[row] for row in rows],
             **taken,
         )
+
+    def _learning_curves(self) -> LearningCurves | None:
+        """The learning curves on the split of the search so far."""
+        waves = [wave for wave in self.waves if wave.source != "promoted"]
+        if not waves:
+            return None
+        return LearningCurves(*(np.concatenate([getattr(w, name) for w in waves]) for name in LearningCurves._fields))
 
     def next_saved(self) -> SavedWave | None:
         """Returns the next wave if an earlier process saved it and its file is not damaged."""

@@ -16,12 +16,12 @@ from jaxtyping import Float as FloatArray
 from metajax._typing import checked
 from metajax.automl._draw import random_encodings
 from metajax.automl._prepare import Prepared
+from metajax.automl._promise import Candidates, log_seconds
 from metajax.automl._space import tabular_space
 from metajax.automl.models._installed import BUILT_IN
 from metajax.data._home import load_npz, save_npz
 from metajax.predictor import Model, metafeatures
 from metajax.predictor._forms import Network
-from metajax.search._pool import Pool
 from metajax.space import Categorical, Float, Space, interop
 from metajax.types import InputError, Key
 
@@ -38,7 +38,9 @@ __all__ = [
 
 FILE = Path(__file__).parent / "prior.npz"
 _CANDIDATES = 4096  # random configurations that the prior ranks
-_POOL_SIZE = 512  # the best of them, among which those to train are spread out
+_STD = 1.0
+"""The standard deviation of what it predicts, as a share of that of the ranks of a table: of tables that were left out it knows
+little more than which half a configuration is in."""
 
 
 def common_space() -> Space:
@@ -245,11 +247,13 @@ def warm_start(
     key: Key,
     tried: FloatArray[np.ndarray, "tried width"],
     prior: Prior | None = None,
+    seconds: np.ndarray | None = None,
 ) -> FloatArray[np.ndarray, "{n} width"]:
     """Proposes configurations for a dataset before any of its own trainings are known.
 
-    The prior ranks many random configurations. The best of them are returned, each at a distance from those before it and
-    from those that were tried. Without a prior of this space, random ones are returned.
+    The prior predicts how good many random configurations are. Those are returned that promise most, a third of them for their
+    time, each at a distance from those before it and from those that were tried. Without a prior of this space, random ones are
+    returned.
 
     Args:
         space: The space of the table.
@@ -258,6 +262,7 @@ def warm_start(
         key: Random key.
         tried: Encodings that are not proposed again.
         prior: The prior; by default the one that ships with the package.
+        seconds: f64[tried], how long each took; by default nothing is known, and all take as long as each other.
 
     Returns:
         Encodings, f32.
@@ -279,10 +284,6 @@ def warm_start(
     if prior is None and not is_available():
         return candidates[:n]
     predicted = (prior or load())(to_common(space, candidates), meta_features(prepared))
-    ranked = candidates[np.argsort(-predicted, kind="stable")]
-    pool, selected = Pool(space, ranked[:_POOL_SIZE], tried), []
-    for _ in range(n):
-        index = pool.take()
-        selected.append(ranked[len(selected) if index is None else index])
-        pool.keep_from(selected[-1])
-    return np.stack(selected)
+    costs = log_seconds(tried, seconds, candidates)
+    ranked = Candidates(candidates, predicted, np.full(len(candidates), _STD), float(predicted.max()), costs)
+    return ranked.spread_out(space, n, tried, candidates[:0])

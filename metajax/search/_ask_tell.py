@@ -50,6 +50,7 @@ class AskTell(Protocol):
         configs: Sequence[Mapping[str, Any]] | Mapping[str, Any],
         metrics: Sequence[float] | np.ndarray,
         asked: Sequence[Mapping[str, Any]] | None = None,
+        seconds: Sequence[float] | np.ndarray | None = None,
     ) -> None:
         """Records how trainings ended, in any order, whether they were asked for or not.
 
@@ -58,6 +59,7 @@ class AskTell(Protocol):
             metrics: The metric of each training; NaN or infinite for one that failed.
             asked: What ``ask`` had returned, if something else was trained in its place (some choices were fixed, or rounded).
                 By default the configurations themselves.
+            seconds: How long each training took, for strategies that weigh what a training costs; NaN where it is not known.
 
         Raises:
             InputError: If lengths differ or a configuration is outside the space; nothing is recorded then.
@@ -73,6 +75,7 @@ class Record:
         maximize: Whether a larger metric is better.
         configs: What was told, as dictionaries, in order.
         metrics: The metric of each; NaN where the training failed.
+        seconds: How long each took; NaN where it is not known.
         waiting: What was asked for and not told yet.
         r2: See ``AskTell``.
         key: The random key.
@@ -89,6 +92,7 @@ class Record:
         """Begins with nothing asked and nothing told."""
         self.configs: list[dict[str, Any]] = []
         self.metrics: list[float] = []
+        self.seconds: list[float] = []
         self.waiting: list[dict[str, Any]] = []
         self._structs: list[dict[str, np.ndarray]] = []
 
@@ -98,7 +102,8 @@ class Record:
         if not self._structs:
             raise InputError("trials: nothing was told yet; call tell first")
         columns = {name: np.concatenate([struct[name] for struct in self._structs]) for name in self.space.domains}
-        return Trials.from_arrays(self.space, columns, self.metrics, self.maximize)
+        settings = {"seconds": np.array(self.seconds)}
+        return Trials.from_arrays(self.space, columns, self.metrics, self.maximize, settings=settings)
 
     @property
     def best(self) -> dict[str, Any]:
@@ -115,6 +120,7 @@ class Record:
         configs: Sequence[Mapping[str, Any]] | Mapping[str, Any],
         metrics: Sequence[float] | np.ndarray,
         asked: Sequence[Mapping[str, Any]] | None = None,
+        seconds: Sequence[float] | np.ndarray | None = None,
     ) -> None:
         """Records how trainings ended; see ``AskTell.tell``."""
         try:
@@ -128,12 +134,18 @@ class Record:
             raise InputError(f"tell: {error}") from error
         if len(plain) != len(metrics):
             raise InputError(f"tell: {len(plain)} configurations and {len(metrics)} metrics; give one metric for each")
+        spent = [float("nan")] * len(plain) if seconds is None else [float(each) for each in seconds]
+        if len(spent) != len(plain):
+            raise InputError(
+                f"tell: {len(plain)} configurations and {len(spent)} seconds; give seconds for each, or none"
+            )
         if not plain:
             return
         done = {identity(config) for config in (plain if asked is None else asked)}
         self.waiting = [config for config in self.waiting if identity(config) not in done]
         self._structs.append({name: np.asarray(column) for name, column in struct.items()})
         self.configs += plain
+        self.seconds += spent
         self.metrics += [float(m) if np.isfinite(m) else float("nan") for m in metrics]
 
 

@@ -129,7 +129,8 @@ class Proposer(Record):
         state = {
             "space": json.loads(interop.to_json(self.space)),
             "configs": self.configs,
-            "metrics": [None if np.isnan(m) else m for m in self.metrics],
+            "metrics": _with_null(self.metrics),
+            "seconds": _with_null(self.seconds),
             "waiting": self.waiting,
             "first": self.initial,
         }
@@ -150,7 +151,8 @@ class Proposer(Record):
         try:
             state = json.loads(Path(path).read_text())
             space = interop.from_json(json.dumps(state["space"]))
-            configs, metrics = state["configs"], [float("nan") if m is None else m for m in state["metrics"]]
+            configs, metrics = state["configs"], _with_nan(state["metrics"])
+            seconds = _with_nan(state["seconds"]) if "seconds" in state else None
             waiting, initial = state["waiting"], state["first"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not what a Proposer saved ({error})") from error
@@ -158,7 +160,7 @@ class Proposer(Record):
             raise InputError(f"{path}: was saved with another space; give the proposer that one")
         self._forget()
         self._initial = [_plain(config) for config in initial]
-        self.tell([_plain(config) for config in configs], metrics)
+        self.tell([_plain(config) for config in configs], metrics, seconds=seconds)
         self.waiting.extend(_plain(config) for config in waiting)
         return self
 
@@ -229,6 +231,16 @@ def recommend(earlier: Trials, n: int) -> list[dict[str, Any]]:
     model = predictor.fit(plain, predictor.ridge(2), "rank")
     mean = model.predict(encodings)[0]
     return earlier.space.decode(encodings[np.argsort(-mean, kind="stable")[:n]])
+
+
+def _with_null(numbers: list[float]) -> list[float | None]:
+    """Numbers for JSON, which has no NaN."""
+    return [None if np.isnan(number) else number for number in numbers]
+
+
+def _with_nan(numbers: list[float | None]) -> list[float]:
+    """The inverse of ``_with_null``."""
+    return [float("nan") if number is None else number for number in numbers]
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

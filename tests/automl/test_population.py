@@ -13,7 +13,9 @@ from metajax.automl import _network_params as network_params
 from metajax.automl import _population as population
 from metajax.automl import _population_rows as population_rows
 from metajax.automl._class_weights import log_balance
+from metajax.automl._curves import CurveWatch, curve_watch
 from metajax.automl._space import default_config, tabular_space
+from metajax.automl._task import CURVE_POINTS
 from metajax.data._row_roles import as_weights
 
 
@@ -254,6 +256,44 @@ def test_a_training_returns_its_best_epoch():
     again = train([config], data, 1, stop=chosen.stop)
     assert again.loss[0] == pytest.approx(chosen.loss[0], rel=1e-3)
     assert np.all(np.diff(chosen.curve[0]) >= -1e-9), "the score of the best epoch so far"
+
+
+def test_a_training_that_falls_behind_is_given_up_and_the_others_are_not_touched():
+    """A line does not learn a product; its curve says so, and ends."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1536, 5)).astype(np.float32)
+    y = (x[:, 0] * x[:, 1]).astype(np.float32)
+    data = population.Data(x[:1280], y[:1280], x[1280:], y[1280:])
+    configs = [configured({"epochs": 32, **case}, False) for case in ({}, {"model": "linear", "embedding": "none"})]
+    whole = train(configs, data, 1, output_rows=10**6)
+    gains = np.array([0.3] * (CURVE_POINTS - 1) + [0.0])
+    watched = train(configs, data, 1, output_rows=10**6, watch=CurveWatch(gains, 0.5))
+    np.testing.assert_array_equal(watched.outputs[0], whole.outputs[0])
+    assert watched.score[0] == whole.score[0] > 0.8
+    assert np.isfinite(watched.curve[0]).all() and np.isfinite(whole.curve).all()
+    assert np.isfinite(watched.curve[1]).tolist() == [True] * 2 + [False] * 6, (
+        "it was looked at after eight of 32 epochs"
+    )
+    assert watched.curve[1, 1] == whole.curve[1, 1] == pytest.approx(watched.score[1], abs=1e-6)
+    unwatched = train(configs, data, 1, stop=np.ones(2), watch=CurveWatch(gains, 0.5))
+    assert np.isfinite(unwatched.score).all() and np.isfinite(unwatched.curve[:, -1]).all(), "no rows judge it"
+
+
+def test_a_training_is_given_up_where_nine_of_ten_would_not_become_good_enough():
+    """The bound is what is reached and the gain that nine of ten had after the same share; good enough is the median."""
+    ends = np.linspace(0.5, 0.9, 9)
+    curves = ends[:, None] * np.linspace(0.3, 1.0, CURVE_POINTS)
+    others = np.full((3, CURVE_POINTS), 0.95)
+    watch = curve_watch(np.concatenate([curves, others]), np.r_[np.ones(9, bool), np.zeros(3, bool)])
+    assert watch.goal == pytest.approx(np.median([*ends, 0.95, 0.95, 0.95]))
+    gain = np.sort(ends * 0.7)[-1]  # nine of nine: there is none between eight and nine
+    assert watch.gains[0] == pytest.approx(gain) and watch.gains[-1] == 0
+    assert watch.gives_up(1 / 8, watch.goal - gain - 1e-3) and not watch.gives_up(1 / 8, watch.goal - gain + 1e-3)
+    assert not watch.gives_up(0.1, -1.0) and not watch.gives_up(1.0, -1.0), "too early to tell, and over"
+    assert curve_watch(curves[:3], np.ones(3, bool)) is None
+    given_up = np.where(np.arange(CURVE_POINTS) < 2, 0.1, np.nan)
+    more = curve_watch(np.stack([*curves, *others, given_up]), np.r_[np.ones(9, bool), np.zeros(3, bool), True])
+    np.testing.assert_array_equal(more.gains, watch.gains)  # Nobody knows what it would have gained.
 
 
 def test_the_evaluation_rows_choose_nothing_where_the_epoch_is_given():

@@ -20,7 +20,15 @@ SPACE = Space({"x": Float(0.0, 1.0)})
 
 
 def train_at_once(
-    encodings, data, key, keep_params=False, output_rows=0, progress=None, stop=None, allows=lambda seconds: True
+    encodings,
+    data,
+    key,
+    keep_params=False,
+    output_rows=0,
+    progress=None,
+    stop=None,
+    allows=lambda seconds: True,
+    earlier=None,
 ):
     """A score is 1 - x, and a prediction is x; the truth is 0. A training does not start where no time is left for it."""
     x, n = np.asarray(encodings, np.float32)[:, 0], len(encodings)

@@ -56,6 +56,11 @@ def test_saved_and_loaded_it_asks_for_the_same(tmp_path):
     again.save(tmp_path / "state.json")
     third = search.Proposer(SPACE, n_initial=4, key=jax.random.key(3)).load(tmp_path / "state.json")
     assert third.waiting == asked
+    third.tell(asked, [1.0, 2.0], seconds=[3.0, float("nan")])
+    third.save(tmp_path / "state.json")
+    fourth = search.Proposer(SPACE, n_initial=4, key=jax.random.key(3)).load(tmp_path / "state.json")
+    assert fourth.seconds[-2] == 3.0 and np.isnan(fourth.seconds).sum() == len(fourth.seconds) - 1
+    np.testing.assert_array_equal(fourth.trials.settings["seconds"], fourth.seconds)
     assert not {str(c) for c in third.ask(2)} & {str(c) for c in asked}
 
 
@@ -97,6 +102,8 @@ def test_bad_input_is_named(tmp_path):
     proposer = search.Proposer(SPACE)
     with pytest.raises(InputError, match="2 configurations and 1 metrics; give one metric for each"):
         proposer.tell(proposer.ask(2), [1.0])
+    with pytest.raises(InputError, match="2 configurations and 1 seconds; give seconds for each, or none"):
+        proposer.tell(proposer.ask(2), [1.0, 2.0], seconds=[1.0])
     with pytest.raises(InputError, match="tell: configuration 0: op: 'z' is not one of"):
         proposer.tell([{"x": 0.5, "op": "z", "s": (0,)}], [1.0])
     assert not proposer.configs
