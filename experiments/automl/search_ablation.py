@@ -5,9 +5,9 @@
 
 The trivial answer stands beside it: the ensemble of the defaults of all model types, without a search. The parts are the
 prior of other tables; the meta-learner, in whose place chance or Optuna's TPE proposes; boosted trees and forests; LightGBM,
-XGBoost and CatBoost; and the ensemble. (What the embeddings of numbers give is measured by ``network_ablation``.) Every variant is
-a program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which anything was chosen on.
-A quarter of the rows is held back, and only the experiment sees its targets.
+XGBoost and CatBoost; and the ensemble. (What the embeddings of numbers give is measured by ``network_ablation``.) Every variant
+is a program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which anything was
+chosen on. A quarter of the rows is held back, and only the experiment sees its targets.
 """
 
 import dataclasses
