@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.bilevel._inner import InnerState, Solution
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
+from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, solution, split
 from metajax.bilevel._through_solution import no_warm_start, solve_and_judge
 from metajax.bilevel._unroll import learn_and_judge
 from metajax.types import Hyper, InputError, Key, stream
@@ -88,7 +88,8 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
         is_solved = isinstance(problem.inner, Solution) and not persistent
-        init = no_warm_start if is_solved else descent(problem, f"evolution(persistent={persistent})").begin
+        problem = (solution if is_solved else descent)(problem, f"evolution(persistent={persistent})")
+        init = no_warm_start if is_solved else problem.inner.begin
 
         def begin(hyper: Hyper, key: Key) -> Any:
             state = init(hyper, key)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from metajax.bilevel._inner import InnerState, step_key
+from metajax.bilevel._probe import warn_of_nan_derivative
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
 from metajax.bilevel._scan import length
 from metajax.types import InputError
@@ -52,9 +53,11 @@ def finite_difference(eps: float = 0.01) -> Estimator:
         raise InputError(f"finite_difference: eps={eps}; must be a positive number")
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
-        inner = descent(problem, "finite_difference")
+        problem = descent(problem, "finite_difference")
+        inner = problem.inner
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
+            warn_of_nan_derivative(inner, hyper, key)
             keys, steps = split(key), length(inner_batches)
             state = inner.begin(hyper, keys.init) if start is None else start
             if steps > 1:

@@ -40,7 +40,8 @@ def first_order() -> Estimator:
     """
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
-        inner = descent(problem, "first_order")
+        problem = descent(problem, "first_order")
+        inner = problem.inner
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             keys = split(key)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from metajax.bilevel._probe import warn_of_nan_derivative
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent
 from metajax.bilevel._unroll import learn_and_judge
 
@@ -41,9 +42,11 @@ def forward() -> Estimator:
     """
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
-        inner = descent(problem, "forward")
+        problem = descent(problem, "forward")
+        inner = problem.inner
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
+            warn_of_nan_derivative(inner, hyper, key)
             flat, unravel = ravel_pytree(hyper)
 
             def value(vector):

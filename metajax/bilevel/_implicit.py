@@ -98,7 +98,8 @@ def implicit(
         )
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
-        inner = descent(problem, "implicit")
+        problem = descent(problem, "implicit")
+        inner = problem.inner
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             keys, steps = split(key), length(inner_batches)

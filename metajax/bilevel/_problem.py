@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.bilevel._inner import Descent, HyperLoss, Inner, Solution
+from metajax.bilevel._with_info import with_info
 from metajax.types import Batch, Hyper, Info, InputError, Key, Scalar, stream
 
 InnerT = TypeVar("InnerT", bound=Inner, covariant=True)
@@ -157,28 +158,29 @@ class Estimator(Protocol):
         ...
 
 
-def descent(problem: Problem[Any], name: str) -> Descent:
-    """The inner part of a problem that is solved by descent.
+def descent(problem: Problem[Any], name: str) -> Problem[Descent]:
+    """A problem that is solved by descent, with losses that are refused in a sentence where they return no info.
 
     Raises:
         InputError: If it is solved by a function.
     """
-    if isinstance(problem.inner, Descent):
-        return problem.inner
+    if isinstance(inner := problem.inner, Descent):
+        checked = Descent(with_info(inner.loss, "the inner loss"), inner.init, inner.optimizer)
+        return Problem(checked, with_info(problem.outer_loss, "the outer loss"))
     raise InputError(
         f"{name}: the inner problem is {_kind(problem.inner)}, and {name} needs the steps of Inner.descent(loss, init, "
         "optimizer); use bilevel.through_solution() for a solution, or bilevel.evolution() if it has no derivative"
     )
 
 
-def solution(problem: Problem[Any], name: str) -> Solution:
-    """The inner part of a problem that is solved by a function.
+def solution(problem: Problem[Any], name: str) -> Problem[Solution]:
+    """A problem that is solved by a function, with an outer loss that is refused in a sentence where it returns no info.
 
     Raises:
         InputError: If it is solved by descent.
     """
     if isinstance(problem.inner, Solution):
-        return problem.inner
+        return Problem(problem.inner, with_info(problem.outer_loss, "the outer loss"))
     raise InputError(
         f"{name}: the inner problem is {_kind(problem.inner)}, and {name} needs Inner.solution(solve); use bilevel.unroll(), "
         "forward(), implicit() or another estimator that follows the steps of a descent"

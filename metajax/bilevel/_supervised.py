@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metajax.bilevel._with_info import with_info
 from metajax.types import Batch, Info, Key, Learner, LossFn, Params, stream
 
 
@@ -55,7 +56,7 @@ def supervised(init: Callable[..., Params], loss_fn: LossFn, optimizer: optax.Gr
 
     def update(state: SupervisedState, batch: Batch) -> tuple[SupervisedState, Info]:
         key = jax.random.fold_in(state.key, state.step)
-        (value, info), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, key)
+        (value, info), grads = jax.value_and_grad(with_info(loss_fn, "loss_fn"), has_aux=True)(state.params, batch, key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return SupervisedState(state.step + 1, state.key, params, opt_state), {"loss": value, **info}

@@ -40,7 +40,7 @@ def through_solution() -> Estimator:
     """
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
-        solution(problem, "through_solution")
+        problem = solution(problem, "through_solution")
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             value = lambda h: solve_and_judge(problem, h, inner_batches, outer_batch, key)

@@ -35,7 +35,7 @@ def trajectory(problem: Problem[Any], hyper: Hyper, batch: Batch, steps: int, ke
         >>> bilevel.trajectory(problem, jnp.asarray(0.5), (), 3, jax.random.key(0)).tolist()
         [1.0, 0.5, 0.25, 0.125]
     """
-    inner, keys = descent(problem, "trajectory"), split(key)
+    inner, keys = descent(problem, "trajectory").inner, split(key)
     state = inner.begin(hyper, keys.init)
 
     def body(state, index):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.bilevel._inner import Descent, InnerState
+from metajax.bilevel._probe import warn_of_nan_derivative
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, over_tasks, split
 from metajax.bilevel._scan import Remat, length
 from metajax.types import Batch, Hyper, InputError, Key, Scalar
@@ -65,9 +66,11 @@ def unroll(remat: Remat = None, truncate: int | None = None) -> Estimator:
         )
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
-        inner = descent(problem, "unroll")
+        problem = descent(problem, "unroll")
+        inner = problem.inner
 
         def task(hyper, start, inner_batches, outer_batch, key):
+            warn_of_nan_derivative(inner, hyper, key)
             return learn_and_judge(problem, hyper, start, inner_batches, outer_batch, key, remat, truncate)
 
         def tasks(hyper, start, *work):

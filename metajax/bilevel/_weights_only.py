@@ -32,7 +32,8 @@ def weights_only() -> Estimator:
     """
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
-        inner = descent(problem, "weights_only")
+        problem = descent(problem, "weights_only")
+        inner = problem.inner
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             keys = split(key)

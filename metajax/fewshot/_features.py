@@ -11,6 +11,7 @@ from metajax import nn
 from metajax.bilevel import BilevelState
 from metajax.fewshot._losses import classification_loss
 from metajax.fewshot._method import Method, by_solution, solution_learner
+from metajax.fewshot._tasks import with_tasks
 from metajax.fewshot.episodes import Episode
 from metajax.types import Batch, Hyper, Info, Key, Params, Scalar
 
@@ -84,6 +85,7 @@ def _inductive(
     learner = solution_learner(lambda hyper, support, key: support, whole, outer_optimizer, chunk)
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
+        with_tasks(episodes)
         once = jax.tree.map(lambda x: x[None], episodes.support)
         moved, info = learner.update(state, (once, episodes.query))
         info = dict(info)

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import optax
 
 from metajax.bilevel import BilevelState
+from metajax.bilevel._with_info import with_info
 from metajax.fewshot._method import Method, solution_learner
+from metajax.fewshot._tasks import with_tasks
 from metajax.fewshot.episodes import Episode
 from metajax.fewshot.parameters import Selection, combine, partition
 from metajax.types import Batch, Hyper, Info, InputError, Key, Learner, LossFn, Params, Scalar
@@ -208,12 +210,13 @@ def maml_plus_plus(
     """
     _check({"inner_steps": inner_steps, "multi_step_epochs": multi_step_epochs}, 1)
     _check({"multi_step_until": multi_step_until, "first_order_until": first_order_until}, 0)
-    inner = _Inner(loss_fn, learning_rate, inner_steps, learned_rates, per_step)
+    inner = _Inner(with_info(loss_fn, "loss_fn"), learning_rate, inner_steps, learned_rates, per_step)
     schedule = _Schedule(multi_step_until, multi_step_epochs, first_order_until)
     learn = lambda path, judge: solution_learner(path, judge, outer_optimizer, chunk)
     phases = [_phase(inner, schedule, start, learn) for start in schedule.starts]
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
+        with_tasks(episodes)
         if len(phases) == 1:
             return phases[0][1](state, episodes)
         phase = sum((state.step >= start).astype(jnp.int32) for start in schedule.starts[1:])

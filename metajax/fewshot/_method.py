@@ -9,6 +9,7 @@ import optax
 
 from metajax import bilevel
 from metajax.bilevel import BilevelState
+from metajax.fewshot._tasks import with_tasks
 from metajax.fewshot.episodes import Episode
 from metajax.types import Batch, Hyper, Info, InputError, Key, Learner, Params, Scalar, stream
 
@@ -143,6 +144,7 @@ def by_gradient(
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (inner_steps, *x.shape)), episodes.support)
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
+        with_tasks(episodes)
         inner_batches = (batches or repeated)(episodes, jax.random.fold_in(stream(state.key, "batches"), state.step))
         return learner.update(state, (inner_batches, episodes.query))
 
@@ -188,6 +190,7 @@ def by_solution(
     learner = solution_learner(solve, loss, outer_optimizer, chunk)
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
+        with_tasks(episodes)
         return learner.update(state, (jax.tree.map(lambda x: x[None], episodes.support), episodes.query))
 
     def adapt(hyper: Hyper, support: Batch, key: Key) -> Any:

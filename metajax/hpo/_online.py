@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metajax.bilevel._with_info import with_info
 from metajax.types import Batch, Hyper, Info, Key, Learner, LossFn, Params, stream
 
 
@@ -81,7 +82,7 @@ def hypergradient_descent(
 
     def update(state: OnlineState, batch: Batch) -> tuple[OnlineState, Info]:
         key = jax.random.fold_in(state.key, state.step)
-        (value, info), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, key)
+        (value, info), grads = jax.value_and_grad(with_info(loss_fn, "loss_fn"), has_aux=True)(state.params, batch, key)
 
         def last_step(hyper: Hyper) -> Params:
             params, opt_state, last_grads = state.previous

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metajax._typing import AnyArray, checked
+from metajax.space._temperature import checked_temperature
 from metajax.types import InputError, Key
 
 Temperature = float | Float[Array, ""]
@@ -54,6 +55,9 @@ def softmax(temperature: Temperature = 1.0) -> Rule:
     Returns:
         A deterministic rule.
 
+    Raises:
+        InputError: If the temperature is not above 0, as far as it is known.
+
     References:
         Liu, Simonyan and Yang, DARTS: Differentiable architecture search, ICLR 2019, arXiv:1806.09055.
 
@@ -61,6 +65,7 @@ def softmax(temperature: Temperature = 1.0) -> Rule:
         >>> softmax()(jnp.zeros(4)).tolist()
         [0.25, 0.25, 0.25, 0.25]
     """
+    checked_temperature(temperature, "softmax: temperature")
 
     @checked
     def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
@@ -78,6 +83,9 @@ def gumbel_softmax(temperature: Temperature = 1.0) -> Rule:
     Returns:
         A random rule.
 
+    Raises:
+        InputError: If the temperature is not above 0, as far as it is known.
+
     References:
         Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax, ICLR 2017, arXiv:1611.01144.
         Xie et al., SNAS: Stochastic neural architecture search, ICLR 2019, arXiv:1812.09926.
@@ -87,6 +95,7 @@ def gumbel_softmax(temperature: Temperature = 1.0) -> Rule:
         >>> weights.round(3).tolist()
         [1.0, 0.0, 0.0]
     """
+    checked_temperature(temperature, "gumbel_softmax: temperature")
 
     @checked
     def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:
@@ -105,6 +114,9 @@ def straight_through(temperature: Temperature = 1.0) -> Rule:
     Returns:
         A random rule, whose weights are exactly one-hot.
 
+    Raises:
+        InputError: If the temperature is not above 0, as far as it is known.
+
     References:
         Dong and Yang, Searching for a robust neural architecture in four GPU hours, CVPR 2019, arXiv:1910.04465.
 
@@ -112,6 +124,7 @@ def straight_through(temperature: Temperature = 1.0) -> Rule:
         >>> straight_through()(jnp.array([0.0, 9.0, 0.0]), jax.random.key(0)).tolist()
         [0.0, 1.0, 0.0]
     """
+    checked_temperature(temperature, "straight_through: temperature")
     soft_rule = gumbel_softmax(temperature)
 
     @checked
@@ -184,6 +197,9 @@ def sigmoid(temperature: Temperature = 1.0) -> Rule:
     Returns:
         A deterministic rule, whose weights need not sum to 1.
 
+    Raises:
+        InputError: If the temperature is not above 0, as far as it is known.
+
     References:
         Chu et al., Fair DARTS: Eliminating unfair advantages in differentiable architecture search, ECCV 2020,
         arXiv:1911.12126.
@@ -192,6 +208,7 @@ def sigmoid(temperature: Temperature = 1.0) -> Rule:
         >>> sigmoid()(jnp.zeros(2)).tolist()
         [0.5, 0.5]
     """
+    checked_temperature(temperature, "sigmoid: temperature")
 
     @checked
     def rule(logits: ChoiceLogits, key: Key | None = None) -> ChoiceWeights:

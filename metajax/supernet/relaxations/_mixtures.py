@@ -20,6 +20,9 @@ def softmax_mixture(temperature: float = 1.0) -> Relaxation:
     Returns:
         The relaxation; it decides by the softmax at temperature 1.
 
+    Raises:
+        InputError: If the temperature is not above 0.
+
     References:
         Liu et al. 2019, "DARTS: differentiable architecture search", arXiv:1806.09055.
 
@@ -31,7 +34,8 @@ def softmax_mixture(temperature: float = 1.0) -> Relaxation:
         >>> encoding.tolist()  # the first of five values was pruned
         [[0.0, 0.25, 0.25, 0.25, 0.25]]
     """
-    encode = encode_by_rule(lambda progress: rules.softmax(temperature))
+    rule = rules.softmax(temperature)
+    encode = encode_by_rule(lambda progress: rule)
     return Relaxation(encode, encode, probabilities)
 
 

@@ -8,13 +8,16 @@ from jaxtyping import Array, Float
 
 from metajax._typing import AnyArray, checked
 from metajax.space import Space, rules
+from metajax.space._temperature import checked_temperature
 from metajax.supernet._logits import masked_logits
 from metajax.supernet._protocols import Logits, Relaxation
 from metajax.supernet.relaxations._rules import encode_by_rule, probabilities
 
 
 def _falling(start: float, end: float) -> Callable[[jax.Array], jax.Array]:
-    """Returns a temperature that falls linearly with the progress."""
+    """Returns a temperature that falls linearly with the progress. Raises InputError if it is not positive."""
+    checked_temperature(start, "start")
+    checked_temperature(end, "end")
     return lambda progress: start + (end - start) * progress
 
 
@@ -27,6 +30,9 @@ def straight_through_path(start: float = 10.0, end: float = 0.1) -> Relaxation:
 
     Returns:
         The relaxation; its encodings are one-hot, so that a network may compute single paths.
+
+    Raises:
+        InputError: If a temperature is not above 0.
 
     References:
         Dong and Yang 2019, "Searching for a robust neural architecture in four GPU hours" (GDAS), arXiv:1910.04465.
