@@ -76,6 +76,21 @@ def _bag(trainings: list[_Kept]) -> Bag:
     )
 
 
+def are_defaults(asked: np.ndarray, history: WaveHistory) -> np.ndarray:
+    """Says which configurations, f32[n, width], are defaults of a model type, bool[n].
+
+    The first one that was trained is one, too: choices may have been fixed in it beforehand.
+    """
+    space, initial = history.task.space, history.task.initial
+    known = (
+        {row.tobytes() for row in np.asarray(space.encode(space.configs(list(initial))), np.float32)}
+        if initial
+        else set()
+    )
+    known |= {wave.asked[0].tobytes() for wave in history.waves[:1] if len(wave.asked)}
+    return np.array([row.tobytes() in known for row in asked], bool)
+
+
 class Promising(NamedTuple):
     """Configurations that are worth training on every fold, the best first.
 
@@ -91,9 +106,10 @@ class Promising(NamedTuple):
 def promising(history: WaveHistory) -> Promising:
     """Returns the configurations that may be worth training on every fold.
 
-    These are the ones with which an ensemble is best on the split of the search, among all that were trained on it, and then
-    those that score best alone. The default comes before all others. An ensemble of classifiers is the best one by its
-    log-loss: where rows are few, an accuracy or a rank is a matter of chance among so many ensembles.
+    The default comes first, then the other defaults with which an ensemble of defaults is best on the split of the search: they
+    are what the model is compared with, and often all that it needs. Then come those with which an ensemble of all is best,
+    and those that score best alone. An ensemble of classifiers is the best one by its log-loss: where rows are few, an accuracy
+    or a rank is a matter of chance among so many ensembles.
 
     Args:
         history: Everything that was trained.
@@ -110,9 +126,11 @@ def promising(history: WaveHistory) -> Promising:
     targets, weights = np.asarray(task.search.y_eval)[None], task.search.weights_eval
     weights = None if weights is None else weights[None]
     by = task.metric._replace(score=task.metric.tie, by_label=False) if task.classification else task.metric
-    picks = ensemble.pick(outputs, targets, by, task.classification, weights)
-    alone = np.argsort([-kept.wave.score[kept.row] for kept in candidates], kind="stable")
-    is_default = [i for i, row in enumerate(asked) if np.array_equal(row, history.waves[0].asked[0])]
-    order = [i for i in dict.fromkeys([*is_default, *picks, *alone.tolist()]) if is_open[i]]
+    pick = lambda own: own[ensemble.pick(outputs[:, own], targets, by, task.classification, weights)].tolist()
+    alone = np.argsort([-kept.wave.score[kept.row] for kept in candidates], kind="stable").tolist()
+    is_default = np.flatnonzero(are_defaults(asked, history))
+    first = [i for i, row in enumerate(asked) if np.array_equal(row, history.waves[0].asked[0])]
+    others = pick(is_default) if len(is_default) else []
+    order = [i for i in dict.fromkeys([*first, *others, *pick(np.arange(len(asked))), *alone]) if is_open[i]]
     seconds = np.array([kept.wave.seconds[kept.row] for kept in candidates])
     return Promising(asked[order], seconds[order])

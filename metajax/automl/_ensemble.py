@@ -61,6 +61,30 @@ def pick(
     return picks
 
 
+def row_losses(
+    outputs: np.ndarray,
+    counts: np.ndarray,
+    targets: np.ndarray,
+    classification: bool,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """Returns the loss of an ensemble on each held-out row, f64[folds * rows]: log-loss or squared error.
+
+    Args:
+        outputs: f32[folds, n, rows, k], what its configurations predict.
+        counts: f64[n], how often each was picked.
+        targets: [folds, rows], as in ``pick``.
+        classification: Whether the outputs are probabilities.
+        weights: f64[folds, rows], as in ``pick``.
+    """
+    truth = targets.ravel()
+    if not classification:
+        mean = np.einsum("fnrk,n->frk", outputs.astype(np.float64), counts / counts.sum()).ravel()
+        return np.square(mean - truth)
+    mean = mean_of_picks(outputs, counts, targets, weights)
+    return -np.log(np.maximum(mean[np.arange(len(truth)), truth], 1e-12))
+
+
 def mean_of_picks(
     outputs: np.ndarray, counts: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
@@ -68,7 +92,7 @@ def mean_of_picks(
 
     Args:
         outputs: f32[folds, n, rows, classes], the probabilities of its configurations.
-        counts: i64[n], how often each was picked.
+        counts: f64[n], how often each was picked.
         targets: [folds, rows], as in ``pick``.
         weights: f64[folds, rows], as in ``pick``.
     """

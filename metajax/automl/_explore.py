@@ -5,7 +5,6 @@ At any time the configurations that were trained on every fold are a model; what
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -13,21 +12,19 @@ import jax
 import numpy as np
 
 from metajax.automl import _bags as bags
-from metajax.automl import _ensemble as ensemble
 from metajax.automl._draw import random_encodings
-from metajax.automl._metrics import best_threshold
 from metajax.automl._plan import make_plan
 from metajax.automl._proposing import make_proposer
 from metajax.automl._recorder import Recorder
 from metajax.automl._schedule import Schedule
+from metajax.automl._selection import Selection, select
 from metajax.automl._settings import Config
-from metajax.automl._task import AllowsFn, Data, EnsembleMember, Task, TrainedModel
+from metajax.automl._task import Task
 from metajax.automl._timing import TimeBudget
 from metajax.automl._waves import WaveHistory, best_first
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
-from metajax.space import Space
-from metajax.types import InputError, Key, stream
+from metajax.types import stream
 
 
 class Keys(NamedTuple):
@@ -42,65 +39,6 @@ class Keys(NamedTuple):
 def search_keys(seed: int) -> Keys:
     """Returns the keys of a search."""
     return Keys(*(stream(jax.random.key(seed), name) for name in Keys._fields))
-
-
-class Selection(NamedTuple):
-    """The ensemble that a search ends with.
-
-    Attributes:
-        bags: Its configurations, each trained on every fold.
-        counts: i64[n], how often each was picked.
-        temperatures: f64[n], by which the members of each divide their logits.
-        n_candidates: Number of configurations that it was picked from.
-        threshold: The probability from which a row is labeled as the second of two classes.
-    """
-
-    bags: list[bags.Bag]
-    counts: np.ndarray
-    temperatures: np.ndarray
-    n_candidates: int
-    threshold: float = 0.5
-
-    def build(self, task: Task, refits: Sequence[Any] = ()) -> TrainedModel:
-        """Returns the model: the members of all bags.
-
-        Args:
-            task: The task.
-            refits: For each bag what was learned from more rows, or ``None``. It has half of the weight of the bag then, or all
-                where it knows later rows than the others.
-        """
-        share_of_refit = 1.0 if task.is_ordered else 0.5
-        members = []
-        for i, (bag, count, temperature) in enumerate(zip(self.bags, self.counts, self.temperatures)):
-            learned, encodings, refit = list(bag.members), bag.encodings, refits[i] if refits else None
-            share = [1 / len(learned)] * len(learned)
-            if refit is not None:
-                learned, share = [*learned, refit], [*((1 - share_of_refit) * np.array(share)), share_of_refit]
-                encodings = np.concatenate([encodings, bag.decided[None]])
-            weight = count / self.counts.sum()
-            members += [
-                EnsembleMember(config, params, temperature, weight * own)
-                for config, params, own in zip(task.space.decode(encodings), learned, share)
-                if own
-            ]
-        return task.build_model(members, self.threshold)
-
-    def refit(self, task: Task, data: Data | None, key: Key, allows: AllowsFn) -> list[Any]:
-        """Trains the configurations on more rows, if there are any; returns what each has learned, or ``None``."""
-        if data is None:
-            return []
-        encodings = np.stack([bag.decided for bag in self.bags]).astype(np.float32)
-        stop = np.array([bag.stop.mean() for bag in self.bags])
-        results = task.train(encodings, data, key, True, stop=stop, allows=allows)
-        is_trained = np.isfinite(results.score) & np.isfinite(results.seconds)
-        return [params if ok else None for params, ok in zip(results.params, is_trained)]
-
-    def summary(self, space: Space) -> list[dict[str, Any]]:
-        """Returns the configurations, those of the largest weights first, with their weights."""
-        order = np.argsort(-self.counts, kind="stable")
-        configs = space.decode(np.stack([self.bags[i].decided for i in order]))
-        weights = self.counts[order] / self.counts.sum()
-        return [{"weight": float(weight), "config": config} for weight, config in zip(weights, configs)]
 
 
 class Exploration(NamedTuple):
@@ -152,29 +90,6 @@ def explore(config: Config, recorder: Recorder) -> Exploration:
         stages.train_baseline()
     selection = select(stages.history)
     return Exploration(stages.history, selection, stages.default[0], stages.best_random(), stages.keys.refit)
-
-
-def select(history: WaveHistory) -> Selection:
-    """Picks the ensemble among the configurations that were trained on every fold, by what they predict for held-out rows.
-
-    Raises:
-        InputError: If no training has succeeded.
-    """
-    task, candidates = history.task, bags.bags(history)
-    candidates = [bag for bag in candidates if np.isfinite(bag.score)]
-    if not candidates:
-        raise InputError("search: no model could be trained on every fold of the rows; the messages above say why")
-    outputs = np.stack([bag.outputs for bag in candidates], axis=1)
-    targets = np.stack([np.asarray(fold.y_eval) for fold in task.folds])
-    weights = None if task.folds[0].weights_eval is None else np.stack([fold.weights_eval for fold in task.folds])
-    picks = ensemble.pick(outputs, targets, task.metric, task.classification, weights)
-    used, counts = np.unique(picks, return_counts=True)
-    temperatures = ensemble.fit_temperatures(outputs[:, used], task.classification, targets, weights)
-    threshold = 0.5
-    if task.metric.by_label:
-        mean = ensemble.mean_of_picks(outputs[:, used], counts, targets, weights)
-        threshold = best_threshold(task.metric, mean, targets.ravel(), None if weights is None else weights.ravel())
-    return Selection([candidates[i] for i in used], counts, temperatures, len(candidates), threshold)
 
 
 class _Search:

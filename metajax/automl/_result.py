@@ -217,8 +217,8 @@ def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: in
         f"{_test_rows(config, task)}; nothing is learned or selected by it. The search "
         f"compares configurations on one split of the other rows and trains good ones {trained}. The selected model is an "
         f"ensemble, picked among {words.count(selection.n_candidates, 'candidate')} by {criterion} of what they predict for "
-        "the rows that they were not trained on. Each of the others is one training of one configuration on all rows but the "
-        "test. Intervals are 95% intervals over the test rows."
+        "the rows that they were not trained on, as far as it is surely better than one of the defaults. Each of the others is "
+        "one training of one configuration on all rows but the test. Intervals are 95% intervals over the test rows."
     )
     if task.is_ordered:
         sentences += (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metajax.automl import _bags as bags
-from metajax.automl._explore import Exploration, explore, select, start
+from metajax.automl._explore import Exploration, explore, start
 from metajax.automl._image_model import ImageModel
 from metajax.automl._images import image_task
 from metajax.automl._load import Dataset, Loaded, identify, load_data
@@ -17,6 +17,7 @@ from metajax.automl._prepare import describe_data, prepare
 from metajax.automl._recorder import Callback, Recorder
 from metajax.automl._requirements import check_requirements
 from metajax.automl._result import ENDING_SECONDS, SearchOutcome, finish
+from metajax.automl._selection import select
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
 from metajax.automl._task import Task

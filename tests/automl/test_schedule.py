@@ -9,8 +9,9 @@ import pytest
 from metajax import predictor
 from metajax.automl import _bags as bags
 from metajax.automl import _proposing as proposing
-from metajax.automl._explore import explore, select, start
+from metajax.automl._explore import explore, start
 from metajax.automl._metrics import metric
+from metajax.automl._selection import select
 from metajax.automl._settings import Config
 from metajax.automl._task import CURVE_POINTS, Data, Task, TrainingResults
 from metajax.run import RunDirectory

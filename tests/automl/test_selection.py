@@ -12,6 +12,7 @@ from metajax.automl import _ensemble as ensemble
 from metajax.automl import _intervals as intervals
 from metajax.automl._ensemble import PICKS, evaluate_on_test, fit_temperatures, pick
 from metajax.automl._metrics import metric
+from metajax.automl._selection import _share_of_better
 from metajax.automl._task import Data
 
 # Nothing here is compiled. The mark keeps the compiled programs of the files before and after, which are optimized.
@@ -179,3 +180,38 @@ def test_an_interval_of_any_metric_is_a_bootstrap(name):
     low, high = intervals.difference_of_metric(of, near, far, labels)
     assert 0 < low < high
     assert intervals.difference_of_metric(of, far, far, labels) == (0.0, 0.0)
+
+
+def share(errors, weights=None):
+    """The weight of the ensemble of all beside the first three, the defaults, where predictions have these errors."""
+    outputs, targets = errors[None, :, :, None].astype(np.float32), np.zeros((1, errors.shape[1]))
+    weights = None if weights is None else weights[None]
+    is_default = np.arange(len(errors)) < 3
+    task = cast(Any, SimpleNamespace(classification=False, metric=metric(None, 1, False)))
+    counts = np.bincount(pick(outputs, targets, task.metric, False, weights), minlength=len(errors))
+    of_defaults = np.zeros(len(errors))
+    of_defaults[:3] = np.bincount(pick(outputs[:, is_default], targets, task.metric, False, weights), minlength=3)
+    return _share_of_better(outputs, counts, of_defaults, targets, task, weights)
+
+
+def test_an_ensemble_has_the_weight_by_which_it_is_surely_better_than_the_defaults():
+    """Among many that are no better, the best one is a lucky one: on other rows, it is not."""
+    shares = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        common = rng.normal(size=(1, 200))
+        shares.append(share(common + 0.3 * rng.normal(size=(15, 200))))
+    assert np.mean(shares) < 0.5 and np.mean(np.array(shares) == 0) > 0.2
+    rng = np.random.default_rng(0)
+    errors = rng.normal(size=(4, 200)) * np.array([[1.0], [1.0], [1.0], [0.1]])
+    assert 0.9 < share(errors) < 1
+    assert share(np.concatenate([errors[:3], 3 * errors[:1]])) == 0, "nothing else is picked"
+
+
+def test_rows_of_weight_zero_have_no_say_in_it():
+    rng = np.random.default_rng(1)
+    errors = rng.normal(size=(4, 300)) * np.array([[1.0], [1.0], [1.0], [0.1]])
+    errors[3, 100:] = 50.0
+    weights = np.where(np.arange(300) < 100, 1.0, 0.0)
+    assert share(errors) == 0
+    assert share(errors, weights) == pytest.approx(share(errors[:, :100]))

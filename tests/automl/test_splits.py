@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from metajax.automl import _splits as splits
-from metajax.automl._explore import select
 from metajax.automl._prepare import prepare
+from metajax.automl._selection import select
 from metajax.automl._tables import table_task
 from metajax.automl._waves import WaveHistory
 from metajax.automl.models._installed import BUILT_IN
