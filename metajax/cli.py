@@ -74,7 +74,7 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
     parser.add_argument(
         "--method",
         default="metalearner",
-        help="what proposes the models: metalearner (default), random, optuna (its TPE), supernet (images)",
+        help="what proposes the models: metalearner (default), random, optuna (its TPE), defaults (none), supernet (images)",
     )
     parser.add_argument("--metric", help="what is maximized, by scikit-learn's name (default: roc_auc, accuracy or r2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data split and of all randomness (default: 0)")

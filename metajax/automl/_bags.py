@@ -13,14 +13,14 @@ from metajax.automl._waves import Wave, WaveHistory
 
 
 class Bag(NamedTuple):
-    """One configuration, trained on every fold.
+    """One configuration, trained on every fold, and perhaps on other folds of the same rows.
 
     Attributes:
         asked: f32[width], the configuration that was asked for.
-        encodings: f32[folds, width], with what each training decided.
+        encodings: f32[members, width], with what each training decided, those of the folds first.
         outputs: f32[folds, rows, k], what each predicts for the rows of its fold that it was not trained on.
         members: What each has learned.
-        stop: f64[folds], the share of its epochs after which each was best.
+        stop: f64[members], the share of its epochs after which each was best.
         score: Mean score of the folds; NaN if one failed.
     """
 
@@ -60,18 +60,21 @@ def bags(history: WaveHistory) -> list[Bag]:
     task = history.task
     numbers = [task.number_of(fold) for fold in task.folds]
     complete = [splits for splits in _kept(history).values() if all(number in splits for number in numbers)]
-    return [_bag([splits[number] for number in numbers]) for splits in complete]
+    of_folds = [[splits[number] for number in numbers] for splits in complete]
+    others = [[splits[number] for number in sorted(splits) if number > len(task.folds)] for splits in complete]
+    return [_bag(own, more) for own, more in zip(of_folds, others)]
 
 
-def _bag(trainings: list[_Kept]) -> Bag:
-    """Puts the trainings of all folds together."""
+def _bag(trainings: list[_Kept], others: list[_Kept]) -> Bag:
+    """Puts the trainings of all folds together, and those of other folds that did not fail."""
     first = trainings[0]
+    every = [*trainings, *(t for t in others if np.isfinite(t.wave.score[t.row]))]
     return Bag(
         first.wave.asked[first.row],
-        np.stack([t.wave.encodings[t.row] for t in trainings]),
+        np.stack([t.wave.encodings[t.row] for t in every]),
         np.stack([t.wave.outputs[t.place] for t in trainings]),
-        [t.wave.members[t.place] for t in trainings],
-        np.array([t.wave.stop[t.row] for t in trainings]),
+        [t.wave.members[t.place] for t in every],
+        np.array([t.wave.stop[t.row] for t in every]),
         float(np.mean([t.wave.score[t.row] for t in trainings])),
     )
 

@@ -39,7 +39,7 @@ except ImportError:
 if TYPE_CHECKING:
     import pandas as pd
 
-Method = Literal["metalearner", "random", "optuna"]
+Method = Literal["metalearner", "random", "optuna", "defaults"]
 
 
 class _Counting(NamedTuple):
@@ -138,7 +138,9 @@ class _AutoML(BaseEstimator):
             folds=self.folds,
         )
         if config.method == "supernet":
-            raise InputError("method='supernet' is for images, by `metajax search`; use metalearner, random or optuna")
+            raise InputError(
+                "method='supernet' is for images, by `metajax search`; use metalearner, random, optuna or defaults"
+            )
         return config
 
     def _counting(self, frame: Any, y: np.ndarray, sample_weight: Any, groups: Any) -> "_Counting":
@@ -224,7 +226,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
         trials: Number of configurations to try, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
-        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
+        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``; ``defaults`` trains the defaults of all
+            model types and searches nothing.
         metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``roc_auc`` for two classes and
             ``accuracy`` for more.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
@@ -329,7 +332,8 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
         trials: Number of configurations to try, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
-        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``.
+        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``; ``defaults`` trains the defaults of all
+            model types and searches nothing.
         metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``r2``.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.

@@ -26,6 +26,10 @@ from metajax.predictor import Trials
 from metajax.run import RunDirectory
 from metajax.types import stream
 
+_MAX_REPEATS = 2
+"""Other ways to split the rows on which the ensemble is trained. Of the part of the error that is due to the rows that a member
+has seen, 5, 10 and 15 members leave 1/5, 1/10 and 1/15."""
+
 
 class Keys(NamedTuple):
     """One random key each for the trainings, the random configurations, the proposals and the final trainings."""
@@ -87,6 +91,7 @@ def explore(config: Config, recorder: Recorder) -> Exploration:
         )  # compiles beside trainings
         stages.collect()
         stages.propose()
+        stages.repeat()
         stages.train_baseline()
     selection = select(stages.history)
     return Exploration(stages.history, selection, stages.default[0], stages.best_random(), stages.keys.refit)
@@ -133,6 +138,8 @@ class _Search:
         warm_start = self.task.warm_start if self.config.uses_meta_learner else None
         while True:
             asking, is_first = None, warm_start is not None and not self.history.count("proposed")
+            if (following := self.history.next_saved()) is not None and following.source == "repeated":
+                break
             saved = self.history.upcoming("proposed")
             n = len(saved.asked) if saved else self.schedule.n_to_explore(asks_model=not is_first)
             if n and not is_first:
@@ -148,7 +155,8 @@ class _Search:
                 tried = self.proposer.trials
                 seconds = tried.settings.get("seconds")
                 self._train(self._fix(warm_start(n, key, tried.encodings, seconds=seconds)), "proposed")
-        while self._promote(is_last=True) and self.config.minutes is not None:
+        goes_on = self.config.minutes is not None or self.config.method == "defaults"
+        while self._promote(is_last=True) and goes_on:
             pass
 
     def _train(self, encodings: np.ndarray, source: str, asked: list[dict[str, Any]] | None = None) -> None:
@@ -178,6 +186,25 @@ class _Search:
             return False
         self.recorder.train(chosen, "promoted", data=self.task.unexplored_folds)
         return True
+
+    def repeat(self) -> None:
+        """Trains the configurations of the ensemble on other folds of the same rows, while there is time.
+
+        Each of them has more members then, whose mean varies less (Breiman 1996).
+        """
+        if self.task.more_folds is None or self.config.minutes is None:
+            return
+        for number in range(1, _MAX_REPEATS + 1):
+            saved = self.history.next_saved()
+            if saved is not None and saved.source != "repeated":
+                return
+            if saved is None and (self.schedule.is_over or not self.schedule.allows(0.0)):
+                return
+            selection = select(self.history)
+            order = np.argsort(-selection.counts, kind="stable")
+            chosen = saved.asked if saved else np.stack([selection.bags[i].asked for i in order])
+            first_split = 1 + number * len(self.task.folds)
+            self.recorder.train(chosen, "repeated", data=self.task.more_folds(number), first_split=first_split)
 
     def train_baseline(self) -> None:
         """Tries as many random configurations as the search has tried in all."""

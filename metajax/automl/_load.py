@@ -57,7 +57,7 @@ def _read(config: Config) -> Dataset:
     if config.method == "supernet":
         raise InputError(
             "method='supernet': needs images (a folder with one folder for each class, or an .npz with x of shape "
-            "[n, height, width]); for tables use metalearner, random or optuna"
+            "[n, height, width]); for tables use metalearner, random, optuna or defaults"
         )
     schema = None if config.schema is None else tabular.Schema.read(config.schema)
     columns = tabular.RowColumns(config.group, config.time, config.weight)

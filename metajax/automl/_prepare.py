@@ -6,7 +6,7 @@ import numpy as np
 
 from metajax.automl import _splits as splitting
 from metajax.automl._space import MAX_FEATURES
-from metajax.automl._task import Data
+from metajax.automl._task import Data, MoreFoldsFn
 from metajax.data import tabular
 from metajax.data.schema._show import listed
 
@@ -41,6 +41,7 @@ class Prepared(NamedTuple):
         network_rows: Maximum number of rows that a network learns from: the first ones.
         test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` without a test.
         is_ordered: Whether rows are split in the order of time.
+        more_folds: Other folds of the rows, by a number from 1; ``None`` where they are split once.
     """
 
     search: Data
@@ -55,6 +56,7 @@ class Prepared(NamedTuple):
     network_rows: int = MAX_FINAL_ROWS
     test_row_numbers: np.ndarray | None = None
     is_ordered: bool = False
+    more_folds: MoreFoldsFn | None = None
 
     @property
     def classification(self) -> bool:
@@ -128,6 +130,12 @@ def prepare(
         folds = N_FOLDS if _is_cross_validated(own.x, len(dataset.classes or [0]), minutes, max_search) else 1
     splits = splitting.splits(learned, folds, seed)
     parts = [_as_data(own.take(split.train), own.take(split.evaluation)) for split in splits]
+
+    def more_folds(number: int) -> list[Data]:
+        order = splitting.spread(learned, np.arange(n), seed + number)
+        again = splitting.splits(learned.take(order), folds, seed + number)
+        return [_as_data(own.take(order[split.train]), own.take(order[split.evaluation])) for split in again]
+
     search = parts[0]
     if (n_train := len(search.x)) > max_search:
         search = search.first(max_search)
@@ -157,6 +165,7 @@ def prepare(
         max_network,
         None if test is False else tested.row_numbers,
         roles.times is not None,
+        more_folds if len(parts) > 1 else None,
     )
 
 

@@ -69,7 +69,7 @@ def _cross(space: Space, best: np.ndarray, random: np.ndarray, rng: np.random.Ge
 
 def make_proposer(config: Config, space: Space, key: Key, padded_size: int) -> search.AskTell:
     """Returns who proposes what to train."""
-    if config.method == "random":
+    if config.method in ("random", "defaults"):
         return search.RandomProposer(space, key=key)
     if config.method == "optuna":
         return search.OptunaProposer(space, key=key)

@@ -49,28 +49,39 @@ class Recorder:
         source: str,
         r2: dict[str, float] | None = None,
         data: Sequence[Data] | None = None,
+        first_split: int | None = None,
     ) -> Wave:
         """Trains the next wave and records it.
 
         Args:
             encodings: f32[n, width], the configurations.
-            source: Why they are trained: ``random``, ``proposed``, ``promoted`` or ``baseline``.
+            source: Why they are trained: ``random``, ``proposed``, ``promoted``, ``repeated`` or ``baseline``.
             r2: R² of each of the meta-learner's models in cross-validation, if they proposed the wave.
             data: The splits of the rows to train on; by default that of the search.
+            first_split: The number of the first of them, if they are none of the task.
         """
-        history, started, is_promoted = self.history, time.perf_counter(), source == "promoted"
+        history, started, is_promoted = self.history, time.perf_counter(), source in ("promoted", "repeated")
         is_saved, splits = history.next_saved() is not None, data or [history.task.search]
         progress = None if is_promoted else self._progress_callback(self._n_tried)
-        allows = self._allows(is_promoted)
-        wave = history.train(encodings, source, splits, progress, is_promoted, allows, self.is_stopped, not is_promoted)
+        wave = history.train(
+            encodings,
+            source,
+            splits,
+            progress,
+            is_promoted,
+            self._allows(source),
+            self.is_stopped,
+            not is_promoted,
+            first_split,
+        )
         elapsed = float(wave.seconds.sum()) / n_workers() if is_saved else time.perf_counter() - started
         self.schedule.record_wave(elapsed, len(wave.score), is_promoted)
         self._log(wave, r2)
         return wave
 
-    def _allows(self, is_promoted: bool) -> AllowsFn:
+    def _allows(self, source: str) -> AllowsFn:
         """Whether there is time for a training. The first one of all and the first on every fold are done in any case."""
-        if not is_promoted:
+        if source != "promoted":
             return self.schedule.allows if self.history.waves else _except_first(self.schedule.allows)
         return self.schedule.allows_late if self.history.has_promoted else lambda _: True
 

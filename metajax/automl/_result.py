@@ -67,7 +67,7 @@ def finish(
     refits = _refit(task.everything, exploration, recorder)
     kept = selection.build(task, refits) if refits else model
     kept.save(directory.path)
-    trials = history.trials("random", "proposed", "promoted", "baseline")
+    trials = history.trials("random", "proposed", "promoted", "repeated", "baseline")
     trials.to_frame(f"validation_{task.metric.name}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(task.space))
     learned = history.trials("random", "proposed")
@@ -77,7 +77,7 @@ def finish(
     metrics = {
         **_test_metrics(contenders, task),
         **residuals.scores(contenders["found"].evaluation, task),
-        "models_trained": history.count("random", "proposed", "promoted"),
+        "models_trained": history.count("random", "proposed", "promoted", "repeated"),
         "configurations_tried": history.count("random", "proposed"),
         "models_failed": int(np.isnan(trials.metric).sum()),
         "log10_space": task.space.log10_size,

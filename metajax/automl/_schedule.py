@@ -16,6 +16,9 @@ _WAVES_OF_A_BUDGET = 8
 """A wave takes about this part of the time."""
 _SHARE_OF_EXPLORING = 0.8
 """After this share of the time no other configurations are tried: the rest is for training the best ones on every fold."""
+_SHARES_BEFORE_REPEATS = 0.6, 0.75
+"""Where the ensemble can be trained on other folds in the end, nothing is tried after the first share of the time, and nothing
+else is trained on every fold after the second."""
 _REFIT_SHARE, _MEMBERS = 0.12, 4
 """The share of the time that training on all rows may take, and the number of configurations that an ensemble has mostly."""
 _SHORT_SECONDS = 20.0
@@ -51,6 +54,11 @@ class Schedule:
     def is_short(self) -> bool:
         """Whether the time may be over before the defaults of all model types are trained."""
         return self.budget.total < _SHORT_SECONDS
+
+    @property
+    def _repeats(self) -> bool:
+        """Whether time is kept for training the ensemble on other folds."""
+        return self._history.task.more_folds is not None and not self.is_short
 
     @property
     def reserve(self) -> float:
@@ -99,14 +107,15 @@ class Schedule:
         Args:
             asks_model: Whether the meta-learner has to propose them, which takes time as well.
         """
-        if self.is_over:
+        if self.is_over or self._config.method == "defaults":
             return 0
         left = math.inf if self.plan.trials is None else self.plan.trials
         left -= self._history.count("random", "proposed")
         if self._config.minutes is None:
             return int(min(left, self.plan.wave_size))
         proposing = self.proposal_seconds if asks_model else 0.0
-        if self.budget.seconds + proposing > _SHARE_OF_EXPLORING * (self.budget.total - self.reserve):
+        share = _SHARES_BEFORE_REPEATS[0] if self._repeats else _SHARE_OF_EXPLORING
+        if self.budget.seconds + proposing > share * (self.budget.total - self.reserve):
             return 0
         wanted = self.budget.total / _WAVES_OF_A_BUDGET / max(self._per_model, 1e-3)
         return int(min(left, np.clip(wanted, _MIN_WAVE, self.plan.wave_size)))
@@ -131,7 +140,12 @@ class Schedule:
         chosen: list[int] = []
         for i in range(len(seconds)):
             needed = self.seconds_to_promote(float(np.sum(seconds[[*chosen, i]])))
-            if (is_first and not chosen) or (needed <= room and self.allows(needed)):
+            in_time = self.allows(needed)
+            if is_last and self._repeats:
+                in_time &= self.budget.seconds + needed <= _SHARES_BEFORE_REPEATS[1] * (
+                    self.budget.total - self.reserve
+                )
+            if (is_first and not chosen) or (needed <= room and in_time):
                 chosen.append(i)
             if len(chosen) == most:
                 break
@@ -146,7 +160,9 @@ class Schedule:
 
     def seconds_of_good(self) -> float:
         """Returns the mean seconds of the best configurations on the split of the search."""
-        waves = [wave for wave in self._history.waves if wave.source != "promoted" and len(wave.score)]
+        waves = [
+            wave for wave in self._history.waves if wave.source not in ("promoted", "repeated") and len(wave.score)
+        ]
         if not waves:
             return 0.0
         score = np.concatenate([wave.score for wave in waves])

@@ -5,7 +5,7 @@ import math
 
 from metajax.types import InputError
 
-METHODS = ("metalearner", "random", "optuna", "supernet")
+METHODS = ("metalearner", "random", "optuna", "defaults", "supernet")
 _MIN_TRIALS = 16
 _IMAGE_SIZES = (4, 64)
 _MAX_SEED = 2**31 - 1
@@ -31,7 +31,8 @@ class Config:
             ``balanced_accuracy``, ``f1_macro`` or ``neg_mean_absolute_error``; ``None`` is the area under the ROC curve for
             two classes, the accuracy for more, and R² for numbers.
         method: Who proposes what to train: ``metalearner``, ``random``, ``optuna`` (its multivariate TPE) or, for images,
-            ``supernet``, where DrNAS decides the architecture and the meta-learner the rest.
+            ``supernet``, where DrNAS decides the architecture and the meta-learner the rest; ``defaults`` searches nothing: it
+            trains the defaults of all model types.
         minutes: Budget of wall time, above 0; ``None`` is no limit.
         trials: Number of configurations that the search tries, at least 16; the best of them are trained on every fold as
             well. With ``None`` it is 192 (48 for images), or not limited if ``minutes`` is given.

@@ -85,6 +85,7 @@ def table_task(
         everything=prepared.everything,
         test_row_numbers=prepared.test_row_numbers,
         is_ordered=prepared.is_ordered,
+        more_folds=prepared.more_folds,
     )
 
 

@@ -163,6 +163,14 @@ class EnsembleMember(NamedTuple):
     weight: float
 
 
+class MoreFoldsFn(Protocol):
+    """Splits the rows that are learned from in other ways."""
+
+    def __call__(self, number: int) -> list[Data]:
+        """Returns as many other folds of the same rows; ``number`` counts the ways from 1."""
+        ...
+
+
 class BuildModelFn(Protocol):
     """Builds the final model from trained members."""
 
@@ -239,6 +247,7 @@ class Task(NamedTuple):
         test_row_numbers: i64[test rows], the place of each test row in its table, from 0; ``None`` if it is not known.
         is_ordered: Whether rows are split in the order of time, so that those held back are the latest: then configurations are
             trained on them too before the model is evaluated.
+        more_folds: Other folds of the same rows; ``None`` where they are split once.
     """
 
     space: Space
@@ -264,6 +273,7 @@ class Task(NamedTuple):
     everything: Data | None = None
     test_row_numbers: np.ndarray | None = None
     is_ordered: bool = False
+    more_folds: MoreFoldsFn | None = None
 
     @property
     def unexplored_folds(self) -> list[Data]:

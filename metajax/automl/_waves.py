@@ -26,13 +26,13 @@ class Wave(NamedTuple):
         encodings: f32[n, width], the configurations, with what their trainings decided.
         asked: f32[n, width], the configurations that were to be trained.
         split: i64[n], the split of the rows on which each was trained and evaluated: 0 is that of the search, the others
-            count the task's folds from 1.
+            count the task's folds from 1, and then other folds.
         score: f64[n], accuracy or R².
         loss: f64[n], calibrated log-loss or mean squared error.
         curve: f64[n, CURVE_POINTS], learning curves.
         seconds: f64[n], training time.
         source: Why it was trained: ``random`` or ``proposed`` configurations on the split of the search, ``promoted`` ones on
-            the folds, or ``baseline``.
+            the folds, ``repeated`` ones on other folds of the same rows, or ``baseline``.
         outputs: f32[m, rows, outputs], what some of the models predict for the evaluation rows.
         output_index: i64[m], the rows of ``encodings`` that ``outputs`` and ``members`` belong to.
         stop: f64[n], the share of its epochs after which each training was best.
@@ -113,6 +113,7 @@ class WaveHistory:
         allows: AllowsFn | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
         gives_up: bool = False,
+        first_split: int | None = None,
     ) -> Wave:
         """Trains these configurations as the next wave, or reads the wave back if its file holds just these.
 
@@ -126,6 +127,7 @@ class WaveHistory:
             allows: Whether there is time for a training, as in ``TrainFn``. The wave holds those that were trained.
             is_stopped: Whether the search was asked to stop; then no training starts.
             gives_up: Give up trainings that fall behind by the learning curves of the waves before.
+            first_split: The number of the first split, if the splits are none of the task.
 
         Returns:
             The wave.
@@ -139,7 +141,10 @@ class WaveHistory:
         wave = self._read(file)
         if wave is None or wave.source != source or not _is_part(wave.asked, repeated):
             goes_on = lambda seconds: not is_stopped() and (allows is None or allows(seconds))
-            wave = self._train_splits(configurations, repeated, source, data, progress, keep_all, goes_on, gives_up)
+            numbers = [first_split + i if first_split else self.task.number_of(part) for i, part in enumerate(data)]
+            wave = self._train_splits(
+                configurations, repeated, source, data, numbers, progress, keep_all, goes_on, gives_up
+            )
             if is_stopped():
                 raise Stopped
             self._write(file, wave)
@@ -152,6 +157,7 @@ class WaveHistory:
         repeated: np.ndarray,
         source: str,
         data: Sequence[Data],
+        numbers: Sequence[int],
         progress: Callable[[int], None] | None,
         keep_all: bool,
         allows: AllowsFn,
@@ -181,7 +187,7 @@ class WaveHistory:
         return Wave(
             encodings=(repeated if parts[0].encodings is None else column("encodings"))[trained],
             asked=repeated[trained],
-            split=np.repeat([self.task.number_of(part) for part in data], len(encodings))[trained],
+            split=np.repeat(numbers, len(encodings))[trained],
             source=source,
             outputs=column("outputs")[rows],
             output_index=kept,
@@ -191,7 +197,7 @@ class WaveHistory:
 
     def _learning_curves(self) -> LearningCurves | None:
         """The learning curves on the split of the search so far."""
-        waves = [wave for wave in self.waves if wave.source != "promoted"]
+        waves = [wave for wave in self.waves if wave.source not in ("promoted", "repeated")]
         if not waves:
             return None
         return LearningCurves(*(np.concatenate([getattr(w, name) for w in waves]) for name in LearningCurves._fields))

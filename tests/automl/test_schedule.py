@@ -147,6 +147,14 @@ def test_a_search_that_was_killed_after_any_wave_ends_in_the_same_bits(searched,
         np.testing.assert_array_equal(whole.selection.counts, again.selection.counts)
 
 
+def test_without_a_search_every_default_is_trained_on_every_fold(searched):
+    task = TASK._replace(initial=({"x": 0.5}, {"x": 0.25}, {"x": 0.75}))
+    exploration, _ = searched(Config("table", method="defaults", baseline=False), task)
+    history = exploration.history
+    assert history.count("random") == 3 and not history.count("proposed")
+    assert sorted(bag.asked[0] for bag in bags.bags(history)) == [0.25, 0.5, 0.75]
+
+
 def test_a_large_table_is_compared_on_a_part_of_its_one_split(searched):
     """Where no fold is the split of the search, the promising ones are trained on the folds alone."""
     fold = ROWS._replace()
@@ -155,6 +163,30 @@ def test_a_large_table_is_compared_on_a_part_of_its_one_split(searched):
     promoted = [wave for wave in exploration.history.waves if wave.source == "promoted"]
     assert promoted and all((wave.split == 1).all() for wave in promoted)
     assert all(len(bag.members) == 1 for bag in exploration.selection.bags)
+
+
+def test_in_the_end_the_ensemble_is_trained_on_other_folds(searched):
+    """It has three times the members then, and the same predictions of held-out rows. A run that was killed reads them back."""
+    drawn = []
+
+    def more_folds(number):
+        drawn.append(number)
+        return [ROWS._replace() for _ in range(5)]
+
+    task, config = TASK._replace(more_folds=more_folds), Config("table", minutes=1.0, baseline=False)
+    whole, records = searched(config, task, seconds=50.0)
+    assert drawn == [1, 2] and [record["source"] for record in records][-2:] == ["repeated"] * 2
+    repeated = [wave for wave in whole.history.waves if wave.source == "repeated"]
+    assert [np.unique(wave.split).tolist() for wave in repeated] == [list(range(6, 11)), list(range(11, 16))]
+    (bag,) = whole.selection.bags
+    assert len(bag.members) == len(bag.encodings) == len(bag.stop) == 15 and bag.outputs.shape[0] == 5
+    assert [part[3] for part in whole.selection.build(task)] == pytest.approx([1 / 15] * 15)
+    assert set(whole.history.trials("random").group) == {0} and whole.history.count("random") == 1
+    again, _ = searched(config, task, seconds=50.0)  # its time is over, and what it has trained counts
+    assert [wave.source for wave in again.history.waves] == [wave.source for wave in whole.history.waves]
+    np.testing.assert_array_equal(again.selection.bags[0].encodings, bag.encodings)
+    searched(Config("table", trials=16), task, name="trials")
+    assert drawn == [1, 2] * 2, "a search of a number of trials is the same on every machine"
 
 
 def test_time_is_kept_for_the_end_and_for_the_default(tmp_path):

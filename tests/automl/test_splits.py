@@ -87,6 +87,22 @@ def test_a_table_says_what_its_columns_are_for():
     assert [len(prepare(loaded(), 0, folds=n).folds) for n in (1, 3)] == [1, 3]
 
 
+@pytest.mark.parametrize("columns", [{}, {"group": "who"}])
+def test_other_folds_are_of_the_same_rows(columns):
+    prepared = prepare(loaded(table(240), **columns), 0)
+    rows = lambda data: sorted(map(tuple, np.concatenate([data.x, data.x_eval]).tolist()))
+    first, others = prepared.folds, [prepared.more_folds(number) for number in (1, 2)]
+    assert all(len(folds) == 5 for folds in others)
+    for folds in others:
+        assert not any(np.array_equal(own.x_eval, fold.x_eval) for own, fold in zip(first, folds))
+        if not columns:
+            assert all(rows(fold) == rows(first[0]) for fold in folds)
+            seen = np.concatenate([fold.x_eval for fold in folds])
+            assert len(np.unique(seen, axis=0)) >= len(np.unique(first[0].x_eval, axis=0)) * 4.5
+    np.testing.assert_array_equal(others[0][2].x_eval, prepared.more_folds(1)[2].x_eval)
+    assert prepare(loaded(), 0, folds=1).more_folds is None
+
+
 def test_where_the_table_drifts_the_latest_rows_are_learned_from_before_the_test(tmp_path):
     """Trees predict no value later than those they know; the rows that compared configurations are known to the default."""
     frame = table(classification=False).assign(y=lambda rows: pd.to_datetime(rows["day"], dayfirst=True).dt.dayofyear)
