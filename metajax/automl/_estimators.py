@@ -226,8 +226,7 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
         trials: Number of configurations to try, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
-        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``; ``defaults`` trains the defaults of all
-            model types and searches nothing.
+        method: Who proposes what to train: ``metalearner``, ``random``, ``optuna``, or nobody: ``defaults`` searches nothing.
         metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``roc_auc`` for two classes and
             ``accuracy`` for more.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
@@ -332,8 +331,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
         minutes: Budget of wall time of ``fit``, above 0; ``None`` is no limit.
         trials: Number of configurations to try, at least 16. With neither ``minutes`` nor ``trials`` it is 192; with both,
             the search ends at whatever is reached first.
-        method: Who proposes what to train: ``metalearner``, ``random`` or ``optuna``; ``defaults`` trains the defaults of all
-            model types and searches nothing.
+        method: Who proposes what to train: ``metalearner``, ``random``, ``optuna``, or nobody: ``defaults`` searches nothing.
         metric: What is maximized, by the name of scikit-learn's scorer. By default it is ``r2``.
         seed: Seed of the split and of all randomness, from 0 to 2147483647.
         directory: Where runs are kept, as in ``AutoMLClassifier``. By default nothing is kept.

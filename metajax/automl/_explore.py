@@ -194,15 +194,19 @@ class _Search:
         """
         if self.task.more_folds is None or self.config.minutes is None:
             return
+        chosen = None
         for number in range(1, _MAX_REPEATS + 1):
             saved = self.history.next_saved()
             if saved is not None and saved.source != "repeated":
                 return
             if saved is None and (self.schedule.is_over or not self.schedule.allows(0.0)):
                 return
-            selection = select(self.history)
-            order = np.argsort(-selection.counts, kind="stable")
-            chosen = saved.asked if saved else np.stack([selection.bags[i].asked for i in order])
+            if saved is not None:
+                chosen = saved.asked
+            elif chosen is None:  # What is repeated changes no prediction of held-out rows, and so no choice.
+                selection = select(self.history)
+                order = np.argsort(-selection.counts, kind="stable")
+                chosen = np.stack([selection.bags[i].asked for i in order])
             first_split = 1 + number * len(self.task.folds)
             self.recorder.train(chosen, "repeated", data=self.task.more_folds(number), first_split=first_split)
 

@@ -10,7 +10,7 @@ import numpy as np
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
 from metajax.automl._task import AllowsFn, Data
-from metajax.automl._waves import Wave, WaveHistory
+from metajax.automl._waves import Wave, WaveHistory, is_of_folds
 from metajax.automl.models._threads import n_workers
 from metajax.run import Progress, RunDirectory
 
@@ -60,7 +60,7 @@ class Recorder:
             data: The splits of the rows to train on; by default that of the search.
             first_split: The number of the first of them, if they are none of the task.
         """
-        history, started, is_promoted = self.history, time.perf_counter(), source in ("promoted", "repeated")
+        history, started, is_promoted = self.history, time.perf_counter(), is_of_folds(source)
         is_saved, splits = history.next_saved() is not None, data or [history.task.search]
         progress = None if is_promoted else self._progress_callback(self._n_tried)
         wave = history.train(

@@ -60,6 +60,10 @@ class Schedule:
         """Whether time is kept for training the ensemble on other folds."""
         return self._history.task.more_folds is not None and not self.is_short
 
+    def _is_within(self, share: float, seconds: float) -> bool:
+        """Whether something that takes this many more seconds ends in this share of the time before the end."""
+        return self.budget.seconds + seconds <= share * (self.budget.total - self.reserve)
+
     @property
     def reserve(self) -> float:
         """Seconds that are set aside for the end: the report, the default, and training on all rows if that costs little."""
@@ -115,7 +119,7 @@ class Schedule:
             return int(min(left, self.plan.wave_size))
         proposing = self.proposal_seconds if asks_model else 0.0
         share = _SHARES_BEFORE_REPEATS[0] if self._repeats else _SHARE_OF_EXPLORING
-        if self.budget.seconds + proposing > share * (self.budget.total - self.reserve):
+        if not self._is_within(share, proposing):
             return 0
         wanted = self.budget.total / _WAVES_OF_A_BUDGET / max(self._per_model, 1e-3)
         return int(min(left, np.clip(wanted, _MIN_WAVE, self.plan.wave_size)))
@@ -142,9 +146,7 @@ class Schedule:
             needed = self.seconds_to_promote(float(np.sum(seconds[[*chosen, i]])))
             in_time = self.allows(needed)
             if is_last and self._repeats:
-                in_time &= self.budget.seconds + needed <= _SHARES_BEFORE_REPEATS[1] * (
-                    self.budget.total - self.reserve
-                )
+                in_time &= self._is_within(_SHARES_BEFORE_REPEATS[1], needed)
             if (is_first and not chosen) or (needed <= room and in_time):
                 chosen.append(i)
             if len(chosen) == most:
@@ -160,9 +162,7 @@ class Schedule:
 
     def seconds_of_good(self) -> float:
         """Returns the mean seconds of the best configurations on the split of the search."""
-        waves = [
-            wave for wave in self._history.waves if wave.source not in ("promoted", "repeated") and len(wave.score)
-        ]
+        waves = [wave for wave in self._history.waves if not wave.is_of_folds and len(wave.score)]
         if not waves:
             return 0.0
         score = np.concatenate([wave.score for wave in waves])

@@ -19,6 +19,11 @@ from metajax.types import InputError
 _OUTPUT_INDEX_IN_FILES = "kept"  # the name of ``output_index`` in the files of a run
 
 
+def is_of_folds(source: str) -> bool:
+    """Whether waves of this source train chosen configurations on folds."""
+    return source in ("promoted", "repeated")
+
+
 class Wave(NamedTuple):
     """One trained population: what other libraries call a batch of trials.
 
@@ -51,6 +56,11 @@ class Wave(NamedTuple):
     output_index: np.ndarray
     stop: np.ndarray
     members: list[Any]
+
+    @property
+    def is_of_folds(self) -> bool:
+        """Whether chosen configurations were trained on folds, and not others tried on the split of the search."""
+        return is_of_folds(self.source)
 
 
 class Stopped(Exception):
@@ -197,7 +207,7 @@ class WaveHistory:
 
     def _learning_curves(self) -> LearningCurves | None:
         """The learning curves on the split of the search so far."""
-        waves = [wave for wave in self.waves if wave.source not in ("promoted", "repeated")]
+        waves = [wave for wave in self.waves if not wave.is_of_folds]
         if not waves:
             return None
         return LearningCurves(*(np.concatenate([getattr(w, name) for w in waves]) for name in LearningCurves._fields))
