@@ -1,5 +1,6 @@
 """From a dataset to arrays on the device: the split, the encoder, and the rows that each stage learns from."""
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,12 +130,13 @@ def prepare(
     if folds is None:
         folds = N_FOLDS if _is_cross_validated(own.x, len(dataset.classes or [0]), minutes, max_search) else 1
     splits = splitting.splits(learned, folds, seed)
-    parts = [_as_data(own.take(split.train), own.take(split.evaluation)) for split in splits]
+    as_data = functools.partial(_as_data, levels=encoder.levels)
+    parts = [as_data(own.take(split.train), own.take(split.evaluation)) for split in splits]
 
     def more_folds(number: int) -> list[Data]:
         order = splitting.spread(learned, np.arange(n), seed + number)
         again = splitting.splits(learned.take(order), folds, seed + number)
-        return [_as_data(own.take(order[split.train]), own.take(order[split.evaluation])) for split in again]
+        return [as_data(own.take(order[split.train]), own.take(order[split.evaluation])) for split in again]
 
     search = parts[0]
     if (n_train := len(search.x)) > max_search:
@@ -155,8 +157,8 @@ def prepare(
     return Prepared(
         search,
         parts,
-        _as_data(own, test_rows),
-        _everything(own, test_rows, test is not False, len(parts)),
+        as_data(own, test_rows),
+        _everything(own, test_rows, test is not False, len(parts), encoder.levels),
         encoder,
         groups,
         len(dataset.classes) if dataset.classes is not None else 1,
@@ -185,16 +187,16 @@ class _Rows(NamedTuple):
         return _Rows(*(None if part is None else np.concatenate([part, more]) for part, more in zip(self, other)))
 
 
-def _as_data(train: _Rows, evaluation: _Rows) -> Data:
+def _as_data(train: _Rows, evaluation: _Rows, levels: np.ndarray) -> Data:
     """Rows on the host: the libraries of trees read them there, and networks copy what they need."""
-    return Data(train.x, train.y, evaluation.x, evaluation.y, train.weights, evaluation.weights)
+    return Data(train.x, train.y, evaluation.x, evaluation.y, train.weights, evaluation.weights, levels)
 
 
-def _everything(learned: _Rows, test: _Rows, is_test: bool, folds: int) -> Data | None:
+def _everything(learned: _Rows, test: _Rows, is_test: bool, folds: int, levels: np.ndarray) -> Data | None:
     """All rows, those of the test included; ``None`` where every row was learned from in some fold."""
     if is_test:
-        return _as_data(learned.join(test), test)
-    return None if folds > 1 else _as_data(learned, test)
+        return _as_data(learned.join(test), test, levels)
+    return None if folds > 1 else _as_data(learned, test, levels)
 
 
 def _of_splits(learned: tabular.Dataset) -> list[str]:

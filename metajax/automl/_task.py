@@ -26,6 +26,8 @@ class Data(NamedTuple):
         y_eval: i32[m] or f32[m], their targets.
         weights: f64[n], how much each training row counts; ``None`` where all count alike.
         weights_eval: f64[m], how much each evaluation row counts, or ``None``.
+        levels: i64[inputs], the number of the category that an input is a level of, and -1 for other inputs; ``None`` where
+            inputs are none of a table. The inputs of a category are one-hot.
     """
 
     x: Any
@@ -34,6 +36,7 @@ class Data(NamedTuple):
     y_eval: Any
     weights: Any = None
     weights_eval: Any = None
+    levels: Any = None
 
     def first(self, n: int) -> "Data":
         """Returns the first training rows, and all evaluation rows."""

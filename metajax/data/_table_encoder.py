@@ -1,4 +1,4 @@
-"""Turns the rows of a table into inputs of networks and of trees, and into targets, and splits them."""
+"""Turns the rows of a table into inputs of models and into targets, and splits them."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from metajax.data.schema._schema import Columns, Schema
 
 _NORMAL_QUARTILES = 1.349  # The distance of the quartiles of a normal distribution of deviation 1.
 _CLIP = 3.0  # Inputs are smoothly clipped to this size.
-_MAX_FLOAT32 = 3e38
 
 
 class _Part(NamedTuple):
@@ -94,19 +93,10 @@ class Encoder:
         return np.concatenate([np.full(part.width, part.column) for part in self._parts()])
 
     @property
-    def tree_groups(self) -> np.ndarray:
-        """i64[tree inputs], the index of the column that each input of a tree comes from."""
-        statistics = [
-            np.full(block.shape[1], self.schema.codes[code].column) for code, block in self.statistics.items()
-        ]
-        sources = [source.column for source in (*self.schema.numbers, *self.schema.codes)]
-        return np.concatenate([np.array(sources, np.int64), *statistics])
-
-    @property
-    def categorical(self) -> np.ndarray:
-        """bool[tree inputs], whether an input of a tree is the number of a level."""
-        index, start = np.arange(len(self.tree_groups)), len(self.schema.numbers)
-        return (index >= start) & (index < start + len(self.schema.codes))
+    def levels(self) -> np.ndarray:
+        """i64[inputs], the number of the category that an input is a level of; -1 where it is none."""
+        number = {part: i for i, part in enumerate(part for part in self._parts() if part.kind == "level")}
+        return np.concatenate([np.full(part.width, number.get(part, -1)) for part in self._parts()])
 
     def columns(self, rows: Any) -> Columns:
         """Returns rows as the schema reads them.
@@ -120,7 +110,7 @@ class Encoder:
         return rows if isinstance(rows, Columns) else self.schema.check(rows)
 
     def inputs(self, rows: Any, target: np.ndarray | None = None, groups: np.ndarray | None = None) -> np.ndarray:
-        """Returns the inputs f32[n, inputs] of rows for networks.
+        """Returns the inputs f32[n, inputs] of rows.
 
         Numbers are centered and scaled robustly and clipped smoothly, so that no outlier is beyond 3. A missing one is at the
         median, with an indicator where the training rows had missing ones too. Categories are one-hot; a missing, rare or
@@ -150,25 +140,6 @@ class Encoder:
                 block[:] = self._statistic(part.place, read.codes[:, part.place], target, groups)
             at += part.width
         return inputs
-
-    def tree_inputs(self, rows: Any, target: np.ndarray | None = None) -> np.ndarray:
-        """Returns the inputs f32[n, tree inputs] of rows for trees: raw numbers and the numbers of levels, NaN where missing.
-
-        Of a category with more than 50 levels only the 50 most frequent have a number; its target statistics stand at the end.
-        ``categorical`` says which inputs are numbers of levels, ``tree_groups`` which column each comes from.
-
-        Args:
-            rows: As in ``inputs``.
-            target: As in ``inputs``.
-
-        Raises:
-            InputError: As ``inputs``.
-        """
-        read = self.columns(rows)
-        numbers = np.clip(read.numbers, -_MAX_FLOAT32, _MAX_FLOAT32)
-        codes = np.where((read.codes < 0) | (read.codes >= MAX_LEVELS), np.nan, read.codes)
-        statistics = [self._statistic(code, read.codes[:, code], target) for code in self.statistics]
-        return np.concatenate([numbers, codes, *statistics], axis=1).astype(np.float32)
 
     def targets(self, target: np.ndarray) -> np.ndarray:
         """Returns the targets of rows: i32[n] class indices, or f32[n] standardized numbers.

@@ -134,6 +134,41 @@ def test_gaps_a_constant_column_and_a_single_one(kind):
     np.testing.assert_array_equal(alone.predict(changed), alone.predict(data.x_eval))
 
 
+def categories(outputs, n=480, width=12, seed=0):
+    """A number that says nothing beside a category whose level decides; the last of its inputs is for unknown levels."""
+    rng = np.random.default_rng(seed)
+    level = rng.integers(width - 1, size=n)
+    x = np.concatenate([rng.normal(size=(n, 1)), np.eye(width)[level]], axis=1).astype(np.float32)
+    effects = np.random.default_rng(1).permutation(width)[level]
+    y = (effects % outputs).astype(np.int32) if outputs > 1 else ((effects - 5.5) / 3.5).astype(np.float32)
+    cut = n * 3 // 4
+    return Data(x[:cut], y[:cut], x[cut:], y[cut:], levels=np.array([-1] + [0] * width))
+
+
+@each_type
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_categories_are_learned_and_survive_saving(kind, outputs):
+    data = categories(outputs)
+    for columns in (np.arange(13), np.arange(1, 13), [0]):  # all; the category alone; the number alone
+        member = fit(kind, data, outputs, columns=columns)
+        assert len(columns) == 1 or score(member, data) > (0.3 if outputs == 1 else 0.7)
+        back = FittedMember.read(kind, member.header(), member.arrays())
+        np.testing.assert_array_equal(back.predict(data.x_eval), member.predict(data.x_eval))
+        unknown = np.concatenate([data.x_eval[:, :1], np.eye(12, dtype=np.float32)[[-1] * len(data.x_eval)]], axis=1)
+        assert np.isfinite(member.predict(unknown)).all()
+
+
+@pytest.mark.skipif("catboost" not in INSTALLED, reason="catboost is not installed")
+def test_catboost_reads_levels_and_not_one_hot_inputs():
+    """A tree of depth 1 splits many levels at once by their statistics; of one-hot inputs it can split off one."""
+    data, kind = categories(1), BUILT_IN["catboost"][0]
+    of_levels, one_hot = (
+        score(fit(kind, part, 1, depth=1, iterations=4, decides=False), data)
+        for part in (data, data._replace(levels=None))
+    )
+    assert of_levels > one_hot + 0.1
+
+
 def contradictory(classification):
     """The same rows twice with different targets: only their weights say which are right."""
     x = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)

@@ -43,15 +43,11 @@ def test_missing_values_and_unseen_levels():
         encoder.inputs(frame.assign(m="many"))
 
 
-def test_inputs_of_trees():
+def test_levels_say_which_inputs_belong_to_which_category():
     frame, target = mixed()
-    dataset, encoder = encoded(frame, target)
-    trees = encoder.tree_inputs(dataset.columns)
-    assert trees.dtype == np.float32 and encoder.categorical.tolist() == [False, False, True]
-    assert encoder.tree_groups.tolist() == [0, 2, 1]
-    np.testing.assert_array_equal(trees[:, :2], frame[["n", "m"]].to_numpy(np.float32))
-    np.testing.assert_array_equal(np.isnan(trees[:, 2]), frame["c"].isna())
-    assert np.isfinite(encoder.tree_inputs(frame.assign(m=1e300))[:, 1]).all()
+    _, encoder = encoded(frame.assign(d=frame["c"]), target)
+    assert encoder.levels.tolist() == [-1, -1, 0, 0, 0, -1, 1, 1, 1]
+    assert encoded(*wide())[1].levels.tolist() == [0] * 51 + [-1, -1], "a target statistic is a number"
 
 
 @pytest.mark.parametrize("ruined", ["sentinels", "one of 1e200", "both ends", "mostly zero", "tiny"])
@@ -107,9 +103,6 @@ def test_statistics_of_levels_do_not_leak():
     flipped = dataset.target.copy()
     flipped[0] = "1" if flipped[0] == "0" else "0"
     assert statistic(flipped)[0] == statistic(dataset.target)[0], "a row's own target does not move its statistic"
-    trees = encoder.tree_inputs(dataset.columns, dataset.target)
-    np.testing.assert_array_equal(trees[:, -1], encoder.inputs(dataset.columns, dataset.target)[:, 51])
-    assert encoder.categorical.tolist() == [False, True, False] and np.nanmax(trees[:, 1]) == 49
 
 
 def test_statistics_of_levels_that_matter():

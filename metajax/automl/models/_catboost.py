@@ -9,6 +9,7 @@ import numpy as np
 from metajax._optional import optional
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
+from metajax.automl.models._levels import numbers_and_levels
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over
@@ -20,7 +21,9 @@ class CatBoost:
     """Gradient boosting of symmetric trees by CatBoost (Prokhorenkova et al. 2018).
 
     CatBoost itself takes 1,000 iterations and a rate that depends on the rows by default. Here it is 500 iterations and a rate
-    of 0.1, which takes less time. On the rows of the search, the number of iterations is decided by the evaluation rows.
+    of 0.1, which takes less time. Categories are not one-hot here: CatBoost replaces a level by statistics of the target over
+    the rows before it, of each category alone and not of combinations. On the rows of the search, the number of iterations is
+    decided by the evaluation rows.
     """
 
     name = "catboost"
@@ -38,7 +41,7 @@ class CatBoost:
         catboost = optional("catboost", "model 'catboost'")
         stopping: dict[str, Any] = {}
         if len(data.x_eval):
-            validation = catboost.Pool(data.x_eval, data.y_eval, weight=data.weights_eval)
+            validation = _pool(data.x_eval, data.levels, data.y_eval, data.weights_eval)
             stopping = {"eval_set": validation, "early_stopping_rounds": PATIENCE}
             stopping["callbacks"] = [_InTime()]
         model = catboost.CatBoost(
@@ -49,25 +52,37 @@ class CatBoost:
                 "l2_leaf_reg": config["l2"],
                 "rsm": config["columns"],
                 "depth": config["depth"],
+                "max_ctr_complexity": 1,
                 "random_seed": seed,
                 "thread_count": n_threads(),
                 "allow_writing_files": False,
                 "verbose": False,
             }
         )
-        model.fit(catboost.Pool(data.x, data.y, weight=data.weights), **stopping)
+        model.fit(_pool(data.x, data.levels, data.y, data.weights), **stopping)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.json"
             model.save_model(str(path), format="json")
             content = path.read_bytes()
-        member = CatBoostJson(content, {"outputs": outputs, "classification": classification})
+        member = CatBoostJson(content, data.levels, {"outputs": outputs, "classification": classification})
         if stopping:
             member.decided = decided_iterations(int(model.tree_count_))
         return member
 
     def from_arrays(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Member:
         """Returns the member that was saved."""
-        return CatBoostJson(arrays["json"].tobytes(), settings)
+        return CatBoostJson(arrays["json"].tobytes(), arrays["levels"], settings)
+
+
+def _pool(x: np.ndarray, levels: np.ndarray | None, y: Any = None, weights: Any = None) -> Any:
+    """Rows as CatBoost reads them: numbers, and the names of levels."""
+    catboost = optional("catboost", "model 'catboost'")
+    numbers, places = numbers_and_levels(x, levels)
+    if not places.shape[1]:
+        return catboost.Pool(x, y, weight=weights)
+    names = np.array([str(place).encode() for place in range(int(places.max()) + 1)], object)
+    rows = catboost.FeaturesData(numbers if numbers.shape[1] else None, names[places])
+    return catboost.Pool(rows, y, weight=weights)
 
 
 class _InTime:
@@ -81,8 +96,9 @@ class _InTime:
 class CatBoostJson(Member):
     """A model in the JSON format of CatBoost."""
 
-    def __init__(self, content: bytes, settings: dict[str, Any]):
+    def __init__(self, content: bytes, levels: np.ndarray | None, settings: dict[str, Any]):
         self.content, self.settings = content, settings
+        self._levels = np.zeros(0, np.int64) if levels is None else levels
         self._model = optional("catboost", "a CatBoost model").CatBoost()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.json"
@@ -97,9 +113,10 @@ class CatBoostJson(Member):
         """Returns the predictions of the first iterations."""
         kind = "Probability" if self.settings["classification"] else "RawFormulaVal"
         ends = [max(1, round(share * self._model.tree_count_)) for share in shares]
-        predict = lambda end: self._model.predict(x, kind, ntree_end=end, thread_count=n_threads())
+        rows = _pool(x, self._levels if len(self._levels) else None)
+        predict = lambda end: self._model.predict(rows, kind, ntree_end=end, thread_count=n_threads())
         return [two_columns(np.asarray(predict(end), np.float32), self.settings["outputs"]) for end in ends]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns the bytes of the JSON text."""
-        return {"json": np.frombuffer(self.content, np.uint8)}
+        """Returns the bytes of the JSON text, and which inputs are levels."""
+        return {"json": np.frombuffer(self.content, np.uint8), "levels": self._levels}

@@ -117,7 +117,8 @@ def fit_member(
     if outputs_of_type > 1 or not classification:
         weights_eval = None if data.weights_eval is None else data.weights_eval[evaluated]
         x, x_eval = select(data.x, columns), select(data.x_eval[evaluated], columns)
-        rows = Data(x, y, x_eval, y_eval[evaluated], data.weights, weights_eval)
+        levels = None if data.levels is None else data.levels[columns]
+        rows = Data(x, y, x_eval, y_eval[evaluated], data.weights, weights_eval, levels)
         rows = weighted(rows, config, outputs_of_type)
         with quiet, limited_threads():
             member = kind.fit(own_config(kind, config), rows, seed, bool(classification), outputs_of_type)
