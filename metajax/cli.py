@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,13 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
 
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log: str | None = None) -> None:
     """Searches, or continues a search, and prints what was found."""
+    started = time.perf_counter()  # loading libraries counts, too
     from metajax import automl
     from metajax._compiled import compile_quickly
     from metajax.automl._load import identify, load_data
     from metajax.automl._requirements import check_requirements
     from metajax.automl._settings import is_quick
+    from metajax.automl.models._threads import wait_passively
     from metajax.integrations import tracker
     from metajax.run import RunDirectory, to_dict
 
@@ -102,6 +105,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log
     config = automl.Config(**fields)
     check_requirements(config)
     writers = [] if log is None else [tracker(log, out, to_dict(config))]
+    wait_passively()
     if is_quick(config.minutes):
         compile_quickly()
     path = Path(config.data)
@@ -112,7 +116,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log
     loaded = load_data(config)  # before anything is written
     with RunDirectory(out, to_dict(config), resume, overwrite, identify(loaded), writers) as directory:
         if directory.result is None:
-            automl.search(config, directory, loaded)
+            automl.search(config, directory, loaded, started=started)
         _show(directory.path)
 
 
@@ -232,6 +236,7 @@ def _schema(data: str, target: str | None, task: str | None, out: str | None) ->
 def _predict(run: str, data: str, out: str | None) -> None:
     """Writes the predictions of a finished search for new rows or images."""
     from metajax import automl
+    from metajax.automl.models._threads import wait_passively
     from metajax.data import tabular
     from metajax.data._pictures import pixels
     from metajax.run import write_text
@@ -239,6 +244,7 @@ def _predict(run: str, data: str, out: str | None) -> None:
 
     if out is not None and Path(out).exists():
         raise InputError(f"out={out!r}: exists; give a new file")
+    wait_passively()
     model = automl.load_model(run)
     pd = tabular.pandas()
     if isinstance(model, automl.FittedModel):

@@ -12,6 +12,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("METAJAX_COMPILED", "0")  # tests leave the home alone
 os.environ.setdefault("METAJAX_CHECK_SHAPES", "1")  # public functions compare arrays with their annotated shapes
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # tests run side by side; see wait_passively
 # Compiling takes most of the tests' time: without XLA's costly passes twice as many tests fit into it. Tests of optimized
 # programs are marked `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

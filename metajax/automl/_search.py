@@ -66,6 +66,7 @@ def search(
     show: bool = True,
     model_types: Sequence[ModelType] | None = None,
     callbacks: Sequence[Callback] = (),
+    started: float | None = None,
 ) -> SearchOutcome:
     """Searches a model for a dataset, in a run directory.
 
@@ -84,6 +85,7 @@ def search(
         model_types: What is searched for a table beside networks; by default ``models.installed()``.
         callbacks: Called after each wave of trainings with what ``metrics.jsonl`` records of it, such as ``seconds``, ``tried``
             and ``best``; one that returns ``True`` ends the search with the model so far.
+        started: ``time.perf_counter()`` of when the minutes began, such as the start of the process; by default they begin now.
 
     Returns:
         The result as it was written, and the model.
@@ -102,7 +104,7 @@ def search(
         >>> outcome.result["metrics"]["test_accuracy"] > 0.8
         True
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     check_requirements(config)
     loaded = dataset if isinstance(dataset, Loaded) else load_data(config, dataset)
     directory.bind_data(identify(loaded))

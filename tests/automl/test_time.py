@@ -1,5 +1,10 @@
 """A fit that takes long looks at the clock, and ends with what it has learned so far."""
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 
@@ -54,6 +59,26 @@ def test_boosting_by_parts_decides_as_boosting_at_once(monkeypatch):
     assert abs(by_parts.decided["iterations"] - at_once.decided["iterations"]) <= 25
     error = lambda member: np.mean((member.predict(np.asarray(data.x_eval))[:, 0] - np.asarray(data.y_eval)) ** 2)
     assert error(by_parts) == pytest.approx(error(at_once), rel=0.05)
+
+
+def test_the_first_fit_of_a_worker_has_one_thread():
+    """Libraries are loaded by the first fit. What is loaded inside of a limit of OpenMP is not limited by it."""
+    code = """
+    from metajax.automl.models._threads import limited_threads, side_by_side
+
+    def threads():
+        with limited_threads():
+            from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+            return _openmp_effective_n_threads()
+
+    print(side_by_side([threads]))
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, env=environment
+    )
+    assert process.stdout.strip() == "[1]"
 
 
 def test_a_limit_is_that_of_its_block_and_thread():

@@ -8,7 +8,7 @@ import numpy as np
 
 from metajax.automl.models._types import Member
 
-_CHUNK = 8192  # rows that walk through a tree together; then what they read stays in the cache
+_CHUNK = 16_384  # rows that walk through a tree together; then what they read stays in the cache
 _LEVELS_BETWEEN_PAUSES = 6  # after these, rows that have reached a leaf are set aside
 
 

@@ -57,15 +57,27 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
             future.cancel()
 
 
+def wait_passively() -> None:
+    """Lets the threads of OpenMP sleep while they wait for each other, where nothing else was asked for.
+
+    Threads that wait actively keep the cores from those they wait for as soon as anything else runs on the machine: a fit of
+    one second was seen to take a minute. It must be called before a library of trees is loaded, and only by a program that owns
+    its process.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 @contextlib.contextmanager
 def limited_threads() -> Iterator[None]:
     """Limits OpenMP, and with it scikit-learn's trees, to the threads of this thread: more would wait for each other.
 
-    The limit of OpenMP is one of the calling thread, so that workers do not disturb each other.
+    The limit of OpenMP is one of the calling thread, so that workers do not disturb each other. It holds for what is loaded
+    when it is set, and so scikit-learn is loaded before.
     """
-    if not is_installed("threadpoolctl"):  # It comes with scikit-learn.
+    if not is_installed("sklearn"):
         yield
         return
+    import sklearn  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(n_threads(), "openmp"):
