@@ -174,7 +174,7 @@ class _AutoML(BaseEstimator):
         config = self._config(task)
         check_requirements(config, report=False)
         with contextlib.ExitStack() as stack:
-            data = identify(Loaded(dataset))
+            data = identify(Loaded(dataset), self.model_types)
             parent = self.directory or stack.enter_context(tempfile.TemporaryDirectory())
             path = _run_path(Path(parent), to_dict(config), data)
             directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))

@@ -1,9 +1,11 @@
 """What a search is about: the dataset, the rows that test it, and by what a run knows both again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from metajax.automl._settings import Config
+from metajax.automl.models import ModelType, installed
 from metajax.data import tabular
 from metajax.data._pictures import Pictures, holds_images, pictures
 from metajax.run import Fingerprint, fingerprint
@@ -70,8 +72,22 @@ def _refuse_settings_of_tables(config: Config) -> None:
             raise InputError(f"{name}={value!r}: is for tables; of images a fifth is held back, at random")
 
 
-def identify(loaded: Loaded) -> Fingerprint:
-    """Returns what a run records of its data: everything that is learned from, and the test rows."""
+def identify(loaded: Loaded, model_types: Sequence[ModelType] | None = None) -> Fingerprint:
+    """Returns by what a run is recognized beside its settings: its data, and what can learn from it.
+
+    Args:
+        loaded: The data.
+        model_types: What is searched for a table beside networks; by default ``models.installed()``.
+    """
+    dataset, data = loaded.dataset, of_data(loaded)
+    if isinstance(dataset, Pictures):
+        return data
+    kinds = installed() if model_types is None else model_types
+    return {**data, **fingerprint(model_types=_of_types(dataset, kinds))}
+
+
+def of_data(loaded: Loaded) -> Fingerprint:
+    """Returns the fingerprint of everything that is learned from, and of the test rows."""
     dataset, test = loaded
     if isinstance(dataset, Pictures):
         return fingerprint(images=dataset.x, labels=dataset.y, classes=dataset.classes)
@@ -86,6 +102,13 @@ def identify(loaded: Loaded) -> Fingerprint:
     if test is not None:
         parts |= {"test_features": _features(test), "test_target": test.target, **_roles(test, "test_")}
     return fingerprint(**parts)
+
+
+def _of_types(dataset: tabular.Dataset, kinds: Sequence[ModelType]) -> list[str]:
+    """The name of each type of models and its hyperparameters, as texts."""
+    assert dataset.schema is not None
+    shape = len(dataset.schema.used), dataset.classes is not None
+    return [f"{kind.name}: {sorted(kind.domains(*shape).items())}" for kind in kinds]
 
 
 def _features(dataset: tabular.Dataset):

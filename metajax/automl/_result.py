@@ -95,7 +95,7 @@ def finish(
         "found": members[0]["config"],
         "ensemble": members,
         "contenders": {name: contender.config for name, contender in contenders.items()},
-        "data": {"name": config.data, **data, "digest": directory.data_digest},
+        "data": {"name": config.data, **data},
         "meta_learner": {"chosen": choice.best, "r2": choice.r2} if choice else None,
         "importance": explained.importance,
         "columns": columns,

@@ -11,7 +11,7 @@ from metajax.automl import _bags as bags
 from metajax.automl._explore import Exploration, explore, start
 from metajax.automl._image_model import ImageModel
 from metajax.automl._images import image_task
-from metajax.automl._load import Dataset, Loaded, identify, load_data
+from metajax.automl._load import Dataset, Loaded, identify, load_data, of_data
 from metajax.automl._model import FittedModel
 from metajax.automl._prepare import describe_data, prepare
 from metajax.automl._recorder import Callback, Recorder
@@ -25,6 +25,7 @@ from metajax.automl._waves import Stopped
 from metajax.automl.models import ModelType
 from metajax.data import tabular
 from metajax.run import Interrupted, RunDirectory, Watch, read_json, write_text
+from metajax.run._identity import short_digest
 
 
 class _Described(NamedTuple):
@@ -107,8 +108,9 @@ def search(
     started = time.perf_counter() if started is None else started
     check_requirements(config)
     loaded = dataset if isinstance(dataset, Loaded) else load_data(config, dataset)
-    directory.bind_data(identify(loaded))
+    directory.bind_data(identify(loaded, model_types))
     task, data = _make_task(loaded, config, directory, model_types)
+    data["digest"] = short_digest(of_data(loaded))
     recorder = start(config, directory, task, show, started, ENDING_SECONDS)
     recorder.callbacks = callbacks
     for line in _introduction(data, task):

@@ -11,7 +11,7 @@ import numpy as np
 
 from metajax._optional import check_installed, optional
 from metajax.predictor import _tabletext as tabletext
-from metajax.space import Float, Space, interop
+from metajax.space import Categorical, Float, Space, interop
 from metajax.types import InputError
 
 
@@ -71,6 +71,7 @@ def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
             complete = trial.state.name == "COMPLETE"
             steps = trial.intermediate_values
             own = interop.unchecked_config(space, trial.params)
+            own |= {n: tabletext.cell_of(v) for n, v in own.items() if isinstance(space.domains[n], Categorical)}
             rows.append(
                 {
                     **{name: value for name, value in trial.params.items() if name not in space.domains},

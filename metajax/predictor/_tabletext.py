@@ -29,6 +29,11 @@ def escaped(value: Any) -> str:
     return PREFIX + json.dumps(value)
 
 
+def cell_of(value: Any) -> Any:
+    """The cell of a value that was read already: a text that looks escaped is not to be read once more."""
+    return escaped(value) if isinstance(value, str) and value.startswith(PREFIX) else value
+
+
 class Cells:
     """Writes and reads the cells of one ``Categorical``.
 
@@ -157,9 +162,10 @@ def _loose(choices: tuple[Any, ...]) -> dict[Any, list[Any]]:
 
 
 def from_text(name: str, domain: Any) -> Any:
-    """A function that reads values of a domain from text; ``None`` is an empty cell."""
+    """A function from texts to cells of a data frame that hold values of a domain; ``None`` is an empty cell."""
     if isinstance(domain, Categorical):
-        return Cells(name, domain).parse
+        parse = Cells(name, domain).parse
+        return lambda text: cell_of(parse(text))
     return lambda text: None if is_missing_word(text) else number(text) if isinstance(domain, Float | Integer) else text
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from metajax.run import _meta as meta
 from metajax.run._files import read_json, usable, write_json, write_text
-from metajax.run._identity import Fingerprint, differences, from_json, short_digest, to_json
+from metajax.run._identity import Fingerprint, differences, from_json, to_json
 from metajax.run._lock import Lock
 from metajax.run._writer import Writer, numbers
 from metajax.types import InputError
@@ -190,12 +190,6 @@ class RunDirectory:
             return None if record["data"] is None else from_json(record["data"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
-
-    @property
-    def data_digest(self) -> str | None:
-        """Twelve hexadecimal digits that are equal for runs of equal data, or ``None`` if no data is recorded."""
-        recorded = self._read_data()
-        return None if recorded is None else short_digest(recorded)
 
     def _clear(self) -> None:
         """Deletes a run, or what was left of one. A kill at any instant leaves a directory that counts as empty."""

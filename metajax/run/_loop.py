@@ -200,7 +200,7 @@ class _Training:
     def leave(self, signal: int) -> None:
         """Saves the state and ends the process."""
         self.save()
-        hint = f"; resume the run in {self.directory.path} (--resume) to continue" if self.directory else ""
+        hint = f"; resume the run in {self.directory.path} to continue" if self.directory else ""
         message = f"stopped by signal {signal} at step {self.step}; the state is saved{hint}"
         print(message, file=sys.stderr)
         raise Interrupted(signal, message)

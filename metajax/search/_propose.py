@@ -193,7 +193,7 @@ class Proposer(Record):
     def _fit(self, trials: Trials) -> Model:
         """The model by what was told, of the spec that cross-validation prefers."""
         # one spec is fitted with the same key every time, so that proposals change by what was told alone
-        key = jax.random.fold_in(self.key, self.count) if len(self.specs) > 1 or self.fine_tune else self.key
+        key = self._draw("model") if len(self.specs) > 1 or self.fine_tune else self.key
         spec = self.specs[0]
         if len(self.specs) > 1 and len(np.unique(trials.encodings, axis=0)) >= _FOLDS:
             choice = predictor.choose(

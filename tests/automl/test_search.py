@@ -11,6 +11,7 @@ from small_searches import quick_meta_learner, small_models  # noqa: F401
 
 import metajax
 from metajax import automl, cli
+from metajax.automl import models
 from metajax.automl._load import identify, load_data
 from metajax.automl._prepare import prepare
 from metajax.automl._waves import WaveHistory
@@ -348,6 +349,16 @@ def test_other_data_is_another_run_whatever_the_directory_holds(tmp_path):
     assert not np.array_equal(*(model.trials_.metric for model in folds["estimator"]))
     with pytest.raises(InputError, match="is the directory of one run"):
         metajax.AutoMLClassifier(trials=16, directory=estimator.directory_).fit(x, noise)
+
+
+def test_other_model_types_are_another_run(tmp_path):
+    """What a wave holds cannot be read with the space of other types."""
+    loaded, few = load_data(automl.Config("iris")), models.installed()[:2]
+    with RunDirectory(tmp_path, {}, data=identify(loaded, few)):
+        pass
+    with pytest.raises(InputError, match=r"\(model_types: other number of rows"):
+        RunDirectory(tmp_path, {}, resume=True, data=identify(loaded))
+    assert identify(loaded) == identify(loaded, models.installed())
 
 
 def test_many_rows_are_subsampled_and_every_class_stays():

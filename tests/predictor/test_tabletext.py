@@ -77,8 +77,13 @@ def test_every_choice_comes_back(choices, blanks):
         back = [None if pd.isna(v) else cells.read(v) for v in frame["x"].tolist()]
         assert all(map(same, back, [*choices, *[None] * blanks])), way
     table.to_csv(FILE, index=False)
-    frame = readers.csv(Space({"x": domain}), FILE)
-    assert all(map(same, frame["x"].tolist(), [*choices, *[None] * blanks]))
+    space = Space({"x": domain})
+    if not blanks or None in choices:
+        again = Trials.from_csv(space, FILE, "metric").configs()
+        assert all(map(same, [config["x"] for config in again], [*choices, *[None] * blanks]))
+    frame = readers.csv(space, FILE)
+    back = [None if v is None else cells.read(v) for v in frame["x"].tolist()]
+    assert all(map(same, back, [*choices, *[None] * blanks]))
 
 
 SPACE = Space(

@@ -91,6 +91,6 @@ def test_a_signal_saves_before_leaving(tmp_path, number):
         time.sleep(0.01)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number and "--resume" in errors
+    assert process.returncode == 128 + number and "resume the run in" in errors
     saved = sorted(int(p.name) for p in (out / "checkpoints").iterdir() if p.name.isdigit())
     assert saved[-1] == last_step(out)

@@ -94,6 +94,8 @@ def test_cells_with_three_edges_into_a_node_have_no_printed_form():
         ),
         (DARTS_V2.replace("reduce_concat=[2, 3, 4, 5]", "reduce_concat=range(2, 5)"), r"reduce_concat=\[2, 3, 4\]"),
         (DARTS_V2.replace("reduce_concat=[2, 3, 4, 5]", "reduce_concat=4"), "reduce_concat=4; accepted is"),
+        (DARTS_V2.replace("normal_concat=[2, 3, 4, 5]", "normal_concat=list(range(3, 5))"), r"=\[3, 4\]; accepted is"),
+        (DARTS_V2.replace("normal_concat=[2, 3, 4, 5]", "normal_concat=CONCAT"), "normal_concat='CONCAT'; accepted is"),
         (
             DARTS_V2.replace("('sep_conv_3x3', 1)", "('sep_conv_5x5', 0)", 1),
             "0 and 1 of normal both come from 0 into node 2",

@@ -113,7 +113,7 @@ def from_genotype(text: str) -> dict[str, str]:
 
 
 def _keywords(text: str) -> dict[str, Any]:
-    """Returns the arguments of the first ``Genotype(...)`` in a text; what is no literal or ``range`` is left out."""
+    """Returns the arguments of the first ``Genotype(...)`` in a text; what is no literal or ``range`` is its own text."""
     match = re.search(r"\w*\(.*\)", text, re.DOTALL)
     try:
         call = ast.parse(match[0], mode="eval").body if match else None
@@ -121,13 +121,20 @@ def _keywords(text: str) -> dict[str, Any]:
         call = None
     arguments = {}
     for keyword in call.keywords if isinstance(call, ast.Call) else ():
-        with contextlib.suppress(ValueError, TypeError, SyntaxError):
-            value = keyword.value
-            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "range":
-                arguments[keyword.arg] = list(range(*map(ast.literal_eval, value.args)))
-            else:
-                arguments[keyword.arg] = ast.literal_eval(value)
+        arguments[keyword.arg] = _value(keyword.value)
     return arguments
+
+
+def _value(node: ast.expr) -> Any:
+    """Returns a literal, the list of a ``range`` or of ``list(range(...))``, or else the text, which no check accepts."""
+    with contextlib.suppress(ValueError, TypeError, SyntaxError):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+            return list(range(*map(ast.literal_eval, node.args)))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple"):
+            (inner,) = map(_value, node.args)
+            return list(inner) if not isinstance(inner, str) else ast.unparse(node)
+        return ast.literal_eval(node)
+    return ast.unparse(node)
 
 
 def _check_concat(arguments: Mapping[str, Any], cell: str, nodes: int) -> None:
