@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 _FROM_THE_GROUND = (
     ("types", "_typing"),
     ("_optional", "_compiled"),
-    ("space", "bilevel", "nn", "data", "run", "parallel", "plot"),
+    ("parallel",),
+    ("space", "bilevel", "nn", "data", "run", "plot"),
     ("fewshot", "supernet", "hpo", "predictor"),
     ("search",),
     ("automl",),

@@ -35,6 +35,7 @@ SHARED = {"METHODS", "Recipe"}
 ALL = [
     "metajax",
     "types",
+    "parallel",
     "space",
     "bilevel",
     "nn",

@@ -41,6 +41,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "cold_start": ("cold_start",),
     "checkpoints": ("checkpoints",),
     "scaling": ("scaling",),
+    "devices": ("devices",),
     "profile": ("profile",),
 }
 _CONVOLUTIONS = (

@@ -74,8 +74,11 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
 
 
 def _in_chunks(mean: EstimateFn, hyper: Hyper, work: tuple[Any, ...], tasks: int, size: int) -> Hypergradient:
-    """The mean over tasks, of which ``size`` at a time run side by side."""
-    folded = jax.tree.map(lambda x: x.reshape(tasks // size, size, *x.shape[1:]), work)
+    """The mean over tasks, of which ``size`` at a time run side by side.
+
+    They are one from each of ``size`` equal parts, so that devices that share the tasks share those of each turn.
+    """
+    folded = jax.tree.map(lambda x: jnp.swapaxes(x.reshape(size, tasks // size, *x.shape[1:]), 0, 1), work)
 
     def add(total, chunk):
         part = mean(hyper, *chunk)
@@ -85,7 +88,7 @@ def _in_chunks(mean: EstimateFn, hyper: Hyper, work: tuple[Any, ...], tasks: int
     total, (values, ends, infos) = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, hyper), folded)
     value, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (values, infos))
     grad = jax.tree.map(lambda x: x / (tasks // size), total)
-    end = jax.tree.map(lambda x: x.reshape(tasks, *x.shape[2:]), ends)
+    end = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(tasks, *x.shape[2:]), ends)
     return Hypergradient(value, grad, end, info)
 
 

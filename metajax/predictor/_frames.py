@@ -52,8 +52,8 @@ def parquet(path: Path | str) -> Any:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
 
 
-def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
-    """One row for each trial of Optuna, with its study, metric, state, last report and seconds; and whether to maximize."""
+def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tuple[Space, Any, bool]:
+    """The space, one row for each trial with its study, metric, state, last report and seconds, and whether to maximize."""
     pandas()
     selected = _studies(storage, studies)
     if any(len(study.directions) > 1 for study in selected):
@@ -63,10 +63,11 @@ def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
     directions = {study.direction.name for study in selected}
     if len(directions) > 1:
         raise InputError(f"from_optuna: the studies have directions {sorted(directions)}; read them one by one")
+    space = interop.from_studies(selected) if space is None else space
     rows = []
     for study in selected:
         for trial in study.trials:
-            if not trial.state.is_finished():
+            if not trial.state.is_finished() or _broke_off(space, trial):
                 continue
             complete = trial.state.name == "COMPLETE"
             steps = trial.intermediate_values
@@ -85,7 +86,18 @@ def optuna(space: Space, storage: Any, studies: Any = None) -> tuple[Any, bool]:
             _add(rows[-1], own, "from_optuna")
     if not rows:
         raise InputError("from_optuna: no trial has ended yet")
-    return _frame(rows, space), directions == {"MAXIMIZE"}
+    return space, _frame(rows, space), directions == {"MAXIMIZE"}
+
+
+def _broke_off(space: Space, trial: Any) -> bool:
+    """Whether a trial failed before all parameters of its configuration were suggested."""
+    if trial.state.name != "FAIL":
+        return False
+    try:
+        interop.from_params(space, trial.params)
+    except InputError:
+        return True
+    return False
 
 
 def _studies(storage: Any, names: Any) -> list[Any]:

@@ -74,16 +74,19 @@ class Sources:
         return cls.from_frame(space, frames.parquet(path), metric, maximize, group, context)
 
     @classmethod
-    def from_optuna(cls, space: Space, storage: Any, studies: str | Sequence[str] | None = None) -> Self:
+    def from_optuna(cls, storage: Any, studies: str | Sequence[str] | None = None, space: Space | None = None) -> Self:
         """Reads all trials of studies of an Optuna storage; each study is a group.
 
-        Pruned and failed trials are kept as such; running and waiting ones are left out.
+        Pruned and failed trials are kept as such. Running and waiting ones are left out, and failed ones that ended before all
+        parameters were suggested.
 
         Args:
-            space: The space; names and values are those of the studies. A parameter that a trial lacks must be inactive. A
-                ``Subset`` may be Booleans ``name/0``, ``name/1``, ..., as ``space.interop.to_optuna`` makes them.
             storage: A URL such as ``sqlite:///trials.db``, an Optuna storage, or one study.
             studies: Names of the studies; all by default.
+            space: The space; names and values are those of the studies. A parameter that a trial lacks must be inactive. A
+                ``Subset`` may be Booleans ``name/0``, ``name/1``, ..., as ``space.interop.to_optuna`` makes them. By default
+                it is inferred from the trials, with conditions where parameters are suggested under branches
+                (``space.interop.from_studies``).
 
         Returns:
             The trials.
@@ -91,8 +94,18 @@ class Sources:
         Raises:
             InputError: If Optuna is not installed, the file or a study does not exist, there are several objectives,
                 directions differ, or a trial is outside the space.
+
+        Example:
+            >>> import optuna
+            >>> from metajax import predictor
+            >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+            >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+            >>> study.optimize(lambda trial: trial.suggest_int("layers", 1, 4), n_trials=8)
+            >>> trials = predictor.Trials.from_optuna(study)
+            >>> len(trials), list(trials.space.domains)
+            (8, ['layers'])
         """
-        frame, maximize = frames.optuna(space, storage, studies)
+        space, frame, maximize = frames.optuna(storage, studies, space)
         return cls.from_frame(space, frame, "metric", maximize, group="study")
 
     @classmethod

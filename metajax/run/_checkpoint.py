@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metajax.parallel import is_first, wait
 from metajax.run._files import read_json, write_json
 from metajax.run._leaves import (
     abstract,
@@ -105,7 +106,8 @@ class Checkpoints:
         return float(value) if self._maximize else -float(value)
 
     def save(self, step: int, state: Any, position: Any = None, metrics: dict[str, Any] | None = None) -> None:
-        """Writes a checkpoint. After a kill it is complete or does not exist.
+        """Writes a checkpoint. After a kill it is complete or does not exist. In a program over hosts, the processes
+        write it together.
 
         Args:
             step: The number of the step.
@@ -118,9 +120,11 @@ class Checkpoints:
         """
         leaves = named_leaves(state)
         part, target = self.path / f"{step}.part", self.path / str(step)
-        for incomplete in self.path.glob("*.part"):  # what a kill left
-            shutil.rmtree(incomplete)
-        part.mkdir(parents=True)
+        if is_first():
+            for incomplete in self.path.glob("*.part"):  # what a kill left
+                shutil.rmtree(incomplete)
+            part.mkdir(parents=True)
+        wait(f"checkpoint {step} begins")
         try:
             filled = {name: stored(leaf) for name, (_, leaf) in leaves.items() if np.size(leaf)}
             _orbax().save((part / "leaves").resolve(), filled)  # Orbax refuses arrays without elements
@@ -131,11 +135,16 @@ class Checkpoints:
                 "position": _encode(position),
                 "metrics": metrics or None,
             }
-            content = json.loads(json.dumps(content))
-            write_json(part / "record.json", {"digest": seal(content), "content": content}, indent=None)
+            if is_first():
+                self._complete(part, target, json.loads(json.dumps(content)))
         except OSError:  # on a full disk, the incomplete checkpoint would only take up more of it
             shutil.rmtree(part, ignore_errors=True)
             raise
+        wait(f"checkpoint {step} ends")
+
+    def _complete(self, part: Path, target: Path, content: dict[str, Any]) -> None:
+        """Writes the record of a checkpoint, and gives it its name."""
+        write_json(part / "record.json", {"digest": seal(content), "content": content}, indent=None)
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
@@ -182,7 +191,7 @@ class Checkpoints:
         Args:
             step: The step of the last good checkpoint.
         """
-        for number in self.steps:
+        for number in self.steps if is_first() else ():
             if number > step:
                 aside = self.path / f"{number}.damaged"
                 shutil.rmtree(aside, ignore_errors=True)

@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
+from metajax.parallel import Placement
 from metajax.types import Batch, Key, Learner, State, stream
 
 
-def compiled_chunk(learner: Learner, sampler: Callable[[Key], Batch] | None) -> Callable[..., Any]:
+def compiled_chunk(
+    learner: Learner, sampler: Callable[[Key], Batch] | None, placement: Placement | None = None
+) -> Callable[..., Any]:
     """Compiles chunks of steps: ``run(state, batches, length) -> (state, info, is_finite)``, once for each length.
 
     Args:
@@ -19,6 +22,7 @@ def compiled_chunk(learner: Learner, sampler: Callable[[Key], Batch] | None) -> 
         sampler: A function ``key -> batch``; ``None`` takes ``batches``, which are stacked along a leading axis. The arrays of
             a sampler that is a ``jax.tree_util.Partial`` are arguments of the program. Those that another sampler closes over
             are constants in it.
+        placement: How batches are cut over devices, on each of which the state is whole; ``None`` is one device.
 
     Returns:
         The function. It donates the state. ``info`` has the means over the chunk, and ``is_finite`` says whether all infos are
@@ -38,7 +42,9 @@ def compiled_chunk(learner: Learner, sampler: Callable[[Key], Batch] | None) -> 
     def body(sampler, state, batch):
         if sampler is not None:
             batch = sampler(data_key(state))
-        return learner.update(state, batch)
+        if placement is None:
+            return learner.update(state, batch)
+        return placement.constrain_whole(learner.update(state, placement.constrain(batch)))
 
     def run(sampler, state, stacked, length):
         state, info = jax.lax.scan(partial(body, sampler), state, stacked, length)
@@ -51,6 +57,8 @@ def compiled_chunk(learner: Learner, sampler: Callable[[Key], Batch] | None) -> 
         return state, jax.tree.map(lambda x: jnp.mean(x.astype(jnp.float32), axis=0), _fields(info)), is_finite
 
     carried = sampler if sampler is None or isinstance(sampler, Partial) else Partial(sampler)
+    if placement is not None:
+        carried = placement.replicate(carried)
     return partial(jax.jit(run, static_argnums=3, donate_argnums=1), carried)
 
 

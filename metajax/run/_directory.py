@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from metajax.parallel import agreed, is_first, wait
 from metajax.run import _meta as meta
 from metajax.run._files import read_json, usable, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, from_json, to_json
@@ -27,6 +30,8 @@ _BEFORE_CONFIG = {_LOCK, *(f"{name}{part}" for name in (_META, _DATA, _MARK) for
 
 class RunDirectory:
     """The directory of one run, locked against a second process while it is open.
+
+    In a program over hosts (``parallel.connect``), every process opens it with the same arguments, and the first one writes.
 
     Args:
         path: The directory. It is created if it does not exist.
@@ -57,6 +62,8 @@ class RunDirectory:
         ([{'step': 1, 'loss': 0.5}], {'metrics': {'loss': 0.5}})
     """
 
+    _lock: Lock | None = None
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -69,15 +76,33 @@ class RunDirectory:
         self.path: Path = Path(path)
         self._writers, self._sent = list(writers), None
         self.config: dict[str, Any] = json.loads(json.dumps(config))
-        with usable("path", self.path):
-            self._open(resume, overwrite, data)
+        self._is_writer = is_first()
+        if jax.process_count() == 1:
+            with usable("path", self.path):
+                self._open(resume, overwrite, data)
+        else:
+            self._open_together(resume, overwrite, data)
+
+    def _open_together(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
+        """Lets the first process open the directory, and the others go on where it does, or end as it does."""
+        error: InputError | None = None
+        if self._is_writer:
+            try:
+                with usable("path", self.path):
+                    self._open(resume, overwrite, data)
+            except InputError as raised:
+                error = raised
+        failed, resumed = agreed(error is not None, self._is_writer and error is None and self.resumed)
+        if failed:
+            raise error or InputError(f"path={str(self.path)!r}: the first process could not open it, and says why")
+        self.resumed = bool(resumed)
 
     def _open(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
         """Locks the directory and begins or continues the run."""
         self._is_run(resume or overwrite)
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock = Lock(self.path / _LOCK)
+            lock = Lock(self.path / _LOCK)
         except BlockingIOError:
             raise InputError(
                 f"path={str(self.path)!r}: another process is writing to this run; wait for it or stop it"
@@ -85,8 +110,9 @@ class RunDirectory:
         try:
             self._begin(resume, overwrite, data)
         except BaseException:
-            self._lock.release()
+            lock.release()
             raise
+        self._lock = lock
 
     def _begin(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
         """Writes the files of a new run, or checks and extends those of an existing one."""
@@ -165,7 +191,8 @@ class RunDirectory:
         """
         recorded = self._read_data()
         if recorded is None:
-            self._write_data(data)
+            if self._is_writer:
+                self._write_data(data)
         elif differ := differences(recorded, data):
             raise InputError(
                 f"{self.path}: the run there is of other data ({'; '.join(differ)}); give the data of the run, or another "
@@ -211,6 +238,8 @@ class RunDirectory:
         Args:
             record: Plain values by name, usually with ``step``.
         """
+        if not self._is_writer:
+            return
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         if self._writers and "step" in record:
@@ -269,7 +298,8 @@ class RunDirectory:
             step: The last step whose metrics stay.
         """
         remaining = [r for r in self.metrics() if r.get("step", 0) <= step]
-        write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in remaining))
+        if self._is_writer:
+            write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in remaining))
         return remaining
 
     def finish(self, result: dict[str, Any]) -> None:
@@ -286,7 +316,9 @@ class RunDirectory:
             raise InputError(
                 f"finish: result['metrics'] has {bad}, which are not plain numbers; accepted are int and float"
             )
-        write_json(self.path / "result.json", result)
+        if self._is_writer:
+            write_json(self.path / "result.json", result)
+        wait(f"result of {self.path}")
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -298,7 +330,8 @@ class RunDirectory:
         """Releases the lock, and closes the writers."""
         self._each_writer(lambda writer: writer.close())
         self._writers.clear()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> "RunDirectory":
         return self

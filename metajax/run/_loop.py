@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metajax.parallel import Devices, Placement, agreed, mesh, wait
 from metajax.run._checkpoint import Checkpoints
 from metajax.run._chunk import compiled_chunk
 from metajax.run._directory import RunDirectory
@@ -40,12 +41,18 @@ def train(
     minutes: float | None = None,
     label: str = "",
     show: bool = True,
+    devices: Devices | None = None,
+    batch_axes: Any = 0,
 ) -> Any:
     """Trains a learner to a number of steps and returns its state.
 
     Killed at any instant and called again with a resumed ``directory``, it ends in the same bits: the randomness of a step
     depends on the key and the number of the step alone, and chunks begin at multiples of ``chunk`` whatever happened before. A
     damaged checkpoint is named on standard error and set aside, and the run continues from the last good one.
+
+    With ``devices``, batches are cut over them, and the state is whole on each. The result is that of one device but for
+    rounding: sums are made in another order. A checkpoint does not know of devices, so a run goes on with any number of them.
+    In a program over hosts (``parallel.connect``), every process calls this with the same arguments, and the first one writes.
 
     Args:
         learner: The learner.
@@ -66,13 +73,18 @@ def train(
         minutes: The training stops after this time in all, earlier processes included.
         label: What is trained, for the progress.
         show: Whether to show progress on standard error.
+        devices: The devices that share each step: how many, ``"all"``, a list, or a mesh of one axis. By default it is the one
+            that the arrays are on.
+        batch_axes: The axis of the arrays of a batch that is cut over the devices, which must divide it: one for all, or a tree
+            as ``in_axes`` of ``jax.vmap``, with ``None`` for arrays that stay whole. For ``bilevel.learner`` it is ``(1, 0)``.
+            In a program over hosts, an iterator yields the part of this process.
 
     Returns:
         The state after ``steps`` steps, or after ``minutes``.
 
     Raises:
         InputError: If ``steps``, ``chunk`` or ``evaluate_every`` is out of range, batches end before the steps do, the state
-            holds what a checkpoint cannot keep, or no checkpoint of a resumed run is good.
+            holds what a checkpoint cannot keep, no checkpoint of a resumed run is good, or the devices do not divide the batch.
         Diverged: At the first value that is not finite.
         Interrupted: After SIGTERM or SIGINT, once the state is saved.
 
@@ -91,6 +103,14 @@ def train(
     if evaluate_every is not None and evaluate_every % chunk:
         raise InputError(f"train: evaluate_every={evaluate_every}; accepted are multiples of chunk={chunk}")
     check_leaves(state)
+    if devices is None and jax.process_count() > 1:
+        raise InputError("train: this program runs over hosts; give devices='all'")
+    placement = None if devices is None else Placement(mesh(devices), batch_axes)
+    if placement is not None and callable(batches):
+        placement.check(jax.eval_shape(batches, jax.random.key(0)))
+    state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)  # the caller's arrays survive the donation
+    if placement is not None:
+        state = placement.replicate(state)
     saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
     training = _Training(
         learner=learner,
@@ -104,8 +124,9 @@ def train(
         has_best=best is not None,
         checkpoint_seconds=checkpoint_seconds,
         max_seconds=math.inf if minutes is None else 60 * minutes,
-        state=jax.tree.map(lambda x: jnp.array(x, copy=True), state),  # the caller's arrays survive the donation
+        state=state,
         step=int(state.step),
+        placement=placement,
     )
     training.resume()
     return training.run(label, show)
@@ -128,6 +149,7 @@ class _Training:
     max_seconds: float
     state: Any
     step: int
+    placement: Placement | None = None
     started: float = dataclasses.field(default_factory=time.perf_counter)
     last_save: float = dataclasses.field(default_factory=time.perf_counter)
     earlier_seconds: float = 0.0
@@ -143,6 +165,7 @@ class _Training:
         self.saved.set_aside(self.step)
         if position is not None:
             self.batches.set_state(position)
+        wait("checkpoint read")
         records = self.directory.rewind(self.step)
         self.earlier_seconds = max((r.get("seconds", 0.0) for r in records), default=0.0)
 
@@ -161,24 +184,30 @@ class _Training:
 
     def run(self, label: str, show: bool) -> Any:
         """Trains chunk by chunk and returns the state."""
-        run_chunk = compiled_chunk(self.learner, self.batches if callable(self.batches) else None)
+        run_chunk = compiled_chunk(self.learner, self.batches if callable(self.batches) else None, self.placement)
         progress = Progress(self.steps, self.step, label, show=show)
         self.started = self.last_save = time.perf_counter()
         try:
             with Watch() as watch:
-                while self.step < self.steps and self.seconds() < self.max_seconds:
+                while self.step < self.steps and not self.is_late:
                     self.advance(run_chunk, progress)
-                    if watch.signal is not None:
-                        self.leave(watch.signal)
+                    (signal,) = agreed(watch.signal or 0)
+                    if signal:
+                        self.leave(int(signal))
                 self.save()
         finally:
             progress.close()
         return self.state
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return math.isfinite(self.max_seconds) and bool(agreed(self.seconds() >= self.max_seconds)[0])
+
     def advance(self, run_chunk: Callable[..., Any], progress: Progress) -> None:
         """Trains one chunk, logs and evaluates it, and saves a checkpoint where one is due."""
         length = min(self.chunk - self.step % self.chunk, self.steps - self.step)
-        stacked = None if callable(self.batches) else _stack(self.batches, length)
+        stacked = None if callable(self.batches) else _stack(self.batches, length, self.placement)
         self.state, info, is_finite = run_chunk(self.state, stacked, length)
         self.step += length
         record = {k: np.asarray(v).tolist() for k, v in info.items()}
@@ -193,8 +222,8 @@ class _Training:
         if self.directory:
             self.directory.log(record)
         progress.update(self.step, {**evaluated, **record})
-        is_late = time.perf_counter() - self.last_save >= self.checkpoint_seconds
-        if (evaluated and self.has_best) or self.step == self.steps or is_late:
+        (is_old,) = agreed(time.perf_counter() - self.last_save >= self.checkpoint_seconds)
+        if (evaluated and self.has_best) or self.step == self.steps or is_old:
             self.save(evaluated)
 
     def leave(self, signal: int) -> None:
@@ -206,8 +235,8 @@ class _Training:
         raise Interrupted(signal, message)
 
 
-def _stack(iterator: Iterator[Batch], length: int) -> Batch:
-    """Returns the next batches, stacked along a new leading axis."""
+def _stack(iterator: Iterator[Batch], length: int, placement: Placement | None) -> Batch:
+    """Returns the next batches, stacked along a new leading axis, on the devices of a placement."""
     batches = []
     for _ in range(length):
         try:
@@ -216,7 +245,10 @@ def _stack(iterator: Iterator[Batch], length: int) -> Batch:
             raise InputError(
                 "train: batches ended before the steps did; accepted is an iterator that repeats"
             ) from None
-    return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *batches)
+    if placement is None:
+        return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *batches)
+    placement.check_own(batches[0])
+    return placement.spread(jax.tree.map(lambda *x: np.stack([np.asarray(a) for a in x]), *batches), stacked=True)
 
 
 def _advice(record: dict[str, Any], step: int, saved: Checkpoints | None) -> str:

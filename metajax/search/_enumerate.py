@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from metajax.parallel import Devices
 from metajax.predictor._forms import Form, Network
 from metajax.search._groups import groups, limits, row_sums
 from metajax.search._heuristics import objective_of, score
@@ -36,6 +37,7 @@ class Enumerate:
     Attributes:
         forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out. Accepted only for the mean of a network
             with one hidden layer; use ``Certify`` for other models.
+        devices: The devices that share the work of a network with one hidden layer: how many, all, a list, or a mesh.
 
     Raises:
         InputError: In ``maximize``, if the space is infinite or has over 10^7 configurations where the fast way does not
@@ -54,6 +56,7 @@ class Enumerate:
     """
 
     forbidden: Sequence[Mapping[str, Any]] = ()
+    devices: Devices = "all"
 
     def search(self, query: Query) -> Found:
         """See ``Maximizer.search``."""
@@ -75,7 +78,7 @@ class Enumerate:
     def _prefixes(self, query: Query, form: Network) -> Found:
         space = query.model.space
         parts = groups(space)
-        every = enumerate_all(form, parts, limits(space, parts, self.forbidden, None, None), query.k)
+        every = enumerate_all(form, parts, limits(space, parts, self.forbidden, None, None), query.k, self.devices)
         if not len(every.values):
             raise InputError("Enumerate: the constraints exclude every configuration; forbid fewer combinations")
         encodings = row_sums(parts, every.taken)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Integer
 
+from metajax.parallel import Devices, mesh
 from metajax.predictor._forms import Network
 from metajax.search._blocks import Sums, blocks, cut
 from metajax.search._groups import Group, Limits
@@ -40,16 +41,19 @@ class Enumerated(NamedTuple):
     number: int
 
 
-def enumerate_all(network: Network, parts: Sequence[Group], keep: Limits, k: int = 1) -> Enumerated:
+def enumerate_all(
+    network: Network, parts: Sequence[Group], keep: Limits, k: int = 1, devices: Devices = "all"
+) -> Enumerated:
     """The k best of all configurations, exactly: values are float64, and the error of float32 on the way is allowed for.
 
-    Chunks are spread over the local devices.
+    Chunks are spread over the devices of this process; over hosts, every process does all.
 
     Args:
         network: A network with one hidden layer.
         parts: The groups of the space.
         keep: The forbidden combinations; a budget is ignored.
         k: Number of configurations.
+        devices: The devices that share the work.
 
     Raises:
         InputError: If the network is deeper, or groups that depend on each other have over 10^6 combinations.
@@ -59,7 +63,8 @@ def enumerate_all(network: Network, parts: Sequence[Group], keep: Limits, k: int
             f"enumerate: {len(network.layers) - 1} hidden layers; accepted is one (search.Certify takes two)"
         )
     halves = _Halves(network, parts, keep)
-    return _finalists(halves, _scan(halves, k), k)
+    over = [device for device in mesh(devices).devices.ravel() if device.process_index == jax.process_index()]
+    return _finalists(halves, _scan(halves, k, over), k)
 
 
 class _Halves:
@@ -92,13 +97,12 @@ class _Halves:
         return index, self.prefixes.values(index) + self.bias
 
 
-def _scan(halves: _Halves, k: int) -> "_Best":
+def _scan(halves: _Halves, k: int, devices: Sequence[Any]) -> "_Best":
     """The chunks and suffixes that can hold one of the k best, by float32 over all prefixes and suffixes."""
     size, units, n_suffixes = np.abs(halves.weight), len(halves.weight), len(halves.suffix_units)
     at_once = 1 << max(0, min(2, (512 // units).bit_length() - 1))
     columns = jnp.asarray(_pad((halves.suffix_units * size).astype(np.float32), -(-n_suffixes // 16) * 16).T)
     best = _Best(k, halves.margin)
-    devices: list[Any] = jax.local_devices()
     best_of = _compiled(devices[0].platform)
     waiting: list[tuple[int, jax.Array]] = []
     copies = [jax.device_put(columns, device) for device in devices]

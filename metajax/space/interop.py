@@ -6,11 +6,13 @@ A ``Subset`` has no counterpart in Optuna and ConfigSpace. It becomes one Boolea
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from metajax._optional import optional
 from metajax.space import _checks as checks
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
+from metajax.space._inference import Seen, infer
 from metajax.space._space import Space
 from metajax.types import InputError
 
@@ -235,6 +237,42 @@ def from_optuna(distributions: dict[str, Any]) -> Space:
         else:
             raise InputError(f"from_optuna: {name} is a {type(d).__name__}; accepted: Categorical, Float, Int")
     return Space(domains)
+
+
+def from_studies(studies: Sequence[Any]) -> Space:
+    """Returns the space of the trials of Optuna's studies, with conditions where parameters are suggested under branches.
+
+    Args:
+        studies: ``optuna.Study`` objects.
+
+    Returns:
+        The smallest space that holds all trials that have suggested anything. A parameter that not all complete or pruned trials
+        have exists under a condition on the nearest choice or whole number that was suggested before it and says, in every
+        trial, whether it is there.
+
+    Raises:
+        InputError: If there is no such trial, a parameter is of another kind in another trial, or nothing that is suggested
+            before it says whether it exists.
+
+    Example:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> def train(trial):
+        ...     net = trial.suggest_categorical("net", ["linear", "mlp"])
+        ...     return trial.suggest_int("layers", 1, 4) if net == "mlp" else 0
+        >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        >>> study.optimize(train, n_trials=8)
+        >>> from_studies([study]).conditions["layers"].values
+        ('mlp',)
+    """
+    seen = []
+    for study in studies:
+        for trial in study.trials:
+            if trial.params:
+                domains = from_optuna({name: trial.distributions[name] for name in trial.params}).domains
+                whole = trial.state.name in ("COMPLETE", "PRUNED")
+                seen.append(Seen(domains, {n: checks.frozen(v) for n, v in trial.params.items()}, whole))
+    return infer(seen)
 
 
 def to_configspace(space: Space) -> Any:

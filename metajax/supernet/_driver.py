@@ -10,6 +10,7 @@ import optax
 from jax.tree_util import Partial
 
 from metajax.nn import Functional
+from metajax.parallel import Devices
 from metajax.run import RunDirectory, train
 from metajax.space import Space
 from metajax.supernet._method import SupernetMethod
@@ -93,6 +94,7 @@ def run(
     evaluate: Callable[[SearchState, dict[str, Any]], Mapping[str, float]] | None = None,
     evaluations: int = 10,
     show: bool = False,
+    devices: Devices | None = None,
 ) -> Outcome:
     """Searches a space with a method and decides on one architecture.
 
@@ -116,6 +118,7 @@ def run(
         evaluate: ``(state, config that would be decided now) -> metrics`` to log. Nothing is chosen by them.
         evaluations: how often ``evaluate`` is called over the search, about.
         show: whether to show progress.
+        devices: the devices that share each batch, as in ``run.train``; they must divide ``batch_size``.
 
     Returns:
         The outcome.
@@ -162,7 +165,10 @@ def run(
         evaluate_every=None if evaluate is None else max(chunk, steps // evaluations // chunk * chunk),
         label=method if isinstance(method, str) else "search",
         show=show,
+        devices=devices,
+        batch_axes=BATCH_AXES,
     )
+    state = jax.device_put(state, jax.local_devices()[0]) if devices is not None else state
     check_mask(space, state.mask)
     single_path = accuracy_on(recipe.network(network, single_path=True), parts[1])
     config = recipe.choose(search, state, by_shared_weights(single_path, state.params), decide_by)
@@ -176,6 +182,10 @@ def run(
 def steps_in_epoch(training: Part, batch_size: int, inner_steps: int = 1) -> int:
     """Returns the number of search steps in which the training part is seen once, at least 1."""
     return max(1, len(training[1]) // (batch_size * inner_steps))
+
+
+BATCH_AXES = (1, 0, None)
+"""The axes of what ``sampler`` returns along which devices share it: examples, but for the whole validation part."""
 
 
 def sampler(

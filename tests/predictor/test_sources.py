@@ -61,22 +61,22 @@ def test_optuna_studies_are_read_and_not_written(tmp_path):
         study.optimize(objective, n_trials=8, catch=(ValueError,))
         study.ask()  # still running
     before = path.read_bytes()
-    trials = Trials.from_optuna(SPACE, f"sqlite:///{path}")
+    trials = Trials.from_optuna(f"sqlite:///{path}", space=SPACE)
     assert path.read_bytes() == before
     assert len(trials) == 16 and not trials.maximize and len(np.unique(trials.group)) == 2
     assert list(trials.settings["state"][:8]) == ["complete"] * 3 + ["pruned", "failed"] + ["complete"] * 3
-    one = Trials.from_optuna(SPACE, f"sqlite:///{path}", "second")
+    one = Trials.from_optuna(f"sqlite:///{path}", "second", SPACE)
     utility = one.utility
     assert utility[4] == utility.min(), "a failed trial is the worst"
     assert utility[3] == min(-5.0, np.median(-one.metric[np.isfinite(one.metric)])), (
         "a pruned one is no better than the median"
     )
     loaded = optuna.load_study(study_name="first", storage=f"sqlite:///{path}")
-    np.testing.assert_allclose(Trials.from_optuna(SPACE, loaded).metric, trials.metric[:8])
+    np.testing.assert_allclose(Trials.from_optuna(loaded, space=SPACE).metric, trials.metric[:8])
     with pytest.raises(InputError, match=r"no study \['third'\]; there are \['first', 'second'\]"):
-        Trials.from_optuna(SPACE, f"sqlite:///{path}", "third")
+        Trials.from_optuna(f"sqlite:///{path}", "third", SPACE)
     with pytest.raises(InputError, match="no such file"):
-        Trials.from_optuna(SPACE, f"sqlite:///{tmp_path}/none.db")
+        Trials.from_optuna(f"sqlite:///{tmp_path}/none.db", space=SPACE)
     assert not (tmp_path / "none.db").exists()
 
 

@@ -160,8 +160,8 @@ def test_optuna_studies_come_back(tmp_path):
         stored.add_trial(
             study.trials[0]
         )  # Optuna makes lists of tuples in a storage, and then adds no more such trials
-        again = Trials.from_optuna(space, study)
-        one = Trials.from_optuna(space, f"sqlite:///{tmp_path}/t.db")
+        again = Trials.from_optuna(study, space=space)
+        one = Trials.from_optuna(f"sqlite:///{tmp_path}/t.db", space=space)
     assert one.configs() == configs[:1]
     assert again.configs() == configs
     assert interop.from_params(space, study.trials[0].params) == configs[0]
@@ -226,4 +226,4 @@ def test_names_that_meet_are_refused(tmp_path):
     study = optuna.create_study()
     study.add_trial(optuna.trial.create_trial(params={"metric": 1}, distributions=interop.to_optuna(space), value=3.0))
     with pytest.raises(InputError, match="columns of the record"):
-        Trials.from_optuna(space, study)
+        Trials.from_optuna(study, space=space)

@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike
 
 from metajax.nn import Functional
+from metajax.parallel import Devices, is_first, mesh
 from metajax.space import Space
 from metajax.supernet.truth._table import TruthTable, hash_of, read_table, write_table
 from metajax.supernet.truth._training import TrainingSetup, trainer
@@ -44,6 +46,7 @@ def exhaust(
     side_by_side: int = 25,
     progress: Callable[[int, int], None] | None = None,
     path: str | Path | None = None,
+    devices: Devices = "all",
 ) -> TruthTable:
     """Trains every architecture of a small space from scratch, in groups of one compiled program.
 
@@ -66,6 +69,7 @@ def exhaust(
             a multiple of them.
         progress: called with (trained, total).
         path: a file that is written after every group; what it holds is not trained again.
+        devices: the devices that share each group: how many, all, a list, or a mesh of one axis.
 
     Returns:
         The table of test accuracies.
@@ -85,12 +89,14 @@ def exhaust(
     rows = _rows(space, index)
     training = training or TrainingSetup()
     keys = jax.random.split(jax.random.key(0) if key is None else key, seeds)
-    devices = jax.devices()
-    size = -(-min(side_by_side, len(rows)) // len(devices)) * len(devices)
+    over = mesh(devices)
+    size = -(-min(side_by_side, len(rows)) // over.size) * over.size
     shapes = jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), jax.eval_shape(network.init, keys[0]))
     arrays = [np.asarray(part) for part in (*train, *test, jax.random.key_data(keys))]
     table = _begun_table(path, rows, seeds, hash_of(space, shapes, _Text(training), size, rows, *arrays))
-    train_group = _compiled_group(trainer(network, training, *map(jnp.asarray, (*train, *test))), devices)
+    train_group = _compiled_group(
+        trainer(network, training, *map(jnp.asarray, (*train, *test))), over, jax.random.key_impl(keys)
+    )
     encodings = np.asarray(space.encode(space.at(rows)))
     scores, done = table.accuracy, 0
     for s in range(seeds):
@@ -99,7 +105,7 @@ def exhaust(
             if np.isnan(scores[start : start + size, s]).any():
                 filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
                 scores[start : start + size, s] = np.asarray(train_group(filled, keys[s]))[: len(part)]
-                if path is not None:
+                if path is not None and is_first():
                     write_table(Path(path), table)
             done += len(part)
             if progress:
@@ -139,12 +145,18 @@ def _begun_table(path: str | Path | None, rows: np.ndarray, seeds: int, made_of:
     return table
 
 
-def _compiled_group(run: Callable[[jax.Array, Key], jax.Array], devices: Any) -> Callable[[np.ndarray, Key], jax.Array]:
-    """Returns ``(encodings, key) -> accuracies``, spread over the devices."""
+def _compiled_group(
+    run: Callable[[jax.Array, Key], jax.Array], over: Mesh, impl: Any
+) -> Callable[[np.ndarray, Key], jax.Array]:
+    """Returns ``(encodings, key) -> accuracies``, spread over the devices of a mesh."""
     one_by_one = lambda encodings, key: jax.lax.map(lambda encoding: run(encoding, key), encodings)
     several = one_by_one if trains_sequentially() else jax.vmap(run, in_axes=(0, None))
-    mesh, by_row = jax.sharding.Mesh(np.asarray(devices), ("rows",)), jax.sharding.PartitionSpec("rows")
-    spread, whole = jax.sharding.NamedSharding(mesh, by_row), jax.sharding.PartitionSpec()
-    spread_over = jax.shard_map(several, mesh=mesh, in_specs=(by_row, whole), out_specs=by_row, check_vma=False)
-    compiled = jax.jit(spread_over)
-    return lambda encodings, key: compiled(jax.device_put(encodings, spread), key)
+    (axis,) = over.axis_names
+    by_row, whole = PartitionSpec(axis), PartitionSpec()
+    spread_over = jax.shard_map(several, mesh=over, in_specs=(by_row, whole), out_specs=by_row, check_vma=False)
+    compiled = jax.jit(
+        lambda encodings, key_data: spread_over(encodings, jax.random.wrap_key_data(key_data, impl=impl)),
+        in_shardings=(NamedSharding(over, by_row), NamedSharding(over, whole)),
+        out_shardings=NamedSharding(over, whole),
+    )
+    return lambda encodings, key: compiled(encodings, np.asarray(jax.random.key_data(key)))

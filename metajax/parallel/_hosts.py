@@ -1,0 +1,85 @@
+"""Programs over hosts: every process runs the same steps, one of them writes, and they decide together."""
+
+import socket
+
+import jax
+import numpy as np
+
+from metajax.types import InputError
+
+
+def connect(
+    coordinator: str | None = None, processes: int | None = None, process: int | None = None, seconds: int = 300
+) -> None:
+    """Joins this process with those of the other hosts into one program; call it before anything is computed.
+
+    It is ``jax.distributed.initialize``, with errors that say what to do. On a cluster that JAX knows (Slurm, Kubernetes, TPU)
+    no argument is needed. All processes need to see the same files, so that a run directory is one.
+
+    Args:
+        coordinator: ``host:port`` of the first process.
+        processes: Number of processes.
+        process: Number of this one, from 0.
+        seconds: How long the processes wait for each other.
+
+    Raises:
+        InputError: If this process is connected already, the address or a number is none, the port of the coordinator is taken,
+            or the others do not come in time.
+    """
+    if jax.distributed.is_initialized():
+        raise InputError("connect: this process is connected already; a program has one coordinator")
+    if coordinator is not None:
+        _check(coordinator, processes, process)
+    try:
+        jax.distributed.initialize(coordinator, processes, process, initialization_timeout=seconds)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"connect: coordinator={coordinator!r}, processes={processes}, process={process}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _check(coordinator: str, processes: int | None, process: int | None) -> None:
+    """Refuses what JAX would wait for in vain, or end the process for."""
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"connect: coordinator={coordinator!r}; give host:port")
+    if processes is None or process is None or not 0 <= process < processes:
+        raise InputError(f"connect: processes={processes}, process={process}; give a number, and one from 0 below it")
+    if process == 0:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", int(port)))
+            except OSError as error:
+                raise InputError(
+                    f"connect: coordinator={coordinator!r}: the port cannot be used ({error.strerror}); another coordinator "
+                    "may be running, so give a free port"
+                ) from error
+
+
+def is_first() -> bool:
+    """Returns whether this is the only process of the program, or the first one, which writes the files."""
+    return jax.process_index() == 0
+
+
+def agreed(*numbers: float) -> tuple[float, ...]:
+    """Returns the largest of what the processes say, number by number, so that all decide alike; it waits for them.
+
+    Example:
+        >>> agreed(0, 3)
+        (0.0, 3.0)
+    """
+    if jax.process_count() == 1:
+        return tuple(map(float, numbers))
+    from jax.experimental import multihost_utils
+
+    everyone = multihost_utils.process_allgather(np.asarray(numbers, np.float32))
+    return tuple(np.asarray(everyone).reshape(-1, len(numbers)).max(axis=0).tolist())
+
+
+def wait(name: str) -> None:
+    """Waits until every process is at the point of this name."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
