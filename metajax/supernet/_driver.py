@@ -41,8 +41,8 @@ class Augment(Protocol):
         """Returns examples of the same shape.
 
         Args:
-            x: a batch of examples.
-            key: the randomness of this batch.
+            x: A batch of examples.
+            key: The randomness of this batch.
         """
         ...
 
@@ -51,11 +51,11 @@ class Outcome(NamedTuple):
     """What a search ended with.
 
     Attributes:
-        state: the last state of the search.
-        config: the architecture that it decided on, ``{choice: value}``.
-        strengths: f32[width], by which it was decided; the one-hot encoding of ``config`` where accuracies decided.
-        mixture: ``(params, encoding) -> accuracy`` on validation examples, of any encoding.
-        single_path: the same of a one-hot encoding, which computes the chosen operations alone if the network can.
+        state: The last state of the search.
+        config: The architecture that the search decided on, ``{choice: value}``.
+        strengths: The strengths that decided, f32[width]; the one-hot encoding of ``config`` where accuracies decided.
+        mixture: A function ``(params, encoding) -> accuracy`` on validation examples, for any encoding.
+        single_path: The same for a one-hot encoding. It computes the chosen operations alone if the network can.
 
     Example:
         >>> from metajax import fewshot, nn, supernet
@@ -99,33 +99,38 @@ def run(
     """Searches a space with a method and decides on one architecture.
 
     Args:
-        method: one of ``METHODS``; or of one's own: a ``SupernetMethod``, or the ``Recipe`` that it makes for this space.
-        space: the space of architectures.
-        network: ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial channels.
-        loss: makes a loss from an apply function, such as ``fewshot.cross_entropy``.
-        parts: ``(x, labels)`` of the training part, by which the weights learn, and of the validation part, by which the
-            encoding learns and architectures are judged. Further parts are not looked at.
-        steps: updates of the whole search, at least 1.
-        learning_rate: of the weights at the first step.
-        batch_size: examples of a batch, at least 1.
-        seed: of all randomness.
-        directory: where metrics and checkpoints go, so that a killed search resumes to the same bits; ``None`` keeps nothing.
-        weights_optimizer: of the weights; by default momentum SGD with the method's decay, clipping and schedule.
-        warm_up: share of the search in which weights learn alone, at least; the method may ask for more.
-        regularizers: terms beside those of the method, such as an expected cost.
-        augment: changes training batches at random.
-        decide_by: how strengths become a configuration, such as ``spaces.derive`` on the space of DARTS.
-        evaluate: ``(state, config that would be decided now) -> metrics`` to log. Nothing is chosen by them.
-        evaluations: how often ``evaluate`` is called over the search, about.
-        show: whether to show progress.
-        devices: the devices that share each batch, as in ``run.train``; they must divide ``batch_size``.
+        method: One of ``METHODS``, or a method of one's own: a ``SupernetMethod``, or the ``Recipe`` that it makes for this
+            space.
+        space: The space of architectures.
+        network: A function ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial
+            channels.
+        loss: The function that makes a loss from an apply function, such as ``fewshot.cross_entropy``.
+        parts: The training part, by which the weights learn, and the validation part, by which the encoding learns and
+            architectures are judged, each as ``(x, labels)``. Further parts are ignored.
+        steps: The number of updates of the whole search, at least 1.
+        learning_rate: The learning rate of the weights at the first step.
+        batch_size: The number of examples of a batch, at least 1.
+        seed: The seed of all randomness.
+        directory: The directory of metrics and checkpoints, from which a killed search resumes to the same bits; ``None`` keeps
+            nothing.
+        weights_optimizer: The optimizer of the weights; by default momentum SGD with the decay, clipping and schedule of the
+            method.
+        warm_up: The smallest share of the search in which weights learn alone; the method may ask for more.
+        regularizers: The terms beside those of the method, such as an expected cost.
+        augment: The function that changes training batches at random.
+        decide_by: The function that makes a configuration from strengths, such as ``spaces.derive`` on the space of DARTS.
+        evaluate: A function ``(state, config that would be decided now) -> metrics``, whose metrics are logged. They choose
+            nothing.
+        evaluations: The approximate number of calls of ``evaluate`` over the search.
+        show: Whether to show progress.
+        devices: The devices that share each batch, as in ``run.train``; they must divide ``batch_size``.
 
     Returns:
         The outcome.
 
     Raises:
-        InputError: on an unknown method or what is none, fewer than two parts, or as ``Recipe.build`` does.
-        metajax.run.Diverged: if the loss or the state is no longer finite.
+        InputError: If the method is unknown or is none, if there are fewer than two parts, or in the cases of ``Recipe.build``.
+        metajax.run.Diverged: If the loss or the state is no longer finite.
 
     Example:
         >>> from metajax import fewshot, nn, supernet
@@ -194,13 +199,13 @@ def sampler(
     """Returns a sampler of a search's batches, which draws on the device.
 
     Args:
-        parts: ``(x, labels)`` of the training and of the validation part; further parts are not looked at.
-        batch_size: examples of a batch, drawn with replacement.
-        inner_steps: training batches of one step.
-        augment: changes training batches at random.
+        parts: The training part and the validation part, each as ``(x, labels)``; further parts are ignored.
+        batch_size: The number of examples of a batch, drawn with replacement.
+        inner_steps: The number of training batches of one step.
+        augment: The function that changes training batches at random.
 
     Returns:
-        ``key -> (training batches [inner_steps, batch_size, ...], validation batch, validation part)``.
+        A function ``key -> (training batches [inner_steps, batch_size, ...], validation batch, validation part)``.
 
     Example:
         >>> x, y = np.zeros((9, 4, 4, 1)), np.arange(9)
@@ -236,12 +241,12 @@ def accuracy_on(network: Functional, part: Part) -> Accuracy:
     """Returns a function that measures the accuracy of encodings on examples.
 
     Args:
-        network: ``apply(params, x, encoding) -> logits``.
-        part: ``(x, labels)``; the first 2,000 examples count, in batches of 250, by which batch norm goes. What does not fill
-            a batch is left out.
+        network: The network, with ``apply(params, x, encoding) -> logits``.
+        part: The examples, ``(x, labels)``. The first 2,000 count, in batches of 250, whose statistics batch norm uses.
+            Examples that do not fill a batch are left out.
 
     Returns:
-        ``(params, encoding) -> accuracy``, a ``jax.tree_util.Partial`` of the examples.
+        A function ``(params, encoding) -> accuracy``, which is a ``jax.tree_util.Partial`` of the examples.
 
     Example:
         >>> network = Functional(lambda key: {}, lambda params, x, encoding: x * encoding)

@@ -31,9 +31,10 @@ class SupernetMethod:
     """A search method of the literature; ``METHODS`` has them by name.
 
     Attributes:
-        paper: where it was published.
-        recipe: ``(space) -> Recipe``: its parts and rates on a space. Its docstring has the mathematics of the method.
-        deviations: what differs from the paper or from its authors' code, in sentences; empty where nothing does.
+        paper: The paper that published the method.
+        recipe: A function ``(space) -> Recipe``, which returns the parts and rates of the method on a space. Its docstring has
+            the mathematics of the method.
+        deviations: The differences from the paper or from its authors' code, in sentences; empty where there are none.
 
     Example:
         >>> import jax

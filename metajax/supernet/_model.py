@@ -17,10 +17,10 @@ class SuperNet(NamedTuple):
     ``supernet.spaces`` has such networks; a tuple of these four is one of your own.
 
     Attributes:
-        space: the space of architectures.
-        network: ``init(key) -> params`` and ``apply(params, x, encoding) -> logits``.
-        build: ``(config) -> Functional`` of the stand-alone network, ``apply(params, x)``.
-        extract: ``(params, config) -> params`` of the stand-alone network with the SuperNet's weights.
+        space: The space of architectures.
+        network: The network, with ``init(key) -> params`` and ``apply(params, x, encoding) -> logits``.
+        build: A function ``(config) -> Functional``, which returns the stand-alone network, with ``apply(params, x)``.
+        extract: A function ``(params, config) -> params``, which returns the SuperNet's weights for the stand-alone network.
 
     Example:
         >>> import jax

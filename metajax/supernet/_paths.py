@@ -20,9 +20,9 @@ def mean_over_paths(
     """Returns the mean of the paths' losses.
 
     Args:
-        each: ``(encoding) -> (loss, info)`` of one path.
-        outputs: not used; it is part of the contract ``OverPaths``.
-        encodings: f32[paths, width].
+        each: A function ``(encoding) -> (loss, info)`` of one path.
+        outputs: Not used; it is part of the contract ``OverPaths``.
+        encodings: The paths, f32[paths, width].
 
     Returns:
         The mean loss, and the mean of the info.
@@ -51,9 +51,9 @@ def distill_from_first(
     probabilities.
 
     Args:
-        each: ``(encoding) -> (loss, info)`` of one path.
-        outputs: ``(encoding) -> logits f32[n, classes]`` of the network for the batch.
-        encodings: f32[paths, width], the largest path first.
+        each: A function ``(encoding) -> (loss, info)`` of one path.
+        outputs: A function ``(encoding) -> logits f32[n, classes]`` of the network for the batch.
+        encodings: The paths, f32[paths, width], the largest path first.
 
     Returns:
         The mean loss, and the info of the first path.

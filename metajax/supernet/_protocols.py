@@ -23,9 +23,9 @@ class Moment(NamedTuple):
     """Where a search stands.
 
     Attributes:
-        progress: f32[], from 0 at the first step to 1 at the last.
-        mask: f32[width] of the space, 1 where a value is still open and 0 where it was pruned.
-        epoch: f32[], passes over the training part so far, whatever the length of the search.
+        progress: The progress of the search, f32[], from 0 at the first step to 1 at the last.
+        mask: The mask of the space, f32[width], 1 where a value is still open and 0 where it was pruned.
+        epoch: The number of passes over the training part so far, f32[], whatever the length of the search.
 
     Example:
         >>> import jax.numpy as jnp
@@ -47,13 +47,13 @@ class Encode(Protocol):
         """Returns one encoding for every path through the network.
 
         Args:
-            space: the space that is searched.
-            logits: one array for every choice.
-            moment: the progress of the search and the values that are still open. The weight of a pruned value is 0.
-            key: the randomness of this step.
+            space: The space that is searched.
+            logits: The logits, one array for every choice.
+            moment: The progress of the search and the values that are still open. The weight of a pruned value is 0.
+            key: The randomness of this step.
 
         Returns:
-            f32[paths, width]; a deterministic mixture is one path.
+            The encodings, f32[paths, width]; a deterministic mixture is one path.
         """
         ...
 
@@ -66,8 +66,8 @@ class ScoreFunction(NamedTuple):
         (REINFORCE).
 
     Attributes:
-        distribution: ``(logits) -> logits`` of the distribution from which the paths are drawn.
-        cost: ``(loss, info) -> scalar`` of one path. The search minimizes its expectation.
+        distribution: A function ``(logits) -> logits`` of the distribution from which the paths are drawn.
+        cost: A function ``(loss, info) -> scalar``, the cost of one path. The search minimizes its expectation.
 
     Example:
         >>> negative_accuracy = ScoreFunction(lambda logits: logits, lambda loss, info: -info["accuracy"])
@@ -83,13 +83,14 @@ class Relaxation(NamedTuple):
     """Logits and what they mean: the first part of a search method.
 
     Attributes:
-        train: the encodings under which the weights learn.
-        judge: the encodings of the outer loss.
-        strengths: ``(space, logits, mask) -> f32[width]``: what every value is worth, by which a search decides.
-        scale: standard deviation of the random initial logits.
-        score: if given, the outer gradient is that of REINFORCE over the paths of ``judge`` instead of the derivative
-            through the encoding. The baseline of a path is the mean cost of the others.
-        extra: ``(space) -> logits`` that are learned beside those of the space.
+        train: The function that returns the encodings under which the weights learn.
+        judge: The function that returns the encodings of the outer loss.
+        strengths: A function ``(space, logits, mask) -> f32[width]``, which returns what every value is worth. A search decides
+            by it.
+        scale: The standard deviation of the random initial logits.
+        score: The score function. If it is given, the outer gradient is that of REINFORCE over the paths of ``judge`` instead
+            of the derivative through the encoding. The baseline of a path is the mean cost of the others.
+        extra: A function ``(space) -> logits``, which returns further logits that are learned beside those of the space.
 
     Example:
         >>> import jax
@@ -115,13 +116,13 @@ class Regularizer(Protocol):
         """Returns the term.
 
         Args:
-            space: the space that is searched.
-            logits: one array for every choice.
-            encoding: f32[width], the mean over the paths of the step.
-            moment: the progress of the search and the values that are still open.
+            space: The space that is searched.
+            logits: The logits, one array for every choice.
+            encoding: The encoding, f32[width], the mean over the paths of the step.
+            moment: The progress of the search and the values that are still open.
 
         Returns:
-            f32[], already multiplied by its weight.
+            The term, f32[], already multiplied by its weight.
         """
         ...
 
@@ -141,14 +142,14 @@ class Disturb(Protocol):
         """Returns the disturbed encoding.
 
         Args:
-            space: the space that is searched.
-            loss: ``(encoding) -> scalar``, the training loss of this step's batch.
-            encoding: f32[width], one path.
-            moment: the progress of the search and the values that are still open.
-            key: the randomness of this step.
+            space: The space that is searched.
+            loss: A function ``(encoding) -> scalar``, the training loss of this step's batch.
+            encoding: The encoding of one path, f32[width].
+            moment: The progress of the search and the values that are still open.
+            key: The randomness of this step.
 
         Returns:
-            f32[width].
+            The disturbed encoding, f32[width].
         """
         ...
 
@@ -166,9 +167,9 @@ class OverPaths(Protocol):
         """Returns the loss of all paths and what is logged.
 
         Args:
-            each: ``(encoding) -> (loss, info)`` of one path.
-            outputs: ``(encoding) -> outputs`` of the network for the batch.
-            encodings: f32[paths, width].
+            each: A function ``(encoding) -> (loss, info)`` of one path.
+            outputs: A function ``(encoding) -> outputs`` of the network for the batch.
+            encodings: The paths, f32[paths, width].
 
         Returns:
             The loss that the weights minimize, and the info of the step.
@@ -183,10 +184,10 @@ class MakeLoss(Protocol):
         """Returns the loss.
 
         Args:
-            apply: ``(params, x) -> outputs``.
+            apply: The apply function of the network, ``(params, x) -> outputs``.
 
         Returns:
-            ``(params, batch, key) -> (loss, info)``. Methods that decide by accuracy read ``info["accuracy"]``.
+            A function ``(params, batch, key) -> (loss, info)``. Methods that decide by accuracy read ``info["accuracy"]``.
         """
         ...
 
@@ -198,12 +199,12 @@ class Decide(Protocol):
         """Returns a configuration of the space.
 
         Args:
-            space: the space that was searched.
-            strengths: f32[width], as ``Search.strengths`` returns.
-            threshold: the strength below which an edge stays empty, 0 in most methods.
+            space: The space that was searched.
+            strengths: The strengths, f32[width], as ``Search.strengths`` returns them.
+            threshold: The strength below which an edge stays empty, 0 in most methods.
 
         Returns:
-            ``{choice: value}``.
+            The configuration, ``{choice: value}``.
         """
         ...
 
@@ -215,9 +216,9 @@ class Evaluate(Protocol):
         """Returns values and costs.
 
         Args:
-            encodings: f32[n, width].
+            encodings: The encodings, f32[n, width].
 
         Returns:
-            Values f[n], larger is better, and the seconds f[n] that each evaluation cost.
+            The values f[n], where larger is better, and the seconds f[n] that each evaluation cost.
         """
         ...

@@ -36,14 +36,14 @@ class MakeNetwork(Protocol):
         """Returns the network.
 
         Args:
-            partial: the share of channels that take part in the operations is 1/partial, an integer, 1 for most methods. A
+            partial: The share of channels that take part in the operations, as 1/partial; an integer, 1 for most methods. A
                 pair of integers is a network that grows from the first share to the second (``drnas-pruned``).
-            single_path: whether encodings are one-hot, so that the network may compute the chosen operations alone. A
-                network that ignores it is as correct, and slower.
+            single_path: Whether encodings are one-hot, so that the network may compute the chosen operations alone. A network
+                that ignores it is as correct, and slower.
 
         Returns:
-            ``init(key) -> params`` and ``apply(params, x, encoding) -> outputs``. The parameters do not depend on
-            ``single_path``.
+            The network, with ``init(key) -> params`` and ``apply(params, x, encoding) -> outputs``. The parameters do not
+            depend on ``single_path``.
         """
         ...
 
@@ -60,21 +60,20 @@ class Recipe:
     ``METHODS[name].recipe(space)`` returns the recipe of a published method; ``dataclasses.replace`` changes a part of it.
 
     Attributes:
-        relaxation, regularizers, disturb, events, inner_steps, excluded_values, over_paths, widen_at: see
-            ``compose_search``.
-        estimator: Makes the estimator of ``compose_search``.
-        decision: How the search ends. ``"strengths"`` takes the strongest value of every choice; ``"evolve"`` lets evolution
-            ask the SuperNet for accuracies, 500 times; ``"sample"`` takes the best of 100 architectures that the logits draw,
-            by the SuperNet's accuracies.
+        relaxation, regularizers, disturb, events, inner_steps, excluded_values, over_paths, widen_at: See ``compose_search``.
+        estimator: The function that makes the estimator of ``compose_search``.
+        decision: The way in which the search ends. ``"strengths"`` takes the strongest value of every choice; ``"evolve"`` lets
+            evolution ask the SuperNet for accuracies, 500 times; ``"sample"`` takes the best of 100 architectures that the
+            logits draw, by the SuperNet's accuracies.
         threshold: The strength below which a choice becomes ``none`` in the end.
-        logits_learning_rate: Learning rate of the logits, where these take as many steps as the method's paper gives them.
-        logits_optimizer: Makes the optimizer of the logits from their learning rate.
-        epochs: Number of epochs that the paper searches for, of ``EPOCH_STEPS`` steps.
-        weight_decay: Weight decay of the weights.
-        partial: Share of channels that take part, as 1/partial; of two, the second holds from the share ``widen_at`` on.
-        warm_up: Share of the search in which weights learn alone.
-        logits_frozen: Shares of the search between which the logits rest again.
-        tune_from: Share of the search from which weights are tuned at a tenth of their first rate.
+        logits_learning_rate: The learning rate of the logits, where these take as many steps as the method's paper gives them.
+        logits_optimizer: The function that makes the optimizer of the logits from their learning rate.
+        epochs: The number of epochs that the paper searches for, of ``EPOCH_STEPS`` steps.
+        weight_decay: The weight decay of the weights.
+        partial: The share of channels that take part, as 1/partial; of two, the second holds from the share ``widen_at`` on.
+        warm_up: The share of the search in which weights learn alone.
+        logits_frozen: The shares of the search between which the logits rest again.
+        tune_from: The share of the search from which weights are tuned at a tenth of their first rate.
         single_path: Whether encodings are one-hot, so that a network may compute the chosen operations alone.
 
     Example:
@@ -122,7 +121,7 @@ class Recipe:
         """Returns the network that the method trains, or with ``single_path=True`` the one that computes single paths.
 
         Raises:
-            InputError: if the method needs partial channels and the network cannot have them.
+            InputError: If the method needs partial channels and the network cannot have them.
         """
         if isinstance(network, Functional):
             if self.partial != 1:
@@ -157,8 +156,8 @@ class Recipe:
         then travel as far. Logits that the estimator does not learn stay where they are.
 
         Args:
-            steps: updates of the whole search.
-            warm_up: of these, those in which weights learn alone.
+            steps: The number of updates of the whole search.
+            warm_up: The number of these updates in which weights learn alone.
         """
         if not self.learns_logits:  # a decay alone would move logits that are to stay
             return optax.set_to_zero()
@@ -185,22 +184,23 @@ class Recipe:
         """Builds the whole search. ``supernet.run`` also trains it and decides.
 
         Args:
-            space: the space of architectures, the one that the recipe was made for.
-            network: ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial channels.
-            loss: makes a loss from an apply function, such as ``fewshot.cross_entropy``.
-            weights_optimizer: of the weights; by default momentum SGD with the method's decay, clipping and schedule, see
-                ``make_weights_optimizer``.
-            steps: updates of the whole search, at least 1.
-            learning_rate: of the weights at the first step, for the default optimizer.
-            steps_per_epoch: steps in which the training part is seen once.
-            warm_up: share of the search in which weights learn alone, at least; the method may ask for more.
-            regularizers: terms beside those of the method, such as an expected cost.
+            space: The space of architectures, the one that the recipe was made for.
+            network: A function ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial
+                channels.
+            loss: The function that makes a loss from an apply function, such as ``fewshot.cross_entropy``.
+            weights_optimizer: The optimizer of the weights; by default momentum SGD with the decay, clipping and schedule of
+                the method, see ``make_weights_optimizer``.
+            steps: The number of updates of the whole search, at least 1.
+            learning_rate: The learning rate of the weights at the first step, for the default optimizer.
+            steps_per_epoch: The number of steps in which the training part is seen once.
+            warm_up: The smallest share of the search in which weights learn alone; the method may ask for more.
+            regularizers: The terms beside those of the method, such as an expected cost.
 
         Returns:
             The search; ``search.learner`` trains with ``metajax.run.train``.
 
         Raises:
-            InputError: if the network cannot have the channels that the method needs, or as ``compose_search`` does.
+            InputError: If the network cannot have the channels that the method needs, or in the cases of ``compose_search``.
 
         Example:
             >>> from metajax import fewshot, nn, supernet
@@ -238,14 +238,14 @@ class Recipe:
         """Returns the architecture that the method decides on.
 
         Args:
-            search: the search that was built from this recipe.
-            state: its last state.
-            evaluate: the accuracies of encodings by the shared weights, see ``baselines.by_shared_weights``; asked where the
-                method decides by accuracy.
-            decide_by: how strengths become a configuration, where the method decides by strengths.
+            search: The search that was built from this recipe.
+            state: The last state of the search.
+            evaluate: The function that returns the accuracies of encodings by the shared weights, see
+                ``baselines.by_shared_weights``. It is called where the method decides by accuracy.
+            decide_by: The function that makes a configuration from strengths, where the method decides by strengths.
 
         Returns:
-            ``{choice: value}``.
+            The configuration, ``{choice: value}``.
 
         Example:
             >>> from metajax import fewshot, nn, supernet

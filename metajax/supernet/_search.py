@@ -48,34 +48,35 @@ def compose_search(
     learn under the encoding. The methods of the literature are such compositions by name: see ``METHODS``.
 
     Args:
-        space: the space of architectures.
-        network: ``init(key) -> params`` and ``apply(params, x, encoding) -> outputs``.
-        loss: makes a loss from an apply function, such as ``fewshot.cross_entropy``.
-        weights_optimizer: for the weights; a function of ``hyper`` where rates are searched too.
-        logits_optimizer: for the logits and whatever else is in ``hyper``.
-        steps: updates of the whole search, at least 1; what depends on the progress of the search is scaled by it.
-        relaxation: how logits become encodings, by default ``relaxations.softmax_mixture()``.
-        estimator: of the hypergradient. ``bilevel.unroll()`` (default) is the exact second order, ``bilevel.first_order()``
-            cheaper, ``bilevel.finite_difference()`` DARTS' approximation, ``bilevel.implicit("neumann")`` iDARTS,
-            ``bilevel.weights_only()`` for methods that decide afterwards.
-        regularizers: terms that are added to the outer loss.
-        disturb: moves the encoding under which the weights learn (SmoothDARTS).
-        events: pruning, projection, stopping.
-        over_paths: the inner loss of several paths; ``distill_from_first`` lets the first path teach the others.
-        inner_steps: weight updates for each update of the logits, at least 1.
-        warm_up: first steps in which weights learn alone.
-        steps_per_epoch: steps in which the training part is seen once, at least 1, for what counts epochs.
-        excluded_values: values that are not searched, in whichever choices have them, such as ``("none",)``.
-        widen_at: for a network whose ``apply`` takes a fourth argument, whether it computes all channels that it has: the
-            share of the search from which it does.
+        space: The space of architectures.
+        network: The network, with ``init(key) -> params`` and ``apply(params, x, encoding) -> outputs``.
+        loss: The function that makes a loss from an apply function, such as ``fewshot.cross_entropy``.
+        weights_optimizer: The optimizer of the weights; a function of ``hyper`` where rates are searched too.
+        logits_optimizer: The optimizer of the logits and of whatever else is in ``hyper``.
+        steps: The number of updates of the whole search, at least 1. It scales what depends on the progress of the search.
+        relaxation: The relaxation, which makes encodings from logits; by default ``relaxations.softmax_mixture()``.
+        estimator: The estimator of the hypergradient. ``bilevel.unroll()`` (the default) is the exact second order,
+            ``bilevel.first_order()`` is cheaper, ``bilevel.finite_difference()`` is the approximation of DARTS,
+            ``bilevel.implicit("neumann")`` is that of iDARTS, and ``bilevel.weights_only()`` is for methods that decide
+            afterwards.
+        regularizers: The terms that are added to the outer loss.
+        disturb: The disturbance, which moves the encoding under which the weights learn (SmoothDARTS).
+        events: The events of the search: pruning, projection, stopping.
+        over_paths: The inner loss of several paths; ``distill_from_first`` lets the first path teach the others.
+        inner_steps: The number of weight updates for each update of the logits, at least 1.
+        warm_up: The number of first steps in which weights learn alone.
+        steps_per_epoch: The number of steps in which the training part is seen once, at least 1, for parts of a search that
+            count epochs.
+        excluded_values: The values that are not searched, in whichever choices have them, such as ``("none",)``.
+        widen_at: The share of the search from which the network computes all channels that it has. It is for a network whose
+            ``apply`` takes a fourth argument, which says whether it does.
 
     Returns:
         The search. Every update logs the losses and ``entropy``, the mean entropy of the strengths as a share of the
         largest possible.
 
     Raises:
-        InputError: if ``steps`` or ``steps_per_epoch`` is not positive, or ``excluded_values`` leaves a choice without a
-            value.
+        InputError: If ``steps`` or ``steps_per_epoch`` is not positive, or ``excluded_values`` leaves a choice without a value.
 
     References:
         Liu et al. 2019, "DARTS: differentiable architecture search", arXiv:1806.09055.

@@ -15,9 +15,9 @@ class SearchState(NamedTuple):
     """The state of a search.
 
     Attributes:
-        bilevel: weights, logits and both optimizers.
-        mask: f32[width], 1 where a value is still open and 0 where it was pruned.
-        memory: what each event remembers.
+        bilevel: The weights, the logits and both optimizers.
+        mask: The mask, f32[width], 1 where a value is still open and 0 where it was pruned.
+        memory: The memory of each event.
 
     Example:
         >>> from metajax import fewshot, nn, supernet
@@ -63,11 +63,11 @@ class Search(NamedTuple):
     """A search method on a space and a network.
 
     Attributes:
-        init: ``(key) -> SearchState``, or ``(key, hyper)`` with more than ``{"arch": logits}``.
-        update: ``(state, (inner_batches, outer_batch)) -> (state, info)``. A third entry of the batch, if there is one, is
-            the whole validation part for events that decide by it.
-        strengths: ``(state) -> f32[width]``: what every value is worth.
-        space: the space that is searched.
+        init: A function ``(key) -> SearchState``, or ``(key, hyper)`` with more than ``{"arch": logits}``.
+        update: A function ``(state, (inner_batches, outer_batch)) -> (state, info)``. A third entry of the batch, if there is
+            one, is the whole validation part for events that decide by it.
+        strengths: A function ``(state) -> f32[width]``, which returns what every value is worth.
+        space: The space that is searched.
 
     Example:
         >>> from metajax import fewshot, nn, supernet
@@ -93,11 +93,11 @@ class EventContext(NamedTuple):
     """What an event may use.
 
     Attributes:
-        space: the space that is searched.
-        loss: ``(params, encoding, batch, key) -> (loss, info)``.
-        relaxation: the relaxation of the search.
-        steps: updates of the whole search.
-        validation: ``(x, labels)``, the whole validation part, where the batch has a third entry.
+        space: The space that is searched.
+        loss: A function ``(params, encoding, batch, key) -> (loss, info)``.
+        relaxation: The relaxation of the search.
+        steps: The number of updates of the whole search.
+        validation: The whole validation part, ``(x, labels)``, where the batch has a third entry.
 
     Example:
         >>> from metajax.supernet import relaxations, spaces
@@ -116,9 +116,9 @@ class Event(NamedTuple):
     """Something that happens to a search at some of its steps, inside the compiled loop.
 
     Attributes:
-        init: ``(context) -> memory``, a pytree.
-        apply: ``(state, memory, context, batch) -> (state, memory, info)``, called at every step with the outer batch. Use
-            ``jax.lax.cond`` for what is expensive.
+        init: A function ``(context) -> memory``, whose memory is a pytree.
+        apply: A function ``(state, memory, context, batch) -> (state, memory, info)``, which is called at every step with the
+            outer batch. Use ``jax.lax.cond`` for what is expensive.
 
     Example:
         >>> halve = lambda state, memory, context, batch: (state._replace(mask=state.mask * 0.5), memory, {})

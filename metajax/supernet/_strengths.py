@@ -56,13 +56,13 @@ def decide(space: Space, strengths: ArrayLike, threshold: float = 0.0) -> dict[s
     """Returns the architecture that takes the strongest value of every choice.
 
     Args:
-        space: the space that was searched.
-        strengths: f32[width], as ``Search.strengths`` returns.
-        threshold: a choice that has the value ``"none"`` takes it where no strength reaches the threshold (FairDARTS keeps
-            operations above .85).
+        space: The space that was searched.
+        strengths: The strengths, f32[width], as ``Search.strengths`` returns them.
+        threshold: The strength below which a choice that has the value ``"none"`` takes it: where no strength reaches the
+            threshold (FairDARTS keeps operations above .85).
 
     Returns:
-        ``{choice: value}``.
+        The configuration, ``{choice: value}``.
 
     Example:
         >>> from metajax.supernet.spaces import cell_space

@@ -30,19 +30,19 @@ class FewShotContract(Contract):
     Args:
         method: The method. Give it an outer optimizer such as ``optax.sgd(0.1)``: Adam divides a gradient by its size, so
             that it makes a whole step of rounding errors where a gradient is zero, and equal programs appear to differ.
-        task: Sampler of one episode.
-        init_params: ``key -> initial parameters`` of the network. ``None`` takes ``method.init_params``, which a method has
-            that a recipe built.
-        batches: ``key -> batch`` that ``method.update`` takes, such as labeled examples. ``None`` takes episodes of four
-            tasks.
+        task: The sampler of one episode.
+        init_params: A function ``key -> initial parameters`` of the network. ``None`` takes ``method.init_params``, which a
+            method has that a recipe built.
+        batches: A function ``key -> batch``, whose batches ``method.update`` takes, such as labeled examples. ``None`` takes
+            episodes of four tasks.
         metric: The metric of the evaluation, an entry of the info of the loss.
-        episodes: Number of evaluated episodes, a multiple of 20.
+        episodes: The number of evaluated episodes, a multiple of 20.
 
     Attributes:
         method: The method.
-        draws: ``DRAWS`` batches.
+        draws: The ``DRAWS`` batches.
         update: The compiled ``method.update``.
-        judge: ``hyper -> Report``, the compiled evaluation protocol.
+        judge: The compiled evaluation protocol, ``hyper -> Report``.
 
     Example:
         >>> import optax

@@ -33,16 +33,16 @@ class SearchContract(Contract):
     computed operation by operation, with small programs that are those of every other method.
 
     Args:
-        method: the method; ``supernet.SupernetMethod(paper, recipe)`` makes one of a recipe of one's own.
-        learning_rate: of the weights.
+        method: The method; ``supernet.SupernetMethod(paper, recipe)`` makes one of a recipe of one's own.
+        learning_rate: The learning rate of the weights.
 
     Attributes:
-        recipe: the method's recipe on the tiny space.
-        search: the method on the tiny network.
-        batches: of all steps, stacked.
-        first: the state before the first step.
-        last: the state after the last step, computed in one call.
-        info: what the last step logged.
+        recipe: The method's recipe on the tiny space.
+        search: The method on the tiny network.
+        batches: The batches of all steps, stacked.
+        first: The state before the first step.
+        last: The state after the last step, computed in one call.
+        info: The info that the last step logged.
 
     Example:
         >>> from metajax import bilevel, supernet

@@ -31,19 +31,19 @@ def reinforce(
     $$a \leftarrow a + \xi \, (v(x) - b) \, \nabla_a \log \pi_a(x), \qquad b \leftarrow \rho \, b + (1 - \rho) \, v(x)$$
 
     Args:
-        space: the space of architectures.
-        evaluate: ``encodings -> (values, seconds)``.
-        key: the random key of the whole search.
-        seconds: budget of evaluation time; give this or ``evaluations``.
-        evaluations: budget of evaluations.
-        learning_rate: of Adam.
-        baseline: decay of the moving average of values, within [0, 1).
+        space: The space of architectures.
+        evaluate: A function ``encodings -> (values, seconds)``.
+        key: The random key of the whole search.
+        seconds: The budget of evaluation time, in seconds; give this or ``evaluations``.
+        evaluations: The budget of evaluations, a number of them.
+        learning_rate: The learning rate of Adam.
+        baseline: The decay of the moving average of values, within [0, 1).
 
     Returns:
-        What was looked at.
+        The configurations that the search evaluated, with their values and costs.
 
     Raises:
-        InputError: without a budget.
+        InputError: If neither budget is given.
 
     References:
         Williams 1992 (REINFORCE); as in the baseline of NAS-Bench-201, Dong and Yang 2020, arXiv:2001.00326.

@@ -19,12 +19,12 @@ def best_of(space: Space, evaluate: Evaluate, encodings: Float[Array, "n width"]
     """Evaluates configurations that were drawn elsewhere, such as by a controller.
 
     Args:
-        space: the space of architectures.
-        evaluate: ``encodings -> (values, seconds)``.
-        encodings: f32[n, width], one-hot.
+        space: The space of architectures.
+        evaluate: A function ``encodings -> (values, seconds)``.
+        encodings: The encodings of the configurations, f32[n, width], one-hot.
 
     Returns:
-        All of them with their values; ``best`` is the best.
+        All configurations with their values; ``best`` is the best of them.
 
     Example:
         >>> from metajax.supernet.spaces import cell_space
@@ -40,12 +40,12 @@ def by_shared_weights(accuracy: Callable[[Params, jax.Array], Scalar], params: P
     """Returns an ``Evaluate`` that asks a SuperNet with its shared weights, at no cost.
 
     Args:
-        accuracy: ``(params, encoding) -> scalar``, such as ``Outcome.single_path``. The arrays of a
+        accuracy: A function ``(params, encoding) -> scalar``, such as ``Outcome.single_path``. The arrays of a
             ``jax.tree_util.Partial`` are no constants of the compiled program.
-        params: the shared weights.
+        params: The shared weights.
 
     Returns:
-        ``encodings f32[n, width] -> (values f32[n], seconds 0)``.
+        A function ``encodings f32[n, width] -> (values f32[n], seconds 0)``.
 
     Example:
         >>> evaluate = by_shared_weights(lambda params, encoding: params @ encoding, jnp.asarray([1.0, 2.0]))

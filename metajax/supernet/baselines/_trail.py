@@ -15,9 +15,9 @@ class Trail(NamedTuple):
     """What a search without gradient looked at, in order.
 
     Attributes:
-        configs: the configurations, ``{choice: value}``.
-        values: float[n], larger is better.
-        seconds: float[n], what the evaluations had cost by then, where they cost anything.
+        configs: The configurations, ``{choice: value}``.
+        values: The values, float[n]; larger is better.
+        seconds: The seconds, float[n], that the evaluations had cost by then, where they cost anything.
 
     Example:
         >>> Trail([{"op": "skip"}, {"op": "conv3x3"}], np.array([0.2, 0.9]), np.zeros(2)).best

@@ -16,17 +16,17 @@ def random_search(
     """Draws configurations uniformly until the budget is spent.
 
     Args:
-        space: the space of architectures.
-        evaluate: ``encodings -> (values, seconds)``.
-        key: the random key of the whole search.
-        seconds: budget of evaluation time; give this or ``evaluations``.
-        evaluations: budget of evaluations.
+        space: The space of architectures.
+        evaluate: A function ``encodings -> (values, seconds)``.
+        key: The random key of the whole search.
+        seconds: The budget of evaluation time, in seconds; give this or ``evaluations``.
+        evaluations: The budget of evaluations, a number of them.
 
     Returns:
-        What was looked at.
+        The configurations that the search evaluated, with their values and costs.
 
     Raises:
-        InputError: without a budget.
+        InputError: If neither budget is given.
 
     References:
         Li and Talwalkar 2020, "Random search and reproducibility for neural architecture search", arXiv:1902.07638.
@@ -58,19 +58,20 @@ def evolve(
     """Evolves with aging: the best of a drawn few is mutated in one choice, the oldest dies.
 
     Args:
-        space: the space of architectures.
-        evaluate: ``encodings -> (values, seconds)``.
-        key: the random key of the whole search.
-        seconds: budget of evaluation time; give this or ``evaluations``.
-        evaluations: budget of evaluations.
-        population: configurations that live at a time; the default is that of NAS-Bench-201's baseline.
-        tournament: configurations among which a parent is the best; the default is that of NAS-Bench-201's baseline.
+        space: The space of architectures.
+        evaluate: A function ``encodings -> (values, seconds)``.
+        key: The random key of the whole search.
+        seconds: The budget of evaluation time, in seconds; give this or ``evaluations``.
+        evaluations: The budget of evaluations, a number of them.
+        population: The number of configurations that live at a time; the default is that of NAS-Bench-201's baseline.
+        tournament: The number of configurations among which a parent is the best; the default is that of NAS-Bench-201's
+            baseline.
 
     Returns:
-        What was looked at.
+        The configurations that the search evaluated, with their values and costs.
 
     Raises:
-        InputError: without a budget.
+        InputError: If neither budget is given.
 
     References:
         Real et al. 2019, "Regularized evolution for image classifier architecture search", arXiv:1802.01548.
@@ -104,17 +105,17 @@ def local_search(
     """Climbs to the best neighbor until none is better, and begins anew.
 
     Args:
-        space: the space of architectures.
-        evaluate: ``encodings -> (values, seconds)``.
-        key: the random key of the whole search.
-        seconds: budget of evaluation time; give this or ``evaluations``.
-        evaluations: budget of evaluations.
+        space: The space of architectures.
+        evaluate: A function ``encodings -> (values, seconds)``.
+        key: The random key of the whole search.
+        seconds: The budget of evaluation time, in seconds; give this or ``evaluations``.
+        evaluations: The budget of evaluations, a number of them.
 
     Returns:
-        What was looked at.
+        The configurations that the search evaluated, with their values and costs.
 
     Raises:
-        InputError: without a budget.
+        InputError: If neither budget is given.
 
     References:
         White et al. 2021, "Exploring the loss landscape in neural architecture search", arXiv:2005.02960.

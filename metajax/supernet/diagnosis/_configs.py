@@ -12,8 +12,8 @@ def count_value(config: Mapping[str, Any], value: Any) -> int:
     """Returns how often a configuration takes a value. Many skips are the mark of a collapsed search.
 
     Args:
-        config: ``{choice: value}``.
-        value: the value that is counted, such as ``"skip"``.
+        config: The configuration, ``{choice: value}``.
+        value: The value that is counted, such as ``"skip"``.
 
     Returns:
         The count.
@@ -29,8 +29,8 @@ def index_of(space: Space, config: Mapping[str, Any]) -> int:
     """Returns the index of a configuration of a small space in ``space.at``.
 
     Args:
-        space: finite; all of it is encoded.
-        config: ``{choice: value}``, a configuration of the space.
+        space: The space. It is finite; all of it is encoded.
+        config: A configuration of the space, ``{choice: value}``.
 
     Returns:
         The index, from 0 to ``space.size - 1``.

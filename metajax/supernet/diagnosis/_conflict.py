@@ -20,15 +20,15 @@ def gradient_conflict(
     1 is harmony; a negative number is conflict.
 
     Args:
-        loss: ``(params, encoding) -> scalar``.
-        params: the shared weights.
-        encodings: f32[paths, width], two paths or more.
+        loss: A function ``(params, encoding) -> scalar``.
+        params: The shared weights.
+        encodings: The encodings of two paths or more, f32[paths, width].
 
     Returns:
-        f32[], within [-1, 1].
+        The mean cosine, f32[], within [-1, 1].
 
     Raises:
-        InputError: if there are fewer than two paths.
+        InputError: If there are fewer than two paths.
 
     Example:
         >>> towards = lambda params, encoding: -params @ encoding

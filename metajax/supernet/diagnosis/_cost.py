@@ -24,11 +24,11 @@ class Cost(NamedTuple):
     ``fit_cost`` makes it.
 
     Attributes:
-        constant: what every network costs.
-        table: f32[width], what each value of each choice adds.
-        r2: share of the variance over further networks that it explains; 1 where costs add up exactly.
-        mean: cost of the networks that were measured.
-        kind: ``parameters``, ``flops`` or ``seconds``.
+        constant: The part of the cost that every network has.
+        table: The cost that each value of each choice adds, f32[width].
+        r2: The share of the variance over further networks that the cost explains; 1 where costs add up exactly.
+        mean: The mean cost of the networks that were measured.
+        kind: The kind of cost: ``parameters``, ``flops`` or ``seconds``.
 
     Example:
         >>> float(Cost(10.0, np.array([0.0, 5.0]), 1.0, 12.5, "parameters").of(jnp.asarray([0.5, 0.5])))
@@ -51,18 +51,18 @@ def measure_cost(config: Mapping[str, Any], supernet: SuperNet, x: jax.Array, ki
     """Measures the cost of one stand-alone network.
 
     Args:
-        config: a configuration of the space.
-        supernet: the space and its stand-alone networks.
-        x: an input as the network will see it.
-        kind: ``"parameters"`` counts them, ``"flops"`` the operations of one pass over ``x``; ``"seconds"`` is the median time
-            of a compiled pass on this machine.
-        repeats: passes that are timed, at least 1.
+        config: A configuration of the space.
+        supernet: The space and its stand-alone networks.
+        x: An input as the network will see it.
+        kind: The kind of cost. ``"parameters"`` counts the parameters, ``"flops"`` counts the operations of one pass over
+            ``x``, and ``"seconds"`` is the median time of a compiled pass on this machine.
+        repeats: The number of passes that are timed, at least 1.
 
     Returns:
         The cost.
 
     Raises:
-        InputError: on another kind, or if ``repeats`` is below 1.
+        InputError: If the kind is another one, or ``repeats`` is below 1.
 
     Example:
         >>> from metajax.supernet import spaces
@@ -101,17 +101,17 @@ def fit_cost(
     regression.
 
     Args:
-        supernet: the space and its stand-alone networks.
-        x: an input as the networks will see it; operations and seconds are those of one pass over it.
-        kind: see ``measure_cost``.
-        samples: networks to measure, at least 10; by default twice the width of the encoding and ten more.
-        seed: of the draw.
+        supernet: The space and its stand-alone networks.
+        x: An input as the networks will see it; operations and seconds are those of one pass over it.
+        kind: The kind of cost, see ``measure_cost``.
+        samples: The number of networks to measure, at least 10; by default twice the width of the encoding and ten more.
+        seed: The seed of the draw.
 
     Returns:
         The cost as a function of the encoding.
 
     Raises:
-        InputError: on another kind, or fewer than ten samples.
+        InputError: If the kind is another one, or there are fewer than ten samples.
 
     References:
         Cai et al. 2019, "ProxylessNAS: direct neural architecture search on target task and hardware", arXiv:1812.00332.

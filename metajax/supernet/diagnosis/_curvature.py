@@ -19,16 +19,16 @@ def dominant_eigenvalue(value: Callable[[Any], Scalar], x: Any, key: Key, iterat
     architecture's logits it foretells the collapse of a search. The function can be jitted.
 
     Args:
-        value: ``(x) -> scalar``, twice differentiable.
-        x: a pytree of arrays, the point at which the Hessian is taken.
-        key: the randomness of the first vector.
-        iterations: Hessian-vector products, at least 1.
+        value: A function ``(x) -> scalar``, which is twice differentiable.
+        x: The point at which the Hessian is taken, a pytree of arrays.
+        key: The randomness of the first vector.
+        iterations: The number of Hessian-vector products, at least 1.
 
     Returns:
-        f32[].
+        The eigenvalue, f32[].
 
     Raises:
-        InputError: if ``iterations`` is below 1.
+        InputError: If ``iterations`` is below 1.
 
     References:
         Zela et al. 2020, "Understanding and robustifying differentiable architecture search", arXiv:1909.09656.

@@ -36,17 +36,17 @@ def gradient_norm(apply: Apply, loss: Loss, params: Params, x: Images, y: jax.Ar
     This is not the norm of the whole gradient: a network of many layers scores higher.
 
     Args:
-        apply: ``(params, x) -> logits f32[n, classes]``, such as ``SuperNet.build(config).apply``.
-        loss: ``(logits, labels) -> scalar``.
-        params: the weights, one leaf for every layer.
-        x: the batch, f32[n, ...].
-        y: its labels.
+        apply: A function ``(params, x) -> logits f32[n, classes]``, such as ``SuperNet.build(config).apply``.
+        loss: A function ``(logits, labels) -> scalar``.
+        params: The weights, one leaf for every layer.
+        x: The batch, f32[n, ...].
+        y: The labels of the batch.
 
     Returns:
         The score, f32[].
 
     Raises:
-        InputError: if ``params`` has no layer.
+        InputError: If ``params`` has no layer.
 
     References:
         Abdelfattah et al. 2021, "Zero-cost proxies for lightweight NAS", arXiv:2101.08134.
@@ -67,17 +67,17 @@ def snip(apply: Apply, loss: Loss, params: Params, x: Images, y: jax.Array) -> F
     """Returns how much the loss depends on single weights: ``Σ |w · ∂loss/∂w|``.
 
     Args:
-        apply: ``(params, x) -> logits f32[n, classes]``.
-        loss: ``(logits, labels) -> scalar``.
-        params: the weights, one leaf for every layer.
-        x: the batch, f32[n, ...].
-        y: its labels.
+        apply: A function ``(params, x) -> logits f32[n, classes]``.
+        loss: A function ``(logits, labels) -> scalar``.
+        params: The weights, one leaf for every layer.
+        x: The batch, f32[n, ...].
+        y: The labels of the batch.
 
     Returns:
         The score, f32[].
 
     Raises:
-        InputError: if ``params`` has no layer.
+        InputError: If ``params`` has no layer.
 
     References:
         Lee et al. 2019, "SNIP: single-shot network pruning based on connection sensitivity", arXiv:1810.02340.
@@ -99,17 +99,17 @@ def grasp(apply: Apply, loss: Loss, params: Params, x: Images, y: jax.Array) -> 
     The sign is that of the authors of the proxy, who found the sum of w · (H g) to fall with accuracy.
 
     Args:
-        apply: ``(params, x) -> logits f32[n, classes]``.
-        loss: ``(logits, labels) -> scalar``.
-        params: the weights, one leaf for every layer.
-        x: the batch, f32[n, ...].
-        y: its labels.
+        apply: A function ``(params, x) -> logits f32[n, classes]``.
+        loss: A function ``(logits, labels) -> scalar``.
+        params: The weights, one leaf for every layer.
+        x: The batch, f32[n, ...].
+        y: The labels of the batch.
 
     Returns:
         The score, f32[].
 
     Raises:
-        InputError: if ``params`` has no layer.
+        InputError: If ``params`` has no layer.
 
     References:
         Wang et al. 2020, "Picking winning tickets before training by preserving gradient flow", arXiv:2002.07376.

@@ -21,17 +21,17 @@ def synflow(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     the order and the range. The score needs no data: only the shape of ``x`` counts.
 
     Args:
-        apply: a network WITHOUT batch norm, which would divide the flow out again. (The authors' own network of
-            NAS-Bench-201 keeps it in the two reductions between stages; the paper has none.)
-        params: the weights, one leaf for every layer. A deep network needs 64-bit types: the flow through 15 cells exceeds
+        apply: A network WITHOUT batch norm, which would divide the flow out again. (The authors' own network of NAS-Bench-201
+            keeps it in the two reductions between stages; the paper has none.)
+        params: The weights, one leaf for every layer. A deep network needs 64-bit types: the flow through 15 cells exceeds
             float32, and the score is then infinite.
-        x: one input or more, f32[n, ...].
+        x: One input or more, f32[n, ...].
 
     Returns:
         The score, f[].
 
     Raises:
-        InputError: if ``params`` has no layer.
+        InputError: If ``params`` has no layer.
 
     References:
         Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic flow",
@@ -57,9 +57,9 @@ def jacobian_covariance(apply: Apply, params: Params, x: Images) -> Float[Array,
     The λ are the eigenvalues of the correlation matrix of the gradients of its summed outputs in the inputs.
 
     Args:
-        apply: ``(params, x) -> outputs f32[n, classes]``.
-        params: the weights.
-        x: the batch, f32[n, ...].
+        apply: A function ``(params, x) -> outputs f32[n, classes]``.
+        params: The weights.
+        x: The batch, f32[n, ...].
 
     Returns:
         The score, f[].
@@ -87,15 +87,15 @@ def ntk_condition(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     The kernel is the Gram matrix of the gradients of each input's summed outputs in the weights.
 
     Args:
-        apply: ``(params, x) -> outputs f32[n, classes]``.
-        params: the weights, one leaf for every layer.
-        x: the batch, f32[n, ...]. Its n gradients are computed together and held at once.
+        apply: A function ``(params, x) -> outputs f32[n, classes]``.
+        params: The weights, one leaf for every layer.
+        x: The batch, f32[n, ...]. Its n gradients are computed together and held at once.
 
     Returns:
         The score, f[], at most 0.
 
     Raises:
-        InputError: if ``params`` has no layer.
+        InputError: If ``params`` has no layer.
 
     References:
         Chen et al. 2021, "Neural architecture search on ImageNet in four GPU hours: a theoretically inspired perspective"
@@ -126,15 +126,15 @@ def naswot(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     all.
 
     Args:
-        apply: a network whose ReLUs, ``jax.nn.relu`` or ``jnp.maximum(v, 0)``, act on arrays with the inputs' leading axis.
-        params: the weights.
-        x: the batch, f32[n, ...].
+        apply: A network whose ReLUs, ``jax.nn.relu`` or ``jnp.maximum(v, 0)``, act on arrays with the inputs' leading axis.
+        params: The weights.
+        x: The batch, f32[n, ...].
 
     Returns:
         The score, f[].
 
     Raises:
-        InputError: if there is no ReLU.
+        InputError: If there is no ReLU.
 
     References:
         Mellor et al. 2021, "Neural architecture search without training" (NASWOT), arXiv:2006.04647.

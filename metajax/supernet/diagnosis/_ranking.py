@@ -12,14 +12,14 @@ def kendall_tau(a: ArrayLike, b: ArrayLike) -> float:
     """Returns Kendall's τ-b between two lists of scores, with ties.
 
     Args:
-        a: float[n]; infinite scores are the first or last of all.
-        b: float[n], the scores of the same items.
+        a: The scores, float[n]; infinite scores are the first or last of all.
+        b: The scores of the same items, float[n].
 
     Returns:
         A number within [-1, 1]; 0 if one of the lists is constant.
 
     Raises:
-        InputError: if they are not two lists of one length, or hold NaN.
+        InputError: If they are not two lists of one length, or hold NaN.
 
     References:
         Kendall 1945, "The treatment of ties in ranking problems".
@@ -37,14 +37,14 @@ def kendall_tau_error(a: ArrayLike, b: ArrayLike) -> float:
     The jackknife takes the τ of the lists without one item, for every item.
 
     Args:
-        a: float[n], n at least 3.
-        b: float[n], the scores of the same items.
+        a: The scores, float[n], with n at least 3.
+        b: The scores of the same items, float[n].
 
     Returns:
         The standard error.
 
     Raises:
-        InputError: as ``kendall_tau`` does, or if there are fewer than three items.
+        InputError: In the cases of ``kendall_tau``, or if there are fewer than three items.
 
     References:
         Efron and Stein 1981, "The jackknife estimate of variance".

@@ -17,9 +17,9 @@ class Agreement:
     A ReLU in a loop counts each time; one in a choice of branches counts where its branch is taken.
 
     Attributes:
-        number: number of inputs.
-        dtype: type of the counts.
-        relus: ReLUs that were met in the text of the programs.
+        number: The number of inputs.
+        dtype: The type of the counts.
+        relus: The number of ReLUs that were met in the text of the programs.
     """
 
     def __init__(self, number: int, dtype: Any = np.float32):

@@ -23,12 +23,12 @@ def eigenvalue(
     return to where they were in the middle of that earlier window, and stay.
 
     Args:
-        checks: how often the eigenvalue is computed; the authors check every second of 50 epochs.
-        stop: whether to stop; otherwise the eigenvalue is logged and nothing happens.
-        window: eigenvalues that are averaged.
-        delta: checks between the two means that are compared.
-        factor: growth of the mean at which the search stops.
-        first: the earliest check to which the logits may return (epoch 10 of the authors' 50).
+        checks: The number of times that the eigenvalue is computed; the authors check every second of 50 epochs.
+        stop: Whether to stop; otherwise the eigenvalue is logged and nothing happens.
+        window: The number of eigenvalues that are averaged.
+        delta: The number of checks between the two means that are compared.
+        factor: The growth of the mean at which the search stops, as a factor.
+        first: The earliest check to which the logits may return (epoch 10 of the authors' 50).
 
     Returns:
         The event.

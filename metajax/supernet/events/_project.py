@@ -23,14 +23,15 @@ def project(start: float = 0.8, batch_size: int = 250) -> Event:
     of its batches.
 
     Args:
-        start: share of the search before the first decision, within [0, 1).
-        batch_size: examples at a time, at least 1. Batch norm is by batch, and what does not fill a batch is left out.
+        start: The share of the search before the first decision, within [0, 1).
+        batch_size: The number of examples at a time, at least 1. Batch norm uses the statistics of a batch, and examples that
+            do not fill a batch are left out.
 
     Returns:
         The event. Its search raises an InputError if it has fewer steps than choices, or batches without a validation part.
 
     Raises:
-        InputError: if an argument is out of range.
+        InputError: If an argument is out of range.
 
     References:
         Wang et al. 2021, "Rethinking architecture selection in differentiable NAS" (DARTS-PT), arXiv:2108.04392.

@@ -19,14 +19,14 @@ def prune(at: Sequence[float], keep: Sequence[int]) -> Event:
     """Prunes progressively: at each of these shares of the search, every choice keeps its strongest values.
 
     Args:
-        at: shares of the search, rising within (0, 1).
-        keep: how many values every choice keeps then, one positive count for each share.
+        at: The shares of the search, rising within (0, 1).
+        keep: The number of values that every choice keeps then, one positive count for each share.
 
     Returns:
         The event.
 
     Raises:
-        InputError: if there are not as many shares as counts, or they are out of range.
+        InputError: If there are not as many shares as counts, or they are out of range.
 
     References:
         Chen et al. 2021, "DrNAS: Dirichlet neural architecture search" (progressive learning), arXiv:2006.10355.
@@ -64,11 +64,11 @@ def check_mask(space: Space, mask: ArrayLike) -> None:
     """Checks that every choice has a value that is not pruned.
 
     Args:
-        space: the space that is searched.
-        mask: f32[width], 1 where a value is open.
+        space: The space that is searched.
+        mask: The mask, f32[width], 1 where a value is open.
 
     Raises:
-        InputError: naming the first choice of which every value is pruned.
+        InputError: If every value of a choice is pruned. The error names the first such choice.
 
     Example:
         >>> from metajax.supernet import spaces

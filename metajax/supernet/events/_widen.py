@@ -14,16 +14,16 @@ def widen(share: float, narrow: int, wide: int) -> Event:
     """Grows the network once: its new channels begin as copies of old ones, in the weights and in their optimizer's moments.
 
     Args:
-        share: share of the search before the growth, within (0, 1). Give the same as ``compose_search(widen_at=share)``, which
-            then computes with all channels.
-        narrow: before, 1/narrow of the channels take part, as in ``CellNet(partial=(narrow, wide))``.
-        wide: afterwards, 1/wide of them do; a divisor of ``narrow``.
+        share: The share of the search before the growth, within (0, 1). Give the same as ``compose_search(widen_at=share)``,
+            which then computes with all channels.
+        narrow: The divisor before the growth: 1/narrow of the channels take part, as in ``CellNet(partial=(narrow, wide))``.
+        wide: The divisor afterwards: 1/wide of the channels take part. It must divide ``narrow``.
 
     Returns:
         The event.
 
     Raises:
-        InputError: if ``share`` is not within (0, 1) or ``wide`` does not divide ``narrow``.
+        InputError: If ``share`` is not within (0, 1) or ``wide`` does not divide ``narrow``.
 
     References:
         Chen et al. 2021, "DrNAS: Dirichlet neural architecture search" (progressive learning), arXiv:2006.10355.

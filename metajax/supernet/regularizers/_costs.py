@@ -19,14 +19,14 @@ def cost_table(space: Space, table: Mapping[str, Mapping[Any, float | int]]) -> 
     """Returns the cost of every value of every choice, in the order of an encoding.
 
     Args:
-        space: the space that is searched.
-        table: ``{choice: {value: cost}}``; missing ones are free.
+        space: The space that is searched.
+        table: The costs, ``{choice: {value: cost}}``; missing ones are free.
 
     Returns:
-        f32[width].
+        The costs in the order of an encoding, f32[width].
 
     Raises:
-        InputError: if the table names a choice or a value that the space does not have.
+        InputError: If the table names a choice or a value that the space does not have.
 
     Example:
         >>> from metajax.supernet import spaces
@@ -54,10 +54,10 @@ def expected_cost(
     Parameters, operations or measured latency add up over choices: ``weight · <cost, encoding>``.
 
     Args:
-        cost: f32[width], as ``cost_table`` makes, or a function of the encoding for a cost that does not add up, such as
-            ``diagnosis.Cost.of``.
-        weight: factor of the penalty, in units of loss per unit of cost (per budget, with a budget).
-        budget: what the architecture should cost at most.
+        cost: The costs, f32[width], as ``cost_table`` makes them, or a function of the encoding for a cost that does not add
+            up, such as ``diagnosis.Cost.of``.
+        weight: The factor of the penalty, in units of loss per unit of cost (per budget, with a budget).
+        budget: The largest cost that the architecture should have.
 
     Returns:
         The regularizer.

@@ -36,8 +36,8 @@ def random_disturbance(start: float = 0.03, end: float = 0.3) -> Disturb:
     """Adds uniform noise to the encoding and clips it to the simplex.
 
     Args:
-        start: radius at the first step.
-        end: radius at the last step; it grows linearly (by steps, in the authors' code by epochs).
+        start: The radius at the first step.
+        end: The radius at the last step; it grows linearly (by steps, in the authors' code by epochs).
 
     Returns:
         The disturbance.
@@ -77,15 +77,15 @@ def adversarial_disturbance(start: float = 0.03, end: float = 0.3, steps: int = 
     disturbance as a constant. The authors attack with the running statistics of batch norm; here they are the batch's.
 
     Args:
-        start: radius of the box at the first step.
-        end: radius of the box at the last step; it grows linearly.
-        steps: steps of the ascent, at least 1.
+        start: The radius of the box at the first step.
+        end: The radius of the box at the last step; it grows linearly.
+        steps: The number of steps of the ascent, at least 1.
 
     Returns:
         The disturbance.
 
     Raises:
-        InputError: if ``steps`` is below 1.
+        InputError: If ``steps`` is below 1.
 
     References:
         Chen and Hsieh 2020 (SmoothDARTS, adversarial training), arXiv:2002.05283.

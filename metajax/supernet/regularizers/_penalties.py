@@ -18,7 +18,7 @@ def beta_decay(weight: float = 0.5) -> Regularizer:
     code takes ``50 · epoch / 100``.
 
     Args:
-        weight: added to the factor of the term after each epoch.
+        weight: The number that is added to the factor of the term after each epoch.
 
     Returns:
         The regularizer.
@@ -46,7 +46,7 @@ def zero_one(weight: float = 10.0) -> Regularizer:
     """Drives independent choices to 0 or 1: ``-weight · mean (encoding - ½)²`` over the open values.
 
     Args:
-        weight: the factor of the term.
+        weight: The factor of the term.
 
     Returns:
         The regularizer.
@@ -72,8 +72,8 @@ def entropy_bonus(relaxation: Relaxation, weight: float = 1e-4) -> Regularizer:
     """Keeps a controller exploring: ``-weight ·`` the sum over choices of the entropy of their probabilities.
 
     Args:
-        relaxation: the relaxation whose strengths are the probabilities, such as ``relaxations.controller()``.
-        weight: in units of reward per nat.
+        relaxation: The relaxation whose strengths are the probabilities, such as ``relaxations.controller()``.
+        weight: The factor of the term, in units of reward per nat.
 
     Returns:
         The regularizer.

@@ -24,16 +24,17 @@ def controller(
     paths instead of a moving average.
 
     Args:
-        number: paths for each update of the controller, at least 2, so that a path has others to be compared with.
-        tanh_constant: the bound c of the logits, positive.
-        temperature: T, positive.
-        cost: ``(loss, info) -> scalar`` of a path, which the controller minimizes; by default the negative accuracy.
+        number: The number of paths for each update of the controller, at least 2, so that a path has others to be compared
+            with.
+        tanh_constant: The bound c of the logits, positive.
+        temperature: The temperature T, positive.
+        cost: A function ``(loss, info) -> scalar`` of a path, which the controller minimizes; by default the negative accuracy.
 
     Returns:
         The relaxation, with initial logits of exactly 0.
 
     Raises:
-        InputError: if ``number`` is below 2 or a constant is not positive.
+        InputError: If ``number`` is below 2 or a constant is not positive.
 
     References:
         Pham et al. 2018, "Efficient neural architecture search via parameter sharing" (ENAS), arXiv:1802.03268.

@@ -15,7 +15,7 @@ def softmax_mixture(temperature: float = 1.0) -> Relaxation:
     """Mixes the values of a choice by a softmax, as in DARTS: ``softmax(logits / temperature)``.
 
     Args:
-        temperature: positive; lower is closer to one-hot.
+        temperature: The temperature of the softmax, positive; a lower one is closer to one-hot.
 
     Returns:
         The relaxation; it decides by the softmax at temperature 1.

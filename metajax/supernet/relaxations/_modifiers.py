@@ -20,15 +20,15 @@ def auxiliary_skip(space: Space, value: Any = "skip", relaxation: Relaxation | N
     halves the resolution the authors give the extra skip weights of its own.)
 
     Args:
-        space: the space that is searched.
-        value: the value of every choice that gets the extra weight.
-        relaxation: the relaxation to modify, by default ``softmax_mixture()``.
+        space: The space that is searched.
+        value: The value of every choice that gets the extra weight.
+        relaxation: The relaxation to modify, by default ``softmax_mixture()``.
 
     Returns:
         The modified relaxation; it decides as the given one does.
 
     Raises:
-        InputError: if a choice does not have the value.
+        InputError: If a choice does not have the value.
 
     References:
         Chu et al. 2021, "DARTS-: robustly stepping out of performance collapse without indicators", arXiv:2009.01027.
@@ -58,8 +58,8 @@ def normalized_edges(relaxation: Relaxation, into: Callable[[str], str]) -> Rela
     counts both.
 
     Args:
-        relaxation: how the values of one choice weigh against each other.
-        into: ``(name of a choice) -> name of its node``.
+        relaxation: The relaxation, which says how the values of one choice weigh against each other.
+        into: A function ``(name of a choice) -> name of its node``.
 
     Returns:
         The modified relaxation, with one more logit for each choice.

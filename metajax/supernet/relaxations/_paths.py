@@ -23,7 +23,7 @@ def policy_paths(number: int) -> Encode:
     """Draws paths from the softmax of the logits.
 
     Args:
-        number: paths of one step, at least 1.
+        number: The number of paths of one step, at least 1.
 
     Returns:
         The encoding function.
@@ -48,7 +48,7 @@ def uniform_paths(number: int = 1) -> Encode:
     """Draws paths uniformly from the values that are not pruned.
 
     Args:
-        number: paths of one step, at least 1.
+        number: The number of paths of one step, at least 1.
 
     Returns:
         The encoding function; it does not read the logits.
@@ -126,10 +126,10 @@ def sandwich_paths(random: int = 2, sizes: Float[AnyArray, " width"] | None = No
     """Returns the largest path, the smallest, and some that are drawn uniformly.
 
     Args:
-        random: number of drawn paths, at least 1.
-        sizes: f32[width], the size of every value of every choice, such as ``regularizers.cost_table`` makes. By default
-            values are taken to be in order of size, as those of the elastic spaces are. A value whose size is NaN is in
-            neither extreme path: with ``none`` everywhere the smallest path would compute a constant and learn nothing.
+        random: The number of drawn paths, at least 1.
+        sizes: The size of every value of every choice, f32[width], such as ``regularizers.cost_table`` makes. By default values
+            are taken to be in order of size, as those of the elastic spaces are. A value whose size is NaN is in neither
+            extreme path: with ``none`` everywhere the smallest path would compute a constant and learn nothing.
 
     Returns:
         The encoding function; it does not read the logits.
@@ -173,7 +173,7 @@ def sampled_paths(train: Encode) -> Relaxation:
     """Lets the weights learn on paths that do not depend on the logits. The logits stay; a later search decides.
 
     Args:
-        train: how paths are drawn, such as ``uniform_paths()``, ``fair_paths()`` or ``sandwich_paths()``.
+        train: The function that draws the paths, such as ``uniform_paths()``, ``fair_paths()`` or ``sandwich_paths()``.
 
     Returns:
         The relaxation, judged by one uniform path. Use it with ``bilevel.weights_only()``.

@@ -25,8 +25,8 @@ def straight_through_path(start: float = 10.0, end: float = 0.1) -> Relaxation:
     """Draws one path, with the gradient of a Gumbel-softmax sample at a falling temperature.
 
     Args:
-        start: temperature at the first step, positive.
-        end: temperature at the last step, positive.
+        start: The temperature at the first step, positive.
+        end: The temperature at the last step, positive.
 
     Returns:
         The relaxation; its encodings are one-hot, so that a network may compute single paths.
@@ -53,8 +53,8 @@ def concrete_sample(start: float = 1.0, end: float = 0.03) -> Relaxation:
     """Draws from the concrete distribution (a Gumbel-softmax sample) at a falling temperature.
 
     Args:
-        start: temperature at the first step, positive.
-        end: temperature at the last step, positive.
+        start: The temperature at the first step, positive.
+        end: The temperature at the last step, positive.
 
     Returns:
         The relaxation.

@@ -22,14 +22,14 @@ def cell_space(nodes: int = 4, operations: Sequence[str] = OPERATIONS) -> Space:
     """Returns one ``Categorical`` for each edge ``edge_i_j`` (i < j); NAS-Bench-201 has 4 nodes and 15,625 cells.
 
     Args:
-        nodes: nodes of the cell, input and output included, at least 2.
-        operations: what every edge chooses from, some of ``OPERATIONS``.
+        nodes: The number of nodes of the cell, input and output included, at least 2.
+        operations: The operations that every edge chooses from, some of ``OPERATIONS``.
 
     Returns:
         The space.
 
     Raises:
-        InputError: on an unknown operation or fewer than two nodes.
+        InputError: If an operation is unknown or there are fewer than two nodes.
 
     References:
         Dong and Yang 2020, "NAS-Bench-201: extending the scope of reproducible neural architecture search",
@@ -77,18 +77,18 @@ class MixedCell(nnx.Module):
     batch norm by channel this is exactly the edge-by-edge computation.
 
     Args:
-        space: as ``cell_space`` makes.
-        channels: of the input and of every node, a multiple of ``partial``.
-        partial: only the first of every ``partial`` channels take part, the others pass by, and channels are shuffled behind
-            every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737); such a cell is for searching alone.
-        single_path: whether only the strongest operation of every edge is computed, at run time, times its weight. This is
+        space: The space, as ``cell_space`` makes it.
+        channels: The number of channels of the input and of every node, a multiple of ``partial``.
+        partial: The divisor of the channels: only the first 1/partial of them take part, the others pass by, and channels are
+            shuffled behind every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737). Such a cell is for searching alone.
+        single_path: Whether only the strongest operation of every edge is computed, at run time, times its weight. This is
             exact on one-hot encodings and several times cheaper, and gives no gradient for the weights of what was not
             computed.
-        normalized: whether there is batch norm; proxies that follow the weights' flow want none.
-        rngs: the randomness of the initial weights.
+        normalized: Whether there is batch norm; proxies that follow the weights' flow want none.
+        rngs: The randomness of the initial weights.
 
     Raises:
-        InputError: if ``channels`` is no multiple of ``partial``.
+        InputError: If ``channels`` is no multiple of ``partial``.
 
     Example:
         >>> space = cell_space(3)
@@ -131,10 +131,10 @@ class MixedCell(nnx.Module):
         """Returns the last node, f32[n, h, w, channels].
 
         Args:
-            x: f32[n, h, w, channels], the first node.
-            encoding: f32[space.width].
-            partial: a larger number than that of the cell computes with the first part of every kernel alone, as the
-                narrower cell would (``widened`` fills the rest when the cell grows).
+            x: The first node, f32[n, h, w, channels].
+            encoding: The encoding, f32[space.width].
+            partial: The divisor of the channels, by default that of the cell. With a larger one, the cell computes with the
+                first part of every kernel alone, as the narrower cell would (``widened`` fills the rest when the cell grows).
         """
         partial = partial or self.partial
         channels = x.shape[-1] // partial
@@ -229,9 +229,9 @@ def widened(tree: Any, narrow: int, wide: int, key: Key) -> Any:
     arXiv:2006.10355, whose authors do not divide what comes from copies).
 
     Args:
-        tree: parameters of ``CellNet``, or the optimizer's moments of them: the same key copies the same channels.
-        narrow, wide: the shares of channels before and after, as 1/narrow and 1/wide.
-        key: of the draws.
+        tree: The parameters of ``CellNet``, or the optimizer's moments of them: the same key copies the same channels.
+        narrow, wide: The shares of channels before and after, as 1/narrow and 1/wide.
+        key: The key of the draws.
     """
 
     def fill(path: Any, leaf: Any) -> Any:

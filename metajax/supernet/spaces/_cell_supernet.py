@@ -30,18 +30,18 @@ def cell_supernet(
     """Returns NAS-Bench-201's cells as a SuperNet: 15,625 configurations with four nodes.
 
     Args:
-        classes: number of classes, the outputs.
-        channels: of the first stage.
-        stages: number of stages.
-        depth: cells of each stage.
-        inputs: channels of the images.
-        stride: of the stem.
-        nodes: of the cell, at least 2.
-        single_path: whether only the strongest operation of every edge is computed; see ``MixedCell``.
+        classes: The number of classes, which is that of the outputs.
+        channels: The number of channels of the first stage.
+        stages: The number of stages.
+        depth: The number of cells of each stage.
+        inputs: The number of channels of the images.
+        stride: The stride of the stem.
+        nodes: The number of nodes of the cell, at least 2.
+        single_path: Whether only the strongest operation of every edge is computed; see ``MixedCell``.
 
     Returns:
-        The SuperNet. ``apply`` of what ``build`` makes takes a third argument in place of batch norm by the batch, called
-        once for each normalization, in a fixed order.
+        The SuperNet. The ``apply`` of a network that ``build`` makes takes a third argument in place of batch norm by the
+        batch. It is called once for each normalization, in a fixed order.
 
     References:
         Dong and Yang 2020, arXiv:2001.00326.

@@ -50,21 +50,21 @@ class CellNet(nnx.Module):
     stage.
 
     Args:
-        space: as ``cell_space`` makes.
-        classes: number of classes, the outputs.
-        channels: of the first stage (16 in the benchmark).
-        stages: 3 in the benchmark.
-        cells: of each stage (5 in the benchmark).
-        inputs: channels of the images.
-        stride: of the stem.
-        partial: 1/partial of the channels take part in the operations. ``partial=(4, 2)`` begins with a quarter of the
-            channels and goes on with half of them: calls then say which by ``wide``.
-        single_path: whether only the strongest operation of every edge is computed; see ``MixedCell``.
-        normalized: whether there is batch norm.
-        rngs: the randomness of the initial weights.
+        space: The space, as ``cell_space`` makes it.
+        classes: The number of classes, which is that of the outputs.
+        channels: The number of channels of the first stage (16 in the benchmark).
+        stages: The number of stages (3 in the benchmark).
+        cells: The number of cells of each stage (5 in the benchmark).
+        inputs: The number of channels of the images.
+        stride: The stride of the stem.
+        partial: The divisor of the channels: 1/partial of them take part in the operations. ``partial=(4, 2)`` begins with a
+            quarter of the channels and goes on with half of them: calls then say which by ``wide``.
+        single_path: Whether only the strongest operation of every edge is computed; see ``MixedCell``.
+        normalized: Whether there is batch norm.
+        rngs: The randomness of the initial weights.
 
     Raises:
-        InputError: if ``channels`` is no multiple of ``partial``, or of two shares the second does not divide the first.
+        InputError: If ``channels`` is no multiple of ``partial``, or if of two shares the second does not divide the first.
 
     References:
         Dong and Yang 2020, "NAS-Bench-201: extending the scope of reproducible neural architecture search",
@@ -119,9 +119,9 @@ class CellNet(nnx.Module):
         """Returns logits f32[n, classes].
 
         Args:
-            x: f32[n, h, w, inputs].
-            encoding: f32[space.width].
-            wide: whether a network that can be widened was, by default yes.
+            x: The images, f32[n, h, w, inputs].
+            encoding: The encoding, f32[space.width].
+            wide: Whether a network that can be widened was widened; by default it was.
         """
         if wide is None or self.narrow == self.wide:
             return self._run(x, encoding, self.wide)

@@ -18,8 +18,8 @@ class Operation(NamedTuple):
     """A candidate for a layer; it keeps the shape of its input.
 
     Attributes:
-        init: ``(key, channels) -> params``.
-        apply: ``(params, x f32[n, h, w, channels]) -> f32[n, h, w, channels]``.
+        init: A function ``(key, channels) -> params``.
+        apply: A function ``(params, x f32[n, h, w, channels]) -> f32[n, h, w, channels]``.
 
     Example:
         >>> negate = Operation(lambda key, channels: {}, lambda params, x: -x)
@@ -50,8 +50,8 @@ def inverted_bottleneck(expansion: int, kernel: int) -> Operation:
     Batch norm has no scale and shift and uses the statistics of the batch.
 
     Args:
-        expansion: hidden channels per channel, at least 1.
-        kernel: size of the depthwise convolution, odd.
+        expansion: The number of hidden channels per channel, at least 1.
+        kernel: The size of the depthwise convolution, odd.
 
     Returns:
         The operation.
@@ -103,17 +103,17 @@ def chain_supernet(
     6,561 networks of a space like NAS-Bench-Macro's.
 
     Args:
-        inputs: channels of the images.
-        outputs: number of classes.
-        operations: ``{name: candidate}``, by default ``MACRO``.
-        layers: number of layers of each stage.
-        channels: of each stage.
+        inputs: The number of channels of the images.
+        outputs: The number of classes.
+        operations: The candidates for every layer, ``{name: candidate}``; by default ``MACRO``.
+        layers: The number of layers of each stage.
+        channels: The number of channels of each stage.
 
     Returns:
         The SuperNet.
 
     Raises:
-        InputError: if an operation changes the shape, naming it, or stages do not match.
+        InputError: If an operation changes the shape, in which case the error names it, or if stages do not match.
 
     References:
         Su et al. 2021, "Prioritized architecture sampling with Monte-Carlo tree search" (NAS-Bench-Macro), arXiv:2103.11922.

@@ -30,13 +30,13 @@ def choice_blocks_space(parents: Sequence[int] = PARENTS[1]) -> Space:
     the cell, the last node its output, which has no operation.
 
     Args:
-        parents: how many each block has, from 1 to k for node k; the last number is that of the output.
+        parents: The number of parents of each block, from 1 to k for node k; the last number is that of the output.
 
     Returns:
         The space.
 
     Raises:
-        InputError: if a node has more parents than there are nodes before it, or there are fewer than two nodes.
+        InputError: If a node has more parents than there are nodes before it, or there are fewer than two nodes.
 
     References:
         Zela et al. 2020, "NAS-Bench-1Shot1: benchmarking and dissecting one-shot neural architecture search",
@@ -84,18 +84,18 @@ def choice_blocks_supernet(
     Batch norm has no scale and shift and uses the statistics of the batch (transductive).
 
     Args:
-        classes: number of classes, the outputs.
-        channels: of the first stage.
-        stages: 3 in the benchmark.
-        depth: cells of a stage, 3 in the benchmark.
-        inputs: channels of the images.
-        parents: see ``choice_blocks_space``; ``PARENTS`` has those of the benchmark.
+        classes: The number of classes, which is that of the outputs.
+        channels: The number of channels of the first stage.
+        stages: The number of stages, 3 in the benchmark.
+        depth: The number of cells of a stage, 3 in the benchmark.
+        inputs: The number of channels of the images.
+        parents: The number of parents of each block, see ``choice_blocks_space``; ``PARENTS`` has those of the benchmark.
 
     Returns:
         The SuperNet.
 
     Raises:
-        InputError: as ``choice_blocks_space`` does.
+        InputError: In the cases of ``choice_blocks_space``.
 
     References:
         Zela et al. 2020, arXiv:2001.10422.

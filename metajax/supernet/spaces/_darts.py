@@ -22,13 +22,13 @@ def darts_space(nodes: int = 4) -> Space:
     """Returns the space of DARTS: one ``Categorical`` for each edge ``normal_i_j`` and ``reduce_i_j``.
 
     Args:
-        nodes: intermediate nodes of a cell, at least 1. Nodes 0 and 1 are the inputs of a cell.
+        nodes: The number of intermediate nodes of a cell, at least 1. Nodes 0 and 1 are the inputs of a cell.
 
     Returns:
         The space.
 
     Raises:
-        InputError: if ``nodes`` is below 1.
+        InputError: If ``nodes`` is below 1.
 
     References:
         Liu et al. 2019, "DARTS: differentiable architecture search", arXiv:1806.09055.
@@ -56,7 +56,7 @@ def log10_cells(nodes: int = 4) -> float:
     """Returns how many pairs of decided cells there are, as a power of ten.
 
     Args:
-        nodes: intermediate nodes of a cell, at least 1.
+        nodes: The number of intermediate nodes of a cell, at least 1.
 
     Returns:
         The logarithm.
@@ -74,11 +74,11 @@ def derive(space: Space, strengths: ArrayLike, threshold: float = 0.0, max_edges
     The operation ``none`` does not count. Every selected edge has its strongest operation; the other edges are ``none``.
 
     Args:
-        space: from ``darts_space``.
-        strengths: f32[space.width], as ``Search.strengths`` returns.
-        threshold: of the selected edges, those stay whose operation is at least as strong (FairDARTS' .85); a node may then
-            have fewer.
-        max_edges: edges into a node.
+        space: The space, from ``darts_space``.
+        strengths: The strengths, f32[space.width], as ``Search.strengths`` returns them.
+        threshold: The strength below which the operation of a selected edge becomes ``none`` (FairDARTS' .85); a node may then
+            have fewer edges.
+        max_edges: The largest number of edges into a node.
 
     Returns:
         A configuration of the space.

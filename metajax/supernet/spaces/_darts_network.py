@@ -35,20 +35,20 @@ def darts_supernet(
     no scale and shift and uses the statistics of the batch (transductive).
 
     Args:
-        classes: number of classes, the outputs.
-        channels: of the first cells' nodes; the stem has three times as many.
-        layers: number of cells, at least 3.
-        inputs: channels of the images.
-        nodes: intermediate nodes of a cell.
-        partial: the operations see the first of every ``partial`` channels (PC-DARTS, Xu et al. 2020, arXiv:1907.05737);
-            for searching alone.
-        single_path: whether only the strongest operation of each edge is computed; exact on one-hot encodings.
+        classes: The number of classes, which is that of the outputs.
+        channels: The number of channels of the first cells' nodes; the stem has three times as many.
+        layers: The number of cells, at least 3.
+        inputs: The number of channels of the images.
+        nodes: The number of intermediate nodes of a cell.
+        partial: The divisor of the channels: the operations see only the first 1/partial of them (PC-DARTS, Xu et al. 2020,
+            arXiv:1907.05737). Such a SuperNet is for searching alone.
+        single_path: Whether only the strongest operation of each edge is computed; this is exact on one-hot encodings.
 
     Returns:
         The SuperNet.
 
     Raises:
-        InputError: if ``channels`` is no multiple of ``partial``, or ``layers`` is below 3.
+        InputError: If ``channels`` is no multiple of ``partial``, or ``layers`` is below 3.
 
     References:
         Liu et al. 2019, "DARTS: differentiable architecture search", arXiv:1806.09055.

@@ -32,19 +32,19 @@ def elastic_convolution(
     Five stages have 2·10^19 configurations. Batch norm has no scale and shift and uses the statistics of the batch.
 
     Args:
-        inputs: channels of the images.
-        outputs: number of classes.
-        channels: of each stage.
-        strides: of each stage; the first block of a stage has its stride, and is always there.
-        depths: blocks of a stage, positive and rising.
-        kernels: sizes of the depthwise convolution, odd and rising; a smaller one is the center of a larger.
-        expansions: hidden channels per channel, positive and rising.
+        inputs: The number of channels of the images.
+        outputs: The number of classes.
+        channels: The number of channels of each stage.
+        strides: The stride of each stage. The first block of a stage has its stride, and is always there.
+        depths: The possible numbers of blocks of a stage, positive and rising.
+        kernels: The possible sizes of the depthwise convolution, odd and rising; a smaller one is the center of a larger one.
+        expansions: The possible numbers of hidden channels per channel, positive and rising.
 
     Returns:
         The SuperNet.
 
     Raises:
-        InputError: if sizes do not rise, a kernel is even, or channels and strides are not as many.
+        InputError: If sizes do not rise, a kernel is even, or there are not as many strides as channels.
 
     References:
         Cai et al. 2020, "Once-for-all: train one network and specialize it for efficient deployment", arXiv:1908.09791.

@@ -23,16 +23,16 @@ def elastic_mlp(
     """Returns a perceptron of any depth and of any width in every layer.
 
     Args:
-        inputs: number of features.
-        outputs: number of classes.
-        depths: hidden layers, positive and rising.
-        widths: units of each hidden layer, positive and rising.
+        inputs: The number of features.
+        outputs: The number of classes.
+        depths: The possible numbers of hidden layers, positive and rising.
+        widths: The possible numbers of units of each hidden layer, positive and rising.
 
     Returns:
         The SuperNet.
 
     Raises:
-        InputError: if depths or widths do not rise.
+        InputError: If depths or widths do not rise.
 
     References:
         Cai et al. 2020, "Once-for-all: train one network and specialize it for efficient deployment", arXiv:1908.09791.

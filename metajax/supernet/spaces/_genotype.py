@@ -24,13 +24,13 @@ def to_genotype(config: Mapping[str, str]) -> str:
     The form has two edges for each node. A node with fewer is filled up with edges ``('none', source)``, which compute nothing.
 
     Args:
-        config: a configuration of ``darts_space`` with at most two edges into a node, as ``derive`` makes.
+        config: A configuration of ``darts_space`` with at most two edges into a node, as ``derive`` makes it.
 
     Returns:
         The text.
 
     Raises:
-        InputError: if config is no configuration of ``darts_space``, or a node has more than two edges.
+        InputError: If config is no configuration of ``darts_space``, or a node has more than two edges.
 
     Example:
         >>> config = {f"{cell}_{i}_2": "skip" for cell in ("normal", "reduce") for i in (0, 1)}
@@ -75,13 +75,13 @@ def from_genotype(text: str) -> dict[str, str]:
     missing, all nodes are meant.
 
     Args:
-        text: such as ``"Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...])"``.
+        text: The text, such as ``"Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...])"``.
 
     Returns:
-        ``{edge: operation}``.
+        The configuration, ``{edge: operation}``.
 
     Raises:
-        InputError: naming what does not have that form.
+        InputError: If a part of the text does not have that form. The error names it.
 
     Example:
         >>> pairs = "[('skip_connect', 0), ('sep_conv_3x3', 1)]"
@@ -161,14 +161,14 @@ def cell_graphs(config: Mapping[str, str]) -> dict[str, tuple[list[str], list[tu
     """Returns nodes and labeled edges of decided cells, for ``plot.graph_svg``; edges that are ``none`` are left out.
 
     Args:
-        config: a configuration of ``darts_space`` or of ``cell_space``.
+        config: A configuration of ``darts_space`` or of ``cell_space``.
 
     Returns:
-        ``{cell: (nodes, [(source, target, operation), ...])}``. The cells are ``normal`` and ``reduce``, or ``edge`` for
-        ``cell_space``.
+        The graphs, ``{cell: (nodes, [(source, target, operation), ...])}``. The cells are ``normal`` and ``reduce``, or
+        ``edge`` for ``cell_space``.
 
     Raises:
-        InputError: if a name is no edge.
+        InputError: If a name is no edge.
 
     Example:
         >>> cell_graphs({"edge_0_1": "skip", "edge_0_2": "none", "edge_1_2": "conv3x3"})["edge"][1]

@@ -21,12 +21,12 @@ def layered_cells(
     so that compiling does not take longer for five of them than for one.
 
     Args:
-        classes: number of classes, the outputs.
-        channels: of the first stage.
-        stages: number of stages.
-        depth: cells of each stage.
-        inputs: channels of the images.
-        normalized: whether there is batch norm (by the batch); ``diagnosis.synflow`` wants none.
+        classes: The number of classes, which is that of the outputs.
+        channels: The number of channels of the first stage.
+        stages: The number of stages.
+        depth: The number of cells of each stage.
+        inputs: The number of channels of the images.
+        normalized: Whether there is batch norm (by the batch); ``diagnosis.synflow`` wants none.
 
     Returns:
         The network.

@@ -29,20 +29,20 @@ def elastic_transformer(
     Weights are shared by slicing. Normalization is by the root mean square, without scale.
 
     Args:
-        inputs: features of a token.
-        tokens: length of the sequence.
-        outputs: number of classes.
-        depths: layers, positive and rising.
-        widths: of the residual stream, positive and rising.
-        heads: of each layer's attention, positive and rising.
-        ratios: hidden units of each layer's feed-forward part per unit of width, positive and rising.
-        head_size: units of a head.
+        inputs: The number of features of a token.
+        tokens: The length of the sequence, in tokens.
+        outputs: The number of classes.
+        depths: The possible numbers of layers, positive and rising.
+        widths: The possible widths of the residual stream, positive and rising.
+        heads: The possible numbers of heads of each layer's attention, positive and rising.
+        ratios: The possible numbers of hidden units of each layer's feed-forward part per unit of width, positive and rising.
+        head_size: The number of units of a head.
 
     Returns:
         The SuperNet.
 
     Raises:
-        InputError: if sizes do not rise.
+        InputError: If sizes do not rise.
 
     References:
         Chen et al. 2021, "AutoFormer: searching transformers for visual recognition", arXiv:2107.00651.

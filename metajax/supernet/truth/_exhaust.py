@@ -25,7 +25,7 @@ def trains_sequentially() -> bool:
     """Returns whether ``exhaust`` trains one architecture after the other here, so that a network of single paths pays.
 
     Returns:
-        True on a CPU.
+        True on a CPU, False elsewhere.
 
     Example:
         >>> trains_sequentially() == (jax.default_backend() == "cpu")
@@ -55,27 +55,27 @@ def exhaust(
     architecture's own.
 
     Args:
-        space: finite and small.
-        network: ``init(key)`` and ``apply(params, x, encoding)``; on a CPU best one of single paths, such as that of
-            ``supernet.spaces.cell_supernet(..., single_path=True)``.
-        train: ``(x, y)`` to learn from.
-        test: ``(x, y)`` to be judged on.
-        training: how, by default ``TrainingSetup()``; seeds differ in initialization and order, architectures of one seed share
-            both.
-        seeds: trainings of each architecture, at least 1.
-        key: of the whole table, by default ``jax.random.key(0)``.
-        index: the architectures to train by their index in ``space.at``; all by default.
-        side_by_side: architectures of a group, at least 1; fewer need less memory. With several devices, it is rounded up to
-            a multiple of them.
-        progress: called with (trained, total).
-        path: a file that is written after every group; what it holds is not trained again.
-        devices: the devices that share each group: how many, all, a list, or a mesh of one axis.
+        space: The space, which must be finite and small.
+        network: The network, with ``init(key)`` and ``apply(params, x, encoding)``. On a CPU it is best one of single paths,
+            such as that of ``supernet.spaces.cell_supernet(..., single_path=True)``.
+        train: The examples to learn from, ``(x, y)``.
+        test: The examples to be judged on, ``(x, y)``.
+        training: The training of each architecture, by default ``TrainingSetup()``. Seeds differ in initialization and order;
+            architectures of one seed share both.
+        seeds: The number of trainings of each architecture, at least 1.
+        key: The key of the whole table; by default ``jax.random.key(0)``.
+        index: The architectures to train by their index in ``space.at``; all by default.
+        side_by_side: The number of architectures of a group, at least 1; fewer need less memory. With several devices, it is
+            rounded up to a multiple of them.
+        progress: A function that is called with (trained, total) after every group.
+        path: The file that is written after every group; the results that it holds are not trained again.
+        devices: The devices that share each group: how many, all, a list, or a mesh of one axis.
 
     Returns:
         The table of test accuracies.
 
     Raises:
-        InputError: if the space has more than 100,000 configurations, seeds or side_by_side are not positive, or the file is
+        InputError: If the space has more than 100,000 configurations, seeds or side_by_side are not positive, or the file is
             altered or holds another table.
 
     Example:

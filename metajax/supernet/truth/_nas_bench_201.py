@@ -28,13 +28,13 @@ def to_string(config: dict[str, str]) -> str:
     """Returns the official name of a cell of ``cell_space()``.
 
     Args:
-        config: a configuration of that space.
+        config: A configuration of that space.
 
     Returns:
-        Such as ``'|none~0|+|none~0|none~1|+|none~0|none~1|none~2|'``.
+        The name, such as ``'|none~0|+|none~0|none~1|+|none~0|none~1|none~2|'``.
 
     Raises:
-        InputError: if config is no configuration of that space.
+        InputError: If config is no configuration of that space.
 
     Example:
         >>> to_string({"edge_0_1": "conv3x3", "edge_0_2": "none", "edge_1_2": "skip", "edge_0_3": "skip",
@@ -54,13 +54,13 @@ def from_string(name: str) -> dict[str, str]:
     """Returns a configuration of ``cell_space()`` from its official name.
 
     Args:
-        name: of the form ``|operation~0|+|operation~0|operation~1|+...``.
+        name: The name, of the form ``|operation~0|+|operation~0|operation~1|+...``.
 
     Returns:
-        ``{edge: operation}``.
+        The configuration, ``{edge: operation}``.
 
     Raises:
-        InputError: naming the part that does not have that form.
+        InputError: If a part of the name does not have that form. The error names it.
 
     Example:
         >>> from_string("|skip_connect~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|none~2|")["edge_1_3"]
@@ -90,13 +90,13 @@ def canonical_form(config: dict[str, str]) -> str:
     """Returns the function of a cell as text, by the rules of the benchmark: cells with the same text are the same function.
 
     Args:
-        config: a configuration of ``cell_space()``.
+        config: A configuration of ``cell_space()``.
 
     Returns:
         The text.
 
     Raises:
-        InputError: if config is no configuration of that space.
+        InputError: If config is no configuration of that space.
 
     Example:
         >>> none = dict.fromkeys(cell_space().domains, "none")
@@ -120,10 +120,12 @@ class Oracle(NamedTuple):
     """The table, in the order of ``space.at(range(15625))``.
 
     Attributes:
-        columns: ``{dataset: {column: float[15625] (or [15625, 3] by seed)}}``, datasets ``cifar10``, ``cifar100`` and
-            ``imagenet16``; columns ``test200`` and ``val200_seeds`` (accuracy in % after 200 epochs), ``val12`` and
-            ``test12`` (after 12), ``train_time_s`` (of 200 epochs), ``latency_s``, ``params_M``. NaN where it is missing.
-        unique: int[15625]: cells with one number compute the same function (6,466 are distinct).
+        columns: The columns, ``{dataset: {column: float[15625] (or [15625, 3] by seed)}}``. The datasets are ``cifar10``,
+            ``cifar100`` and ``imagenet16``. The columns are ``test200`` and ``val200_seeds`` (accuracy in % after 200 epochs),
+            ``val12`` and ``test12`` (after 12), ``train_time_s`` (of 200 epochs), ``latency_s`` and ``params_M``. A missing
+            entry is NaN.
+        unique: The number of each cell's function, int[15625]: cells with one number compute the same function (6,466 are
+            distinct).
 
     Example:
         >>> oracle = Oracle({"cifar10": {"params_M": np.arange(15_625.0)}}, np.zeros(15_625))
@@ -146,7 +148,7 @@ class Oracle(NamedTuple):
         """Returns one number of one cell; of several seeds, their mean.
 
         Raises:
-            InputError: on another dataset or column.
+            InputError: If the dataset or the column is unknown.
         """
         return float(self.scores(dataset, column)[self.row(cell)])
 
@@ -154,7 +156,7 @@ class Oracle(NamedTuple):
         """Returns a column, float[15625]; of several seeds, their mean.
 
         Raises:
-            InputError: on another dataset or column.
+            InputError: If the dataset or the column is unknown.
         """
         if dataset not in self.columns or column not in self.columns[dataset]:
             known = tuple(self.columns[DATASETS[0]])
@@ -172,7 +174,7 @@ def oracle_path() -> Path:
     """Returns where ``load_oracle`` looks for its table; it need not be there.
 
     Returns:
-        ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
+        The path ``nasbench201/nasbench201.npz`` below ``$METAJAX_DATA``.
 
     Example:
         >>> oracle_path().name
@@ -188,7 +190,7 @@ def load_oracle() -> Oracle:
         The table.
 
     Raises:
-        InputError: if the file is missing or altered: it must hold every cell once, and the known best accuracies.
+        InputError: If the file is missing or altered: it must hold every cell once, and the known best accuracies.
 
     References:
         Dong and Yang 2020, arXiv:2001.00326.
@@ -239,7 +241,7 @@ def load_package_oracle() -> Oracle:
         The table.
 
     Raises:
-        InputError: if the package is not there, or its files are not of that form.
+        InputError: If the package is not there, or its files are not of that form.
 
     References:
         Dong and Yang 2020, arXiv:2001.00326.

@@ -16,9 +16,9 @@ class TruthTable(NamedTuple):
     """Scores of architectures.
 
     Attributes:
-        accuracy: float[architectures, seeds].
-        index: int[architectures], their indices in ``space.at``.
-        made_of: a hash of what the scores come from: space, parameters, data, training, seeds, key.
+        accuracy: The accuracies, float[architectures, seeds].
+        index: The indices of the architectures in ``space.at``, int[architectures].
+        made_of: A hash of what the scores come from: space, parameters, data, training, seeds, key.
 
     Example:
         >>> table = TruthTable(np.array([[0.9], [0.8], [0.7]]), np.arange(3))
@@ -39,11 +39,12 @@ class TruthTable(NamedTuple):
         """Returns the rank of an architecture, 1 for the best: one more than the number of architectures that are better.
 
         Args:
-            index: its index in ``space.at``.
-            within: how much better another one may be and yet share the rank, such as one test image, ``1 / len(test)``.
+            index: The index of the architecture in ``space.at``.
+            within: The amount by which another architecture may be better and yet share the rank, such as one test image, ``1 /
+                len(test)``.
 
         Raises:
-            InputError: if the table does not have it.
+            InputError: If the table does not have the architecture.
         """
         rows = np.flatnonzero(self.index == index)
         if not len(rows):
@@ -56,13 +57,13 @@ def load_table(path: str | Path) -> TruthTable:
     """Reads a table that ``exhaust`` wrote to a file.
 
     Args:
-        path: the file.
+        path: The path of the file.
 
     Returns:
         The table.
 
     Raises:
-        InputError: if the file is missing, altered, or not finished.
+        InputError: If the file is missing, altered, or not finished.
 
     Example:
         >>> load_table("missing.json")

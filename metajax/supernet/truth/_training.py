@@ -15,9 +15,9 @@ class TrainingSetup(NamedTuple):
     """How each architecture is trained: Adam with cosine decay on shuffled epochs.
 
     Attributes:
-        epochs: passes over the training part.
-        batch_size: examples of a batch; what does not fill a batch of an epoch is left out.
-        learning_rate: of Adam at the first step.
+        epochs: The number of passes over the training part.
+        batch_size: The number of examples of a batch; examples that do not fill a batch of an epoch are left out.
+        learning_rate: The learning rate of Adam at the first step.
 
     Example:
         >>> TrainingSetup(epochs=12)
@@ -35,18 +35,18 @@ def trainer(
     """Returns a function that trains one architecture from scratch and tests it; it can be vmapped.
 
     Args:
-        network: ``init(key)`` and ``apply(params, x, encoding) -> logits``.
-        training: how.
-        x: training examples, [n, ...].
-        y: their labels, i32[n].
-        x_test: test examples.
-        y_test: their labels.
+        network: The network, with ``init(key)`` and ``apply(params, x, encoding) -> logits``.
+        training: The setup of the training.
+        x: The training examples, [n, ...].
+        y: The labels of the training examples, i32[n].
+        x_test: The test examples.
+        y_test: The labels of the test examples.
 
     Returns:
-        ``(encoding, key) -> test accuracy``.
+        A function ``(encoding, key) -> test accuracy``.
 
     Raises:
-        InputError: if a batch is larger than the training part.
+        InputError: If a batch is larger than the training part.
 
     Example:
         >>> from metajax.supernet import spaces
