@@ -149,9 +149,10 @@ def _pretrained(recipe: Recipe, network: Network) -> Built:
     return method, nn.chain(body, head).init
 
 
-# Settings for a few thousand steps on a CPU, not those of the papers (which `experiments.omniglot` has as preset `paper`): they
-# take fewer training queries and more tasks. The inner rates are for a loss that is the mean over the support. MAML's
-# published rates are 2.0 on such a loss; `experiments.inner_rates` compares them with smaller ones on validation tasks.
+# Settings for a few thousand steps on a CPU, not those of the papers (which `experiments.fewshot.omniglot` has as preset
+# `paper`): they take fewer training queries and more tasks. The inner rates are for a loss that is the mean over the support.
+# MAML's published rates are 2.0 on such a loss; `experiments.fewshot.inner_rates` compares them with smaller ones on
+# validation tasks.
 _FEW: dict[str, Any] = {"inner_rate": 0.4, "inner_steps": 1, "test_steps": 3}
 _FIVE: dict[str, Any] = {"inner_rate": 0.1, "inner_steps": 5, "test_steps": 5}
 _ADAPTED: dict[str, Any] = {"family": "gradient", **_FEW, "many_ways": _FIVE}
