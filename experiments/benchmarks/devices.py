@@ -89,6 +89,8 @@ def on_hosts(config: Config, processes: int, tasks: int) -> dict[str, Any]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    if not hasattr(os, "sched_getaffinity"):
+        raise InputError("devices: processes are bound to cores, which needs Linux")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < processes:
         raise InputError(f"devices: this machine has {len(cores)} core; the benchmark needs {processes}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metajax._optional import is_installed
 from metajax.automl import _bags as bags
 from metajax.automl._explore import Exploration, explore, start
 from metajax.automl._image_model import ImageModel
@@ -23,7 +24,9 @@ from metajax.automl._tables import table_task
 from metajax.automl._task import Task
 from metajax.automl._waves import Stopped
 from metajax.automl.models import ModelType
+from metajax.automl.models._installed import BUILT_IN
 from metajax.data import tabular
+from metajax.data.schema._show import listed
 from metajax.run import Interrupted, RunDirectory, Watch, read_json, write_text
 from metajax.run._identity import short_digest
 
@@ -113,7 +116,8 @@ def search(
     data["digest"] = short_digest(of_data(loaded))
     recorder = start(config, directory, task, show, started, ENDING_SECONDS)
     recorder.callbacks = callbacks
-    for line in _introduction(data, task):
+    is_default = model_types is None and isinstance(loaded.dataset, tabular.Dataset)
+    for line in [*_introduction(data, task), *(_not_searched() if is_default else [])]:
         recorder.say(line)
     exploration = _explore_until_stopped(config, recorder)
     recorder.say("Evaluating the ensemble and the configurations it is compared with on the test rows.")
@@ -151,6 +155,14 @@ def _introduction(data: dict[str, Any], task: Task) -> list[str]:
         f"{inputs}; the space has 10^{task.space.log10_size:.0f} configurations.",
         *(f"Note: {note}" for note in data["notes"]),
     ]
+
+
+def _not_searched() -> list[str]:
+    """Says which libraries would add model types to the search of a table."""
+    missing = [package for _, package in BUILT_IN.values() if not is_installed(package)]
+    if not missing:
+        return []
+    return [f"Note: {listed(missing)} would be searched, too, if installed: pip install 'metajax[tabular,trees]'."]
 
 
 def load_model(directory: Path | str, model_types: Sequence[ModelType] = ()) -> FittedModel | ImageModel:

@@ -77,7 +77,7 @@ class Config:
     weight: str | None = None
     folds: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InputError(f"method={self.method!r}: accepted are {', '.join(METHODS)}")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):

@@ -25,6 +25,13 @@ def connect(
     Raises:
         InputError: If this process is connected already, the address or a number is none, the port of the coordinator is taken,
             or the others do not come in time.
+
+    Example:
+        >>> try:
+        ...     connect("nowhere", 2, 0)
+        ... except InputError as error:
+        ...     print(error)
+        connect: coordinator='nowhere'; give host:port
     """
     if jax.distributed.is_initialized():
         raise InputError("connect: this process is connected already; a program has one coordinator")
@@ -58,12 +65,26 @@ def _check(coordinator: str, processes: int | None, process: int | None) -> None
 
 
 def is_first() -> bool:
-    """Returns whether this is the only process of the program, or the first one, which writes the files."""
+    """Whether this process writes the files.
+
+    Returns:
+        True in the first process of a program over hosts, and where there is no other.
+
+    Example:
+        >>> is_first()
+        True
+    """
     return jax.process_index() == 0
 
 
 def agreed(*numbers: float) -> tuple[float, ...]:
-    """Returns the largest of what the processes say, number by number, so that all decide alike; it waits for them.
+    """Lets all processes decide alike; it waits for them.
+
+    Args:
+        *numbers: What this process says. Numbers are compared in 32 bits.
+
+    Returns:
+        The largest of what the processes say, number by number.
 
     Example:
         >>> agreed(0, 3)
@@ -78,7 +99,14 @@ def agreed(*numbers: float) -> tuple[float, ...]:
 
 
 def wait(name: str) -> None:
-    """Waits until every process is at the point of this name."""
+    """Waits until every process is at the same point.
+
+    Args:
+        name: The name of the point, by which processes that are at different ones fail.
+
+    Example:
+        >>> wait("data written")
+    """
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 

@@ -66,9 +66,10 @@ def _joined(name: str, one: Domain, other: Domain) -> Domain:
     if isinstance(one, Categorical) and isinstance(other, Categorical):
         return Categorical(tuple(dict.fromkeys((*one.choices, *other.choices))))
     is_plain = not any(isinstance(each, Float) and each.grid is not None for each in (one, other))
-    for kind in (Float, Integer):
-        if isinstance(one, kind) and isinstance(other, kind) and one.log == other.log and is_plain:
-            return kind(min(one.low, other.low), max(one.high, other.high), log=one.log)
+    if isinstance(one, Integer) and isinstance(other, Integer) and one.log == other.log:
+        return Integer(min(one.low, other.low), max(one.high, other.high), log=one.log)
+    if isinstance(one, Float) and isinstance(other, Float) and one.log == other.log and is_plain:
+        return Float(min(one.low, other.low), max(one.high, other.high), log=one.log)
     raise InputError(f"from_optuna: {name} is {one} in one trial and {other} in another; give the space")
 
 

@@ -246,9 +246,9 @@ def from_studies(studies: Sequence[Any]) -> Space:
         studies: ``optuna.Study`` objects.
 
     Returns:
-        The smallest space that holds all trials that have suggested anything. A parameter that not all complete or pruned trials
-        have exists under a condition on the nearest choice or whole number that was suggested before it and says, in every
-        trial, whether it is there.
+        The smallest space that holds all trials that have suggested anything. A parameter that not all complete or pruned
+        trials have exists under a condition on the nearest choice or whole number that was suggested before it and says, in
+        every trial, whether it is there.
 
     Raises:
         InputError: If there is no such trial, a parameter is of another kind in another trial, or nothing that is suggested

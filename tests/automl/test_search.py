@@ -361,6 +361,16 @@ def test_other_model_types_are_another_run(tmp_path):
     assert identify(loaded) == identify(loaded, models.installed())
 
 
+def test_what_is_not_installed_is_said(monkeypatch):
+    from metajax.automl import _search
+
+    monkeypatch.setattr(_search, "is_installed", lambda package: package not in ("lightgbm", "catboost"))
+    (line,) = _search._not_searched()
+    assert line.startswith("Note: lightgbm, catboost would be searched, too") and "metajax[tabular,trees]" in line
+    monkeypatch.setattr(_search, "is_installed", lambda package: True)
+    assert not _search._not_searched()
+
+
 def test_many_rows_are_subsampled_and_every_class_stays():
     """A quarter of a million rows at most are looked at, fewer in a short budget, with a note."""
     rng = np.random.default_rng(0)

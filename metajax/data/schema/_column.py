@@ -67,7 +67,7 @@ class Column:
     parts: tuple[str, ...] | None = None
     width: int = 32
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where = f"column {self.name}:"
         if self.kind not in KINDS:
             raise InputError(f"{where} kind={self.kind!r}: accepted are {', '.join(KINDS)}")

@@ -1,0 +1,261 @@
+"""The trials of an Optuna study as a table that grows: the space that holds them, their encodings, and how good each was."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metajax.integrations._quick_proposals import Table
+from metajax.space import Space, interop
+from metajax.space._checks import frozen
+from metajax.space._domains import Domain
+from metajax.space._inference import Seen, infer
+from metajax.types import InputError
+
+_CONSTRAINTS = "constraints"  # the name under which Optuna's samplers keep them
+_SHARE_OF_SUM = 0.05  # of the weighted sum in the augmented Chebyshev scalarization
+
+
+class _Row(NamedTuple):
+    """A trial: its parameters, its state, its values and reports as they are, and the sum of what it violates."""
+
+    seen: Seen
+    state: str
+    values: tuple[float, ...]
+    reported: float
+    violation: float
+
+
+class StudyTable:
+    """The trials of one study, of which those that have ended are read once.
+
+    Args:
+        study_id: The number of the study in its storage.
+    """
+
+    def __init__(self, study_id: int = 0):
+        self.study_id = study_id
+        self.distributions: dict[str, Any] = {}
+        self._ended: dict[int, _Row] = {}
+        self._running: dict[int, _Row] = {}
+        self._space: tuple[Any, Space | None] | None = None
+        self._encoded: dict[int, tuple[np.ndarray, tuple[Any, ...]] | None] = {}
+
+    @property
+    def n_complete(self) -> int:
+        """The number of complete trials."""
+        return sum(row.state == "COMPLETE" for row in self._ended.values())
+
+    def update(self, trials: Sequence[Any]) -> None:
+        """Reads the trials of the study again, of which those that had ended are known."""
+        self._running = {}
+        for trial in trials:
+            if trial.number in self._ended or not trial.params:
+                continue
+            self.distributions |= trial.distributions
+            into = self._ended if trial.state.is_finished() else self._running
+            into[trial.number] = _read(trial)
+
+    def space_with(self, sources: Sequence[Any]) -> Space | None:
+        """Returns the space of all trials and of those of other studies; ``None`` where they share nothing.
+
+        It is that of ``interop.from_studies``. Where nothing says in which trials a parameter exists, it is the space of the
+        parameters that all trials have.
+        """
+        seen = [row.seen for row in self._ended.values()]
+        if self._space is not None and all(_holds(self._space[1], each) for each in seen[self._space[0] :]):
+            self._space = len(seen), self._space[1]
+            return self._space[1]
+        of_sources = [row.seen for source in sources for row in _rows_of(source)]
+        space = _space([*of_sources, *seen])
+        if self._space is None or space != self._space[1]:
+            self._encoded.clear()
+        self._space = len(seen), space
+        return space
+
+    def rows(
+        self, space: Space, directions: Sequence[Any], weights: np.ndarray, own: int
+    ) -> tuple[Table, set[tuple[Any, ...]]]:
+        """Returns the trials that are configurations of a space, and their configurations for comparison.
+
+        Args:
+            space: The space.
+            directions: The direction of each objective.
+            weights: f64[objectives], by which they are weighed.
+            own: The number of the trial that asks, which is left out.
+        """
+        every = {**self._ended, **{number: row for number, row in self._running.items() if number != own}}
+        for number in every:
+            if number not in self._encoded or number in self._running:
+                self._encoded[number] = _encoded(space, every[number].seen.values)
+        kept = [number for number in every if self._encoded[number] is not None]
+        known = [self._encoded[number] for number in kept]
+        if not kept:
+            return Table(np.zeros((0, space.width), np.float32), np.zeros(0)), set()
+        encodings = np.stack([entry[0] for entry in known if entry is not None])
+        tried = {entry[1] for entry in known if entry is not None}
+        signs = np.array([1.0 if direction.name == "MAXIMIZE" else -1.0 for direction in directions])
+        return Table(encodings, _utility([every[number] for number in kept], signs, weights)), tried
+
+
+def tables_of(space: Space, sources: Sequence[Any]) -> list[Table]:
+    """Returns the trials of other studies that are configurations of a space, a table for each study that has some."""
+    tables = []
+    for source in sources:
+        table = StudyTable()
+        table.update([trial for trial in source.get_trials(deepcopy=False) if trial.state.is_finished()])
+        rows, _ = table.rows(space, source.directions, np.ones(1), -1)
+        if len(rows.utility):
+            tables.append(rows)
+    return tables
+
+
+def bounded_space(table: StudyTable, sources: Sequence[Any]) -> dict[str, Any]:
+    """Returns the distributions of all parameters that are in the space, as the study last saw them."""
+    space = table.space_with(sources)
+    if space is None:
+        return {}
+    known: dict[str, Any] = {}
+    for source in sources:
+        for trial in source.get_trials(deepcopy=False):
+            known |= trial.distributions
+    known |= table.distributions
+    return {name: known[name] for name in sorted(space.domains) if not known[name].single()}
+
+
+def within(distribution: Any, value: Any) -> Any:
+    """Returns the value of a distribution that is nearest to a value of its domain, which is rounded to 32 bits."""
+    if not hasattr(distribution, "low"):
+        return value
+    if distribution.step is not None:
+        steps = round((value - distribution.low) / distribution.step)
+        value = distribution.low + steps * distribution.step
+    kind = int if isinstance(distribution.low, int) and isinstance(value, int) else float
+    return kind(min(max(value, distribution.low), distribution.high))
+
+
+def _rows_of(study: Any) -> list[_Row]:
+    """The ended trials of another study."""
+    return [_read(trial) for trial in study.get_trials(deepcopy=False) if trial.params and trial.state.is_finished()]
+
+
+def _read(trial: Any) -> _Row:
+    domains = {
+        name: domain for name in trial.params if (domain := _domain(name, trial.distributions[name])) is not None
+    }
+    values = {name: frozen(trial.params[name]) for name in domains}
+    whole = trial.state.name in ("COMPLETE", "PRUNED")
+    steps = trial.intermediate_values
+    constraints = trial.system_attrs.get(_CONSTRAINTS)
+    return _Row(
+        Seen(domains, values, whole),
+        trial.state.name,
+        tuple(trial.values or ()),
+        steps[max(steps)] if steps else float("nan"),
+        0.0 if constraints is None else float(sum(max(each, 0.0) for each in constraints)),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _domain(name: str, distribution: Any) -> Domain | None:
+    """The domain of a distribution; ``None`` where there is none, so that the parameter stays independent."""
+    try:
+        return interop.from_optuna({name: distribution}).domains[name]
+    except InputError:
+        return None
+
+
+def _space(seen: Sequence[Seen]) -> Space | None:
+    """The inferred space, or that of the parameters that all whole trials have."""
+    try:
+        return infer(seen)
+    except InputError:
+        pass
+    whole = [each for each in seen if each.is_whole]
+    shared = [name for name in (whole[0].values if whole else ()) if all(name in each.values for each in whole)]
+    for names in (shared, *([name] for name in shared)):
+        part = [Seen({n: each.domains[n] for n in names}, {n: each.values[n] for n in names}, True) for each in whole]
+        try:
+            return infer(part) if names else None
+        except InputError:  # their domains cannot be joined
+            continue
+    return None
+
+
+def _holds(space: Space | None, seen: Seen) -> bool:
+    """Whether a space has exactly the parameters of a trial, with these values."""
+    if space is None:
+        return False
+    try:
+        config = interop.from_params(space, dict(seen.values))
+    except InputError:
+        return False
+    return not seen.is_whole or config.keys() == seen.values.keys()
+
+
+def _encoded(space: Space, values: Any) -> tuple[np.ndarray, tuple[Any, ...]] | None:
+    """The encoding of a trial, and its configuration for comparison; ``None`` if it is none of the space."""
+    try:
+        configs = space.configs([interop.unchecked_config(space, dict(values))])
+    except InputError:
+        return None
+    (config,) = space.dicts(configs)
+    return np.asarray(space.encode(configs))[0], identity(config)
+
+
+def identity(config: dict[str, Any]) -> tuple[Any, ...]:
+    """A configuration in a form that can be compared."""
+    return tuple(sorted(config.items()))
+
+
+def _utility(rows: Sequence[_Row], signs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How good trials are, f64[n]: complete ones from -1 to 1, those that violate constraints below, failed ones last."""
+    complete = np.array([row.state == "COMPLETE" for row in rows])
+    value = np.full(len(rows), np.nan)
+    if complete.any():
+        values = np.array([row.values for row in rows if row.state == "COMPLETE"], np.float64) * signs
+        value[complete] = _scalarized(values, weights)
+    median = float(np.median(value[complete])) if complete.any() else 0.0
+    for i, row in enumerate(rows):
+        if row.state == "PRUNED" and len(signs) == 1:
+            value[i] = np.fmin(median, row.reported * signs[0])
+        elif row.state != "COMPLETE":
+            value[i] = median
+    violation = np.array([row.violation for row in rows])
+    failed = np.array([row.state == "FAIL" for row in rows])
+    kept = ~failed & (violation == 0)
+    utility = np.full(len(rows), -2.0)
+    utility[kept] = _leveled(value[kept])
+    broken = ~failed & ~kept
+    utility[broken] = -1.5 + 0.5 * _ranks(-violation[broken])
+    return utility
+
+
+def _leveled(values: np.ndarray) -> np.ndarray:
+    """Values from -1 to 1: the better half by its distance to the median, the worse half, whose size says little, by rank."""
+    if not len(values):
+        return values
+    values = np.clip(values, -1e300, 1e300)
+    median, best = float(np.median(values)), float(values.max())
+    if best <= median:
+        return _ranks(values) - 1.0
+    better = (values / 2 - median / 2) / (best / 2 - median / 2)
+    return np.where(values >= median, better, _ranks(values) - 1.0)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 0 to 1, f64[n]; equal values share one."""
+    if not len(values):
+        return values
+    order = np.unique(values, return_inverse=True)[1].astype(np.float64)
+    return order / max(order.max(), 1.0)
+
+
+def _scalarized(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """One number for the values f64[n, objectives]: of several objectives, by the ranks of each."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in values.T], axis=1)
+    weighted = weights * ranks / np.maximum(ranks.max(axis=0), 1)
+    return weighted.min(axis=1) + _SHARE_OF_SUM * weighted.sum(axis=1)
