@@ -12,6 +12,8 @@ from metajax.space import interop
 
 INITIAL, CANDIDATES = 4, 256
 """The representative configurations with which "kernel" starts, and the number of drawn ones that they represent."""
+STUDIED = 100
+"""Random trials on each other table that "sampler after studies" knows."""
 KERNEL = predictor.kernel()
 
 
@@ -22,13 +24,11 @@ class Problem:
         table = tables[at]
         self.name, self.space = table.name, table.space
         scores = [_utility(t) for t in tables]
-        self.y = scores[at]
+        self.y, self.others = scores[at], scores[:at] + scores[at + 1 :]
         self.x = np.asarray(table.space.encode(table.configs))
         sizes = [domain.width for domain in table.space.domains.values()]
         self.blocks = np.repeat(np.arange(len(sizes)), sizes)
-        self.prior = predictor.priors.average_prior(
-            predictor.priors.normal_scores(np.stack(scores[:at] + scores[at + 1 :]))
-        )
+        self.prior = predictor.priors.average_prior(predictor.priors.normal_scores(np.stack(self.others)))
         columns = [np.asarray(column).tolist() for column in table.configs.values()]
         self.row = {values: i for i, values in enumerate(zip(*columns))}
         self.is_cell = any(name.startswith("edge_") for name in table.space.domains)
@@ -58,12 +58,16 @@ def optuna_rows(problem: Problem, sampler: str, budget: int, seed: int) -> np.nd
     """Returns the rows that a sampler of Optuna tries: int[budget]."""
     import optuna
 
+    from metajax.integrations.optuna import MetaLearnerSampler
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         samplers = {
             "tpe": lambda: optuna.samplers.TPESampler(multivariate=True, seed=seed),
             "gp": lambda: optuna.samplers.GPSampler(seed=seed),
+            "sampler": lambda: MetaLearnerSampler(seed=seed),
+            "sampler after studies": lambda: MetaLearnerSampler(_studies(problem, seed), seed=seed),
         }
         study = optuna.create_study(direction="maximize", sampler=samplers[sampler]())
         distributions = interop.to_optuna(problem.space)
@@ -73,6 +77,23 @@ def optuna_rows(problem: Problem, sampler: str, budget: int, seed: int) -> np.nd
             rows.append(problem.index(trial.params))
             study.tell(trial, float(problem.y[rows[-1]]))
     return np.array(rows)
+
+
+def _studies(problem: Problem, seed: int) -> list[Any]:
+    """A study of random trials on each other table of the family."""
+    import optuna
+
+    rng, distributions, studies = np.random.default_rng(seed), interop.to_optuna(problem.space), []
+    for scores in problem.others:
+        rows = rng.integers(len(scores), size=STUDIED)
+        configs = problem.space.decode(problem.x[rows])
+        study = optuna.create_study(direction="maximize")
+        for row, config in zip(rows, configs):
+            params = interop.to_params(problem.space, config)
+            of = {name: distributions[name] for name in params}
+            study.add_trial(optuna.create_trial(params=params, distributions=of, value=float(scores[row])))
+        studies.append(study)
+    return studies
 
 
 def metajax_rows(problem: Problem, method: str, budget: int, seeds: int, seed: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from metajax import bilevel
 from metajax.predictor._kernel import matern
-from metajax.predictor._networks import descend, layers, through
+from metajax.predictor._networks import check_widths, descend, layers, through
 from metajax.predictor._spec import DENSE_ROWS, Spec
 from metajax.predictor._tasks import clipped, draw, run, tasks_of
 from metajax.predictor._trials import Trials
@@ -90,6 +90,7 @@ def deep_kernel(
         >>> predictor.fit(past.take([0, 4]), spec, "value").predict([{"x": 0.5}])[0].shape
         (1,)
     """
+    check_widths(hidden)
     tasks, key = tasks_of(trials, target, "deep_kernel"), jax.random.key(0) if key is None else key
     log = {
         name: jnp.full((), value, jnp.float32) for name, value in (("amplitude", 0.0), ("length", 0.0), ("noise", -2.0))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from metajax import bilevel
-from metajax.predictor._networks import layers, through
+from metajax.predictor._networks import check_widths, layers, through
 from metajax.predictor._spec import Spec
 from metajax.predictor._tasks import draw, run, tasks_of
 from metajax.predictor._trials import Trials
@@ -64,6 +64,7 @@ def maml_network(
         >>> predictor.fit(past.take([0, 4]), spec, "value").predict([{"x": 0.5}])[0].shape
         (1,)
     """
+    check_widths(hidden)
     tasks, key = tasks_of(trials, target, "maml_network"), jax.random.key(0) if key is None else key
 
     def loss(params, batch):

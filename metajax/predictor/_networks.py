@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from metajax.predictor._forms import ensemble_form
@@ -41,7 +42,7 @@ def ensemble(
         The spec ``"ensemble"``.
 
     Raises:
-        InputError: If ``members`` is below 2.
+        InputError: If ``members`` is below 2, or ``hidden`` has no widths.
 
     Deviations:
         The networks of the paper predict a variance of their own and are trained by its likelihood and on adversarial
@@ -64,6 +65,7 @@ def ensemble(
     """
     if members < 2:
         raise InputError(f"ensemble: members={members}; must be an integer >= 2, so that there is a deviation")
+    check_widths(hidden)
 
     initial = lambda key, columns, dtype: layers(key, (columns, *hidden, 1), dtype)
     forward = lambda params, x: through(params, x)[..., 0]
@@ -92,6 +94,13 @@ def mlp(
         'mlp'
     """
     return ensemble(2, hidden, steps, learning_rate, weight_decay)._replace(name="mlp")
+
+
+def check_widths(hidden: Any) -> None:
+    """Refuses what are no widths of hidden layers before anything is trained."""
+    is_width = lambda width: isinstance(width, int | np.integer) and not isinstance(width, bool) and width >= 1
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not all(map(is_width, hidden)):
+        raise InputError(f"hidden={hidden!r}; must be a sequence of integers >= 1, such as (64,)")
 
 
 def layers(key: jax.Array, sizes: Sequence[int], dtype: Any = jnp.float32) -> list[tuple[jax.Array, jax.Array]]:

@@ -188,6 +188,10 @@ def test_bad_models_are_named():
         predictor.ridge(3)
     with pytest.raises(InputError, match="members=1"):
         predictor.ensemble(1)
+    for of in (predictor.mlp, predictor.ensemble, functools.partial(predictor.deep_kernel, make())):
+        for hidden in (8, (0,), "64", (2.0,)):
+            with pytest.raises(InputError, match=r"hidden=.*must be a sequence of integers >= 1"):
+                of(hidden=hidden)
 
 
 @pytest.mark.parametrize("name", SPECS)
