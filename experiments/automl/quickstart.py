@@ -65,9 +65,9 @@ def statement(results: Results) -> list[str]:
     seconds = statistics.mean(m["seconds"] for m in runs)
     random, default = gaps("random"), gaps("default")
     return [
-        f"The quickstart on digits, in {len(runs)} seeds of {duration(seconds)} when the space held small networks alone, was "
-        f"{statistics.mean(random):+.2f} points against random search with as many models, {min(random):+.2f} to "
-        f"{max(random):+.2f} by seed, and {statistics.mean(default):+.2f} against the untuned default."
+        f"The quickstart on digits, of small networks alone ({len(runs)} seeds of {duration(seconds)}), is "
+        f"{statistics.mean(random):+.2f} points against random search ({min(random):+.2f} to {max(random):+.2f} by seed), and "
+        f"{statistics.mean(default):+.2f} against the untuned default."
     ]
 
 

@@ -1,6 +1,11 @@
 """MetaLearnerSampler by Optuna's own tests of samplers, and by what it promises beyond them."""
 
+import importlib.util
 import math
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -120,3 +125,18 @@ def test_wrong_arguments(n):
         MetaLearnerSampler([empty])
     with pytest.raises(InputError, match="has 2 objectives; give studies of one"):
         MetaLearnerSampler([optuna.create_study(directions=["minimize", "maximize"])])
+
+
+def test_the_folder_for_optunahub_is_complete(monkeypatch, capsys):
+    """Its example runs with the module as OptunaHub loads it, and its card has the fields that OptunaHub asks for."""
+    folder = Path(_quick_proposals.__file__).with_name("optunahub") / "meta_learner"
+    card = (folder / "README.md").read_text().split("---\n")[1]
+    fields = dict(line.split(": ", 1) for line in card.splitlines())
+    assert fields.keys() == {"author", "title", "description", "tags", "optuna_versions", "license"}
+    assert "sampler" in fields["tags"] and (folder / "LICENSE").is_file()
+    spec = importlib.util.spec_from_file_location("meta_learner", folder / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "optunahub", SimpleNamespace(load_module=lambda package: module))
+    runpy.run_path(str(folder / "example.py"))
+    assert "'x'" in capsys.readouterr().out
