@@ -15,6 +15,7 @@ import numpy as np
 from experiments import harness
 from experiments.harness import markdown
 from metajax import run
+from metajax.types import InputError
 
 
 class Claim(NamedTuple):
@@ -94,8 +95,17 @@ def once(program: Callable[[], Any]) -> float:
 
 
 def against(seconds: Mapping[str, np.ndarray], ours: str = "metajax") -> tuple[str, np.ndarray]:
-    """Returns the fastest peer by its median, and its time over ours in every round."""
-    fastest = min((name for name in seconds if name != ours), key=lambda name: np.median(seconds[name]))
+    """Returns the fastest peer by its median, and its time over ours in every round.
+
+    Raises:
+        InputError: If no peer ran.
+    """
+    peers = [name for name in seconds if name != ours]
+    if not peers:
+        raise InputError(
+            "no peer ran, so there is nothing to compare with; PyTorch is in the extra peers: metajax[peers]"
+        )
+    fastest = min(peers, key=lambda name: np.median(seconds[name]))
     return fastest, seconds[fastest] / seconds[ours]
 
 

@@ -11,6 +11,7 @@ import pytest
 from experiments import harness
 from experiments.benchmarks import all as every
 from experiments.benchmarks import compare, maml, profile
+from metajax.types import InputError
 
 PEERED = {"maml", "fomaml", "anil", "meta-sgd", "protonet", "sinusoid", "supernet_small", "population"}
 
@@ -106,3 +107,9 @@ def test_programs_that_do_other_work_are_refused():
 def test_operations_of_a_meta_step():
     one_layer_each = maml.products(maml.Config(tasks=1, inner_steps=5))
     assert one_layer_each == pytest.approx(2.4e9, rel=0.05)
+
+
+def test_a_benchmark_without_a_peer_says_so():
+    with pytest.raises(InputError, match=r"no peer ran.*metajax\[peers\]"):
+        compare.against({"metajax": np.ones(3)})
+    assert compare.against({"metajax": np.ones(2), "slow": np.full(2, 4.0), "fast": np.full(2, 3.0)})[0] == "fast"
