@@ -11,6 +11,7 @@ from typing import Any
 
 from metajax._optional import optional
 from metajax.space import _checks as checks
+from metajax.space._configspace import clauses, conditions_of, domain_of, forbidden_of, legal_config
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
 from metajax.space._inference import Seen, infer
 from metajax.space._space import Space
@@ -275,36 +276,75 @@ def from_studies(studies: Sequence[Any]) -> Space:
     return infer(seen)
 
 
-def to_configspace(space: Space) -> Any:
+def from_configspace(configspace: Any) -> tuple[Space, list[dict[str, Any]]]:
+    """Returns the space of a ``ConfigSpace.ConfigurationSpace`` and its forbidden combinations. Needs ConfigSpace.
+
+    Ordinal hyperparameters become choices, and constants choices of one value. Default values and weights are left out.
+
+    Args:
+        configspace: The configuration space.
+
+    Returns:
+        The space, and the combinations in the form that ``search.Certify(forbidden=)`` and ``search.Enumerate(forbidden=)``
+        take.
+
+    Raises:
+        InputError: If a hyperparameter is not uniform, depends on several parents or never exists, a forbidden clause relates
+            hyperparameters, or ConfigSpace is not installed.
+
+    Example:
+        >>> from ConfigSpace import ConfigurationSpace, EqualsCondition
+        >>> configspace = ConfigurationSpace({"net": ["linear", "mlp"], "layers": (1, 4)})
+        >>> _ = configspace.add(EqualsCondition(configspace["layers"], configspace["net"], "mlp"))
+        >>> space, forbidden = from_configspace(configspace)
+        >>> space.conditions["layers"].values, forbidden
+        (('mlp',), [])
+    """
+    optional("ConfigSpace", "from_configspace")
+    domains = {parameter.name: domain_of(parameter.name, parameter) for parameter in configspace.values()}
+    conditions = [tuple(each) for each in conditions_of(configspace.conditions, domains)]
+    return Space(domains, conditions), forbidden_of(configspace.forbidden_clauses)
+
+
+def to_configspace(space: Space, forbidden: Sequence[dict[str, Any]] = ()) -> Any:
     """Returns a ``ConfigSpace.ConfigurationSpace`` with the same conditions. Needs ConfigSpace.
 
     Args:
         space: The space. The grid of a ``Float`` is left out.
+        forbidden: Combinations that are forbidden, as ``from_configspace`` returns them.
 
     Returns:
         The configuration space.
 
     Raises:
-        InputError: If ConfigSpace is not installed.
+        InputError: If a combination is of a ``Subset`` or an unknown name, none of 256 random configurations is allowed, or
+            ConfigSpace is not installed.
 
     Example:
         >>> list(to_configspace(Space({"layers": Integer(1, 8)})))
         ['layers']
     """
     cs = optional("ConfigSpace", "to_configspace")
+    plain = {name for name, domain in space.domains.items() if not isinstance(domain, Subset)}
+    unknown = [name for combination in forbidden for name in combination if name not in plain]
+    if unknown:
+        raise InputError(f"to_configspace: forbidden names {unknown[0]!r}; must be among {sorted(plain)}")
     result, hyperparameters = cs.ConfigurationSpace(), {}
+    defaults = legal_config(space, forbidden) if forbidden else {}  # ConfigSpace refuses a default that is forbidden
     for name, d in space.domains.items():
+        default = {"default_value": defaults[name]} if name in defaults and name in plain else {}
         if isinstance(d, Categorical):
-            hyperparameters[name] = [cs.CategoricalHyperparameter(name, d.choices)]
+            hyperparameters[name] = [cs.CategoricalHyperparameter(name, d.choices, **default)]
         elif isinstance(d, Float | Integer) and d.low == d.high:
             hyperparameters[name] = [cs.Constant(name, d.low)]
         elif isinstance(d, Float):
-            hyperparameters[name] = [cs.UniformFloatHyperparameter(name, d.low, d.high, log=d.log)]
+            hyperparameters[name] = [cs.UniformFloatHyperparameter(name, d.low, d.high, log=d.log, **default)]
         elif isinstance(d, Integer):
-            hyperparameters[name] = [cs.UniformIntegerHyperparameter(name, d.low, d.high, log=d.log)]
+            hyperparameters[name] = [cs.UniformIntegerHyperparameter(name, d.low, d.high, log=d.log, **default)]
         else:
             hyperparameters[name] = [cs.CategoricalHyperparameter(f"{name}/{i}", (False, True)) for i in range(d.n)]
         result.add(*hyperparameters[name])
     for child, parent, values in space.conditions.values():
         result.add(*[cs.InCondition(each, hyperparameters[parent][0], list(values)) for each in hyperparameters[child]])
+    result.add(*clauses(forbidden, {name: hyperparameters[name][0] for name in plain}))
     return result

@@ -1,0 +1,143 @@
+"""What a ConfigSpace consists of, in the words of a space: domains, conditions with one parent, and forbidden combinations."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from metajax._optional import optional
+from metajax.space import _checks as checks
+from metajax.space._domains import Categorical, Domain, Float, Integer
+from metajax.space._space import Space
+from metajax.types import InputError
+
+
+class When(NamedTuple):
+    """A condition: the child exists where the parent has one of these values."""
+
+    child: str
+    parent: str
+    values: tuple[Any, ...]
+
+
+def domain_of(name: str, hyperparameter: Any) -> Domain:
+    """Returns the domain of a hyperparameter.
+
+    Raises:
+        InputError: If it is of a kind without one.
+    """
+    cs = optional("ConfigSpace", "from_configspace")
+    if isinstance(hyperparameter, cs.CategoricalHyperparameter):
+        return Categorical(checks.frozen(tuple(hyperparameter.choices)))
+    if isinstance(hyperparameter, cs.OrdinalHyperparameter):
+        return Categorical(checks.frozen(tuple(hyperparameter.sequence)))
+    if isinstance(hyperparameter, cs.Constant):
+        return Categorical((checks.frozen(hyperparameter.value),))
+    if isinstance(hyperparameter, cs.UniformIntegerHyperparameter):
+        return Integer(int(hyperparameter.lower), int(hyperparameter.upper), log=hyperparameter.log)
+    if isinstance(hyperparameter, cs.UniformFloatHyperparameter):
+        return Float(float(hyperparameter.lower), float(hyperparameter.upper), log=hyperparameter.log)
+    raise InputError(
+        f"from_configspace: {name} is a {type(hyperparameter).__name__}, which is not uniform; must be categorical, ordinal, "
+        "constant, or a uniform integer or float"
+    )
+
+
+def conditions_of(conditions: Sequence[Any], domains: dict[str, Domain]) -> list[When]:
+    """Returns the conditions, those of one child on one parent joined.
+
+    Raises:
+        InputError: If a child depends on several parents, or never exists.
+    """
+    return [_joined(condition, domains) for condition in conditions]
+
+
+def forbidden_of(clauses: Sequence[Any]) -> list[dict[str, Any]]:
+    """Returns the forbidden combinations, one dictionary for each.
+
+    Raises:
+        InputError: If a clause relates two hyperparameters.
+    """
+    return [dict(pairs) for clause in clauses for pairs in itertools.product(*_choices(clause))]
+
+
+def clauses(combinations: Sequence[dict[str, Any]], hyperparameters: dict[str, Any]) -> Iterator[Any]:
+    """Yields forbidden combinations as clauses of ConfigSpace."""
+    cs = optional("ConfigSpace", "to_configspace")
+    for combination in combinations:
+        parts = [cs.ForbiddenEqualsClause(hyperparameters[name], value) for name, value in combination.items()]
+        yield parts[0] if len(parts) == 1 else cs.ForbiddenAndConjunction(*parts)
+
+
+def legal_config(space: Space, forbidden: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns a configuration that holds no forbidden combination.
+
+    Raises:
+        InputError: If none of 256 random ones is allowed.
+    """
+    for config in space.dicts(space.sample(jax.random.key(0), 256)):
+        if not any(combination.items() <= config.items() for combination in forbidden):
+            return config
+    raise InputError("to_configspace: none of 256 random configurations is allowed; forbid less")
+
+
+def _joined(condition: Any, domains: dict[str, Domain]) -> When:
+    cs = optional("ConfigSpace", "from_configspace")
+    if not isinstance(condition, cs.AndConjunction | cs.OrConjunction):
+        return _single(condition, domains)
+    parts = [_joined(part, domains) for part in condition.components]
+    child, parents = parts[0].child, {part.parent for part in parts}
+    if len(parents) > 1:
+        raise InputError(
+            f"from_configspace: {child} depends on {', '.join(sorted(parents))}; must be one parent, so make it depend on the "
+            "nearest one, which may depend on the other"
+        )
+    every = isinstance(condition, cs.AndConjunction)
+    holds = all if every else any
+    values = dict.fromkeys(value for part in parts for value in part.values)
+    return _checked(child, parts[0].parent, [v for v in values if holds(v in part.values for part in parts)])
+
+
+def _single(condition: Any, domains: dict[str, Domain]) -> When:
+    cs = optional("ConfigSpace", "from_configspace")
+    child, parent = condition.child.name, condition.parent.name
+    domain = domains[parent]
+    if isinstance(condition, cs.EqualsCondition):
+        return When(child, parent, (checks.frozen(condition.value),))
+    if isinstance(condition, cs.InCondition):
+        return When(child, parent, tuple(checks.frozen(list(condition.values))))
+    if not isinstance(domain, Categorical | Integer):
+        raise InputError(
+            f"from_configspace: {child} depends on {parent}, which is a Float; must be choices or whole numbers"
+        )
+    every = domain.choices if isinstance(domain, Categorical) else range(domain.low, domain.high + 1)
+    value = checks.frozen(condition.value)
+    if isinstance(condition, cs.NotEqualsCondition):
+        return _checked(child, parent, [each for each in every if each != value])
+    position = list(every).index
+    if isinstance(condition, cs.GreaterThanCondition):
+        return _checked(child, parent, [each for each in every if position(each) > position(value)])
+    if isinstance(condition, cs.LessThanCondition):
+        return _checked(child, parent, [each for each in every if position(each) < position(value)])
+    raise InputError(f"from_configspace: the condition of {child} is a {type(condition).__name__}, which is not known")
+
+
+def _checked(child: str, parent: str, values: list[Any]) -> When:
+    if not values:
+        raise InputError(f"from_configspace: no value of {parent} lets {child} exist; leave {child} out")
+    return When(child, parent, tuple(values))
+
+
+def _choices(clause: Any) -> list[list[tuple[str, Any]]]:
+    """For each hyperparameter of a forbidden clause, its name with each of its values."""
+    cs = optional("ConfigSpace", "from_configspace")
+    if isinstance(clause, cs.ForbiddenAndConjunction):
+        return [choices for part in clause.components for choices in _choices(part)]
+    if isinstance(clause, cs.ForbiddenEqualsClause):
+        return [[(clause.hyperparameter.name, checks.frozen(clause.value))]]
+    if isinstance(clause, cs.ForbiddenInClause):
+        return [[(clause.hyperparameter.name, checks.frozen(value)) for value in clause.values]]
+    raise InputError(
+        f"from_configspace: a forbidden clause is a {type(clause).__name__}; must be of values and not of a relation"
+    )
