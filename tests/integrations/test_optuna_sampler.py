@@ -129,7 +129,7 @@ def test_wrong_arguments(n):
 
 def test_the_folder_for_optunahub_is_complete(monkeypatch, capsys):
     """Its example runs with the module as OptunaHub loads it, and its card has the fields that OptunaHub asks for."""
-    folder = Path(_quick_proposals.__file__).with_name("optunahub") / "meta_learner"
+    folder = Path(__file__).parents[2] / "experiments" / "optunahub" / "meta_learner"
     card = (folder / "README.md").read_text().split("---\n")[1]
     fields = dict(line.split(": ", 1) for line in card.splitlines())
     assert fields.keys() == {"author", "title", "description", "tags", "optuna_versions", "license"}
