@@ -136,7 +136,7 @@ def measure(config: Config) -> compare.Measured:
         f"MAML on 28 x 28 images, {config.width} filters, processes on loopback with a core each; a step sums {two['bytes']:,} "
         f"bytes, which takes {sum_ms:.2f} ms alone; {config.rounds} rounds of {config.steps} steps"
     )
-    return compare.Measured(claims, metrics, protocol)
+    return compare.Measured(metrics, claims, protocol)
 
 
 EXPERIMENT = compare.benchmark("devices", __doc__, Config, PRESETS, measure)

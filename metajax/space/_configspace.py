@@ -2,23 +2,16 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from metajax._optional import optional
 from metajax.space import _checks as checks
 from metajax.space._domains import Categorical, Domain, Float, Integer
+from metajax.space._layout import Condition
 from metajax.space._space import Space
 from metajax.types import InputError
-
-
-class When(NamedTuple):
-    """A condition: the child exists where the parent has one of these values."""
-
-    child: str
-    parent: str
-    values: tuple[Any, ...]
 
 
 def domain_of(name: str, hyperparameter: Any) -> Domain:
@@ -44,7 +37,7 @@ def domain_of(name: str, hyperparameter: Any) -> Domain:
     )
 
 
-def conditions_of(conditions: Sequence[Any], domains: dict[str, Domain]) -> list[When]:
+def conditions_of(conditions: Sequence[Any], domains: dict[str, Domain]) -> list[Condition]:
     """Returns the conditions, those of one child on one parent joined.
 
     Raises:
@@ -82,7 +75,7 @@ def legal_config(space: Space, forbidden: Sequence[dict[str, Any]]) -> dict[str,
     raise InputError("to_configspace: none of 256 random configurations is allowed; forbid less")
 
 
-def _joined(condition: Any, domains: dict[str, Domain]) -> When:
+def _joined(condition: Any, domains: dict[str, Domain]) -> Condition:
     cs = optional("ConfigSpace", "from_configspace")
     if not isinstance(condition, cs.AndConjunction | cs.OrConjunction):
         return _single(condition, domains)
@@ -99,14 +92,14 @@ def _joined(condition: Any, domains: dict[str, Domain]) -> When:
     return _checked(child, parts[0].parent, [v for v in values if holds(v in part.values for part in parts)])
 
 
-def _single(condition: Any, domains: dict[str, Domain]) -> When:
+def _single(condition: Any, domains: dict[str, Domain]) -> Condition:
     cs = optional("ConfigSpace", "from_configspace")
     child, parent = condition.child.name, condition.parent.name
     domain = domains[parent]
     if isinstance(condition, cs.EqualsCondition):
-        return When(child, parent, (checks.frozen(condition.value),))
+        return Condition(child, parent, (checks.frozen(condition.value),))
     if isinstance(condition, cs.InCondition):
-        return When(child, parent, tuple(checks.frozen(list(condition.values))))
+        return Condition(child, parent, tuple(checks.frozen(list(condition.values))))
     if not isinstance(domain, Categorical | Integer):
         raise InputError(
             f"from_configspace: {child} depends on {parent}, which is a Float; must be choices or whole numbers"
@@ -123,10 +116,10 @@ def _single(condition: Any, domains: dict[str, Domain]) -> When:
     raise InputError(f"from_configspace: the condition of {child} is a {type(condition).__name__}, which is not known")
 
 
-def _checked(child: str, parent: str, values: list[Any]) -> When:
+def _checked(child: str, parent: str, values: list[Any]) -> Condition:
     if not values:
         raise InputError(f"from_configspace: no value of {parent} lets {child} exist; leave {child} out")
-    return When(child, parent, tuple(values))
+    return Condition(child, parent, tuple(values))
 
 
 def _choices(clause: Any) -> list[list[tuple[str, Any]]]:

@@ -302,8 +302,7 @@ def from_configspace(configspace: Any) -> tuple[Space, list[dict[str, Any]]]:
     """
     optional("ConfigSpace", "from_configspace")
     domains = {parameter.name: domain_of(parameter.name, parameter) for parameter in configspace.values()}
-    conditions = [tuple(each) for each in conditions_of(configspace.conditions, domains)]
-    return Space(domains, conditions), forbidden_of(configspace.forbidden_clauses)
+    return Space(domains, conditions_of(configspace.conditions, domains)), forbidden_of(configspace.forbidden_clauses)
 
 
 def to_configspace(space: Space, forbidden: Sequence[dict[str, Any]] = ()) -> Any:
