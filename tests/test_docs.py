@@ -104,8 +104,8 @@ def test_the_readme_quotes_the_ranks_that_were_measured():
     rounded = {name: f"{float(rank):.1f}" for name, rank in ranks.items()}
     quoted = (
         f"On {told[1]} tables, with a minute for each search, the main job has the mean rank {rounded['metajax']} among "
-        f"{len(ranks)}; AutoGluon has {rounded['autogluon']}, FLAML {rounded['flaml']}, and the defaults of CatBoost, LightGBM and "
-        f"histogram boosting have {rounded['catboost']}, {rounded['lightgbm']} and {rounded['boosting']}."
+        f"{len(ranks)}; AutoGluon has {rounded['autogluon']}, FLAML {rounded['flaml']}, and the defaults of CatBoost, "
+        f"LightGBM and histogram boosting have {rounded['catboost']}, {rounded['lightgbm']} and {rounded['boosting']}."
     )
     assert quoted in readme
     line = re.search(r"Search on (\d+) tabular benchmarks .*", results["In one page"])
