@@ -98,11 +98,10 @@ def on_hosts(config: Config, processes: int, tasks: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "experiments.benchmarks.devices", "--worker", settings]
     started = [
         subprocess.Popen(
-            [*command, *map(str, (tasks, port, processes, i))],
+            [*command, *map(str, (tasks, port, processes, i, cores[i]))],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1"},
-            preexec_fn=lambda core=cores[i]: os.sched_setaffinity(0, {core}),
         )
         for i in range(processes)
     ]
@@ -143,7 +142,8 @@ EXPERIMENT = compare.benchmark("devices", __doc__, Config, PRESETS, measure)
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        _settings, _tasks, _port, _processes, _process = sys.argv[2:]
+        _settings, _tasks, _port, _processes, _process, _core = sys.argv[2:]
+        os.sched_setaffinity(0, {int(_core)})
         if int(_processes) > 1:
             parallel.connect(f"127.0.0.1:{_port}", int(_processes), int(_process))
         print(json.dumps(work(Config(**json.loads(_settings)), int(_tasks))))
