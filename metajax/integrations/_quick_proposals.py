@@ -34,10 +34,10 @@ class Table(NamedTuple):
     encodings: np.ndarray
     utility: np.ndarray
 
-    def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns encodings, standardized utilities, and weights, with rows up to a power of two."""
+    def padded(self, minimum: int = _MIN_ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns encodings, standardized utilities, and weights, with rows up to a power of two from ``minimum`` on."""
         n = len(self.utility)
-        size = power_of_two(max(n, 1), _MIN_ROWS)
+        size = power_of_two(max(n, 1), minimum)
         x, y, weight = (np.zeros(shape, np.float32) for shape in ((size, self.encodings.shape[1]), size, size))
         if n:
             centered = self.utility - self.utility.mean()
@@ -61,13 +61,8 @@ def learn(space: Space, tables: Sequence[Table]) -> Sources:
     """Fits a kernel to each of some studies of a space."""
     if not tables:
         return Sources(0, ())
-    largest = max(len(table.utility) for table in tables)
-    size = power_of_two(largest, _MIN_ROWS)
-    blank = Table(np.zeros((size, space.width), np.float32), np.zeros(size)).padded()
-    fitted = []
-    for table in tables:
-        rows = [np.concatenate([part, np.zeros_like(whole)[len(part) :]]) for part, whole in zip(table.padded(), blank)]
-        fitted.append(_compiled_kernel()(jax.random.key(0), *rows, _blocks(space)))
+    size, key = power_of_two(max(len(table.utility) for table in tables), _MIN_ROWS), jax.random.key(0)
+    fitted = [_compiled_kernel()(key, *table.padded(size), _blocks(space)) for table in tables]
     return Sources(len(tables), jax.tree.map(lambda *leaves: jnp.stack(leaves), *fitted))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metajax.integrations._quick_proposals import Table
+from metajax.search._ask_tell import identity
 from metajax.space import Space, interop
 from metajax.space._checks import frozen
 from metajax.space._domains import Domain
@@ -31,16 +32,18 @@ class StudyTable:
     """The trials of one study, of which those that have ended are read once.
 
     Args:
-        study_id: The number of the study in its storage.
+        study: The ``optuna.Study``.
     """
 
-    def __init__(self, study_id: int = 0):
-        self.study_id = study_id
+    def __init__(self, study: Any):
+        self.study_id: int = study._study_id
+        self.directions: list[Any] = list(study.directions)
         self.distributions: dict[str, Any] = {}
         self._ended: dict[int, _Row] = {}
         self._running: dict[int, _Row] = {}
         self._space: tuple[Any, Space | None] | None = None
-        self._encoded: dict[int, tuple[np.ndarray, tuple[Any, ...]] | None] = {}
+        self._encoded: dict[int, tuple[np.ndarray, str] | None] = {}
+        self._encoded_in: Space | None = None
 
     @property
     def n_complete(self) -> int:
@@ -57,35 +60,36 @@ class StudyTable:
             into = self._ended if trial.state.is_finished() else self._running
             into[trial.number] = _read(trial)
 
-    def space_with(self, sources: Sequence[Any]) -> Space | None:
+    @property
+    def seen(self) -> list[Seen]:
+        """What the trials that have ended have suggested."""
+        return [row.seen for row in self._ended.values()]
+
+    def space_with(self, sources: Sequence["StudyTable"]) -> Space | None:
         """Returns the space of all trials and of those of other studies; ``None`` where they share nothing.
 
         It is that of ``interop.from_studies``. Where nothing says in which trials a parameter exists, it is the space of the
         parameters that all trials have.
         """
-        seen = [row.seen for row in self._ended.values()]
+        seen = self.seen
         if self._space is not None and all(_holds(self._space[1], each) for each in seen[self._space[0] :]):
             self._space = len(seen), self._space[1]
             return self._space[1]
-        of_sources = [row.seen for source in sources for row in _rows_of(source)]
-        space = _space([*of_sources, *seen])
-        if self._space is None or space != self._space[1]:
-            self._encoded.clear()
+        space = _space([*(each for source in sources for each in source.seen), *seen])
         self._space = len(seen), space
         return space
 
-    def rows(
-        self, space: Space, directions: Sequence[Any], weights: np.ndarray, own: int
-    ) -> tuple[Table, set[tuple[Any, ...]]]:
+    def rows(self, space: Space, weights: np.ndarray, own: int) -> tuple[Table, set[str]]:
         """Returns the trials that are configurations of a space, and their configurations for comparison.
 
         Args:
             space: The space.
-            directions: The direction of each objective.
             weights: f64[objectives], by which they are weighed.
             own: The number of the trial that asks, which is left out.
         """
         every = {**self._ended, **{number: row for number, row in self._running.items() if number != own}}
+        if space != self._encoded_in:
+            self._encoded, self._encoded_in = {}, space
         for number in every:
             if number not in self._encoded or number in self._running:
                 self._encoded[number] = _encoded(space, every[number].seen.values)
@@ -95,32 +99,31 @@ class StudyTable:
             return Table(np.zeros((0, space.width), np.float32), np.zeros(0)), set()
         encodings = np.stack([entry[0] for entry in known if entry is not None])
         tried = {entry[1] for entry in known if entry is not None}
-        signs = np.array([1.0 if direction.name == "MAXIMIZE" else -1.0 for direction in directions])
+        signs = np.array([1.0 if direction.name == "MAXIMIZE" else -1.0 for direction in self.directions])
         return Table(encodings, _utility([every[number] for number in kept], signs, weights)), tried
 
 
-def tables_of(space: Space, sources: Sequence[Any]) -> list[Table]:
+def table_of(study: Any) -> StudyTable:
+    """Returns the table of a study that is over, as far as this one is concerned."""
+    table = StudyTable(study)
+    table.update([trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()])
+    return table
+
+
+def tables_of(space: Space, sources: Sequence[StudyTable]) -> list[Table]:
     """Returns the trials of other studies that are configurations of a space, a table for each study that has some."""
-    tables = []
-    for source in sources:
-        table = StudyTable()
-        table.update([trial for trial in source.get_trials(deepcopy=False) if trial.state.is_finished()])
-        rows, _ = table.rows(space, source.directions, np.ones(1), -1)
-        if len(rows.utility):
-            tables.append(rows)
-    return tables
+    tables = [source.rows(space, np.ones(1), -1)[0] for source in sources]
+    return [table for table in tables if len(table.utility)]
 
 
-def bounded_space(table: StudyTable, sources: Sequence[Any]) -> dict[str, Any]:
+def bounded_space(table: StudyTable, sources: Sequence[StudyTable]) -> dict[str, Any]:
     """Returns the distributions of all parameters that are in the space, as the study last saw them."""
     space = table.space_with(sources)
     if space is None:
         return {}
     known: dict[str, Any] = {}
-    for source in sources:
-        for trial in source.get_trials(deepcopy=False):
-            known |= trial.distributions
-    known |= table.distributions
+    for each in (*sources, table):
+        known |= each.distributions
     return {name: known[name] for name in sorted(space.domains) if not known[name].single()}
 
 
@@ -133,11 +136,6 @@ def within(distribution: Any, value: Any) -> Any:
         value = distribution.low + steps * distribution.step
     kind = int if isinstance(distribution.low, int) and isinstance(value, int) else float
     return kind(min(max(value, distribution.low), distribution.high))
-
-
-def _rows_of(study: Any) -> list[_Row]:
-    """The ended trials of another study."""
-    return [_read(trial) for trial in study.get_trials(deepcopy=False) if trial.params and trial.state.is_finished()]
 
 
 def _read(trial: Any) -> _Row:
@@ -194,7 +192,7 @@ def _holds(space: Space | None, seen: Seen) -> bool:
     return not seen.is_whole or config.keys() == seen.values.keys()
 
 
-def _encoded(space: Space, values: Any) -> tuple[np.ndarray, tuple[Any, ...]] | None:
+def _encoded(space: Space, values: Any) -> tuple[np.ndarray, str] | None:
     """The encoding of a trial, and its configuration for comparison; ``None`` if it is none of the space."""
     try:
         configs = space.configs([interop.unchecked_config(space, dict(values))])
@@ -202,11 +200,6 @@ def _encoded(space: Space, values: Any) -> tuple[np.ndarray, tuple[Any, ...]] | 
         return None
     (config,) = space.dicts(configs)
     return np.asarray(space.encode(configs))[0], identity(config)
-
-
-def identity(config: dict[str, Any]) -> tuple[Any, ...]:
-    """A configuration in a form that can be compared."""
-    return tuple(sorted(config.items()))
 
 
 def _utility(rows: Sequence[_Row], signs: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 
 from metajax._optional import optional
 from metajax.integrations._quick_proposals import Sources, learn, propose
-from metajax.integrations._study_table import StudyTable, bounded_space, identity, tables_of, within
+from metajax.integrations._study_table import StudyTable, bounded_space, table_of, tables_of, within
+from metajax.search._ask_tell import identity
 from metajax.types import InputError
 
 _optuna: Any = optional("optuna", "metajax.integrations.optuna")
@@ -70,7 +71,8 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
                 )
             if not any(trial.state.name == "COMPLETE" and trial.params for trial in study.get_trials(deepcopy=False)):
                 raise InputError(f"MetaLearnerSampler: the source {study.study_name!r} has no complete trial")
-        self._sources, self._n_startup, self._constraints = list(source_studies), n_startup_trials, constraints_func
+        self._sources = [table_of(study) for study in source_studies]
+        self._n_startup, self._constraints = n_startup_trials, constraints_func
         self._independent = _optuna.samplers.RandomSampler(seed=seed)
         self._rng = np.random.default_rng(seed)
         self._learned: tuple[Any, Sources] | None = None
@@ -97,7 +99,7 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         if self._learned is None or self._learned[0] != space:
             self._learned = space, learn(space, tables_of(space, self._sources))
         weights = self._rng.dirichlet(np.ones(len(study.directions)))
-        rows, tried = table.rows(space, study.directions, weights, trial.number)
+        rows, tried = table.rows(space, weights, trial.number)
         key = jax.random.key(int(self._rng.integers(2**31)))
         configs = space.decode(propose(space, self._learned[1], rows, key))
         fresh = [config for config in configs if identity(config) not in tried]
@@ -107,7 +109,7 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
     def _read(self, study: Any) -> StudyTable:
         """The trials of a study, those that have ended since the last call included."""
         if self._table is None or self._table.study_id != study._study_id:
-            self._table = StudyTable(study._study_id)
+            self._table = StudyTable(study)
         self._table.update(study.get_trials(deepcopy=False))
         return self._table
 
