@@ -238,21 +238,24 @@ def test_versions_of_maml_are_compared_with_intervals(tmp_path, monkeypatch):
     trained = []
 
     def train(config, directory, loaded):
-        trained.append((config.method, config.seed))
+        trained.append((config.method, config.inner_steps, config.seed))
         score = {"maml": 97.0, "maml++": 98.0}[config.method] + 0.1 * config.seed * (config.method == "maml++")
         return {"metrics": {"accuracy": score, "interval": 0.3, "seconds": 60.0}, "protocol": "as it is"}
 
     monkeypatch.setattr(classify, "EXPERIMENT", dataclasses.replace(classify.EXPERIMENT, run=train))
     argv = ["--out", str(tmp_path / "r"), "--seeds", "3"]
     assert maml_versions.EXPERIMENT.main(argv) == 0
-    assert sorted(trained) == [(m, s) for m in ("maml", "maml++") for s in (0, 1, 2)]
+    versions = [("maml", None), ("maml", 5), ("maml++", None)]
+    assert trained == [(*version, seed) for seed in (0, 1, 2) for version in versions]
     written = result(tmp_path / "r")
-    assert written["metrics"]["difference"] == pytest.approx(1.1)
-    assert written["metrics"]["interval_over_seeds"] == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=1e-3)
-    assert "MAML++ is above MAML" in maml_versions.markdown({}, written)
+    assert written["metrics"]["difference_to_maml-5"] == pytest.approx(1.1)
+    assert written["metrics"]["interval_over_seeds_to_maml-5"] == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=1e-3)
+    text = maml_versions.markdown({}, written)
+    assert "MAML++ is above maml." in text
+    assert "MAML++ is above maml-5." in text
     assert maml_versions.EXPERIMENT.main([*argv, "--resume"]) == 0
-    assert len(trained) == 6
-    written["metrics"]["difference"] = 0.1
+    assert len(trained) == 9
+    written["metrics"]["difference_to_maml"] = 0.1
     assert "no difference is shown" in maml_versions.markdown({}, written)
 
 
