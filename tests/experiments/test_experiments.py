@@ -245,7 +245,7 @@ def test_versions_of_maml_are_compared_with_intervals(tmp_path, monkeypatch):
     monkeypatch.setattr(classify, "EXPERIMENT", dataclasses.replace(classify.EXPERIMENT, run=train))
     argv = ["--out", str(tmp_path / "r"), "--seeds", "3"]
     assert maml_versions.EXPERIMENT.main(argv) == 0
-    versions = [("maml", None), ("maml", 5), ("maml++", None)]
+    versions = [("maml", 1), ("maml", 5), ("maml++", 5)]
     assert trained == [(*version, seed) for seed in (0, 1, 2) for version in versions]
     written = result(tmp_path / "r")
     assert written["metrics"]["difference_to_maml-5"] == pytest.approx(1.1)
