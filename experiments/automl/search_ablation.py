@@ -8,6 +8,9 @@ prior of other tables; the meta-learner, in whose place chance or Optuna's TPE p
 XGBoost and CatBoost; and the ensemble. (What the embeddings of numbers give is measured by ``network_ablation``.) Every variant
 is a program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which anything was
 chosen on. A quarter of the rows is held back, and only the experiment sees its targets.
+
+Every configuration is first tried on validation rows that all variants share. The best metric there tells how good the
+configurations are that a proposer finds, without the luck of the test rows and without what the ensemble adds.
 """
 
 import dataclasses
@@ -38,6 +41,8 @@ WORDS = {
     "no_ensemble": "no ensemble",
 }
 METHODS = ("metajax", *VARIANTS)
+VALIDATION = "validation "
+"""What the names of metrics on validation rows begin with, after that of the variant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +77,10 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         own = [record for record in records if record["method"] == method]
         for key in ("fit_seconds", "models"):
             metrics[f"{method} {key}"] = float(np.mean([record[key] for record in own if key in record] or [math.nan]))
+        for name in config.names:
+            best = [record["validation"] for record in own if record["table"] == name and "validation" in record]
+            if best:
+                metrics[f"{method} {VALIDATION}{name}"] = 100 * float(np.mean(best))
     protocol = (
         f"{len(config.names)} tables, {config.splits} splits, a quarter of the rows held back; AUC of two classes, accuracy of "
         f"more, R² of numbers; {config.seconds:g} seconds for each search, alone on {config.cores} cores"
@@ -95,22 +104,23 @@ class Gain(NamedTuple):
     p: float
 
 
-def gain(m: Mapping[str, float], method: str) -> Gain:
-    """Returns how much better the whole search is than a variant, by the metrics of a result."""
-    shared = [t for t in suite.TABLES if f"metajax {t}" in m and f"{method} {t}" in m]
+def gain(m: Mapping[str, float], method: str, of: str = "") -> Gain:
+    """Returns how much better the whole search is than a variant, on test rows or ``of`` the validation rows."""
+    shared = [f"{of}{t}" for t in suite.TABLES if f"metajax {of}{t}" in m and f"{method} {of}{t}" in m]
     points = [value for t in shared if math.isfinite(value := m[f"metajax {t}"] - m[f"{method} {t}"])]
     wins, losses = sum(value > 0 for value in points), sum(value < 0 for value in points)
-    return Gain(float(np.mean(points)), wins, losses, tables.sign_test(wins, wins + losses))
+    return Gain(float(np.mean(points or [math.nan])), wins, losses, tables.sign_test(wins, wins + losses))
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     """One row for each variant."""
     m, rows = result["metrics"], []
     for method in (name for name in METHODS if f"{name} rank" in m):
-        compared = ["", "", ""]
+        compared = ["", "", "", ""]
         if method != "metajax":
-            own = gain(m, method)
+            own, found = gain(m, method), gain(m, method, VALIDATION)
             compared = [f"{own.points:+.2f}", f"{own.wins} : {own.losses}", f"{own.p:.2g}"]
+            compared.append(f"{found.wins} : {found.losses} (p {found.p:.2g})")
         costs = [number(m[f"{method} models"], ",.0f"), number(m[f"{method} fit_seconds"], ".0f")]
         rows.append([WORDS[method], number(m[f"{method} rank"], ".2f"), *compared, *costs])
     head = [
@@ -119,6 +129,7 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
         "points that the whole gains",
         "tables better : worse",
         "p (sign test)",
+        "best configuration on validation rows better : worse",
         "models",
         "seconds",
     ]

@@ -52,6 +52,20 @@ def test_it_measures_keeps_and_goes_on(tmp_path, capsys, results):
     assert "omniglot_steps: measured before" in capsys.readouterr().out, "results kept for this card count"
 
 
+NEEDS_TORCH = ("maml", "supernet")
+"""Modules whose jobs compare with PyTorch."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in gpu.JOBS if name not in ("checks", "omniglot_steps")])
+def test_every_other_job_runs_in_miniature(name, tmp_path):
+    if gpu.JOBS[name].module in NEEDS_TORCH:
+        pytest.importorskip("torch", reason="needs torch, of the extra peers")
+    entry = gpu.measured(name, tmp_path, tiny=True, seconds=600.0)
+    assert entry["status"] == "ok", entry["error"]
+    assert entry["result"]["metrics"]
+
+
 def test_a_job_that_fails_or_takes_too_long_does_not_stop_the_others(tmp_path, monkeypatch, results, capsys):
     def call(command, timeout, **_):
         if "experiments.benchmarks.maml" in command:

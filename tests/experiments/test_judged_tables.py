@@ -14,7 +14,7 @@ from experiments import harness  # noqa: E402
 from experiments.automl import _contest as contest  # noqa: E402
 from experiments.automl import _peers as peers  # noqa: E402
 from experiments.automl import _suite as suite  # noqa: E402
-from experiments.automl import search_ablation, tables  # noqa: E402
+from experiments.automl import quickstart, search_ablation, tables  # noqa: E402
 from experiments.automl._ranks import ranks  # noqa: E402
 from metajax import automl  # noqa: E402
 from metajax.automl import prior  # noqa: E402
@@ -73,6 +73,18 @@ def test_a_variant_is_the_search_with_one_part_changed(monkeypatch):
         assert not prior.is_available()
 
 
+@pytest.mark.slow
+def test_the_quickstart_compares_three_searches(tmp_path, capsys):
+    assert quickstart.EXPERIMENT.main(["--minutes", "0.1", "--out", str(tmp_path / "quickstart_0")]) == 0
+    results = {r.name: r for r in harness.committed(tmp_path)}
+    (line,) = quickstart.statement(results)
+    assert "against chance in the same time" in line
+    assert "quickstart_0" in quickstart.summary(list(results.values()))
+    for name in quickstart.METHODS:
+        assert (tmp_path / "quickstart_0" / name / "report.html").is_file()
+        assert results["quickstart_0"].metrics[f"{name}_test_accuracy"] > 0.8
+
+
 def test_without_an_ensemble_the_heaviest_configuration_is_left():
     configs = [{"model": "a", "a.iterations": 5}, {"model": "b"}, {"model": "a", "a.iterations": 9}, {"model": "b"}]
     whole = automl.FittedModel(configs, None, ["a1", "b1", "a2", "b2"], np.arange(4.0), np.array([0.2, 0.3, 0.2, 0.3]))
@@ -84,9 +96,11 @@ def test_the_ablation_counts_tables_and_points():
     result = {"metrics": {}}
     for method, scores in {"metajax": (90.0, 80.0, 70.0), "random_proposals": (89.0, 81.0, 60.0)}.items():
         result["metrics"] |= {f"{method} {t}": s for t, s in zip(("caravan", "default", "mnist"), scores)}
+        result["metrics"] |= {f"{method} validation {t}": scores[0] for t in ("caravan", "default")}
         result["metrics"] |= {f"{method} rank": 1.5, f"{method} models": 30.0, f"{method} fit_seconds": 29.0}
     lines = search_ablation.markdown({}, result).splitlines()
     assert len(lines) == 4 and lines[3].split("|")[3:5] == [" +3.33 ", " 2 : 1 "]
+    assert lines[3].split("|")[6] == " 2 : 0 (p 0.5) "
 
 
 def test_a_failure_ranks_last_and_equal_scores_share_a_rank():
