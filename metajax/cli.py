@@ -228,7 +228,7 @@ def _schema(data: str, target: str | None, task: str | None, out: str | None) ->
     print(schema)
     if out is not None:
         if Path(out).exists():
-            raise InputError(f"--out {out}: exists; give a new file")
+            raise InputError(f"--out {out}: already exists; choose a new file")
         write_text(Path(out), schema.to_json())
         print(f"written to {out}; edit it and give it to `metajax search --schema {out}`")
 
@@ -243,7 +243,7 @@ def _predict(run: str, data: str, out: str | None) -> None:
     from metajax.run._files import usable
 
     if out is not None and Path(out).exists():
-        raise InputError(f"out={out!r}: exists; give a new file")
+        raise InputError(f"out={out!r}: already exists; choose a new file")
     wait_passively()
     model = automl.load_model(run)
     pd = tabular.pandas()

@@ -54,7 +54,10 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.each < 1 or self.models < 16 or self.models % 8 or self.minutes <= 0:
-            raise InputError("each and minutes must be positive, and models a multiple of 8 from 16")
+            raise InputError(
+                "--each and --minutes must be > 0, and --models a multiple of 8 and >= 16, got "
+                f"{self.each}, {self.minutes} and {self.models}"
+            )
 
     @property
     def names(self) -> list[str]:

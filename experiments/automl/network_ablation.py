@@ -61,7 +61,7 @@ class Config:
     def __post_init__(self):
         _ = harness.selected(self.datasets, DATASETS, "datasets"), harness.selected(self.methods, METHODS, "methods")
         if self.rows < 100 or self.seeds < 1:
-            raise InputError("rows must be at least 100, and seeds positive")
+            raise InputError(f"--rows must be >= 100 and --seeds >= 1, got {self.rows} and {self.seeds}")
 
 
 PRESETS = {"paper": {}, "tiny": {"datasets": "diabetes", "methods": "default,boosting", "rows": 200, "seeds": 1}}

@@ -58,7 +58,7 @@ class Contest:
     def __post_init__(self):
         _ = self.names, self.contestants  # raise on another name
         if self.splits < 1 or self.cores < 1:
-            raise InputError("splits and cores must be positive")
+            raise InputError(f"--splits and --cores must be integers >= 1, got {self.splits} and {self.cores}")
 
     @property
     def names(self) -> list[str]:
@@ -85,7 +85,7 @@ class Config(Contest):
     def __post_init__(self):
         super().__post_init__()
         if not all(_is_positive(s) for s in self.seconds.split(",")):
-            raise InputError(f"seconds={self.seconds!r}: accepted are positive numbers, separated by commas")
+            raise InputError(f"--seconds must be positive numbers separated by commas, got {self.seconds!r}")
 
     @property
     def budgets(self) -> list[float]:

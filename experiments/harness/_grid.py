@@ -31,7 +31,7 @@ def selected(value: str, known: Iterable[str], flag: str) -> list[str]:
     some = names if value == "all" else value.split(",")
     unknown = [name for name in some if name not in names]
     if unknown:
-        raise InputError(f"--{flag} {unknown[0]}: accepted are all, or some of {', '.join(names)}")
+        raise InputError(f"--{flag} must be all, or some of {', '.join(names)} separated by commas, got {unknown[0]}")
     return some
 
 

@@ -60,7 +60,8 @@ class Config:
         numbers = f"{self.choices},{self.units}".split(",")
         if not all(n.isdigit() and int(n) >= 2 for n in numbers) or self.draws < 1 or self.seconds <= 0:
             raise InputError(
-                f"--choices {self.choices} --units {self.units}: accepted are whole numbers of at least 2, joined by commas"
+                "--choices and --units must be integers >= 2 separated by commas, --draws >= 1 and --seconds > 0, got "
+                f"--choices {self.choices} --units {self.units} --draws {self.draws} --seconds {self.seconds}"
             )
 
     @property

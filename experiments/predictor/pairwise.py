@@ -53,7 +53,10 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.models < 10 or self.draws < 1 or not 2 <= self.each <= 100 or not 10 <= self.datasets <= 300:
-            raise InputError("models must be at least 10, draws at least 1, each 2 to 100, datasets 10 to 300")
+            raise InputError(
+                "--models must be >= 10, --draws >= 1, --each from 2 to 100 and --datasets from 10 to 300, got "
+                f"{self.models}, {self.draws}, {self.each} and {self.datasets}"
+            )
 
     @property
     def names(self) -> list[str]:

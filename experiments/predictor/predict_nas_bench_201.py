@@ -70,11 +70,11 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.dataset not in supernet.truth.DATASETS:
-            raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(supernet.truth.DATASETS)}")
+            raise InputError(f"--dataset must be one of {', '.join(supernet.truth.DATASETS)}, got {self.dataset}")
         if not all(n.isdigit() and 2 <= int(n) <= 6000 for n in self.trainings.split(",")) or self.draws < 1:
-            flags = f"--trainings {self.trainings} --draws {self.draws}"
             raise InputError(
-                f"{flags}: accepted are integers between 2 and 6000 joined by commas, and at least one draw"
+                "--trainings must be integers from 2 to 6000 separated by commas and --draws an integer >= 1, got "
+                f"{self.trainings} and {self.draws}"
             )
 
     @property

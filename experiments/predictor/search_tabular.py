@@ -72,7 +72,10 @@ class Config:
     def __post_init__(self):
         _ = self.names, self.groups  # raise on another name
         if min(self.seeds, self.gp_seeds, self.tables) < 1 or min(self.budget, self.gp_budget) < INITIAL:
-            raise InputError(f"seeds, gp_seeds and tables must be positive, budget and gp_budget at least {INITIAL}")
+            raise InputError(
+                f"--seeds, --gp-seeds and --tables must be >= 1, --budget and --gp-budget >= {INITIAL}, got {self.seeds}, "
+                f"{self.gp_seeds}, {self.tables}, {self.budget} and {self.gp_budget}"
+            )
 
     @property
     def names(self) -> list[str]:
@@ -100,7 +103,7 @@ def load(config: Config) -> dict[str, Any]:
     needed = {**{name: ["optuna"] for name in OF_OPTUNA}, "gp": ["optuna", "torch"]}
     missing = [p for name in config.names for p in needed.get(name, []) if importlib.util.find_spec(p) is None]
     if missing:
-        raise InputError(f"--methods {config.methods}: this needs {missing[0]}: pip install {missing[0]}")
+        raise InputError(f"--methods {config.methods} needs {missing[0]}: pip install {missing[0]}")
     return {name: [table.values for table in tables] for name, tables in _families(tuple(config.groups)).items()}
 
 

@@ -54,7 +54,9 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.folds < 2 or min(self.datasets, self.draws) < 1:
-            raise InputError("folds must be at least 2, datasets and draws positive")
+            raise InputError(
+                f"--folds must be >= 2, --datasets and --draws >= 1, got {self.folds}, {self.datasets} and {self.draws}"
+            )
 
     @property
     def names(self) -> list[str]:

@@ -104,7 +104,9 @@ class _AutoML(BaseEstimator):
                 return frame, None
             y = column_or_1d(y, warn=True)
             if len(y) != len(frame):
-                raise InputError(f"y: has {len(y):,} values for the {len(frame):,} rows of X; accepted are as many")
+                raise InputError(
+                    f"y: must have one value for each row of X, got {len(y):,} values for {len(frame):,} rows"
+                )
             return frame, _without_gaps(y)
         # What was fitted to a frame with text reads text from an array, too.
         reads_text = not reset and hasattr(self, "feature_names_in_") and np.asarray(X).dtype.kind in "OUS"
@@ -139,7 +141,8 @@ class _AutoML(BaseEstimator):
         )
         if config.method == "supernet":
             raise InputError(
-                "method='supernet' is for images, by `metajax search`; use metalearner, random, optuna or defaults"
+                "method='supernet': must be metalearner, random, optuna or defaults for tables; "
+                "`metajax search` trains SuperNets on images"
             )
         return config
 
@@ -153,8 +156,7 @@ class _AutoML(BaseEstimator):
                 arrays[name] = np.zeros(0)
             if arrays[name] is not None and arrays[name].shape != (len(frame),):
                 raise InputError(
-                    f"{name}: has the shape {arrays[name].shape} for {len(frame):,} rows; accepted are arrays of one value for "
-                    "each"
+                    f"{name}: must have the shape ({len(frame)},), one value for each row of X, got {arrays[name].shape}"
                 )
         sample_weight, groups = arrays["sample_weight"], arrays["groups"]
         weights, unit = (None, 1.0) if sample_weight is None else as_weights(sample_weight, "sample_weight")
@@ -199,7 +201,7 @@ class _AutoML(BaseEstimator):
 def _without_gaps(y: np.ndarray) -> np.ndarray:
     """Returns the target, and refuses one with missing values."""
     if missing := int(tabular.pandas().isna(y).sum()):
-        raise InputError(f"y: contains NaN in {missing:,} rows; leave those rows out")
+        raise InputError(f"y: contains NaN in {missing:,} rows; remove those rows")
     return y
 
 
@@ -208,7 +210,7 @@ def _run_path(parent: Path, config: dict[str, Any], data: Fingerprint) -> Path:
     if (parent / "config.json").is_file():
         raise InputError(
             f"directory={str(parent)!r}: is the directory of one run (of `metajax search`, or of an earlier version of "
-            "metajax); an estimator keeps a run for each data set below its directory, so give another"
+            "metajax), but an estimator keeps one run for each data set below its directory; pass another directory"
         )
     content = json.dumps([config, to_json(data)], sort_keys=True)
     return parent / f"run-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
@@ -281,14 +283,14 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):
             The estimator.
 
         Raises:
-            InputError: if nothing can be learned from the data, or an argument of the estimator is not accepted.
+            InputError: If nothing can be learned from the data, or an argument of the estimator is outside its range.
         """
         frame, y = self._to_frame(X, y, reset=True)
         check_classification_targets(y)
         frame, y, roles = self._counting(frame, np.asarray(y), sample_weight, groups)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError(f"y: has the one class {self.classes_[0]!r}; at least two classes are needed")
+            raise InputError(f"y: must have at least two classes, got one class, {self.classes_[0]!r}")
         labels_of = codes.astype(str).astype(object)
         self.model_ = self._search(frame, labels_of, "classification", roles)
         return self
@@ -378,7 +380,7 @@ class AutoMLRegressor(RegressorMixin, _AutoML):
             The estimator.
 
         Raises:
-            InputError: if nothing can be learned from the data, or an argument of the estimator is not accepted.
+            InputError: If nothing can be learned from the data, or an argument of the estimator is outside its range.
         """
         frame, y = self._to_frame(X, y, reset=True)
         frame, y, roles = self._counting(frame, np.asarray(y, np.float64), sample_weight, groups)

@@ -133,7 +133,7 @@ class ImageModel:
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns labels and probabilities of images f32[n, height, width, channels] in [0, 1]."""
         if x.ndim != 4 or x.shape[3] != len(self.mean):
-            raise InputError(f"images have shape {x.shape}; the model was trained with {len(self.mean)} channels")
+            raise InputError(f"predict: images must have the shape [n, height, width, {len(self.mean)}], got {x.shape}")
         output = self.predict_inputs((x - self.mean) / self.deviation)
         return np.asarray(self.classes, dtype=object)[labels(output, self.threshold)], output
 
@@ -150,7 +150,7 @@ class ImageModel:
     def load(directory: Path, header: dict[str, Any]) -> "ImageModel":
         """Reads what ``save`` wrote; ``header`` is the parsed ``model.json``."""
         if header.get("format") != _FORMAT:
-            raise InputError(f"{directory}: model of format {header.get('format')!r}, this version reads {_FORMAT}")
+            raise InputError(f"{directory}: has the format {header.get('format')!r}, but this version reads {_FORMAT}")
         first = load_npz(directory / "model.npz", ("mean", "deviation", "temperatures", "weights"))
         net = network(len(header["classes"]), len(first["mean"]), header["stride"])
         image = jax.ShapeDtypeStruct((4, 16, 16, len(first["mean"])), jnp.float32)
@@ -163,7 +163,7 @@ class ImageModel:
             names = [f"{i}/{j}" for j in range(len(leaves))]
             arrays = load_npz(directory / "model.npz", tuple(names))
             if not all(np.isfinite(array).all() for array in arrays.values()):
-                raise InputError(f"{directory / 'model.npz'}: damaged (member {i} holds values that are not finite)")
+                raise InputError(f"{directory / 'model.npz'}: is damaged (member {i} holds values that are not finite)")
             members.append(tree.unflatten([jnp.asarray(arrays[name]) for name in names]))
         plain = header["configs"], members, header["classes"], first["mean"], first["deviation"], header["stride"]
         return ImageModel(*plain, first["temperatures"], first["weights"], header["threshold"])

@@ -43,7 +43,7 @@ def load_data(config: Config, dataset: Dataset | None = None) -> Loaded:
     elif isinstance(dataset, Pictures):
         _refuse_settings_of_tables(config)
     elif dataset.roles.columns != (columns := tabular.RowColumns(config.group, config.time, config.weight)):
-        raise InputError(f"dataset: was read with {dataset.roles.columns}, and the config says {columns}")
+        raise InputError(f"dataset: was read with {dataset.roles.columns}, but the config has {columns}")
     test = None if config.test is None or isinstance(dataset, Pictures) else tabular.load_test(config.test, dataset)
     return Loaded(dataset, test)
 
@@ -53,7 +53,9 @@ def _read(config: Config) -> Dataset:
     path = Path(config.data)
     if config.data not in tabular.BUNDLED and holds_images(path):
         if config.task == "regression":
-            raise InputError("task='regression': images are classified; give a table of features for regression")
+            raise InputError(
+                "task='regression': must be 'classification' for images; use a table of features for regression"
+            )
         _refuse_settings_of_tables(config)
         return pictures(path, config.size)
     if config.method == "supernet":
@@ -69,7 +71,7 @@ def _read(config: Config) -> Dataset:
 def _refuse_settings_of_tables(config: Config) -> None:
     for name in _OF_TABLES:
         if (value := getattr(config, name)) is not None:
-            raise InputError(f"{name}={value!r}: is for tables; of images a fifth is held back, at random")
+            raise InputError(f"{name}={value!r}: must be left out for images, whose test set is a random fifth")
 
 
 def identify(loaded: Loaded, model_types: Sequence[ModelType] | None = None) -> Fingerprint:

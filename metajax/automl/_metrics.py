@@ -268,6 +268,6 @@ def metric(name: str | None, outputs: int, classification: bool) -> Metric:
     name = "roc_auc" if name == "roc_auc_ovr" else name
     if name not in known:
         of = "two classes" if binary else f"{outputs} classes" if classification else "numbers"
-        raise InputError(f"metric={name!r}: accepted for a target of {of} are {', '.join(sorted(known))}")
+        raise InputError(f"metric={name!r}: must be one of {', '.join(sorted(known))} for a target of {of}")
     tie = _log_loss if classification else _squared_error
     return Metric(name, known[name], tie, _POWERS.get(name, 0), binary and name in _BY_LABEL, name in _BY_LABEL)

@@ -169,11 +169,13 @@ class FittedModel:
         directory = Path(directory)
         path = directory / "model.json"
         if not path.is_file():
-            raise InputError(f"{directory}: holds no model (model.json); give the directory of a finished search")
+            raise InputError(
+                f"{directory}: holds no model (model.json is missing); pass the directory of a finished search"
+            )
         try:
             content = json.loads(path.read_text())
             if content.get("format") != _FORMAT:
-                raise InputError(f"{path}: format {content.get('format')!r}, this version reads {_FORMAT}")
+                raise InputError(f"{path}: has the format {content.get('format')!r}, but this version reads {_FORMAT}")
             configs, encoder = content["configs"], Encoder.from_dict(content["encoder"])
             threshold = float(content["threshold"])
             headers, numbers = content["distinct"], content["members"]
@@ -181,13 +183,13 @@ class FittedModel:
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: damaged ({error})") from error
+            raise InputError(f"{path}: is damaged ({error})") from error
         file = directory / "model.npz"
         arrays = load_npz(file, ("temperatures", "weights", *names))
         checked_names = [name for name, a in arrays.items() if a.dtype.kind == "f" and _MAY_BE_INFINITE not in name]
         damaged = [name for name in checked_names if not np.isfinite(arrays[name]).all()]
         if damaged:
-            raise InputError(f"{file}: damaged ({damaged[0]} holds values that are not finite)")
+            raise InputError(f"{file}: is damaged ({damaged[0]} holds values that are not finite)")
         members = [_read_numbered(file, i, header, arrays, model_types) for i, header in enumerate(headers)]
         every = [members[number] for number in numbers]
         return FittedModel(configs, encoder, every, arrays["temperatures"], arrays["weights"], threshold)
@@ -214,7 +216,9 @@ def read_member(
         return network_params.from_arrays(arrays)
     if header["model"] in kinds:
         return FittedMember.read(kinds[header["model"]], header, arrays)
-    raise InputError(f"a member of the type {header['model']!r}; give it in model_types, beside {', '.join(BUILT_IN)}")
+    raise InputError(
+        f"model_types must include the type {header['model']!r} of a member, which is not one of {', '.join(BUILT_IN)}"
+    )
 
 
 def _read_numbered(
@@ -225,6 +229,6 @@ def _read_numbered(
     try:
         return read_member(header, own, model_types)
     except InputError as error:
-        raise InputError(f"{file}: has {error}") from None
+        raise InputError(f"{file}: {error}") from None
     except (KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{file}: damaged (member {number}: {error!r})") from error
+        raise InputError(f"{file}: is damaged (member {number}: {error!r})") from error

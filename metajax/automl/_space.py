@@ -59,7 +59,7 @@ def tabular_space(
     names = [*NETWORKS, *(kind.name for kind in model_types)]
     if len(set(names)) < len(names):
         raise InputError(
-            f"model_types: {names[len(NETWORKS) :]} repeat a name of each other or of {list(NETWORKS)}; rename one"
+            f"model_types: names must be unique and differ from {list(NETWORKS)}, got {names[len(NETWORKS) :]}; rename one"
         )
     domains = {
         "model": Categorical(tuple(names)),

@@ -92,7 +92,7 @@ def splits(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
     roles, n = dataset.roles, len(dataset.target)
     size = min(max(1, int(n * _EVALUATION_SHARE)), _MAX_EVALUATION_ROWS)
     if folds > n // _MIN_ROWS_PER_FOLD:
-        raise InputError(f"folds={folds}: accepted are at most {n // _MIN_ROWS_PER_FOLD} for {n:,} rows to learn from")
+        raise InputError(f"folds={folds}: must be at most {n // _MIN_ROWS_PER_FOLD} for {n:,} training rows")
     if roles.times is not None:
         return [_latest(roles, size, seed)]
     if roles.groups is not None:
@@ -130,8 +130,8 @@ def _latest(roles: tabular.RowRoles, size: int, seed: int) -> Split:
     first = int(starts[np.argmin(np.abs(starts - wanted))]) if len(starts) else 0
     if first < len(times) * _MIN_EARLIER_SHARE:
         raise InputError(
-            f"time={roles.columns.time!r}: {len(times) - first:,} of {len(times):,} rows are of the last times and "
-            f"{first:,} come before; at least half must, to learn from"
+            f"time={roles.columns.time!r}: at least half of the training rows must precede the validation rows, but only "
+            f"{first:,} of {len(times):,} do, because the last times are shared by many rows"
         )
     return Split(np.sort(order[:first]), _limited(np.sort(order[first:]), seed))
 
@@ -159,7 +159,7 @@ def _by_group(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
     present, own = np.unique(groups, return_inverse=True)
     own = own.ravel()
     if len(present) < 2:
-        raise InputError("group: one group is left to learn from; at least 2 are needed, to compare models")
+        raise InputError("group: must have at least 2 groups among the training rows to compare models, got 1")
     folds = min(folds, len(present))
     splitter: Any = GroupKFold(folds, shuffle=True, random_state=seed)
     largest_class = 0 if labels is None else int(np.unique(labels, return_counts=True)[1].max())

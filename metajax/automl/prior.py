@@ -182,7 +182,9 @@ def save(model: Model, path: Path = FILE) -> None:
     """
     form = model.spec.form(model.params) if model.spec.form else None
     if not isinstance(form, Network):
-        raise InputError(f"model: has the form {type(form).__name__}; accepted is an ensemble of networks")
+        raise InputError(
+            f"save: model must be an ensemble of networks (predictor.ensemble), got the form {type(form).__name__}"
+        )
     arrays = {f"{kind}{i}": a.astype(np.float32) for i, layer in enumerate(form.layers) for kind, a in zip("wb", layer)}
     save_npz(path, True, space=_digest(), shift=model.context_shift, scale=model.context_scale, **arrays)
 
@@ -214,8 +216,8 @@ def load(path: Path = FILE) -> Prior:
     space = str(load_npz(path, ("space",))["space"])
     if space != _digest():
         raise InputError(
-            f"{path}: is of the space {space}, this version searches {_digest()}; the experiment "
-            "automl_prior makes another"
+            f"{path}: was fitted on the space {space}, but this version searches the space {_digest()}; "
+            "run the experiment automl_prior to fit a new prior"
         )
     arrays = load_npz(path, names)
     layers = (arrays["w0"], arrays["b0"]), (arrays["w1"], arrays["b1"])

@@ -83,7 +83,7 @@ def choose(
         units = np.unique(trials.encodings, axis=0, return_inverse=True)[1].ravel()
     number = units.max() + 1
     if number < folds:
-        raise InputError(f"choose: {number} distinct configurations cannot make {folds} folds")
+        raise InputError(f"choose: folds must be at most the number of distinct configurations ({number}), got {folds}")
     fold_of_unit = generator(stream(key, "folds")).permutation(number) % folds
     fold = fold_of_unit[units]
     weights = np.zeros((folds, len(table.weight)), np.float32)

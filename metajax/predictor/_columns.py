@@ -17,7 +17,7 @@ def as_numbers(what: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"Trials: {what} is not made of numbers ({error})") from error
+        raise InputError(f"Trials: {what} must hold numbers ({error})") from error
 
 
 def group_numbers(values: Any) -> np.ndarray:
@@ -26,7 +26,7 @@ def group_numbers(values: Any) -> np.ndarray:
     is_empty = lambda v: v is None or type(v).__name__ == "NAType" or (isinstance(v, float) and math.isnan(v))
     empty = [i for i, v in enumerate(values.ravel().tolist()) if is_empty(v)]
     if empty:
-        raise InputError(f"Trials: group is empty in row {empty[0]}; give every row the name or number of its dataset")
+        raise InputError(f"Trials: group must name or number the dataset of every row, got none in row {empty[0]}")
     try:
         return np.unique(values, return_inverse=True)[1].ravel()
     except TypeError:  # names and numbers
@@ -73,11 +73,13 @@ def read_frame(space: Space, frame: Any, metric: str, group: str | None, context
     needed = [metric, *([group] if group else []), *context]
     missing = [c for c in [*needed, *space.domains] if c not in frame.columns]
     if missing:
-        raise InputError(f"Trials: the table lacks the columns {missing}; it has {list(frame.columns)}")
+        raise InputError(f"Trials: the table must have the columns {missing}, got {list(frame.columns)}")
     names = list(frame.columns)
     twice = [c for c in names if names.count(c) > 1] + [c for c in needed if c in space.domains]
     if twice:
-        raise InputError(f"Trials: the column {twice[0]!r} is there twice, or is both a parameter and another column")
+        raise InputError(
+            f"Trials: column names must be unique, but {twice[0]!r} occurs twice, or is both a parameter and another column"
+        )
     try:
         configs = space.configs(read_rows(space, frame))
     except InputError as error:
@@ -103,7 +105,9 @@ def write_frame(
     pd = frames.pandas()
     taken = [name for name in [metric, *settings] if name in space.domains]
     if taken or metric in settings:
-        raise InputError(f"to_frame: {[*taken, metric][0]!r} is the name of another column; give metric another name")
+        raise InputError(
+            f"to_frame: {[*taken, metric][0]!r} is the name of another column; pass another name as metric"
+        )
     write = {name: writer(name, domain) for name, domain in space.domains.items()}
     rows = [{name: write[name](value) for name, value in config.items()} for config in configs]
     frame = pd.DataFrame(rows, columns=list(space.domains))

@@ -30,9 +30,11 @@ def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
             frame = pd.read_csv(path, index_col=False, low_memory=False)
             texts = pd.read_csv(path, index_col=False, dtype=str, na_filter=False)
     except pd.errors.ParserWarning as error:
-        raise InputError(f"{path}: not a readable CSV: rows have more cells than there are names ({error})") from error
+        raise InputError(
+            f"{path}: is not a readable CSV: a row has more cells than the header has names ({error})"
+        ) from error
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: not a readable CSV ({error})") from error
+        raise InputError(f"{path}: is not a readable CSV ({error})") from error
     for name, domain in space.domains.items():
         column = f"{prefix}{name}"
         if column in frame.columns:
@@ -49,7 +51,7 @@ def parquet(path: Path | str) -> Any:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise InputError(f"{path}: not a readable Parquet file ({error})") from error
+        raise InputError(f"{path}: is not a readable Parquet file ({error})") from error
 
 
 def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tuple[Space, Any, bool]:
@@ -58,11 +60,13 @@ def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tup
     selected = _studies(storage, studies)
     if any(len(study.directions) > 1 for study in selected):
         raise InputError(
-            "from_optuna: studies with several objectives are not accepted; write one metric to a data frame and use from_frame"
+            "from_optuna: every study must have a single objective; for several, write one to a data frame and use from_frame"
         )
     directions = {study.direction.name for study in selected}
     if len(directions) > 1:
-        raise InputError(f"from_optuna: the studies have directions {sorted(directions)}; read them one by one")
+        raise InputError(
+            f"from_optuna: all studies must have one direction, got {sorted(directions)}; read them one by one"
+        )
     space = interop.from_studies(selected) if space is None else space
     rows = []
     for study in selected:
@@ -85,7 +89,7 @@ def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tup
             )
             _add(rows[-1], own, "from_optuna")
     if not rows:
-        raise InputError("from_optuna: no trial has ended yet")
+        raise InputError("from_optuna: at least one trial must have ended, got none")
     return space, _frame(rows, space), directions == {"MAXIMIZE"}
 
 
@@ -113,11 +117,11 @@ def _studies(storage: Any, names: Any) -> list[Any]:
     try:
         existing = optuna.get_all_study_names(storage)
     except Exception as error:  # the type depends on the driver of the database
-        raise InputError(f"from_optuna: not a readable storage ({error})") from error
+        raise InputError(f"from_optuna: storage cannot be read ({error})") from error
     selected = [names] if isinstance(names, str) else list(existing if names is None else names)
     unknown = [name for name in selected if name not in existing]
     if unknown or not selected:
-        raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(existing)[:20]}")
+        raise InputError(f"from_optuna: the storage has no study {unknown or 'at all'}; it has {sorted(existing)[:20]}")
     return [optuna.load_study(study_name=name, storage=storage) for name in selected]
 
 
@@ -139,7 +143,7 @@ def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
                 _add(rows[-1], params, "from_mlflow")
     if not rows:
         raise InputError(
-            f"from_mlflow: no finished run in {names or 'any experiment'}; there are {[e.name for e in known]}"
+            f"from_mlflow: {names or 'any experiment'} must have a finished run; the experiments are {[e.name for e in known]}"
         )
     return _frame(rows, space)
 
@@ -150,10 +154,10 @@ def syne_tune(space: Space, path: Path | str, metric: str) -> Any:
     lacking = [c for c in ("trial_id", metric) if c not in frame.columns]
     if lacking:
         raise InputError(
-            f"{path}: lacks the columns {lacking} of Syne Tune's results; it has {list(frame.columns)[:20]}"
+            f"{path}: must have the columns {lacking} of Syne Tune's results, got {list(frame.columns)[:20]}"
         )
     if "metric" in space.domains:
-        raise InputError(f"{path}: the space has a parameter 'metric'; rename it")
+        raise InputError(f"{path}: no parameter of the space may be named 'metric'; rename it")
     last = frame.groupby("trial_id", sort=True).tail(1).rename(columns={metric: "metric"})
     names = {c: c.removeprefix("config_") for c in last.columns if c.startswith("config_")}
     others = [c for c in last.columns if c in names.values()]  # results with the name of a parameter
@@ -166,10 +170,10 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     try:
         whole = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable JSON file ({error})") from error
+        raise InputError(f"{path}: is not a readable JSON file ({error})") from error
     if not isinstance(whole, dict) or not isinstance(whole.get(space_id), dict):
         known = sorted(whole)[:20] if isinstance(whole, dict) else "none"
-        raise InputError(f"{path}: no search space {space_id!r}; there are {known}")
+        raise InputError(f"{path}: has no search space {space_id!r}; it has {known}")
     rows, width = [], None
     for dataset, content in whole[space_id].items():
         try:
@@ -178,8 +182,8 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
             raise InputError(f"{path}: {space_id}/{dataset} has no X and y of numbers ({error!r})") from error
         if x.ndim != 2 or len(x) != len(y) or width not in (None, x.shape[1]) or not np.isfinite(x).all():
             raise InputError(
-                f"{path}: {space_id}/{dataset} has X {x.shape} and y {y.shape}; accepted are finite rows of one width and one "
-                "value each"
+                f"{path}: in {space_id}/{dataset}, X must hold finite rows of one width and y one value for each row, "
+                f"got X of shape {x.shape} and y of shape {y.shape}"
             )
         width = x.shape[1]
         rows += [
@@ -194,7 +198,9 @@ def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
     """Adds the parameters to a row, unless a name occurs twice."""
     taken = [name for name in params if name in row]
     if taken:
-        raise InputError(f"{who}: the space has the parameters {taken}, which are columns of the record; rename them")
+        raise InputError(
+            f"{who}: parameters of the space may not have names of columns of the record, got {taken}; rename them"
+        )
     row.update(params)
 
 

@@ -70,7 +70,8 @@ def metafeatures(
     x, y = np.asarray(x, np.float64), np.asarray(y)
     if x.ndim != 2 or y.shape != (len(x),) or len(x) < 4 or x.shape[1] < 1:
         raise InputError(
-            f"metafeatures: x {x.shape}, y {y.shape}; accepted are [rows, features] and [rows], with 4 rows or more"
+            "metafeatures: x must have the shape [rows, features] and y the shape [rows], with at least 4 rows and 1 feature, "
+            f"got x of shape {x.shape} and y of shape {y.shape}"
         )
     rows, features = x.shape
     if classification:
@@ -80,7 +81,7 @@ def metafeatures(
     else:
         y = y.astype(np.float64)
         if not np.isfinite(y).all():
-            raise InputError("metafeatures: y has values that are not finite; leave those rows out")
+            raise InputError("metafeatures: y must be finite for regression; remove the rows where it is not")
         classes, share = np.zeros(1), np.ones(1)
         goal = ((y - y.mean()) / max(float(y.std()), 1e-12))[:, None]
         codes = np.digitize(y, np.unique(np.quantile(y, np.linspace(0, 1, 11)[1:-1])))

@@ -64,7 +64,7 @@ def ensemble(
         1
     """
     if members < 2:
-        raise InputError(f"ensemble: members={members}; must be an integer >= 2, so that there is a deviation")
+        raise InputError(f"ensemble: members must be an integer >= 2 for a standard deviation, got {members}")
     check_widths(hidden)
 
     initial = lambda key, columns, dtype: layers(key, (columns, *hidden, 1), dtype)
@@ -100,7 +100,7 @@ def check_widths(hidden: Any) -> None:
     """Refuses what are no widths of hidden layers before anything is trained."""
     is_width = lambda width: isinstance(width, int | np.integer) and not isinstance(width, bool) and width >= 1
     if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not all(map(is_width, hidden)):
-        raise InputError(f"hidden={hidden!r}; must be a sequence of integers >= 1, such as (64,)")
+        raise InputError(f"hidden must be a sequence of integers >= 1, such as (64,), got {hidden!r}")
 
 
 def layers(key: jax.Array, sizes: Sequence[int], dtype: Any = jnp.float32) -> list[tuple[jax.Array, jax.Array]]:

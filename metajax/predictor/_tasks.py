@@ -31,7 +31,8 @@ def tasks_of(trials: Trials, target: str, name: str) -> Tasks:
     groups, sizes = np.unique(trials.group, return_counts=True)
     if len(groups) < 2 or sizes.min() < 4:
         raise InputError(
-            f"{name}: {len(groups)} datasets of {sizes.min()} trials and more; give 2 datasets or more, of 4 trials or more"
+            f"{name}: trials must have at least 2 groups (datasets) of at least 4 trials each, got {len(groups)} groups, the "
+            f"smallest with {sizes.min()} trials"
         )
     # values of one group at a time: standardized over all, a dataset with small numbers would be lost in rounding
     goal = trials.utility if target == "value" else targets.make(trials, target).y

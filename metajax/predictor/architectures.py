@@ -68,14 +68,15 @@ def cell_graph(space: Space, prefix: str = "edge_") -> CellGraph:
             continue
         if not isinstance(domain, Categorical) or not int(ends[0]) < int(ends[1]):
             raise InputError(
-                f"cell_graph: {name} is {domain}; accepted is a Categorical on an edge that leads forwards"
+                f"cell_graph: {name} must be a Categorical on an edge from a node to a later one, got {domain}"
             )
         choices.add(domain.choices)
         part = space.slices[name]
         edges.append((int(ends[0]), int(ends[1]), np.arange(part.start, part.stop)))
     if len(choices) != 1:
         raise InputError(
-            f"cell_graph: edges named {prefix}0_1 with one list of operations are needed; found {sorted(choices)}"
+            f"cell_graph: the space must have edges named like {prefix}0_1 that share one list of operations, got the "
+            f"lists {sorted(choices)}"
         )
     return CellGraph(sorted(edges, key=lambda e: (e[1], e[0])), choices.pop())
 
@@ -134,7 +135,10 @@ def path_features(
     graph = cell_graph(space, prefix)
     kinds = [o for o in graph.operations if o not in (absent, identity)]
     if not kinds or longest < 1:
-        raise InputError(f"path_features: operations {kinds}, longest={longest}; accepted are at least one of each")
+        raise InputError(
+            "path_features: the space must have at least one operation besides absent and identity, and longest must be >= 1, "
+            f"got operations {kinds} and longest={longest}"
+        )
     groups = [{k} for k in range(len(kinds))] + [set(range(len(kinds)))]
     words = [w for length in range(longest + 1) for w in itertools.product(range(len(kinds)), repeat=length)]
     index = {word: i for i, word in enumerate(words)}

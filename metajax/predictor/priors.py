@@ -72,7 +72,7 @@ def normal_scores(values: Rows, maximize: bool = True) -> Float64[np.ndarray, "d
     metric = np.asarray(values, np.float64) * (1 if maximize else -1)
     if metric.ndim != 2 or not np.isfinite(metric).all():
         raise InputError(
-            f"normal_scores: values of shape {metric.shape}; accepted are finite ones, datasets x configurations"
+            f"normal_scores: values must be finite, of shape [datasets, configurations], got shape {metric.shape}"
         )
     return _normal((np.apply_along_axis(ranks, 1, metric) - 0.5) / metric.shape[1])
 
@@ -151,11 +151,12 @@ def meta_prior(
     if not len(scores) == len(meta) == len(family) or meta.shape[1:] != new.shape[1:]:
         shapes = f"scores {scores.shape}, meta {meta.shape}, new {new.shape}, family {family.shape}"
         raise InputError(
-            f"meta_prior: {shapes}; accepted are datasets x configurations, and datasets x meta-features twice"
+            "meta_prior: scores must have the shape [datasets, configurations], meta and new [datasets, meta-features] and "
+            f"family [datasets], got {shapes}"
         )
     families = int(family.max()) + 1
     if families < folds:
-        raise InputError(f"meta_prior: {families} families cannot make {folds} folds")
+        raise InputError(f"meta_prior: folds must be at most the number of families ({families}), got {folds}")
     fold = (np.random.default_rng(seed).permutation(families) % folds)[family]
     weight = 1.0 / np.bincount(family)[family]
     known, asked = (scaled_by_rank(meta, features) for features in (meta, new))

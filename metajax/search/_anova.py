@@ -47,7 +47,7 @@ def anova(model: Model, context: ArrayLike | Sequence[Any] | None = None) -> dic
     form = None if model.spec.form is None else model.spec.form(model.params)
     if not isinstance(form, Pairs) or space.conditions:
         what = "a space with conditions" if space.conditions else model.spec.name
-        raise InputError(f"anova: {what}; accepted is predictor.ridge on a space without conditions")
+        raise InputError(f"anova: model must be a predictor.ridge on a space without conditions, got {what}")
     form = form.with_context(
         np.asarray(model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], np.float64)
     )

@@ -100,7 +100,7 @@ class Record:
     def trials(self) -> Trials:
         """What was told, as ``predictor.Trials``. Raises InputError before anything has succeeded."""
         if not self._structs:
-            raise InputError("trials: nothing was told yet; call tell first")
+            raise InputError("trials: no result has been recorded yet; call tell first")
         columns = {name: np.concatenate([struct[name] for struct in self._structs]) for name in self.space.domains}
         settings = {"seconds": np.array(self.seconds)}
         return Trials.from_arrays(self.space, columns, self.metrics, self.maximize, settings=settings)
@@ -133,11 +133,13 @@ class Record:
         except (ValueError, KeyError) as error:
             raise InputError(f"tell: {error}") from error
         if len(plain) != len(metrics):
-            raise InputError(f"tell: {len(plain)} configurations and {len(metrics)} metrics; give one metric for each")
+            raise InputError(
+                f"tell: metrics must have one value for each of the {len(plain)} configurations, got {len(metrics)}"
+            )
         spent = [float("nan")] * len(plain) if seconds is None else [float(each) for each in seconds]
         if len(spent) != len(plain):
             raise InputError(
-                f"tell: {len(plain)} configurations and {len(spent)} seconds; give seconds for each, or none"
+                f"tell: seconds must be None or have one value for each of the {len(plain)} configurations, got {len(spent)}"
             )
         if not plain:
             return
@@ -152,7 +154,7 @@ class Record:
 def checked_number(n: int) -> None:
     """Raises InputError if fewer than one configuration is asked for."""
     if n < 1:
-        raise InputError(f"ask: n={n}; must be an integer >= 1")
+        raise InputError(f"ask: n must be an integer >= 1, got {n}")
 
 
 def identity(config: Mapping[str, Any]) -> str:

@@ -47,7 +47,8 @@ def _block(parts: Sequence[Group], keep: Limits, members: list[int]) -> Block:
         if len(taken) * len(part.rows) > 8 * _MAX_COMBINATIONS:
             names = sorted({parts[i].name for i in members})
             raise InputError(
-                f"enumerate: {names} depend on each other and have over 10^6 combinations; use search.Certify"
+                f"Enumerate: domains that depend on each other must have at most 10^6 combinations, but {names} have more; use "
+                "search.Certify"
             )
         value = np.tile(np.arange(len(part.rows)), len(taken))
         taken = np.concatenate([np.repeat(taken, len(part.rows), axis=0), value[:, None]], axis=1)

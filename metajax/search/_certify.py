@@ -65,21 +65,23 @@ class Certify:
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
-            raise InputError(f"Certify: seconds={self.seconds}; must be a number >= 0")
+            raise InputError(f"Certify: seconds must be a number >= 0, got {self.seconds}")
         if (self.around is None) != (self.radius is None):
-            raise InputError("Certify: around and radius belong together; give both or neither")
+            raise InputError("Certify: around and radius must be passed together")
         if self.around is not None and self.cost is not None:
-            raise InputError("Certify: around and radius take the place of cost and budget; give one of the pairs")
+            raise InputError(
+                "Certify: around and radius cannot be combined with cost and budget; pass one of the two pairs"
+            )
         if self.radius is not None and (int(self.radius) != self.radius or self.radius < 0):
-            raise InputError(f"Certify: radius={self.radius}; must be an integer >= 0")
+            raise InputError(f"Certify: radius must be an integer >= 0, got {self.radius}")
 
     def search(self, query: Query) -> Found:
         """See ``Maximizer.search``."""
         model, space, form = query.model, query.model.space, formula(query.model, query.context)
         if form is None or query.optimism:
             raise InputError(
-                f"Certify: {model.spec.name} with optimism={query.optimism:g}; accepted are the means of ridge, mlp and "
-                "ensemble"
+                "Certify: model must be ridge, mlp or ensemble and optimism 0, because only their means can be bounded, "
+                f"got {model.spec.name} with optimism={query.optimism:g}"
             )
         parts = groups(space)
         start = encoded(space, query.start, "start")

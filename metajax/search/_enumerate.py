@@ -32,11 +32,11 @@ class Enumerate:
 
     The mean of a network with one hidden layer (``predictor.mlp``, ``ensemble``) is enumerated without writing the
     configurations down, hundreds of millions a second. Other models, and any model with ``optimism``, are evaluated on every
-    encoding, which is accepted up to 10^7 configurations.
+    encoding, which is limited to 10^7 configurations.
 
     Attributes:
-        forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out. Accepted only for the mean of a network
-            with one hidden layer; use ``Certify`` for other models.
+        forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out. They are supported only for the mean of a
+            network with one hidden layer; use ``Certify`` for other models.
         devices: The devices that share the work of a network with one hidden layer: how many, all, a list, or a mesh.
 
     Raises:
@@ -68,7 +68,7 @@ class Enumerate:
             return self._prefixes(query, form)
         if self.forbidden:
             raise InputError(
-                f"Enumerate: forbidden combinations need the mean of a network with one hidden layer, this model is "
+                "Enumerate: with forbidden combinations, the model must be a network with one hidden layer and optimism 0, got "
                 f"{query.model.spec.name} with optimism={query.optimism:g}; use search.Certify"
             )
         encodings, evaluated = _every(query, form)
@@ -91,8 +91,8 @@ def _every(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
     space, spec = query.model.space, query.model.spec
     if space.size > _MAX_SIZE:
         raise InputError(
-            f"Enumerate: the space has 10^{space.log10_size:.1f} configurations; accepted are at most 10^7 for "
-            f"{spec.name}: use search.Certify or search.Gradient"
+            f"Enumerate: the space must have at most 10^7 configurations for {spec.name}, got 10^{space.log10_size:.1f}; use "
+            "search.Certify or search.Gradient for larger spaces"
         )
     size, objective = int(space.size), objective_of(query)
     best, values = np.zeros((0, space.width), np.float32), np.zeros(0)

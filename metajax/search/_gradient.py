@@ -53,7 +53,9 @@ class Gradient:
 
     def __post_init__(self) -> None:
         if self.relaxation not in RULES:
-            raise InputError(f"Gradient: relaxation={self.relaxation!r}; accepted are {list(RULES)}")
+            raise InputError(
+                f"Gradient: relaxation must be one of {', '.join(map(repr, RULES))}, got {self.relaxation!r}"
+            )
 
     def search(self, query: Query) -> Found:
         """See ``Maximizer.search``."""

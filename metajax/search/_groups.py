@@ -40,7 +40,7 @@ def groups(space: Space) -> list[Group]:
     """
     endless = [name for name, domain in space.domains.items() if domain.size == np.inf]
     if endless:
-        raise InputError(f"the space is infinite: give a grid to {endless}")
+        raise InputError(f"the space must be finite; give a grid to {endless}")
     parts: list[Group] = []
     index_of: dict[str, int] = {}
     for name in space.order:
@@ -60,7 +60,7 @@ def groups(space: Space) -> list[Group]:
             continue
         size = int(domain.size)
         if size > 100_000:
-            raise InputError(f"{name} has {size} values; accepted are at most 100,000; give it a grid or fewer choices")
+            raise InputError(f"{name} must have at most 100,000 values, got {size:,}; give it a grid or fewer choices")
         rows = np.zeros((size + (condition is not None), space.width))
         rows[:size, part] = np.asarray(domain.encode(jnp.asarray(domain.at(np.arange(size)))))
         index_of[name] = len(parts)
@@ -96,12 +96,14 @@ def limits(
         InputError: If a forbidden combination names what the space does not have, or only one of cost and budget is given.
     """
     if (cost is None) != (budget is None):
-        raise InputError("cost and budget belong together: give both or neither")
+        raise InputError("cost and budget must be passed together")
     if cost is not None and budget is not None:
         cost = np.asarray(cost, np.float64)
         if cost.shape != (space.width,) or not np.isfinite(cost).all() or np.isnan(budget):
-            arguments = f"cost of shape {cost.shape}, budget={budget}"
-            raise InputError(f"{arguments}; accepted are ({space.width},) finite numbers and a number")
+            raise InputError(
+                f"cost must hold finite numbers of shape ({space.width},) and budget must be a number, "
+                f"got cost of shape {cost.shape} and budget {budget}"
+            )
     where: dict[str, list[int]] = {}
     for i, group in enumerate(parts):
         where.setdefault(group.name, []).append(i)
@@ -109,16 +111,16 @@ def limits(
     for row, combination in enumerate(forbidden):
         rule = []
         if not combination:
-            raise InputError(f"forbidden[{row}] is empty, which would forbid everything; name what is forbidden")
+            raise InputError(
+                f"forbidden[{row}] must name at least one value, got an empty combination, which would forbid everything"
+            )
         for name, value in combination.items():
             if name not in space.domains or isinstance(space.domains[name], Subset):
-                raise InputError(
-                    f"forbidden[{row}]: {name!r} is not a domain of single values; there are {list(where)}"
-                )
+                raise InputError(f"forbidden[{row}]: {name!r} must be a domain of single values, one of {list(where)}")
             domain, index = space.domains[name], where[name][0]
             known = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
             if value not in known:
-                raise InputError(f"forbidden[{row}]: {name}: {value!r} is not one of {known[:20]}")
+                raise InputError(f"forbidden[{row}]: {name} must be one of {known[:20]}, got {value!r}")
             rule.append((index, np.arange(len(parts[index].rows)) == known.index(value)))
         rules.append(rule)
     for name, indices in where.items():

@@ -60,7 +60,7 @@ def enumerate_all(
     """
     if len(network.layers) != 2:
         raise InputError(
-            f"enumerate: {len(network.layers) - 1} hidden layers; accepted is one (search.Certify takes two)"
+            f"Enumerate: the network must have one hidden layer, got {len(network.layers) - 1}; use search.Certify for two"
         )
     halves = _Halves(network, parts, keep)
     over = [device for device in mesh(devices).devices.ravel() if device.process_index == jax.process_index()]

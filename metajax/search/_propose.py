@@ -80,9 +80,11 @@ class Proposer(Record):
         key: Key | None = None,
     ):
         if n_initial < 1:
-            raise InputError(f"Proposer: n_initial={n_initial}; must be an integer >= 1")
+            raise InputError(f"Proposer: n_initial must be an integer >= 1, got {n_initial}")
         if earlier is not None and earlier.space != space:
-            raise InputError("Proposer: the earlier trials are of another space; read them with this one")
+            raise InputError(
+                "Proposer: the earlier trials must have the space of the proposer; read them with that space"
+            )
         super().__init__(space, maximize, key)
         self.specs: list[Spec] = [spec] if isinstance(spec, Spec) else list(spec)
         self.strategy: Strategy = strategy
@@ -155,9 +157,11 @@ class Proposer(Record):
             seconds = _with_nan(state["seconds"]) if "seconds" in state else None
             waiting, initial = state["waiting"], state["first"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: not what a Proposer saved ({error})") from error
+            raise InputError(f"{path}: is not a file saved by Proposer.save ({error})") from error
         if space != self.space:
-            raise InputError(f"{path}: was saved with another space; give the proposer that one")
+            raise InputError(
+                f"{path}: was saved by a proposer with another space; construct the proposer with that space"
+            )
         self._forget()
         self._initial = [_plain(config) for config in initial]
         self.tell([_plain(config) for config in configs], metrics, seconds=seconds)

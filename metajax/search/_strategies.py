@@ -105,9 +105,11 @@ class Acquisition:
 
     def __post_init__(self) -> None:
         if self.name not in ACQUISITIONS:
-            raise InputError(f"Acquisition: name={self.name!r}; accepted are {list(ACQUISITIONS)}")
+            raise InputError(
+                f"Acquisition: name must be one of {', '.join(map(repr, ACQUISITIONS))}, got {self.name!r}"
+            )
         if self.radius is not None and self.radius < 1:
-            raise InputError(f"Acquisition: radius={self.radius}; must be an integer >= 1, or None")
+            raise InputError(f"Acquisition: radius must be an integer >= 1 or None, got {self.radius}")
 
     def propose(self, knowledge: Knowledge, n: int) -> list[dict[str, Any]]:
         """See ``Strategy.propose``."""
@@ -177,7 +179,7 @@ class DiverseBatch:
 
     def __post_init__(self) -> None:
         if not self.optimism:
-            raise InputError("DiverseBatch: optimism is empty; give at least one degree, such as (0.0, 1.0)")
+            raise InputError("DiverseBatch: optimism must not be empty; pass at least one degree, such as (0.0, 1.0)")
 
     def propose(self, knowledge: Knowledge, n: int) -> list[dict[str, Any]]:
         """See ``Strategy.propose``."""

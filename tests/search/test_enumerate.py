@@ -70,7 +70,7 @@ def test_maximize_takes_the_fast_way_where_there_is_one():
 
 def test_what_cannot_be_enumerated_is_named():
     form, _ = random_form(np.random.default_rng(0), "two")
-    with pytest.raises(InputError, match="2 hidden layers"):
+    with pytest.raises(InputError, match="must have one hidden layer, got 2"):
         enumerate_all(form, PARTS, limits(SPACE, PARTS))
     space = Space({"s": Subset(40, nonempty=True), "x": Categorical("ab")})
     one = _forms.Network(((np.ones((41 + 1, 2)), np.zeros(2)), (np.ones((2, 1)), np.zeros(1))))
