@@ -26,8 +26,7 @@ class Problem:
         scores = [_utility(t) for t in tables]
         self.y, self.others = scores[at], scores[:at] + scores[at + 1 :]
         self.x = np.asarray(table.space.encode(table.configs))
-        sizes = [domain.width for domain in table.space.domains.values()]
-        self.blocks = np.repeat(np.arange(len(sizes)), sizes)
+        self.blocks = table.space.domain_of_column
         self.prior = predictor.priors.average_prior(predictor.priors.normal_scores(np.stack(self.others)))
         columns = [np.asarray(column).tolist() for column in table.configs.values()]
         self.row = {values: i for i, values in enumerate(zip(*columns))}

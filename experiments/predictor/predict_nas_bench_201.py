@@ -31,7 +31,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.stats import kendalltau
 
 from experiments import harness
 from experiments.harness import Results
@@ -151,8 +150,8 @@ def fit_and_rank(config: Config, cell: harness.Cell, oracle: supernet.truth.Orac
     predicted, _ = model.predict(np.asarray(SPACE.encode(every)), columns)
     top = unseen[np.argsort(-predicted[unseen], kind="stable")]
     return {
-        "tau": _tau(predicted, truth),
-        "tau_unseen": _tau(predicted[unseen], truth[unseen]),
+        "tau": supernet.diagnosis.kendall_tau(predicted, truth),
+        "tau_unseen": supernet.diagnosis.kendall_tau(predicted[unseen], truth[unseen]),
         "unseen": len(unseen),
         "regret_1": best - float(truth[top[0]]),
         "regret_10": best - float(truth[top[:10]].max()),
@@ -169,10 +168,6 @@ def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> Non
     drawn = plot.curves(curves, "trained cells", "Kendall τ on all cells")
     drawn.axes[0].set_xscale("log")
     plot.save(drawn, directory / "tau.png")
-
-
-def _tau(predicted: np.ndarray, truth: np.ndarray) -> float:
-    return float(kendalltau(predicted, truth).statistic)  # type: ignore[attr-defined]
 
 
 def _label(name: str) -> str:

@@ -7,6 +7,8 @@ arXiv:1706.04599). Without it a log-loss ranks models by their calibration rathe
 
 import numpy as np
 
+from metajax.automl._score import log_losses
+
 MAX_ROWS = 2_000
 """Maximum number of rows that one temperature is fitted to; more would not change its second digit."""
 _MAX_TEMPERATURE = 16.0  # Temperatures lie between the inverse of this and this.
@@ -100,7 +102,7 @@ def calibrated_loss(probabilities: np.ndarray, labels: np.ndarray, weights: np.n
     NaN where outputs are not finite."""
     of_rows = None if weights is None else np.asarray(weights)[None]
     calibrated = cross_calibrate(probabilities[None], np.asarray(labels)[None], of_rows)[0]
-    return -np.average(np.log(np.maximum(_of_labels(calibrated, labels), 1e-12)), axis=-1, weights=weights)
+    return np.average(log_losses(calibrated, labels), axis=-1, weights=weights)
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:

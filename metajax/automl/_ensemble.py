@@ -11,6 +11,7 @@ from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
 from metajax.automl._metrics import Metric, at_threshold
+from metajax.automl._score import log_losses
 from metajax.automl._task import EnsembleMember, Task, TrainedModel
 from metajax.types import Key
 
@@ -82,7 +83,7 @@ def row_losses(
         mean = np.einsum("fnrk,n->frk", outputs.astype(np.float64), counts / counts.sum()).ravel()
         return np.square(mean - truth)
     mean = mean_of_picks(outputs, counts, targets, weights)
-    return -np.log(np.maximum(mean[np.arange(len(truth)), truth], 1e-12))
+    return log_losses(mean, truth)
 
 
 def mean_of_picks(
@@ -223,7 +224,7 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
     outputs = np.asarray(model.predict_inputs(test.x_eval), np.float64)
     accuracy = math.nan
     if task.classification:
-        loss = float(-np.average(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12)), weights=weights))
+        loss = float(np.average(log_losses(outputs, y), weights=weights))
         if metric.by_label:
             outputs = at_threshold(outputs, model.threshold)
         accuracy = float(np.average(np.argmax(outputs, axis=1) == y, weights=weights))

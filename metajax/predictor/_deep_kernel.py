@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from metajax import bilevel
 from metajax.predictor._kernel import matern
-from metajax.predictor._networks import check_widths, descend, layers, through
+from metajax.predictor._networks import check_widths, descend, layers, network_output
 from metajax.predictor._spec import DENSE_ROWS, Spec
 from metajax.predictor._tasks import clipped, draw, run, tasks_of
 from metajax.predictor._trials import Trials
@@ -101,7 +101,9 @@ def deep_kernel(
 
     def gram(params, x, z):
         scale = jnp.exp(-params["log"]["length"]) * features**-0.5
-        return jnp.exp(params["log"]["amplitude"]) * matern(through(params["net"], x), through(params["net"], z), scale)
+        return jnp.exp(params["log"]["amplitude"]) * matern(
+            network_output(params["net"], x), network_output(params["net"], z), scale
+        )
 
     def factorize(params, x, weight):
         noise = jnp.exp(params["log"]["noise"]) + 1e-3
@@ -124,11 +126,11 @@ def deep_kernel(
     params = run(learner, key, steps).params
 
     def fit(key, x, y, weight, blocks, start=None):
-        known = (weight > 0).astype(x.dtype)
-        loss = lambda p: negative_log_likelihood(p, x, y, known) / jnp.maximum(jnp.sum(known), 1.0)
+        mask = (weight > 0).astype(x.dtype)
+        loss = lambda p: negative_log_likelihood(p, x, y, mask) / jnp.maximum(jnp.sum(mask), 1.0)
         tuned = descend(loss, params if start is None else start["own"], clipped(1e-3), tuning_steps)
         factor = factorize(tuned, x, weight)
-        alpha = jax.scipy.linalg.cho_solve((factor, True), (y - tuned["constant"]) * known)
+        alpha = jax.scipy.linalg.cho_solve((factor, True), (y - tuned["constant"]) * mask)
         return {"own": tuned, "x": x, "factor": factor, "alpha": alpha}
 
     def apply(params, x):

@@ -75,8 +75,8 @@ def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tup
                 continue
             complete = trial.state.name == "COMPLETE"
             steps = trial.intermediate_values
-            own = interop.unchecked_config(space, trial.params)
-            own |= {n: tabletext.cell_of(v) for n, v in own.items() if isinstance(space.domains[n], Categorical)}
+            config = interop.unchecked_config(space, trial.params)
+            config |= {n: tabletext.cell_of(v) for n, v in config.items() if isinstance(space.domains[n], Categorical)}
             rows.append(
                 {
                     **{name: value for name, value in trial.params.items() if name not in space.domains},
@@ -87,7 +87,7 @@ def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tup
                     "seconds": trial.duration.total_seconds() if trial.duration is not None else float("nan"),
                 }
             )
-            _add(rows[-1], own, "from_optuna")
+            _add(rows[-1], config, "from_optuna")
     if not rows:
         raise InputError("from_optuna: at least one trial must have ended, got none")
     return space, _frame(rows, space), directions == {"MAXIMIZE"}
@@ -131,19 +131,20 @@ def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
     client = optional("mlflow", "from_mlflow").tracking.MlflowClient(uri)
     parsers = {name: tabletext.from_text(name, domain) for name, domain in space.domains.items()}
     names = [experiments] if isinstance(experiments, str) else experiments
-    known = [e for e in client.search_experiments() if names is None or e.name in names]
+    selected = [e for e in client.search_experiments() if names is None or e.name in names]
     rows = []
-    for experiment in known:
-        for one in client.search_runs([experiment.experiment_id]):
-            if one.info.status in ("FINISHED", "FAILED", "KILLED"):
-                state = "complete" if one.info.status == "FINISHED" else "failed"
-                value = one.data.metrics.get(metric, float("nan")) if state == "complete" else float("nan")
-                params = {n: parse(one.data.params[n]) for n, parse in parsers.items() if n in one.data.params}
+    for experiment in selected:
+        for run in client.search_runs([experiment.experiment_id]):
+            if run.info.status in ("FINISHED", "FAILED", "KILLED"):
+                state = "complete" if run.info.status == "FINISHED" else "failed"
+                value = run.data.metrics.get(metric, float("nan")) if state == "complete" else float("nan")
+                params = {n: parse(run.data.params[n]) for n, parse in parsers.items() if n in run.data.params}
                 rows.append({"experiment": experiment.name, "metric": value, "state": state})
                 _add(rows[-1], params, "from_mlflow")
     if not rows:
         raise InputError(
-            f"from_mlflow: {names or 'any experiment'} must have a finished run; the experiments are {[e.name for e in known]}"
+            f"from_mlflow: {names or 'any experiment'} must have a finished run, but none of "
+            f"{[e.name for e in selected]} has one"
         )
     return _frame(rows, space)
 
@@ -168,14 +169,14 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     """A search space of HPO-B, and one row for each evaluation."""
     pd = pandas()
     try:
-        whole = json.loads(Path(path).read_text())
+        content_by_space = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not a readable JSON file ({error})") from error
-    if not isinstance(whole, dict) or not isinstance(whole.get(space_id), dict):
-        known = sorted(whole)[:20] if isinstance(whole, dict) else "none"
-        raise InputError(f"{path}: has no search space {space_id!r}; it has {known}")
+    if not isinstance(content_by_space, dict) or not isinstance(content_by_space.get(space_id), dict):
+        space_ids = sorted(content_by_space)[:20] if isinstance(content_by_space, dict) else "none"
+        raise InputError(f"{path}: has no search space {space_id!r}; it has {space_ids}")
     rows, width = [], None
-    for dataset, content in whole[space_id].items():
+    for dataset, content in content_by_space[space_id].items():
         try:
             x, y = np.asarray(content["X"], float), np.asarray(content["y"], float).ravel()
         except (KeyError, TypeError, ValueError) as error:
@@ -194,12 +195,12 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     return Space({f"x{i}": Float(0.0, 1.0) for i in range(width)}), pd.DataFrame(rows)
 
 
-def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
+def _add(row: dict[str, Any], params: Mapping[str, Any], caller: str) -> None:
     """Adds the parameters to a row, unless a name occurs twice."""
-    taken = [name for name in params if name in row]
-    if taken:
+    repeated = [name for name in params if name in row]
+    if repeated:
         raise InputError(
-            f"{who}: parameters of the space may not have names of columns of the record, got {taken}; rename them"
+            f"{caller}: parameters of the space may not have names of columns of the record, got {repeated}; rename them"
         )
     row.update(params)
 
@@ -207,6 +208,6 @@ def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
 def _frame(rows: list[dict[str, Any]], space: Space) -> Any:
     """A data frame with a column for every name of the space; values are unchanged, ``None`` where there is none."""
     pd = pandas()
-    own = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in space.domains}
-    others = pd.DataFrame([{k: v for k, v in row.items() if k not in own} for row in rows])
-    return pd.concat([others, pd.DataFrame(own)], axis=1)
+    parameters = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in space.domains}
+    others = pd.DataFrame([{k: v for k, v in row.items() if k not in parameters} for row in rows])
+    return pd.concat([others, pd.DataFrame(parameters)], axis=1)

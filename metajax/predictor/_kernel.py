@@ -83,14 +83,14 @@ def kernel(steps: int = 60, learning_rate: float = 0.1, tuning_rows: int = 512, 
 
         order = (weight > 0).astype(x.dtype) + jax.random.uniform(key, weight.shape, x.dtype)
         subset = jnp.argsort(order, descending=True)[:tuning_rows]
-        inputs, goal, weights = (x, y, weight) if len(x) <= tuning_rows else (x[subset], y[subset], weight[subset])
+        inputs, targets, weights = (x, y, weight) if len(x) <= tuning_rows else (x[subset], y[subset], weight[subset])
 
         def negative_log_posterior(log):
             factor = cholesky(log, inputs, weights, blocks)
-            solved = jax.scipy.linalg.solve_triangular(factor, goal, lower=True)
+            solved = jax.scipy.linalg.solve_triangular(factor, targets, lower=True)
             # a row of weight 0 says nothing of the noise either
-            known = (weights > 0).astype(x.dtype)
-            likelihood = 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * known)
+            mask = (weights > 0).astype(x.dtype)
+            likelihood = 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * mask)
             prior = sum(jnp.sum((log[k] - initial[k]) ** 2) / (2 * width**2) for k, width in _PRIOR_DEVIATION.items())
             return likelihood + prior
 

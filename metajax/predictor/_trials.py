@@ -96,11 +96,11 @@ class Trials(Sources):
         context = context.reshape(n, -1).astype(np.float32)
         columns = {name: np.asarray(column) for name, column in (settings or {}).items()}
         lengths = {"metric": len(metric), "group": len(group), **{k: len(v) for k, v in columns.items()}}
-        wrong = {name: length for name, length in lengths.items() if length != n}
-        if wrong or n == 0:
+        wrong_lengths = {name: length for name, length in lengths.items() if length != n}
+        if wrong_lengths or n == 0:
             raise InputError(
                 f"Trials: every column must have one value for each configuration, and at least one, got {n} configurations "
-                f"and the lengths {wrong or lengths}"
+                f"and the lengths {wrong_lengths or lengths}"
             )
         if np.isnan(metric).all():
             raise InputError("Trials: at least one metric must be finite; no training has succeeded")
@@ -234,10 +234,10 @@ class Trials(Sources):
     @property
     def noise(self) -> float:
         """Standard deviation of the metric between trainings of one configuration on one dataset; NaN without repetitions."""
-        known = np.isfinite(self.metric)
-        rows = np.concatenate([self.group[known, None], self.encodings[known]], axis=1)
+        is_finite = np.isfinite(self.metric)
+        rows = np.concatenate([self.group[is_finite, None], self.encodings[is_finite]], axis=1)
         _, index, number = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-        index, metric = index.ravel(), self.metric[known]
+        index, metric = index.ravel(), self.metric[is_finite]
         mean = np.bincount(index, metric) / number
         freedom = len(metric) - len(number)
         return float(np.sqrt(((metric - mean[index]) ** 2).sum() / freedom)) if freedom else float("nan")

@@ -157,8 +157,10 @@ def oboe() -> Oboe:
     try:
         rows = [json.loads(str(text)) for text in arrays["configs_json"]]
         for row in rows:
-            own = {f"{row['algorithm']}_{name}": str(value) for name, value in row["hyperparameters"].items()}
-            dicts.append({"algorithm": row["algorithm"], **own})
+            hyperparameters = {
+                f"{row['algorithm']}_{name}": str(value) for name, value in row["hyperparameters"].items()
+            }
+            dicts.append({"algorithm": row["algorithm"], **hyperparameters})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is altered: configs_json does not hold configurations ({error!r})") from error
     domains: dict[str, Any] = {"algorithm": Categorical(sorted({row["algorithm"] for row in rows}))}

@@ -145,10 +145,10 @@ def make(trials: Trials, target: str) -> Target:
         logs = np.log(np.abs(utility)) * (1 if trials.maximize else -1)
     y = np.zeros(len(utility))
     for g in np.unique(trials.group):
-        inside = trials.group == g
-        constant = is_constant(utility[inside])
+        in_group = trials.group == g
+        constant = is_constant(utility[in_group])
         if target == "rank":  # ties share their mean
-            y[inside] = 0.5 if constant else (ranks(utility[inside]) - 0.5) / inside.sum()
+            y[in_group] = 0.5 if constant else (ranks(utility[in_group]) - 0.5) / in_group.sum()
         elif not constant:  # centered with rounding, a constant group would not be zero
-            y[inside] = logs[inside] - logs[inside].mean()
+            y[in_group] = logs[in_group] - logs[in_group].mean()
     return standardized(y)

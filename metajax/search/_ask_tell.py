@@ -126,28 +126,29 @@ class Record:
         try:
             if isinstance(configs, Mapping):
                 struct = {name: np.asarray(configs[name]) for name in self.space.domains}
-                plain = self.space.dicts(struct)
+                dicts = self.space.dicts(struct)
             else:
-                plain = [dict(config) for config in configs]
-                struct = {} if not plain else self.space.configs(plain)
+                dicts = [dict(config) for config in configs]
+                struct = {} if not dicts else self.space.configs(dicts)
         except (ValueError, KeyError) as error:
             raise InputError(f"tell: {error}") from error
-        if len(plain) != len(metrics):
+        if len(dicts) != len(metrics):
             raise InputError(
-                f"tell: metrics must have one value for each of the {len(plain)} configurations, got {len(metrics)}"
+                f"tell: metrics must have one value for each of the {len(dicts)} configurations, got {len(metrics)}"
             )
-        spent = [float("nan")] * len(plain) if seconds is None else [float(each) for each in seconds]
-        if len(spent) != len(plain):
+        durations = [float("nan")] * len(dicts) if seconds is None else [float(value) for value in seconds]
+        if len(durations) != len(dicts):
             raise InputError(
-                f"tell: seconds must be None or have one value for each of the {len(plain)} configurations, got {len(spent)}"
+                f"tell: seconds must be None or have one value for each of the {len(dicts)} configurations, got "
+                f"{len(durations)}"
             )
-        if not plain:
+        if not dicts:
             return
-        done = {identity(config) for config in (plain if asked is None else asked)}
-        self.waiting = [config for config in self.waiting if identity(config) not in done]
+        finished = {identity(config) for config in (dicts if asked is None else asked)}
+        self.waiting = [config for config in self.waiting if identity(config) not in finished]
         self._structs.append({name: np.asarray(column) for name, column in struct.items()})
-        self.configs += plain
-        self.seconds += spent
+        self.configs += dicts
+        self.seconds += durations
         self.metrics += [float(m) if np.isfinite(m) else float("nan") for m in metrics]
 
 

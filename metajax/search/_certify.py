@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metajax.search._groups import Limits, groups, limits, row_sums, taken_of
+from metajax.search._groups import Limits, assignments_of, groups, limits, row_sums
 from metajax.search._query import Found, Query, encoded, formula, outcome, predicted
 from metajax.search._tree import certify
 from metajax.types import InputError
@@ -85,21 +85,21 @@ class Certify:
             )
         parts = groups(space)
         start = encoded(space, query.start, "start")
-        known = taken_of(parts, start) if len(start) else None
-        keep = limits(space, parts, self.forbidden, self.cost, self.budget)
+        initial = assignments_of(parts, start) if len(start) else None
+        constraints = limits(space, parts, self.forbidden, self.cost, self.budget)
         if self.around is not None:
-            center = taken_of(parts, encoded(space, [self.around], "around"))
-            keep = self._near(keep, center[0], [len(part.rows) for part in parts])
-            known = center if known is None else np.concatenate([known, center])
-        proof = certify(form, parts, keep, query.k, self.seconds, start=known)
+            center = assignments_of(parts, encoded(space, [self.around], "around"))
+            constraints = self._near(constraints, center[0], [len(part.rows) for part in parts])
+            initial = center if initial is None else np.concatenate([initial, center])
+        proof = certify(form, parts, constraints, query.k, self.seconds, start=initial)
         if not len(proof.values):
             raise InputError("Certify: no configuration was found that satisfies the constraints; relax them")
-        encodings = row_sums(parts, proof.taken)
+        encodings = row_sums(parts, proof.assignments)
         bound = float(model.in_units(proof.upper))
         return outcome(model, encodings, predicted(model, encodings, query.context), bound, proof.nodes)
 
-    def _near(self, keep: Limits, center: np.ndarray, sizes: Sequence[int]) -> Limits:
+    def _near(self, constraints: Limits, center: np.ndarray, sizes: Sequence[int]) -> Limits:
         """The limits with a budget for differences from the center: each group that differs costs 1."""
         assert self.radius is not None
         differs = [(np.arange(size) != value).astype(np.float64) for size, value in zip(sizes, center)]
-        return keep._replace(cost=differs, budget=float(self.radius))
+        return constraints._replace(cost=differs, budget=float(self.radius))

@@ -112,8 +112,8 @@ def complementary(
         else:
             child = rng.permutation(np.union1d(sets[first], sets[second]))[:k]
         worst_set = int(np.argmax(losses))
-        if len(np.unique(child)) == k and (new := loss(child)) < losses[worst_set]:
-            sets[worst_set], losses[worst_set] = child, new
+        if len(np.unique(child)) == k and (child_loss := loss(child)) < losses[worst_set]:
+            sets[worst_set], losses[worst_set] = child, child_loss
     return _greedy(regret, sets[int(np.argmin(losses))])
 
 

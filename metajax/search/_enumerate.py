@@ -71,22 +71,22 @@ class Enumerate:
                 "Enumerate: with forbidden combinations, the model must be a network with one hidden layer and optimism 0, got "
                 f"{query.model.spec.name} with optimism={query.optimism:g}; use search.Certify"
             )
-        encodings, evaluated = _every(query, form)
+        encodings, evaluated = _evaluate_all(query, form)
         scores = np.asarray(score(space, query.model.spec, objective_of(query), encodings))
         return rank(query, encodings, scores, evaluated, exact=True)
 
     def _prefixes(self, query: Query, form: Network) -> Found:
         space = query.model.space
         parts = groups(space)
-        every = enumerate_all(form, parts, limits(space, parts, self.forbidden, None, None), query.k, self.devices)
-        if not len(every.values):
+        enumerated = enumerate_all(form, parts, limits(space, parts, self.forbidden, None, None), query.k, self.devices)
+        if not len(enumerated.values):
             raise InputError("Enumerate: the constraints exclude every configuration; forbid fewer combinations")
-        encodings = row_sums(parts, every.taken)
+        encodings = row_sums(parts, enumerated.assignments)
         values = predicted(query.model, encodings, query.context)
-        return outcome(query.model, encodings, values, float(values[0]), every.number)
+        return outcome(query.model, encodings, values, float(values[0]), enumerated.number)
 
 
-def _every(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
+def _evaluate_all(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
     """Encodings of the k best configurations in blocks of one size, and the number of all."""
     space, spec = query.model.space, query.model.spec
     if space.size > _MAX_SIZE:
@@ -105,6 +105,6 @@ def _every(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
         else:  # the mean in float64, as in ``predict``
             scores = form.value(encodings.astype(np.float64))
         best, values = np.concatenate([best, encodings]), np.concatenate([values, scores])
-        keep = np.argsort(-values, kind="stable")[: query.k]
-        best, values = best[keep], values[keep]
+        order = np.argsort(-values, kind="stable")[: query.k]
+        best, values = best[order], values[order]
     return best, size

@@ -73,7 +73,7 @@ def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> Floa
     temperatures = jnp.geomspace(1.0, 0.1, _STEPS)
     optimizer = optax.adam(0.1)
 
-    def one(key):
+    def ascend_one(key):
         flat, unravel = ravel_pytree(space.zeros())
         logits = unravel(jax.random.normal(stream(key, "start"), flat.shape, flat.dtype))
 
@@ -91,4 +91,4 @@ def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> Floa
         (logits, _), _ = jax.lax.scan(step, (logits, optimizer.init(logits)), steps)
         return space.relax(jax.tree.map(lambda z: z / temperatures[-1], logits))
 
-    return space.encode(space.decode_configs(jax.vmap(one)(jax.random.split(key, _STARTS))))
+    return space.encode(space.decode_configs(jax.vmap(ascend_one)(jax.random.split(key, _STARTS))))

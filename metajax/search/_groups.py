@@ -48,10 +48,11 @@ def groups(space: Space) -> list[Group]:
         condition = space.conditions.get(name)
         parent, accepted = -1, ()
         if condition is not None:
-            over = space.domains[condition.parent]
-            known = [over.to_python(value) for value in over.at(np.arange(int(over.size)))]  # type: ignore[union-attr]
+            parent_domain = space.domains[condition.parent]
+            values = parent_domain.at(np.arange(int(parent_domain.size)))  # type: ignore[union-attr]
+            parent_values = [parent_domain.to_python(value) for value in values]  # type: ignore[union-attr]
             parent = index_of[condition.parent]
-            accepted = tuple(i for i, value in enumerate(known) if value in condition.values)
+            accepted = tuple(i for i, value in enumerate(parent_values) if value in condition.values)
         if isinstance(domain, Subset):
             for item in range(domain.n):
                 rows = np.zeros((2, space.width))
@@ -104,9 +105,9 @@ def limits(
                 f"cost must hold finite numbers of shape ({space.width},) and budget must be a number, "
                 f"got cost of shape {cost.shape} and budget {budget}"
             )
-    where: dict[str, list[int]] = {}
+    indices_by_name: dict[str, list[int]] = {}
     for i, group in enumerate(parts):
-        where.setdefault(group.name, []).append(i)
+        indices_by_name.setdefault(group.name, []).append(i)
     rules = []
     for row, combination in enumerate(forbidden):
         rule = []
@@ -116,38 +117,44 @@ def limits(
             )
         for name, value in combination.items():
             if name not in space.domains or isinstance(space.domains[name], Subset):
-                raise InputError(f"forbidden[{row}]: {name!r} must be a domain of single values, one of {list(where)}")
-            domain, index = space.domains[name], where[name][0]
-            known = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
-            if value not in known:
-                raise InputError(f"forbidden[{row}]: {name} must be one of {known[:20]}, got {value!r}")
-            rule.append((index, np.arange(len(parts[index].rows)) == known.index(value)))
+                raise InputError(
+                    f"forbidden[{row}]: {name!r} must be a domain of single values, one of {list(indices_by_name)}"
+                )
+            domain, index = space.domains[name], indices_by_name[name][0]
+            domain_values = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
+            if value not in domain_values:
+                raise InputError(f"forbidden[{row}]: {name} must be one of {domain_values[:20]}, got {value!r}")
+            rule.append((index, np.arange(len(parts[index].rows)) == domain_values.index(value)))
         rules.append(rule)
-    for name, indices in where.items():
+    for name, indices in indices_by_name.items():
         domain = space.domains[name]
         if isinstance(domain, Subset) and domain.nonempty:
             empty: list[tuple[int, np.ndarray]] = [(i, np.array([True, False])) for i in indices]
             first = parts[indices[0]]
             if first.parent >= 0:  # where the subset does not exist, empty is right
-                over = np.isin(np.arange(len(parts[first.parent].rows)), first.accepted)
-                empty.append((first.parent, over))
+                subset_exists = np.isin(np.arange(len(parts[first.parent].rows)), first.accepted)
+                empty.append((first.parent, subset_exists))
             rules.append(empty)
     prices = None if cost is None else [group.rows @ np.asarray(cost, np.float64) for group in parts]
     return Limits(rules, prices, float("inf") if budget is None else float(budget))
 
 
 @checked
-def taken_of(parts: Sequence[Group], encodings: Float[np.ndarray, "n width"]) -> Integer[np.ndarray, "n {len(parts)}"]:
+def assignments_of(
+    parts: Sequence[Group], encodings: Float[np.ndarray, "n width"]
+) -> Integer[np.ndarray, "n {len(parts)}"]:
     """int[n, groups]: the values of configurations, by their encodings f[n, width]."""
-    columns_taken = []
+    columns = []
     for group in parts:
-        columns = np.flatnonzero(group.rows.any(axis=0))
-        near = np.abs(encodings[:, None, columns] - group.rows[None][..., columns]).sum(axis=-1)
-        columns_taken.append(near.argmin(axis=1))
-    return np.stack(columns_taken, axis=1)
+        own_columns = np.flatnonzero(group.rows.any(axis=0))
+        near = np.abs(encodings[:, None, own_columns] - group.rows[None][..., own_columns]).sum(axis=-1)
+        columns.append(near.argmin(axis=1))
+    return np.stack(columns, axis=1)
 
 
 @checked
-def row_sums(parts: Sequence[Group], taken: Integer[np.ndarray, "n {len(parts)}"]) -> Float32[np.ndarray, "n width"]:
+def row_sums(
+    parts: Sequence[Group], assignments: Integer[np.ndarray, "n {len(parts)}"]
+) -> Float32[np.ndarray, "n width"]:
     """f32[n, width]: the encodings of configurations given by the values that they take, int[n, groups]."""
-    return np.asarray(sum(group.rows[taken[:, i]] for i, group in enumerate(parts)), np.float32)
+    return np.asarray(sum(group.rows[assignments[:, i]] for i, group in enumerate(parts)), np.float32)

@@ -55,9 +55,9 @@ def initial(space: Space, key: Key, start: Sequence[Mapping[str, Any]]) -> Float
     encodings = space.encode(space.sample(key, POOL))
     if not start:
         return encodings
-    known = np.asarray(space.encode(space.configs(start[: POOL // 2])))
+    start_encodings = np.asarray(space.encode(space.configs(start[: POOL // 2])))
     # joined on the host: the number of given configurations is another one in every call
-    return jax.device_put(np.concatenate([known, np.asarray(encodings)[len(known) :]]))
+    return jax.device_put(np.concatenate([start_encodings, np.asarray(encodings)[len(start_encodings) :]]))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -73,11 +73,11 @@ def generations(
         parents = encodings[order]
         mutate_key = jax.random.fold_in(stream(key, "mutate"), number)
         children = space.encode(space.mutate(mutate_key, space.decode_configs(parents), rate=1.5 / len(space.domains)))
-        both = jnp.concatenate([parents, children])
+        population = jnp.concatenate([parents, children])
         scores = jnp.concatenate([values[order], score(space, spec, objective, children)])
         # a copy of its parent is no new configuration
-        same = jnp.concatenate([jnp.zeros(len(parents), bool), jnp.all(children == parents, axis=1)])
-        return (both, jnp.where(same, -jnp.inf, scores)), None
+        is_copy = jnp.concatenate([jnp.zeros(len(parents), bool), jnp.all(children == parents, axis=1)])
+        return (population, jnp.where(is_copy, -jnp.inf, scores)), None
 
     first = (encodings, score(space, spec, objective, encodings))
     (encodings, values), _ = jax.lax.scan(generation, first, jnp.arange(GENERATIONS))

@@ -66,8 +66,8 @@ def maximize(
         raise InputError(f"maximize: method must be an object such as {options}, got {value}")
     if k < 1:
         raise InputError(f"maximize: k must be an integer >= 1, got {k}")
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     encoded(model.space, start, "start")  # an error before anything is compiled
     key = jax.random.key(0) if key is None else key
     found = method.search(Query(model, k, context, optimism, key, start))
-    return found._replace(seconds=time.perf_counter() - started)
+    return found._replace(seconds=time.perf_counter() - start_time)

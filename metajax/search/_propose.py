@@ -109,18 +109,18 @@ class Proposer(Record):
             InputError: If n is below 1.
         """
         checked_number(n)
-        known = {identity(config) for config in [*self.configs, *self.waiting]}
-        picked: list[dict[str, Any]] = []
+        previous = {identity(config) for config in [*self.configs, *self.waiting]}
+        proposals: list[dict[str, Any]] = []
         for config in self._candidates(n):
-            if identity(config) not in known:
-                picked.append(config)
-                known.add(identity(config))
-            if len(picked) == n:
+            if identity(config) not in previous:
+                proposals.append(config)
+                previous.add(identity(config))
+            if len(proposals) == n:
                 break
         else:  # the space is used up: repeat some of it
-            picked += self.space.dicts(self.space.sample(self._draw("again"), n - len(picked)))
-        self.waiting.extend(picked)
-        return picked
+            proposals += self.space.dicts(self.space.sample(self._draw("again"), n - len(proposals)))
+        self.waiting.extend(proposals)
+        return proposals
 
     def save(self, path: Path | str) -> None:
         """Writes what was asked and told as JSON, whole or not at all.
@@ -163,9 +163,9 @@ class Proposer(Record):
                 f"{path}: was saved by a proposer with another space; construct the proposer with that space"
             )
         self._forget()
-        self._initial = [_plain(config) for config in initial]
-        self.tell([_plain(config) for config in configs], metrics, seconds=seconds)
-        self.waiting.extend(_plain(config) for config in waiting)
+        self._initial = [_with_tuples(config) for config in initial]
+        self.tell([_with_tuples(config) for config in configs], metrics, seconds=seconds)
+        self.waiting.extend(_with_tuples(config) for config in waiting)
         return self
 
     @property
@@ -231,8 +231,8 @@ def recommend(earlier: Trials, n: int) -> list[dict[str, Any]]:
         {'layers': 3}
     """
     encodings = np.unique(earlier.encodings, axis=0)
-    plain = dataclasses.replace(earlier, context=np.zeros((len(earlier), 0), np.float32))
-    model = predictor.fit(plain, predictor.ridge(2), "rank")
+    without_context = dataclasses.replace(earlier, context=np.zeros((len(earlier), 0), np.float32))
+    model = predictor.fit(without_context, predictor.ridge(2), "rank")
     mean = model.predict(encodings)[0]
     return earlier.space.decode(encodings[np.argsort(-mean, kind="stable")[:n]])
 
@@ -247,6 +247,6 @@ def _with_nan(numbers: list[float | None]) -> list[float]:
     return [float("nan") if number is None else number for number in numbers]
 
 
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+def _with_tuples(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration from JSON, which has no tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}

@@ -185,13 +185,13 @@ class DiverseBatch:
         """See ``Strategy.propose``."""
         model, trials, space = knowledge.model, knowledge.trials, knowledge.trials.space
         key = jax.random.fold_in(knowledge.key, knowledge.count)
-        tried = np.concatenate([trials.encodings, knowledge.waiting])
+        evaluated = np.concatenate([trials.encodings, knowledge.waiting])
         best = space.decode(trials.encodings[np.argsort(-trials.utility, kind="stable")[:64]])
         pools, configs = [], []
         for i, optimism in enumerate(self.optimism):
             search_key = jax.random.fold_in(stream(key, "search"), i)
             found = maximize(model, Gradient(), k=256, optimism=optimism, key=search_key, start=best)
-            pools.append(Pool(space, np.asarray(space.encode(space.configs(found.configs))), tried))
+            pools.append(Pool(space, np.asarray(space.encode(space.configs(found.configs))), evaluated))
             configs.append(found.configs)
         random = space.sample(stream(key, "random"), max(1, n // 16))
         picked = space.dicts(random)[:n]

@@ -46,9 +46,9 @@ def test_the_certificate_is_the_enumeration(seed, kind, k, budget, forbid):
     np.testing.assert_allclose(proof.values, expected, atol=1e-9)
     if len(expected):
         assert expected[0] <= proof.upper <= expected[0] + 1e-6
-        rows = sum(PARTS[i].rows[proof.taken[:, i]] for i in range(len(PARTS)))
+        rows = sum(PARTS[i].rows[proof.assignments[:, i]] for i in range(len(PARTS)))
         np.testing.assert_allclose(run(rows), proof.values, atol=1e-9)
-        assert len(np.unique(proof.taken, axis=0)) == len(proof.taken)
+        assert len(np.unique(proof.assignments, axis=0)) == len(proof.assignments)
 
 
 @settings(max_examples=20, deadline=None)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from metajax.automl._score import log_losses
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
@@ -87,7 +88,7 @@ def _fit_by_parts(model: Any, data: Data, classification: bool, at_a_time: int) 
 def _loss(outputs: np.ndarray, y: Any, weights: Any, classification: bool) -> float:
     """Weighted log-loss or mean squared error."""
     if classification:
-        return float(-np.average(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12)), weights=weights))
+        return float(np.average(log_losses(outputs, y), weights=weights))
     return float(np.average((outputs - y) ** 2, weights=weights))
 
 
