@@ -31,8 +31,8 @@ class CurveWatch(NamedTuple):
 
         Before the first point of the curve nothing is known.
         """
-        passed = int(share * CURVE_POINTS + 1e-9)
-        return 0 < passed < CURVE_POINTS and bool(score + self.gains[passed - 1] < self.goal)
+        n_points = int(share * CURVE_POINTS + 1e-9)
+        return 0 < n_points < CURVE_POINTS and bool(score + self.gains[n_points - 1] < self.goal)
 
 
 def curve_watch(curves: np.ndarray, is_watched: np.ndarray) -> CurveWatch | None:

@@ -44,11 +44,11 @@ def _of_data(data: dict[str, Any]) -> dict[str, str]:
         "rows": f"{rows['learned'] + rows['test']:,}: {rows['learned']:,} to learn from, {rows['test']:,} to test with",
     }
     if data.get("columns"):
-        used = [column["kind"] for column in data["columns"] if column["kind"] not in DROPPED]
-        dropped = [column["kind"] for column in data["columns"] if column["kind"] in DROPPED]
-        entries["columns used"] = f"{len(used)}: {_by_kind(used)}"
-        if dropped:
-            entries["columns left out"] = f"{len(dropped)}: {_by_kind(dropped)}"
+        used_kinds = [column["kind"] for column in data["columns"] if column["kind"] not in DROPPED]
+        dropped_kinds = [column["kind"] for column in data["columns"] if column["kind"] in DROPPED]
+        entries["columns used"] = f"{len(used_kinds)}: {_by_kind(used_kinds)}"
+        if dropped_kinds:
+            entries["columns left out"] = f"{len(dropped_kinds)}: {_by_kind(dropped_kinds)}"
     else:
         entries["images"] = " x ".join(map(str, data["inputs"])) + " (height x width x channels)"
     if data.get("digest"):
@@ -60,9 +60,9 @@ def _of_run(meta: dict[str, Any]) -> dict[str, str]:
     """When, by which version and where the run was made."""
     commit = meta.get("commit")
     version = meta["versions"].get("metajax") or "of unknown version"
-    started = time.strptime(meta["started"], "%Y-%m-%dT%H:%M:%SZ")
+    start = time.strptime(meta["started"], "%Y-%m-%dT%H:%M:%SZ")
     return {
-        "date": f"{started.tm_mday} {time.strftime('%B %Y, %H:%M', started)} UTC",
+        "date": f"{start.tm_mday} {time.strftime('%B %Y, %H:%M', start)} UTC",
         "metajax": f"{version}{f', commit {commit[:7]}' if commit else ''}",
         "hardware": meta["hardware"],
     }

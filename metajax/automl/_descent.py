@@ -141,13 +141,13 @@ def _row_weights(config, rows: Rows, y, weights):
 
 def _loss(params, config, table, x, y, weights, outputs, bits, keep_rate):
     """The mean over members of the weighted cross-entropy with label smoothing, or of half the squared error."""
-    out = network.apply(config, params, table, x, (bits, keep_rate))
+    logits = network.apply(config, params, table, x, (bits, keep_rate))
     if jnp.issubdtype(y.dtype, jnp.integer):
         target = jax.nn.one_hot(y, outputs) * (1 - config.label_smoothing) + config.label_smoothing / outputs
-        losses = -jnp.sum(target * jax.nn.log_softmax(out), axis=-1)
+        losses = -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)
     else:
-        losses = 0.5 * jnp.square(out[..., 0] - y)
-    return jnp.sum(network.member_weights(config, len(out)) * jnp.mean(weights * losses, axis=1))
+        losses = 0.5 * jnp.square(logits[..., 0] - y)
+    return jnp.sum(network.member_weights(config, len(logits)) * jnp.mean(weights * losses, axis=1))
 
 
 class Constants(NamedTuple):
@@ -178,11 +178,11 @@ def unflatten(vector, tree):
     leaves, structure = jax.tree.flatten(tree)
     ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
     starts = [0, *ends[:-1]]
-    cut = [vector[a:b].reshape(leaf.shape) for a, b, leaf in zip(starts, ends, leaves)]
-    return structure.unflatten(cut)
+    arrays = [vector[a:b].reshape(leaf.shape) for a, b, leaf in zip(starts, ends, leaves)]
+    return structure.unflatten(arrays)
 
 
-def _micro_step(config, constants, like, state, table, x, y, weights, step, total, outputs, bits):
+def _micro_step(config, constants, template, state, table, x, y, weights, step, total, outputs, bits):
     """One micro-batch of one model, and an AdamW update if its batch is complete.
 
     All models share the random bits of dropout.
@@ -190,7 +190,7 @@ def _micro_step(config, constants, like, state, table, x, y, weights, step, tota
     progress = (step.astype(jnp.float32) + 0.5) / total.astype(jnp.float32)
     rate, regularized = learning_rate(config, progress), regularization(config, progress)
     keep_rate = 1.0 - config.dropout * regularized
-    params = unflatten(state.params, like)
+    params = unflatten(state.params, template)
     grads = _flatten(jax.grad(_loss)(params, config, table, x, y, weights, outputs, bits, keep_rate))
     parts = config.batch_size // MICRO_BATCH
     gradient = state.gradient + grads / parts.astype(jnp.float32)
@@ -242,7 +242,7 @@ def _train_epochs(
     shape: network.Shape,
     outputs: int,
     configs: network.NetworkConfig,
-    like: Any,
+    template: Any,
     state: TrainState,
     table: Table,
     rows: Rows,
@@ -256,7 +256,7 @@ def _train_epochs(
         shape: The shape that all models are computed in.
         outputs: Number of classes, or 1.
         configs: The configurations.
-        like: Parameters of one model, whose values are not read.
+        template: Parameters of one model; their structure is read, and their values are not.
         state: The training state.
         table: The constants of the encoding.
         rows: The rows to train and to evaluate on.
@@ -268,7 +268,7 @@ def _train_epochs(
         The state, and the cost and the score of each model after each epoch, f32[CHUNK, models].
     """
     total = configs.epochs * span.steps
-    constants = jax.vmap(_constants, (0, None))(configs, like)
+    constants = jax.vmap(_constants, (0, None))(configs, template)
 
     def micro_batch(i, carry):
         state, number, order = carry
@@ -277,14 +277,14 @@ def _train_epochs(
         step_seed = seed + jnp.uint32(_SEED_STRIDE) * step.astype(jnp.uint32)
         bits = network.dropout_bits(step_seed, shape, MICRO_BATCH)
         counts = lambda c: _row_weights(c, rows, y, weights)
-        train = lambda c, d, s, t: _micro_step(c, d, like, s, table, x, y, counts(c), step, t, outputs, bits)
+        train = lambda c, d, s, t: _micro_step(c, d, template, s, table, x, y, counts(c), step, t, outputs, bits)
         return jax.vmap(train)(configs, constants, state, total), number, order
 
     def epoch(carry):
         i, state, costs, scores = carry
         number = span.first + i
         state = jax.lax.fori_loop(0, span.steps, micro_batch, (state, number, span.orders[i]))[0]
-        judge = lambda c, p, o: _evaluate(c, unflatten(p, like), table, rows, limits.selects_epoch, o)
+        judge = lambda c, p, o: _evaluate(c, unflatten(p, template), table, rows, limits.selects_epoch, o)
         predicted, cost, score = jax.vmap(judge)(configs, state.params, state.best_outputs)
         cost = jnp.where(limits.selects_epoch, cost, -1.0 - number.astype(jnp.float32))
         state = _keep_best(state, predicted, cost, number + 1, limits)
@@ -355,7 +355,7 @@ def predict(model: network.Model, x: np.ndarray, classification: bool) -> np.nda
     """Returns log-probabilities or values f32[n, outputs] of one model for any number of rows, in blocks of one size."""
     x = np.asarray(x)
     padded = np.pad(x, [(0, -len(x) % EVAL_BLOCK), (0, 0)]).reshape(-1, EVAL_BLOCK, x.shape[1])
-    rest = (model.config, model.params, model.table)
+    arguments = (model.config, model.params, model.table)
     blocks = [np.zeros((0, model.params["offset"].shape[-1]), np.float32)]
-    blocks += [np.asarray(_predict_block(classification, *rest, block)) for block in padded]
+    blocks += [np.asarray(_predict_block(classification, *arguments, block)) for block in padded]
     return np.concatenate(blocks)[: len(x)]

@@ -168,10 +168,12 @@ def refit(
     stop = np.ones(len(encodings)) if stop is None else stop
     results = task.train(np.asarray(encodings), task.final, key, keep_params=True, stop=stop)
     is_finite = np.isfinite(results.score)
-    used = is_finite if is_finite.any() else np.ones(len(encodings), bool)
-    params = [member for member, is_used in zip(results.params, used) if is_used]
-    configs, n = task.space.decode(encodings[used]), len(params)
-    model = task.build_model([EnsembleMember(*each, 1 / n) for each in zip(configs, params, temperatures[used])])
+    is_member = is_finite if is_finite.any() else np.ones(len(encodings), bool)
+    params = [results.params[i] for i in np.flatnonzero(is_member)]
+    configs, n = task.space.decode(encodings[is_member]), len(params)
+    model = task.build_model(
+        [EnsembleMember(*member, 1 / n) for member in zip(configs, params, temperatures[is_member])]
+    )
     return Refit(model, float(np.nanmean(results.score)) if is_finite.any() else math.nan)
 
 

@@ -169,7 +169,7 @@ class _AutoML(BaseEstimator):
 
     def _search(self, frame: Any, target: np.ndarray, task: str, roles: tabular.RowRoles) -> FittedModel:
         """Searches in a run directory, a temporary one by default, and trains the selected ensemble."""
-        started = time.perf_counter()
+        start_time = time.perf_counter()
         schema = tabular.Schema.read(self.schema) if isinstance(self.schema, str) else self.schema
         columns = None if schema is None else tabular.Schema(schema.columns)  # y is what is predicted
         dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)._replace(roles=roles)
@@ -182,7 +182,7 @@ class _AutoML(BaseEstimator):
             directory = stack.enter_context(RunDirectory(path, to_dict(config), resume=True, data=data))
             table = prepare(dataset, self.seed, test=False, minutes=self.minutes, folds=self.folds)
             prepared = table_task(table, model_types=self.model_types, minutes=self.minutes, metric=self.metric)
-            recorder = start(config, directory, prepared, self.verbose, started)
+            recorder = start(config, directory, prepared, self.verbose, start_time)
             recorder.callbacks = self.callbacks
             exploration = explore(config, recorder)
             key, allows = stream(exploration.key, "everything"), recorder.schedule.budget.allows

@@ -47,6 +47,6 @@ def footprint(model: Any, directory: Path, x: np.ndarray | None, allows: Callabl
 
 def _time(model: Any, rows: np.ndarray) -> float:
     """Seconds of one prediction."""
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     model.predict_inputs(rows)
-    return time.perf_counter() - started
+    return time.perf_counter() - start_time

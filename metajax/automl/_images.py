@@ -117,8 +117,8 @@ def write_member(params: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def read_member(classes: int, channels: int, stride: int, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
     """Returns the weights that ``write_member`` was given, for images of this many channels."""
-    whole = network(classes, channels, stride, single_path=True).network
-    structure = jax.tree.structure(jax.eval_shape(whole.init, jax.random.key(0)))
+    supernet_network = network(classes, channels, stride, single_path=True).network
+    structure = jax.tree.structure(jax.eval_shape(supernet_network.init, jax.random.key(0)))
     return structure.unflatten([arrays[str(number)] for number in range(len(arrays))])
 
 

@@ -144,8 +144,8 @@ def _redraw(
     """The metric of models f64[draws, models] on rows that are drawn with replacement."""
     rng, n = np.random.default_rng(seed), len(targets)
     draws = (rng.integers(n, size=n) for _ in range(_DRAWS_OF_METRIC))
-    own = lambda rows: None if weights is None else weights[rows]
-    return np.stack([metric.score(outputs[:, rows], targets[rows], own(rows)) for rows in draws])
+    weights_of = lambda rows: None if weights is None else weights[rows]
+    return np.stack([metric.score(outputs[:, rows], targets[rows], weights_of(rows)) for rows in draws])
 
 
 def _moments(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

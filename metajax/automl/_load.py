@@ -84,8 +84,8 @@ def identify(loaded: Loaded, model_types: Sequence[ModelType] | None = None) -> 
     dataset, data = loaded.dataset, of_data(loaded)
     if isinstance(dataset, Pictures):
         return data
-    kinds = installed() if model_types is None else model_types
-    return {**data, **fingerprint(model_types=_of_types(dataset, kinds))}
+    types = installed() if model_types is None else model_types
+    return {**data, **fingerprint(model_types=_of_types(dataset, types))}
 
 
 def of_data(loaded: Loaded) -> Fingerprint:
@@ -106,11 +106,11 @@ def of_data(loaded: Loaded) -> Fingerprint:
     return fingerprint(**parts)
 
 
-def _of_types(dataset: tabular.Dataset, kinds: Sequence[ModelType]) -> list[str]:
+def _of_types(dataset: tabular.Dataset, types: Sequence[ModelType]) -> list[str]:
     """The name of each type of models and its hyperparameters, as texts."""
     assert dataset.schema is not None
     shape = len(dataset.schema.used), dataset.classes is not None
-    return [f"{kind.name}: {sorted(kind.domains(*shape).items())}" for kind in kinds]
+    return [f"{kind.name}: {sorted(kind.domains(*shape).items())}" for kind in types]
 
 
 def _features(dataset: tabular.Dataset):

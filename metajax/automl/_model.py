@@ -138,8 +138,12 @@ class FittedModel:
         """
         distinct = list({id(member): member for member in self.members}.values())
         numbers = {id(member): number for number, member in enumerate(distinct)}
-        written = [write_member(member) for member in distinct]
-        arrays = {f"{i}/{name}": a for i, (_, own) in enumerate(written) for name, a in own.items()}
+        written_members = [write_member(member) for member in distinct]
+        arrays = {
+            f"{i}/{name}": a
+            for i, (_, member_arrays) in enumerate(written_members)
+            for name, a in member_arrays.items()
+        }
         save_npz(directory / "model.npz", True, temperatures=self.temperatures, weights=self._weights, **arrays)
         content = {
             "format": _FORMAT,
@@ -147,7 +151,7 @@ class FittedModel:
             "threshold": self.threshold,
             "encoder": self.encoder.to_dict(),
             "members": [numbers[id(member)] for member in self.members],
-            "distinct": [header for header, _ in written],
+            "distinct": [header for header, _ in written_members],
         }
         write_json(directory / "model.json", content)
 
@@ -191,8 +195,8 @@ class FittedModel:
         if damaged:
             raise InputError(f"{file}: is damaged ({damaged[0]} holds values that are not finite)")
         members = [_read_numbered(file, i, header, arrays, model_types) for i, header in enumerate(headers)]
-        every = [members[number] for number in numbers]
-        return FittedModel(configs, encoder, every, arrays["temperatures"], arrays["weights"], threshold)
+        all_members = [members[number] for number in numbers]
+        return FittedModel(configs, encoder, all_members, arrays["temperatures"], arrays["weights"], threshold)
 
 
 def write_member(params: network.Model | FittedMember) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -211,11 +215,11 @@ def read_member(
     Raises:
         InputError: If it is of a model type that is not given.
     """
-    kinds = {**{name: kind for name, (kind, _) in BUILT_IN.items()}, **{kind.name: kind for kind in model_types}}
+    types = {**{name: kind for name, (kind, _) in BUILT_IN.items()}, **{kind.name: kind for kind in model_types}}
     if header["model"] is None:
         return network_params.from_arrays(arrays)
-    if header["model"] in kinds:
-        return FittedMember.read(kinds[header["model"]], header, arrays)
+    if header["model"] in types:
+        return FittedMember.read(types[header["model"]], header, arrays)
     raise InputError(
         f"model_types must include the type {header['model']!r} of a member, which is not one of {', '.join(BUILT_IN)}"
     )
@@ -225,9 +229,9 @@ def _read_numbered(
     file: Path, number: int, header: dict[str, Any], arrays: dict[str, np.ndarray], model_types: Sequence[ModelType]
 ) -> network.Model | FittedMember:
     """Returns the member of this number of a file."""
-    own = {name: arrays[f"{number}/{name}"] for name in header["arrays"]}
+    member_arrays = {name: arrays[f"{number}/{name}"] for name in header["arrays"]}
     try:
-        return read_member(header, own, model_types)
+        return read_member(header, member_arrays, model_types)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     except (KeyError, TypeError, IndexError) as error:

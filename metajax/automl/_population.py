@@ -40,25 +40,27 @@ _SECONDS_OF_NEW_SHAPE, _SECONDS_OF_KNOWN_SHAPE = 6.0, 1.0
 """Networks start if this much time is left; compiling for a shape that was not trained yet takes most of it."""
 
 
-def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:
+def program_shape(own_shape: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:
     """Returns the shape in which a model is computed, by its own shape and the rows that it trains on in all.
 
     Models of small tables are rounded up to few shapes, because compiling would take longer than training. Large ones are
     hardly rounded. The shape depends on nothing else, so all waves of a search share their programs.
     """
-    every = network.Shape(True, True, bool(len(layout.numeric)), own.members, own.levels, own.width)
-    levels = 2 if own.levels <= 2 else MAX_DEPTH
-    wide = min(w for w in (128, WIDTHS[-1]) if own.width <= w)
-    middle = min(w for w in (64, 256, WIDTHS[-1]) if own.width <= w)
+    all_inputs = network.Shape(
+        True, True, bool(len(layout.numeric)), own_shape.members, own_shape.levels, own_shape.width
+    )
+    levels = 2 if own_shape.levels <= 2 else MAX_DEPTH
+    coarse_width = min(w for w in (128, WIDTHS[-1]) if own_shape.width <= w)
+    fine_width = min(w for w in (64, 256, WIDTHS[-1]) if own_shape.width <= w)
     coarse_to_fine = (
-        every._replace(levels=MAX_DEPTH, width=wide),
-        every._replace(levels=levels, width=middle),
-        own._replace(levels=levels, width=middle),
-        own._replace(levels=levels),
+        all_inputs._replace(levels=MAX_DEPTH, width=coarse_width),
+        all_inputs._replace(levels=levels, width=fine_width),
+        own_shape._replace(levels=levels, width=fine_width),
+        own_shape._replace(levels=levels),
     )
     cost = lambda shape: _SECONDS_PER_MULTIPLICATION * rows * shape.multiplications(layout, outputs)
-    limit = cost(own) + max(_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE * cost(own))
-    return next((shape for shape in coarse_to_fine if cost(shape) <= limit), own)
+    limit = cost(own_shape) + max(_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE * cost(own_shape))
+    return next((shape for shape in coarse_to_fine if cost(shape) <= limit), own_shape)
 
 
 class Plan(NamedTuple):
@@ -123,27 +125,36 @@ def plan(
     population = Population(data, sampling, n_outputs, key, stop is None)
     results = _empty_results(len(configs["model"]), data, output_rows, n_outputs)
     layout, epochs = sampling.layout, configs["epochs"]
-    own = network.own_shapes(configs, layout)
+    own_shapes = network.own_shapes(configs, layout)
     n_rows = population.steps * descent.MICRO_BATCH
-    shapes = [program_shape(shape, layout, n_rows * int(e), n_outputs) for shape, e in zip(own, epochs)]
+    shapes = [program_shape(shape, layout, n_rows * int(e), n_outputs) for shape, e in zip(own_shapes, epochs)]
     has_time = allows or (lambda seconds: True)
 
     def train_shape(shape: network.Shape) -> None:
-        rows = np.array([row for row, other in enumerate(shapes) if other == shape])
+        rows = np.array([row for row, model_shape in enumerate(shapes) if model_shape == shape])
         # so that the models of a tile stop at about the same time
         rows = rows[np.argsort(-epochs[rows], kind="stable")]
-        known = set() if sampling.known is None else sampling.known
-        if not has_time(_SECONDS_OF_KNOWN_SHAPE if shape in known else _SECONDS_OF_NEW_SHAPE):
+        known_shapes = set() if sampling.known is None else sampling.known
+        if not has_time(_SECONDS_OF_KNOWN_SHAPE if shape in known_shapes else _SECONDS_OF_NEW_SHAPE):
             results.seconds[rows] = np.nan
             return
         shelf = _train_shape(
-            shape, rows, configs, groups, own, population, group_size, results.seconds, stop, has_time, watch
+            shape, rows, configs, groups, own_shapes, population, group_size, results.seconds, stop, has_time, watch
         )
-        known.add(shape)
+        known_shapes.add(shape)
         for row in rows:
-            if row in shelf.done:
+            if row in shelf.finished:
                 _store(
-                    results, row, int(epochs[row]), own[row], shelf, population, configs, groups, keep_params, score_of
+                    results,
+                    row,
+                    int(epochs[row]),
+                    own_shapes[row],
+                    shelf,
+                    population,
+                    configs,
+                    groups,
+                    keep_params,
+                    score_of,
                 )
             else:
                 results.seconds[row] = np.nan
@@ -154,12 +165,14 @@ def plan(
     return Plan(results, [functools.partial(train_shape, shape) for shape in order])
 
 
-def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, has_time, watch) -> Shelf:
+def _train_shape(
+    shape, rows, configs, groups, own_shapes, population, group_size, seconds, stop, has_time, watch
+) -> Shelf:
     """Trains all models of one shape to their ends, or as long as there is time."""
-    layout, started, compiled_before = population.layout, time.perf_counter(), compiling()
+    layout, start_time, compiled_before = population.layout, time.perf_counter(), compiling()
     network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
-    params = [initial_params(configs, row, groups, own[row], population) for row in rows]
-    params = [network_params.pad(member, own[row], shape, layout) for member, row in zip(params, rows)]
+    params = [initial_params(configs, row, groups, own_shapes[row], population) for row in rows]
+    params = [network_params.pad(member, own_shapes[row], shape, layout) for member, row in zip(params, rows)]
     states = descent.start(params, population.n_blocks, population.n_outputs)
     epochs = configs["epochs"][rows].astype(np.int32)
     last = epochs if stop is None else np.maximum(1, np.round(stop[rows] * epochs)).astype(np.int32)
@@ -170,7 +183,7 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
     slots = slots if len(rows) >= _MIN_TILES * slots else 1
     shelf = Shelf(shape, slots, params[0], rows, network_configs, states, limits)
     table = encoding.fit_table(layout, population.x, shape.raw, shape.bins, shape.periodic)
-    seconds[rows] += (time.perf_counter() - started) / len(rows)
+    seconds[rows] += (time.perf_counter() - start_time) / len(rows)
     for span in population.spans(int(last.max())):
         shelf.run(population, table, span, seconds)
         if watch is not None:
@@ -181,17 +194,21 @@ def _train_shape(shape, rows, configs, groups, own, population, group_size, seco
         if not has_time(0.0):
             shelf.end_early()
             break
-    compiled = (compiling() - compiled_before) / max(time.perf_counter() - started, 1e-9)
+    compiled = (compiling() - compiled_before) / max(time.perf_counter() - start_time, 1e-9)
     seconds[rows] *= max(0.0, 1.0 - compiled)
     return shelf
 
 
-def initial_params(configs: dict[str, Any], row: int, groups: np.ndarray, own: network.Shape, population: Population):
+def initial_params(
+    configs: dict[str, Any], row: int, groups: np.ndarray, own_shape: network.Shape, population: Population
+):
     """The initial parameters of one model, which depend on the key of the population and its number alone."""
-    one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
+    single_config = network.to_network_configs(
+        {k: v[[row]] for k, v in configs.items()}, groups, population.layout, own_shape
+    )
     rng = generator(stream(jax.random.fold_in(population.key, row), "init"))
     return network_params.init(
-        jax.tree.map(lambda leaf: leaf[0], one), rng, own, population.layout, population.n_outputs
+        jax.tree.map(lambda leaf: leaf[0], single_config), rng, own_shape, population.layout, population.n_outputs
     )
 
 
@@ -208,25 +225,27 @@ def _empty_results(n: int, data: Data, output_rows: int, n_outputs: int) -> Trai
     )
 
 
-def _store(results, row, epochs, own, shelf, population, configs, groups, keep_params, score_of) -> None:
+def _store(results, row, epochs, own_shape, shelf, population, configs, groups, keep_params, score_of) -> None:
     """Writes the results of a model into those of the population; the score of a model that diverged stays NaN."""
-    params, kept_outputs, best_cost, best_epoch = shelf.done[row]
+    params, best_outputs, best_cost, best_epoch = shelf.finished[row]
     y = population.y_eval
-    params = descent.unflatten(params, shelf.like)
-    model = network.Model(own, None, network_params.crop(params, own, shelf.shape, population.layout), None)
+    params = descent.unflatten(params, shelf.template)
+    model = network.Model(own_shape, None, network_params.crop(params, own_shape, shelf.shape, population.layout), None)
     if keep_params or not population.selects_epoch:
-        one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
-        config = jax.tree.map(lambda leaf: leaf[0], one)
-        table = encoding.fit_table(population.layout, population.x, own.raw, own.bins, own.periodic)
+        single_config = network.to_network_configs(
+            {k: v[[row]] for k, v in configs.items()}, groups, population.layout, own_shape
+        )
+        config = jax.tree.map(lambda leaf: leaf[0], single_config)
+        table = encoding.fit_table(population.layout, population.x, own_shape.raw, own_shape.bins, own_shape.periodic)
         model = model._replace(config=config, table=table)
     if population.selects_epoch:
-        outputs = kept_outputs.reshape(-1, kept_outputs.shape[-1])[: len(y)]
+        outputs = best_outputs.reshape(-1, best_outputs.shape[-1])[: len(y)]
         results.stop[row] = best_epoch / epochs
     else:
         outputs = descent.predict(model, np.asarray(population.data.x_eval), population.classification)
     has_improved = np.isfinite(best_cost) and np.isfinite(outputs).all()
-    shown = outputs[: results.outputs.shape[1]]
-    results.outputs[row] = np.exp(shown) if population.classification else shown
+    reported_outputs = outputs[: results.outputs.shape[1]]
+    results.outputs[row] = np.exp(reported_outputs) if population.classification else reported_outputs
     if keep_params:
         results.params[row] = model
     if not has_improved:
@@ -246,16 +265,16 @@ def _curve(shelf: Shelf, row: int, epochs: int, last: float, population: Populat
     curve = np.full(CURVE_POINTS, np.nan)
     points = np.round(np.linspace(0, epochs, CURVE_POINTS + 1)[1:]).astype(int) - 1
     if population.selects_epoch:
-        kept = _kept_scores(shelf, row, population)
-        curve = kept[np.clip(points, 0, len(kept) - 1)]
+        best_scores = _best_scores(shelf, row, population)
+        curve = best_scores[np.clip(points, 0, len(best_scores) - 1)]
         if row in shelf.given_up:
-            curve[points >= len(kept)] = np.nan
+            curve[points >= len(best_scores)] = np.nan
             return curve
     curve[-1] = last
     return curve
 
 
-def _kept_scores(shelf: Shelf, row: int, population: Population) -> np.ndarray:
+def _best_scores(shelf: Shelf, row: int, population: Population) -> np.ndarray:
     """Accuracy or R² of the best epoch so far, after each epoch of a model."""
     costs, scores = np.array(shelf.costs[row]), np.array(shelf.scores[row])
     best = np.array([np.argmin(costs[:n]) for n in range(1, len(costs) + 1)])
@@ -266,5 +285,5 @@ def _kept_scores(shelf: Shelf, row: int, population: Population) -> np.ndarray:
 
 def _is_given_up(row: int, shelf: Shelf, epochs: int, population: Population, watch: CurveWatch) -> bool:
     """Whether a model that still trains has fallen behind."""
-    kept = _kept_scores(shelf, row, population)
-    return watch.gives_up(len(kept) / epochs, float(kept[-1]))
+    best_scores = _best_scores(shelf, row, population)
+    return watch.gives_up(len(best_scores) / epochs, float(best_scores[-1]))

@@ -61,7 +61,7 @@ class Population:
         self.padded_order = max(self.steps, pad_to.rows * self.passes // micro) * micro
         n_eval = max(pad_to.eval_rows, len(self.y_eval) if selects_epoch else 1)
         self.n_blocks = -(-n_eval // descent.EVAL_BLOCK)
-        used = len(self.y_eval) if selects_epoch else 0
+        n_used = len(self.y_eval) if selects_epoch else 0
         y, balance = np.asarray(data.y), np.zeros(n_outputs)
         if self.classification:
             balance = log_balance(y, n_outputs)
@@ -70,9 +70,9 @@ class Population:
             _pad(y, pad_to.rows),
             _pad(_counts(data.weights, len(y)), pad_to.rows),
             balance.astype(np.float32),
-            self._blocks(np.asarray(data.x_eval)[:used]),
-            self._blocks(self.y_eval[:used]),
-            self._blocks(_counts(data.weights_eval, len(self.y_eval))[:used]),
+            self._blocks(np.asarray(data.x_eval)[:n_used]),
+            self._blocks(self.y_eval[:n_used]),
+            self._blocks(_counts(data.weights_eval, len(self.y_eval))[:n_used]),
         )
         self.rows = descent.Rows(*map(jax.device_put, rows))
 
@@ -88,8 +88,8 @@ class Population:
             orders = np.zeros((descent.CHUNK, self.padded_order), np.int32)
             count = min(descent.CHUNK, epochs - first)
             for order in orders[:count]:
-                drawn = np.concatenate([rng.permutation(len(self.x)) for _ in range(self.passes)])
-                order[:n] = np.resize(drawn, n)
+                permutations = np.concatenate([rng.permutation(len(self.x)) for _ in range(self.passes)])
+                order[:n] = np.resize(permutations, n)
             yield descent.Span(np.int32(first), np.int32(count), orders, np.int32(self.steps))
 
 

@@ -53,9 +53,11 @@ def common_space() -> Space:
         >>> list(common_space().domains)[-1], len(common_space().domains["model"].choices)
         ('share', 10)
     """
-    whole = tabular_space(1, True, [kind for kind, _ in BUILT_IN.values()])
-    domains = {name: domain for name, domain in whole.domains.items() if name != "features"}
-    return Space({**domains, "share": Float(0.0, 1.0)}, [c for c in whole.conditions.values() if c.child != "features"])
+    full_space = tabular_space(1, True, [kind for kind, _ in BUILT_IN.values()])
+    domains = {name: domain for name, domain in full_space.domains.items() if name != "features"}
+    return Space(
+        {**domains, "share": Float(0.0, 1.0)}, [c for c in full_space.conditions.values() if c.child != "features"]
+    )
 
 
 @checked
@@ -84,8 +86,8 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
             selected, uses_all = encodings[:, space.slices["features"]], encodings[:, space.slices["selection"]][:, 0]
             block[:, 0] = np.maximum(selected.mean(axis=1), uses_all)
         elif name == "model":
-            for place, own in _shared_types(space):
-                block[:, place] = encodings[:, space.slices[name].start + own]
+            for common_index, own_index in _shared_types(space):
+                block[:, common_index] = encodings[:, space.slices[name].start + own_index]
         elif name in space.slices:
             block[:] = encodings[:, space.slices[name]]
         blocks.append(block)
@@ -93,9 +95,9 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
 
 
 def _shared_types(space: Space) -> list[tuple[int, int]]:
-    """The places of each model type of ``common_space`` there and in the space of a table, as far as both have it."""
-    common, own = (list(cast(Categorical, s.domains["model"]).choices) for s in (common_space(), space))
-    return [(place, own.index(name)) for place, name in enumerate(common) if name in own]
+    """The index of each shared model type in ``common_space``, and its index in the space of a table."""
+    common_types, own_types = (list(cast(Categorical, s.domains["model"]).choices) for s in (common_space(), space))
+    return [(index, own_types.index(name)) for index, name in enumerate(common_types) if name in own_types]
 
 
 @checked

@@ -20,10 +20,10 @@ def boosting_domains() -> dict[str, Domain]:
     }
 
 
-def max_iterations(asked: int, data: Data, outputs: int) -> int:
+def max_iterations(configured: int, data: Data, outputs: int) -> int:
     """Returns how many iterations to train: those asked for, or as many as help on the evaluation rows of the search."""
     if not len(data.x_eval):
-        return asked
+        return configured
     if outputs <= 2:
         return _MAX_ITERATIONS
     return max(_MIN_ITERATIONS_OF_CLASSES, min(_MAX_ITERATIONS, _MAX_TREES_OF_CLASSES // outputs))
