@@ -83,8 +83,8 @@ def section(errors: Residuals, target: str, r2: float, table: str = "the table")
     median_size, large_size = np.quantile(sizes, (0.5, 0.9), method="closest_observation")
     return (
         f"<p>Half of the predictions for the {words.count(len(sizes), 'test row')} are off by at most "
-        f"{words.number(float(median_size), 3)}, nine of ten by at most {words.number(float(large_size), 3)}. All errors are in the "
-        "units of the target.</p>"
+        f"{words.number(float(median_size), 3)}, nine of ten by at most {words.number(float(large_size), 3)}. "
+        "All errors are in the units of the target.</p>"
         f"{_summary(errors, r2)}{_figures(errors, target)}{_largest(errors, table)}"
     )
 

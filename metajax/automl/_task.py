@@ -119,8 +119,8 @@ class TrainFn(Protocol):
                 choose nothing and each training is exactly that of its configuration. By default they choose when to stop.
             allows: Whether there is time for a training of this many seconds. One for which there is none does not start; one
                 that takes longer than expected ends early, as good as it is then.
-            past_curves: The learning curves of earlier trainings. A training that falls behind by them is given up, as good as it
-                is then. By default none is.
+            past_curves: The learning curves of earlier trainings. A training that falls behind by them is given up, as good
+                as it is then. By default none is.
 
         Returns:
             The results, in the order of ``encodings``.
