@@ -32,14 +32,14 @@ class Findings(NamedTuple):
     Attributes:
         history: Everything that was trained.
         choice: The choice of the meta-learner, or ``None`` where there was no time for it.
-        learned: The trials that the meta-learner was fitted to.
+        trials: The trials that the meta-learner was fitted to.
         tested: What the model predicts for the test rows.
         footprint: What the model costs.
     """
 
     history: WaveHistory
     choice: Choice | None
-    learned: Trials
+    trials: Trials
     tested: Evaluation
     footprint: Footprint
 
@@ -127,7 +127,7 @@ def _by_column(result: dict[str, Any], history: WaveHistory) -> str:
 
 def _leaderboard(result: dict[str, Any], findings: Findings) -> str:
     """The leaderboard of model types."""
-    board = tables.leaderboard(findings.learned, result["ensemble"], result["metric"])
+    board = tables.leaderboard(findings.trials, result["ensemble"], result["metric"])
     return (
         f"<p class='note'>The best validation score of each model type ({describe(result['metric'])} of a single training), "
         "the median seconds of a training, and the weight of the type in the model. Validation scores are the best of many and "
@@ -146,7 +146,7 @@ def _figures(result: dict[str, Any], findings: Findings) -> str:
         history, label
     )
     if findings.choice is not None:
-        figure_by_heading["How well the meta-learner predicts"] = figures.agreement(findings.choice, findings.learned)
+        figure_by_heading["How well the meta-learner predicts"] = figures.agreement(findings.choice, findings.trials)
         figure_by_heading["Which choices matter"] = figures.importance(result["importance"])
     return "".join(
         f"<h2>{heading}</h2><p class='note'>{html.escape(figure.caption)}</p>{plot.as_html(figure.figure, heading)}"
