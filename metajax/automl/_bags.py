@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metajax.automl import _ensemble as ensemble
-from metajax.automl._waves import Wave, WaveHistory
+from metajax.automl._wave_files import Wave
+from metajax.automl._waves import WaveHistory
 
 
 class Bag(NamedTuple):

@@ -19,6 +19,7 @@ from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
+from metajax.automl import _train_state as train_state
 from metajax.automl._curves import CurveWatch
 from metajax.automl._metrics import ScoreFn
 from metajax.automl._population_rows import Population, Sampling
@@ -173,12 +174,12 @@ def _train_shape(
     network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
     params = [initial_params(configs, row, groups, own_shapes[row], population) for row in rows]
     params = [network_params.pad(member, own_shapes[row], shape, layout) for member, row in zip(params, rows)]
-    states = descent.start(params, population.n_blocks, population.n_outputs)
+    states = train_state.start(params, population.n_blocks, population.n_outputs)
     epochs = configs["epochs"][rows].astype(np.int32)
     last = epochs if stop is None else np.maximum(1, np.round(stop[rows] * epochs)).astype(np.int32)
     patience = np.maximum(_PATIENCE_EPOCHS, np.round(_PATIENCE_SHARE * epochs)).astype(np.int32)
     patience = np.where(configs["schedule"][rows] == SCHEDULES.index("constant"), _PATIENCE_EPOCHS, patience)
-    limits = descent.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
+    limits = train_state.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
     slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, group_size))
     slots = slots if len(rows) >= _MIN_TILES * slots else 1
     shelf = Shelf(shape, slots, params[0], rows, network_configs, states, limits)

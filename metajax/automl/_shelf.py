@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
+from metajax.automl import _train_state as train_state
 from metajax.automl._population_rows import Population
 
 
@@ -24,8 +24,8 @@ class Tile(NamedTuple):
 
     rows: np.ndarray
     configs: network.NetworkConfig
-    state: descent.TrainState
-    limits: descent.Limits
+    state: train_state.TrainState
+    limits: train_state.Limits
 
 
 class Shelf:
@@ -56,11 +56,11 @@ class Shelf:
             index = np.minimum(np.arange(first, first + self.slots), len(rows) - 1)
             take = lambda leaf, index=index: jax.device_put(np.asarray(leaf)[index])
             last_epoch, patience = take(limits.last_epoch), take(limits.patience)
-            tile_limits = descent.Limits(last_epoch, patience, limits.selects_epoch)
+            tile_limits = train_state.Limits(last_epoch, patience, limits.selects_epoch)
             tiles.append(Tile(rows[index], jax.tree.map(take, configs), jax.tree.map(take, states), tile_limits))
         return tiles
 
-    def run(self, population: Population, tables: encoding.Table, span: descent.Span, seconds: np.ndarray) -> None:
+    def run(self, population: Population, tables: encoding.Table, span: train_state.Span, seconds: np.ndarray) -> None:
         """Trains every tile for a span of epochs, and takes out the models that have stopped."""
         for number, tile in enumerate(self.tiles):
             start_time = time.perf_counter()
@@ -142,7 +142,7 @@ class Shelf:
         )
 
 
-def _best_of_slot(state: descent.TrainState, slot: int) -> Any:
+def _best_of_slot(state: train_state.TrainState, slot: int) -> Any:
     """The best parameters of a model, what they predict, their cost, and their epoch."""
     best = (state.best, state.best_outputs, state.best_cost, state.best_epoch)
     return jax.tree.map(lambda leaf: np.array(np.asarray(leaf)[slot]), best)

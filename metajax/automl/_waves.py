@@ -1,83 +1,20 @@
 """Waves: populations trained one after another, each saved when it is done, so that a kill costs at most one wave."""
 
 import functools
-import json
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from metajax.automl._task import GROUP_SIZE, AllowsFn, Data, LearningCurves, Task, TrainingResults
-from metajax.data._home import load_npz, save_npz
+from metajax.automl._wave_files import SavedWave, Wave, WaveFiles
 from metajax.predictor import Trials
-from metajax.types import InputError
-
-_NAMES_IN_FILES = {"requested": "asked", "output_index": "kept"}
-"""Fields of a wave that have another name in the files of a run."""
-
-
-def is_of_folds(source: str) -> bool:
-    """Whether waves of this source train chosen configurations on folds."""
-    return source in ("promoted", "repeated")
-
-
-class Wave(NamedTuple):
-    """One trained population: what other libraries call a batch of trials.
-
-    Attributes:
-        encodings: f32[n, width], the configurations, with what their trainings decided.
-        requested: f32[n, width], the configurations that were to be trained.
-        split: i64[n], the split of the rows on which each was trained and evaluated: 0 is that of the search, the others
-            count the task's folds from 1, and then other folds.
-        score: f64[n], accuracy or R².
-        loss: f64[n], calibrated log-loss or mean squared error.
-        curve: f64[n, CURVE_POINTS], learning curves.
-        seconds: f64[n], training time.
-        source: Why it was trained: ``random`` or ``proposed`` configurations on the split of the search, ``promoted`` ones on
-            the folds, ``repeated`` ones on other folds of the same rows, or ``baseline``.
-        outputs: f32[m, rows, outputs], what some of the models predict for the evaluation rows.
-        output_index: i64[m], the rows of ``encodings`` that ``outputs`` and ``members`` belong to.
-        stop: f64[n], the share of its epochs after which each training was best.
-        members: What these models have learned.
-    """
-
-    encodings: np.ndarray
-    requested: np.ndarray
-    split: np.ndarray
-    score: np.ndarray
-    loss: np.ndarray
-    curve: np.ndarray
-    seconds: np.ndarray
-    source: str
-    outputs: np.ndarray
-    output_index: np.ndarray
-    stop: np.ndarray
-    members: list[Any]
-
-    @property
-    def is_of_folds(self) -> bool:
-        """Whether chosen configurations were trained on folds, and not others tried on the split of the search."""
-        return is_of_folds(self.source)
 
 
 class Stopped(Exception):
     """A search was asked to stop while a wave was trained; the wave is not saved, and resuming trains it again."""
-
-
-class SavedWave(NamedTuple):
-    """A wave that an earlier process saved.
-
-    Attributes:
-        source: Why it was trained.
-        encodings: f32[m, width], the configurations that were to be trained, each once.
-    """
-
-    source: str
-    encodings: np.ndarray
 
 
 class WaveHistory:
@@ -109,8 +46,7 @@ class WaveHistory:
     """
 
     def __init__(self, directory: Path, task: Task, key: jax.Array):
-        directory.mkdir(exist_ok=True)
-        self._directory, self._key = directory, key
+        self._key, self._files = key, WaveFiles(directory, task)
         self.task = task
         self.waves: list[Wave] = []
 
@@ -146,10 +82,10 @@ class WaveHistory:
         Raises:
             Stopped: If the search was asked to stop before the wave was done.
         """
-        file = self._next_file()
+        number = len(self.waves)
         configurations = np.asarray(encodings, np.float32)
         repeated = np.tile(configurations, (len(data), 1))
-        wave = self._read(file)
+        wave = self._files.load(number)
         if wave is None or wave.source != source or not _is_part(wave.requested, repeated):
             goes_on = lambda seconds: not is_stopped() and (allows is None or allows(seconds))
             numbers = [first_split + i if first_split else self.task.number_of(part) for i, part in enumerate(data)]
@@ -158,7 +94,7 @@ class WaveHistory:
             )
             if is_stopped():
                 raise Stopped
-            self._write(file, wave)
+            self._files.save(number, wave)
         self.waves.append(wave)
         return wave
 
@@ -215,7 +151,7 @@ class WaveHistory:
 
     def next_saved(self) -> SavedWave | None:
         """Returns the next wave if an earlier process saved it and its file is not damaged."""
-        return self._saved(self._next_file())
+        return self._files.summary(len(self.waves))
 
     def upcoming(self, source: str) -> SavedWave | None:
         """Returns the next wave of this source, if an earlier process saved it.
@@ -223,63 +159,10 @@ class WaveHistory:
         It may come after one of promoted configurations.
         """
         for ahead in (0, 1):
-            saved = self._saved(self._file(len(self.waves) + ahead))
+            saved = self._files.summary(len(self.waves) + ahead)
             if saved is not None and saved.source == source:
                 return saved
         return None
-
-    def _saved(self, file: Path) -> SavedWave | None:
-        """What a file holds, in short."""
-        arrays = self._load(file, "source", _NAMES_IN_FILES["requested"])
-        if arrays is None:
-            return None
-        requested = arrays[_NAMES_IN_FILES["requested"]]
-        distinct_rows = dict.fromkeys(row.tobytes() for row in requested)
-        distinct = [np.frombuffer(row, requested.dtype) for row in distinct_rows]
-        return SavedWave(str(arrays["source"]), np.stack(distinct) if distinct else requested)
-
-    def _file(self, number: int) -> Path:
-        return self._directory / f"{number:04d}.npz"
-
-    def _next_file(self) -> Path:
-        return self._file(len(self.waves))
-
-    def _write(self, file: Path, wave: Wave) -> None:
-        """Saves a wave; members that failed have no arrays."""
-        arrays, headers = {_NAMES_IN_FILES.get(name, name): value for name, value in wave._asdict().items()}, []
-        for number, member in enumerate(arrays.pop("members")):
-            header, member_arrays = self.task.write_member(member) if member else ({}, {})
-            headers.append({"header": header, "arrays": sorted(member_arrays)})
-            arrays |= {f"{number}/{name}": array for name, array in member_arrays.items()}
-        save_npz(file, False, **arrays, headers=json.dumps(headers))
-
-    def _load(self, file: Path, *names: str) -> dict[str, np.ndarray] | None:
-        """Reads arrays of a wave. A damaged file is named and put aside."""
-        if not file.is_file():
-            return None
-        try:
-            return load_npz(file, names)
-        except (InputError, ValueError) as error:
-            print(f"{error}; this wave is trained again", file=sys.stderr)
-            file.rename(file.with_name(f"{file.name}.damaged"))
-            return None
-
-    def _read(self, file: Path) -> Wave | None:
-        fields = {name: _NAMES_IN_FILES.get(name, name) for name in Wave._fields if name != "members"}
-        arrays = self._load(file, *fields.values(), "headers")
-        if arrays is None:
-            return None
-        headers = json.loads(str(arrays.pop("headers")))
-        keys = [[f"{i}/{name}" for name in entry["arrays"]] for i, entry in enumerate(headers)]
-        member_arrays = self._load(file, *(key for keys_of_member in keys for key in keys_of_member))
-        if member_arrays is None:
-            return None
-        members = []
-        for entry, keys_of_member in zip(headers, keys):
-            by_name = {name: member_arrays[key] for name, key in zip(entry["arrays"], keys_of_member)}
-            members.append(self.task.read_member(entry["header"], by_name) if entry["header"] or by_name else {})
-        values = {name: arrays[name_in_file] for name, name_in_file in fields.items()}
-        return Wave(**{**values, "source": str(values["source"])}, members=members)
 
     def count(self, *sources: str) -> int:
         """Returns the number of models that these sources trained; without sources, the number of all models."""

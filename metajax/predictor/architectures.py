@@ -139,17 +139,12 @@ def path_features(
             "path_features: the space must have at least one operation besides absent and identity, and longest must be >= 1, "
             f"got operations {operations} and longest={longest}"
         )
-    groups = [{k} for k in range(len(operations))] + [set(range(len(operations)))]
     sequences = [w for length in range(longest + 1) for w in itertools.product(range(len(operations)), repeat=length)]
     index = {sequence: i for i, sequence in enumerate(sequences)}
     # longer[k][i] is the index of sequence i with operation k appended
     longer = [np.array([index[(*w, k)[-longest:]] for w in sequences]) for k in range(len(operations))]
     column = {o: i for i, o in enumerate(graph.operations)}
-    count = np.zeros((len(sequences), len(groups), longest + 1), np.float32)
-    for i, sequence in enumerate(sequences):
-        for g, group in enumerate(groups):
-            count[i, g, sum(k in group for k in sequence)] = 1.0
-    count = count.reshape(len(sequences), -1)
+    count = _occurrences(sequences, len(operations), longest)
 
     def apply(x):
         nodes = [jnp.zeros((len(x), len(sequences)), x.dtype).at[:, 0].set(1.0)]
@@ -167,13 +162,23 @@ def path_features(
         counts = nodes[-1] @ jnp.asarray(count, x.dtype)
         return jnp.concatenate([nodes[-1], counts, jnp.minimum(counts, 1.0)], axis=1)
 
-    block_of_column = 1 + np.repeat(np.arange(len(groups)), longest + 1)
+    block_of_column = 1 + np.repeat(np.arange(len(operations) + 1), longest + 1)
     return Features(
         "paths",
         apply,
         np.concatenate([np.zeros(len(sequences), np.int64), block_of_column, block_of_column]),
         space.width,
     )
+
+
+def _occurrences(sequences: list[tuple[int, ...]], n_operations: int, longest: int) -> np.ndarray:
+    """f32[sequences, (operations + 1) * (longest + 1)]: whether each operation, and all together, occur 0, 1, ... times."""
+    occurs = np.zeros((len(sequences), n_operations + 1, longest + 1), np.float32)
+    for i, sequence in enumerate(sequences):
+        for operation in range(n_operations):
+            occurs[i, operation, sequence.count(operation)] = 1.0
+        occurs[i, n_operations, len(sequence)] = 1.0
+    return occurs.reshape(len(sequences), -1)
 
 
 def graph_network(

@@ -108,24 +108,7 @@ def limits(
     indices_by_name: dict[str, list[int]] = {}
     for i, group in enumerate(parts):
         indices_by_name.setdefault(group.name, []).append(i)
-    rules = []
-    for row, combination in enumerate(forbidden):
-        rule = []
-        if not combination:
-            raise InputError(
-                f"forbidden[{row}] must name at least one value, got an empty combination, which would forbid everything"
-            )
-        for name, value in combination.items():
-            if name not in space.domains or isinstance(space.domains[name], Subset):
-                raise InputError(
-                    f"forbidden[{row}]: {name!r} must be a domain of single values, one of {list(indices_by_name)}"
-                )
-            domain, index = space.domains[name], indices_by_name[name][0]
-            domain_values = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
-            if value not in domain_values:
-                raise InputError(f"forbidden[{row}]: {name} must be one of {domain_values[:20]}, got {value!r}")
-            rule.append((index, np.arange(len(parts[index].rows)) == domain_values.index(value)))
-        rules.append(rule)
+    rules = [_rule(space, parts, indices_by_name, row, combination) for row, combination in enumerate(forbidden)]
     for name, indices in indices_by_name.items():
         domain = space.domains[name]
         if isinstance(domain, Subset) and domain.nonempty:
@@ -137,6 +120,32 @@ def limits(
             rules.append(empty)
     prices = None if cost is None else [group.rows @ np.asarray(cost, np.float64) for group in parts]
     return Limits(rules, prices, float("inf") if budget is None else float(budget))
+
+
+def _rule(
+    space: Space,
+    parts: Sequence[Group],
+    indices_by_name: Mapping[str, list[int]],
+    row: int,
+    combination: Mapping[str, Any],
+) -> list[tuple[int, np.ndarray]]:
+    """The rule of one forbidden combination; ``row`` is its number, for errors."""
+    if not combination:
+        raise InputError(
+            f"forbidden[{row}] must name at least one value, got an empty combination, which would forbid everything"
+        )
+    rule = []
+    for name, value in combination.items():
+        if name not in space.domains or isinstance(space.domains[name], Subset):
+            raise InputError(
+                f"forbidden[{row}]: {name!r} must be a domain of single values, one of {list(indices_by_name)}"
+            )
+        domain, index = space.domains[name], indices_by_name[name][0]
+        domain_values = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
+        if value not in domain_values:
+            raise InputError(f"forbidden[{row}]: {name} must be one of {domain_values[:20]}, got {value!r}")
+        rule.append((index, np.arange(len(parts[index].rows)) == domain_values.index(value)))
+    return rule
 
 
 @checked
