@@ -89,8 +89,10 @@ def _studies(problem: Problem, seed: int) -> list[Any]:
         study = optuna.create_study(direction="maximize")
         for row, config in zip(rows, configs):
             params = interop.to_params(problem.space, config)
-            of = {name: distributions[name] for name in params}
-            study.add_trial(optuna.create_trial(params=params, distributions=of, value=float(scores[row])))
+            own_distributions = {name: distributions[name] for name in params}
+            study.add_trial(
+                optuna.create_trial(params=params, distributions=own_distributions, value=float(scores[row]))
+            )
         studies.append(study)
     return studies
 
@@ -101,8 +103,8 @@ def metajax_rows(problem: Problem, method: str, budget: int, seeds: int, seed: i
     if method == "average rank":
         return np.argsort(-problem.prior.mean, kind="stable")[None, :budget]
     if method == "kernel":
-        some = rng.integers(len(problem.y), size=(seeds, CANDIDATES))
-        initial = np.stack([rows[search.representative(problem.x[rows], INITIAL)] for rows in some])
+        candidates = rng.integers(len(problem.y), size=(seeds, CANDIDATES))
+        initial = np.stack([rows[search.representative(problem.x[rows], INITIAL)] for rows in candidates])
         spec = (
             predictor.with_features(KERNEL, predictor.architectures.path_features(problem.space))
             if problem.is_cell
