@@ -287,9 +287,8 @@ def _in_ten_seconds(results: Results) -> list[str]:
         return []
     m, at = results["tables_ten"].metrics, "10 s"
     mean_ranks = {name: m[f"{at} {name} rank"] for name in METHODS if f"{at} {name} rank" in m}
-    return [
-        f"In ten seconds: {', '.join(f'{name} {mean_ranks[name]:.2f}' for name in sorted(mean_ranks, key=mean_ranks.__getitem__))}."
-    ]
+    order = ", ".join(f"{name} {mean_ranks[name]:.2f}" for name in sorted(mean_ranks, key=mean_ranks.__getitem__))
+    return [f"In ten seconds: {order}."]
 
 
 def sign_test(wins: int, n: int) -> float:
