@@ -11,8 +11,10 @@ from metajax.automl._score import log_losses
 
 MAX_ROWS = 2_000
 """Maximum number of rows that one temperature is fitted to; more would not change its second digit."""
-_MAX_TEMPERATURE = 16.0  # Temperatures lie between the inverse of this and this.
-_BISECTIONS = 20  # of that interval, on a logarithmic scale
+_MAX_TEMPERATURE = 16.0
+"""Temperatures lie between the inverse of this number and this number."""
+_BISECTIONS = 20
+"""The number of bisections of the interval of temperatures, on a logarithmic scale."""
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

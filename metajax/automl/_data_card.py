@@ -8,7 +8,7 @@ from typing import Any
 from metajax.automl._footprint import ROWS, Footprint
 from metajax.data.schema._column import DROPPED
 
-_MAX_COLUMNS = 200  # Of a table that are listed.
+_MAX_COLUMNS = 200  # The report lists at most this number of columns.
 _KINDS = {
     "number": ("number", "numbers"),
     "boolean": ("yes or no", "yes or no"),

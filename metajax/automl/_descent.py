@@ -20,9 +20,10 @@ from metajax.automl._space import BATCHES, SCHEDULES
 from metajax.automl._train_state import CHUNK, EVAL_BLOCK, Limits, Rows, Span, TrainState
 
 MICRO_BATCH = BATCHES[0]
-_FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.95, 1e-8  # of Adam, as in RealMLP
-_SEED_STRIDE = 0x632BE5AB  # between the seeds of two steps
-_WARMUP_SHARE = 0.05  # of the updates of the schedules "constant" and "cosine"
+_FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.95, 1e-8  # These are the constants of Adam in RealMLP.
+_SEED_STRIDE = 0x632BE5AB  # The seeds of two consecutive steps differ by this number.
+_WARMUP_SHARE = 0.05
+"""The share of the updates that the warmup of the schedules "constant" and "cosine" takes."""
 
 
 def learning_rate(config: network.NetworkConfig, progress: Any) -> jax.Array:

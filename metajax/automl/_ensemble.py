@@ -17,7 +17,8 @@ from metajax.types import Key
 
 PICKS = 20
 """Number of picks of an ensemble; the weight of a configuration is its share of them."""
-_MAX_NUMBERS = 2e7  # that are compared at a time; of more, the first rows decide
+_MAX_NUMBERS = 2e7
+"""The maximum number of predictions that are compared at a time. Of larger tables only the first rows are compared."""
 
 
 def pick(

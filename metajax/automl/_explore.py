@@ -166,7 +166,7 @@ class _Search:
         wave = self.recorder.train(encodings, source, self.proposer.r2 if proposals else None)
         if not len(wave.score):
             return
-        if proposals and len(wave.score) < len(proposals):  # no time was left for some of them
+        if proposals and len(wave.score) < len(proposals):  # there was no time to train some of them
             proposals = None
         # A search of a number of trials is the same on every machine.
         seconds = None if self.config.minutes is None else wave.seconds

@@ -9,8 +9,8 @@ import numpy as np
 
 ROWS = 10_000
 """The number of rows whose prediction is timed."""
-_MAX_SECONDS = 1.0  # that timing may take
-_FIRST_ROWS = ROWS // 10  # that are timed to know how long all of them take
+_MAX_SECONDS = 1.0  # The time that timing a model may take.
+_FIRST_ROWS = ROWS // 10  # The time of all rows is estimated from this number of rows.
 
 
 class Footprint(NamedTuple):

@@ -118,8 +118,9 @@ def _split(pictures: Pictures, seed: int) -> _SplitImages:
     """Splits images into training, validation and test, stratified by class."""
     names = pictures.classes
     labels = np.array([names[i] for i in pictures.y], dtype=object)
-    parts = tabular.split(tabular.Dataset(None, labels, "label", names, []), seed)
-    return _SplitImages(pictures, *parts, *_channel_moments(pictures.x[parts[0]]))
+    train, validation, test = tabular.split(tabular.Dataset(None, labels, "label", names, []), seed)
+    mean, deviation = _channel_moments(pictures.x[train])
+    return _SplitImages(pictures, train, validation, test, mean, deviation)
 
 
 def _build_model(

@@ -39,7 +39,7 @@ Progress = Callable[[int], None]
 # trainings.
 _OPERATIONS_PER_SECOND, _MAX_SECONDS, _MIN_SECONDS = 15e9, 20.0, 0.5
 _SHARE_OF_BUDGET = 1 / 25
-_SHARE_OF_OTHERS = 1 / 6  # of a budget that the fit of one model of another type may take
+_SHARE_OF_OTHERS = 1 / 6  # The share of a budget that one fit of a model other than a network may take.
 
 
 class _Counter:

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT = 6
-_ROWS_FOR_WORKERS = 1_000  # Fewer rows are predicted by the members one after the other.
-_MAY_BE_INFINITE = "/table/"  # in the names of arrays: edges of bins
+_ROWS_FOR_WORKERS = 1_000
+"""With fewer rows, the members predict one after the other."""
+_MAY_BE_INFINITE = "/table/"
+"""Arrays with this text in their name may hold infinities: they are the edges of bins."""
 
 
 @dataclasses.dataclass(frozen=True)

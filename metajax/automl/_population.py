@@ -30,7 +30,8 @@ from metajax.automl._space import SCHEDULES
 from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, AllowsFn, Data, TrainingResults
 from metajax.types import generator, stream
 
-_TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.
+_TILE_UNITS = 512
+"""A tile holds as many models as have about this number of units in all. Larger tiles save no time on a CPU."""
 _MIN_TILES = 4
 """Tiles of several models are another program, which pays for this number of them. With fewer, each model is a tile."""
 _PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4

@@ -16,12 +16,13 @@ N_FOLDS = 5
 MAX_SEARCH_ROWS, MAX_FINAL_ROWS = 50_000, 200_000
 """Maximum numbers of training rows of the split by which configurations are compared, and of the final model; a budget of
 minutes has fewer."""
-# Rows a minute that comparing configurations has time for, and the least.
+# Comparing configurations has time for this number of rows a minute, and uses at least the second number.
 _SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 15_000, 4_000
-# Rows a minute that networks of the final model have time for, and the least.
+# Networks of the final model have time for this number of rows a minute, and use at least the second number.
 _FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 30_000, 6_000
-_MAX_NUMBERS_PER_MINUTE = 3e6  # of a table that is cross-validated
-_ROWS_PER_EPOCH = 640  # Smaller tables are passed over several times in what counts as one epoch.
+_MAX_NUMBERS_PER_MINUTE = 3e6  # Larger tables (in rows times columns) are not cross-validated.
+_ROWS_PER_EPOCH = 640
+"""An epoch of a smaller table consists of several passes over its rows."""
 
 
 class Prepared(NamedTuple):

@@ -9,7 +9,7 @@ from metajax.automl import _report_words as words
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Choice, Trials, targets
 
-_SIZE = (4.6, 3.2)  # of a figure of lines, in inches: about as wide as a phone
+_SIZE = (4.6, 3.2)  # The size of line figures in inches, about as wide as a phone.
 _MANY = 32  # configurations
 _N_CURVES = 8
 _N_BARS = 12

@@ -11,7 +11,7 @@ from metajax.data.schema._show import listed
 from metajax.predictor import Trials
 
 _MAX_CLASSES, _MAX_COLUMNS = 12, 20
-_LEAST_DROP = 5e-4  # of the score that is shown
+_LEAST_DROP = 5e-4  # Smaller drops of the score are not shown.
 
 
 def leaderboard(trials: Trials, ensemble: list[dict[str, Any]], metric: str) -> str:

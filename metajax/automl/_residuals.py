@@ -14,10 +14,10 @@ from metajax.automl._metrics import REGRESSION
 from metajax.automl._task import Task
 
 _N_LARGEST = 10
-_MAX_POINTS = 2_000  # that are drawn
+_MAX_POINTS = 2_000  # The maximum number of points of a scatter plot.
 _MIN_BINS, _MAX_BINS = 8, 40
-_MAX_DRAWN = 1e100  # Matplotlib computes squares of what it draws.
-_WIDTH, _HEIGHT = 3.2, 2.8  # of a figure, in inches
+_MAX_DRAWN = 1e100  # Larger values are not drawn, because Matplotlib computes their squares.
+_WIDTH, _HEIGHT = 3.2, 2.8  # The size of a figure in inches.
 
 
 class Residuals(NamedTuple):

@@ -53,8 +53,10 @@ class Contender(NamedTuple):
 
 ENDING_SECONDS = 4.0
 """Seconds that evaluating and drawing the report take."""
-_COLUMN_SECONDS = 5.0  # for the importance of columns
-_EXPLAINING_SECONDS = 30.0  # of comparing meta-learners and of an analysis of variance, most of which are compilation
+_COLUMN_SECONDS = 5.0
+"""The time that measuring the importance of columns may take."""
+_EXPLAINING_SECONDS = 30.0
+"""Comparing the meta-learners and analyzing the variance take about this long, most of it for compilation."""
 
 
 def finish(

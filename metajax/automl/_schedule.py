@@ -23,9 +23,11 @@ _REFIT_SHARE, _MEMBERS = 0.12, 4
 """The share of the time that training on all rows may take, and the number of configurations that an ensemble has mostly."""
 _SHORT_SECONDS = 20.0
 _MIN_WAVE = 4
-_CAUTION = 1.3  # Trainings side by side wait for each other.
+_CAUTION = 1.3
+"""Expected seconds are multiplied by this number, because trainings side by side wait for each other."""
 _MAX_PROMOTED = 4
-_SECONDS_OF_A_PROPOSAL = 5.0  # of the first one, most of which are compilation
+_SECONDS_OF_A_PROPOSAL = 5.0
+"""The expected time of the first proposal, most of which is compilation."""
 
 
 class Schedule:

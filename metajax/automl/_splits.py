@@ -10,12 +10,15 @@ from metajax.types import InputError
 
 _MAX_ROWS = 250_000  # Larger datasets are subsampled to this size before anything else.
 _MAX_TEST_ROWS = 10_000
-_MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
+_MAX_EVALUATION_ROWS = 10_000
+"""The maximum number of evaluation rows of a table that is not cross-validated."""
 _TEST_SHARE, _EVALUATION_SHARE = 1 / 5, 1 / 5
 _MIN_ROWS_PER_CLASS = 3
 _MIN_ROWS_PER_FOLD = 2
-_MIN_EARLIER_SHARE = 0.5  # of rows in the order of time, which come before those that judge
-_MAX_STRATIFIED_GROUPS = 1_000  # With more, classes are spread evenly by chance, and spreading them takes long.
+_MIN_EARLIER_SHARE = 0.5
+"""The minimum share of the rows in the order of time that precede the evaluation rows."""
+_MAX_STRATIFIED_GROUPS = 1_000
+"""With more groups, splits are not stratified: chance spreads the classes evenly, and stratifying takes long."""
 
 
 class Split(NamedTuple):
@@ -125,7 +128,7 @@ def _latest(roles: tabular.RowRoles, size: int, seed: int) -> Split:
     times = roles.times
     assert times is not None
     order = np.argsort(times, kind="stable")
-    starts = np.flatnonzero(np.diff(times[order]) > 0) + 1  # where another time begins
+    starts = np.flatnonzero(np.diff(times[order]) > 0) + 1  # the rows at which a new time begins
     target_size = len(times) - size
     first = int(starts[np.argmin(np.abs(starts - target_size))]) if len(starts) else 0
     if first < len(times) * _MIN_EARLIER_SHARE:
@@ -166,6 +169,6 @@ def _by_group(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
     if largest_class >= folds and len(distinct_groups) <= _MAX_STRATIFIED_GROUPS:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on classes of fewer rows than folds
+        warnings.simplefilter("ignore", UserWarning)  # scikit-learn warns of classes with fewer rows than folds
         parts = [Split(*part) for part in splitter.split(group_index, labels, group_index)]
     return [part for part in parts if len(part.train) and len(part.evaluation)]

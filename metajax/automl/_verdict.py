@@ -3,7 +3,8 @@
 from metajax.automl._metrics import describe
 from metajax.automl._report_words import number
 
-_MAX_OFF_CENTER = 0.2  # of a value that is written with plus and minus, as a share of half its interval
+_MAX_OFF_CENTER = 0.2
+"""A value is written with plus and minus if it is at most this share of half its interval away from the middle."""
 _OTHERS = {"default": "the untuned default", "random": "the best random configuration"}
 
 

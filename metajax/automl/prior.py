@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 FILE = Path(__file__).parent / "prior.npz"
-_CANDIDATES = 4096  # random configurations that the prior ranks
+_CANDIDATES = 4096  # The number of random configurations that the prior ranks.
 _STD = 1.0
 """The standard deviation of what it predicts, as a share of that of the ranks of a table: of tables that were left out it knows
 little more than which half a configuration is in."""

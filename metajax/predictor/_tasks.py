@@ -34,7 +34,7 @@ def tasks_of(trials: Trials, target: str, name: str) -> Tasks:
             f"{name}: trials must have at least 2 groups (datasets) of at least 4 trials each, got {len(groups)} groups, the "
             f"smallest with {sizes.min()} trials"
         )
-    # values of one group at a time: standardized over all, a dataset with small numbers would be lost in rounding
+    # Each group is standardized alone: in a common scale, rounding would erase a dataset of small numbers.
     target_values = trials.utility if target == "value" else targets.make(trials, target).y
     largest = int(sizes.max())
     x = np.zeros((len(groups), largest, trials.space.width), np.float32)

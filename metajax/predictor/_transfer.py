@@ -72,7 +72,7 @@ def transfer(sources: int, steps: int = 40, learning_rate: float = 0.1) -> Spec:
             factor, residual = factorize(log, x, y, weight)
             solved = jax.scipy.linalg.solve_triangular(factor, residual, lower=True)
             prior = sum((log[k] - initial[k]) ** 2 / (2 * _WIDTH[k] ** 2) for k in log)
-            # a row of weight 0 says nothing of the noise either
+            # A row of weight 0 must not influence the noise either.
             return 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * (weight > 0).astype(x.dtype)) + prior
 
         log, count = (initial, steps) if start is None else (start["log"], max(1, steps // 4))

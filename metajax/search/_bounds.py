@@ -85,7 +85,7 @@ class NetworkBounds(_Sums):
         super().__init__(bias, [group.rows @ weights for group in parts])
         low, high = (np.stack([f(rows, axis=0) for rows in self.rows]) for f in (np.min, np.max))
         after = lambda a: np.concatenate([np.cumsum(a[::-1], axis=0)[::-1], np.zeros((1, a.shape[1]))])
-        self.low, self.high = after(low), after(high)  # of the groups from t on
+        self.low, self.high = after(low), after(high)  # row t sums over the groups from t on
         self.low_of_group, self.range = low, high - low
         steep = np.abs(self.later_layers[0][0]).sum(axis=1)
         self.importance = (high - low) @ steep
@@ -115,7 +115,7 @@ class NetworkBounds(_Sums):
             bound, back = bound + constant + bias @ slope, weights @ slope
         low, high = lows[0], highs[0]
         rising = np.flatnonzero((back > 0.0).any(axis=1))
-        down = np.minimum(back, 0.0) * (low + high > 0.0)  # a slope of 1 or of 0, whichever is nearer to relu
+        down = np.minimum(back, 0.0) * (low + high > 0.0)  # the line has slope 1 or 0, whichever is nearer to relu
         bound = bound + np.einsum("un,un->n", down, state)
         up, low = np.maximum(back[rising], 0.0), low[rising]
         if t == len(self.rows):

@@ -97,12 +97,14 @@ def _evaluate_all(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
     size, objective = int(space.size), objective_of(query)
     best, values = np.zeros((0, space.width), np.float32), np.zeros(0)
     for first in range(0, size, _BLOCK):
-        index = np.minimum(np.arange(first, first + _BLOCK), size - 1)  # the last block repeats its end
+        index = np.minimum(
+            np.arange(first, first + _BLOCK), size - 1
+        )  # the last block is filled with repetitions of its last index
         encodings = np.asarray(space.encode(space.at(index)))[: size - first]
         if form is None:
             padded = np.concatenate([encodings, np.repeat(encodings[-1:], _BLOCK - len(encodings), axis=0)])
             scores = np.asarray(score(space, spec, objective, jnp.asarray(padded)))[: len(encodings)]
-        else:  # the mean in float64, as in ``predict``
+        else:  # the mean is computed in float64, as in ``predict``
             scores = form.value(encodings.astype(np.float64))
         best, values = np.concatenate([best, encodings]), np.concatenate([values, scores])
         order = np.argsort(-values, kind="stable")[: query.k]

@@ -67,7 +67,7 @@ def maximize(
     if k < 1:
         raise InputError(f"maximize: k must be an integer >= 1, got {k}")
     start_time = time.perf_counter()
-    encoded(model.space, start, "start")  # an error before anything is compiled
+    encoded(model.space, start, "start")  # raises before anything is compiled
     key = jax.random.key(0) if key is None else key
     found = method.search(Query(model, k, context, optimism, key, start))
     return found._replace(seconds=time.perf_counter() - start_time)

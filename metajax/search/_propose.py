@@ -19,7 +19,7 @@ from metajax.space import Space, interop
 from metajax.types import InputError, Key, stream
 
 _DRAWN, _FOLDS = 256, 5
-_KERNEL = predictor.kernel()  # one object, so that it is compiled once
+_KERNEL = predictor.kernel()  # A single object is compiled once.
 _EXPECTED_IMPROVEMENT = Acquisition()
 
 
@@ -196,7 +196,7 @@ class Proposer(Record):
 
     def _fit(self, trials: Trials) -> Model:
         """The model by what was told, of the spec that cross-validation prefers."""
-        # one spec is fitted with the same key every time, so that proposals change by what was told alone
+        # A single spec is fitted with the same key every time, so that only new results change the proposals.
         key = self._draw("model") if len(self.specs) > 1 or self.fine_tune else self.key
         spec = self.specs[0]
         if len(self.specs) > 1 and len(np.unique(trials.encodings, axis=0)) >= _FOLDS:

@@ -120,11 +120,11 @@ class Acquisition:
         pool = self._candidates(model, top, draw)
         if self.radius is not None:
             pool = pool[_differences(trials.space, pool, trials.encodings[order[0]]) <= self.radius]
-        # padded to one size, so that it is compiled once
+        # The arrays are padded to one size, so that the program is compiled once.
         size = 2 * _POOL + _ASCENDED + _PARENTS
         padded = np.concatenate([pool, np.repeat(top[:1], size - len(top) - len(pool), axis=0), top])
         mean, std = compiled_apply(model.spec, False)(model.params, model.inputs(padded))
-        # cut on the host: the number of rows is another one in every call
+        # NumPy cuts them, because JAX would compile a program for every number of rows.
         best = float(np.max(np.asarray(mean)[len(padded) - len(top) :]))
         score = np.asarray(acquire(self.name, mean, std, best, self.optimism, draw("acquire")))[: len(pool)]
         return trials.space.decode(pool[np.argsort(-score, kind="stable")[:_RANKED]])

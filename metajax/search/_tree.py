@@ -118,7 +118,9 @@ class _Tree:
         self.budget = constraints.budget + 1e-9 * max(1.0, abs(constraints.budget)) if self.cost is not None else np.inf
         if self.cost is not None:
             lowest_cost = np.array([c.min() for c in self.cost])
-            self.lowest_cost = np.concatenate([np.cumsum(lowest_cost[::-1])[::-1], [0.0]])  # of the groups from t on
+            self.lowest_cost = np.concatenate(
+                [np.cumsum(lowest_cost[::-1])[::-1], [0.0]]
+            )  # entry t sums from group t on
 
     def exists(self, assignments: np.ndarray, t: int) -> np.ndarray:
         """bool[nodes]: whether group t exists, by its condition."""

@@ -14,7 +14,8 @@ from metajax.space import Domain, Integer
 
 _MAX_UNWATCHED, _ITERATIONS_OF_LARGE, _ITERATIONS_OF_SMALL = 2_000_000, 10, 50
 """Tables with more numbers (times the classes) are fitted some iterations at a time, with a look at the clock between."""
-_SHORT_SECONDS = 5.0  # With less time, small tables are, too.
+_SHORT_SECONDS = 5.0
+"""With less time than this, smaller tables are fitted in this way, too."""
 
 
 class BoostedTrees:

@@ -6,7 +6,7 @@ from metajax.space import Domain, Float, Integer
 PATIENCE = 20
 """Iterations without an improvement on the evaluation rows after which boosting stops, in the search."""
 _MIN_ITERATIONS, _MAX_ITERATIONS = 4, 500
-_MAX_TREES_OF_CLASSES = 1_000  # an iteration is a tree for each of more than two classes
+_MAX_TREES_OF_CLASSES = 1_000  # With more than two classes, an iteration trains one tree for each class.
 _MIN_ITERATIONS_OF_CLASSES = 50
 
 

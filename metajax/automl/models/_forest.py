@@ -8,8 +8,10 @@ import numpy as np
 
 from metajax.automl.models._types import Member
 
-_CHUNK = 16_384  # rows that walk through a tree together; then what they read stays in the cache
-_LEVELS_BETWEEN_PAUSES = 6  # after these, rows that have reached a leaf are set aside
+_CHUNK = 16_384
+"""The number of rows that walk through a tree together, so that what they read stays in the cache."""
+_LEVELS_BETWEEN_PAUSES = 6
+"""After this number of levels, rows that have reached a leaf are set aside."""
 
 
 class Forest(NamedTuple):
