@@ -1,5 +1,5 @@
-"""Experiments that consist of many small measurements. Each one is kept as soon as it is made; a resumed run makes those that
-are missing."""
+"""Experiments that consist of many small measurements. Each one is saved as soon as it is
+made, and a resumed run makes those that are missing."""
 
 import contextlib
 import json

@@ -33,7 +33,7 @@ Method = Literal["metalearner", "random", "optuna", "defaults"]
 
 
 class _Counting(NamedTuple):
-    """The rows that count: their features, their targets, and what is said about them."""
+    """The rows with a positive weight: their features, their targets and their roles."""
 
     frame: Any
     y: np.ndarray

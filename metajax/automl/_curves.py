@@ -1,4 +1,4 @@
-"""Which trainings are not worth going on with, by what the learning curves of others let expect of theirs."""
+"""Which trainings to give up: those whose learning curves are unlikely to catch up, judged by the curves of others."""
 
 from typing import NamedTuple
 

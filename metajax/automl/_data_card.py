@@ -90,7 +90,7 @@ def _by_kind(kinds: list[str]) -> str:
 
 
 def _notes(notes: list[str]) -> str:
-    """What was done to the data, as a list."""
+    """The changes that were made to the data, as a list."""
     if not notes:
         return ""
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)

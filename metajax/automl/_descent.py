@@ -87,7 +87,7 @@ def _constants(config, params) -> Constants:
 
 
 def _flatten(tree) -> jax.Array:
-    """All leaves in one vector: what is computed for it is compiled once instead of once for each leaf."""
+    """All leaves in one vector, so that an operation on it is compiled once and not once for each leaf."""
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 

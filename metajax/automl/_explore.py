@@ -114,7 +114,7 @@ class _Search:
             self.initial = np.asarray(self.space.encode(self.space.configs(self.task.initial)))
 
     def collect(self) -> None:
-        """Tries the defaults, of which the first one is a model at once, and random configurations."""
+        """Tries the defaults and random configurations. The first default is trained on every fold at once."""
         n_first = 1 if self.schedule.is_short else len(self.initial)
         self._train(self._fix(self.initial[:n_first]), "random")
         self._promote()

@@ -1,4 +1,4 @@
-"""What a search is about: the dataset, the rows that test it, and by what a run knows both again."""
+"""The dataset of a search, its test rows, and the fingerprint by which a run recognizes both."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +75,7 @@ def _refuse_settings_of_tables(config: Config) -> None:
 
 
 def identify(loaded: Loaded, model_types: Sequence[ModelType] | None = None) -> Fingerprint:
-    """Returns by what a run is recognized beside its settings: its data, and what can learn from it.
+    """Returns the fingerprint of a run beside its settings: its data, and the model types that can learn from it.
 
     Args:
         loaded: The data.
@@ -123,6 +123,6 @@ def _features(dataset: tabular.Dataset):
 
 
 def _roles(dataset: tabular.Dataset, prefix: str) -> dict:
-    """What is said about rows, where something is."""
+    """The roles of rows (groups, times, weights), where there are any."""
     roles = {name: getattr(dataset.roles, name) for name in ("groups", "times", "weights")}
     return {f"{prefix}{name}": values for name, values in roles.items() if values is not None}

@@ -45,13 +45,13 @@ class Metric(NamedTuple):
     weights_classes: bool = False
 
     def select(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Returns by what models are compared, f64[models]: the score, at the best threshold of each where there is one."""
+        """Returns the scores by which models are compared, f64[models], each at its best threshold where the metric needs one."""
         if not self.by_label:
             return self.score(outputs, targets, weights)
         return np.max([self.score(at_threshold(outputs, t), targets, weights) for t in thresholds(outputs)], axis=0)
 
     def unit(self, scale: float) -> float:
-        """Returns by what a score of standardized values is multiplied, for one of values; infinite beyond floating point."""
+        """Returns the factor from scores of standardized values to scores in their units; infinite where a float overflows."""
         with np.errstate(over="ignore"):
             return float(np.float64(scale) ** self.power)
 

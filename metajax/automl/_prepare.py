@@ -1,4 +1,4 @@
-"""From a dataset to arrays on the device: the split, the encoder, and the rows that each stage learns from."""
+"""From a dataset to arrays on the device: the split, the encoder, and the rows that each stage is trained on."""
 
 import functools
 from typing import Any, NamedTuple

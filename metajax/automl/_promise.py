@@ -45,7 +45,7 @@ class Candidates(NamedTuple):
         ]
 
     def spread_out(self, space: Space, n: int, evaluated: np.ndarray, required: np.ndarray) -> np.ndarray:
-        """Takes candidates from the rankings in turn, at a distance from each other and from what was tried.
+        """Takes candidates from the rankings in turn, at a distance from each other and from evaluated configurations.
 
         Args:
             space: Their space.

@@ -1,4 +1,4 @@
-"""Who proposes what to try: the meta-learner, with a search that suits the budget, chance, or Optuna."""
+"""The proposer of a search: the meta-learner (with a search that suits the budget), random configurations, or Optuna."""
 
 import dataclasses
 from typing import Any
@@ -27,7 +27,7 @@ nearly as good as the best."""
 
 @dataclasses.dataclass(frozen=True)
 class RankedBatch:
-    """Ranks random configurations and crossings of the best ones by what they promise for their time, and spreads them out.
+    """Ranks random configurations and crossings of the best ones by their promise per time, and spreads them out.
 
     The candidates are 1,024 random configurations, and 2,048 that take each choice from one of the 12 best or from a random
     one. They are ranked and taken as ``Candidates`` says; what is to be improved on is the best mean that the model predicts
@@ -68,7 +68,7 @@ def _cross(space: Space, best: np.ndarray, random: np.ndarray, rng: np.random.Ge
 
 
 def make_proposer(config: Config, space: Space, key: Key, padded_size: int) -> search.AskTell:
-    """Returns who proposes what to train."""
+    """Returns the proposer that the config names."""
     if config.method in ("random", "defaults"):
         return search.RandomProposer(space, key=key)
     if config.method == "optuna":

@@ -155,7 +155,7 @@ def _figures(result: dict[str, Any], findings: Findings) -> str:
 
 
 def _usage(path: str, data: dict[str, Any]) -> str:
-    """How the model is loaded and asked, on the command line and in Python."""
+    """How to load the model and predict with it, on the command line and in Python."""
     is_table = "columns" in data
     outputs = "values, _" if data["task"] == "regression" else "labels, probabilities"
     rows = "pandas.read_csv('FILE.csv')" if is_table else "images"

@@ -154,7 +154,7 @@ def _figures(errors: Residuals, target: str) -> str:
 
 
 def _bins(differences: np.ndarray) -> list[float]:
-    """The edges of a histogram. Residuals that differ by rounding alone fall into bins that can be told apart."""
+    """The edges of a histogram. Residuals that differ only by rounding fall into distinct bins."""
     low, high = float(differences.min()), float(differences.max())
     pad = 1e-3 * max(abs(low), abs(high)) if high - low <= 1e-6 * max(abs(low), abs(high)) else 0.0
     number = min(max(round(math.sqrt(len(differences))), _MIN_BINS), _MAX_BINS)

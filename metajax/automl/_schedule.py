@@ -31,7 +31,7 @@ _SECONDS_OF_A_PROPOSAL = 5.0
 
 
 class Schedule:
-    """Answers how many models to train next, and whether there is time.
+    """Decides how many models to train next, and whether there is time.
 
     It knows the plan (how many models), the time budget (how long) and how long everything has taken, and decides nothing else.
     What an earlier process has saved was decided then, by its clock.
@@ -59,7 +59,7 @@ class Schedule:
 
     @property
     def _repeats(self) -> bool:
-        """Whether time is kept for training the ensemble on other folds."""
+        """Whether time is reserved for training the ensemble on other folds."""
         return self._history.task.more_folds is not None and not self.is_short
 
     def _is_within(self, share: float, seconds: float) -> bool:
@@ -97,7 +97,7 @@ class Schedule:
         return not self.is_over and self.budget.allows(seconds + self.reserve)
 
     def allows_late(self, _seconds: float) -> bool:
-        """Whether a training may begin that others are useless without: it may take from the time that is kept for the end."""
+        """Whether a training may begin without which others are useless; it may use a part of the time reserved for the end."""
         return self.budget.allows(self.reserve / 2)
 
     def record_wave(self, seconds: float, n: int, is_promoted: bool) -> None:
@@ -173,7 +173,7 @@ class Schedule:
         return float(np.mean(seconds[best]))
 
     def measure_proposal(self, propose: Callable[[], list]) -> list:
-        """Returns what is proposed, and records how long it took."""
+        """Returns the proposals of a function, and records how long it took."""
         start_time = time.perf_counter()
         proposals = propose()
         self.proposal_seconds = time.perf_counter() - start_time

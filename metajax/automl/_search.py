@@ -127,7 +127,7 @@ def search(
 
 
 def _explore_until_stopped(config: Config, recorder: Recorder) -> Exploration:
-    """Searches. After SIGTERM or Ctrl-C it writes the best model so far, of which resuming makes a better one."""
+    """Searches. After SIGTERM or Ctrl-C it writes the best model so far; resuming continues the search."""
     with Watch() as watch:
         recorder.is_stopped = lambda: watch.signal is not None
         try:
@@ -146,7 +146,7 @@ def _explore_until_stopped(config: Config, recorder: Recorder) -> Exploration:
 
 
 def _introduction(data: dict[str, Any], task: Task) -> list[str]:
-    """What is printed before the search begins."""
+    """The lines that are printed before the search begins."""
     shape = data["inputs"]
     inputs = f"{data['features']} features" if isinstance(shape, int) else f"images of {' x '.join(map(str, shape))}"
     rows = data["rows"]

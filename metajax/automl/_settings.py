@@ -1,4 +1,4 @@
-"""What the main job is asked to search."""
+"""The settings of the main job."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Tables as a task: what is trained on columns, and how."""
+"""Tables as a task: the model types that are trained on columns, and how they are trained."""
 
 import functools
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Certify:
-    r"""Branch and bound over a finite space of any size: exact if it ends in time, else with a bound on what is missing.
+    r"""Branch and bound over a finite space of any size: exact if it ends in time, and otherwise with a bound on the gap.
 
     A box of configurations leaves each choice some of its values. On a box, a hidden unit is at least $\ell$, and choice g adds
     $d_g \ge 0$ to that. The unit is then bounded by a sum over choices, so that the maximum over the box is a sum of maxima:
@@ -33,7 +33,7 @@ class Certify:
         seconds: Wall time after which the search stops without a proof; at least 0.
         forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out.
         cost: f[width], the cost of each column of the encoding, as of ``supernet.regularizers.cost_table``. Needs ``budget``.
-        budget: Largest total cost of a configuration that is accepted.
+        budget: Largest total cost of a configuration that the search may return.
         around: A configuration to stay near, in place of ``cost`` and ``budget``. The maximum of a model far from its data says
             more about the model than about the space. Needs ``radius``.
         radius: Number of choices (or of items of a ``Subset``) that may differ from ``around``; an integer >= 0.

@@ -1,4 +1,4 @@
-"""Proposers without a meta-learner: chance, and Optuna. They are what the meta-learner is compared with."""
+"""Proposers without a meta-learner, with which the meta-learner is compared: random search and Optuna."""
 
 from typing import Any
 
@@ -42,8 +42,7 @@ class RandomProposer(Record):
 class OptunaProposer(Record):
     """Proposes by Optuna's multivariate TPE.
 
-    The sampler is told of everything that was tried. What was asked for and is not told yet counts as bad ("constant liar"),
-    so that a batch spreads out.
+    The sampler knows all results. Proposals without a result count as bad ("constant liar"), so that a batch spreads out.
 
     Args:
         space: The space to search.

@@ -1,4 +1,4 @@
-"""The proposer: asks a model what to train next, and learns from what it is told."""
+"""The proposer: a model proposes what to train next, and is fitted to the results."""
 
 import dataclasses
 import json
@@ -123,7 +123,7 @@ class Proposer(Record):
         return proposals
 
     def save(self, path: Path | str) -> None:
-        """Writes what was asked and told as JSON, whole or not at all.
+        """Writes the proposals and the results as JSON, in one atomic step.
 
         Args:
             path: The file to write.
@@ -139,7 +139,7 @@ class Proposer(Record):
         write_text(Path(path), json.dumps(state))
 
     def load(self, path: Path | str) -> "Proposer":
-        """Goes on from what ``save`` wrote; the arguments of the proposer must be the same as then.
+        """Continues from a file of ``save``. The arguments of the proposer must be the same as those of the saved one.
 
         Args:
             path: The file to read.
@@ -170,7 +170,7 @@ class Proposer(Record):
 
     @property
     def initial(self) -> list[dict[str, Any]]:
-        """The configurations that are asked for before there is a model."""
+        """The configurations that are proposed before there is a model."""
         if self._initial is None:
             pool = self.space.sample(stream(self.key, "design"), max(_DRAWN, self.n_initial))
             encodings = np.asarray(self.space.encode(pool))
@@ -195,7 +195,7 @@ class Proposer(Record):
         yield from self.space.dicts(self.space.sample(self._draw("random"), max(64, self.n_initial)))
 
     def _fit(self, trials: Trials) -> Model:
-        """The model by what was told, of the spec that cross-validation prefers."""
+        """The model that is fitted to the results, of the spec that cross-validation prefers."""
         # A single spec is fitted with the same key every time, so that only new results change the proposals.
         key = self._draw("model") if len(self.specs) > 1 or self.fine_tune else self.key
         spec = self.specs[0]

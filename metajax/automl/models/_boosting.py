@@ -21,7 +21,7 @@ def boosting_domains() -> dict[str, Domain]:
 
 
 def max_iterations(configured: int, data: Data, outputs: int) -> int:
-    """Returns how many iterations to train: those asked for, or as many as help on the evaluation rows of the search."""
+    """Returns the maximum number of iterations: the configured one, or a limit within which the evaluation rows decide."""
     if not len(data.x_eval):
         return configured
     if outputs <= 2:

@@ -37,7 +37,7 @@ class FittedMember:
         return self.staged(x, np.ones(1))[0]
 
     def staged(self, x: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:
-        """Returns what is predicted after each of these shares of the training."""
+        """Returns the predictions after each of these shares of the training."""
         if self.member is None:
             return [self._spread(np.ones((len(x), 1), np.float32))] * len(shares)
         return [self._spread(out) for out in self.member.staged(select(x, self.columns), shares)]
@@ -51,7 +51,7 @@ class FittedMember:
         return result
 
     def header(self) -> dict[str, Any]:
-        """Returns what is saved as JSON."""
+        """Returns the part of the member that is saved as JSON."""
         return {
             "model": self.model,
             "outputs": self.outputs,
@@ -60,7 +60,7 @@ class FittedMember:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns what is saved as arrays."""
+        """Returns the arrays of the member that are saved."""
         member_arrays = {} if self.member is None else self.member.arrays()
         return {
             "columns": self.columns,
@@ -70,7 +70,7 @@ class FittedMember:
 
     @staticmethod
     def read(kind: ModelType, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> "FittedMember":
-        """Returns the member of what was saved."""
+        """Returns the member with this header and these arrays."""
         member_arrays = {
             name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")
         }

@@ -58,7 +58,7 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def wait_passively() -> None:
-    """Lets the threads of OpenMP sleep while they wait for each other, where nothing else was asked for.
+    """Lets the threads of OpenMP sleep while they wait for each other, unless the environment says otherwise.
 
     Threads that wait actively keep the cores from those they wait for as soon as anything else runs on the machine: a fit of
     one second was seen to take a minute. It must be called before a library of trees is loaded, and only by a program that owns
