@@ -23,6 +23,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"metajax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=OneLineParser)
 
+    _add_search(commands)
+    quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
+    _add_run_flags(quickstart, "runs/quickstart", f"{QUICKSTART_MINUTES:g} minutes, unless --trials is given")
+    _add_schema(commands)
+    _add_predict(commands)
+    for name, text in (("show", "print what a run found"), ("resume", "continue a stopped search")):
+        command = commands.add_parser(name, help=text, allow_abbrev=False)
+        command.add_argument("run", help="the run directory")
+        if name == "resume":
+            command.add_argument("--log", help=_LOG)
+    return parser
+
+
+def _add_search(commands: Any) -> None:
+    """Adds ``metajax search``."""
     search = commands.add_parser("search", help="find a model for a dataset", allow_abbrev=False)
     search.add_argument(
         "--data",
@@ -40,28 +55,24 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
     _add_run_flags(search, "runs/search")
 
-    quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
-    _add_run_flags(quickstart, "runs/quickstart", f"{QUICKSTART_MINUTES:g} minutes, unless --trials is given")
 
+def _add_schema(commands: Any) -> None:
+    """Adds ``metajax schema``."""
     schema = commands.add_parser("schema", help="print how a table is read", allow_abbrev=False)
     schema.add_argument("--data", required=True, help="a CSV, Parquet, Feather or .npz file")
     schema.add_argument("--target", help="the column to predict")
     schema.add_argument("--task", help="classification or regression (default: judged by the target)")
     schema.add_argument("--out", help="the JSON to write, to be edited and given to `metajax search --schema`")
 
+
+def _add_predict(commands: Any) -> None:
+    """Adds ``metajax predict``."""
     predict = commands.add_parser("predict", help="apply a found model to new rows", allow_abbrev=False)
     predict.add_argument("run", help="the run directory of a finished search")
     predict.add_argument(
         "--data", required=True, help="a table with the columns of the training data, an .npz with x, or a folder"
     )
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
-
-    for name, text in (("show", "print what a run found"), ("resume", "continue a stopped search")):
-        command = commands.add_parser(name, help=text, allow_abbrev=False)
-        command.add_argument("run", help="the run directory")
-        if name == "resume":
-            command.add_argument("--log", help=_LOG)
-    return parser
 
 
 def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "none") -> None:

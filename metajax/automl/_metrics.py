@@ -45,7 +45,7 @@ class Metric(NamedTuple):
     weights_classes: bool = False
 
     def select(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Returns the scores by which models are compared, f64[models], each at its best threshold where the metric needs one."""
+        """Returns the scores that compare models, f64[models], each at its best threshold where the metric needs one."""
         if not self.by_label:
             return self.score(outputs, targets, weights)
         return np.max([self.score(at_threshold(outputs, t), targets, weights) for t in thresholds(outputs)], axis=0)
