@@ -86,7 +86,7 @@ def propose(space: Space, sources: Sources, table: Table, key: Key) -> np.ndarra
 def _program(space: Space, n_sources: int) -> Callable[..., jax.Array]:
     """The whole proposal as one program, compiled once for each power of two of the trials."""
     spec = transfer(n_sources) if n_sources else _KERNEL
-    blocks = space.domain_of_column
+    blocks: Any = space.domain_of_column
 
     def columns(params, x):
         """The prior's mean and factors in front of the encoding, as ``priors.transfer`` reads them."""

@@ -32,7 +32,7 @@ def kendall_tau(a: ArrayLike, b: ArrayLike) -> float:
     a, b = _paired_scores(a, b)
     if len(a) < 2 or np.ptp(_ranks(a)) == 0 or np.ptp(_ranks(b)) == 0:
         return 0.0
-    return float(stats.kendalltau(a, b).statistic)  # in O(n log n)
+    return float(stats.kendalltau(a, b).statistic)  # type: ignore[attr-defined]  # in O(n log n)
 
 
 def kendall_tau_error(a: ArrayLike, b: ArrayLike) -> float:
