@@ -23,6 +23,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"metajax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=OneLineParser)
 
+    _add_search(commands)
+    quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
+    _add_run_flags(quickstart, "runs/quickstart", f"{QUICKSTART_MINUTES:g} minutes, unless --trials is given")
+    _add_schema(commands)
+    _add_predict(commands)
+    for name, text in (("show", "print what a run found"), ("resume", "continue a stopped search")):
+        command = commands.add_parser(name, help=text, allow_abbrev=False)
+        command.add_argument("run", help="the run directory")
+        if name == "resume":
+            command.add_argument("--log", help=_LOG)
+    return parser
+
+
+def _add_search(commands: Any) -> None:
+    """Adds ``metajax search``."""
     search = commands.add_parser("search", help="find a model for a dataset", allow_abbrev=False)
     search.add_argument(
         "--data",
@@ -40,28 +55,24 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
     _add_run_flags(search, "runs/search")
 
-    quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
-    _add_run_flags(quickstart, "runs/quickstart", f"{QUICKSTART_MINUTES:g} minutes, unless --trials is given")
 
+def _add_schema(commands: Any) -> None:
+    """Adds ``metajax schema``."""
     schema = commands.add_parser("schema", help="print how a table is read", allow_abbrev=False)
     schema.add_argument("--data", required=True, help="a CSV, Parquet, Feather or .npz file")
     schema.add_argument("--target", help="the column to predict")
     schema.add_argument("--task", help="classification or regression (default: judged by the target)")
     schema.add_argument("--out", help="the JSON to write, to be edited and given to `metajax search --schema`")
 
+
+def _add_predict(commands: Any) -> None:
+    """Adds ``metajax predict``."""
     predict = commands.add_parser("predict", help="apply a found model to new rows", allow_abbrev=False)
     predict.add_argument("run", help="the run directory of a finished search")
     predict.add_argument(
         "--data", required=True, help="a table with the columns of the training data, an .npz with x, or a folder"
     )
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
-
-    for name, text in (("show", "print what a run found"), ("resume", "continue a stopped search")):
-        command = commands.add_parser(name, help=text, allow_abbrev=False)
-        command.add_argument("run", help="the run directory")
-        if name == "resume":
-            command.add_argument("--log", help=_LOG)
-    return parser
 
 
 def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "none") -> None:
@@ -90,7 +101,7 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
 
 def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log: str | None = None) -> None:
     """Searches, or continues a search, and prints what was found."""
-    started = time.perf_counter()  # loading libraries counts, too
+    start_time = time.perf_counter()  # loading libraries counts, too
     from metajax import automl
     from metajax._compiled import compile_quickly
     from metajax.automl._load import identify, load_data
@@ -116,11 +127,11 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log
     loaded = load_data(config)  # before anything is written
     with RunDirectory(out, to_dict(config), resume, overwrite, identify(loaded), writers) as directory:
         if directory.result is None:
-            automl.search(config, directory, loaded, started=started)
+            automl.search(config, directory, loaded, started=start_time)
         _show(directory.path)
 
 
-def _where(arguments: argparse.Namespace) -> tuple[str, bool, bool, str | None]:
+def _run_options(arguments: argparse.Namespace) -> tuple[str, bool, bool, str | None]:
     """Returns the arguments of a search that say where it is kept and sent."""
     return arguments.out, arguments.resume, arguments.overwrite, arguments.log
 
@@ -143,13 +154,13 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _short(fields: dict[str, Any]) -> dict[str, Any]:
+def _with_quickstart_budget(fields: dict[str, Any]) -> dict[str, Any]:
     """Returns the same arguments, with the quickstart's budget if none was asked for."""
     unlimited = fields["minutes"] is None and fields["trials"] is None
     return {**fields, "minutes": QUICKSTART_MINUTES} if unlimited else fields
 
 
-def _read(run: str) -> dict[str, Any]:
+def _read_config(run: str) -> dict[str, Any]:
     """Returns the config of a run."""
     from metajax.run import read_json
 
@@ -163,7 +174,7 @@ def _resume(run: str, log: str | None) -> None:
     """Continues a search with its own settings."""
     from metajax import automl
 
-    fields = _read(run)
+    fields = _read_config(run)
     try:
         automl.Config(**fields)
     except TypeError:
@@ -175,7 +186,7 @@ def _show(run: Path | str) -> None:
     """Prints what a run found, or how far it is."""
     from metajax.run import read_json
 
-    fields = _read(str(run))
+    fields = _read_config(str(run))
     path = Path(run) / "result.json"
     if not path.is_file():
         lines = (
@@ -190,18 +201,18 @@ def _show(run: Path | str) -> None:
         print(json.dumps(result, indent=2))
         return
     name = result["metric"]
-    show = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
+    format_score = (lambda v: f"{100 * v:.2f}%") if name == "accuracy" else (lambda v: f"{v:.4f}")
     if "verdict" in result:  # runs of earlier versions have none
         print(result["verdict"])
-    print(f"found: {', '.join(f'{k}={_shown(v)}' for k, v in result['found'].items())}")
-    line = [f"test {name}: found {show(metrics[f'test_{name}'])}"]
+    print(f"found: {', '.join(f'{k}={_format_value(v)}' for k, v in result['found'].items())}")
+    line = [f"test {name}: found {format_score(metrics[f'test_{name}'])}"]
     if f"test_{name}_low" in metrics:  # runs of earlier versions have no interval
-        line[0] += f" ({show(metrics[f'test_{name}_low'])} to {show(metrics[f'test_{name}_high'])})"
+        line[0] += f" ({format_score(metrics[f'test_{name}_low'])} to {format_score(metrics[f'test_{name}_high'])})"
     if f"default_test_{name}" in metrics:
-        line.append(f"default {show(metrics[f'default_test_{name}'])}")
+        line.append(f"default {format_score(metrics[f'default_test_{name}'])}")
     if f"random_test_{name}" in metrics:
-        tried = metrics["configurations_tried_random"]
-        line.append(f"best of {tried} at random {show(metrics[f'random_test_{name}'])}")
+        n_random = metrics["configurations_tried_random"]
+        line.append(f"best of {n_random} at random {format_score(metrics[f'random_test_{name}'])}")
     print(", ".join(line))
     print(
         f"{metrics['configurations_tried']} configurations tried of 10^{metrics['log10_space']:.0f}, "
@@ -211,7 +222,7 @@ def _show(run: Path | str) -> None:
     print(f"written to {run}: report.html, model.json, model.npz, trials.csv, result.json")
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Returns a value of a configuration in a few characters."""
     if isinstance(value, list):
         return f"{len(value)} features"
@@ -228,7 +239,7 @@ def _schema(data: str, target: str | None, task: str | None, out: str | None) ->
     print(schema)
     if out is not None:
         if Path(out).exists():
-            raise InputError(f"--out {out}: exists; give a new file")
+            raise InputError(f"--out {out}: already exists; choose a new file")
         write_text(Path(out), schema.to_json())
         print(f"written to {out}; edit it and give it to `metajax search --schema {out}`")
 
@@ -243,7 +254,7 @@ def _predict(run: str, data: str, out: str | None) -> None:
     from metajax.run._files import usable
 
     if out is not None and Path(out).exists():
-        raise InputError(f"out={out!r}: exists; give a new file")
+        raise InputError(f"out={out!r}: already exists; choose a new file")
     wait_passively()
     model = automl.load_model(run)
     pd = tabular.pandas()
@@ -254,7 +265,7 @@ def _predict(run: str, data: str, out: str | None) -> None:
         labels, probabilities = model.predict(rows)
         classes = model.encoder.classes or []
     else:
-        labels, probabilities = model.predict(pixels(data, _read(run).get("size")))
+        labels, probabilities = model.predict(pixels(data, _read_config(run).get("size")))
         classes = model.classes
     frame = pd.DataFrame({"prediction": labels})
     if probabilities is not None:
@@ -291,8 +302,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = _parser().parse_args(argv)
     commands: dict[str, Callable[[], None]] = {
-        "search": lambda: _search(_fields(arguments), *_where(arguments)),
-        "quickstart": lambda: _search(_short(_fields(arguments)), *_where(arguments)),
+        "search": lambda: _search(_fields(arguments), *_run_options(arguments)),
+        "quickstart": lambda: _search(_with_quickstart_budget(_fields(arguments)), *_run_options(arguments)),
         "schema": lambda: _schema(arguments.data, arguments.target, arguments.task, arguments.out),
         "predict": lambda: _predict(arguments.run, arguments.data, arguments.out),
         "show": lambda: _show(arguments.run),

@@ -20,7 +20,7 @@ FLAGS = {**{name: f"--{name}" for name in ("data", "target", "task", "trials", "
 @pytest.mark.parametrize(
     ("message", "printed"),
     [
-        ("trials=3: accepted are whole numbers from 16", "--trials 3: accepted are whole numbers from 16"),
+        ("trials=3: must be an integer >= 16", "--trials 3: must be an integer >= 16"),
         ("data='a b.csv': no such file", "--data 'a b.csv': no such file"),
         ('data="it\'s.csv": no such file', """--data 'it'"'"'s.csv': no such file"""),
         (
@@ -87,13 +87,13 @@ def test_predictions_are_written_to_a_new_file_alone(tmp_path, capsys, monkeypat
     assert cli.main(arguments) == 0
     assert (tmp_path / "predictions.csv").read_text() == "prediction\n1.0\n1.0\n"
     assert cli.main(arguments) == 2
-    assert "predictions.csv: exists; give a new file" in capsys.readouterr().err
+    assert "predictions.csv: already exists; choose a new file" in capsys.readouterr().err
 
 
 def test_the_library_speaks_of_arguments():
-    with pytest.raises(InputError, match=r"^trials=3: accepted are whole numbers from 16"):
+    with pytest.raises(InputError, match=r"^trials=3: must be an integer >= 16"):
         automl.Config("digits", trials=3)
-    with pytest.raises(InputError, match=r"^minutes=-1: accepted"):
+    with pytest.raises(InputError, match=r"^minutes=-1: must be a finite number > 0"):
         automl.Config("digits", minutes=-1)
     with pytest.raises(InputError, match=r"^data='mars': accepted"):
         tabular.load("mars")

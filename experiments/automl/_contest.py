@@ -111,8 +111,8 @@ def scikit_learn_trees(data):
     """Without LightGBM, XGBoost and CatBoost, as where the extra ``trees`` is not installed."""
     from metajax.automl import models
 
-    kinds = [kind for kind in models.installed() if kind.name in (*_NO_TREES, "boosted_trees", "extra_trees")]
-    return metajax(data, model_types=kinds)
+    types = [kind for kind in models.installed() if kind.name in (*_NO_TREES, "boosted_trees", "extra_trees")]
+    return metajax(data, model_types=types)
 
 
 def no_ensemble(data):
@@ -134,14 +134,14 @@ def largest(ensemble):
     for config, weight in zip(ensemble.configs, ensemble.weights):
         weights[_name(config)] = weights.get(_name(config), 0.0) + weight
     best = max(weights, key=lambda name: weights[name])
-    own = [i for i, config in enumerate(ensemble.configs) if _name(config) == best]
-    pick = lambda values: [values[i] for i in own]
+    indices = [i for i, config in enumerate(ensemble.configs) if _name(config) == best]
+    pick = lambda values: [values[i] for i in indices]
     return dataclasses.replace(
         ensemble,
         configs=pick(ensemble.configs),
         members=pick(ensemble.members),
-        temperatures=ensemble.temperatures[own],
-        weights=ensemble.weights[own] / ensemble.weights[own].sum(),
+        temperatures=ensemble.temperatures[indices],
+        weights=ensemble.weights[indices] / ensemble.weights[indices].sum(),
     )
 
 
@@ -274,10 +274,10 @@ def predictions(model, data):
     """Probabilities f64[rows, classes] in the order of all classes, or values f64[rows]."""
     if not data.is_classification:
         return np.asarray(model.predict(data.test), np.float64).ravel()
-    given = np.asarray(model.predict_proba(data.test), np.float64)
-    every = np.zeros((len(given), len(data.classes)))
-    every[:, np.asarray(model.classes_, int)] = given  # a class that no training row has is impossible
-    return every
+    known_classes = np.asarray(model.predict_proba(data.test), np.float64)
+    all_classes = np.zeros((len(known_classes), len(data.classes)))
+    all_classes[:, np.asarray(model.classes_, int)] = known_classes  # a class that no training row has is impossible
+    return all_classes
 
 
 def main(method, folder):
@@ -298,7 +298,9 @@ def main(method, folder):
         "first_predict_seconds": first - fitted,
         "predict_seconds": time.perf_counter() - first,
         "test_rows": len(data.test),
-        "megabytes": max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        "megabytes": max(
+            resource.getrusage(process).ru_maxrss for process in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
         / 1024,
         **describe(),
     }

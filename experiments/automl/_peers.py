@@ -66,15 +66,15 @@ def environment(name: str, folder: Path) -> Path:
     Raises:
         InputError: If it cannot be made.
     """
-    wanted = REQUIREMENTS[name]
-    path = folder / f"{name}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:8]}"
+    requirements = REQUIREMENTS[name]
+    path = folder / f"{name}-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:8]}"
     complete = path / "complete"
     if complete.is_file():
         return path
-    print(f"making the environment {path} with {' '.join(wanted)}; this takes minutes", file=sys.stderr)
+    print(f"making the environment {path} with {' '.join(requirements)}; this takes minutes", file=sys.stderr)
     venv.create(path, with_pip=True, clear=True)
     target = ["--target", str(path / "files")] if name == "packages" else []
-    command = [str(path / "bin" / "python"), "-m", "pip", "install", "--quiet", *target, *wanted]
+    command = [str(path / "bin" / "python"), "-m", "pip", "install", "--quiet", *target, *requirements]
     installed = subprocess.run(command, capture_output=True, text=True)
     if installed.returncode:
         last = (installed.stderr.strip().splitlines() or ["pip failed"])[-1]
@@ -102,11 +102,13 @@ def run(method: str, folder: Path, environments: Path, cores: int, seconds: floa
     command = [str(python), str(CONTEST), method, str(folder)]
     try:
         with _Cores(cores):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=variables, cwd=folder)
+            finished = subprocess.run(
+                command, capture_output=True, text=True, timeout=seconds, env=variables, cwd=folder
+            )
     except subprocess.TimeoutExpired:
         return Cost(None, {"failed": f"not done after {seconds:g} s"})
-    if done.returncode:
-        return Cost(None, {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:200]})
+    if finished.returncode:
+        return Cost(None, {"failed": (finished.stderr.strip().splitlines() or ["no message"])[-1][:200]})
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         predictions = arrays["predictions"]
     record = json.loads((folder / "record.json").read_text())

@@ -72,13 +72,13 @@ def diagram(result: Ranks, title: str = ""):
     half = (len(order) + 1) // 2
     depth = 0.6 + 0.5 * len(groups)
     for i, name in enumerate(order):
-        left = i < half
-        level = depth + 0.9 * (i if left else len(order) - 1 - i)
-        edge = low - 0.25 if left else high + 0.25
+        is_left = i < half
+        level = depth + 0.9 * (i if is_left else len(order) - 1 - i)
+        edge = low - 0.25 if is_left else high + 0.25
         axes.plot([result.mean[name]] * 2 + [edge], [0, level, level], color="0.4", linewidth=0.8, clip_on=False)
-        text = f"{name}  {result.mean[name]:.2f}" if left else f"{result.mean[name]:.2f}  {name}"
+        text = f"{name}  {result.mean[name]:.2f}" if is_left else f"{result.mean[name]:.2f}  {name}"
         weight = "bold" if name == "metajax" else "normal"
-        axes.text(edge, level, text, ha="right" if left else "left", va="center", fontsize=8, fontweight=weight)
+        axes.text(edge, level, text, ha="right" if is_left else "left", va="center", fontsize=8, fontweight=weight)
     for i, group in enumerate(groups):
         ends = result.mean[group[0]] - 0.04, result.mean[group[-1]] + 0.04
         axes.plot(ends, [0.35 + 0.5 * i] * 2, color=plot.ACCENT, linewidth=3, solid_capstyle="round")

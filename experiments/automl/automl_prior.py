@@ -54,7 +54,10 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.each < 1 or self.models < 16 or self.models % 8 or self.minutes <= 0:
-            raise InputError("each and minutes must be positive, and models a multiple of 8 from 16")
+            raise InputError(
+                "--each and --minutes must be > 0, and --models a multiple of 8 and >= 16, got "
+                f"{self.each}, {self.minutes} and {self.models}"
+            )
 
     @property
     def names(self) -> list[str]:
@@ -139,10 +142,10 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 def left_out(config: Config, parts: dict[tuple[str, int], dict[str, Any]]) -> dict[str, float]:
     """Judges the prior on every table after fitting it to the datasets of the others; returns means over datasets."""
     values: dict[str, list[float]] = {"first": [], "best of 8": [], "random": [], "random best of 8": [], "tau": []}
-    for left in config.names:
-        others = together([part for (name, _), part in parts.items() if name != left])
-        model = predictor.fit(others, SPEC, "rank", jax.random.key(0))
-        for part in (part for (name, _), part in parts.items() if name == left):
+    for held_out_name in config.names:
+        other_trials = together([part for (name, _), part in parts.items() if name != held_out_name])
+        model = predictor.fit(other_trials, SPEC, "rank", jax.random.key(0))
+        for part in (part for (name, _), part in parts.items() if name == held_out_name):
             rank = np.argsort(np.argsort(-np.nan_to_num(part["score"], nan=-1e9))) / (len(part["score"]) - 1)
             predicted = model.predict(part["x"], part["meta"])[0]
             order = np.argsort(-predicted)
@@ -151,7 +154,7 @@ def left_out(config: Config, parts: dict[tuple[str, int], dict[str, Any]]) -> di
             values["random"].append(float(rank.mean()))
             values["random best of 8"].append((len(rank) - 8) / (9 * (len(rank) - 1)))  # its expectation
             values["tau"].append(supernet.diagnosis.kendall_tau(predicted, -rank))
-    return {name: float(np.mean(each)) for name, each in values.items()}
+    return {name: float(np.mean(numbers)) for name, numbers in values.items()}
 
 
 def markdown(config: dict, result: dict) -> str:

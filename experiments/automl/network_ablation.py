@@ -61,7 +61,7 @@ class Config:
     def __post_init__(self):
         _ = harness.selected(self.datasets, DATASETS, "datasets"), harness.selected(self.methods, METHODS, "methods")
         if self.rows < 100 or self.seeds < 1:
-            raise InputError("rows must be at least 100, and seeds positive")
+            raise InputError(f"--rows must be >= 100 and --seeds >= 1, got {self.rows} and {self.seeds}")
 
 
 PRESETS = {"paper": {}, "tiny": {"datasets": "diabetes", "methods": "default,boosting", "rows": 200, "seeds": 1}}
@@ -70,8 +70,8 @@ PRESETS = {"paper": {}, "tiny": {"datasets": "diabetes", "methods": "default,boo
 def load_table(name: str, rows: int) -> tabular.Dataset:
     """Returns a table of at most this many rows."""
     dataset = dataset_of(name)
-    drawn = np.sort(np.random.default_rng(0).permutation(len(dataset.target))[:rows])
-    return dataset._replace(frame=dataset.frame.iloc[drawn].reset_index(drop=True), target=dataset.target[drawn])
+    subset = np.sort(np.random.default_rng(0).permutation(len(dataset.target))[:rows])
+    return dataset._replace(frame=dataset.frame.iloc[subset].reset_index(drop=True), target=dataset.target[subset])
 
 
 def load(config: Config) -> dict[str, Any]:
@@ -106,9 +106,9 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     records = harness.measure(directory, cells, work, "trainings")
     metrics: dict[str, float] = {}
     for dataset, method in itertools.product(names, methods):
-        own = [r for r in records if (r["dataset"], r["method"]) == (dataset, method)]
+        own_records = [r for r in records if (r["dataset"], r["method"]) == (dataset, method)]
         for key in ("score", "loss", "core_seconds"):
-            metrics[f"{dataset}, {method}, {key}"] = float(np.mean([r[key] for r in own]))
+            metrics[f"{dataset}, {method}, {key}"] = float(np.mean([r[key] for r in own_records]))
     protocol = (
         f"{config.seeds} splits of at most {config.rows} rows, 60% to learn from, judged by 20% that also choose the epoch of "
         "a network; accuracy or R² and, in brackets, calibrated log-loss or mean squared error; one untuned training each"

@@ -58,7 +58,7 @@ class Contest:
     def __post_init__(self):
         _ = self.names, self.contestants  # raise on another name
         if self.splits < 1 or self.cores < 1:
-            raise InputError("splits and cores must be positive")
+            raise InputError(f"--splits and --cores must be integers >= 1, got {self.splits} and {self.cores}")
 
     @property
     def names(self) -> list[str]:
@@ -85,7 +85,7 @@ class Config(Contest):
     def __post_init__(self):
         super().__post_init__()
         if not all(_is_positive(s) for s in self.seconds.split(",")):
-            raise InputError(f"seconds={self.seconds!r}: accepted are positive numbers, separated by commas")
+            raise InputError(f"--seconds must be positive numbers separated by commas, got {self.seconds!r}")
 
     @property
     def budgets(self) -> list[float]:
@@ -156,8 +156,10 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     """Every contestant on every table."""
     records = contest(config, directory, loaded, cells_of(config), max(config.budgets))
     metrics = summarized(config, records)
-    shown = next((budget for budget in sorted(config.budgets) if budget >= 60), max(config.budgets))
-    figure = diagram(ranked(records, shown), f"{shown:g} s for the searches, defaults for the others")
+    budget_of_figure = next((budget for budget in sorted(config.budgets) if budget >= 60), max(config.budgets))
+    figure = diagram(
+        ranked(records, budget_of_figure), f"{budget_of_figure:g} s for the searches, defaults for the others"
+    )
     plot.save(figure, directory.path / "ranks.png")
     protocol = (
         f"{len(config.names)} tables, {config.splits} splits, a quarter of the rows held back; AUC of two classes, accuracy of "
@@ -187,11 +189,13 @@ def score_of(predictions: np.ndarray, target: np.ndarray, task: str) -> float:
 
 def scores(records: list[dict[str, Any]], budget: float) -> dict[str, dict[str, float]]:
     """Returns the score of each method on each table, the mean over splits; NaN where a split failed."""
-    found: dict[str, dict[str, list[float]]] = {}
+    by_method: dict[str, dict[str, list[float]]] = {}
     for record in records:
         if record["budget"] in (0.0, budget):
-            found.setdefault(record["method"], {}).setdefault(record["table"], []).append(record.get("score", math.nan))
-    return {m: {t: float(np.mean(v)) for t, v in by_table.items()} for m, by_table in found.items()}
+            by_method.setdefault(record["method"], {}).setdefault(record["table"], []).append(
+                record.get("score", math.nan)
+            )
+    return {m: {t: float(np.mean(v)) for t, v in by_table.items()} for m, by_table in by_method.items()}
 
 
 def ranked(records: list[dict[str, Any]], budget: float):
@@ -207,10 +211,10 @@ def summarized(config: Config, records: list[dict[str, Any]]) -> dict[str, float
         at = f"{budget:g} s"
         metrics |= {f"{at} {m} rank": value for m, value in result.mean.items()}
         metrics |= {f"{at} critical difference": result.critical, f"{at} friedman p": result.p}
-        metrics |= {f"{at} {m} {t}": 100 * v for m, each in by_method.items() for t, v in each.items()}
+        metrics |= {f"{at} {m} {t}": 100 * v for m, by_table in by_method.items() for t, v in by_table.items()}
         for m, key in itertools.product(by_method, _COSTS):
-            own = [r for r in records if r["method"] == m and r["budget"] in (0.0, budget)]
-            values = [r[key] for r in own if key in r]
+            own_records = [r for r in records if r["method"] == m and r["budget"] in (0.0, budget)]
+            values = [r[key] for r in own_records if key in r]
             if values:
                 metrics[f"{at} {m} {key}"] = float(np.mean(values))
         if {"metajax", "boosting"} <= set(by_method):
@@ -253,24 +257,26 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
 def statement(results: Results) -> list[str]:
     """The main job in a minute against what a user would pick instead."""
     m, at = results["tables_minute"].metrics, "60 s"
-    found = {name: m[f"{at} {name} rank"] for name in METHODS if f"{at} {name} rank" in m}
-    rivals = [name for name in found if name != "metajax"]
+    mean_ranks = {name: m[f"{at} {name} rank"] for name in METHODS if f"{at} {name} rank" in m}
+    rivals = [name for name in mean_ranks if name != "metajax"]
     names = [t for t in suite.TABLES if f"{at} metajax {t}" in m]
     gaps = {n: {t: m[f"{at} metajax {t}"] - m[f"{at} {n} {t}"] for t in names if f"{at} {n} {t}" in m} for n in rivals}
     wins = {name: sum(gap > 0 for gap in gaps[name].values()) for name in rivals}
-    order = ", ".join(f"{name} {found[name]:.2f}" for name in sorted(found, key=lambda name: found[name]))
-    nearest = min(rivals, key=lambda name: found[name])
+    order = ", ".join(
+        f"{name} {mean_ranks[name]:.2f}" for name in sorted(mean_ranks, key=lambda name: mean_ranks[name])
+    )
+    nearest = min(rivals, key=lambda name: mean_ranks[name])
     chance = f"p {sign_test(wins[nearest], len(names)):.2g} by a sign test"
     sentences = [
         f"On {len(names)} new tables, a minute for each search, the mean ranks (1 is best) are: {order}. metajax is better "
         f"than {nearest} on {wins[nearest]} ({chance})."
     ]
-    lost = {t: -gap for t, gap in gaps.get("boosting", {}).items() if gap < 0}
-    if lost:
-        worst = max(lost, key=lambda t: lost[t])
+    losses = {t: -gap for t, gap in gaps.get("boosting", {}).items() if gap < 0}
+    if losses:
+        worst_table = max(losses, key=lambda t: losses[t])
         sentences.append(
-            f"Default boosted trees are better on {listed(sorted(lost))}, by at most {lost[worst]:.2f} points "
-            f"({worst})."
+            f"Default boosted trees are better on {listed(sorted(losses))}, by at most {losses[worst_table]:.2f} points "
+            f"({worst_table})."
         )
     return [*sentences, *_in_ten_seconds(results)]
 
@@ -280,10 +286,9 @@ def _in_ten_seconds(results: Results) -> list[str]:
     if "tables_ten" not in results:
         return []
     m, at = results["tables_ten"].metrics, "10 s"
-    found = {name: m[f"{at} {name} rank"] for name in METHODS if f"{at} {name} rank" in m}
-    return [
-        f"In ten seconds: {', '.join(f'{name} {found[name]:.2f}' for name in sorted(found, key=found.__getitem__))}."
-    ]
+    mean_ranks = {name: m[f"{at} {name} rank"] for name in METHODS if f"{at} {name} rank" in m}
+    order = ", ".join(f"{name} {mean_ranks[name]:.2f}" for name in sorted(mean_ranks, key=mean_ranks.__getitem__))
+    return [f"In ten seconds: {order}."]
 
 
 def sign_test(wins: int, n: int) -> float:

@@ -1,4 +1,4 @@
-"""What all experiments share: the command line, measurements that are kept one by one, results and their tables."""
+"""What all experiments share: the command line, measurements that are saved one by one, results and their tables."""
 
 from experiments.harness._discovery import PILLARS, Pillar, discover, experiments, owner, pillars
 from experiments.harness._experiment import Experiment

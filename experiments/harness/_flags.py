@@ -54,11 +54,11 @@ def parse(
     options = Options(parsed.run.out, parsed.run.resume, parsed.run.overwrite)
     if options.resume and options.overwrite:
         fail(prog, "--resume and --overwrite exclude each other")
-    given = {name: getattr(parsed.experiment, name) for name in _given(config, arguments)}
+    flag_values = {name: getattr(parsed.experiment, name) for name in _fields_with_flags(config, arguments)}
     preset = presets[parsed.run.preset] if presets else {}
     try:
-        values = preset if isinstance(preset, Mapping) else preset(given)
-        return config(**{**values, **given}), options
+        values = preset if isinstance(preset, Mapping) else preset(flag_values)
+        return config(**{**values, **flag_values}), options
     except InputError as error:
         fail(prog, str(error))
 
@@ -128,7 +128,7 @@ def _command(config: type, presets: Mapping[str, Preset], out: str) -> Any:
     return dataclasses.make_dataclass("Command", [("run", run), ("experiment", unchecked)], frozen=True)
 
 
-def _given(config: type, arguments: Sequence[str]) -> list[str]:
+def _fields_with_flags(config: type, arguments: Sequence[str]) -> list[str]:
     """The fields whose flags are among the arguments.
 
     Example:
@@ -137,7 +137,7 @@ def _given(config: type, arguments: Sequence[str]) -> list[str]:
         ...     warm_up: float = 0.0
         ...     pool: bool = False
         ...     seed: int = 0
-        >>> _given(Config, ["--warm-up", "0.1", "--no-pool"])
+        >>> _fields_with_flags(Config, ["--warm-up", "0.1", "--no-pool"])
         ['warm_up', 'pool']
     """
     flags = {word.split("=")[0].removeprefix("--").replace("-", "_") for word in arguments if word.startswith("--")}

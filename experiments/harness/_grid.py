@@ -1,5 +1,5 @@
-"""Experiments that consist of many small measurements. Each one is kept as soon as it is made; a resumed run makes those that
-are missing."""
+"""Experiments that consist of many small measurements. Each one is saved as soon as it is
+made, and a resumed run makes those that are missing."""
 
 import contextlib
 import json
@@ -17,8 +17,8 @@ Cell = dict[str, Any]
 """The names of one measurement, such as ``{"method": "tpe", "seed": 0}``."""
 
 
-def selected(value: str, known: Iterable[str], flag: str) -> list[str]:
-    """Returns the names that a flag selects: ``all``, or some of the known ones, separated by commas.
+def selected(value: str, choices: Iterable[str], flag: str) -> list[str]:
+    """Returns the names that a flag selects: ``all``, or some of the choices, separated by commas.
 
     Raises:
         InputError: If another name is given.
@@ -27,12 +27,12 @@ def selected(value: str, known: Iterable[str], flag: str) -> list[str]:
         >>> selected("tpe,random", ["random", "tpe", "gp"], "methods")
         ['tpe', 'random']
     """
-    names = list(known)
-    some = names if value == "all" else value.split(",")
-    unknown = [name for name in some if name not in names]
+    names = list(choices)
+    selection = names if value == "all" else value.split(",")
+    unknown = [name for name in selection if name not in names]
     if unknown:
-        raise InputError(f"--{flag} {unknown[0]}: accepted are all, or some of {', '.join(names)}")
-    return some
+        raise InputError(f"--{flag} must be all, or some of {', '.join(names)} separated by commas, got {unknown[0]}")
+    return selection
 
 
 def measure(

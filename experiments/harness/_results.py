@@ -61,7 +61,7 @@ def add(folder: Path, figures: Sequence[str] = (), results: Path = RESULTS) -> N
         InputError: If the run is not finished.
     """
     if not (folder / "result.json").is_file():
-        raise InputError(f"--add {folder}: has no result.json; only finished runs can be added")
+        raise InputError(f"--add {folder}: must be the directory of a finished run, but it has no result.json")
     target = results / folder.name
     target.mkdir(parents=True, exist_ok=True)
     for file in (*_FILES, *figures):

@@ -1,4 +1,4 @@
-"""Words for numbers, of which the sentences of the first page are made."""
+"""Numbers and names in words, for the sentences of the first page."""
 
 
 def against(value: float, other: float, margin: float = 0.0) -> str:

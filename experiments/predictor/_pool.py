@@ -36,26 +36,28 @@ def search(
         x: f32[n, d], what the model reads of each candidate.
         y: f[n], larger is better. The model sees it only where it was tried.
         blocks: int[d], as ``Spec.fit`` takes them.
-        initial: int[runs, some], the first rows of each run.
+        initial: int[runs, k], the first k rows of each run.
         budget: The number of rows of a run.
         key: The key of the candidates that are drawn.
         target: ``value`` standardizes what was seen; ``rank`` takes normal quantiles of its ranks.
     """
     rows = np.zeros((len(initial), budget), np.int32)
-    done = initial.shape[1]
-    every = (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(blocks))
-    if not done:
-        initial, done = np.full((len(initial), 1), int(_first(spec, every[0], every[2]))), 1
-    rows[:, :done] = initial
-    while done < budget:
-        size = max(16, 1 << max(done, 1).bit_length())
+    n_tried = initial.shape[1]
+    table = (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(blocks))
+    if not n_tried:
+        initial, n_tried = np.full((len(initial), 1), int(_first(spec, table[0], table[2]))), 1
+    rows[:, :n_tried] = initial
+    while n_tried < budget:
+        size = max(16, 1 << max(n_tried, 1).bit_length())
         end = min(budget, size)
-        keys = jax.random.split(jax.random.fold_in(key, done), len(rows))
+        keys = jax.random.split(jax.random.fold_in(key, n_tried), len(rows))
         padded = np.zeros((len(rows), size), np.int32)
-        padded[:, :done] = rows[:, :done]
-        tried = _stage(spec, acquisition, target, size, every, jnp.asarray(padded), done, jnp.arange(done, end), keys)
-        rows[:, :end] = np.asarray(tried)[:, :end]
-        done = end
+        padded[:, :n_tried] = rows[:, :n_tried]
+        tried_rows = _stage(
+            spec, acquisition, target, size, table, jnp.asarray(padded), n_tried, jnp.arange(n_tried, end), keys
+        )
+        rows[:, :end] = np.asarray(tried_rows)[:, :end]
+        n_tried = end
     return rows
 
 
@@ -66,37 +68,39 @@ def _first(spec, x, blocks):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _stage(spec, acquisition, target, size, table, rows, done, steps, keys):
+def _stage(spec, acquisition, target, size, table, rows, n_tried, steps, keys):
     x, y, blocks = table
 
-    def seen(tried, n):
+    def observed(tried_rows, n):
         weight = (jnp.arange(size) < n).astype(x.dtype)
-        return weight, _standard(y[tried], weight, target)
+        return weight, _standard(y[tried_rows], weight, target)
 
     def run(initial):
-        tried, key = initial
-        weight, goal = seen(tried, done)
-        params = spec.fit(stream(key, "fit"), x[tried], goal, weight, blocks)
+        tried_rows, key = initial
+        weight, targets = observed(tried_rows, n_tried)
+        params = spec.fit(stream(key, "fit"), x[tried_rows], targets, weight, blocks)
 
         def step(carry, n):
-            tried, params = carry
-            weight, goal = seen(tried, n)
-            own = jax.random.fold_in(key, n)
-            params = spec.fit(stream(own, "fit"), x[tried], goal, weight, blocks, params)
-            best = jnp.max(jnp.where(weight > 0, goal, -jnp.inf))
-            top = tried[jnp.argmax(jnp.where(weight > 0, goal, -jnp.inf))]
-            some = jnp.arange(len(x))
+            tried_rows, params = carry
+            weight, targets = observed(tried_rows, n)
+            step_key = jax.random.fold_in(key, n)
+            params = spec.fit(stream(step_key, "fit"), x[tried_rows], targets, weight, blocks, params)
+            best = jnp.max(jnp.where(weight > 0, targets, -jnp.inf))
+            top = tried_rows[jnp.argmax(jnp.where(weight > 0, targets, -jnp.inf))]
+            candidates = jnp.arange(len(x))
             if len(x) > SUBSET:
-                drawn = jax.random.choice(stream(own, "subset"), len(x), (SUBSET,), replace=True)
+                random_candidates = jax.random.choice(stream(step_key, "subset"), len(x), (SUBSET,), replace=True)
                 near = jax.lax.top_k(-jnp.sum(jnp.abs(x - x[top]), axis=1), 64)[1]
-                some = jnp.concatenate([drawn, near])
-            mean, std = spec.apply(params, x[some])
-            score = acquire(acquisition, mean, std, best, key=stream(own, "acquire"))
-            is_tried = jnp.isin(some, jnp.where(weight > 0, tried, -1))
-            tried = tried.at[n].set(some[jnp.argmax(jnp.where(is_tried, -jnp.inf, score))].astype(tried.dtype))
-            return (tried, params), None
+                candidates = jnp.concatenate([random_candidates, near])
+            mean, std = spec.apply(params, x[candidates])
+            score = acquire(acquisition, mean, std, best, key=stream(step_key, "acquire"))
+            is_tried = jnp.isin(candidates, jnp.where(weight > 0, tried_rows, -1))
+            tried_rows = tried_rows.at[n].set(
+                candidates[jnp.argmax(jnp.where(is_tried, -jnp.inf, score))].astype(tried_rows.dtype)
+            )
+            return (tried_rows, params), None
 
-        return jax.lax.scan(step, (tried, params), steps)[0][0]
+        return jax.lax.scan(step, (tried_rows, params), steps)[0][0]
 
     return jax.lax.map(run, (rows, keys))
 
@@ -105,9 +109,9 @@ def _standard(y: jax.Array, weight: jax.Array, target: str) -> jax.Array:
     number = jnp.maximum(jnp.sum(weight), 1.0)
     if target == "rank":
         below = jnp.sum(jnp.where(y[None] < y[:, None], weight[None], 0.0), axis=1)
-        same = jnp.sum(jnp.where(y[None] == y[:, None], weight[None], 0.0), axis=1)
+        equal = jnp.sum(jnp.where(y[None] == y[:, None], weight[None], 0.0), axis=1)
         return weight * jax.scipy.stats.norm.ppf(
-            jnp.clip((below + 0.5 * same) / number, 0.5 / number, 1 - 0.5 / number)
+            jnp.clip((below + 0.5 * equal) / number, 0.5 / number, 1 - 0.5 / number)
         )
     mean = jnp.sum(weight * y) / number
     std = jnp.sqrt(jnp.sum(weight * (y - mean) ** 2) / number)

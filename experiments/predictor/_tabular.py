@@ -26,8 +26,7 @@ class Problem:
         scores = [_utility(t) for t in tables]
         self.y, self.others = scores[at], scores[:at] + scores[at + 1 :]
         self.x = np.asarray(table.space.encode(table.configs))
-        sizes = [domain.width for domain in table.space.domains.values()]
-        self.blocks = np.repeat(np.arange(len(sizes)), sizes)
+        self.blocks = table.space.domain_of_column
         self.prior = predictor.priors.average_prior(predictor.priors.normal_scores(np.stack(self.others)))
         columns = [np.asarray(column).tolist() for column in table.configs.values()]
         self.row = {values: i for i, values in enumerate(zip(*columns))}
@@ -90,8 +89,10 @@ def _studies(problem: Problem, seed: int) -> list[Any]:
         study = optuna.create_study(direction="maximize")
         for row, config in zip(rows, configs):
             params = interop.to_params(problem.space, config)
-            of = {name: distributions[name] for name in params}
-            study.add_trial(optuna.create_trial(params=params, distributions=of, value=float(scores[row])))
+            own_distributions = {name: distributions[name] for name in params}
+            study.add_trial(
+                optuna.create_trial(params=params, distributions=own_distributions, value=float(scores[row]))
+            )
         studies.append(study)
     return studies
 
@@ -102,8 +103,8 @@ def metajax_rows(problem: Problem, method: str, budget: int, seeds: int, seed: i
     if method == "average rank":
         return np.argsort(-problem.prior.mean, kind="stable")[None, :budget]
     if method == "kernel":
-        some = rng.integers(len(problem.y), size=(seeds, CANDIDATES))
-        initial = np.stack([rows[search.representative(problem.x[rows], INITIAL)] for rows in some])
+        candidates = rng.integers(len(problem.y), size=(seeds, CANDIDATES))
+        initial = np.stack([rows[search.representative(problem.x[rows], INITIAL)] for rows in candidates])
         spec = (
             predictor.with_features(KERNEL, predictor.architectures.path_features(problem.space))
             if problem.is_cell

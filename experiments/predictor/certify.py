@@ -60,7 +60,8 @@ class Config:
         numbers = f"{self.choices},{self.units}".split(",")
         if not all(n.isdigit() and int(n) >= 2 for n in numbers) or self.draws < 1 or self.seconds <= 0:
             raise InputError(
-                f"--choices {self.choices} --units {self.units}: accepted are whole numbers of at least 2, joined by commas"
+                "--choices and --units must be integers >= 2 separated by commas, --draws >= 1 and --seconds > 0, got "
+                f"--choices {self.choices} --units {self.units} --draws {self.draws} --seconds {self.seconds}"
             )
 
     @property
@@ -150,17 +151,17 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 
 def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
     """Draws the seconds of the certificate and of the enumeration by the size of the space."""
-    given, metrics, curves = Config(**config), result["metrics"], {}
-    for units in given.all_units:
+    settings, metrics, curves = Config(**config), result["metrics"], {}
+    for units in settings.all_units:
         for name, sizes in (
-            ("certify", given.all_choices),
-            ("enumerate", [c for c in given.all_choices if c <= given.enumerate]),
+            ("certify", settings.all_choices),
+            ("enumerate", [c for c in settings.all_choices if c <= settings.enumerate]),
         ):
             seconds = [metrics[f"{units}_units_{c}_{name}_seconds"] for c in sizes]
             curves[f"{name}, {units} units"] = ([10.0**c for c in sizes], seconds)
-    drawn = plot.curves(curves, "configurations", "seconds")
-    drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory / "times.png")
+    figure = plot.curves(curves, "configurations", "seconds")
+    figure.axes[0].set(xscale="log", yscale="log")
+    plot.save(figure, directory / "times.png")
 
 
 def markdown(config: dict, result: dict) -> str:
@@ -173,14 +174,16 @@ def markdown(config: dict, result: dict) -> str:
     for units in settings.units.split(","):
         for choices in settings.choices.split(","):
             get = functools.partial(lambda begin, name: m.get(begin + name), f"{units}_units_{choices}_")
-            counted = get("enumerate_seconds")
+            enumerate_seconds = get("enumerate_seconds")
             cells = [
                 units,
                 f"10^{choices}",
                 f"{get('certify_seconds'):.2f} ({get('certify_seconds_worst'):.2f})",
                 f"{get('nodes'):,.0f}",
                 f"{get('gap'):.3g} ({get('gap_worst'):.3g})",
-                "–" if counted is None else f"{counted:.2f} ({100 * get('enumerate_of_peak'):.0f}%)",
+                "–"
+                if enumerate_seconds is None
+                else f"{enumerate_seconds:.2f} ({100 * get('enumerate_of_peak'):.0f}%)",
                 *(f"{get(f'{name}_below'):.3f}, {get(f'{name}_seconds'):.2f}" for name in others),
             ]
             rows.append(cells)
@@ -194,13 +197,13 @@ CLOSED = 1e-3
 def statement(results: Results) -> list[str]:
     """How large a space can be searched with a proof."""
     m = results["certify"].metrics
-    worst = {k.removesuffix("_gap_worst"): v for k, v in m.items() if k.endswith("_gap_worst")}
-    closed = [name for name, gap in worst.items() if gap < CLOSED]
+    largest_gaps = {k.removesuffix("_gap_worst"): v for k, v in m.items() if k.endswith("_gap_worst")}
+    closed = [name for name, gap in largest_gaps.items() if gap < CLOSED]
     top = max(closed, key=lambda name: [int(part) for part in name.split("_units_")][::-1])
     units, exponent = top.split("_units_")
     return [
         f"A search with a certificate proves the optimum of a model of {units} units among 10^{exponent} configurations in "
-        f"{m[f'{top}_certify_seconds']:.0f} seconds (median). Of {len(worst)} sizes, {len(worst) - len(closed)} "
+        f"{m[f'{top}_certify_seconds']:.0f} seconds (median). Of {len(largest_gaps)} sizes, {len(largest_gaps) - len(closed)} "
         "had a model that was not closed in time."
     ]
 

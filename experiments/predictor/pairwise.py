@@ -53,7 +53,10 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.models < 10 or self.draws < 1 or not 2 <= self.each <= 100 or not 10 <= self.datasets <= 300:
-            raise InputError("models must be at least 10, draws at least 1, each 2 to 100, datasets 10 to 300")
+            raise InputError(
+                "--models must be >= 10, --draws >= 1, --each from 2 to 100 and --datasets from 10 to 300, got "
+                f"{self.models}, {self.draws}, {self.each} and {self.datasets}"
+            )
 
     @property
     def names(self) -> list[str]:
@@ -93,47 +96,49 @@ def on_table(table: predictor.benchmarks.TabularBenchmark, target: str, config: 
     y = np.nanmean(table.values, axis=1) * (1 if table.maximize else -1)
     x = np.asarray(table.space.encode(table.configs))
     rows = rng.permutation(len(y))
-    known, fresh = rows[: config.models], rows[config.models : config.models + 1000]
+    train_rows, new_rows = rows[: config.models], rows[config.models : config.models + 1000]
     make = lambda at: predictor.Trials.from_arrays(table.space, {k: v[at] for k, v in table.configs.items()}, y[at])
     key = jax.random.key(draw)
     pairs = rng.permutation(_all_pairs(config.models))
-    cut = len(pairs) * 4 // 5
-    leaking = compare(make(known), target, key, pairs[:cut])
-    inside = config.models * 4 // 5
-    honest = compare(make(known[:inside]), target, key, _all_pairs(inside))
-    some = rng.integers(len(fresh), size=(4000, 2))
+    n_train_pairs = len(pairs) * 4 // 5
+    leaking = compare(make(train_rows), target, key, pairs[:n_train_pairs])
+    n_inside = config.models * 4 // 5
+    honest = compare(make(train_rows[:n_inside]), target, key, _all_pairs(n_inside))
+    new_pairs = rng.integers(len(new_rows), size=(4000, 2))
     shares = {
-        "leaking": accuracy(leaking, x[known], y[known], pairs[cut:]),
-        "honest": accuracy(honest, x[known[inside:]], y[known[inside:]], _all_pairs(config.models - inside)),
-        "truth": accuracy(leaking, x[fresh], y[fresh], some[some[:, 0] != some[:, 1]]),
+        "leaking": accuracy(leaking, x[train_rows], y[train_rows], pairs[n_train_pairs:]),
+        "honest": accuracy(
+            honest, x[train_rows[n_inside:]], y[train_rows[n_inside:]], _all_pairs(config.models - n_inside)
+        ),
+        "truth": accuracy(leaking, x[new_rows], y[new_rows], new_pairs[new_pairs[:, 0] != new_pairs[:, 1]]),
     }
-    a, b, c = x[fresh[rng.integers(len(fresh), size=(3, 2000))]]
+    a, b, c = x[new_rows[rng.integers(len(new_rows), size=(3, 2000))]]
     ab, bc, ca = leaking(a, b) > 0, leaking(b, c) > 0, leaking(c, a) > 0
     shares["circles"] = float(np.mean((ab == bc) & (bc == ca)))
     shares["contradictions"] = float(np.mean(leaking(a, b) * leaking(b, a) > 0))
     return shares
 
 
-def on_datasets(known: predictor.benchmarks.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
+def on_datasets(oboe: predictor.benchmarks.Oboe, target: str, config: Config, draw: int) -> dict[str, float]:
     """Returns the shares for one draw of datasets of Oboe."""
     rng = np.random.default_rng((config.seed, draw))
-    families = rng.permutation(known.family.max() + 1)
-    size = np.cumsum(np.bincount(known.family)[families])
-    inside = np.flatnonzero(np.isin(known.family, families[size <= config.datasets]))
-    out = np.flatnonzero(~np.isin(known.family, families[size <= config.datasets]))
-    accuracy_of = np.clip(1.0 - known.error, 0.01, 1.0)
-    meta = np.nan_to_num(known.meta)
+    families = rng.permutation(oboe.family.max() + 1)
+    size = np.cumsum(np.bincount(oboe.family)[families])
+    train_datasets = np.flatnonzero(np.isin(oboe.family, families[size <= config.datasets]))
+    new_datasets = np.flatnonzero(~np.isin(oboe.family, families[size <= config.datasets]))
+    accuracy_of = np.clip(1.0 - oboe.error, 0.01, 1.0)
+    meta = np.nan_to_num(oboe.meta)
     meta = np.sign(meta) * np.log1p(np.abs(meta))
-    tried = np.stack([rng.permutation(known.error.shape[1]) for _ in inside])[:, : config.each]
-    group = np.repeat(inside, config.each)
-    struct = {name: column[tried.ravel()] for name, column in known.configs.items()}
+    tried_configs = np.stack([rng.permutation(oboe.error.shape[1]) for _ in train_datasets])[:, : config.each]
+    group = np.repeat(train_datasets, config.each)
+    struct = {name: column[tried_configs.ravel()] for name, column in oboe.configs.items()}
     trials = predictor.Trials.from_arrays(
-        known.space, struct, accuracy_of[group, tried.ravel()], group=group, context=meta[group]
+        oboe.space, struct, accuracy_of[group, tried_configs.ravel()], group=group, context=meta[group]
     )
     judge = compare(trials, target, jax.random.key(draw))
-    x = np.asarray(known.space.encode(known.configs))
+    x = np.asarray(oboe.space.encode(oboe.configs))
 
-    def on(datasets):
+    def mean_accuracy(datasets):
         shares = []
         for dataset in datasets[:100]:
             pairs = rng.integers(len(x), size=(100, 2))
@@ -141,7 +146,10 @@ def on_datasets(known: predictor.benchmarks.Oboe, target: str, config: Config, d
             shares.append(accuracy(judge, x, accuracy_of[dataset], pairs[pairs[:, 0] != pairs[:, 1]], context))
         return float(np.mean(shares))
 
-    return {"leaking": on(rng.permutation(inside)), "truth": on(rng.permutation(out))}
+    return {
+        "leaking": mean_accuracy(rng.permutation(train_datasets)),
+        "truth": mean_accuracy(rng.permutation(new_datasets)),
+    }
 
 
 @functools.lru_cache(maxsize=1)
@@ -154,32 +162,32 @@ def load(config: Config) -> dict[str, Any]:
     """The tables, and Oboe's errors and meta-features."""
     values: dict[str, Any] = {name: [t.values for t in tables] for name, tables in _tables(tuple(config.names)).items()}
     if "oboe" in config.names:
-        known = predictor.benchmarks.oboe()
-        values["oboe"] = (known.error, known.meta)
+        oboe = predictor.benchmarks.oboe()
+        values["oboe"] = (oboe.error, oboe.meta)
     return values
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Every target on every source."""
     tables = _tables(tuple(config.names))
-    known = predictor.benchmarks.oboe() if "oboe" in config.names else None
+    oboe = predictor.benchmarks.oboe() if "oboe" in config.names else None
 
     def work(cell):
         if cell["source"] == "oboe":
-            assert known is not None
-            return on_datasets(known, cell["target"], config, cell["draw"])
-        some = tables[cell["source"]]
-        return on_table(some[cell["draw"] % len(some)], cell["target"], config, cell["draw"])
+            assert oboe is not None
+            return on_datasets(oboe, cell["target"], config, cell["draw"])
+        source_tables = tables[cell["source"]]
+        return on_table(source_tables[cell["draw"] % len(source_tables)], cell["target"], config, cell["draw"])
 
     cells_ = [{"source": s, "target": t, "draw": d} for s in config.names for t in TARGETS for d in range(config.draws)]
     records = harness.measure(directory, cells_, work, "pairs")
     metrics = {}
     for source in config.names:
         for target in TARGETS:
-            some = [r for r in records if (r["source"], r["target"]) == (source, target)]
-            for what in ("leaking", "honest", "truth", "circles", "contradictions"):
-                if what in some[0]:
-                    metrics[f"{source}_{target}_{what}"] = float(np.mean([r[what] for r in some]))
+            own_records = [r for r in records if (r["source"], r["target"]) == (source, target)]
+            for measure in ("leaking", "honest", "truth", "circles", "contradictions"):
+                if measure in own_records[0]:
+                    metrics[f"{source}_{target}_{measure}"] = float(np.mean([r[measure] for r in own_records]))
     protocol = f"Means of {config.draws} draws; each draw of HPOBench is on the next of its tables."
     return {"metrics": metrics, "protocol": protocol, "records": records}
 
@@ -188,9 +196,11 @@ def markdown(config: dict, result: dict) -> str:
     """Shares of pairs ordered right."""
     columns = ("leaking", "honest", "truth", "circles", "contradictions")
     head = ("pairs held out (leaks)", "models held out", "truth", "circles", "contradictions")
-    get = lambda source, target, what: number(result["metrics"].get(f"{source}_{target}_{what}"), ".3f")
+    get = lambda source, target, measure: number(result["metrics"].get(f"{source}_{target}_{measure}"), ".3f")
     pairs = itertools.product(Config(**config).names, TARGETS)
-    return table(["source", "target", *head], ([*pair, *(get(*pair, what) for what in columns)] for pair in pairs))
+    return table(
+        ["source", "target", *head], ([*pair, *(get(*pair, measure) for measure in columns)] for pair in pairs)
+    )
 
 
 def statement(results: Results) -> list[str]:

@@ -31,7 +31,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.stats import kendalltau
 
 from experiments import harness
 from experiments.harness import Results
@@ -70,11 +69,11 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.dataset not in supernet.truth.DATASETS:
-            raise InputError(f"--dataset {self.dataset}: accepted are {', '.join(supernet.truth.DATASETS)}")
+            raise InputError(f"--dataset must be one of {', '.join(supernet.truth.DATASETS)}, got {self.dataset}")
         if not all(n.isdigit() and 2 <= int(n) <= 6000 for n in self.trainings.split(",")) or self.draws < 1:
-            flags = f"--trainings {self.trainings} --draws {self.draws}"
             raise InputError(
-                f"{flags}: accepted are integers between 2 and 6000 joined by commas, and at least one draw"
+                "--trainings must be integers from 2 to 6000 separated by commas and --draws an integer >= 1, got "
+                f"{self.trainings} and {self.draws}"
             )
 
     @property
@@ -112,15 +111,18 @@ def load(config: Config) -> dict[str, Any]:
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Fits every model to every draw."""
     oracle = supernet.truth.load_oracle()
-    every = itertools.product(config.sizes, config.names, range(config.draws))
-    cells = [{"model": name, "trainings": size, "draw": draw} for size, name, draw in every]
+    combinations = itertools.product(config.sizes, config.names, range(config.draws))
+    cells = [{"model": name, "trainings": size, "draw": draw} for size, name, draw in combinations]
     records = harness.measure(directory, cells, lambda cell: fit_and_rank(config, cell, oracle), "predict")
     metrics: dict[str, float] = {}
     for name, size in itertools.product(config.names, config.sizes):
-        own, label = [r for r in records if (r["model"], r["trainings"]) == (name, size)], f"{_label(name)}_{size}"
-        for what in ("tau", "tau_unseen", "unseen", "regret_1", "regret_10"):
-            metrics[f"{label}_{what}"] = float(np.mean([r[what] for r in own]))
-        metrics[f"{label}_tau_std"] = float(np.std([r["tau"] for r in own], ddof=config.draws > 1))
+        own_records, label = (
+            [r for r in records if (r["model"], r["trainings"]) == (name, size)],
+            f"{_label(name)}_{size}",
+        )
+        for measure in ("tau", "tau_unseen", "unseen", "regret_1", "regret_10"):
+            metrics[f"{label}_{measure}"] = float(np.mean([r[measure] for r in own_records]))
+        metrics[f"{label}_tau_std"] = float(np.std([r["tau"] for r in own_records], ddof=config.draws > 1))
     for size in config.sizes:
         metrics[f"best_{size}_tau"] = max(metrics[f"{_label(name)}_{size}_tau"] for name in config.names)
     protocol = (
@@ -133,26 +135,26 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
 
 def fit_and_rank(config: Config, cell: harness.Cell, oracle: supernet.truth.Oracle) -> dict[str, Any]:
     """Fits a model to drawn trainings, and judges how it ranks all cells and the unseen ones."""
-    spec, target, known = MODELS[cell["model"]]
+    spec, target, context_columns = MODELS[cell["model"]]
     truth = oracle.scores(config.dataset, "test200")
-    trained, best = oracle.columns[config.dataset]["val200_seeds"], float(np.nanmax(truth))
+    validation, best = oracle.columns[config.dataset]["val200_seeds"], float(np.nanmax(truth))
     rng = np.random.default_rng((config.seed, cell["draw"], cell["trainings"]))
     rows, unseen = split(oracle.unique, cell["trainings"], rng)
-    seeds = [rng.choice(np.flatnonzero(np.isfinite(trained[row]))) for row in rows]
-    columns = np.stack([oracle.scores(config.dataset, c) for c in known], axis=1) if known else None
+    seeds = [rng.choice(np.flatnonzero(np.isfinite(validation[row]))) for row in rows]
+    columns = np.stack([oracle.scores(config.dataset, c) for c in context_columns], axis=1) if context_columns else None
     context = None if columns is None else columns[rows]
-    every = SPACE.at(np.arange(SPACE.size))
-    struct = {name: np.asarray(column)[rows] for name, column in every.items()}
-    trials = predictor.Trials.from_arrays(SPACE, struct, trained[rows, seeds], context=context)
+    all_cells = SPACE.at(np.arange(SPACE.size))
+    struct = {name: np.asarray(column)[rows] for name, column in all_cells.items()}
+    trials = predictor.Trials.from_arrays(SPACE, struct, validation[rows, seeds], context=context)
     key = jax.random.key(config.seed + cell["draw"])
     if not isinstance(spec, predictor.Spec):
         spec = predictor.choose(trials, spec, target, key).spec
     model = predictor.fit(trials, spec, target, key)
-    predicted, _ = model.predict(np.asarray(SPACE.encode(every)), columns)
+    predicted, _ = model.predict(np.asarray(SPACE.encode(all_cells)), columns)
     top = unseen[np.argsort(-predicted[unseen], kind="stable")]
     return {
-        "tau": _tau(predicted, truth),
-        "tau_unseen": _tau(predicted[unseen], truth[unseen]),
+        "tau": supernet.diagnosis.kendall_tau(predicted, truth),
+        "tau_unseen": supernet.diagnosis.kendall_tau(predicted[unseen], truth[unseen]),
         "unseen": len(unseen),
         "regret_1": best - float(truth[top[0]]),
         "regret_10": best - float(truth[top[:10]].max()),
@@ -161,18 +163,16 @@ def fit_and_rank(config: Config, cell: harness.Cell, oracle: supernet.truth.Orac
 
 def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
     """Draws Kendall's τ of every model by the number of trained cells, beside the published one of PINAT."""
-    given, metrics = Config(**config), result["metrics"]
-    values = lambda name, part: [metrics[f"{_label(name)}_{s}_{part}"] for s in given.sizes]
-    curves: dict[str, tuple[Any, ...]] = {n: (given.sizes, values(n, "tau"), values(n, "tau_std")) for n in given.names}
-    if given.dataset == "cifar10":
+    settings, metrics = Config(**config), result["metrics"]
+    values = lambda name, part: [metrics[f"{_label(name)}_{s}_{part}"] for s in settings.sizes]
+    curves: dict[str, tuple[Any, ...]] = {
+        n: (settings.sizes, values(n, "tau"), values(n, "tau_std")) for n in settings.names
+    }
+    if settings.dataset == "cifar10":
         curves["PINAT, published"] = (list(PUBLISHED_SIZES), list(PUBLISHED["PINAT (Lu et al. 2023)"]))
-    drawn = plot.curves(curves, "trained cells", "Kendall τ on all cells")
-    drawn.axes[0].set_xscale("log")
-    plot.save(drawn, directory / "tau.png")
-
-
-def _tau(predicted: np.ndarray, truth: np.ndarray) -> float:
-    return float(kendalltau(predicted, truth).statistic)  # type: ignore[attr-defined]
+    figure = plot.curves(curves, "trained cells", "Kendall τ on all cells")
+    figure.axes[0].set_xscale("log")
+    plot.save(figure, directory / "tau.png")
 
 
 def _label(name: str) -> str:
@@ -191,9 +191,13 @@ def markdown(config: dict, result: dict) -> str:
     rows = []
     if settings.dataset == "cifar10":
         for name, values in PUBLISHED.items():
-            at: dict[int, float] = dict(zip(PUBLISHED_SIZES, values))
+            value_by_size: dict[int, float] = dict(zip(PUBLISHED_SIZES, values))
             rows.append(
-                [f"{name}, published", *(number(at.get(s), ".3f") for s in settings.sizes), *["–"] * (len(ends) + 1)]
+                [
+                    f"{name}, published",
+                    *(number(value_by_size.get(s), ".3f") for s in settings.sizes),
+                    *["–"] * (len(ends) + 1),
+                ]
             )
     for name in settings.names:
         cells = [
@@ -216,10 +220,10 @@ def statement(results: Results) -> list[str]:
         best = max(ours, key=lambda name: ours[name])
         column = PUBLISHED_SIZES.index(size)
         rival = max(PUBLISHED, key=lambda name: PUBLISHED[name][column])
-        known = PUBLISHED[rival][column]
+        published = PUBLISHED[rival][column]
         parts.append(
             f"from {size:,} trainings {ours[best]:.3f} by the best of {len(ours)} models ({best.replace('_', ' ')}), "
-            f"{against(ours[best], known, m[f'{best}_{size}_tau_std'])} the {known:.3f} of {rival}"
+            f"{against(ours[best], published, m[f'{best}_{size}_tau_std'])} the {published:.3f} of {rival}"
         )
     cost = duration(sum(record["seconds"] for record in run.result["records"]))
     return [

@@ -72,7 +72,10 @@ class Config:
     def __post_init__(self):
         _ = self.names, self.groups  # raise on another name
         if min(self.seeds, self.gp_seeds, self.tables) < 1 or min(self.budget, self.gp_budget) < INITIAL:
-            raise InputError(f"seeds, gp_seeds and tables must be positive, budget and gp_budget at least {INITIAL}")
+            raise InputError(
+                f"--seeds, --gp-seeds and --tables must be >= 1, --budget and --gp-budget >= {INITIAL}, got {self.seeds}, "
+                f"{self.gp_seeds}, {self.tables}, {self.budget} and {self.gp_budget}"
+            )
 
     @property
     def names(self) -> list[str]:
@@ -100,7 +103,7 @@ def load(config: Config) -> dict[str, Any]:
     needed = {**{name: ["optuna"] for name in OF_OPTUNA}, "gp": ["optuna", "torch"]}
     missing = [p for name in config.names for p in needed.get(name, []) if importlib.util.find_spec(p) is None]
     if missing:
-        raise InputError(f"--methods {config.methods}: this needs {missing[0]}: pip install {missing[0]}")
+        raise InputError(f"--methods {config.methods} needs {missing[0]}: pip install {missing[0]}")
     return {name: [table.values for table in tables] for name, tables in _families(tuple(config.groups)).items()}
 
 
@@ -144,14 +147,14 @@ def summarized(config: Config, records: list[dict[str, Any]]) -> dict[str, float
     """Returns the mean regret of every method and budget, with its interval, and without NAS-Bench-201."""
     metrics: dict[str, float] = {}
     for name in config.names:
-        own = [r for r in records if r["method"] == name]
-        for b in (b for b in BUDGETS if f"regret_{b}" in own[0]):
-            values = np.array([r[f"regret_{b}"] for r in own])
+        own_records = [r for r in records if r["method"] == name]
+        for b in (b for b in BUDGETS if f"regret_{b}" in own_records[0]):
+            values = np.array([r[f"regret_{b}"] for r in own_records])
             label = f"{name.replace(' ', '_')}_{b}"
             metrics[label] = float(values.mean())
             metrics[f"{label}_interval"] = _interval(values, config.seed)
-            unknown = np.array([r[f"regret_{b}"] for r in own if r["family"] != "nasbench201"])
-            if 0 < len(unknown) < len(own):
+            unknown = np.array([r[f"regret_{b}"] for r in own_records if r["family"] != "nasbench201"])
+            if 0 < len(unknown) < len(own_records):
                 metrics[f"{label}_without_nasbench201"] = float(unknown.mean())
     return metrics
 
@@ -160,13 +163,13 @@ def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> Non
     """Draws the mean regret of every method by the number of trials, with the intervals of the tables drawn again."""
     metrics, curves = result["metrics"], {}
     n_tables = len({(record["family"], record["table"]) for record in result["records"]})
-    for name in _measured(Config(**config), result["records"]):
+    for name in _measured_methods(Config(**config), result["records"]):
         budgets = [b for b in BUDGETS if f"{name.replace(' ', '_')}_{b}" in metrics]
         values = ([metrics[f"{name.replace(' ', '_')}_{b}{part}"] for b in budgets] for part in ("", "_interval"))
         curves[name] = (budgets, *values)
-    drawn = plot.curves(curves, "trials", "normalized regret", f"mean of {n_tables} tables")
-    drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory / "regret.png")
+    figure = plot.curves(curves, "trials", "normalized regret", f"mean of {n_tables} tables")
+    figure.axes[0].set(xscale="log", yscale="log")
+    plot.save(figure, directory / "regret.png")
 
 
 def _interval(values: np.ndarray, seed: int, draws: int = 4000) -> float:
@@ -185,15 +188,15 @@ def markdown(config: dict, result: dict) -> str:
     """Regret by method and budget, with and without the tables that others give away, and by table at 10 trials."""
     settings, records = Config(**config), result["records"]
     parts = [f"All tables:\n\n{_by_budget(settings, records)}"]
-    own = [r for r in records if r["family"] != "nasbench201"]
-    if 0 < len(own) < len(records):
+    others = [r for r in records if r["family"] != "nasbench201"]
+    if 0 < len(others) < len(records):
         parts.append(
-            f"Without NAS-Bench-201, which the methods marked {_marked('')} look up:\n\n{_by_budget(settings, own)}"
+            f"Without NAS-Bench-201, which the methods marked {_marked('')} look up:\n\n{_by_budget(settings, others)}"
         )
     tables = list(dict.fromkeys((r["family"], r["table"]) for r in records))
     at = {(r["method"], r["family"], r["table"]): r.get("regret_10", float("nan")) for r in records}
     mark = lambda method, family: f" {_marked('')}" if method in LOOKED_UP and family == "nasbench201" else ""
-    methods = _measured(settings, records)
+    methods = _measured_methods(settings, records)
     regrets = [[" ".join(name), *(f"{at[m, *name]:.3f}{mark(m, name[0])}" for m in methods)] for name in tables]
     parts.append(f"After 10 trials, by table:\n\n{table(['table', *methods], regrets)}")
     if any(family == "nasbench201" for family, _ in tables):
@@ -201,10 +204,10 @@ def markdown(config: dict, result: dict) -> str:
     return "\n\n".join(parts)
 
 
-def _measured(settings: Config, records: list[dict]) -> list[str]:
+def _measured_methods(settings: Config, records: list[dict]) -> list[str]:
     """The methods that were measured: a result may be older than some."""
-    measured = {record["method"] for record in records}
-    return [name for name in settings.names if name in measured]
+    names = {record["method"] for record in records}
+    return [name for name in settings.names if name in names]
 
 
 def _marked(name: str) -> str:
@@ -215,15 +218,15 @@ def _by_budget(settings: Config, records: list[dict]) -> str:
     """The mean regrets over the tables of these records, with the interval when tables are drawn again."""
     runs = {"gp": settings.gp_seeds, "random": 10 * settings.seeds, "average rank": 1}
     rows = []
-    for name in _measured(settings, records):
-        some, cells = [r for r in records if r["method"] == name], []
+    for name in _measured_methods(settings, records):
+        own_records, cells = [r for r in records if r["method"] == name], []
         for b in BUDGETS:
-            values = np.array([r[f"regret_{b}"] for r in some if f"regret_{b}" in r])
+            values = np.array([r[f"regret_{b}"] for r in own_records if f"regret_{b}" in r])
             cells.append(f"{values.mean():.3f} ± {_interval(values, settings.seed):.3f}" if len(values) else "–")
-        seconds = np.mean([r["seconds"] for r in some]) / runs.get(name, settings.seeds)
-        looked_up = name in LOOKED_UP and any(r["family"] == "nasbench201" for r in some)
+        seconds = np.mean([r["seconds"] for r in own_records]) / runs.get(name, settings.seeds)
+        looked_up = name in LOOKED_UP and any(r["family"] == "nasbench201" for r in own_records)
         label = f"Optuna's {name}" if name in ("tpe", "gp") else _marked(name) if looked_up else name
-        rows.append([label, str(len(some)), *cells, f"{seconds:.2f}"])
+        rows.append([label, str(len(own_records)), *cells, f"{seconds:.2f}"])
     return table(["method", "tables", *(f"{b} trials" for b in BUDGETS), "seconds a run"], rows)
 
 
@@ -231,13 +234,13 @@ def statement(results: Results) -> list[str]:
     """Search on tabular benchmarks against Optuna, where no method looks the answer up."""
     result = results["search_tabular"]
     seed = Config(**result.config).seed
-    own = [record for record in result.result["records"] if record["family"] != "nasbench201"]
-    names = sorted({record["method"] for record in own})
-    tables = len({(record["family"], record["table"]) for record in own})
-    of = lambda name: np.array([record["regret_25"] for record in own if record["method"] == name])
-    regret = {name: float(of(name).mean()) for name in names}
+    records = [record for record in result.result["records"] if record["family"] != "nasbench201"]
+    names = sorted({record["method"] for record in records})
+    tables = len({(record["family"], record["table"]) for record in records})
+    regrets = lambda name: np.array([record["regret_25"] for record in records if record["method"] == name])
+    regret = {name: float(regrets(name).mean()) for name in names}
     order = sorted(regret, key=lambda name: regret[name])
-    ranked = ", ".join(f"{name} {regret[name]:.3f} ± {_interval(of(name), seed):.3f}" for name in order)
+    ranked = ", ".join(f"{name} {regret[name]:.3f} ± {_interval(regrets(name), seed):.3f}" for name in order)
     return [
         f"Search on {tables} tabular benchmarks (without NAS-Bench-201, which is looked up) has these normalized regrets after "
         f"25 trials: {ranked}. tpe and gp are Optuna's; transfer and average rank know other tables."

@@ -54,7 +54,9 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         if self.folds < 2 or min(self.datasets, self.draws) < 1:
-            raise InputError("folds must be at least 2, datasets and draws positive")
+            raise InputError(
+                f"--folds must be >= 2, --datasets and --draws >= 1, got {self.folds}, {self.datasets} and {self.draws}"
+            )
 
     @property
     def names(self) -> list[str]:
@@ -66,40 +68,43 @@ _STEPS = max(TRAININGS) + 1
 
 
 def order(
-    method: str, known: predictor.benchmarks.Oboe, inside: np.ndarray, at: np.ndarray, config: Config
+    method: str, oboe: predictor.benchmarks.Oboe, train_datasets: np.ndarray, test_datasets: np.ndarray, config: Config
 ) -> np.ndarray:
     """Returns the configurations that a method tries, in order: int[datasets, runs, steps].
 
     Args:
         method: A name of ``METHODS``.
-        known: The collection.
-        inside: The datasets that the method knows.
-        at: The datasets that are left out. Of these it knows what it has tried.
+        oboe: The collection.
+        train_datasets: The datasets that the method knows.
+        test_datasets: The datasets that are left out. Of these it knows what it has tried.
         config: The config of the experiment.
     """
-    error, rng = known.error, np.random.default_rng(config.seed)
+    error, rng = oboe.error, np.random.default_rng(config.seed)
     if method == "random":
         draw = lambda: rng.permutation(error.shape[1])[:_STEPS]
-        return np.stack([[draw() for _ in range(config.draws)] for _ in at])
-    ranks = np.apply_along_axis(rankdata, 1, error[inside])
+        return np.stack([[draw() for _ in range(config.draws)] for _ in test_datasets])
+    ranks = np.apply_along_axis(rankdata, 1, error[train_datasets])
     if method == "average rank":
-        return np.repeat(np.argsort(ranks.mean(axis=0), kind="stable")[None, None, :_STEPS], len(at), axis=0)
+        return np.repeat(np.argsort(ranks.mean(axis=0), kind="stable")[None, None, :_STEPS], len(test_datasets), axis=0)
     if method.startswith("nearest"):
-        here, there = (predictor.priors.scaled_by_rank(known.meta[inside], known.meta[rows]) for rows in (inside, at))
-        near = np.argsort(((there[:, None] - here[None]) ** 2).sum(axis=-1), axis=1, kind="stable")
+        train_meta, test_meta = (
+            predictor.priors.scaled_by_rank(oboe.meta[train_datasets], oboe.meta[rows])
+            for rows in (train_datasets, test_datasets)
+        )
+        near = np.argsort(((test_meta[:, None] - train_meta[None]) ** 2).sum(axis=-1), axis=1, kind="stable")
         if method == "nearest 10":
             return np.stack([np.argsort(ranks[row[:10]].mean(axis=0), kind="stable")[None, :_STEPS] for row in near])
-        return np.stack([_best_of_each(error[inside[row]])[None] for row in near])
-    scores = predictor.priors.normal_scores(error[inside], maximize=False)
+        return np.stack([_best_of_each(error[train_datasets[row]])[None] for row in near])
+    scores = predictor.priors.normal_scores(error[train_datasets], maximize=False)
     if method == "transfer":
         prior = predictor.priors.meta_prior(
-            scores, known.meta[inside], known.meta[at], known.family[inside], seed=config.seed
+            scores, oboe.meta[train_datasets], oboe.meta[test_datasets], oboe.family[train_datasets], seed=config.seed
         )
     else:
         prior = predictor.priors.average_prior(scores)
-    encodings = np.asarray(known.space.encode(known.configs))
-    spec, nothing, rows = predictor.priors.transfer(len(inside)), np.zeros((1, 0), np.int32), []
-    for i, dataset in enumerate(at):
+    encodings = np.asarray(oboe.space.encode(oboe.configs))
+    spec, nothing, rows = predictor.priors.transfer(len(train_datasets)), np.zeros((1, 0), np.int32), []
+    for i, dataset in enumerate(test_datasets):
         columns = prior.columns(slice(None), i if prior.mean.ndim == 2 else None)
         x = np.concatenate([columns, encodings], axis=1)
         blocks, key = np.arange(x.shape[1]), jax.random.key(config.seed)
@@ -118,33 +123,33 @@ def _best_of_each(error: np.ndarray) -> np.ndarray:
 
 def load(config: Config) -> dict[str, Any]:
     """The errors and the meta-features."""
-    known = predictor.benchmarks.oboe()
-    return {"error": known.error, "meta": known.meta}
+    oboe = predictor.benchmarks.oboe()
+    return {"error": oboe.error, "meta": oboe.meta}
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """All methods on all folds."""
-    known = predictor.benchmarks.oboe()
-    fold = (np.random.default_rng(config.seed).permutation(known.family.max() + 1) % config.folds)[known.family]
+    oboe = predictor.benchmarks.oboe()
+    fold = (np.random.default_rng(config.seed).permutation(oboe.family.max() + 1) % config.folds)[oboe.family]
 
     def work(cell):
-        inside = np.flatnonzero(fold != cell["fold"])
+        train_datasets = np.flatnonzero(fold != cell["fold"])
         at = np.flatnonzero(fold == cell["fold"])[: config.datasets]
-        tried = order(cell["method"], known, inside, at, config)
-        best = np.minimum.accumulate(np.take_along_axis(known.error[at][:, None], tried, axis=2), axis=2)
-        regret = (best - known.error[at].min(axis=1)[:, None, None]).mean(axis=1)
+        orders = order(cell["method"], oboe, train_datasets, at, config)
+        best = np.minimum.accumulate(np.take_along_axis(oboe.error[at][:, None], orders, axis=2), axis=2)
+        regret = (best - oboe.error[at].min(axis=1)[:, None, None]).mean(axis=1)
         return {"datasets": at.tolist(), "regret": (100 * regret[:, list(TRAININGS)]).tolist()}
 
     cells = [{"method": name, "fold": k} for k in range(config.folds) for name in config.names]
     records = harness.measure(directory, cells, work, "transfer")
     regret: dict[str, np.ndarray] = {}
-    family = known.family
+    family = oboe.family
     for name in config.names:
         folds = [r for r in records if r["method"] == name]
         at = np.concatenate([r["datasets"] for r in folds])
         by_dataset = np.argsort(at)
         regret[name] = np.concatenate([r["regret"] for r in folds])[by_dataset]
-        family = known.family[at[by_dataset]]
+        family = oboe.family[at[by_dataset]]
     by_family = lambda values: np.array([values[family == f].mean(axis=0) for f in np.unique(family)])
     protocol = (
         f"{len(family)} datasets of {len(np.unique(family))} families, left out by family in {config.folds} folds; p of "
@@ -180,11 +185,13 @@ def compared(regret: dict[str, np.ndarray], by_family: Callable[[np.ndarray], np
 def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> None:
     """Draws the mean regret over families by the number of configurations tried, with 95% intervals over families."""
     values = lambda name, part: [result["metrics"][f"{_label(name)}_{t}_by_family{part}"] for t in TRAININGS]
-    tried = np.array(TRAININGS) + 1
-    curves = {name: (tried, values(name, ""), values(name, "_interval")) for name in Config(**config).names}
-    drawn = plot.curves(curves, "configurations tried", "regret in points of balanced error", "families weigh the same")
-    drawn.axes[0].set(xscale="log", yscale="log")
-    plot.save(drawn, directory / "regret.png")
+    n_tried = np.array(TRAININGS) + 1
+    curves = {name: (n_tried, values(name, ""), values(name, "_interval")) for name in Config(**config).names}
+    figure = plot.curves(
+        curves, "configurations tried", "regret in points of balanced error", "families weigh the same"
+    )
+    figure.axes[0].set(xscale="log", yscale="log")
+    plot.save(figure, directory / "regret.png")
 
 
 def _label(name: str) -> str:
@@ -217,12 +224,14 @@ def statement(results: Results) -> list[str]:
     for trainings in (0, 5):
         ours = m[f"transfer_{trainings}"]
         best = min((name for name in rivals if f"{name}_{trainings}" in m), key=lambda name: m[f"{name}_{trainings}"])
-        other, p_value = m[f"{best}_{trainings}"], m.get(f"{best}_{trainings}_p")
+        reference, p_value = m[f"{best}_{trainings}"], m.get(f"{best}_{trainings}_p")
         p = f", p = {p_value:.1g}" if p_value is not None else ""
-        how = "better than" if ours < other else "worse than"
+        relation = "better than" if ours < reference else "worse than"
         if p_value is None or p_value > 0.05:
-            how = "not shown to differ from"
-        parts.append(f"after {trainings} trainings {ours:.2f}, {how} {best.replace('_', ' ')} ({other:.2f}{p})")
+            relation = "not shown to differ from"
+        parts.append(
+            f"after {trainings} trainings {ours:.2f}, {relation} {best.replace('_', ' ')} ({reference:.2f}{p})"
+        )
     return [f"Transfer to a new dataset has these mean regrets in points (smaller is better): {'; '.join(parts)}."]
 
 

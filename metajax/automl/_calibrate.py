@@ -7,10 +7,14 @@ arXiv:1706.04599). Without it a log-loss ranks models by their calibration rathe
 
 import numpy as np
 
+from metajax.automl._score import log_losses
+
 MAX_ROWS = 2_000
 """Maximum number of rows that one temperature is fitted to; more would not change its second digit."""
-_MAX_TEMPERATURE = 16.0  # Temperatures lie between the inverse of this and this.
-_BISECTIONS = 20  # of that interval, on a logarithmic scale
+_MAX_TEMPERATURE = 16.0
+"""Temperatures lie between the inverse of this number and this number."""
+_BISECTIONS = 20
+"""The number of bisections of the interval of temperatures, on a logarithmic scale."""
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -43,11 +47,11 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, weights: np.n
     values = np.where(is_finite[..., None, None], values, 0.0)
     pseudo_weight = 1.0 / (len(labels) + 1)
     observed = mean(_of_labels(values, labels))
-    goal = (1 - pseudo_weight) * observed + pseudo_weight * mean(values.mean(axis=-1))
-    low, high = (np.full(goal.shape, sign * np.log(_MAX_TEMPERATURE)) for sign in (-1.0, 1.0))
+    target_mean = (1 - pseudo_weight) * observed + pseudo_weight * mean(values.mean(axis=-1))
+    low, high = (np.full(target_mean.shape, sign * np.log(_MAX_TEMPERATURE)) for sign in (-1.0, 1.0))
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        slope = mean((apply_temperature(values, np.exp(-middle)) * values).sum(axis=-1)) - goal
+        slope = mean((apply_temperature(values, np.exp(-middle)) * values).sum(axis=-1)) - target_mean
         low, high = np.where(slope > 0, low, middle), np.where(slope > 0, middle, high)
     return np.where(is_finite, np.exp(-0.5 * (low + high)), 1.0)
 
@@ -80,18 +84,18 @@ def cross_calibrate(probabilities: np.ndarray, labels: np.ndarray, weights: np.n
             return np.asarray(probabilities, np.float64)
         parts = [(0, first, [(0, second)]), (0, second, [(0, first)])]
     else:
-        every = np.arange(rows)
-        parts = [(fold, every, [(g, every) for g in range(folds) if g != fold]) for fold in range(folds)]
+        all_rows = np.arange(rows)
+        parts = [(fold, all_rows, [(g, all_rows) for g in range(folds) if g != fold]) for fold in range(folds)]
     calibrated = np.zeros(probabilities.shape, np.float64)
-    for fold, inside, others in parts:
-        share = -(-MAX_ROWS // len(others))  # as many rows of each of the other folds
-        fitted_to = np.concatenate([probabilities[f][:, index[:share]] for f, index in others], axis=1)
+    for fold, rows_of, fitting_rows in parts:
+        share = -(-MAX_ROWS // len(fitting_rows))  # as many rows of each of the other folds
+        fitted_to = np.concatenate([probabilities[f][:, index[:share]] for f, index in fitting_rows], axis=1)
         labels_of, weights_of = (
-            None if values is None else np.concatenate([values[f][index[:share]] for f, index in others])
+            None if values is None else np.concatenate([values[f][index[:share]] for f, index in fitting_rows])
             for values in (labels, weights)
         )
         temperatures = fit_temperature(fitted_to, np.asarray(labels_of), weights_of)
-        calibrated[fold][:, inside] = apply_temperature(logits(probabilities[fold][:, inside]), temperatures)
+        calibrated[fold][:, rows_of] = apply_temperature(logits(probabilities[fold][:, rows_of]), temperatures)
     return calibrated
 
 
@@ -100,7 +104,7 @@ def calibrated_loss(probabilities: np.ndarray, labels: np.ndarray, weights: np.n
     NaN where outputs are not finite."""
     of_rows = None if weights is None else np.asarray(weights)[None]
     calibrated = cross_calibrate(probabilities[None], np.asarray(labels)[None], of_rows)[0]
-    return -np.average(np.log(np.maximum(_of_labels(calibrated, labels), 1e-12)), axis=-1, weights=weights)
+    return np.average(log_losses(calibrated, labels), axis=-1, weights=weights)
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:

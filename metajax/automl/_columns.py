@@ -25,18 +25,18 @@ def importance(model: Any, task: Task, groups: np.ndarray, names: list[str], sec
     Returns:
         The importance of each column, the largest first.
     """
-    started, rng = time.perf_counter(), np.random.default_rng(0)
+    start_time, rng = time.perf_counter(), np.random.default_rng(0)
     test = task.final.on_host()
     x, y = test.x_eval[:MAX_ROWS], test.y_eval[:MAX_ROWS]
     weights = None if test.weights_eval is None else test.weights_eval[:MAX_ROWS]
-    whole, order, found = _score(model, task, x, y, weights), rng.permutation(len(x)), {}
+    full_score, order, drops = _score(model, task, x, y, weights), rng.permutation(len(x)), {}
     for column, name in enumerate(names):
-        if time.perf_counter() - started > seconds:
+        if time.perf_counter() - start_time > seconds:
             break
-        shuffled, own = x.copy(), groups == column
-        shuffled[:, own] = x[order][:, own]
-        found[name] = whole - _score(model, task, shuffled, y, weights)
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        shuffled, is_column = x.copy(), groups == column
+        shuffled[:, is_column] = x[order][:, is_column]
+        drops[name] = full_score - _score(model, task, shuffled, y, weights)
+    return dict(sorted(drops.items(), key=lambda item: -item[1]))
 
 
 def _score(model: Any, task: Task, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:

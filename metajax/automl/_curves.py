@@ -1,4 +1,4 @@
-"""Which trainings are not worth going on with, by what the learning curves of others let expect of theirs."""
+"""Which trainings to give up: those whose learning curves are unlikely to catch up, judged by the curves of others."""
 
 from typing import NamedTuple
 
@@ -31,8 +31,8 @@ class CurveWatch(NamedTuple):
 
         Before the first point of the curve nothing is known.
         """
-        passed = int(share * CURVE_POINTS + 1e-9)
-        return 0 < passed < CURVE_POINTS and bool(score + self.gains[passed - 1] < self.goal)
+        n_points = int(share * CURVE_POINTS + 1e-9)
+        return 0 < n_points < CURVE_POINTS and bool(score + self.gains[n_points - 1] < self.goal)
 
 
 def curve_watch(curves: np.ndarray, is_watched: np.ndarray) -> CurveWatch | None:

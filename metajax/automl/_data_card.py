@@ -8,7 +8,7 @@ from typing import Any
 from metajax.automl._footprint import ROWS, Footprint
 from metajax.data.schema._column import DROPPED
 
-_MAX_COLUMNS = 200  # Of a table that are listed.
+_MAX_COLUMNS = 200  # The report lists at most this number of columns.
 _KINDS = {
     "number": ("number", "numbers"),
     "boolean": ("yes or no", "yes or no"),
@@ -44,11 +44,11 @@ def _of_data(data: dict[str, Any]) -> dict[str, str]:
         "rows": f"{rows['learned'] + rows['test']:,}: {rows['learned']:,} to learn from, {rows['test']:,} to test with",
     }
     if data.get("columns"):
-        used = [column["kind"] for column in data["columns"] if column["kind"] not in DROPPED]
-        dropped = [column["kind"] for column in data["columns"] if column["kind"] in DROPPED]
-        entries["columns used"] = f"{len(used)}: {_by_kind(used)}"
-        if dropped:
-            entries["columns left out"] = f"{len(dropped)}: {_by_kind(dropped)}"
+        used_kinds = [column["kind"] for column in data["columns"] if column["kind"] not in DROPPED]
+        dropped_kinds = [column["kind"] for column in data["columns"] if column["kind"] in DROPPED]
+        entries["columns used"] = f"{len(used_kinds)}: {_by_kind(used_kinds)}"
+        if dropped_kinds:
+            entries["columns left out"] = f"{len(dropped_kinds)}: {_by_kind(dropped_kinds)}"
     else:
         entries["images"] = " x ".join(map(str, data["inputs"])) + " (height x width x channels)"
     if data.get("digest"):
@@ -60,9 +60,9 @@ def _of_run(meta: dict[str, Any]) -> dict[str, str]:
     """When, by which version and where the run was made."""
     commit = meta.get("commit")
     version = meta["versions"].get("metajax") or "of unknown version"
-    started = time.strptime(meta["started"], "%Y-%m-%dT%H:%M:%SZ")
+    start = time.strptime(meta["started"], "%Y-%m-%dT%H:%M:%SZ")
     return {
-        "date": f"{started.tm_mday} {time.strftime('%B %Y, %H:%M', started)} UTC",
+        "date": f"{start.tm_mday} {time.strftime('%B %Y, %H:%M', start)} UTC",
         "metajax": f"{version}{f', commit {commit[:7]}' if commit else ''}",
         "hardware": meta["hardware"],
     }
@@ -90,7 +90,7 @@ def _by_kind(kinds: list[str]) -> str:
 
 
 def _notes(notes: list[str]) -> str:
-    """What was done to the data, as a list."""
+    """The changes that were made to the data, as a list."""
     if not notes:
         return ""
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)

@@ -17,95 +17,13 @@ from metajax._compiled import quick_options
 from metajax.automl import _network as network
 from metajax.automl._encoding import Table
 from metajax.automl._space import BATCHES, SCHEDULES
+from metajax.automl._train_state import CHUNK, EVAL_BLOCK, Limits, Rows, Span, TrainState
 
 MICRO_BATCH = BATCHES[0]
-EVAL_BLOCK = 512
-"""Rows that are evaluated at once."""
-CHUNK = 8
-"""Maximum number of epochs of one call."""
-_FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.95, 1e-8  # of Adam, as in RealMLP
-_SEED_STRIDE = 0x632BE5AB  # between the seeds of two steps
-_WARMUP_SHARE = 0.05  # of the updates of the schedules "constant" and "cosine"
-
-
-class TrainState(NamedTuple):
-    """The training state of a tile; every leaf has a leading axis of models.
-
-    Attributes:
-        params: f32[models, parameters], the parameters of each model as a vector.
-        gradient: Gradients accumulated over the micro-batches of a batch.
-        mean: First moment of Adam.
-        square: Second moment of Adam.
-        updates: i32[models], number of updates so far.
-        best: The parameters after the best epoch so far.
-        best_outputs: f32[models, blocks, rows, outputs], what these predict for the evaluation rows.
-        best_cost: f32[models], what the best epoch was chosen by.
-        best_epoch: i32[models], its number, from 1.
-        is_active: bool[models], whether the model still trains.
-    """
-
-    params: Any
-    gradient: Any
-    mean: Any
-    square: Any
-    updates: Any
-    best: Any
-    best_outputs: Any
-    best_cost: Any
-    best_epoch: Any
-    is_active: Any
-
-
-class Rows(NamedTuple):
-    """The rows that a tile is trained and judged on.
-
-    Attributes:
-        x: f32[n, inputs], training rows; those that no order names are padding.
-        y: i32[n] or f32[n], their targets.
-        weights: f32[n], how much each counts.
-        class_balance: f32[outputs], the logarithm of the weights with which all classes count alike.
-        x_eval: f32[blocks, EVAL_BLOCK, inputs], evaluation rows.
-        y_eval: [blocks, EVAL_BLOCK], their targets.
-        weights_eval: f32[blocks, EVAL_BLOCK], how much each counts, 0 for padding.
-    """
-
-    x: Any
-    y: Any
-    weights: Any
-    class_balance: Any
-    x_eval: Any
-    y_eval: Any
-    weights_eval: Any
-
-
-class Limits(NamedTuple):
-    """When models stop.
-
-    Attributes:
-        last_epoch: i32[models], the last epoch of each.
-        patience: i32[models], after how many epochs without improvement each stops.
-        selects_epoch: Whether the evaluation rows choose the epoch that is kept; otherwise it is the last one.
-    """
-
-    last_epoch: Any
-    patience: Any
-    selects_epoch: Any
-
-
-class Span(NamedTuple):
-    """The epochs of one call.
-
-    Attributes:
-        first: The number of epochs before them.
-        epochs: Their number, at most ``CHUNK``.
-        orders: i32[CHUNK, rows], the order of the rows in each.
-        steps: The number of micro-batches of an epoch.
-    """
-
-    first: Any
-    epochs: Any
-    orders: Any
-    steps: Any
+_FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.95, 1e-8  # These are the constants of Adam in RealMLP.
+_SEED_STRIDE = 0x632BE5AB  # The seeds of two consecutive steps differ by this number.
+_WARMUP_SHARE = 0.05
+"""The share of the updates that the warmup of the schedules "constant" and "cosine" takes."""
 
 
 def learning_rate(config: network.NetworkConfig, progress: Any) -> jax.Array:
@@ -141,13 +59,13 @@ def _row_weights(config, rows: Rows, y, weights):
 
 def _loss(params, config, table, x, y, weights, outputs, bits, keep_rate):
     """The mean over members of the weighted cross-entropy with label smoothing, or of half the squared error."""
-    out = network.apply(config, params, table, x, (bits, keep_rate))
+    logits = network.apply(config, params, table, x, (bits, keep_rate))
     if jnp.issubdtype(y.dtype, jnp.integer):
         target = jax.nn.one_hot(y, outputs) * (1 - config.label_smoothing) + config.label_smoothing / outputs
-        losses = -jnp.sum(target * jax.nn.log_softmax(out), axis=-1)
+        losses = -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)
     else:
-        losses = 0.5 * jnp.square(out[..., 0] - y)
-    return jnp.sum(network.member_weights(config, len(out)) * jnp.mean(weights * losses, axis=1))
+        losses = 0.5 * jnp.square(logits[..., 0] - y)
+    return jnp.sum(network.member_weights(config, len(logits)) * jnp.mean(weights * losses, axis=1))
 
 
 class Constants(NamedTuple):
@@ -169,7 +87,7 @@ def _constants(config, params) -> Constants:
 
 
 def _flatten(tree) -> jax.Array:
-    """All leaves in one vector: what is computed for it is compiled once instead of once for each leaf."""
+    """All leaves in one vector, so that an operation on it is compiled once and not once for each leaf."""
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
@@ -178,11 +96,11 @@ def unflatten(vector, tree):
     leaves, structure = jax.tree.flatten(tree)
     ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
     starts = [0, *ends[:-1]]
-    cut = [vector[a:b].reshape(leaf.shape) for a, b, leaf in zip(starts, ends, leaves)]
-    return structure.unflatten(cut)
+    arrays = [vector[a:b].reshape(leaf.shape) for a, b, leaf in zip(starts, ends, leaves)]
+    return structure.unflatten(arrays)
 
 
-def _micro_step(config, constants, like, state, table, x, y, weights, step, total, outputs, bits):
+def _micro_step(config, constants, template, state, table, x, y, weights, step, total, outputs, bits):
     """One micro-batch of one model, and an AdamW update if its batch is complete.
 
     All models share the random bits of dropout.
@@ -190,7 +108,7 @@ def _micro_step(config, constants, like, state, table, x, y, weights, step, tota
     progress = (step.astype(jnp.float32) + 0.5) / total.astype(jnp.float32)
     rate, regularized = learning_rate(config, progress), regularization(config, progress)
     keep_rate = 1.0 - config.dropout * regularized
-    params = unflatten(state.params, like)
+    params = unflatten(state.params, template)
     grads = _flatten(jax.grad(_loss)(params, config, table, x, y, weights, outputs, bits, keep_rate))
     parts = config.batch_size // MICRO_BATCH
     gradient = state.gradient + grads / parts.astype(jnp.float32)
@@ -242,7 +160,7 @@ def _train_epochs(
     shape: network.Shape,
     outputs: int,
     configs: network.NetworkConfig,
-    like: Any,
+    template: Any,
     state: TrainState,
     table: Table,
     rows: Rows,
@@ -256,7 +174,7 @@ def _train_epochs(
         shape: The shape that all models are computed in.
         outputs: Number of classes, or 1.
         configs: The configurations.
-        like: Parameters of one model, whose values are not read.
+        template: Parameters of one model; their structure is read, and their values are not.
         state: The training state.
         table: The constants of the encoding.
         rows: The rows to train and to evaluate on.
@@ -268,7 +186,7 @@ def _train_epochs(
         The state, and the cost and the score of each model after each epoch, f32[CHUNK, models].
     """
     total = configs.epochs * span.steps
-    constants = jax.vmap(_constants, (0, None))(configs, like)
+    constants = jax.vmap(_constants, (0, None))(configs, template)
 
     def micro_batch(i, carry):
         state, number, order = carry
@@ -277,14 +195,14 @@ def _train_epochs(
         step_seed = seed + jnp.uint32(_SEED_STRIDE) * step.astype(jnp.uint32)
         bits = network.dropout_bits(step_seed, shape, MICRO_BATCH)
         counts = lambda c: _row_weights(c, rows, y, weights)
-        train = lambda c, d, s, t: _micro_step(c, d, like, s, table, x, y, counts(c), step, t, outputs, bits)
+        train = lambda c, d, s, t: _micro_step(c, d, template, s, table, x, y, counts(c), step, t, outputs, bits)
         return jax.vmap(train)(configs, constants, state, total), number, order
 
     def epoch(carry):
         i, state, costs, scores = carry
         number = span.first + i
         state = jax.lax.fori_loop(0, span.steps, micro_batch, (state, number, span.orders[i]))[0]
-        judge = lambda c, p, o: _evaluate(c, unflatten(p, like), table, rows, limits.selects_epoch, o)
+        judge = lambda c, p, o: _evaluate(c, unflatten(p, template), table, rows, limits.selects_epoch, o)
         predicted, cost, score = jax.vmap(judge)(configs, state.params, state.best_outputs)
         cost = jnp.where(limits.selects_epoch, cost, -1.0 - number.astype(jnp.float32))
         state = _keep_best(state, predicted, cost, number + 1, limits)
@@ -322,29 +240,6 @@ def _keep_best(state: TrainState, predicted, cost, number, limits: Limits) -> Tr
     )
 
 
-def start(params: list[Any], n_blocks: int, outputs: int) -> TrainState:
-    """Returns the training state of models before their first update, on the host."""
-    n, vectors = len(params), np.stack([flatten(member) for member in params])
-    zeros = lambda: np.zeros_like(vectors)
-    return TrainState(
-        vectors,
-        zeros(),
-        zeros(),
-        zeros(),
-        np.zeros(n, np.int32),
-        vectors.copy(),
-        np.zeros((n, n_blocks, EVAL_BLOCK, outputs), np.float32),
-        np.full(n, np.inf, np.float32),
-        np.zeros(n, np.int32),
-        np.ones(n, bool),
-    )
-
-
-def flatten(params: Any) -> np.ndarray:
-    """Returns the parameters of one model as a vector, on the host."""
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
-
-
 @functools.partial(jax.jit, static_argnums=(0,))
 def _predict_block(classification, config, params, table, x):
     """Log-probabilities or values f32[n, outputs] of one model."""
@@ -355,7 +250,7 @@ def predict(model: network.Model, x: np.ndarray, classification: bool) -> np.nda
     """Returns log-probabilities or values f32[n, outputs] of one model for any number of rows, in blocks of one size."""
     x = np.asarray(x)
     padded = np.pad(x, [(0, -len(x) % EVAL_BLOCK), (0, 0)]).reshape(-1, EVAL_BLOCK, x.shape[1])
-    rest = (model.config, model.params, model.table)
+    arguments = (model.config, model.params, model.table)
     blocks = [np.zeros((0, model.params["offset"].shape[-1]), np.float32)]
-    blocks += [np.asarray(_predict_block(classification, *rest, block)) for block in padded]
+    blocks += [np.asarray(_predict_block(classification, *arguments, block)) for block in padded]
     return np.concatenate(blocks)[: len(x)]

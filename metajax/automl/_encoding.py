@@ -86,12 +86,12 @@ def fit_table(layout: Layout, x: np.ndarray, raw: bool, bins: bool, periodic: bo
     parts = [(np.arange(n_inputs), *unbounded(n_inputs))] if raw else []
     for column in range(n_inputs) if bins else ():
         edges = _edges(x[:, column], int(layout.bins[column]))
-        n, own = int(layout.bins[column]), max(len(edges) - 1, 1)
+        n, n_used = int(layout.bins[column]), max(len(edges) - 1, 1)
         left, width, low, high = unbounded(n)
         if n > 1 and len(edges) > 1:
-            left[:own], width[:own] = edges[:-1], np.diff(edges)
-            low[1:own], high[: own - 1] = 0.0, 1.0
-        low[own:], high[own:] = 0.0, 0.0
+            left[:n_used], width[:n_used] = edges[:-1], np.diff(edges)
+            low[1:n_used], high[: n_used - 1] = 0.0, 1.0
+        low[n_used:], high[n_used:] = 0.0, 0.0
         parts.append((np.full(n, column), left, width, low, high))
     columns = [np.concatenate(values) for values in zip(*parts)]
     numeric = layout.numeric if periodic else np.zeros(0)

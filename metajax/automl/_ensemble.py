@@ -11,12 +11,14 @@ from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _intervals as intervals
 from metajax.automl._metrics import Metric, at_threshold
+from metajax.automl._score import log_losses
 from metajax.automl._task import EnsembleMember, Task, TrainedModel
 from metajax.types import Key
 
 PICKS = 20
 """Number of picks of an ensemble; the weight of a configuration is its share of them."""
-_MAX_NUMBERS = 2e7  # that are compared at a time; of more, the first rows decide
+_MAX_NUMBERS = 2e7
+"""The maximum number of predictions that are compared at a time. Of larger tables only the first rows are compared."""
 
 
 def pick(
@@ -82,7 +84,7 @@ def row_losses(
         mean = np.einsum("fnrk,n->frk", outputs.astype(np.float64), counts / counts.sum()).ravel()
         return np.square(mean - truth)
     mean = mean_of_picks(outputs, counts, targets, weights)
-    return -np.log(np.maximum(mean[np.arange(len(truth)), truth], 1e-12))
+    return log_losses(mean, truth)
 
 
 def mean_of_picks(
@@ -167,10 +169,12 @@ def refit(
     stop = np.ones(len(encodings)) if stop is None else stop
     results = task.train(np.asarray(encodings), task.final, key, keep_params=True, stop=stop)
     is_finite = np.isfinite(results.score)
-    used = is_finite if is_finite.any() else np.ones(len(encodings), bool)
-    params = [member for member, is_used in zip(results.params, used) if is_used]
-    configs, n = task.space.decode(encodings[used]), len(params)
-    model = task.build_model([EnsembleMember(*each, 1 / n) for each in zip(configs, params, temperatures[used])])
+    is_member = is_finite if is_finite.any() else np.ones(len(encodings), bool)
+    params = [results.params[i] for i in np.flatnonzero(is_member)]
+    configs, n = task.space.decode(encodings[is_member]), len(params)
+    model = task.build_model(
+        [EnsembleMember(*member, 1 / n) for member in zip(configs, params, temperatures[is_member])]
+    )
     return Refit(model, float(np.nanmean(results.score)) if is_finite.any() else math.nan)
 
 
@@ -223,7 +227,7 @@ def evaluate_on_test(model: TrainedModel, task: Task) -> Evaluation:
     outputs = np.asarray(model.predict_inputs(test.x_eval), np.float64)
     accuracy = math.nan
     if task.classification:
-        loss = float(-np.average(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12)), weights=weights))
+        loss = float(np.average(log_losses(outputs, y), weights=weights))
         if metric.by_label:
             outputs = at_threshold(outputs, model.threshold)
         accuracy = float(np.average(np.argmax(outputs, axis=1) == y, weights=weights))

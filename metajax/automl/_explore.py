@@ -64,7 +64,7 @@ class Exploration(NamedTuple):
 
 
 def start(
-    config: Config, directory: RunDirectory, task: Task, show: bool, started: float, ending: float = 0.0
+    config: Config, directory: RunDirectory, task: Task, show: bool, start_time: float, ending: float = 0.0
 ) -> Recorder:
     """Sets a search up in a run directory, with the waves of an earlier process.
 
@@ -76,7 +76,7 @@ def start(
         started: ``time.perf_counter()`` when this process began to read the data.
         ending: Seconds of the budget that are kept for the time after the search.
     """
-    budget = TimeBudget(directory, config.minutes, started)
+    budget = TimeBudget(directory, config.minutes, start_time)
     history = WaveHistory(directory.path / "waves", task, search_keys(config.seed).wave)
     plan = make_plan(task, config.trials, config.minutes, config.uses_meta_learner)
     return Recorder(config, directory, history, Schedule(config, plan, history, budget, ending), show)
@@ -114,20 +114,20 @@ class _Search:
             self.initial = np.asarray(self.space.encode(self.space.configs(self.task.initial)))
 
     def collect(self) -> None:
-        """Tries the defaults, of which the first one is a model at once, and random configurations."""
-        first = 1 if self.schedule.is_short else len(self.initial)
-        self._train(self._fix(self.initial[:first]), "random")
+        """Tries the defaults and random configurations. The first default is trained on every fold at once."""
+        n_first = 1 if self.schedule.is_short else len(self.initial)
+        self._train(self._fix(self.initial[:n_first]), "random")
         self._promote()
-        if first < len(self.initial) and not self.schedule.is_over:
-            self._train(self._fix(self.initial[first:]), "random")
-        while (missing := self.plan.n_initial - self.history.count("random")) > 0:
-            if not self._try_random(missing):
+        if n_first < len(self.initial) and not self.schedule.is_over:
+            self._train(self._fix(self.initial[n_first:]), "random")
+        while (n_missing := self.plan.n_initial - self.history.count("random")) > 0:
+            if not self._try_random(n_missing):
                 break
 
-    def _try_random(self, missing: int) -> bool:
+    def _try_random(self, n_missing: int) -> bool:
         """Tries random configurations, if there is time."""
         saved = self.history.next_saved()
-        n = len(saved.asked) if saved else min(missing, self.schedule.n_to_explore(asks_model=False))
+        n = len(saved.encodings) if saved else min(n_missing, self.schedule.n_to_explore(asks_model=False))
         if n <= 0 or (saved and saved.source != "random"):
             return False
         self._train(self._fix(self._random_configs(self.history.count("random"), n)), "random")
@@ -141,34 +141,36 @@ class _Search:
             if (following := self.history.next_saved()) is not None and following.source == "repeated":
                 break
             saved = self.history.upcoming("proposed")
-            n = len(saved.asked) if saved else self.schedule.n_to_explore(asks_model=not is_first)
+            n = len(saved.encodings) if saved else self.schedule.n_to_explore(asks_model=not is_first)
             if n and not is_first:
                 asking = self._proposing.submit(self.schedule.measure_proposal, functools.partial(self.proposer.ask, n))
             self._promote()
             if not n:
                 break
             if asking is not None:
-                asked = asking.result()
-                self._train(self._fix(np.asarray(self.space.encode(self.space.configs(asked)))), "proposed", asked)
+                proposals = asking.result()
+                self._train(
+                    self._fix(np.asarray(self.space.encode(self.space.configs(proposals)))), "proposed", proposals
+                )
             elif warm_start is not None:
                 key = jax.random.fold_in(self.keys.propose, self.history.count("random"))
-                tried = self.proposer.trials
-                seconds = tried.settings.get("seconds")
-                self._train(self._fix(warm_start(n, key, tried.encodings, seconds=seconds)), "proposed")
+                trials = self.proposer.trials
+                seconds = trials.settings.get("seconds")
+                self._train(self._fix(warm_start(n, key, trials.encodings, seconds=seconds)), "proposed")
         goes_on = self.config.minutes is not None or self.config.method == "defaults"
         while self._promote(is_last=True) and goes_on:
             pass
 
-    def _train(self, encodings: np.ndarray, source: str, asked: list[dict[str, Any]] | None = None) -> None:
-        """Trains a wave and tells the proposer how it did; ``asked`` is what the proposer had asked for."""
-        wave = self.recorder.train(encodings, source, self.proposer.r2 if asked else None)
+    def _train(self, encodings: np.ndarray, source: str, proposals: list[dict[str, Any]] | None = None) -> None:
+        """Trains a wave and tells the proposer how it did; ``proposals`` is what the proposer had asked for."""
+        wave = self.recorder.train(encodings, source, self.proposer.r2 if proposals else None)
         if not len(wave.score):
             return
-        if asked and len(wave.score) < len(asked):  # no time was left for some of them
-            asked = None
+        if proposals and len(wave.score) < len(proposals):  # there was no time to train some of them
+            proposals = None
         # A search of a number of trials is the same on every machine.
         seconds = None if self.config.minutes is None else wave.seconds
-        self.proposer.tell(self.space.decode_configs(wave.encodings), wave.score, asked, seconds)
+        self.proposer.tell(self.space.decode_configs(wave.encodings), wave.score, proposals, seconds)
 
     def _promote(self, is_last: bool = False) -> bool:
         """Trains promising configurations on the other folds, if there is time; returns whether there were any."""
@@ -176,15 +178,15 @@ class _Search:
         if saved is not None:
             if saved.source != "promoted":
                 return False
-            chosen = saved.asked
+            selected = saved.encodings
         elif not self.task.unexplored_folds:
             return False
         else:
             promising = bags.promising(self.history)
-            chosen = promising.asked[self.schedule.to_promote(promising.seconds, is_last)]
-        if not len(chosen):
+            selected = promising.encodings[self.schedule.to_promote(promising.seconds, is_last)]
+        if not len(selected):
             return False
-        self.recorder.train(chosen, "promoted", data=self.task.unexplored_folds)
+        self.recorder.train(selected, "promoted", data=self.task.unexplored_folds)
         return True
 
     def repeat(self) -> None:
@@ -194,7 +196,7 @@ class _Search:
         """
         if self.task.more_folds is None or self.config.minutes is None:
             return
-        chosen = None
+        selected = None
         for number in range(1, _MAX_REPEATS + 1):
             saved = self.history.next_saved()
             if saved is not None and saved.source != "repeated":
@@ -202,13 +204,13 @@ class _Search:
             if saved is None and (self.schedule.is_over or not self.schedule.allows(0.0)):
                 return
             if saved is not None:
-                chosen = saved.asked
-            elif chosen is None:  # What is repeated changes no prediction of held-out rows, and so no choice.
+                selected = saved.encodings
+            elif selected is None:  # What is repeated changes no prediction of held-out rows, and so no choice.
                 selection = select(self.history)
                 order = np.argsort(-selection.counts, kind="stable")
-                chosen = np.stack([selection.bags[i].asked for i in order])
+                selected = np.stack([selection.bags[i].requested for i in order])
             first_split = 1 + number * len(self.task.folds)
-            self.recorder.train(chosen, "repeated", data=self.task.more_folds(number), first_split=first_split)
+            self.recorder.train(selected, "repeated", data=self.task.more_folds(number), first_split=first_split)
 
     def train_baseline(self) -> None:
         """Tries as many random configurations as the search has tried in all."""
@@ -219,7 +221,7 @@ class _Search:
             saved = self.history.next_saved()
             if saved is None and not self.schedule.allows(self.schedule.seconds_of_good()):
                 break
-            n = len(saved.asked) if saved else min(self.plan.wave_size, n_search - count)
+            n = len(saved.encodings) if saved else min(self.plan.wave_size, n_search - count)
             self.recorder.train(self._random_configs(count, n), "baseline")
 
     def best_random(self) -> np.ndarray | None:
@@ -240,8 +242,8 @@ class _Search:
         size = self.plan.wave_size
         blocks = range(first // size, (first + n - 1) // size + 1)
         configs = [self.space.encode(self.space.sample(jax.random.fold_in(self.keys.draw, b), size)) for b in blocks]
-        drawn = np.concatenate([np.asarray(block) for block in configs])
-        return drawn[first - size * blocks[0] :][:n]
+        encodings = np.concatenate([np.asarray(block) for block in configs])
+        return encodings[first - size * blocks[0] :][:n]
 
     def _fix(self, encodings: np.ndarray) -> np.ndarray:
         """The same configurations with the choices that were decided beforehand."""

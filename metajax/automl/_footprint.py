@@ -9,8 +9,8 @@ import numpy as np
 
 ROWS = 10_000
 """The number of rows whose prediction is timed."""
-_MAX_SECONDS = 1.0  # that timing may take
-_FIRST_ROWS = ROWS // 10  # that are timed to know how long all of them take
+_MAX_SECONDS = 1.0  # The time that timing a model may take.
+_FIRST_ROWS = ROWS // 10  # The time of all rows is estimated from this number of rows.
 
 
 class Footprint(NamedTuple):
@@ -47,6 +47,6 @@ def footprint(model: Any, directory: Path, x: np.ndarray | None, allows: Callabl
 
 def _time(model: Any, rows: np.ndarray) -> float:
     """Seconds of one prediction."""
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     model.predict_inputs(rows)
-    return time.perf_counter() - started
+    return time.perf_counter() - start_time

@@ -104,10 +104,10 @@ class ImageModel:
         """
         net = network(len(classes), len(mean), stride)
         members = []
-        for config, whole in zip(configs, params):
+        for config, supernet_params in zip(configs, params):
             cell = _cell(net, config)
-            own = net.extract(whole, cell)
-            members.append((own, record(net, cell, own, x)))
+            cell_params = net.extract(supernet_params, cell)
+            members.append((cell_params, record(net, cell, cell_params, x)))
         return ImageModel(configs, members, classes, mean, deviation, stride, temperatures, weights)
 
     def predict_inputs(self, x: Any) -> np.ndarray:
@@ -133,7 +133,7 @@ class ImageModel:
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns labels and probabilities of images f32[n, height, width, channels] in [0, 1]."""
         if x.ndim != 4 or x.shape[3] != len(self.mean):
-            raise InputError(f"images have shape {x.shape}; the model was trained with {len(self.mean)} channels")
+            raise InputError(f"predict: images must have the shape [n, height, width, {len(self.mean)}], got {x.shape}")
         output = self.predict_inputs((x - self.mean) / self.deviation)
         return np.asarray(self.classes, dtype=object)[labels(output, self.threshold)], output
 
@@ -150,23 +150,23 @@ class ImageModel:
     def load(directory: Path, header: dict[str, Any]) -> "ImageModel":
         """Reads what ``save`` wrote; ``header`` is the parsed ``model.json``."""
         if header.get("format") != _FORMAT:
-            raise InputError(f"{directory}: model of format {header.get('format')!r}, this version reads {_FORMAT}")
-        first = load_npz(directory / "model.npz", ("mean", "deviation", "temperatures", "weights"))
-        net = network(len(header["classes"]), len(first["mean"]), header["stride"])
-        image = jax.ShapeDtypeStruct((4, 16, 16, len(first["mean"])), jnp.float32)
+            raise InputError(f"{directory}: has the format {header.get('format')!r}, but this version reads {_FORMAT}")
+        shared = load_npz(directory / "model.npz", ("mean", "deviation", "temperatures", "weights"))
+        net = network(len(header["classes"]), len(shared["mean"]), header["stride"])
+        image = jax.ShapeDtypeStruct((4, 16, 16, len(shared["mean"])), jnp.float32)
         members = []
         for i, config in enumerate(header["configs"]):
             cell = _cell(net, config)
             params = jax.eval_shape(net.build(cell).init, jax.random.key(0))
-            like = params, jax.eval_shape(functools.partial(record, net, cell), params, image)
-            leaves, tree = jax.tree.flatten(like)
+            template = params, jax.eval_shape(functools.partial(record, net, cell), params, image)
+            leaves, tree = jax.tree.flatten(template)
             names = [f"{i}/{j}" for j in range(len(leaves))]
             arrays = load_npz(directory / "model.npz", tuple(names))
             if not all(np.isfinite(array).all() for array in arrays.values()):
-                raise InputError(f"{directory / 'model.npz'}: damaged (member {i} holds values that are not finite)")
+                raise InputError(f"{directory / 'model.npz'}: is damaged (member {i} holds values that are not finite)")
             members.append(tree.unflatten([jnp.asarray(arrays[name]) for name in names]))
-        plain = header["configs"], members, header["classes"], first["mean"], first["deviation"], header["stride"]
-        return ImageModel(*plain, first["temperatures"], first["weights"], header["threshold"])
+        fields = header["configs"], members, header["classes"], shared["mean"], shared["deviation"], header["stride"]
+        return ImageModel(*fields, shared["temperatures"], shared["weights"], header["threshold"])
 
 
 def _cell(net: supernet.SuperNet, config: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def train_images(
     progress: Callable[[int], None] | None = None,
     stop: np.ndarray | None = None,
     allows: AllowsFn | None = None,
-    earlier: LearningCurves | None = None,
+    past_curves: LearningCurves | None = None,
 ) -> TrainingResults:
     """Trains configurations one after the other; only the chosen operations of each are computed.
 
@@ -109,7 +109,7 @@ def train_images(
         classes: number of classes.
         stride: of the stem.
         metric: The metric of the scores.
-        encodings, data, key, keep_params, output_rows, progress, allows, earlier: see ``TrainFn``.
+        encodings, data, key, keep_params, output_rows, progress, allows, past_curves: see ``TrainFn``.
         stop: Not read: every training keeps its last epoch.
     """
     n = len(encodings)
@@ -120,7 +120,7 @@ def train_images(
     curve, params = np.full((n, CURVE_POINTS), np.nan), [None] * n
     outputs = np.zeros((n, min(output_rows, len(data.x_eval)), classes), np.float32)
     slowest = 0.0
-    watch = None if earlier is None else curve_watch(earlier.curve, np.ones(len(earlier.curve), bool))
+    watch = None if past_curves is None else curve_watch(past_curves.curve, np.ones(len(past_curves.curve), bool))
     for i in range(n):
         start = time.perf_counter()
         if allows is not None and not allows(slowest):
@@ -128,13 +128,13 @@ def train_images(
             continue
         steps = int(configs["epochs"][i]) * max(8, len(data.x) // BATCH_SIZE)
         config, own_key = _to_image_config(configs, snapped, i), jax.random.fold_in(key, i)
-        curve[i], out, trained = _train_one(programs, config, data, steps, own_key, watch)
-        if np.isfinite(out).all():
-            chances, y = np.exp(out)[None], np.asarray(data.y_eval)
+        curve[i], log_probabilities, trained_params = _train_one(programs, config, data, steps, own_key, watch)
+        if np.isfinite(log_probabilities).all():
+            chances, y = np.exp(log_probabilities)[None], np.asarray(data.y_eval)
             score[i], loss[i] = metric.select(chances, y)[0], calibrate.calibrated_loss(chances, y)[0]
-        outputs[i] = np.exp(out[: outputs.shape[1]])
+        outputs[i] = np.exp(log_probabilities[: outputs.shape[1]])
         if keep_params:
-            params[i] = jax.tree.map(np.asarray, trained)
+            params[i] = jax.tree.map(np.asarray, trained_params)
         seconds[i] = time.perf_counter() - start
         slowest = max(slowest, seconds[i])
         if progress:
@@ -160,12 +160,12 @@ def _train_one(
 ) -> tuple[np.ndarray, np.ndarray, Any]:
     """Returns the learning curve f[CURVE_POINTS], the last log-probabilities of the evaluation rows, and the parameters."""
     carry, first = programs.init(stream(key, "init")), 0
-    curve, out, y = np.full(CURVE_POINTS, np.nan), np.zeros(0), np.asarray(data.y_eval)
+    curve, log_probabilities, y = np.full(CURVE_POINTS, np.nan), np.zeros(0), np.asarray(data.y_eval)
     for point, last in enumerate(np.round(np.linspace(0, steps, CURVE_POINTS + 1)[1:]).astype(int)):
         span = jnp.asarray(first), jnp.asarray(last), jnp.asarray(steps)
         carry, first = programs.span(carry, config, data, *span, key), last
-        out = np.asarray(programs.log_probabilities(carry[0], config, data.x_eval))
-        curve[point] = np.mean(np.argmax(out, axis=1) == y)
+        log_probabilities = np.asarray(programs.log_probabilities(carry[0], config, data.x_eval))
+        curve[point] = np.mean(np.argmax(log_probabilities, axis=1) == y)
         if watch is not None and watch.gives_up((point + 1) / CURVE_POINTS, curve[point]):
             break
-    return curve, out, carry[0]
+    return curve, log_probabilities, carry[0]

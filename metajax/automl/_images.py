@@ -52,62 +52,101 @@ def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> Imag
     It holds a fifth out as a test, stratified by class, and standardizes by the channels of the training images. The metric is
     that of ``Config``.
     """
-    names = pictures.classes
+    names, x = pictures.classes, pictures.x
     maximized = metrics.metric(metric, len(names), True)
-    labels = np.array([names[i] for i in pictures.y], dtype=object)
-    parts = tabular.split(tabular.Dataset(None, labels, "label", names, []), seed)
-    x = pictures.x
-    mean, deviation = _channel_moments(x[parts[0]])
-    standardized = lambda rows: (jnp.asarray((x[rows] - mean) / deviation), jnp.asarray(pictures.y[rows]))
-    train_rows, validation, test = parts
-    notes = list(pictures.notes)
-    if len(train_rows) > SEARCH_IMAGES:
-        notes.append(f"the search trains on {SEARCH_IMAGES:,} of {len(train_rows):,} training images")
-    n_search = min(len(train_rows), SEARCH_IMAGES)
-    rows = np.concatenate([train_rows[:n_search], validation[: max(1, n_search // 3)]])
-    images, labels_of = map(np.asarray, standardized(np.random.default_rng(seed).permutation(rows)))
-    folds = [
-        Data(images[split.train], labels_of[split.train], images[split.evaluation], labels_of[split.evaluation])
-        for split in every_nth(len(images), N_FOLDS)
-    ]
-    search = folds[0]
-    final = Data(*standardized(np.concatenate([train_rows, validation])), *standardized(test))
+    rows = _split(pictures, seed)
+    folds = rows.folds(seed)
+    final = Data(*rows.standardized(np.concatenate([rows.train, rows.validation])), *rows.standardized(rows.test))
     space, stride = image_space(), 1 if max(x.shape[1:3]) <= 16 else 2
-
-    def build_model(members: list[EnsembleMember], threshold: float = 0.5) -> ImageModel:
-        configs, params, *numbers = map(list, zip(*members))
-        temperatures, weights = map(np.array, numbers)
-        model = ImageModel.fit(configs, params, temperatures, names, mean, deviation, stride, final.x[:512], weights)
-        return dataclasses.replace(model, threshold=threshold)
-
-    def fixed_choices(method: str, directory: Path) -> dict[str, Any]:
-        if method != "supernet":
-            return {}
-        file = directory / "supernet.json"
-        if not file.is_file():
-            write_json(file, by_supernet(search, len(names), stride, seed))
-        return read_json(file)
-
     task = Task(
         space=space,
         default=DEFAULT,
-        search=search,
+        search=folds[0],
         folds=folds,
         final=final,
         classification=True,
         metric=maximized,
         train=functools.partial(train_images, space, len(names), stride, maximized),
-        build_model=build_model,
+        build_model=functools.partial(_build_model, names, rows.mean, rows.deviation, stride, final.x[:512]),
         write_member=write_member,
         read_member=functools.partial(read_member, len(names), x.shape[3], stride),
-        fixed_choices=fixed_choices,
+        fixed_choices=functools.partial(_fixed_choices, folds[0], len(names), stride, seed),
         wave_size=GROUP_SIZE,
         default_trials=48,
         protocol_note=(
             "Batch norm uses the statistics of the batch in training and validation, and of 512 training images in the test."
         ),
     )
-    return ImageTask(task, (len(train_rows) + len(validation), len(test)), x.shape[1:], notes)
+    notes, n_train = list(pictures.notes), len(rows.train)
+    if n_train > SEARCH_IMAGES:
+        notes.append(f"the search trains on {SEARCH_IMAGES:,} of {n_train:,} training images")
+    return ImageTask(task, (n_train + len(rows.validation), len(rows.test)), x.shape[1:], notes)
+
+
+class _SplitImages(NamedTuple):
+    """Images, the rows of each part, and the moments of the channels of the training images.
+
+    Attributes:
+        pictures: The images and their classes.
+        train, validation, test: i64[n], the rows of each part.
+        mean, deviation: f32[channels], by which images are standardized.
+    """
+
+    pictures: Pictures
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def standardized(self, rows: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        """Returns the standardized images of these rows, and their classes."""
+        return jnp.asarray((self.pictures.x[rows] - self.mean) / self.deviation), jnp.asarray(self.pictures.y[rows])
+
+    def folds(self, seed: int) -> list[Data]:
+        """Returns the folds of the images of the search, of which there are at most ``SEARCH_IMAGES`` to train on."""
+        n_search = min(len(self.train), SEARCH_IMAGES)
+        rows = np.concatenate([self.train[:n_search], self.validation[: max(1, n_search // 3)]])
+        x, y = map(np.asarray, self.standardized(np.random.default_rng(seed).permutation(rows)))
+        return [
+            Data(x[split.train], y[split.train], x[split.evaluation], y[split.evaluation])
+            for split in every_nth(len(x), N_FOLDS)
+        ]
+
+
+def _split(pictures: Pictures, seed: int) -> _SplitImages:
+    """Splits images into training, validation and test, stratified by class."""
+    names = pictures.classes
+    labels = np.array([names[i] for i in pictures.y], dtype=object)
+    train, validation, test = tabular.split(tabular.Dataset(None, labels, "label", names, []), seed)
+    mean, deviation = _channel_moments(pictures.x[train])
+    return _SplitImages(pictures, train, validation, test, mean, deviation)
+
+
+def _build_model(
+    classes: list[str],
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    stride: int,
+    images: Any,
+    members: list[EnsembleMember],
+    threshold: float = 0.5,
+) -> ImageModel:
+    """Builds the ensemble, with batch statistics of these standardized images; see ``BuildModelFn``."""
+    configs, params, *numbers = map(list, zip(*members))
+    temperatures, weights = map(np.array, numbers)
+    model = ImageModel.fit(configs, params, temperatures, classes, mean, deviation, stride, images, weights)
+    return dataclasses.replace(model, threshold=threshold)
+
+
+def _fixed_choices(data: Data, n_classes: int, stride: int, seed: int, method: str, directory: Path) -> dict[str, Any]:
+    """Returns the cell that a SuperNet decides on, if that is the method; see ``FixedChoicesFn``."""
+    if method != "supernet":
+        return {}
+    file = directory / "supernet.json"
+    if not file.is_file():
+        write_json(file, by_supernet(data, n_classes, stride, seed))
+    return read_json(file)
 
 
 def write_member(params: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -117,8 +156,8 @@ def write_member(params: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def read_member(classes: int, channels: int, stride: int, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
     """Returns the weights that ``write_member`` was given, for images of this many channels."""
-    whole = network(classes, channels, stride, single_path=True).network
-    structure = jax.tree.structure(jax.eval_shape(whole.init, jax.random.key(0)))
+    supernet_network = network(classes, channels, stride, single_path=True).network
+    structure = jax.tree.structure(jax.eval_shape(supernet_network.init, jax.random.key(0)))
     return structure.unflatten([arrays[str(number)] for number in range(len(arrays))])
 
 

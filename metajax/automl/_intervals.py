@@ -11,8 +11,10 @@ from metajax.automl._metrics import Metric
 
 DRAWS = 2_000
 """Number of bootstrap samples."""
-_DRAWS_OF_METRIC = 500  # of metrics without a formula, which are computed anew for every sample
-_MAX_INDICES = 4_000_000  # Row numbers that are drawn at a time, which bounds the memory.
+_DRAWS_OF_METRIC = 500
+"""The number of bootstrap samples of a metric without a formula, which is computed anew for every sample."""
+_MAX_INDICES = 4_000_000
+"""The maximum number of row indices that are drawn at a time. It bounds the memory."""
 _Z = 1.959964  # The 97.5% quantile of the normal distribution.
 
 
@@ -144,8 +146,8 @@ def _redraw(
     """The metric of models f64[draws, models] on rows that are drawn with replacement."""
     rng, n = np.random.default_rng(seed), len(targets)
     draws = (rng.integers(n, size=n) for _ in range(_DRAWS_OF_METRIC))
-    own = lambda rows: None if weights is None else weights[rows]
-    return np.stack([metric.score(outputs[:, rows], targets[rows], own(rows)) for rows in draws])
+    weights_of = lambda rows: None if weights is None else weights[rows]
+    return np.stack([metric.score(outputs[:, rows], targets[rows], weights_of(rows)) for rows in draws])
 
 
 def _moments(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a search is about: the dataset, the rows that test it, and by what a run knows both again."""
+"""The dataset of a search, its test rows, and the fingerprint by which a run recognizes both."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def load_data(config: Config, dataset: Dataset | None = None) -> Loaded:
     elif isinstance(dataset, Pictures):
         _refuse_settings_of_tables(config)
     elif dataset.roles.columns != (columns := tabular.RowColumns(config.group, config.time, config.weight)):
-        raise InputError(f"dataset: was read with {dataset.roles.columns}, and the config says {columns}")
+        raise InputError(f"dataset: was read with {dataset.roles.columns}, but the config has {columns}")
     test = None if config.test is None or isinstance(dataset, Pictures) else tabular.load_test(config.test, dataset)
     return Loaded(dataset, test)
 
@@ -53,7 +53,9 @@ def _read(config: Config) -> Dataset:
     path = Path(config.data)
     if config.data not in tabular.BUNDLED and holds_images(path):
         if config.task == "regression":
-            raise InputError("task='regression': images are classified; give a table of features for regression")
+            raise InputError(
+                "task='regression': must be 'classification' for images; use a table of features for regression"
+            )
         _refuse_settings_of_tables(config)
         return pictures(path, config.size)
     if config.method == "supernet":
@@ -69,11 +71,11 @@ def _read(config: Config) -> Dataset:
 def _refuse_settings_of_tables(config: Config) -> None:
     for name in _OF_TABLES:
         if (value := getattr(config, name)) is not None:
-            raise InputError(f"{name}={value!r}: is for tables; of images a fifth is held back, at random")
+            raise InputError(f"{name}={value!r}: must be left out for images, whose test set is a random fifth")
 
 
 def identify(loaded: Loaded, model_types: Sequence[ModelType] | None = None) -> Fingerprint:
-    """Returns by what a run is recognized beside its settings: its data, and what can learn from it.
+    """Returns the fingerprint of a run beside its settings: its data, and the model types that can learn from it.
 
     Args:
         loaded: The data.
@@ -82,8 +84,8 @@ def identify(loaded: Loaded, model_types: Sequence[ModelType] | None = None) -> 
     dataset, data = loaded.dataset, of_data(loaded)
     if isinstance(dataset, Pictures):
         return data
-    kinds = installed() if model_types is None else model_types
-    return {**data, **fingerprint(model_types=_of_types(dataset, kinds))}
+    types = installed() if model_types is None else model_types
+    return {**data, **fingerprint(model_types=_of_types(dataset, types))}
 
 
 def of_data(loaded: Loaded) -> Fingerprint:
@@ -104,11 +106,11 @@ def of_data(loaded: Loaded) -> Fingerprint:
     return fingerprint(**parts)
 
 
-def _of_types(dataset: tabular.Dataset, kinds: Sequence[ModelType]) -> list[str]:
+def _of_types(dataset: tabular.Dataset, types: Sequence[ModelType]) -> list[str]:
     """The name of each type of models and its hyperparameters, as texts."""
     assert dataset.schema is not None
     shape = len(dataset.schema.used), dataset.classes is not None
-    return [f"{kind.name}: {sorted(kind.domains(*shape).items())}" for kind in kinds]
+    return [f"{kind.name}: {sorted(kind.domains(*shape).items())}" for kind in types]
 
 
 def _features(dataset: tabular.Dataset):
@@ -121,6 +123,6 @@ def _features(dataset: tabular.Dataset):
 
 
 def _roles(dataset: tabular.Dataset, prefix: str) -> dict:
-    """What is said about rows, where something is."""
+    """The roles of rows (groups, times, weights), where there are any."""
     roles = {name: getattr(dataset.roles, name) for name in ("groups", "times", "weights")}
     return {f"{prefix}{name}": values for name, values in roles.items() if values is not None}

@@ -33,7 +33,7 @@ def load_trials(*directories: Path | str) -> Trials:
         metajax.types.InputError: directories: runs/stopped is not a finished run of metajax search (needs space.json and ...
     """
     if not directories:
-        raise InputError("directories: give at least one directory of a finished run")
+        raise InputError("load_trials: directories must not be empty; pass at least one directory of a finished run")
     frames, spaces, metrics = [], [], []
     for directory in map(Path, directories):
         space_file, table_file = directory / "space.json", directory / "trials.csv"
@@ -47,7 +47,8 @@ def load_trials(*directories: Path | str) -> Trials:
         frames.append(frame.assign(rows=[f"{directory}, split {split}" for split in frame["split"]]))
     if any(space != spaces[0] for space in spaces) or len(set(metrics)) > 1:
         raise InputError(
-            f"directories: the runs searched different spaces or by {sorted(set(metrics))}; read them one by one"
+            f"directories: all runs must have searched one space by one metric, got the metrics {sorted(set(metrics))}; read "
+            "them one by one"
         )
     import pandas as pd
 

@@ -45,13 +45,13 @@ class Metric(NamedTuple):
     weights_classes: bool = False
 
     def select(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Returns by what models are compared, f64[models]: the score, at the best threshold of each where there is one."""
+        """Returns the scores that compare models, f64[models], each at its best threshold where the metric needs one."""
         if not self.by_label:
             return self.score(outputs, targets, weights)
         return np.max([self.score(at_threshold(outputs, t), targets, weights) for t in thresholds(outputs)], axis=0)
 
     def unit(self, scale: float) -> float:
-        """Returns by what a score of standardized values is multiplied, for one of values; infinite beyond floating point."""
+        """Returns the factor from scores of standardized values to scores in their units; infinite where a float overflows."""
         with np.errstate(over="ignore"):
             return float(np.float64(scale) ** self.power)
 
@@ -92,9 +92,9 @@ def best_threshold(
     """
     if not metric.by_label:
         return 0.5
-    tried = thresholds(outputs)
-    scores = [float(metric.score(at_threshold(outputs, t)[None], targets, weights)[0]) for t in tried]
-    return tried[int(np.argmax(scores))]
+    candidates = thresholds(outputs)
+    scores = [float(metric.score(at_threshold(outputs, t)[None], targets, weights)[0]) for t in candidates]
+    return candidates[int(np.argmax(scores))]
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
@@ -114,9 +114,11 @@ def _accuracy(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | No
 
 def _balanced_accuracy(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The mean over classes that occur of the share of their rows that is found."""
-    found, counts = np.argmax(outputs, axis=2) == targets, np.ones(len(targets)) if weights is None else weights
+    is_correct, counts = np.argmax(outputs, axis=2) == targets, np.ones(len(targets)) if weights is None else weights
     recalls = [
-        _mean(found[:, own], counts[own]) for own in (targets == c for c in np.unique(targets)) if counts[own].any()
+        _mean(is_correct[:, in_class], counts[in_class])
+        for in_class in (targets == c for c in np.unique(targets))
+        if counts[in_class].any()
     ]
     return np.mean(recalls, axis=0)
 
@@ -125,8 +127,8 @@ def _f1_of(outputs: np.ndarray, targets: np.ndarray, label: int, weights: np.nda
     """F1 of one class, f64[models]; 0 where it neither occurs nor is predicted."""
     counts = np.ones(len(targets)) if weights is None else weights
     predicted, actual = np.argmax(outputs, axis=2) == label, targets == label
-    both = (predicted & actual) @ counts
-    return 2 * both / np.maximum(predicted @ counts + actual @ counts, 1e-300)
+    true_positives = (predicted & actual) @ counts
+    return 2 * true_positives / np.maximum(predicted @ counts + actual @ counts, 1e-300)
 
 
 def _f1(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -137,9 +139,9 @@ def _f1_macro(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | No
     """The mean over all classes that occur or are predicted."""
     predicted = np.argmax(outputs, axis=2)
     labels = np.union1d(np.unique(targets), np.unique(predicted))
-    each = np.stack([_f1_of(outputs, targets, int(c), weights) for c in labels], axis=1)
+    by_class = np.stack([_f1_of(outputs, targets, int(c), weights) for c in labels], axis=1)
     occurs = np.stack([(predicted == c).any(axis=1) | (targets == c).any() for c in labels], axis=1)
-    return (each * occurs).sum(axis=1) / occurs.sum(axis=1)
+    return (by_class * occurs).sum(axis=1) / occurs.sum(axis=1)
 
 
 def _auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -263,11 +265,13 @@ def metric(name: str | None, outputs: int, classification: bool) -> Metric:
         array([0.5])
     """
     binary = classification and outputs == 2
-    known = {**CLASSIFICATION, **(BINARY if binary else {})} if classification else REGRESSION
+    functions = {**CLASSIFICATION, **(BINARY if binary else {})} if classification else REGRESSION
     name = (("roc_auc" if binary else "accuracy") if classification else "r2") if name is None else name
     name = "roc_auc" if name == "roc_auc_ovr" else name
-    if name not in known:
-        of = "two classes" if binary else f"{outputs} classes" if classification else "numbers"
-        raise InputError(f"metric={name!r}: accepted for a target of {of} are {', '.join(sorted(known))}")
+    if name not in functions:
+        target_kind = "two classes" if binary else f"{outputs} classes" if classification else "numbers"
+        raise InputError(
+            f"metric={name!r}: must be one of {', '.join(sorted(functions))} for a target of {target_kind}"
+        )
     tie = _log_loss if classification else _squared_error
-    return Metric(name, known[name], tie, _POWERS.get(name, 0), binary and name in _BY_LABEL, name in _BY_LABEL)
+    return Metric(name, functions[name], tie, _POWERS.get(name, 0), binary and name in _BY_LABEL, name in _BY_LABEL)

@@ -39,21 +39,21 @@ Progress = Callable[[int], None]
 # trainings.
 _OPERATIONS_PER_SECOND, _MAX_SECONDS, _MIN_SECONDS = 15e9, 20.0, 0.5
 _SHARE_OF_BUDGET = 1 / 25
-_SHARE_OF_OTHERS = 1 / 6  # of a budget that the fit of one model of another type may take
+_SHARE_OF_OTHERS = 1 / 6  # The share of a budget that one fit of a model other than a network may take.
 
 
 class _Counter:
     """Adds up what several workers have done."""
 
     def __init__(self, progress: Progress | None):
-        self._progress, self._lock, self._done = progress, threading.Lock(), 0
+        self._progress, self._lock, self._count = progress, threading.Lock(), 0
 
     def __call__(self, n: int) -> None:
         """Adds n models."""
         with self._lock:
-            self._done += n
+            self._count += n
             if self._progress:
-                self._progress(self._done)
+                self._progress(self._count)
 
 
 class Trainer:
@@ -63,7 +63,7 @@ class Trainer:
         space: The space, networks first among the choices of ``model``.
         prepared: The table.
         group_size: Number of networks that train side by side.
-        kinds: The model types beside networks.
+        model_types: The model types beside networks.
         minutes: The budget that many trainings are to fit into, which limits the epochs of large networks; ``None`` is 20
             minutes or more.
         metric: The metric of the scores.
@@ -74,12 +74,12 @@ class Trainer:
         space: Space,
         prepared: Prepared,
         group_size: int,
-        kinds: Sequence[ModelType],
+        model_types: Sequence[ModelType],
         minutes: float | None,
         metric: Metric,
     ):
         self._space, self._prepared, self._group_size = space, prepared, group_size
-        self._kinds = {kind.name: kind for kind in kinds}
+        self._model_types = {kind.name: kind for kind in model_types}
         self._metric, self._unit = metric, metric.unit(prepared.encoder.scale)
         seconds = _MAX_SECONDS if minutes is None else 60 * minutes * _SHARE_OF_BUDGET
         self._max_operations = _OPERATIONS_PER_SECOND * float(np.clip(seconds, _MIN_SECONDS, _MAX_SECONDS))
@@ -105,7 +105,7 @@ class Trainer:
         progress: Progress | None = None,
         stop: np.ndarray | None = None,
         allows: AllowsFn | None = None,
-        earlier: LearningCurves | None = None,
+        past_curves: LearningCurves | None = None,
     ) -> TrainingResults:
         """Trains configurations; see ``TrainFn``. The first model, networks, and then the others are handed to the workers.
 
@@ -115,27 +115,29 @@ class Trainer:
         """
         encodings, allows = np.asarray(encodings, np.float32), allows or (lambda seconds: True)
         is_network = self._is_network(encodings)
-        networks, others = np.flatnonzero(is_network), np.flatnonzero(~is_network)
+        network_rows, other_rows = np.flatnonzero(is_network), np.flatnonzero(~is_network)
         results, count = self._empty(len(encodings), data, output_rows, encodings), _Counter(progress)
-        jobs = self._jobs_of_others(others, results, data, key, keep_params, stop is None, allows, count)
+        jobs = self._jobs_of_others(other_rows, results, data, key, keep_params, stop is None, allows, count)
         planned = None
-        if len(networks):
-            own_stop = None if stop is None else stop[networks]
-            watch = None if earlier is None else curve_watch(earlier.curve, self._is_network(earlier.encodings))
+        if len(network_rows):
+            own_stop = None if stop is None else stop[network_rows]
+            watch = (
+                None if past_curves is None else curve_watch(past_curves.curve, self._is_network(past_curves.encodings))
+            )
             planned = self._plan_networks(
-                encodings[networks], data, key, keep_params, output_rows, count, own_stop, allows, watch
+                encodings[network_rows], data, key, keep_params, output_rows, count, own_stop, allows, watch
             )
             # The shapes take longer than other models do, and begin early.
             jobs[1:1] = planned.jobs
         side_by_side(jobs)
-        if n_repeated := _copy_repeated(_first_of_same(encodings, others), results):
+        if n_repeated := _copy_repeated(_first_of_same(encodings, other_rows), results):
             count(n_repeated)
         if planned is not None:
             for name in ("score", "loss", "curve", "seconds", "outputs", "stop"):
-                getattr(results, name)[networks] = getattr(planned.results, name)
+                getattr(results, name)[network_rows] = getattr(planned.results, name)
             if stop is not None:
-                results.stop[networks] = stop[networks]
-            for row, params in zip(networks, planned.results.params):
+                results.stop[network_rows] = stop[network_rows]
+            for row, params in zip(network_rows, planned.results.params):
                 results.params[row] = params
         return results
 
@@ -241,25 +243,25 @@ class Trainer:
         count: Progress,
     ) -> None:
         """Trains one model and writes its results into a row, unless the time is over."""
-        kind, groups = self._kinds[config["model"]], self._prepared.groups
+        model_type, groups = self._model_types[config["model"]], self._prepared.groups
         # A type that was not trained yet may take as long as any other.
-        expected = self._slowest.get(kind.name, max(self._slowest.values(), default=0.0))
+        expected = self._slowest.get(model_type.name, max(self._slowest.values(), default=0.0))
         if not allows(expected * len(data.x)):
             results.seconds[row] = np.nan
             return
-        started = time.perf_counter()
+        start_time = time.perf_counter()
         columns = np.flatnonzero(np.isin(groups, config.get("features", groups)))
         try:
             with time_limit(self._max_seconds_of_others) if decides else contextlib.nullcontext():
-                fitted = fit_member(kind, config, columns, data, seed, self._prepared.outputs, decides)
+                fitted = fit_member(model_type, config, columns, data, seed, self._prepared.outputs, decides)
             self._store(row, config, fitted, results, data)
             results.params[row] = fitted if keep_params else {}
         except Exception as error:  # Libraries, and model types of a user, raise whatever they like. The wave goes on.
             results.outputs[row] = np.nan
             print(f"model {config['model']!r} failed ({type(error).__name__}: {error})", file=sys.stderr)
-        results.seconds[row] = time.perf_counter() - started
+        results.seconds[row] = time.perf_counter() - start_time
         slowest = results.seconds[row] / max(1, len(data.x))
-        self._slowest[kind.name] = max(self._slowest.get(kind.name, 0.0), slowest)
+        self._slowest[model_type.name] = max(self._slowest.get(model_type.name, 0.0), slowest)
         count(1)
 
     def _store(
@@ -281,8 +283,8 @@ class Trainer:
         decided = {} if fitted.member is None else fitted.member.decided
         if decided:
             assert results.encodings is not None
-            own = {f"{config['model']}.{name}": value for name, value in decided.items()}
-            results.encodings[row] = np.asarray(self._space.encode(self._space.configs([{**config, **own}])))[0]
+            decisions = {f"{config['model']}.{name}": value for name, value in decided.items()}
+            results.encodings[row] = np.asarray(self._space.encode(self._space.configs([{**config, **decisions}])))[0]
 
 
 def _first_of_same(encodings: np.ndarray, rows: np.ndarray) -> dict[int, int]:
@@ -291,12 +293,12 @@ def _first_of_same(encodings: np.ndarray, rows: np.ndarray) -> dict[int, int]:
     return {int(row): first.setdefault(encodings[row].tobytes(), int(row)) for row in rows}
 
 
-def _copy_repeated(first: dict[int, int], results: TrainingResults) -> int:
+def _copy_repeated(first_rows: dict[int, int], results: TrainingResults) -> int:
     """Gives repeated configurations the results of the first of them, and returns how many are repeated."""
     assert results.encodings is not None
-    repeated = {row: same for row, same in first.items() if row != same}
-    for row, same in repeated.items():
+    repeated = {row: first_row for row, first_row in first_rows.items() if row != first_row}
+    for row, first_row in repeated.items():
         for array in (results.score, results.loss, results.curve, results.outputs, results.encodings):
-            array[row] = array[same]
-        results.params[row] = results.params[same]
+            array[row] = array[first_row]
+        results.params[row] = results.params[first_row]
     return len(repeated)

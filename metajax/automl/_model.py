@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT = 6
-_ROWS_FOR_WORKERS = 1_000  # Fewer rows are predicted by the members one after the other.
-_MAY_BE_INFINITE = "/table/"  # in the names of arrays: edges of bins
+_ROWS_FOR_WORKERS = 1_000
+"""With fewer rows, the members predict one after the other."""
+_MAY_BE_INFINITE = "/table/"
+"""Arrays with this text in their name may hold infinities: they are the edges of bins."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +140,12 @@ class FittedModel:
         """
         distinct = list({id(member): member for member in self.members}.values())
         numbers = {id(member): number for number, member in enumerate(distinct)}
-        written = [write_member(member) for member in distinct]
-        arrays = {f"{i}/{name}": a for i, (_, own) in enumerate(written) for name, a in own.items()}
+        written_members = [write_member(member) for member in distinct]
+        arrays = {
+            f"{i}/{name}": a
+            for i, (_, member_arrays) in enumerate(written_members)
+            for name, a in member_arrays.items()
+        }
         save_npz(directory / "model.npz", True, temperatures=self.temperatures, weights=self._weights, **arrays)
         content = {
             "format": _FORMAT,
@@ -147,7 +153,7 @@ class FittedModel:
             "threshold": self.threshold,
             "encoder": self.encoder.to_dict(),
             "members": [numbers[id(member)] for member in self.members],
-            "distinct": [header for header, _ in written],
+            "distinct": [header for header, _ in written_members],
         }
         write_json(directory / "model.json", content)
 
@@ -169,11 +175,13 @@ class FittedModel:
         directory = Path(directory)
         path = directory / "model.json"
         if not path.is_file():
-            raise InputError(f"{directory}: holds no model (model.json); give the directory of a finished search")
+            raise InputError(
+                f"{directory}: holds no model (model.json is missing); pass the directory of a finished search"
+            )
         try:
             content = json.loads(path.read_text())
             if content.get("format") != _FORMAT:
-                raise InputError(f"{path}: format {content.get('format')!r}, this version reads {_FORMAT}")
+                raise InputError(f"{path}: has the format {content.get('format')!r}, but this version reads {_FORMAT}")
             configs, encoder = content["configs"], Encoder.from_dict(content["encoder"])
             threshold = float(content["threshold"])
             headers, numbers = content["distinct"], content["members"]
@@ -181,16 +189,16 @@ class FittedModel:
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: damaged ({error})") from error
+            raise InputError(f"{path}: is damaged ({error})") from error
         file = directory / "model.npz"
         arrays = load_npz(file, ("temperatures", "weights", *names))
         checked_names = [name for name, a in arrays.items() if a.dtype.kind == "f" and _MAY_BE_INFINITE not in name]
         damaged = [name for name in checked_names if not np.isfinite(arrays[name]).all()]
         if damaged:
-            raise InputError(f"{file}: damaged ({damaged[0]} holds values that are not finite)")
+            raise InputError(f"{file}: is damaged ({damaged[0]} holds values that are not finite)")
         members = [_read_numbered(file, i, header, arrays, model_types) for i, header in enumerate(headers)]
-        every = [members[number] for number in numbers]
-        return FittedModel(configs, encoder, every, arrays["temperatures"], arrays["weights"], threshold)
+        all_members = [members[number] for number in numbers]
+        return FittedModel(configs, encoder, all_members, arrays["temperatures"], arrays["weights"], threshold)
 
 
 def write_member(params: network.Model | FittedMember) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -209,22 +217,24 @@ def read_member(
     Raises:
         InputError: If it is of a model type that is not given.
     """
-    kinds = {**{name: kind for name, (kind, _) in BUILT_IN.items()}, **{kind.name: kind for kind in model_types}}
+    types = {**{name: kind for name, (kind, _) in BUILT_IN.items()}, **{kind.name: kind for kind in model_types}}
     if header["model"] is None:
         return network_params.from_arrays(arrays)
-    if header["model"] in kinds:
-        return FittedMember.read(kinds[header["model"]], header, arrays)
-    raise InputError(f"a member of the type {header['model']!r}; give it in model_types, beside {', '.join(BUILT_IN)}")
+    if header["model"] in types:
+        return FittedMember.read(types[header["model"]], header, arrays)
+    raise InputError(
+        f"model_types must include the type {header['model']!r} of a member, which is not one of {', '.join(BUILT_IN)}"
+    )
 
 
 def _read_numbered(
     file: Path, number: int, header: dict[str, Any], arrays: dict[str, np.ndarray], model_types: Sequence[ModelType]
 ) -> network.Model | FittedMember:
     """Returns the member of this number of a file."""
-    own = {name: arrays[f"{number}/{name}"] for name in header["arrays"]}
+    member_arrays = {name: arrays[f"{number}/{name}"] for name in header["arrays"]}
     try:
-        return read_member(header, own, model_types)
+        return read_member(header, member_arrays, model_types)
     except InputError as error:
-        raise InputError(f"{file}: has {error}") from None
+        raise InputError(f"{file}: {error}") from None
     except (KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{file}: damaged (member {number}: {error!r})") from error
+        raise InputError(f"{file}: is damaged (member {number}: {error!r})") from error

@@ -193,28 +193,28 @@ def rates(config: NetworkConfig, params: dict[str, Any]) -> tuple[dict[str, Any]
     parametrization of the neural tangent kernel: one learning rate suits all widths. Only kernels decay.
     """
     is_single = config.members == 1
-    used = jnp.sum(config.mask)
+    n_inputs = jnp.sum(config.mask)
     if "frequency" in params:
-        used += params["wave_bias"].shape[-1] * jnp.sum(config.periodic_mask)
-    inputs = jax.lax.rsqrt(jnp.maximum(used, 1.0))
-    hidden = jax.lax.rsqrt(config.width.astype(jnp.float32))
-    every = {
+        n_inputs += params["wave_bias"].shape[-1] * jnp.sum(config.periodic_mask)
+    input_rate = jax.lax.rsqrt(jnp.maximum(n_inputs, 1.0))
+    hidden_rate = jax.lax.rsqrt(config.width.astype(jnp.float32))
+    rate_by_name = {
         "scale": jnp.where(is_single, FRONT_SCALE_RATE, ADAPTER_RATE),
-        "first": inputs,
-        "hidden": tuple(hidden for _ in params["hidden"]),
+        "first": input_rate,
+        "hidden": tuple(hidden_rate for _ in params["hidden"]),
         "adapter": jnp.where(is_single, 0.0, ADAPTER_RATE),
         "gain": ADAPTER_RATE,
         "bias": BIAS_RATE,
         "slope": BIAS_RATE,
-        "head": hidden,
+        "head": hidden_rate,
         "offset": BIAS_RATE,
-        "linear": inputs,
+        "linear": input_rate,
         "frequency": FREQUENCY_RATE,
         "wave_kernel": 1 / math.sqrt(2 * FREQUENCIES),
         "wave_bias": BIAS_RATE,
     }
-    decays = {name: jax.tree.map(lambda _, name=name: float(name in _KERNELS), every[name]) for name in params}
-    return {name: every[name] for name in params}, decays
+    decays = {name: jax.tree.map(lambda _, name=name: float(name in _KERNELS), rate_by_name[name]) for name in params}
+    return {name: rate_by_name[name] for name in params}, decays
 
 
 def apply(
@@ -253,8 +253,8 @@ def apply(
     h = level(0, scaled.reshape(members * n, -1) @ params["first"])
     for number in range(1, levels):
         adapted = (h * params["adapter"][number - 1][:, None]).reshape(members * n, size)
-        new = level(number, adapted @ params["hidden"][number - 1]) + config.residual * h
-        h = jnp.where(number < config.depth, new, h)
+        next_h = level(number, adapted @ params["hidden"][number - 1]) + config.residual * h
+        h = jnp.where(number < config.depth, next_h, h)
     linear = scaled[0] @ params["linear"]
     return jnp.where(config.linear > 0, linear, h @ params["head"]) + params["offset"][:, None]
 
@@ -274,17 +274,17 @@ def mean_output(config: NetworkConfig, outputs: jax.Array, classification: bool)
 
 
 def dropout_bits(seed: jax.Array, shape: Shape, rows: int) -> jax.Array:
-    """Returns random u32[levels, members, rows, width], a hash of a seed u32 and of the place of each unit.
+    """Returns random u32[levels, members, rows, width], a hash of a seed u32 and of the position of each unit.
 
     A smaller shape has the same bits where both have some. The hash is the finalizer of MurmurHash3: XLA computes it where it
     is read, whereas a generator of JAX would be compiled for seconds and write its bits to memory.
     """
-    place = jnp.uint32(0)
+    position = jnp.uint32(0)
     sizes = (shape.levels, shape.members, rows, shape.width)
-    for axis, (size, most) in enumerate(zip(sizes, (1, MEMBERS[-1], rows, WIDTHS[-1]))):
+    for axis, (size, max_size) in enumerate(zip(sizes, (1, MEMBERS[-1], rows, WIDTHS[-1]))):
         counter = jnp.arange(size, dtype=jnp.uint32).reshape(-1, *[1] * (3 - axis))
-        place = place * jnp.uint32(most) + counter
-    bits = place * jnp.uint32(0x9E3779B1) + seed
+        position = position * jnp.uint32(max_size) + counter
+    bits = position * jnp.uint32(0x9E3779B1) + seed
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
     return bits ^ (bits >> 16)

@@ -18,13 +18,13 @@ def init(config: NetworkConfig, rng: np.random.Generator, shape: Shape, layout: 
     so that its members differ (Gorishniy et al. 2024). This runs on the host, where nothing is compiled for a shape.
     """
     inputs, levels, width, members = shape.inputs(layout), shape.levels, shape.width, shape.members
-    used = float(config.mask.sum() + layout.periodic_outputs * config.periodic_mask.sum())
+    n_used_inputs = float(config.mask.sum() + layout.periodic_outputs * config.periodic_mask.sum())
     normal = lambda scale, *size: (scale * rng.standard_normal(size)).astype(np.float32)
     ones, zeros = (lambda *size: np.ones(size, np.float32)), (lambda *size: np.zeros(size, np.float32))
     spread = members > 1
     params = {
         "scale": np.where(rng.random((members, inputs)) < 0.5 * spread, -1.0, 1.0).astype(np.float32),
-        "first": normal(np.sqrt(2.0 / max(used, 1.0)), inputs, width),
+        "first": normal(np.sqrt(2.0 / max(n_used_inputs, 1.0)), inputs, width),
         "hidden": tuple(normal(np.sqrt(2.0 / width), width, width) for _ in range(levels - 1)),
         "adapter": ones(levels - 1, members, width),
         "gain": ones(levels, members, width),
@@ -41,30 +41,30 @@ def init(config: NetworkConfig, rng: np.random.Generator, shape: Shape, layout: 
     return params
 
 
-def _own_inputs(own: Shape, shape: Shape, layout: Layout) -> np.ndarray:
+def _own_inputs(own_shape: Shape, shape: Shape, layout: Layout) -> np.ndarray:
     """The inputs of ``shape`` that are inputs of a smaller shape, i64[n]."""
     sizes = layout.sizes(shape.raw, shape.bins, shape.periodic)
     starts = np.cumsum([0, *sizes])
-    parts = zip(starts, sizes, (own.raw, own.bins, own.periodic))
+    parts = zip(starts, sizes, (own_shape.raw, own_shape.bins, own_shape.periodic))
     return np.concatenate([start + np.arange(size * is_own) for start, size, is_own in parts])
 
 
-def pad(params: dict[str, Any], own: Shape, shape: Shape, layout: Layout) -> dict[str, Any]:
+def pad(params: dict[str, Any], own_shape: Shape, shape: Shape, layout: Layout) -> dict[str, Any]:
     """Pads the parameters of one model from its own shape to that of a program, with zeros where it has no units."""
-    inputs, index = shape.inputs(layout), _own_inputs(own, shape, layout)
+    inputs, index = shape.inputs(layout), _own_inputs(own_shape, shape, layout)
     padded = {}
     for name, size in _sizes(params, shape).items():
         array = params[name]
         if name in ("scale", "first", "linear"):
             axis = int(name == "scale")
-            wide = np.zeros((*array.shape[:axis], inputs, *array.shape[axis + 1 :]), np.float32)
-            wide[(slice(None), index) if axis else index] = array
-            array, size = wide, (size[0], inputs) if axis else (inputs, size[1])
+            expanded = np.zeros((*array.shape[:axis], inputs, *array.shape[axis + 1 :]), np.float32)
+            expanded[(slice(None), index) if axis else index] = array
+            array, size = expanded, (size[0], inputs) if axis else (inputs, size[1])
         padded[name] = np.pad(array, [(0, large - small) for large, small in zip(size, array.shape)])
-    w = shape.width - own.width
+    w = shape.width - own_shape.width
     hidden = [np.pad(kernel, [(0, w), (0, w)]) for kernel in params["hidden"]]
     empty = np.zeros((shape.width, shape.width), np.float32)
-    padded["hidden"] = tuple(hidden + [empty] * (shape.levels - own.levels))
+    padded["hidden"] = tuple(hidden + [empty] * (shape.levels - own_shape.levels))
     if shape.periodic:
         m, outputs = len(layout.numeric), layout.periodic_outputs
         sizes = {"frequency": (m, FREQUENCIES), "wave_kernel": (2 * FREQUENCIES, outputs), "wave_bias": (outputs,)}
@@ -88,15 +88,18 @@ def _sizes(params: dict[str, Any], shape: Shape) -> dict[str, tuple[int, ...]]:
     }
 
 
-def crop(params: dict[str, Any], own: Shape, shape: Shape, layout: Layout) -> dict[str, Any]:
+def crop(params: dict[str, Any], own_shape: Shape, shape: Shape, layout: Layout) -> dict[str, Any]:
     """Crops the parameters of one model from the shape of a program to its own: the inverse of ``pad``."""
-    index, arrays = _own_inputs(own, shape, layout), dict(params)
+    index, arrays = _own_inputs(own_shape, shape, layout), dict(params)
     arrays |= {"scale": params["scale"][:, index], "first": params["first"][index], "linear": params["linear"][index]}
     cropped: dict[str, Any] = {
-        name: np.ascontiguousarray(arrays[name][tuple(map(slice, size))]) for name, size in _sizes(arrays, own).items()
+        name: np.ascontiguousarray(arrays[name][tuple(map(slice, size))])
+        for name, size in _sizes(arrays, own_shape).items()
     }
-    cropped["hidden"] = tuple(kernel[: own.width, : own.width] for kernel in params["hidden"][: own.levels - 1])
-    names = ("frequency", "wave_kernel", "wave_bias") if own.periodic else ()
+    cropped["hidden"] = tuple(
+        kernel[: own_shape.width, : own_shape.width] for kernel in params["hidden"][: own_shape.levels - 1]
+    )
+    names = ("frequency", "wave_kernel", "wave_bias") if own_shape.periodic else ()
     return cropped | {name: params[name] for name in names}
 
 
@@ -105,12 +108,14 @@ def to_arrays(model: Model) -> dict[str, np.ndarray]:
     parts = {"config": model.config._asdict(), "table": model.table._asdict()}
     params = {**model.params, **{f"hidden{i}": kernel for i, kernel in enumerate(model.params["hidden"])}}
     del params["hidden"]
-    named = {
+    values_by_name = {
         f"{part}/{name}": value
         for part, fields in (parts | {"params": params}).items()
         for name, value in fields.items()
     }
-    return {"shape": np.asarray(model.shape, np.int64)} | {name: np.asarray(value) for name, value in named.items()}
+    return {"shape": np.asarray(model.shape, np.int64)} | {
+        name: np.asarray(value) for name, value in values_by_name.items()
+    }
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Model:

@@ -19,46 +19,24 @@ from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
+from metajax.automl import _train_state as train_state
 from metajax.automl._curves import CurveWatch
 from metajax.automl._metrics import ScoreFn
 from metajax.automl._population_rows import Population, Sampling
+from metajax.automl._program_shape import program_shape
 from metajax.automl._score import score, squared_error
 from metajax.automl._shelf import Shelf
-from metajax.automl._space import MAX_DEPTH, SCHEDULES, WIDTHS
+from metajax.automl._space import SCHEDULES
 from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, AllowsFn, Data, TrainingResults
 from metajax.types import generator, stream
 
-_TILE_UNITS = 512  # A tile holds as many models as have about this many units side by side; more save nothing on a CPU.
-_SECONDS_PER_MULTIPLICATION = 6 / 15e9  # of a training step, measured on one core that other work shared
+_TILE_UNITS = 512
+"""A tile holds as many models as have about this number of units in all. Larger tiles save no time on a CPU."""
 _MIN_TILES = 4
 """Tiles of several models are another program, which pays for this number of them. With fewer, each model is a tile."""
-_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE = 1.0, 0.25
-"""A model may be computed in a larger shape if that takes no more additional seconds, or no larger share: compiling takes
-about two seconds for each shape, and some models share it."""
 _PATIENCE_EPOCHS, _PATIENCE_SHARE = 16, 0.4
 _SECONDS_OF_NEW_SHAPE, _SECONDS_OF_KNOWN_SHAPE = 6.0, 1.0
 """Networks start if this much time is left; compiling for a shape that was not trained yet takes most of it."""
-
-
-def program_shape(own: network.Shape, layout: encoding.Layout, rows: int, outputs: int) -> network.Shape:
-    """Returns the shape in which a model is computed, by its own shape and the rows that it trains on in all.
-
-    Models of small tables are rounded up to few shapes, because compiling would take longer than training. Large ones are
-    hardly rounded. The shape depends on nothing else, so all waves of a search share their programs.
-    """
-    every = network.Shape(True, True, bool(len(layout.numeric)), own.members, own.levels, own.width)
-    levels = 2 if own.levels <= 2 else MAX_DEPTH
-    wide = min(w for w in (128, WIDTHS[-1]) if own.width <= w)
-    middle = min(w for w in (64, 256, WIDTHS[-1]) if own.width <= w)
-    coarse_to_fine = (
-        every._replace(levels=MAX_DEPTH, width=wide),
-        every._replace(levels=levels, width=middle),
-        own._replace(levels=levels, width=middle),
-        own._replace(levels=levels),
-    )
-    cost = lambda shape: _SECONDS_PER_MULTIPLICATION * rows * shape.multiplications(layout, outputs)
-    limit = cost(own) + max(_MAX_WASTE_SECONDS, _MAX_WASTE_SHARE * cost(own))
-    return next((shape for shape in coarse_to_fine if cost(shape) <= limit), own)
 
 
 class Plan(NamedTuple):
@@ -123,76 +101,164 @@ def plan(
     population = Population(data, sampling, n_outputs, key, stop is None)
     results = _empty_results(len(configs["model"]), data, output_rows, n_outputs)
     layout, epochs = sampling.layout, configs["epochs"]
-    own = network.own_shapes(configs, layout)
+    own_shapes = network.own_shapes(configs, layout)
     n_rows = population.steps * descent.MICRO_BATCH
-    shapes = [program_shape(shape, layout, n_rows * int(e), n_outputs) for shape, e in zip(own, epochs)]
-    has_time = allows or (lambda seconds: True)
-
-    def train_shape(shape: network.Shape) -> None:
-        rows = np.array([row for row, other in enumerate(shapes) if other == shape])
+    shapes = [program_shape(shape, layout, n_rows * int(e), n_outputs) for shape, e in zip(own_shapes, epochs)]
+    training = _Training(
+        configs,
+        groups,
+        own_shapes,
+        population,
+        results,
+        keep_params,
+        group_size,
+        progress,
+        sampling.known,
+        stop,
+        score_of,
+        allows or (lambda seconds: True),
+        watch,
+    )
+    jobs = []
+    for shape in sorted(set(shapes), reverse=True):
+        rows = np.array([row for row, model_shape in enumerate(shapes) if model_shape == shape])
         # so that the models of a tile stop at about the same time
         rows = rows[np.argsort(-epochs[rows], kind="stable")]
-        known = set() if sampling.known is None else sampling.known
-        if not has_time(_SECONDS_OF_KNOWN_SHAPE if shape in known else _SECONDS_OF_NEW_SHAPE):
-            results.seconds[rows] = np.nan
+        jobs.append(functools.partial(training.train_shape, shape, rows))
+    return Plan(results, jobs)
+
+
+class _Training(NamedTuple):
+    """What the jobs of a plan share: the arguments of ``plan``, the rows of the population, and the results."""
+
+    configs: dict[str, Any]
+    groups: np.ndarray
+    own_shapes: list[network.Shape]
+    population: Population
+    results: TrainingResults
+    keep_params: bool
+    group_size: int
+    progress: Callable[[int], None] | None
+    known: set[Any] | None
+    stop: np.ndarray | None
+    score_of: ScoreFn | None
+    has_time: AllowsFn
+    watch: CurveWatch | None
+
+    def train_shape(self, shape: network.Shape, rows: np.ndarray) -> None:
+        """Trains the models of one shape, if there is time, and writes their results."""
+        known_shapes = set() if self.known is None else self.known
+        if not self.has_time(_SECONDS_OF_KNOWN_SHAPE if shape in known_shapes else _SECONDS_OF_NEW_SHAPE):
+            self.results.seconds[rows] = np.nan
             return
-        shelf = _train_shape(
-            shape, rows, configs, groups, own, population, group_size, results.seconds, stop, has_time, watch
-        )
-        known.add(shape)
+        shelf = self._train(shape, rows)
+        known_shapes.add(shape)
         for row in rows:
-            if row in shelf.done:
-                _store(
-                    results, row, int(epochs[row]), own[row], shelf, population, configs, groups, keep_params, score_of
-                )
+            if row in shelf.finished:
+                self._store(row, shelf)
             else:
-                results.seconds[row] = np.nan
-        if progress:
-            progress(len(rows))
+                self.results.seconds[row] = np.nan
+        if self.progress:
+            self.progress(len(rows))
 
-    order = sorted(set(shapes), reverse=True)
-    return Plan(results, [functools.partial(train_shape, shape) for shape in order])
+    def _train(self, shape: network.Shape, rows: np.ndarray) -> Shelf:
+        """Trains all models of one shape to their ends, or as long as there is time."""
+        population, seconds = self.population, self.results.seconds
+        start_time, compiled_before = time.perf_counter(), compiling()
+        shelf, last_epoch = self._shelf(shape, rows)
+        table = encoding.fit_table(population.layout, population.x, shape.raw, shape.bins, shape.periodic)
+        seconds[rows] += (time.perf_counter() - start_time) / len(rows)
+        for span in population.spans(last_epoch):
+            shelf.run(population, table, span, seconds)
+            if self.watch is not None:
+                shelf.give_up({row for row in shelf.active() if self._is_given_up(row, shelf, self.watch)})
+            if not shelf.tiles:
+                break
+            if not self.has_time(0.0):
+                shelf.end_early()
+                break
+        compiled = (compiling() - compiled_before) / max(time.perf_counter() - start_time, 1e-9)
+        seconds[rows] *= max(0.0, 1.0 - compiled)
+        return shelf
+
+    def _shelf(self, shape: network.Shape, rows: np.ndarray) -> tuple[Shelf, int]:
+        """The models of one shape before their first update, and the last epoch of any of them."""
+        configs, population, layout = self.configs, self.population, self.population.layout
+        network_configs = network.to_network_configs(
+            {k: v[rows] for k, v in configs.items()}, self.groups, layout, shape
+        )
+        own_params = [initial_params(configs, row, self.groups, self.own_shapes[row], population) for row in rows]
+        params = [network_params.pad(p, self.own_shapes[row], shape, layout) for p, row in zip(own_params, rows)]
+        states = train_state.start(params, population.n_blocks, population.n_outputs)
+        epochs, stop = configs["epochs"][rows].astype(np.int32), self.stop
+        last = epochs if stop is None else np.maximum(1, np.round(stop[rows] * epochs)).astype(np.int32)
+        patience = np.maximum(_PATIENCE_EPOCHS, np.round(_PATIENCE_SHARE * epochs)).astype(np.int32)
+        patience = np.where(configs["schedule"][rows] == SCHEDULES.index("constant"), _PATIENCE_EPOCHS, patience)
+        limits = train_state.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
+        slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, self.group_size))
+        slots = slots if len(rows) >= _MIN_TILES * slots else 1
+        return Shelf(shape, slots, params[0], rows, network_configs, states, limits), int(last.max())
+
+    def _is_given_up(self, row: int, shelf: Shelf, watch: CurveWatch) -> bool:
+        """Whether a model that still trains has fallen behind."""
+        best_scores = _best_scores(shelf, row, self.population)
+        return watch.gives_up(len(best_scores) / int(self.configs["epochs"][row]), float(best_scores[-1]))
+
+    def _store(self, row: int, shelf: Shelf) -> None:
+        """Writes the results of a model into those of the population; the score of a model that diverged stays NaN."""
+        population, results, epochs = self.population, self.results, int(self.configs["epochs"][row])
+        params, best_outputs, best_cost, best_epoch = shelf.finished[row]
+        y = population.y_eval
+        model = self._model(row, shelf, params)
+        if population.selects_epoch:
+            outputs = best_outputs.reshape(-1, best_outputs.shape[-1])[: len(y)]
+            results.stop[row] = best_epoch / epochs
+        else:
+            outputs = descent.predict(model, np.asarray(population.data.x_eval), population.classification)
+        has_improved = np.isfinite(best_cost) and np.isfinite(outputs).all()
+        reported_outputs = outputs[: results.outputs.shape[1]]
+        results.outputs[row] = np.exp(reported_outputs) if population.classification else reported_outputs
+        if self.keep_params:
+            results.params[row] = model
+        if not has_improved:
+            return
+        predicted = (np.exp(outputs) if population.classification else outputs)[None]
+        if population.classification:
+            results.loss[row] = calibrate.calibrated_loss(predicted, y, population.data.weights_eval)[0]
+        else:
+            results.loss[row] = squared_error(predicted, y, population.data.weights_eval)[0]
+        last = score(predicted, y, population.classification)[0]
+        results.score[row] = last if self.score_of is None else self.score_of(predicted, y)[0]
+        results.curve[row] = _curve(shelf, row, epochs, last, population)
+
+    def _model(self, row: int, shelf: Shelf, params: Any) -> network.Model:
+        """The model of these parameters, in its own shape; with the constants of its encoding where they are needed."""
+        population, own_shape = self.population, self.own_shapes[row]
+        params = descent.unflatten(params, shelf.template)
+        cropped = network_params.crop(params, own_shape, shelf.shape, population.layout)
+        model = network.Model(own_shape, None, cropped, None)
+        if not self.keep_params and population.selects_epoch:
+            return model
+        table = encoding.fit_table(population.layout, population.x, own_shape.raw, own_shape.bins, own_shape.periodic)
+        return model._replace(config=_single_config(self.configs, row, self.groups, own_shape, population), table=table)
 
 
-def _train_shape(shape, rows, configs, groups, own, population, group_size, seconds, stop, has_time, watch) -> Shelf:
-    """Trains all models of one shape to their ends, or as long as there is time."""
-    layout, started, compiled_before = population.layout, time.perf_counter(), compiling()
-    network_configs = network.to_network_configs({k: v[rows] for k, v in configs.items()}, groups, layout, shape)
-    params = [initial_params(configs, row, groups, own[row], population) for row in rows]
-    params = [network_params.pad(member, own[row], shape, layout) for member, row in zip(params, rows)]
-    states = descent.start(params, population.n_blocks, population.n_outputs)
-    epochs = configs["epochs"][rows].astype(np.int32)
-    last = epochs if stop is None else np.maximum(1, np.round(stop[rows] * epochs)).astype(np.int32)
-    patience = np.maximum(_PATIENCE_EPOCHS, np.round(_PATIENCE_SHARE * epochs)).astype(np.int32)
-    patience = np.where(configs["schedule"][rows] == SCHEDULES.index("constant"), _PATIENCE_EPOCHS, patience)
-    limits = descent.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
-    slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, group_size))
-    slots = slots if len(rows) >= _MIN_TILES * slots else 1
-    shelf = Shelf(shape, slots, params[0], rows, network_configs, states, limits)
-    table = encoding.fit_table(layout, population.x, shape.raw, shape.bins, shape.periodic)
-    seconds[rows] += (time.perf_counter() - started) / len(rows)
-    for span in population.spans(int(last.max())):
-        shelf.run(population, table, span, seconds)
-        if watch is not None:
-            behind = lambda row: _is_given_up(row, shelf, int(configs["epochs"][row]), population, watch)
-            shelf.give_up({row for row in shelf.active() if behind(row)})
-        if not shelf.tiles:
-            break
-        if not has_time(0.0):
-            shelf.end_early()
-            break
-    compiled = (compiling() - compiled_before) / max(time.perf_counter() - started, 1e-9)
-    seconds[rows] *= max(0.0, 1.0 - compiled)
-    return shelf
+def _single_config(
+    configs: dict[str, Any], row: int, groups: np.ndarray, own_shape: network.Shape, population: Population
+) -> network.NetworkConfig:
+    """The configuration of one model."""
+    single = {name: values[[row]] for name, values in configs.items()}
+    config = network.to_network_configs(single, groups, population.layout, own_shape)
+    return jax.tree.map(lambda leaf: leaf[0], config)
 
 
-def initial_params(configs: dict[str, Any], row: int, groups: np.ndarray, own: network.Shape, population: Population):
+def initial_params(
+    configs: dict[str, Any], row: int, groups: np.ndarray, own_shape: network.Shape, population: Population
+):
     """The initial parameters of one model, which depend on the key of the population and its number alone."""
-    one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
+    config = _single_config(configs, row, groups, own_shape, population)
     rng = generator(stream(jax.random.fold_in(population.key, row), "init"))
-    return network_params.init(
-        jax.tree.map(lambda leaf: leaf[0], one), rng, own, population.layout, population.n_outputs
-    )
+    return network_params.init(config, rng, own_shape, population.layout, population.n_outputs)
 
 
 def _empty_results(n: int, data: Data, output_rows: int, n_outputs: int) -> TrainingResults:
@@ -208,63 +274,24 @@ def _empty_results(n: int, data: Data, output_rows: int, n_outputs: int) -> Trai
     )
 
 
-def _store(results, row, epochs, own, shelf, population, configs, groups, keep_params, score_of) -> None:
-    """Writes the results of a model into those of the population; the score of a model that diverged stays NaN."""
-    params, kept_outputs, best_cost, best_epoch = shelf.done[row]
-    y = population.y_eval
-    params = descent.unflatten(params, shelf.like)
-    model = network.Model(own, None, network_params.crop(params, own, shelf.shape, population.layout), None)
-    if keep_params or not population.selects_epoch:
-        one = network.to_network_configs({k: v[[row]] for k, v in configs.items()}, groups, population.layout, own)
-        config = jax.tree.map(lambda leaf: leaf[0], one)
-        table = encoding.fit_table(population.layout, population.x, own.raw, own.bins, own.periodic)
-        model = model._replace(config=config, table=table)
-    if population.selects_epoch:
-        outputs = kept_outputs.reshape(-1, kept_outputs.shape[-1])[: len(y)]
-        results.stop[row] = best_epoch / epochs
-    else:
-        outputs = descent.predict(model, np.asarray(population.data.x_eval), population.classification)
-    has_improved = np.isfinite(best_cost) and np.isfinite(outputs).all()
-    shown = outputs[: results.outputs.shape[1]]
-    results.outputs[row] = np.exp(shown) if population.classification else shown
-    if keep_params:
-        results.params[row] = model
-    if not has_improved:
-        return
-    predicted = (np.exp(outputs) if population.classification else outputs)[None]
-    if population.classification:
-        results.loss[row] = calibrate.calibrated_loss(predicted, y, population.data.weights_eval)[0]
-    else:
-        results.loss[row] = squared_error(predicted, y, population.data.weights_eval)[0]
-    last = score(predicted, y, population.classification)[0]
-    results.score[row] = last if score_of is None else score_of(predicted, y)[0]
-    results.curve[row] = _curve(shelf, row, epochs, last, population)
-
-
 def _curve(shelf: Shelf, row: int, epochs: int, last: float, population: Population) -> np.ndarray:
     """The score of the best epoch so far, at even shares of the epochs; of a model without an evaluation only its end."""
     curve = np.full(CURVE_POINTS, np.nan)
     points = np.round(np.linspace(0, epochs, CURVE_POINTS + 1)[1:]).astype(int) - 1
     if population.selects_epoch:
-        kept = _kept_scores(shelf, row, population)
-        curve = kept[np.clip(points, 0, len(kept) - 1)]
+        best_scores = _best_scores(shelf, row, population)
+        curve = best_scores[np.clip(points, 0, len(best_scores) - 1)]
         if row in shelf.given_up:
-            curve[points >= len(kept)] = np.nan
+            curve[points >= len(best_scores)] = np.nan
             return curve
     curve[-1] = last
     return curve
 
 
-def _kept_scores(shelf: Shelf, row: int, population: Population) -> np.ndarray:
+def _best_scores(shelf: Shelf, row: int, population: Population) -> np.ndarray:
     """Accuracy or R² of the best epoch so far, after each epoch of a model."""
     costs, scores = np.array(shelf.costs[row]), np.array(shelf.scores[row])
     best = np.array([np.argmin(costs[:n]) for n in range(1, len(costs) + 1)])
     if population.classification:
         return scores[best]
     return 1 + scores[best] / max(float(np.var(population.y_eval)), 1e-12)
-
-
-def _is_given_up(row: int, shelf: Shelf, epochs: int, population: Population, watch: CurveWatch) -> bool:
-    """Whether a model that still trains has fallen behind."""
-    kept = _kept_scores(shelf, row, population)
-    return watch.gives_up(len(kept) / epochs, float(kept[-1]))

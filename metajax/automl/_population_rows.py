@@ -7,6 +7,7 @@ import numpy as np
 
 from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
+from metajax.automl import _train_state as train_state
 from metajax.automl._class_weights import log_balance
 from metajax.automl._task import Data
 from metajax.types import generator, stream
@@ -60,8 +61,8 @@ class Population:
         self.steps = max(1, len(self.x) * self.passes // micro)
         self.padded_order = max(self.steps, pad_to.rows * self.passes // micro) * micro
         n_eval = max(pad_to.eval_rows, len(self.y_eval) if selects_epoch else 1)
-        self.n_blocks = -(-n_eval // descent.EVAL_BLOCK)
-        used = len(self.y_eval) if selects_epoch else 0
+        self.n_blocks = -(-n_eval // train_state.EVAL_BLOCK)
+        n_used = len(self.y_eval) if selects_epoch else 0
         y, balance = np.asarray(data.y), np.zeros(n_outputs)
         if self.classification:
             balance = log_balance(y, n_outputs)
@@ -70,27 +71,27 @@ class Population:
             _pad(y, pad_to.rows),
             _pad(_counts(data.weights, len(y)), pad_to.rows),
             balance.astype(np.float32),
-            self._blocks(np.asarray(data.x_eval)[:used]),
-            self._blocks(self.y_eval[:used]),
-            self._blocks(_counts(data.weights_eval, len(self.y_eval))[:used]),
+            self._blocks(np.asarray(data.x_eval)[:n_used]),
+            self._blocks(self.y_eval[:n_used]),
+            self._blocks(_counts(data.weights_eval, len(self.y_eval))[:n_used]),
         )
-        self.rows = descent.Rows(*map(jax.device_put, rows))
+        self.rows = train_state.Rows(*map(jax.device_put, rows))
 
     def _blocks(self, array: np.ndarray) -> np.ndarray:
         """Cuts evaluation rows into blocks, with padding."""
-        padded = _pad(array, self.n_blocks * descent.EVAL_BLOCK)
-        return padded.reshape(self.n_blocks, descent.EVAL_BLOCK, *array.shape[1:])
+        padded = _pad(array, self.n_blocks * train_state.EVAL_BLOCK)
+        return padded.reshape(self.n_blocks, train_state.EVAL_BLOCK, *array.shape[1:])
 
     def spans(self, epochs: int):
         """The order of the rows in each epoch. It is drawn on the host, where nothing is compiled for the number of rows."""
         rng, n = generator(stream(self.key, "rows")), self.steps * descent.MICRO_BATCH
-        for first in range(0, epochs, descent.CHUNK):
-            orders = np.zeros((descent.CHUNK, self.padded_order), np.int32)
-            count = min(descent.CHUNK, epochs - first)
+        for first in range(0, epochs, train_state.CHUNK):
+            orders = np.zeros((train_state.CHUNK, self.padded_order), np.int32)
+            count = min(train_state.CHUNK, epochs - first)
             for order in orders[:count]:
-                drawn = np.concatenate([rng.permutation(len(self.x)) for _ in range(self.passes)])
-                order[:n] = np.resize(drawn, n)
-            yield descent.Span(np.int32(first), np.int32(count), orders, np.int32(self.steps))
+                permutations = np.concatenate([rng.permutation(len(self.x)) for _ in range(self.passes)])
+                order[:n] = np.resize(permutations, n)
+            yield train_state.Span(np.int32(first), np.int32(count), orders, np.int32(self.steps))
 
 
 def _counts(weights: np.ndarray | None, n: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From a dataset to arrays on the device: the split, the encoder, and the rows that each stage learns from."""
+"""From a dataset to arrays on the device: the split, the encoder, and the rows that each stage is trained on."""
 
 import functools
 from typing import Any, NamedTuple
@@ -16,12 +16,13 @@ N_FOLDS = 5
 MAX_SEARCH_ROWS, MAX_FINAL_ROWS = 50_000, 200_000
 """Maximum numbers of training rows of the split by which configurations are compared, and of the final model; a budget of
 minutes has fewer."""
-# Rows a minute that comparing configurations has time for, and the least.
+# Comparing configurations has time for this number of rows a minute, and uses at least the second number.
 _SEARCH_ROWS_PER_MINUTE, _MIN_SEARCH_ROWS = 15_000, 4_000
-# Rows a minute that networks of the final model have time for, and the least.
+# Networks of the final model have time for this number of rows a minute, and use at least the second number.
 _FINAL_ROWS_PER_MINUTE, _MIN_FINAL_ROWS = 30_000, 6_000
-_MAX_NUMBERS_PER_MINUTE = 3e6  # of a table that is cross-validated
-_ROWS_PER_EPOCH = 640  # Smaller tables are passed over several times in what counts as one epoch.
+_MAX_NUMBERS_PER_MINUTE = 3e6  # Larger tables (in rows times columns) are not cross-validated.
+_ROWS_PER_EPOCH = 640
+"""An epoch of a smaller table consists of several passes over its rows."""
 
 
 class Prepared(NamedTuple):
@@ -121,54 +122,60 @@ def prepare(
     rows = splitting.Split(np.arange(len(dataset.target)), np.zeros(0, np.int64))
     if test is True:
         rows = splitting.hold_out(dataset, seed)
-    learned = dataset.take(splitting.spread(dataset, rows.train, seed))
-    assert learned.schema is not None and learned.columns is not None
-    roles, labels = learned.roles, learned.target
-    encoder = tabular.Encoder.fit(learned.schema, learned.columns, labels, has_statistics=roles.times is None)
-    own = _Rows(encoder.inputs(learned.columns, labels, roles.groups), encoder.targets(labels), roles.weights)
-    notes, n = list(dataset.notes), len(own.y)
+    table = _TrainingTable(dataset.take(splitting.spread(dataset, rows.train, seed)))
+    encoder, n_classes = table.encoder, len(dataset.classes or [0])
     if folds is None:
-        folds = N_FOLDS if _is_cross_validated(own.x, len(dataset.classes or [0]), minutes, max_search) else 1
-    splits = splitting.splits(learned, folds, seed)
-    as_data = functools.partial(_as_data, levels=encoder.levels)
-    parts = [as_data(own.take(split.train), own.take(split.evaluation)) for split in splits]
-
-    def more_folds(number: int) -> list[Data]:
-        order = splitting.spread(learned, np.arange(n), seed + number)
-        again = splitting.splits(learned.take(order), folds, seed + number)
-        return [as_data(own.take(order[split.train]), own.take(order[split.evaluation])) for split in again]
-
-    search = parts[0]
-    if (n_train := len(search.x)) > max_search:
+        folds = N_FOLDS if _is_cross_validated(table.rows.x, n_classes, minutes, max_search) else 1
+    fold_data = table.folds(folds, seed)
+    search, n_train = fold_data[0], len(fold_data[0].x)
+    if n_train > max_search:  # otherwise it is the first fold itself, which is not trained on twice
         search = search.first(max_search)
+    test_dataset = dataset.take(rows.evaluation) if isinstance(test, bool) else test
+    test_rows = _Rows(search.x_eval, search.y_eval, search.weights_eval)
+    if test is not False:
+        targets = encoder.targets(test_dataset.target)
+        test_rows = _Rows(encoder.inputs(test_dataset.columns), targets, test_dataset.roles.weights)
+    notes = [
+        *dataset.notes,
+        *_notes_on_sizes(n_train, max_search, max_network, encoder.features),
+        *_notes_on_splits(table.dataset),
+    ]
+    return Prepared(
+        search,
+        fold_data,
+        _as_data(table.rows, test_rows, encoder.levels),
+        _everything(table.rows, test_rows, test is not False, len(fold_data), encoder.levels),
+        encoder,
+        _feature_groups(encoder),
+        n_classes,
+        (len(table.rows.y), 0 if test is False else len(test_rows.y)),
+        notes,
+        max_network,
+        None if test is False else test_dataset.row_numbers,
+        table.dataset.roles.times is not None,
+        functools.partial(table.other_folds, folds, seed) if len(fold_data) > 1 else None,
+    )
+
+
+def _feature_groups(encoder: tabular.Encoder) -> np.ndarray:
+    """The feature of the space that each input belongs to, i64[inputs]; neighboring columns share one if there are many."""
+    if encoder.features <= MAX_FEATURES:
+        return encoder.groups
+    return encoder.groups * MAX_FEATURES // encoder.features
+
+
+def _notes_on_sizes(n_train: int, max_search: int, max_network: int, features: int) -> list[str]:
+    """What a user should know of limits on rows and features."""
+    notes = []
+    if n_train > max_search:
         notes.append(
             f"Configurations are compared by training on {max_search:,} rows; good ones train on {n_train:,} rows."
         )
     if n_train > max_network:
         notes.append(f"Networks train on at most {max_network:,} rows.")
-    tested = dataset.take(rows.evaluation) if isinstance(test, bool) else test
-    test_rows = _Rows(search.x_eval, search.y_eval, search.weights_eval)
-    if test is not False:
-        test_rows = _Rows(encoder.inputs(tested.columns), encoder.targets(tested.target), tested.roles.weights)
-    groups = encoder.groups
-    if encoder.features > MAX_FEATURES:
-        groups = groups * MAX_FEATURES // encoder.features
-        notes.append(f"The {encoder.features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
-    return Prepared(
-        search,
-        parts,
-        as_data(own, test_rows),
-        _everything(own, test_rows, test is not False, len(parts), encoder.levels),
-        encoder,
-        groups,
-        len(dataset.classes) if dataset.classes is not None else 1,
-        (n, 0 if test is False else len(test_rows.y)),
-        [*notes, *_of_splits(learned)],
-        max_network,
-        None if test is False else tested.row_numbers,
-        roles.times is not None,
-        more_folds if len(parts) > 1 else None,
-    )
+    if features > MAX_FEATURES:
+        notes.append(f"The {features} features are chosen in {MAX_FEATURES} groups of neighboring columns.")
+    return notes
 
 
 class _Rows(NamedTuple):
@@ -184,7 +191,40 @@ class _Rows(NamedTuple):
 
     def join(self, other: "_Rows") -> "_Rows":
         """The rows of both."""
-        return _Rows(*(None if part is None else np.concatenate([part, more]) for part, more in zip(self, other)))
+        return _Rows(*(None if columns[0] is None else np.concatenate(columns) for columns in zip(self, other)))
+
+
+class _TrainingTable:
+    """The rows that are learned from, in spread order, and their encoder.
+
+    Attributes:
+        dataset: The rows as they were read.
+        encoder: The encoder that is fitted to them.
+        rows: The encoded rows.
+    """
+
+    def __init__(self, dataset: tabular.Dataset):
+        assert dataset.schema is not None and dataset.columns is not None
+        roles, labels = dataset.roles, dataset.target
+        self.dataset = dataset
+        self.encoder = tabular.Encoder.fit(dataset.schema, dataset.columns, labels, has_statistics=roles.times is None)
+        inputs = self.encoder.inputs(dataset.columns, labels, roles.groups)
+        self.rows = _Rows(inputs, self.encoder.targets(labels), roles.weights)
+
+    def folds(self, folds: int, seed: int) -> list[Data]:
+        """Splits the rows into folds."""
+        return self._split(self.dataset, np.arange(len(self.rows.y)), folds, seed)
+
+    def other_folds(self, folds: int, seed: int, number: int) -> list[Data]:
+        """Splits the rows into other folds, which depend on a number from 1."""
+        order = splitting.spread(self.dataset, np.arange(len(self.rows.y)), seed + number)
+        return self._split(self.dataset.take(order), order, folds, seed + number)
+
+    def _split(self, dataset: tabular.Dataset, order: np.ndarray, folds: int, seed: int) -> list[Data]:
+        """The folds of a dataset whose rows are these rows in this order."""
+        pairs = [(order[split.train], order[split.evaluation]) for split in splitting.splits(dataset, folds, seed)]
+        take = self.rows.take
+        return [_as_data(take(train), take(evaluation), self.encoder.levels) for train, evaluation in pairs]
 
 
 def _as_data(train: _Rows, evaluation: _Rows, levels: np.ndarray) -> Data:
@@ -192,24 +232,24 @@ def _as_data(train: _Rows, evaluation: _Rows, levels: np.ndarray) -> Data:
     return Data(train.x, train.y, evaluation.x, evaluation.y, train.weights, evaluation.weights, levels)
 
 
-def _everything(learned: _Rows, test: _Rows, is_test: bool, folds: int, levels: np.ndarray) -> Data | None:
+def _everything(train: _Rows, test: _Rows, is_test: bool, folds: int, levels: np.ndarray) -> Data | None:
     """All rows, those of the test included; ``None`` where every row was learned from in some fold."""
     if is_test:
-        return _as_data(learned.join(test), test, levels)
-    return None if folds > 1 else _as_data(learned, test, levels)
+        return _as_data(train.join(test), test, levels)
+    return None if folds > 1 else _as_data(train, test, levels)
 
 
-def _of_splits(learned: tabular.Dataset) -> list[str]:
+def _notes_on_splits(dataset: tabular.Dataset) -> list[str]:
     """What a user should know of how rows are split."""
-    assert learned.schema is not None
-    roles = learned.roles
+    assert dataset.schema is not None
+    roles = dataset.roles
     if roles.times is not None:
         order = f"in the order of {roles.columns.time or 'time'}"
         return [f"Rows are split {order}: the last ones judge, and are learned from after they have."]
     notes = []
     if roles.groups is not None:
         notes.append(f"Rows with the same {roles.columns.group or 'group'} are on the same side of every split.")
-    dates = [column.name for column in learned.schema.used if column.kind == "date"]
+    dates = [column.name for column in dataset.schema.used if column.kind == "date"]
     if dates:
         notes.append(
             f"Rows are split at random, which overestimates a model of the future (dates in {listed(dates)}); "

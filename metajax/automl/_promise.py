@@ -44,20 +44,20 @@ class Candidates(NamedTuple):
             for weight in _WEIGHTS_OF_TIME
         ]
 
-    def spread_out(self, space: Space, n: int, tried: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Takes candidates from the rankings in turn, at a distance from each other and from what was tried.
+    def spread_out(self, space: Space, n: int, evaluated: np.ndarray, required: np.ndarray) -> np.ndarray:
+        """Takes candidates from the rankings in turn, at a distance from each other and from evaluated configurations.
 
         Args:
             space: Their space.
             n: How many.
-            tried: f32[m, width], what was tried or is being tried.
-            others: f32[k, width], what is picked in any case.
+            evaluated: f32[m, width], what was tried or is being tried.
+            required: f32[k, width], what is picked in any case.
 
         Returns:
-            f32[n, width], ``others`` first.
+            f32[n, width], ``required`` first.
         """
-        pools = [Pool(space, ranked, tried) for ranked in self.rankings()]
-        picked = list(others[:n])
+        pools = [Pool(space, ranked, evaluated) for ranked in self.rankings()]
+        picked = list(required[:n])
         for row in picked:
             keep_from(pools, row)
         while len(picked) < n:

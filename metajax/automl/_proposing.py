@@ -1,4 +1,4 @@
-"""Who proposes what to try: the meta-learner, with a search that suits the budget, chance, or Optuna."""
+"""The proposer of a search: the meta-learner (with a search that suits the budget), random configurations, or Optuna."""
 
 import dataclasses
 from typing import Any
@@ -27,7 +27,7 @@ nearly as good as the best."""
 
 @dataclasses.dataclass(frozen=True)
 class RankedBatch:
-    """Ranks random configurations and crossings of the best ones by what they promise for their time, and spreads them out.
+    """Ranks random configurations and crossings of the best ones by their promise per time, and spreads them out.
 
     The candidates are 1,024 random configurations, and 2,048 that take each choice from one of the 12 best or from a random
     one. They are ranked and taken as ``Candidates`` says; what is to be improved on is the best mean that the model predicts
@@ -46,29 +46,29 @@ class RankedBatch:
         apply = compiled_apply(model.spec, False)
         outputs = [apply(model.params, model.inputs(part)) for part in parts]
         mean, std = (np.concatenate([np.asarray(output[i]) for output in outputs]) for i in (0, 1))
-        tried = np.concatenate([trials.encodings, knowledge.waiting])
+        evaluated = np.concatenate([trials.encodings, knowledge.waiting])
         padded = np.resize(trials.encodings, random.shape)  # so that nothing is compiled for the number of trials
         best = float(np.asarray(apply(model.params, model.inputs(padded))[0]).max())
         costs = log_seconds(trials.encodings, trials.settings.get("seconds"), candidates)
         ranked = Candidates(candidates, mean, np.maximum(std, _MIN_STD), best, costs)
-        others = random[: max(1, round(n * _RANDOM_SHARE))]
-        return space.decode(ranked.spread_out(space, n, tried, others))
+        required = random[: max(1, round(n * _RANDOM_SHARE))]
+        return space.decode(ranked.spread_out(space, n, evaluated, required))
 
 
 def _cross(space: Space, best: np.ndarray, random: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Configurations that take each choice from a good one or, at a rate of their own, from a random one."""
     n = _N_CROSSED
     crossed = best[rng.integers(len(best), size=n)].copy()
-    others = random[rng.integers(len(random), size=n)]
+    alternatives = random[rng.integers(len(random), size=n)]
     rate = rng.choice([0.05, 0.15, 0.4], size=n)
     for part in space.slices.values():
         takes = rng.random(n) < rate
-        crossed[takes, part] = others[takes, part]
+        crossed[takes, part] = alternatives[takes, part]
     return crossed
 
 
 def make_proposer(config: Config, space: Space, key: Key, padded_size: int) -> search.AskTell:
-    """Returns who proposes what to train."""
+    """Returns the proposer that the config names."""
     if config.method in ("random", "defaults"):
         return search.RandomProposer(space, key=key)
     if config.method == "optuna":

@@ -10,7 +10,8 @@ import numpy as np
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
 from metajax.automl._task import AllowsFn, Data
-from metajax.automl._waves import Wave, WaveHistory, is_of_folds
+from metajax.automl._wave_files import Wave, is_of_folds
+from metajax.automl._waves import WaveHistory
 from metajax.automl.models._threads import n_workers
 from metajax.run import Progress, RunDirectory
 
@@ -60,7 +61,7 @@ class Recorder:
             data: The splits of the rows to train on; by default that of the search.
             first_split: The number of the first of them, if they are none of the task.
         """
-        history, started, is_promoted = self.history, time.perf_counter(), is_of_folds(source)
+        history, start_time, is_promoted = self.history, time.perf_counter(), is_of_folds(source)
         is_saved, splits = history.next_saved() is not None, data or [history.task.search]
         progress = None if is_promoted else self._progress_callback(self._n_tried)
         wave = history.train(
@@ -74,7 +75,7 @@ class Recorder:
             not is_promoted,
             first_split,
         )
-        elapsed = float(wave.seconds.sum()) / n_workers() if is_saved else time.perf_counter() - started
+        elapsed = float(wave.seconds.sum()) / n_workers() if is_saved else time.perf_counter() - start_time
         self.schedule.record_wave(elapsed, len(wave.score), is_promoted)
         self._log(wave, r2)
         return wave
@@ -96,8 +97,8 @@ class Recorder:
         if bar is None:
             return None
         best = max([np.nanmax(wave.score, initial=-np.inf) for wave in waves], default=-np.inf)
-        shown = {} if best == -np.inf else {"best_validation": float(best)}
-        return lambda n: bar.update(trained_before + n, shown)
+        postfix = {} if best == -np.inf else {"best_validation": float(best)}
+        return lambda n: bar.update(trained_before + n, postfix)
 
     def _log(self, wave: Wave, r2: dict[str, float] | None) -> None:
         """Appends the metrics of a wave, unless an earlier process has done so."""
@@ -114,16 +115,16 @@ class Recorder:
         }
         if record["step"] > self._n_logged:
             self.directory.log(record)
-        said = [callback(dict(record)) for callback in self.callbacks] if len(wave.score) else []
-        if any(said):
+        answers = [callback(dict(record)) for callback in self.callbacks] if len(wave.score) else []
+        if any(answers):
             self.schedule.is_over = True
         if self._progress is None:
-            done = (
+            progress = (
                 f"{record['seconds']:.0f} s: {record['tried']} configurations tried, {record['trained']} models trained"
             )
             scores = f"best {record['best']:.4f}, median {record['median']:.4f}"
             last = f"; the last ones ({wave.source}): {scores}" if np.isfinite(wave.score).any() else ""
-            self.say(f"{done}{last}")
+            self.say(f"{progress}{last}")
 
     def say(self, text: str) -> None:
         """Prints a line to standard error, if progress is shown."""
@@ -138,10 +139,10 @@ class Recorder:
 
 def _except_first(allows: AllowsFn) -> AllowsFn:
     """Allows the first training of all, whatever the time."""
-    asked: list[float] = []
+    requests: list[float] = []
 
     def allows_first(seconds: float) -> bool:
-        asked.append(seconds)
-        return len(asked) == 1 or allows(seconds)
+        requests.append(seconds)
+        return len(requests) == 1 or allows(seconds)
 
     return allows_first

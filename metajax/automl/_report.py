@@ -32,14 +32,14 @@ class Findings(NamedTuple):
     Attributes:
         history: Everything that was trained.
         choice: The choice of the meta-learner, or ``None`` where there was no time for it.
-        learned: The trials that the meta-learner was fitted to.
+        trials: The trials that the meta-learner was fitted to.
         tested: What the model predicts for the test rows.
         footprint: What the model costs.
     """
 
     history: WaveHistory
     choice: Choice | None
-    learned: Trials
+    trials: Trials
     tested: Evaluation
     footprint: Footprint
 
@@ -73,7 +73,7 @@ def page(result: dict[str, Any], findings: Findings, config: dict[str, Any], dir
 <h2>The selected model</h2>
 {_report_model.section(result)}
 <h2>What was tried</h2>
-{_tried(result, findings)}
+{_leaderboard(result, findings)}
 {_figures(result, findings)}
 <h2>The data and the run</h2>
 {_data_card.section(data, read_json(directory.path / "meta.json"), findings.footprint)}
@@ -117,17 +117,17 @@ def _by_column(result: dict[str, Any], history: WaveHistory) -> str:
     heading, task = "<h2>Which columns matter</h2>", history.task
     if not result["columns"]:
         return f"{heading}<p class='note'>The budget had no time left to measure this.</p>"
-    shown = tables.columns(result["columns"], result["metric"], task.metric.unit(task.target_scale))
+    table = tables.columns(result["columns"], result["metric"], task.metric.unit(task.target_scale))
     return (
         f"{heading}<p class='note'>By how much the test score falls where the values of one column are shuffled among the rows "
         "(permutation importance). Columns with the same information stand in for each other: each of them alone may seem not "
-        f"to matter.</p>{shown}"
+        f"to matter.</p>{table}"
     )
 
 
-def _tried(result: dict[str, Any], findings: Findings) -> str:
+def _leaderboard(result: dict[str, Any], findings: Findings) -> str:
     """The leaderboard of model types."""
-    board = tables.leaderboard(findings.learned, result["ensemble"], result["metric"])
+    board = tables.leaderboard(findings.trials, result["ensemble"], result["metric"])
     return (
         f"<p class='note'>The best validation score of each model type ({describe(result['metric'])} of a single training), "
         "the median seconds of a training, and the weight of the type in the model. Validation scores are the best of many and "
@@ -138,24 +138,24 @@ def _tried(result: dict[str, Any], findings: Findings) -> str:
 def _figures(result: dict[str, Any], findings: Findings) -> str:
     """The figures of the search, each with a heading and a caption."""
     label, history = describe(result["metric"]), findings.history
-    drawn = {}
+    figure_by_heading = {}
     if history.count("random", "proposed") > 1:
-        drawn["How fast the search improved"] = figures.progress(history, label)
+        figure_by_heading["How fast the search improved"] = figures.progress(history, label)
     is_one = history.count("random", "proposed") == 1
-    drawn["Learning curve" if is_one else "Learning curves of the best models"] = figures.learning_curves(
+    figure_by_heading["Learning curve" if is_one else "Learning curves of the best models"] = figures.learning_curves(
         history, label
     )
     if findings.choice is not None:
-        drawn["How well the meta-learner predicts"] = figures.agreement(findings.choice, findings.learned)
-        drawn["Which choices matter"] = figures.importance(result["importance"])
+        figure_by_heading["How well the meta-learner predicts"] = figures.agreement(findings.choice, findings.trials)
+        figure_by_heading["Which choices matter"] = figures.importance(result["importance"])
     return "".join(
         f"<h2>{heading}</h2><p class='note'>{html.escape(figure.caption)}</p>{plot.as_html(figure.figure, heading)}"
-        for heading, figure in drawn.items()
+        for heading, figure in figure_by_heading.items()
     )
 
 
 def _usage(path: str, data: dict[str, Any]) -> str:
-    """How the model is loaded and asked, on the command line and in Python."""
+    """How to load the model and predict with it, on the command line and in Python."""
     is_table = "columns" in data
     outputs = "values, _" if data["task"] == "regression" else "labels, probabilities"
     rows = "pandas.read_csv('FILE.csv')" if is_table else "images"

@@ -9,7 +9,7 @@ from metajax.automl import _report_words as words
 from metajax.automl._waves import WaveHistory
 from metajax.predictor import Choice, Trials, targets
 
-_SIZE = (4.6, 3.2)  # of a figure of lines, in inches: about as wide as a phone
+_SIZE = (4.6, 3.2)  # The size of line figures in inches, about as wide as a phone.
 _MANY = 32  # configurations
 _N_CURVES = 8
 _N_BARS = 12
@@ -67,14 +67,14 @@ def learning_curves(history: WaveHistory, label: str) -> Captioned:
     share = np.linspace(0, 1, curves.shape[1] + 1)[1:]
     name = lambda i: words.model(configs[i].get("model", "cell"))
     series = {f"{rank}: {name(i)}": (share, curves[i]) for rank, i in enumerate(order, 1)}
-    of = (
+    models = (
         f"the {len(order)} best models of the search during their training, the best first"
         if len(order) > 1
         else ("the model of the search during its training")
     )
     caption = (
-        f"The validation score ({label}) of {of}. Training is counted in epochs or in trees; a model that is not trained step "
-        "by step has a flat line."
+        f"The validation score ({label}) of {models}. Training is counted in epochs or in trees; a model that is not trained "
+        "step by step has a flat line."
     )
     figure = plot.curves(series, "share of the training", label)
     if len(order) > 1:  # Below the axes, so that a phone shows the figure large enough to read.
@@ -83,11 +83,11 @@ def learning_curves(history: WaveHistory, label: str) -> Captioned:
     return Captioned(figure, caption)
 
 
-def agreement(choice: Choice, learned: Trials) -> Captioned:
+def agreement(choice: Choice, trials: Trials) -> Captioned:
     """The predicted ranks of trainings against their measured ranks."""
-    target = targets.make(learned, "rank")
-    measured = target.y * target.scale + target.shift
-    figure = plot.scatter(choice.predicted[choice.best], measured, "predicted rank", "measured rank")
+    target = targets.make(trials, "rank")
+    measured_ranks = target.y * target.scale + target.shift
+    figure = plot.scatter(choice.predicted[choice.best], measured_ranks, "predicted rank", "measured rank")
     scores = ", ".join(f"{_META_LEARNERS.get(name, name)} {value:.2f}" for name, value in choice.r2.items())
     return Captioned(
         figure,
@@ -99,8 +99,8 @@ def agreement(choice: Choice, learned: Trials) -> Captioned:
 
 def importance(values: dict[str, float]) -> Captioned:
     """The choices that matter most."""
-    shown = {words.label(name): value for name, value in list(values.items())[:_N_BARS]}
-    figure = plot.bars(shown, "share of the predicted variation")
+    shares = {words.label(name): value for name, value in list(values.items())[:_N_BARS]}
+    figure = plot.bars(shares, "share of the predicted variation")
     figure.set_size_inches(_SIZE[0], figure.get_size_inches()[1])
     return Captioned(
         figure,

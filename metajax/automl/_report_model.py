@@ -63,8 +63,11 @@ def _table(result: dict[str, Any]) -> str:
 
 def _row(name: str, contenders: dict[str, dict[str, Any]]) -> str:
     """One choice of every contender; that of the selected one is bold where the default differs."""
-    show = words.model if name == "model" else words.value
-    cells = {who: html.escape(show(config[name])) if name in config else "–" for who, config in contenders.items()}
+    format_value = words.model if name == "model" else words.value
+    cells = {
+        contender: html.escape(format_value(config[name])) if name in config else "–"
+        for contender, config in contenders.items()
+    }
     selected, default = contenders["found"], contenders.get("default", {})
     is_of_one_type = selected.get("model") == default.get("model")
     if name in selected and (is_of_one_type or name in default) and selected[name] != default.get(name):

@@ -11,7 +11,7 @@ from metajax.data.schema._show import listed
 from metajax.predictor import Trials
 
 _MAX_CLASSES, _MAX_COLUMNS = 12, 20
-_LEAST_DROP = 5e-4  # of the score that is shown
+_LEAST_DROP = 5e-4  # Smaller drops of the score are not shown.
 
 
 def leaderboard(trials: Trials, ensemble: list[dict[str, Any]], metric: str) -> str:
@@ -29,15 +29,15 @@ def leaderboard(trials: Trials, ensemble: list[dict[str, Any]], metric: str) -> 
         weights[name] = weights.get(name, 0.0) + part["weight"]
     rows = []
     for name in np.unique(models).tolist():
-        own = models == name
-        score = trials.metric[own]
+        of_type = models == name
+        score = trials.metric[of_type]
         is_known = bool(np.isfinite(score).any())
         best = float(np.nanmax(score)) if is_known else float("-inf")
-        seconds = trials.settings["seconds"][own]
-        took = f"{np.nanmedian(seconds):.1f}" if np.isfinite(seconds).any() else "–"
-        shown = words.score(best, metric) if is_known else "failed"
+        seconds = trials.settings["seconds"][of_type]
+        median_seconds = f"{np.nanmedian(seconds):.1f}" if np.isfinite(seconds).any() else "–"
+        best_score = words.score(best, metric) if is_known else "failed"
         share = f"{100 * weights.get(name, 0):.0f}%"
-        rows.append((best, [words.model(name), f"{own.sum():,}", shown, took, share]))
+        rows.append((best, [words.model(name), f"{of_type.sum():,}", best_score, median_seconds, share]))
     rows.sort(key=lambda row: -row[0])
     head = ["model type", "tried", "best score", "seconds", "weight"]
     return table(head, [cells for _, cells in rows])
@@ -55,11 +55,11 @@ def classes(truth: np.ndarray, outputs: np.ndarray, names: list[str]) -> str:
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (truth, predicted), 1)
     notes = _remarks(counts, names)
-    share = lambda part, whole: "–" if not whole else f"{100 * part / whole:.1f}%"
+    share = lambda part, total: "–" if not total else f"{100 * part / total:.1f}%"
     if len(names) > _MAX_CLASSES:
-        found = [(counts[c, c] / counts[c].sum(), c) for c in range(len(names)) if counts[c].any()]
-        worst = [c for _, c in sorted(found)[:_MAX_CLASSES]]
-        cells = [[names[c], f"{counts[c].sum():,}", share(counts[c, c], counts[c].sum())] for c in worst]
+        recalls = [(counts[c, c] / counts[c].sum(), c) for c in range(len(names)) if counts[c].any()]
+        lowest = [c for _, c in sorted(recalls)[:_MAX_CLASSES]]
+        cells = [[names[c], f"{counts[c].sum():,}", share(counts[c, c], counts[c].sum())] for c in lowest]
         return (
             f"{notes}<p class='note'>The classes of which the smallest share of rows is predicted correctly.</p>"
             f"{table(['class', 'test rows', 'predicted correctly'], cells)}"
@@ -79,9 +79,9 @@ def classes(truth: np.ndarray, outputs: np.ndarray, names: list[str]) -> str:
 def _remarks(counts: np.ndarray, names: list[str]) -> str:
     """What always predicting the most frequent class reaches, and which classes are never predicted."""
     frequent = int(counts.sum(axis=1).argmax())
-    right, constant = np.trace(counts) / counts.sum(), counts[frequent].sum() / counts.sum()
+    accuracy, constant = np.trace(counts) / counts.sum(), counts[frequent].sum() / counts.sum()
     text = (
-        f"{100 * right:.1f}% of the test rows are predicted correctly; always predicting the most frequent class, "
+        f"{100 * accuracy:.1f}% of the test rows are predicted correctly; always predicting the most frequent class, "
         f"“{names[frequent]}”, would be correct for {100 * constant:.1f}%."
     )
     never = [name for c, name in enumerate(names) if counts[c].any() and not counts[:, c].any()]
@@ -102,16 +102,20 @@ def columns(importance: dict[str, float], metric: str, unit: float = 1.0) -> str
         metric: The name of the metric.
         unit: By what the numbers are multiplied, for scores in the units of the target.
     """
-    is_share, least = not metric.startswith("neg_"), _LEAST_DROP
-    needed = {name: value for name, value in importance.items() if value >= least}
-    show = (lambda value: f"{100 * value:.1f} points") if is_share else (lambda value: words.number(unit * value))
-    shown = [[name, show(value)] for name, value in list(needed.items())[:_MAX_COLUMNS]]
-    parts = [table(["column", f"{describe(metric)} falls by"], shown)] if shown else []
-    rest = [name for name in importance if name not in needed]
+    is_share, min_drop = not metric.startswith("neg_"), _LEAST_DROP
+    needed = {name: value for name, value in importance.items() if value >= min_drop}
+    format_drop = (
+        (lambda value: f"{100 * value:.1f} points") if is_share else (lambda value: words.number(unit * value))
+    )
+    rows = [[name, format_drop(value)] for name, value in list(needed.items())[:_MAX_COLUMNS]]
+    parts = [table(["column", f"{describe(metric)} falls by"], rows)] if rows else []
+    unneeded = [name for name in importance if name not in needed]
     if len(needed) > _MAX_COLUMNS:
         parts.append(f"<p class='note'>{len(needed) - _MAX_COLUMNS} more are in <code>result.json</code>.</p>")
-    if rest:
-        parts.append(f"<p class='note'>Without a measurable fall on these test rows: {html.escape(listed(rest))}.</p>")
+    if unneeded:
+        parts.append(
+            f"<p class='note'>Without a measurable fall on these test rows: {html.escape(listed(unneeded))}.</p>"
+        )
     return "".join(parts)
 
 

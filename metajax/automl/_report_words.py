@@ -99,11 +99,11 @@ def choice(name: str) -> str:
         >>> choice("learning_rate"), choice("xgboost.depth"), choice("edge_0_2")
         ('peak learning rate', 'maximum depth of a tree', 'operation from node 0 to node 2')
     """
-    kind, dot, own = name.rpartition(".")
+    kind, dot, parameter = name.rpartition(".")
     if not kind and name.startswith("edge_") and name.count("_") == 2:
         _, source, target = name.split("_")
         return f"operation from node {source} to node {target}"
-    return _CHOICES.get(f"{dot}{own}", "")
+    return _CHOICES.get(f"{dot}{parameter}", "")
 
 
 def label(name: str) -> str:
@@ -113,8 +113,8 @@ def label(name: str) -> str:
         >>> label("learning_rate"), label("xgboost.min_weight")
         ('learning rate', 'XGBoost: min weight')
     """
-    kind, _, own = name.rpartition(".")
-    return f"{model(kind)}: {own.replace('_', ' ')}" if kind else name.replace("_", " ")
+    kind, _, parameter = name.rpartition(".")
+    return f"{model(kind)}: {parameter.replace('_', ' ')}" if kind else name.replace("_", " ")
 
 
 def metric(name: str) -> str:

@@ -9,7 +9,7 @@ from metajax.data import tabular
 
 def needed_packages(config: Config, report: bool = True) -> list[str]:
     """Returns the optional packages that a search imports at any point, by the names under which they are imported."""
-    needed = ["pandas"]  # trials are written as a table
+    needed = ["pandas"]  # pandas writes the table of trials
     if config.data in tabular.BUNDLED:
         needed.append("sklearn")
     elif Path(config.data).suffix.lower() in (".parquet", ".feather", ".arrow"):

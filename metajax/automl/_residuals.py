@@ -14,10 +14,10 @@ from metajax.automl._metrics import REGRESSION
 from metajax.automl._task import Task
 
 _N_LARGEST = 10
-_MAX_POINTS = 2_000  # that are drawn
+_MAX_POINTS = 2_000  # The maximum number of points of a scatter plot.
 _MIN_BINS, _MAX_BINS = 8, 40
-_MAX_DRAWN = 1e100  # Matplotlib computes squares of what it draws.
-_WIDTH, _HEIGHT = 3.2, 2.8  # of a figure, in inches
+_MAX_DRAWN = 1e100  # Larger values are not drawn, because Matplotlib computes their squares.
+_WIDTH, _HEIGHT = 3.2, 2.8  # The size of a figure in inches.
 
 
 class Residuals(NamedTuple):
@@ -62,11 +62,11 @@ def scores(tested: Evaluation, task: Task) -> dict[str, float]:
     """Returns R² and the mean errors on the test rows, for ``result.json``; nothing for a classification."""
     if task.classification:
         return {}
-    of = lambda name: float(REGRESSION[name](tested.outputs[None], tested.truth, tested.weights)[0])
+    metric_value = lambda name: float(REGRESSION[name](tested.outputs[None], tested.truth, tested.weights)[0])
     return {
-        "test_r2": of("r2"),
-        "test_mean_absolute_error": -of("neg_mean_absolute_error") * task.target_scale,
-        "test_root_mean_squared_error": -of("neg_root_mean_squared_error") * task.target_scale,
+        "test_r2": metric_value("r2"),
+        "test_mean_absolute_error": -metric_value("neg_mean_absolute_error") * task.target_scale,
+        "test_root_mean_squared_error": -metric_value("neg_root_mean_squared_error") * task.target_scale,
     }
 
 
@@ -80,11 +80,11 @@ def section(errors: Residuals, target: str, r2: float, table: str = "the table")
         table: What row numbers are of.
     """
     sizes = np.abs(errors.residuals)
-    half, most = np.quantile(sizes, (0.5, 0.9), method="closest_observation")
+    median_size, large_size = np.quantile(sizes, (0.5, 0.9), method="closest_observation")
     return (
         f"<p>Half of the predictions for the {words.count(len(sizes), 'test row')} are off by at most "
-        f"{words.number(float(half), 3)}, nine of ten by at most {words.number(float(most), 3)}. All errors are in the units "
-        "of the target.</p>"
+        f"{words.number(float(median_size), 3)}, nine of ten by at most {words.number(float(large_size), 3)}. "
+        "All errors are in the units of the target.</p>"
         f"{_summary(errors, r2)}{_figures(errors, target)}{_largest(errors, table)}"
     )
 
@@ -97,8 +97,12 @@ def _summary(errors: Residuals, r2: float) -> str:
         REGRESSION["r2"](constant.predicted[None, :, None] / size, errors.truth / size, errors.weights)[0]
     )
     rows = [
-        [name, f"{round(score, 3) + 0:.3f}", *(words.number(v) for v in _mean_errors(which.residuals, which.weights))]
-        for name, which, score in (
+        [
+            name,
+            f"{round(score, 3) + 0:.3f}",
+            *(words.number(v) for v in _mean_errors(predictions.residuals, predictions.weights)),
+        ]
+        for name, predictions, score in (
             ("selected model", errors, r2),
             ("always the mean of the training rows", constant, r2_of_mean),
         )
@@ -133,7 +137,7 @@ def _figures(errors: Residuals, target: str) -> str:
     ax.axvline(0.0, color="0.6", linewidth=1)
     ax.set(xlabel="residual", ylabel="test rows")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    drawn = {
+    figure_by_caption = {
         "Predictions against true values: all points on the line would be a perfect model.": against,
         "Residuals (true minus predicted) against predictions: points above the line are predicted too low. A trend or a "
         "funnel is something that the model misses.": around,
@@ -143,22 +147,23 @@ def _figures(errors: Residuals, target: str) -> str:
         figure.set_size_inches(_WIDTH, _HEIGHT)
     first = f"<p class='note'>The first two figures show {_MAX_POINTS:,} of the test rows.</p>"
     boxes = "".join(
-        f"<div>{plot.as_html(figure, caption)}<p class='note'>{caption}</p></div>" for caption, figure in drawn.items()
+        f"<div>{plot.as_html(figure, caption)}<p class='note'>{caption}</p></div>"
+        for caption, figure in figure_by_caption.items()
     )
     return f"<div class='figures'>{boxes}</div>{first * (len(errors.truth) > _MAX_POINTS)}"
 
 
 def _bins(differences: np.ndarray) -> list[float]:
-    """The edges of a histogram. Residuals that differ by rounding alone fall into bins that can be told apart."""
+    """The edges of a histogram. Residuals that differ only by rounding fall into distinct bins."""
     low, high = float(differences.min()), float(differences.max())
     pad = 1e-3 * max(abs(low), abs(high)) if high - low <= 1e-6 * max(abs(low), abs(high)) else 0.0
     number = min(max(round(math.sqrt(len(differences))), _MIN_BINS), _MAX_BINS)
     return np.histogram_bin_edges(differences, number, (low - pad, high + pad)).tolist()
 
 
-def _shortened(name: str, most: int = 32) -> str:
+def _shortened(name: str, max_length: int = 32) -> str:
     """A name that fits an axis."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    return name if len(name) <= max_length else f"{name[: max_length - 1]}…"
 
 
 def _largest(errors: Residuals, table: str) -> str:
@@ -167,19 +172,19 @@ def _largest(errors: Residuals, table: str) -> str:
     order = np.argsort(-np.abs(differences), kind="stable")[:_N_LARGEST]
     _, size = _mean_errors(differences)
     digits = 2 - math.floor(math.log10(size)) if size else 2
-    show = (lambda v: f"{v:,.{max(0, digits)}f}") if -9 < digits < 7 else (lambda v: f"{v:.4g}")
+    format_value = (lambda v: f"{v:,.{max(0, digits)}f}") if -9 < digits < 7 else (lambda v: f"{v:.4g}")
     numbers = None if errors.row_numbers is None else errors.row_numbers + 1
     rows = [
         [
             "–" if numbers is None else str(numbers[i]),
-            show(errors.truth[i]),
-            show(errors.predicted[i]),
-            show(differences[i]),
+            format_value(errors.truth[i]),
+            format_value(errors.predicted[i]),
+            format_value(differences[i]),
         ]
         for i in order
     ]
-    where = "" if numbers is None else f" Row 1 is the first row of {html.escape(table)} below its header."
+    row_note = "" if numbers is None else f" Row 1 is the first row of {html.escape(table)} below its header."
     return (
-        f"<p>The test rows with the largest errors; look here for wrong entries in the data.{where}</p>"
+        f"<p>The test rows with the largest errors; look here for wrong entries in the data.{row_note}</p>"
         f"{tables.table(['row', 'true', 'predicted', 'residual'], rows)}"
     )

@@ -21,6 +21,7 @@ from metajax.automl._recorder import Recorder
 from metajax.automl._settings import Config
 from metajax.automl._task import Data, Task, TrainedModel
 from metajax.automl._verdict import verdict
+from metajax.automl._waves import WaveHistory
 from metajax.run import RunDirectory, to_dict, write_text
 from metajax.space import interop
 from metajax.types import stream
@@ -52,8 +53,10 @@ class Contender(NamedTuple):
 
 ENDING_SECONDS = 4.0
 """Seconds that evaluating and drawing the report take."""
-_COLUMN_SECONDS = 5.0  # for the importance of columns
-_EXPLAINING_SECONDS = 30.0  # of comparing meta-learners and of an analysis of variance, most of which are compilation
+_COLUMN_SECONDS = 5.0
+"""The time that measuring the importance of columns may take."""
+_EXPLAINING_SECONDS = 30.0
+"""Comparing the meta-learners and analyzing the variance take about this long, most of it for compilation."""
 
 
 def finish(
@@ -65,15 +68,44 @@ def finish(
     model = selection.build(task, _refit(task.final if task.is_ordered else None, exploration, recorder))
     contenders = _contenders(model, exploration, recorder, data["notes"])
     refits = _refit(task.everything, exploration, recorder)
-    kept = selection.build(task, refits) if refits else model
-    kept.save(directory.path)
+    final_model = selection.build(task, refits) if refits else model
+    final_model.save(directory.path)
     trials = history.trials("random", "proposed", "promoted", "repeated", "baseline")
     trials.to_frame(f"validation_{task.metric.name}").to_csv(directory.path / "trials.csv", index=False)
     write_text(directory.path / "space.json", interop.to_json(task.space))
-    learned = history.trials("random", "proposed")
-    explained = _explain(config, exploration, learned, recorder)
-    choice = explained.choice
+    explained = _explain(config, history.trials("random", "proposed"), recorder)
     columns = _columns(model, task, recorder)
+    metrics = _metrics(contenders, trials, explained, history, recorder)
+    n_refits = sum(refit is not None for refit in refits)
+    members = selection.summary(task.space)
+    result = {
+        "metrics": metrics,
+        "metric": task.metric.name,
+        "found": members[0]["config"],
+        "ensemble": members,
+        "contenders": {name: contender.config for name, contender in contenders.items()},
+        "data": {"name": config.data, **data},
+        "meta_learner": explained.summary(),
+        "importance": explained.importance,
+        "columns": columns,
+        "verdict": verdict(metrics, task.metric.name),
+        "protocol": _protocol(config, task, exploration, n_refits),
+    }
+    result = json.loads(json.dumps(result, default=float))
+    _write_report(result, config, directory, final_model, contenders["found"].evaluation, explained, recorder)
+    directory.finish(result)
+    return SearchOutcome(result, final_model)
+
+
+def _metrics(
+    contenders: dict[str, Contender],
+    trials: predictor.Trials,
+    explained: "_Explained",
+    history: WaveHistory,
+    recorder: Recorder,
+) -> dict[str, float]:
+    """The metrics of ``result.json``: test scores, and how many models were trained in how much time."""
+    task, choice = history.task, explained.choice
     metrics = {
         **_test_metrics(contenders, task),
         **residuals.scores(contenders["found"].evaluation, task),
@@ -86,31 +118,27 @@ def finish(
     if choice:
         metrics["meta_learner_r2"] = choice.r2[choice.best]
     if "random" in contenders:
-        n_initial = 0 if history.task.fixed_choices and history.count("baseline") else max(1, len(task.initial))
+        n_initial = 0 if task.fixed_choices and history.count("baseline") else max(1, len(task.initial))
         metrics["configurations_tried_random"] = history.count("random", "baseline") - n_initial
-    members = selection.summary(task.space)
-    result = {
-        "metrics": metrics,
-        "metric": task.metric.name,
-        "found": members[0]["config"],
-        "ensemble": members,
-        "contenders": {name: contender.config for name, contender in contenders.items()},
-        "data": {"name": config.data, **data},
-        "meta_learner": {"chosen": choice.best, "r2": choice.r2} if choice else None,
-        "importance": explained.importance,
-        "columns": columns,
-        "verdict": verdict(metrics, task.metric.name),
-        "protocol": _protocol(config, task, exploration, sum(refit is not None for refit in refits)),
-    }
-    result = json.loads(json.dumps(result, default=float))
-    rows = np.asarray(task.final.x_eval) if isinstance(kept, FittedModel) else None
+    return metrics
+
+
+def _write_report(
+    result: dict[str, Any],
+    config: Config,
+    directory: RunDirectory,
+    model: TrainedModel,
+    evaluation: ensemble.Evaluation,
+    explained: "_Explained",
+    recorder: Recorder,
+) -> None:
+    """Writes ``report.html``, for which the size and the speed of the model are measured if there is time."""
+    history = recorder.history
+    rows = np.asarray(history.task.final.x_eval) if isinstance(model, FittedModel) else None
     allows = lambda seconds: recorder.schedule.budget.allows(seconds + ENDING_SECONDS / 2)
-    costs = footprint(kept, directory.path, rows, allows)
-    findings = report.Findings(history, choice, learned, contenders["found"].evaluation, costs)
-    page = report.page(result, findings, to_dict(config), directory)
-    write_text(directory.path / "report.html", page)
-    directory.finish(result)
-    return SearchOutcome(result, kept)
+    costs = footprint(model, directory.path, rows, allows)
+    findings = report.Findings(history, explained.choice, explained.trials, evaluation, costs)
+    write_text(directory.path / "report.html", report.page(result, findings, to_dict(config), directory))
 
 
 def _contenders(
@@ -122,12 +150,12 @@ def _contenders(
     """
     history, schedule = exploration.history, recorder.schedule
     task = history.task
-    found = exploration.selection.summary(task.space)[0]["config"]
-    contenders = {"found": Contender(found, ensemble.evaluate_on_test(model, task))}
-    others = {"default": exploration.default}
+    selected = exploration.selection.summary(task.space)[0]["config"]
+    contenders = {"found": Contender(selected, ensemble.evaluate_on_test(model, task))}
+    compared = {"default": exploration.default}
     if exploration.best_random is not None:
-        others["random"] = exploration.best_random
-    for name, encoding in others.items():
+        compared["random"] = exploration.best_random
+    for name, encoding in compared.items():
         if name == "random" and not schedule.budget.allows(2 * schedule.default_seconds + ENDING_SECONDS):
             notes.append("No time was left to train the best random configuration on all rows.")
             continue
@@ -140,10 +168,10 @@ def _columns(model: TrainedModel, task: Task, recorder: Recorder) -> dict[str, f
     """How much the model needs each column; nothing for images, or where there is no time."""
     if not isinstance(model, FittedModel):
         return {}
-    left = recorder.schedule.budget.total - recorder.schedule.budget.seconds - ENDING_SECONDS / 2
+    remaining_seconds = recorder.schedule.budget.total - recorder.schedule.budget.seconds - ENDING_SECONDS / 2
     encoder = model.encoder
     names = [column.name for column in encoder.schema.used]
-    return column_importance(model, task, encoder.groups, names, min(_COLUMN_SECONDS, left))
+    return column_importance(model, task, encoder.groups, names, min(_COLUMN_SECONDS, remaining_seconds))
 
 
 def _refit(data: Data | None, exploration: Exploration, recorder: Recorder) -> list[Any]:
@@ -154,27 +182,38 @@ def _refit(data: Data | None, exploration: Exploration, recorder: Recorder) -> l
 
 
 class _Explained(NamedTuple):
-    """What the meta-learner says at the end; nothing where the budget has no time for it."""
+    """What the meta-learner says at the end.
 
+    Attributes:
+        trials: The trials that it is fitted to: those on the split of the search.
+        choice: How well each of its models predicts them; ``None`` where the budget has no time for it.
+        importance: How much each choice of the space matters; empty where the budget has no time for it.
+    """
+
+    trials: predictor.Trials
     choice: predictor.Choice | None
     importance: dict[str, float]
 
+    def summary(self) -> dict[str, Any] | None:
+        """Returns the best model of the meta-learner and the R² of all, for ``result.json``."""
+        return None if self.choice is None else {"chosen": self.choice.best, "r2": self.choice.r2}
 
-def _explain(config: Config, exploration: Exploration, learned: predictor.Trials, recorder: Recorder) -> _Explained:
+
+def _explain(config: Config, trials: predictor.Trials, recorder: Recorder) -> _Explained:
     """How well the meta-learner predicts, and how much each choice matters to it."""
     schedule = recorder.schedule
     if not schedule.budget.allows(_EXPLAINING_SECONDS + ENDING_SECONDS):
-        return _Explained(None, {})
+        return _Explained(trials, None, {})
     key, size = stream(search_keys(config.seed).propose, "choice"), schedule.plan.padded_size
-    choice = predictor.choose(learned, SPECS, "rank", key, padded_size=size)
-    model = predictor.fit(learned, choice.spec, "rank", stream(key, "report"), padded_size=size)
-    return _Explained(choice, predictor.importance(model, stream(key, "importance")))
+    choice = predictor.choose(trials, SPECS, "rank", key, padded_size=size)
+    model = predictor.fit(trials, choice.spec, "rank", stream(key, "report"), padded_size=size)
+    return _Explained(trials, choice, predictor.importance(model, stream(key, "importance")))
 
 
 def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, float]:
     """The test metrics of all contenders with 95% intervals, and the gain of the ensemble over each of the others."""
     metrics, metric = {}, task.metric.name
-    found = contenders["found"].evaluation
+    selected = contenders["found"].evaluation
     for name, contender in contenders.items():
         prefix = "" if name == "found" else f"{name}_"
         tested = contender.evaluation
@@ -187,10 +226,10 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
         if task.classification:
             metrics[f"{prefix}test_accuracy"] = tested.accuracy
         if name != "found":
-            pair, unit = (found.outputs, tested.outputs), task.metric.unit(task.target_scale)
+            pair, unit = (selected.outputs, tested.outputs), task.metric.unit(task.target_scale)
             low, high = intervals.difference_of_metric(task.metric, *pair, tested.truth, tested.weights)
             metrics |= {
-                f"gain_over_{name}": found.score - tested.score,
+                f"gain_over_{name}": selected.score - tested.score,
                 f"gain_over_{name}_low": unit * low,
                 f"gain_over_{name}_high": unit * high,
             }
@@ -201,21 +240,21 @@ def _test_rows(config: Config, task: Task) -> str:
     """Where the test rows come from."""
     if config.test is not None:
         return f"The rows of {config.test} are the test"
-    n, rest = len(task.final.y_eval), len(task.final.y)
+    n, n_train = len(task.final.y_eval), len(task.final.y)
     if config.time is not None:
-        return f"The last {n:,} of the {n + rest:,} rows, in the order of {config.time}, are the test"
-    whole = "" if config.group is None else f", all of some values of {config.group}"
-    return f"{n:,} of the {n + rest:,} rows{whole}, drawn by seed {config.seed}, are the test"
+        return f"The last {n:,} of the {n + n_train:,} rows, in the order of {config.time}, are the test"
+    grouping = "" if config.group is None else f", all of some values of {config.group}"
+    return f"{n:,} of the {n + n_train:,} rows{grouping}, drawn by seed {config.seed}, are the test"
 
 
 def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: int) -> str:
     """How the numbers of the result came about, in sentences."""
     criterion = f"{describe(task.metric)}{' (ties by calibrated log-loss)' if task.classification else ''}"
     folds, selection = len(task.folds), exploration.selection
-    trained = f"on each of {folds} folds" if folds > 1 else "on all rows but those that it is evaluated on"
+    training = f"on each of {folds} folds" if folds > 1 else "on all rows but those that it is evaluated on"
     sentences = (
         f"{_test_rows(config, task)}; nothing is learned or selected by it. The search "
-        f"compares configurations on one split of the other rows and trains good ones {trained}. The selected model is an "
+        f"compares configurations on one split of the other rows and trains good ones {training}. The selected model is an "
         f"ensemble, picked among {words.count(selection.n_candidates, 'candidate')} by {criterion} of what they predict for "
         "the rows that they were not trained on, as far as it is surely better than one of the defaults. Each of the others is "
         "one training of one configuration on all rows but the test. Intervals are 95% intervals over the test rows."

@@ -23,13 +23,15 @@ _REFIT_SHARE, _MEMBERS = 0.12, 4
 """The share of the time that training on all rows may take, and the number of configurations that an ensemble has mostly."""
 _SHORT_SECONDS = 20.0
 _MIN_WAVE = 4
-_CAUTION = 1.3  # Trainings side by side wait for each other.
+_CAUTION = 1.3
+"""Expected seconds are multiplied by this number, because trainings side by side wait for each other."""
 _MAX_PROMOTED = 4
-_SECONDS_OF_A_PROPOSAL = 5.0  # of the first one, most of which are compilation
+_SECONDS_OF_A_PROPOSAL = 5.0
+"""The expected time of the first proposal, most of which is compilation."""
 
 
 class Schedule:
-    """Answers how many models to train next, and whether there is time.
+    """Decides how many models to train next, and whether there is time.
 
     It knows the plan (how many models), the time budget (how long) and how long everything has taken, and decides nothing else.
     What an earlier process has saved was decided then, by its clock.
@@ -45,7 +47,7 @@ class Schedule:
         """``ending`` is the number of seconds that the end of the search takes, beside training the default again."""
         self.plan, self.budget = plan, budget
         self._config, self._history, self._ending = config, history, ending
-        self._spent = {True: 0.0, False: 0.0}  # seconds of waves of promoted configurations, and of others
+        self._seconds_by_kind = {True: 0.0, False: 0.0}  # seconds of waves of promoted configurations, and of others
         self._per_model = 0.0  # seconds for each configuration of the last waves that explored
         self.proposal_seconds = _SECONDS_OF_A_PROPOSAL
         self.is_over = False
@@ -57,7 +59,7 @@ class Schedule:
 
     @property
     def _repeats(self) -> bool:
-        """Whether time is kept for training the ensemble on other folds."""
+        """Whether time is reserved for training the ensemble on other folds."""
         return self._history.task.more_folds is not None and not self.is_short
 
     def _is_within(self, share: float, seconds: float) -> bool:
@@ -67,9 +69,9 @@ class Schedule:
     @property
     def reserve(self) -> float:
         """Seconds that are set aside for the end: the report, the default, and training on all rows if that costs little."""
-        refit, most = self.refit_seconds, _REFIT_SHARE * (1 + self._history.task.is_ordered)
+        refit, max_share = self.refit_seconds, _REFIT_SHARE * (1 + self._history.task.is_ordered)
         report = self._ending + self.default_seconds if self._ending else 0.0
-        return report + (refit if refit <= most * self.budget.total else 0.0)
+        return report + (refit if refit <= max_share * self.budget.total else 0.0)
 
     @property
     def refit_seconds(self) -> float:
@@ -87,7 +89,7 @@ class Schedule:
         if not waves or not len(waves[0].seconds):
             return 0.0
         # The first training of all waits for libraries to load.
-        of_default = [wave.seconds[np.all(wave.asked == waves[0].asked[0], axis=1)] for wave in waves]
+        of_default = [wave.seconds[np.all(wave.requested == waves[0].requested[0], axis=1)] for wave in waves]
         return float(np.min(np.concatenate(of_default))) * len(task.final.x) / len(task.search.x)
 
     def allows(self, seconds: float) -> bool:
@@ -95,15 +97,15 @@ class Schedule:
         return not self.is_over and self.budget.allows(seconds + self.reserve)
 
     def allows_late(self, _seconds: float) -> bool:
-        """Whether a training may begin that others are useless without: it may take from the time that is kept for the end."""
+        """Whether a training may begin without which others are useless; it may use a part of the time reserved for the end."""
         return self.budget.allows(self.reserve / 2)
 
     def record_wave(self, seconds: float, n: int, is_promoted: bool) -> None:
         """Records how long a wave of n trainings took."""
-        self._spent[is_promoted] += seconds
+        self._seconds_by_kind[is_promoted] += seconds
         if not is_promoted and n:
-            new = seconds / n
-            self._per_model = new if not self._per_model else 0.5 * (new + self._per_model)
+            latest = seconds / n
+            self._per_model = latest if not self._per_model else 0.5 * (latest + self._per_model)
 
     def n_to_explore(self, asks_model: bool) -> int:
         """Returns how many other configurations to try next; 0 if it is time for the end.
@@ -113,16 +115,16 @@ class Schedule:
         """
         if self.is_over or self._config.method == "defaults":
             return 0
-        left = math.inf if self.plan.trials is None else self.plan.trials
-        left -= self._history.count("random", "proposed")
+        n_remaining = math.inf if self.plan.trials is None else self.plan.trials
+        n_remaining -= self._history.count("random", "proposed")
         if self._config.minutes is None:
-            return int(min(left, self.plan.wave_size))
+            return int(min(n_remaining, self.plan.wave_size))
         proposing = self.proposal_seconds if asks_model else 0.0
         share = _SHARES_BEFORE_REPEATS[0] if self._repeats else _SHARE_OF_EXPLORING
         if not self._is_within(share, proposing):
             return 0
-        wanted = self.budget.total / _WAVES_OF_A_BUDGET / max(self._per_model, 1e-3)
-        return int(min(left, np.clip(wanted, _MIN_WAVE, self.plan.wave_size)))
+        n_in_wave = self.budget.total / _WAVES_OF_A_BUDGET / max(self._per_model, 1e-3)
+        return int(min(n_remaining, np.clip(n_in_wave, _MIN_WAVE, self.plan.wave_size)))
 
     def to_promote(self, seconds: np.ndarray, is_last: bool = False) -> list[int]:
         """Returns which of the promising configurations to train on every fold next; none if there is no time.
@@ -139,19 +141,19 @@ class Schedule:
             return []
         if self._config.minutes is None:
             return list(range(min(self.plan.n_promoted, len(seconds))))
-        room = math.inf if is_last else self._spent[False] - self._spent[True]
-        most = n_workers() if is_last else _MAX_PROMOTED
-        chosen: list[int] = []
+        seconds_available = math.inf if is_last else self._seconds_by_kind[False] - self._seconds_by_kind[True]
+        max_promoted = n_workers() if is_last else _MAX_PROMOTED
+        selected: list[int] = []
         for i in range(len(seconds)):
-            needed = self.seconds_to_promote(float(np.sum(seconds[[*chosen, i]])))
+            needed = self.seconds_to_promote(float(np.sum(seconds[[*selected, i]])))
             in_time = self.allows(needed)
             if is_last and self._repeats:
                 in_time &= self._is_within(_SHARES_BEFORE_REPEATS[1], needed)
-            if (is_first and not chosen) or (needed <= room and in_time):
-                chosen.append(i)
-            if len(chosen) == most:
+            if (is_first and not selected) or (needed <= seconds_available and in_time):
+                selected.append(i)
+            if len(selected) == max_promoted:
                 break
-        return chosen
+        return selected
 
     def seconds_to_promote(self, seconds: float) -> float:
         """Returns the expected seconds of training on every fold what took these seconds on the split of the search."""
@@ -171,8 +173,8 @@ class Schedule:
         return float(np.mean(seconds[best]))
 
     def measure_proposal(self, propose: Callable[[], list]) -> list:
-        """Returns what is proposed, and records how long it took."""
-        started = time.perf_counter()
-        proposed = propose()
-        self.proposal_seconds = time.perf_counter() - started
-        return proposed
+        """Returns the proposals of a function, and records how long it took."""
+        start_time = time.perf_counter()
+        proposals = propose()
+        self.proposal_seconds = time.perf_counter() - start_time
+        return proposals

@@ -3,6 +3,15 @@
 import numpy as np
 
 
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Log-loss of every row, [..., rows], for probabilities [..., rows, classes] and class numbers [rows].
+
+    Probabilities below 1e-12 count as 1e-12, so that no loss is infinite.
+    """
+    likelihood = probabilities[..., np.arange(len(labels)), np.asarray(labels, int)]
+    return -np.log(np.maximum(likelihood, 1e-12))
+
+
 def squared_error(outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Mean squared error of every model, f64[models], for f[models, rows, 1], with weights f[rows] or without."""
     errors = np.square(outputs[..., 0] - y).astype(np.float64)

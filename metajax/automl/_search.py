@@ -127,7 +127,7 @@ def search(
 
 
 def _explore_until_stopped(config: Config, recorder: Recorder) -> Exploration:
-    """Searches. After SIGTERM or Ctrl-C it writes the best model so far, of which resuming makes a better one."""
+    """Searches. After SIGTERM or Ctrl-C it writes the best model so far; resuming continues the search."""
     with Watch() as watch:
         recorder.is_stopped = lambda: watch.signal is not None
         try:
@@ -138,15 +138,15 @@ def _explore_until_stopped(config: Config, recorder: Recorder) -> Exploration:
             if has_model:
                 select(history).build(history.task).save(path)
     recorder.close()
-    left = f"the model so far is in {path}" if has_model else "there is no model yet"
-    message = f"stopped after {history.count()} trainings: {left}; `metajax resume {path}` goes on"
+    outcome = f"the model so far is in {path}" if has_model else "there is no model yet"
+    message = f"stopped after {history.count()} trainings: {outcome}; `metajax resume {path}` goes on"
     print(message, file=sys.stderr)
     assert watch.signal is not None
     raise Interrupted(watch.signal, message)
 
 
 def _introduction(data: dict[str, Any], task: Task) -> list[str]:
-    """What is printed before the search begins."""
+    """The lines that are printed before the search begins."""
     shape = data["inputs"]
     inputs = f"{data['features']} features" if isinstance(shape, int) else f"images of {' x '.join(map(str, shape))}"
     rows = data["rows"]
@@ -159,10 +159,12 @@ def _introduction(data: dict[str, Any], task: Task) -> list[str]:
 
 def _not_searched() -> list[str]:
     """Says which libraries would add model types to the search of a table."""
-    missing = [package for _, package in BUILT_IN.values() if not is_installed(package)]
-    if not missing:
+    missing_packages = [package for _, package in BUILT_IN.values() if not is_installed(package)]
+    if not missing_packages:
         return []
-    return [f"Note: {listed(missing)} would be searched, too, if installed: pip install 'metajax[tabular,trees]'."]
+    return [
+        f"Note: {listed(missing_packages)} would be searched, too, if installed: pip install 'metajax[tabular,trees]'."
+    ]
 
 
 def load_model(directory: Path | str, model_types: Sequence[ModelType] = ()) -> FittedModel | ImageModel:

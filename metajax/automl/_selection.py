@@ -46,16 +46,19 @@ class Selection(NamedTuple):
         share_of_refit = 1.0 if task.is_ordered else 0.5
         members = []
         for i, (bag, count, temperature) in enumerate(zip(self.bags, self.counts, self.temperatures)):
-            learned, encodings, refit = list(bag.members), bag.encodings, refits[i] if refits else None
-            share = [1 / len(learned)] * len(learned)
+            members_of_bag, encodings, refit = list(bag.members), bag.encodings, refits[i] if refits else None
+            share = [1 / len(members_of_bag)] * len(members_of_bag)
             if refit is not None:
-                learned, share = [*learned, refit], [*((1 - share_of_refit) * np.array(share)), share_of_refit]
+                members_of_bag, share = (
+                    [*members_of_bag, refit],
+                    [*((1 - share_of_refit) * np.array(share)), share_of_refit],
+                )
                 encodings = np.concatenate([encodings, bag.decided[None]])
             weight = count / self.counts.sum()
             members += [
-                EnsembleMember(config, params, temperature, weight * own)
-                for config, params, own in zip(task.space.decode(encodings), learned, share)
-                if own
+                EnsembleMember(config, params, temperature, weight * member_share)
+                for config, params, member_share in zip(task.space.decode(encodings), members_of_bag, share)
+                if member_share
             ]
         return task.build_model(members, self.threshold)
 
@@ -100,19 +103,19 @@ def select(history: WaveHistory) -> Selection:
     targets = np.stack([np.asarray(fold.y_eval) for fold in task.folds])
     weights = None if task.folds[0].weights_eval is None else np.stack([fold.weights_eval for fold in task.folds])
     counts = _picked(outputs, targets, task, weights)
-    is_default = bags.are_defaults(np.stack([bag.asked for bag in candidates]), history)
+    is_default = bags.are_defaults(np.stack([bag.requested for bag in candidates]), history)
     if is_default.any() and not is_default.all() and not task.metric.by_label:
         of_defaults = np.zeros(len(counts))
         of_defaults[is_default] = _picked(outputs[:, is_default], targets, task, weights)
         share = _share_of_better(outputs, counts, of_defaults, targets, task, weights)
         counts = share * counts + (1 - share) * of_defaults
-    used = np.flatnonzero(counts)
-    temperatures = ensemble.fit_temperatures(outputs[:, used], task.classification, targets, weights)
+    picked = np.flatnonzero(counts)
+    temperatures = ensemble.fit_temperatures(outputs[:, picked], task.classification, targets, weights)
     threshold = 0.5
     if task.metric.by_label:
-        mean = ensemble.mean_of_picks(outputs[:, used], counts[used], targets, weights)
+        mean = ensemble.mean_of_picks(outputs[:, picked], counts[picked], targets, weights)
         threshold = best_threshold(task.metric, mean, targets.ravel(), None if weights is None else weights.ravel())
-    return Selection([candidates[i] for i in used], counts[used], temperatures, len(candidates), threshold)
+    return Selection([candidates[i] for i in picked], counts[picked], temperatures, len(candidates), threshold)
 
 
 def _picked(outputs: np.ndarray, targets: np.ndarray, task: Task, weights: np.ndarray | None) -> np.ndarray:
@@ -131,8 +134,8 @@ def _share_of_better(
 ) -> float:
     """The weight of one ensemble beside that of the defaults; see ``select``."""
     losses = [
-        ensemble.row_losses(outputs[:, one > 0], one[one > 0], targets, task.classification, weights)
-        for one in (of_defaults, counts)
+        ensemble.row_losses(outputs[:, picks > 0], picks[picks > 0], targets, task.classification, weights)
+        for picks in (of_defaults, counts)
     ]
     gains = losses[0] - losses[1]
     share = np.full(len(gains), 1 / len(gains)) if weights is None else weights.ravel() / weights.sum()

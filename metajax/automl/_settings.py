@@ -1,4 +1,4 @@
-"""What the main job is asked to search."""
+"""The settings of the main job."""
 
 import dataclasses
 import math
@@ -50,14 +50,14 @@ class Config:
             or 1 where the table is large for the budget.
 
     Raises:
-        InputError: if a value is not accepted.
+        InputError: If a value is outside the range given above.
 
     Example:
         >>> Config("iris", minutes=2).uses_meta_learner
         True
         >>> Config("iris", trials=3)
         Traceback (most recent call last):
-        metajax.types.InputError: trials=3: accepted are whole numbers from 16
+        metajax.types.InputError: trials=3: must be an integer >= 16
     """
 
     data: str
@@ -79,22 +79,22 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise InputError(f"method={self.method!r}: accepted are {', '.join(METHODS)}")
+            raise InputError(f"method={self.method!r}: must be one of {', '.join(METHODS)}")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
-            raise InputError(f"minutes={self.minutes:g}: accepted are numbers above 0")
+            raise InputError(f"minutes={self.minutes:g}: must be a finite number > 0")
         if self.trials is not None and self.trials < _MIN_TRIALS:
-            raise InputError(f"trials={self.trials}: accepted are whole numbers from {_MIN_TRIALS}")
+            raise InputError(f"trials={self.trials}: must be an integer >= {_MIN_TRIALS}")
         if self.size is not None and not _IMAGE_SIZES[0] <= self.size <= _IMAGE_SIZES[1]:
-            raise InputError(
-                f"size={self.size}: accepted are whole numbers from {_IMAGE_SIZES[0]} to {_IMAGE_SIZES[1]}"
-            )
+            raise InputError(f"size={self.size}: must be an integer from {_IMAGE_SIZES[0]} to {_IMAGE_SIZES[1]}")
         is_whole = isinstance(self.folds, int) and not isinstance(self.folds, bool)
         if self.folds is not None and not (is_whole and 1 <= self.folds <= _MAX_FOLDS):
-            raise InputError(f"folds={self.folds!r}: accepted are whole numbers from 1 to {_MAX_FOLDS}")
+            raise InputError(f"folds={self.folds!r}: must be an integer from 1 to {_MAX_FOLDS}")
         if self.time is not None and (self.group is not None or self.folds not in (None, 1)):
-            raise InputError(f"time={self.time!r}: rows in the order of time are split once; leave out group and folds")
+            raise InputError(
+                f"time={self.time!r}: cannot be combined with group or folds; rows in the order of time are split once"
+            )
         if not 0 <= self.seed <= _MAX_SEED:
-            raise InputError(f"seed={self.seed}: accepted are whole numbers from 0 to {_MAX_SEED}")
+            raise InputError(f"seed={self.seed}: must be an integer from 0 to {_MAX_SEED}")
 
     @property
     def uses_meta_learner(self) -> bool:

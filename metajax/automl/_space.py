@@ -59,7 +59,7 @@ def tabular_space(
     names = [*NETWORKS, *(kind.name for kind in model_types)]
     if len(set(names)) < len(names):
         raise InputError(
-            f"model_types: {names[len(NETWORKS) :]} repeat a name of each other or of {list(NETWORKS)}; rename one"
+            f"model_types: names must be unique and differ from {list(NETWORKS)}, got {names[len(NETWORKS) :]}; rename one"
         )
     domains = {
         "model": Categorical(tuple(names)),
@@ -87,9 +87,11 @@ def tabular_space(
     if model_types:
         conditions += [(name, "model", NETWORKS) for name in _TRAINING if name in domains]
     for kind in model_types:
-        own = {f"{kind.name}.{name}": domain for name, domain in kind.domains(features, classification).items()}
-        domains |= own
-        conditions += [(name, "model", (kind.name,)) for name in own]
+        type_domains = {
+            f"{kind.name}.{name}": domain for name, domain in kind.domains(features, classification).items()
+        }
+        domains |= type_domains
+        conditions += [(name, "model", (kind.name,)) for name in type_domains]
     conditions += [("frequency_scale", "embedding", ("periodic",)), ("features", "selection", ("subset",))]
     return Space(domains, conditions)
 
@@ -131,5 +133,5 @@ def default_config(classification: bool) -> dict[str, Any]:
 
 def default_of_type(kind: ModelType, classification: bool) -> dict[str, Any]:
     """Returns the default configuration of a model type in the space of a table, with all features."""
-    own = {f"{kind.name}.{name}": value for name, value in kind.default_config(classification).items()}
-    return {"model": kind.name, **own, "selection": "all"}
+    type_defaults = {f"{kind.name}.{name}": value for name, value in kind.default_config(classification).items()}
+    return {"model": kind.name, **type_defaults, "selection": "all"}

@@ -10,12 +10,15 @@ from metajax.types import InputError
 
 _MAX_ROWS = 250_000  # Larger datasets are subsampled to this size before anything else.
 _MAX_TEST_ROWS = 10_000
-_MAX_EVALUATION_ROWS = 10_000  # of a table that is not cross-validated
+_MAX_EVALUATION_ROWS = 10_000
+"""The maximum number of evaluation rows of a table that is not cross-validated."""
 _TEST_SHARE, _EVALUATION_SHARE = 1 / 5, 1 / 5
 _MIN_ROWS_PER_CLASS = 3
 _MIN_ROWS_PER_FOLD = 2
-_MIN_EARLIER_SHARE = 0.5  # of rows in the order of time, which come before those that judge
-_MAX_STRATIFIED_GROUPS = 1_000  # With more, classes are spread evenly by chance, and spreading them takes long.
+_MIN_EARLIER_SHARE = 0.5
+"""The minimum share of the rows in the order of time that precede the evaluation rows."""
+_MAX_STRATIFIED_GROUPS = 1_000
+"""With more groups, splits are not stratified: chance spreads the classes evenly, and stratifying takes long."""
 
 
 class Split(NamedTuple):
@@ -67,11 +70,11 @@ def spread(dataset: tabular.Dataset, rows: np.ndarray, seed: int) -> np.ndarray:
     rows = rng.permutation(rows)
     if dataset.classes is None:
         return rows
-    place = np.zeros(len(rows))
+    position = np.zeros(len(rows))
     for label in np.unique(dataset.target[rows].astype(str)):
-        own = np.flatnonzero(dataset.target[rows].astype(str) == label)
-        place[own] = (np.arange(len(own)) + rng.random()) / len(own)
-    return rows[np.argsort(place, kind="stable")]
+        of_class = np.flatnonzero(dataset.target[rows].astype(str) == label)
+        position[of_class] = (np.arange(len(of_class)) + rng.random()) / len(of_class)
+    return rows[np.argsort(position, kind="stable")]
 
 
 def splits(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
@@ -92,7 +95,7 @@ def splits(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
     roles, n = dataset.roles, len(dataset.target)
     size = min(max(1, int(n * _EVALUATION_SHARE)), _MAX_EVALUATION_ROWS)
     if folds > n // _MIN_ROWS_PER_FOLD:
-        raise InputError(f"folds={folds}: accepted are at most {n // _MIN_ROWS_PER_FOLD} for {n:,} rows to learn from")
+        raise InputError(f"folds={folds}: must be at most {n // _MIN_ROWS_PER_FOLD} for {n:,} training rows")
     if roles.times is not None:
         return [_latest(roles, size, seed)]
     if roles.groups is not None:
@@ -111,9 +114,9 @@ def every_nth(rows: int, folds: int) -> list[Split]:
 
     Fewer than ``folds`` rows are evaluated on by no split.
     """
-    every, size = np.arange(rows), rows // folds
-    held_out = [every[first::folds][:size] for first in range(folds)]
-    return [Split(np.delete(every, rows_of), rows_of) for rows_of in held_out]
+    all_rows, size = np.arange(rows), rows // folds
+    held_out = [all_rows[first::folds][:size] for first in range(folds)]
+    return [Split(np.delete(all_rows, rows_of), rows_of) for rows_of in held_out]
 
 
 def _labels(dataset: tabular.Dataset) -> np.ndarray | None:
@@ -125,13 +128,13 @@ def _latest(roles: tabular.RowRoles, size: int, seed: int) -> Split:
     times = roles.times
     assert times is not None
     order = np.argsort(times, kind="stable")
-    starts = np.flatnonzero(np.diff(times[order]) > 0) + 1  # where another time begins
-    wanted = len(times) - size
-    first = int(starts[np.argmin(np.abs(starts - wanted))]) if len(starts) else 0
+    starts = np.flatnonzero(np.diff(times[order]) > 0) + 1  # the rows at which a new time begins
+    target_size = len(times) - size
+    first = int(starts[np.argmin(np.abs(starts - target_size))]) if len(starts) else 0
     if first < len(times) * _MIN_EARLIER_SHARE:
         raise InputError(
-            f"time={roles.columns.time!r}: {len(times) - first:,} of {len(times):,} rows are of the last times and "
-            f"{first:,} come before; at least half must, to learn from"
+            f"time={roles.columns.time!r}: at least half of the training rows must precede the validation rows, but only "
+            f"{first:,} of {len(times):,} do, because the last times are shared by many rows"
         )
     return Split(np.sort(order[:first]), _limited(np.sort(order[first:]), seed))
 
@@ -156,16 +159,16 @@ def _by_group(dataset: tabular.Dataset, folds: int, seed: int) -> list[Split]:
 
     groups, labels = dataset.roles.groups, _labels(dataset)
     assert groups is not None
-    present, own = np.unique(groups, return_inverse=True)
-    own = own.ravel()
-    if len(present) < 2:
-        raise InputError("group: one group is left to learn from; at least 2 are needed, to compare models")
-    folds = min(folds, len(present))
+    distinct_groups, group_index = np.unique(groups, return_inverse=True)
+    group_index = group_index.ravel()
+    if len(distinct_groups) < 2:
+        raise InputError("group: must have at least 2 groups among the training rows to compare models, got 1")
+    folds = min(folds, len(distinct_groups))
     splitter: Any = GroupKFold(folds, shuffle=True, random_state=seed)
     largest_class = 0 if labels is None else int(np.unique(labels, return_counts=True)[1].max())
-    if largest_class >= folds and len(present) <= _MAX_STRATIFIED_GROUPS:
+    if largest_class >= folds and len(distinct_groups) <= _MAX_STRATIFIED_GROUPS:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on classes of fewer rows than folds
-        parts = [Split(*part) for part in splitter.split(own, labels, own)]
+        warnings.simplefilter("ignore", UserWarning)  # scikit-learn warns of classes with fewer rows than folds
+        parts = [Split(*part) for part in splitter.split(group_index, labels, group_index)]
     return [part for part in parts if len(part.train) and len(part.evaluation)]

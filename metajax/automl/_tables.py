@@ -1,4 +1,4 @@
-"""Tables as a task: what is trained on columns, and how."""
+"""Tables as a task: the model types that are trained on columns, and how they are trained."""
 
 import functools
 from collections.abc import Sequence
@@ -54,11 +54,11 @@ def table_task(
         >>> bool(task.train(encodings, task.search, jax.random.key(0)).score[0] > 0.8)
         True
     """
-    kinds = installed() if model_types is None else tuple(model_types)
+    types = installed() if model_types is None else tuple(model_types)
     maximized = metrics.metric(metric, prepared.outputs, prepared.classification)
-    space = tabular_space(prepared.features, prepared.classification, kinds, maximized.weights_classes)
-    initial = initial_configs(prepared.classification, kinds, maximized.weights_classes)
-    trainer = mixed.Trainer(space, prepared, group_size, kinds, minutes, maximized)
+    space = tabular_space(prepared.features, prepared.classification, types, maximized.weights_classes)
+    initial = initial_configs(prepared.classification, types, maximized.weights_classes)
+    trainer = mixed.Trainer(space, prepared, group_size, types, minutes, maximized)
 
     def build_model(members: list[EnsembleMember], threshold: float = 0.5) -> FittedModel:
         configs, params, temperatures, weights = map(list, zip(*members))
@@ -75,7 +75,7 @@ def table_task(
         train=trainer.train,
         build_model=build_model,
         write_member=write_member,
-        read_member=functools.partial(read_member, model_types=kinds),
+        read_member=functools.partial(read_member, model_types=types),
         warm_start=functools.partial(prior.warm_start, space, prepared) if prior.is_available() else None,
         protocol_note=_default_note(initial[0]),
         target_shift=prepared.encoder.shift,
@@ -97,13 +97,13 @@ def _default_note(default: dict[str, Any]) -> str:
 
 
 def initial_configs(
-    classification: bool, kinds: Sequence[ModelType], weights_classes: bool = False
+    classification: bool, types: Sequence[ModelType], weights_classes: bool = False
 ) -> tuple[dict[str, Any], ...]:
     """Returns the default of every model type, networks included; the first one is what a search is compared with.
 
     Where the weights of classes are searched, the default has none, and in the others all classes count alike.
     """
-    of_types = {kind.name: default_of_type(kind, classification) for kind in kinds}
+    of_types = {kind.name: default_of_type(kind, classification) for kind in types}
     configs = [of_types.pop(name) for name in ("boosted_trees",) if name in of_types]
     configs += [default_config(classification), *of_types.values()]
     if not weights_classes:

@@ -104,7 +104,7 @@ class TrainFn(Protocol):
         progress: Callable[[int], None] | None = None,
         stop: np.ndarray | None = None,
         allows: AllowsFn | None = None,
-        earlier: LearningCurves | None = None,
+        past_curves: LearningCurves | None = None,
     ) -> TrainingResults:
         """Trains every configuration on the same rows.
 
@@ -119,8 +119,8 @@ class TrainFn(Protocol):
                 choose nothing and each training is exactly that of its configuration. By default they choose when to stop.
             allows: Whether there is time for a training of this many seconds. One for which there is none does not start; one
                 that takes longer than expected ends early, as good as it is then.
-            earlier: The learning curves of earlier trainings. A training that falls behind by them is given up, as good as it
-                is then. By default none is.
+            past_curves: The learning curves of earlier trainings. A training that falls behind by them is given up, as good
+                as it is then. By default none is.
 
         Returns:
             The results, in the order of ``encodings``.

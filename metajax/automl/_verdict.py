@@ -3,7 +3,8 @@
 from metajax.automl._metrics import describe
 from metajax.automl._report_words import number
 
-_MAX_OFF_CENTER = 0.2  # of a value that is written with plus and minus, as a share of half its interval
+_MAX_OFF_CENTER = 0.2
+"""A value is written with plus and minus if it is at most this share of half its interval away from the middle."""
 _OTHERS = {"default": "the untuned default", "random": "the best random configuration"}
 
 
@@ -26,16 +27,16 @@ def verdict(metrics: dict[str, float], metric: str) -> str:
     label = describe(metric.removeprefix("neg_"))  # an error is said without its sign
     score = _number(metrics, name, metric)
     parts = [f"{label[:1].upper()}{label[1:]} {score} on rows that were held back"]
-    for other, words in _OTHERS.items():
-        key = f"gain_over_{other}"
+    for contender, words in _OTHERS.items():
+        key = f"gain_over_{contender}"
         if key not in metrics:
             continue
         low, high = metrics[f"{key}_low"], metrics[f"{key}_high"]
         if low <= 0 <= high:
             parts.append(f"no difference to {words}")
         else:
-            way = "beats" if low > 0 else "is behind"
-            parts.append(f"{way} {words} by {_gain(metrics, key, metric)}")
+            relation = "beats" if low > 0 else "is behind"
+            parts.append(f"{relation} {words} by {_gain(metrics, key, metric)}")
     return f"{'; '.join(parts)}."
 
 

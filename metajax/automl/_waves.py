@@ -1,82 +1,20 @@
 """Waves: populations trained one after another, each saved when it is done, so that a kill costs at most one wave."""
 
 import functools
-import json
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from metajax.automl._task import GROUP_SIZE, AllowsFn, Data, LearningCurves, Task, TrainingResults
-from metajax.data._home import load_npz, save_npz
+from metajax.automl._wave_files import SavedWave, Wave, WaveFiles
 from metajax.predictor import Trials
-from metajax.types import InputError
-
-_OUTPUT_INDEX_IN_FILES = "kept"  # the name of ``output_index`` in the files of a run
-
-
-def is_of_folds(source: str) -> bool:
-    """Whether waves of this source train chosen configurations on folds."""
-    return source in ("promoted", "repeated")
-
-
-class Wave(NamedTuple):
-    """One trained population: what other libraries call a batch of trials.
-
-    Attributes:
-        encodings: f32[n, width], the configurations, with what their trainings decided.
-        asked: f32[n, width], the configurations that were to be trained.
-        split: i64[n], the split of the rows on which each was trained and evaluated: 0 is that of the search, the others
-            count the task's folds from 1, and then other folds.
-        score: f64[n], accuracy or R².
-        loss: f64[n], calibrated log-loss or mean squared error.
-        curve: f64[n, CURVE_POINTS], learning curves.
-        seconds: f64[n], training time.
-        source: Why it was trained: ``random`` or ``proposed`` configurations on the split of the search, ``promoted`` ones on
-            the folds, ``repeated`` ones on other folds of the same rows, or ``baseline``.
-        outputs: f32[m, rows, outputs], what some of the models predict for the evaluation rows.
-        output_index: i64[m], the rows of ``encodings`` that ``outputs`` and ``members`` belong to.
-        stop: f64[n], the share of its epochs after which each training was best.
-        members: What these models have learned.
-    """
-
-    encodings: np.ndarray
-    asked: np.ndarray
-    split: np.ndarray
-    score: np.ndarray
-    loss: np.ndarray
-    curve: np.ndarray
-    seconds: np.ndarray
-    source: str
-    outputs: np.ndarray
-    output_index: np.ndarray
-    stop: np.ndarray
-    members: list[Any]
-
-    @property
-    def is_of_folds(self) -> bool:
-        """Whether chosen configurations were trained on folds, and not others tried on the split of the search."""
-        return is_of_folds(self.source)
 
 
 class Stopped(Exception):
-    """A search was asked to stop while a wave was trained; the wave is not kept, and resuming trains it again."""
-
-
-class SavedWave(NamedTuple):
-    """A wave that an earlier process saved.
-
-    Attributes:
-        source: Why it was trained.
-        asked: f32[m, width], its configurations, each once.
-    """
-
-    source: str
-    asked: np.ndarray
+    """A search was asked to stop while a wave was trained; the wave is not saved, and resuming trains it again."""
 
 
 class WaveHistory:
@@ -108,8 +46,7 @@ class WaveHistory:
     """
 
     def __init__(self, directory: Path, task: Task, key: jax.Array):
-        directory.mkdir(exist_ok=True)
-        self._directory, self._key = directory, key
+        self._key, self._files = key, WaveFiles(directory, task)
         self.task = task
         self.waves: list[Wave] = []
 
@@ -145,11 +82,11 @@ class WaveHistory:
         Raises:
             Stopped: If the search was asked to stop before the wave was done.
         """
-        file = self._next_file()
+        number = len(self.waves)
         configurations = np.asarray(encodings, np.float32)
         repeated = np.tile(configurations, (len(data), 1))
-        wave = self._read(file)
-        if wave is None or wave.source != source or not _is_part(wave.asked, repeated):
+        wave = self._files.load(number)
+        if wave is None or wave.source != source or not _is_part(wave.requested, repeated):
             goes_on = lambda seconds: not is_stopped() and (allows is None or allows(seconds))
             numbers = [first_split + i if first_split else self.task.number_of(part) for i, part in enumerate(data)]
             wave = self._train_splits(
@@ -157,7 +94,7 @@ class WaveHistory:
             )
             if is_stopped():
                 raise Stopped
-            self._write(file, wave)
+            self._files.save(number, wave)
         self.waves.append(wave)
         return wave
 
@@ -175,14 +112,14 @@ class WaveHistory:
     ) -> Wave:
         """Trains the configurations on every split, several splits at a time where the task can."""
         key, counts = jax.random.fold_in(self._key, len(self.waves)), [0] * len(data)
-        earlier = self._learning_curves() if gives_up else None
+        past_curves = self._learning_curves() if gives_up else None
 
         def train_on(i: int) -> TrainingResults:
             part = data[i]
             own_key = jax.random.fold_in(key, i)
             count = functools.partial(_count, progress, counts, i)
             rows = len(part.x_eval)
-            return self.task.train(encodings, part, own_key, True, rows, count, allows=allows, earlier=earlier)
+            return self.task.train(encodings, part, own_key, True, rows, count, allows=allows, past_curves=past_curves)
 
         if self.task.trains_side_by_side and len(data) > 1:
             with ThreadPoolExecutor(len(data)) as pool:
@@ -190,19 +127,19 @@ class WaveHistory:
         else:
             parts = [train_on(i) for i in range(len(data))]
         column = lambda name: np.concatenate([getattr(part, name) for part in parts])
-        trained = np.flatnonzero(np.isfinite(column("seconds")))
-        taken = {name: column(name)[trained] for name in ("score", "loss", "curve", "seconds", "stop")}
-        kept = np.arange(len(trained)) if keep_all else _best_and_first(taken["score"], taken["loss"])
-        params, rows = [member for part in parts for member in part.params], trained[kept]
+        trained_rows = np.flatnonzero(np.isfinite(column("seconds")))
+        values = {name: column(name)[trained_rows] for name in ("score", "loss", "curve", "seconds", "stop")}
+        output_index = np.arange(len(trained_rows)) if keep_all else _best_and_first(values["score"], values["loss"])
+        params, rows = [member for part in parts for member in part.params], trained_rows[output_index]
         return Wave(
-            encodings=(repeated if parts[0].encodings is None else column("encodings"))[trained],
-            asked=repeated[trained],
-            split=np.repeat(numbers, len(encodings))[trained],
+            encodings=(repeated if parts[0].encodings is None else column("encodings"))[trained_rows],
+            requested=repeated[trained_rows],
+            split=np.repeat(numbers, len(encodings))[trained_rows],
             source=source,
             outputs=column("outputs")[rows],
-            output_index=kept,
+            output_index=output_index,
             members=[params[row] for row in rows],
-            **taken,
+            **values,
         )
 
     def _learning_curves(self) -> LearningCurves | None:
@@ -214,72 +151,18 @@ class WaveHistory:
 
     def next_saved(self) -> SavedWave | None:
         """Returns the next wave if an earlier process saved it and its file is not damaged."""
-        return self._saved(self._next_file())
+        return self._files.summary(len(self.waves))
 
     def upcoming(self, source: str) -> SavedWave | None:
-        """Returns the next wave that this source will have asked for, if an earlier process saved it.
+        """Returns the next wave of this source, if an earlier process saved it.
 
         It may come after one of promoted configurations.
         """
         for ahead in (0, 1):
-            saved = self._saved(self._file(len(self.waves) + ahead))
+            saved = self._files.summary(len(self.waves) + ahead)
             if saved is not None and saved.source == source:
                 return saved
         return None
-
-    def _saved(self, file: Path) -> SavedWave | None:
-        """What a file holds, in short."""
-        arrays = self._load(file, "source", "asked")
-        if arrays is None:
-            return None
-        first = dict.fromkeys(row.tobytes() for row in arrays["asked"])
-        distinct = [np.frombuffer(row, arrays["asked"].dtype) for row in first]
-        return SavedWave(str(arrays["source"]), np.stack(distinct) if distinct else arrays["asked"])
-
-    def _file(self, number: int) -> Path:
-        return self._directory / f"{number:04d}.npz"
-
-    def _next_file(self) -> Path:
-        return self._file(len(self.waves))
-
-    def _write(self, file: Path, wave: Wave) -> None:
-        """Saves a wave; members that failed have no arrays."""
-        arrays, headers = wave._asdict(), []
-        arrays[_OUTPUT_INDEX_IN_FILES] = arrays.pop("output_index")
-        for number, member in enumerate(arrays.pop("members")):
-            header, own = self.task.write_member(member) if member else ({}, {})
-            headers.append({"header": header, "arrays": sorted(own)})
-            arrays |= {f"{number}/{name}": array for name, array in own.items()}
-        save_npz(file, False, **arrays, headers=json.dumps(headers))
-
-    def _load(self, file: Path, *names: str) -> dict[str, np.ndarray] | None:
-        """Reads arrays of a wave. A damaged file is named and put aside."""
-        if not file.is_file():
-            return None
-        try:
-            return load_npz(file, names)
-        except (InputError, ValueError) as error:
-            print(f"{error}; this wave is trained again", file=sys.stderr)
-            file.rename(file.with_name(f"{file.name}.damaged"))
-            return None
-
-    def _read(self, file: Path) -> Wave | None:
-        names = [name for name in Wave._fields if name not in ("output_index", "members")]
-        arrays = self._load(file, *names, _OUTPUT_INDEX_IN_FILES, "headers")
-        if arrays is None:
-            return None
-        headers = json.loads(str(arrays.pop("headers")))
-        named = {f"{i}/{name}": (i, name) for i, part in enumerate(headers) for name in part["arrays"]}
-        own = self._load(file, *named)
-        if own is None:
-            return None
-        of = [{name: own[whole] for whole, (j, name) in named.items() if j == i} for i in range(len(headers))]
-        members = [
-            self.task.read_member(part["header"], arrays_of) if part["header"] or arrays_of else {}
-            for part, arrays_of in zip(headers, of)
-        ]
-        arrays["output_index"] = arrays.pop(_OUTPUT_INDEX_IN_FILES)
-        return Wave(**{**arrays, "source": str(arrays["source"])}, members=members)
 
     def count(self, *sources: str) -> int:
         """Returns the number of models that these sources trained; without sources, the number of all models."""
@@ -317,17 +200,17 @@ class WaveHistory:
         return np.concatenate([wave.curve for wave in self.waves if wave.source in sources])
 
 
-def _count(progress: Callable[[int], None] | None, counts: list[int], part: int, done: int) -> None:
+def _count(progress: Callable[[int], None] | None, counts: list[int], index: int, n_trained: int) -> None:
     """Reports the models of one split as models of the whole wave."""
-    counts[part] = done
+    counts[index] = n_trained
     if progress:
         progress(sum(counts))
 
 
-def _is_part(saved: np.ndarray, asked: np.ndarray) -> bool:
-    """Whether the saved configurations are those asked for, or the part of them for which there was time."""
-    rows = [row.tobytes() for row in asked]
-    return all(row.tobytes() in rows for row in saved) and (len(saved) > 0 or not len(asked))
+def _is_part(saved: np.ndarray, requested: np.ndarray) -> bool:
+    """Whether the saved configurations are the requested ones, or the part of them for which there was time."""
+    rows = [row.tobytes() for row in requested]
+    return all(row.tobytes() in rows for row in saved) and (len(saved) > 0 or not len(requested))
 
 
 def _best_and_first(score: np.ndarray, loss: np.ndarray) -> np.ndarray:

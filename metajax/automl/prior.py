@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 FILE = Path(__file__).parent / "prior.npz"
-_CANDIDATES = 4096  # random configurations that the prior ranks
+_CANDIDATES = 4096  # The number of random configurations that the prior ranks.
 _STD = 1.0
 """The standard deviation of what it predicts, as a share of that of the ranks of a table: of tables that were left out it knows
 little more than which half a configuration is in."""
@@ -53,9 +53,11 @@ def common_space() -> Space:
         >>> list(common_space().domains)[-1], len(common_space().domains["model"].choices)
         ('share', 10)
     """
-    whole = tabular_space(1, True, [kind for kind, _ in BUILT_IN.values()])
-    domains = {name: domain for name, domain in whole.domains.items() if name != "features"}
-    return Space({**domains, "share": Float(0.0, 1.0)}, [c for c in whole.conditions.values() if c.child != "features"])
+    full_space = tabular_space(1, True, [kind for kind, _ in BUILT_IN.values()])
+    domains = {name: domain for name, domain in full_space.domains.items() if name != "features"}
+    return Space(
+        {**domains, "share": Float(0.0, 1.0)}, [c for c in full_space.conditions.values() if c.child != "features"]
+    )
 
 
 @checked
@@ -84,8 +86,8 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
             selected, uses_all = encodings[:, space.slices["features"]], encodings[:, space.slices["selection"]][:, 0]
             block[:, 0] = np.maximum(selected.mean(axis=1), uses_all)
         elif name == "model":
-            for place, own in _shared_types(space):
-                block[:, place] = encodings[:, space.slices[name].start + own]
+            for common_index, own_index in _shared_types(space):
+                block[:, common_index] = encodings[:, space.slices[name].start + own_index]
         elif name in space.slices:
             block[:] = encodings[:, space.slices[name]]
         blocks.append(block)
@@ -93,9 +95,9 @@ def to_common(space: Space, encodings: FloatArray[np.ndarray, "n width"]) -> Flo
 
 
 def _shared_types(space: Space) -> list[tuple[int, int]]:
-    """The places of each model type of ``common_space`` there and in the space of a table, as far as both have it."""
-    common, own = (list(cast(Categorical, s.domains["model"]).choices) for s in (common_space(), space))
-    return [(place, own.index(name)) for place, name in enumerate(common) if name in own]
+    """The index of each shared model type in ``common_space``, and its index in the space of a table."""
+    common_types, own_types = (list(cast(Categorical, s.domains["model"]).choices) for s in (common_space(), space))
+    return [(index, own_types.index(name)) for index, name in enumerate(common_types) if name in own_types]
 
 
 @checked
@@ -182,7 +184,9 @@ def save(model: Model, path: Path = FILE) -> None:
     """
     form = model.spec.form(model.params) if model.spec.form else None
     if not isinstance(form, Network):
-        raise InputError(f"model: has the form {type(form).__name__}; accepted is an ensemble of networks")
+        raise InputError(
+            f"save: model must be an ensemble of networks (predictor.ensemble), got the form {type(form).__name__}"
+        )
     arrays = {f"{kind}{i}": a.astype(np.float32) for i, layer in enumerate(form.layers) for kind, a in zip("wb", layer)}
     save_npz(path, True, space=_digest(), shift=model.context_shift, scale=model.context_scale, **arrays)
 
@@ -214,8 +218,8 @@ def load(path: Path = FILE) -> Prior:
     space = str(load_npz(path, ("space",))["space"])
     if space != _digest():
         raise InputError(
-            f"{path}: is of the space {space}, this version searches {_digest()}; the experiment "
-            "automl_prior makes another"
+            f"{path}: was fitted on the space {space}, but this version searches the space {_digest()}; "
+            "run the experiment automl_prior to fit a new prior"
         )
     arrays = load_npz(path, names)
     layers = (arrays["w0"], arrays["b0"]), (arrays["w1"], arrays["b1"])

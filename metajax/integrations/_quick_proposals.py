@@ -62,7 +62,7 @@ def learn(space: Space, tables: Sequence[Table]) -> Sources:
     if not tables:
         return Sources(0, ())
     size, key = power_of_two(max(len(table.utility) for table in tables), _MIN_ROWS), jax.random.key(0)
-    fitted = [_compiled_kernel()(key, *table.padded(size), _blocks(space)) for table in tables]
+    fitted = [_compiled_kernel()(key, *table.padded(size), space.domain_of_column) for table in tables]
     return Sources(len(tables), jax.tree.map(lambda *leaves: jnp.stack(leaves), *fitted))
 
 
@@ -86,7 +86,7 @@ def propose(space: Space, sources: Sources, table: Table, key: Key) -> np.ndarra
 def _program(space: Space, n_sources: int) -> Callable[..., jax.Array]:
     """The whole proposal as one program, compiled once for each power of two of the trials."""
     spec = transfer(n_sources) if n_sources else _KERNEL
-    blocks = _blocks(space)
+    blocks: Any = space.domain_of_column
 
     def columns(params, x):
         """The prior's mean and factors in front of the encoding, as ``priors.transfer`` reads them."""
@@ -128,8 +128,3 @@ def _changed(space: Space, key: Key, configs: Any) -> Any:
 @functools.cache
 def _compiled_kernel() -> Callable[..., Any]:
     return jax.jit(_KERNEL.fit, compiler_options=quick_options() or None)
-
-
-def _blocks(space: Space) -> Any:
-    """i64[width], the number of the domain that each column belongs to."""
-    return np.repeat(np.arange(len(space.domains)), [domain.width for domain in space.domains.values()])

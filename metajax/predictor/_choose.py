@@ -83,7 +83,7 @@ def choose(
         units = np.unique(trials.encodings, axis=0, return_inverse=True)[1].ravel()
     number = units.max() + 1
     if number < folds:
-        raise InputError(f"choose: {number} distinct configurations cannot make {folds} folds")
+        raise InputError(f"choose: folds must be at most the number of distinct configurations ({number}), got {folds}")
     fold_of_unit = generator(stream(key, "folds")).permutation(number) % folds
     fold = fold_of_unit[units]
     weights = np.zeros((folds, len(table.weight)), np.float32)
@@ -92,9 +92,9 @@ def choose(
     for spec in specs:
         params = compiled(spec, True)(key, table.x, table.y, weights, table.blocks, None)
         means = np.asarray(compiled_apply(spec, True)(params, table.x)[0], np.float64)[:, :n]
-        out = means[fold, np.arange(n)]
+        held_out_predictions = means[fold, np.arange(n)]
         y = table.y[:n]
-        r2[spec.name] = float(1 - np.mean((out - y) ** 2) / np.var(y)) if table.scale else 0.0
-        predicted[spec.name] = out * table.scale + table.shift
+        r2[spec.name] = float(1 - np.mean((held_out_predictions - y) ** 2) / np.var(y)) if table.scale else 0.0
+        predicted[spec.name] = held_out_predictions * table.scale + table.shift
     spec = max(specs, key=lambda s: r2[s.name])
     return Choice(spec, spec.name, r2, predicted)

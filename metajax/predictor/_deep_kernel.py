@@ -1,13 +1,14 @@
 """A deep kernel that is pretrained on other datasets."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from metajax import bilevel
 from metajax.predictor._kernel import matern
-from metajax.predictor._networks import check_widths, descend, layers, through
+from metajax.predictor._networks import check_widths, descend, layers, network_output
 from metajax.predictor._spec import DENSE_ROWS, Spec
 from metajax.predictor._tasks import clipped, draw, run, tasks_of
 from metajax.predictor._trials import Trials
@@ -92,49 +93,66 @@ def deep_kernel(
     """
     check_widths(hidden)
     tasks, key = tasks_of(trials, target, "deep_kernel"), jax.random.key(0) if key is None else key
-    log = {
-        name: jnp.full((), value, jnp.float32) for name, value in (("amplitude", 0.0), ("length", 0.0), ("noise", -2.0))
-    }
-    net = layers(stream(key, "init"), (trials.space.width, *hidden, features))
-    initial = {"net": net, "log": log, "constant": jnp.zeros(())}
+    initial = _initial_params(key, (trials.space.width, *hidden, features))
     low, high = jnp.min(tasks.y), jnp.max(tasks.y)
-
-    def gram(params, x, z):
-        scale = jnp.exp(-params["log"]["length"]) * features**-0.5
-        return jnp.exp(params["log"]["amplitude"]) * matern(through(params["net"], x), through(params["net"], z), scale)
-
-    def factorize(params, x, weight):
-        noise = jnp.exp(params["log"]["noise"]) + 1e-3
-        return jnp.linalg.cholesky(gram(params, x, x) + jnp.diag(noise / jnp.maximum(weight, 1e-6)))
-
-    def negative_log_likelihood(params, x, y, weight):
-        factor = factorize(params, x, weight)
-        solved = jax.scipy.linalg.solve_triangular(factor, (y - params["constant"]) * weight, lower=True)
-        return 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * (weight > 0).astype(x.dtype))
 
     def batch_loss(params, key):
         x, y = draw(tasks, stream(key, "rows"), 8, batch_rows)
         y = rescale_labels(stream(key, "scale"), y, low, high) if rescale else y
-        return (
-            jnp.mean(jax.vmap(lambda x, y: negative_log_likelihood(params, x, y, jnp.ones(batch_rows)))(x, y))
-            / batch_rows
-        )
+        weight = jnp.ones(batch_rows)
+        return jnp.mean(jax.vmap(lambda x, y: _negative_log_likelihood(params, x, y, weight))(x, y)) / batch_rows
 
     learner = bilevel.supervised(lambda key: initial, lambda p, k, _: (batch_loss(p, k), {}), clipped(1e-3))
     params = run(learner, key, steps).params
 
     def fit(key, x, y, weight, blocks, start=None):
-        known = (weight > 0).astype(x.dtype)
-        loss = lambda p: negative_log_likelihood(p, x, y, known) / jnp.maximum(jnp.sum(known), 1.0)
-        tuned = descend(loss, params if start is None else start["own"], clipped(1e-3), tuning_steps)
-        factor = factorize(tuned, x, weight)
-        alpha = jax.scipy.linalg.cho_solve((factor, True), (y - tuned["constant"]) * known)
-        return {"own": tuned, "x": x, "factor": factor, "alpha": alpha}
+        return _fit(params if start is None else start["own"], x, y, weight, tuning_steps)
 
-    def apply(params, x):
-        cross = gram(params["own"], x, params["x"])
-        solved = jax.scipy.linalg.solve_triangular(params["factor"], cross.T, lower=True)
-        variance = jnp.exp(params["own"]["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
-        return params["own"]["constant"] + cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
+    return Spec("deep kernel", fit, _apply, max_rows=DENSE_ROWS)
 
-    return Spec("deep kernel", fit, apply, max_rows=DENSE_ROWS)
+
+def _initial_params(key: Key, sizes: Sequence[int]) -> Any:
+    """The network of these layer sizes, and the logarithms of amplitude, length scale and noise."""
+    log = {
+        name: jnp.full((), value, jnp.float32) for name, value in (("amplitude", 0.0), ("length", 0.0), ("noise", -2.0))
+    }
+    return {"net": layers(stream(key, "init"), sizes), "log": log, "constant": jnp.zeros(())}
+
+
+def _gram(params, x, z):
+    """The kernel between rows x and rows z."""
+    features_x, features_z = network_output(params["net"], x), network_output(params["net"], z)
+    scale = jnp.exp(-params["log"]["length"]) * features_x.shape[-1] ** -0.5
+    return jnp.exp(params["log"]["amplitude"]) * matern(features_x, features_z, scale)
+
+
+def _factorize(params, x, weight):
+    """The Cholesky factor of the covariance of observations; a row of weight 0 has so much noise that it says nothing."""
+    noise = jnp.exp(params["log"]["noise"]) + 1e-3
+    return jnp.linalg.cholesky(_gram(params, x, x) + jnp.diag(noise / jnp.maximum(weight, 1e-6)))
+
+
+def _negative_log_likelihood(params, x, y, weight):
+    """The negative log marginal likelihood of the rows with a weight, up to a constant."""
+    factor = _factorize(params, x, weight)
+    solved = jax.scipy.linalg.solve_triangular(factor, (y - params["constant"]) * weight, lower=True)
+    return 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * (weight > 0).astype(x.dtype))
+
+
+def _fit(params, x, y, weight, steps):
+    """Tunes the parameters on the rows of a new dataset, and computes what the posterior needs."""
+    mask = (weight > 0).astype(x.dtype)
+    loss = lambda p: _negative_log_likelihood(p, x, y, mask) / jnp.maximum(jnp.sum(mask), 1.0)
+    tuned = descend(loss, params, clipped(1e-3), steps)
+    factor = _factorize(tuned, x, weight)
+    alpha = jax.scipy.linalg.cho_solve((factor, True), (y - tuned["constant"]) * mask)
+    return {"own": tuned, "x": x, "factor": factor, "alpha": alpha}
+
+
+def _apply(params, x):
+    """Mean and standard deviation of the posterior."""
+    tuned = params["own"]
+    cross = _gram(tuned, x, params["x"])
+    solved = jax.scipy.linalg.solve_triangular(params["factor"], cross.T, lower=True)
+    variance = jnp.exp(tuned["log"]["amplitude"]) - jnp.sum(solved**2, axis=0)
+    return tuned["constant"] + cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))

@@ -59,7 +59,7 @@ def with_features(spec: Spec, features: Features, keep_encoding: bool = False) -
         encoding, context = blocks[: features.width], blocks[features.width :]
         first = int(features.blocks.max()) + 1
         columns = jnp.asarray(features.blocks, blocks.dtype)
-        # a block without columns is harmless
+        # A block without columns has no influence.
         return jnp.concatenate([columns, *([encoding + first] if keep_encoding else []), context + first])
 
     def fit(key, x, y, weight, blocks, start=None):

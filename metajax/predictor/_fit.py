@@ -95,21 +95,20 @@ def tabulate(trials: Trials, target: str, padded_size: int) -> Table:
 
     The size is a power of two, at least ``padded_size``, so that few sizes are compiled.
     """
-    goal = targets.make(trials, target)
+    standardized = targets.make(trials, target)
     shift, scale = _moments(trials.context)
     context = np.nan_to_num((trials.context - shift) / scale, nan=0.0, posinf=0.0, neginf=0.0)
     x = np.concatenate([trials.encodings, context.astype(np.float32)], axis=1)
     n, size = len(x), power_of_two(len(x), padded_size)
     pad = lambda a: np.concatenate([a, np.zeros((size - n, *a.shape[1:]), a.dtype)])
-    blocks = [i for i, name in enumerate(trials.space.domains) for _ in range(trials.space.domains[name].width)]
-    blocks += [len(trials.space.domains) + i for i in range(context.shape[1])]
+    context_blocks = len(trials.space.domains) + np.arange(context.shape[1])
     return Table(
         pad(x),
-        pad(goal.y.astype(np.float32)),
+        pad(standardized.y.astype(np.float32)),
         pad(np.ones(n, np.float32)),
-        np.asarray(blocks),
-        goal.shift,
-        goal.scale,
+        np.concatenate([trials.space.domain_of_column, context_blocks]),
+        standardized.shift,
+        standardized.scale,
         shift,
         scale,
     )
@@ -121,9 +120,9 @@ def _moments(context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     The deviation of a constant column is infinite: what never varied says nothing, and a model must not be led by what it is
     later.
     """
-    known = np.where(np.isfinite(context), context, np.nan).astype(np.float64)
-    shift, scale = np.zeros(known.shape[1]), np.full(known.shape[1], np.inf)
-    for j, column in enumerate(known.T):
+    finite = np.where(np.isfinite(context), context, np.nan).astype(np.float64)
+    shift, scale = np.zeros(finite.shape[1]), np.full(finite.shape[1], np.inf)
+    for j, column in enumerate(finite.T):
         values = column[np.isfinite(column)]
         if len(values):
             shift[j] = values.mean()

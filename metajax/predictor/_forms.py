@@ -75,9 +75,9 @@ def ensemble_form(nets: Sequence[Any]) -> Network:
     layers = [(np.concatenate(list(first), axis=1), bias.reshape(-1))]
     for weights, bias in stacked[1:-1]:
         fan_in, fan_out = weights.shape[1:]
-        wide = np.zeros((members, fan_in, members, fan_out))
-        wide[np.arange(members), :, np.arange(members)] = weights
-        layers.append((wide.reshape(members * fan_in, members * fan_out), bias.reshape(-1)))
+        block_diagonal = np.zeros((members, fan_in, members, fan_out))
+        block_diagonal[np.arange(members), :, np.arange(members)] = weights
+        layers.append((block_diagonal.reshape(members * fan_in, members * fan_out), bias.reshape(-1)))
     weights, bias = stacked[-1]
     layers.append((weights.reshape(-1, 1) / members, bias.mean(axis=0)))
     return Network(tuple(layers))

@@ -30,9 +30,11 @@ def csv(space: Space, path: Path | str, prefix: str = "") -> Any:
             frame = pd.read_csv(path, index_col=False, low_memory=False)
             texts = pd.read_csv(path, index_col=False, dtype=str, na_filter=False)
     except pd.errors.ParserWarning as error:
-        raise InputError(f"{path}: not a readable CSV: rows have more cells than there are names ({error})") from error
+        raise InputError(
+            f"{path}: is not a readable CSV: a row has more cells than the header has names ({error})"
+        ) from error
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: not a readable CSV ({error})") from error
+        raise InputError(f"{path}: is not a readable CSV ({error})") from error
     for name, domain in space.domains.items():
         column = f"{prefix}{name}"
         if column in frame.columns:
@@ -49,7 +51,7 @@ def parquet(path: Path | str) -> Any:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise InputError(f"{path}: not a readable Parquet file ({error})") from error
+        raise InputError(f"{path}: is not a readable Parquet file ({error})") from error
 
 
 def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tuple[Space, Any, bool]:
@@ -58,11 +60,13 @@ def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tup
     selected = _studies(storage, studies)
     if any(len(study.directions) > 1 for study in selected):
         raise InputError(
-            "from_optuna: studies with several objectives are not accepted; write one metric to a data frame and use from_frame"
+            "from_optuna: every study must have a single objective; for several, write one to a data frame and use from_frame"
         )
     directions = {study.direction.name for study in selected}
     if len(directions) > 1:
-        raise InputError(f"from_optuna: the studies have directions {sorted(directions)}; read them one by one")
+        raise InputError(
+            f"from_optuna: all studies must have one direction, got {sorted(directions)}; read them one by one"
+        )
     space = interop.from_studies(selected) if space is None else space
     rows = []
     for study in selected:
@@ -71,8 +75,8 @@ def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tup
                 continue
             complete = trial.state.name == "COMPLETE"
             steps = trial.intermediate_values
-            own = interop.unchecked_config(space, trial.params)
-            own |= {n: tabletext.cell_of(v) for n, v in own.items() if isinstance(space.domains[n], Categorical)}
+            config = interop.unchecked_config(space, trial.params)
+            config |= {n: tabletext.cell_of(v) for n, v in config.items() if isinstance(space.domains[n], Categorical)}
             rows.append(
                 {
                     **{name: value for name, value in trial.params.items() if name not in space.domains},
@@ -83,9 +87,9 @@ def optuna(storage: Any, studies: Any = None, space: Space | None = None) -> tup
                     "seconds": trial.duration.total_seconds() if trial.duration is not None else float("nan"),
                 }
             )
-            _add(rows[-1], own, "from_optuna")
+            _add(rows[-1], config, "from_optuna")
     if not rows:
-        raise InputError("from_optuna: no trial has ended yet")
+        raise InputError("from_optuna: at least one trial must have ended, got none")
     return space, _frame(rows, space), directions == {"MAXIMIZE"}
 
 
@@ -113,11 +117,11 @@ def _studies(storage: Any, names: Any) -> list[Any]:
     try:
         existing = optuna.get_all_study_names(storage)
     except Exception as error:  # the type depends on the driver of the database
-        raise InputError(f"from_optuna: not a readable storage ({error})") from error
+        raise InputError(f"from_optuna: storage cannot be read ({error})") from error
     selected = [names] if isinstance(names, str) else list(existing if names is None else names)
     unknown = [name for name in selected if name not in existing]
     if unknown or not selected:
-        raise InputError(f"from_optuna: no study {unknown or 'at all'}; there are {sorted(existing)[:20]}")
+        raise InputError(f"from_optuna: the storage has no study {unknown or 'at all'}; it has {sorted(existing)[:20]}")
     return [optuna.load_study(study_name=name, storage=storage) for name in selected]
 
 
@@ -127,19 +131,20 @@ def mlflow(space: Space, metric: str, experiments: Any, uri: str | None) -> Any:
     client = optional("mlflow", "from_mlflow").tracking.MlflowClient(uri)
     parsers = {name: tabletext.from_text(name, domain) for name, domain in space.domains.items()}
     names = [experiments] if isinstance(experiments, str) else experiments
-    known = [e for e in client.search_experiments() if names is None or e.name in names]
+    selected = [e for e in client.search_experiments() if names is None or e.name in names]
     rows = []
-    for experiment in known:
-        for one in client.search_runs([experiment.experiment_id]):
-            if one.info.status in ("FINISHED", "FAILED", "KILLED"):
-                state = "complete" if one.info.status == "FINISHED" else "failed"
-                value = one.data.metrics.get(metric, float("nan")) if state == "complete" else float("nan")
-                params = {n: parse(one.data.params[n]) for n, parse in parsers.items() if n in one.data.params}
+    for experiment in selected:
+        for run in client.search_runs([experiment.experiment_id]):
+            if run.info.status in ("FINISHED", "FAILED", "KILLED"):
+                state = "complete" if run.info.status == "FINISHED" else "failed"
+                value = run.data.metrics.get(metric, float("nan")) if state == "complete" else float("nan")
+                params = {n: parse(run.data.params[n]) for n, parse in parsers.items() if n in run.data.params}
                 rows.append({"experiment": experiment.name, "metric": value, "state": state})
                 _add(rows[-1], params, "from_mlflow")
     if not rows:
         raise InputError(
-            f"from_mlflow: no finished run in {names or 'any experiment'}; there are {[e.name for e in known]}"
+            f"from_mlflow: {names or 'any experiment'} must have a finished run, but none of "
+            f"{[e.name for e in selected]} has one"
         )
     return _frame(rows, space)
 
@@ -150,10 +155,10 @@ def syne_tune(space: Space, path: Path | str, metric: str) -> Any:
     lacking = [c for c in ("trial_id", metric) if c not in frame.columns]
     if lacking:
         raise InputError(
-            f"{path}: lacks the columns {lacking} of Syne Tune's results; it has {list(frame.columns)[:20]}"
+            f"{path}: must have the columns {lacking} of Syne Tune's results, got {list(frame.columns)[:20]}"
         )
     if "metric" in space.domains:
-        raise InputError(f"{path}: the space has a parameter 'metric'; rename it")
+        raise InputError(f"{path}: no parameter of the space may be named 'metric'; rename it")
     last = frame.groupby("trial_id", sort=True).tail(1).rename(columns={metric: "metric"})
     names = {c: c.removeprefix("config_") for c in last.columns if c.startswith("config_")}
     others = [c for c in last.columns if c in names.values()]  # results with the name of a parameter
@@ -164,22 +169,22 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     """A search space of HPO-B, and one row for each evaluation."""
     pd = pandas()
     try:
-        whole = json.loads(Path(path).read_text())
+        content_by_space = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable JSON file ({error})") from error
-    if not isinstance(whole, dict) or not isinstance(whole.get(space_id), dict):
-        known = sorted(whole)[:20] if isinstance(whole, dict) else "none"
-        raise InputError(f"{path}: no search space {space_id!r}; there are {known}")
+        raise InputError(f"{path}: is not a readable JSON file ({error})") from error
+    if not isinstance(content_by_space, dict) or not isinstance(content_by_space.get(space_id), dict):
+        space_ids = sorted(content_by_space)[:20] if isinstance(content_by_space, dict) else "none"
+        raise InputError(f"{path}: has no search space {space_id!r}; it has {space_ids}")
     rows, width = [], None
-    for dataset, content in whole[space_id].items():
+    for dataset, content in content_by_space[space_id].items():
         try:
             x, y = np.asarray(content["X"], float), np.asarray(content["y"], float).ravel()
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: {space_id}/{dataset} has no X and y of numbers ({error!r})") from error
         if x.ndim != 2 or len(x) != len(y) or width not in (None, x.shape[1]) or not np.isfinite(x).all():
             raise InputError(
-                f"{path}: {space_id}/{dataset} has X {x.shape} and y {y.shape}; accepted are finite rows of one width and one "
-                "value each"
+                f"{path}: in {space_id}/{dataset}, X must hold finite rows of one width and y one value for each row, "
+                f"got X of shape {x.shape} and y of shape {y.shape}"
             )
         width = x.shape[1]
         rows += [
@@ -190,17 +195,19 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     return Space({f"x{i}": Float(0.0, 1.0) for i in range(width)}), pd.DataFrame(rows)
 
 
-def _add(row: dict[str, Any], params: Mapping[str, Any], who: str) -> None:
+def _add(row: dict[str, Any], params: Mapping[str, Any], caller: str) -> None:
     """Adds the parameters to a row, unless a name occurs twice."""
-    taken = [name for name in params if name in row]
-    if taken:
-        raise InputError(f"{who}: the space has the parameters {taken}, which are columns of the record; rename them")
+    repeated = [name for name in params if name in row]
+    if repeated:
+        raise InputError(
+            f"{caller}: parameters of the space may not have names of columns of the record, got {repeated}; rename them"
+        )
     row.update(params)
 
 
 def _frame(rows: list[dict[str, Any]], space: Space) -> Any:
     """A data frame with a column for every name of the space; values are unchanged, ``None`` where there is none."""
     pd = pandas()
-    own = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in space.domains}
-    others = pd.DataFrame([{k: v for k, v in row.items() if k not in own} for row in rows])
-    return pd.concat([others, pd.DataFrame(own)], axis=1)
+    parameters = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in space.domains}
+    others = pd.DataFrame([{k: v for k, v in row.items() if k not in parameters} for row in rows])
+    return pd.concat([others, pd.DataFrame(parameters)], axis=1)

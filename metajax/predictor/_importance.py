@@ -49,7 +49,7 @@ def importance(
         (['rate', 'unused'], True)
     """
     if samples < 2:
-        raise InputError(f"importance: samples={samples}; must be an integer >= 2")
+        raise InputError(f"importance: samples must be an integer >= 2, got {samples}")
     base, other = (model.space.sample(stream(key, name), samples) for name in ("base", "other"))
 
     def predict(configs):

@@ -62,19 +62,21 @@ def kernel(steps: int = 60, learning_rate: float = 0.1, tuning_rows: int = 512, 
     """
 
     def gram(log, x, z, blocks):
-        columns = jnp.zeros(len(blocks), x.dtype).at[blocks].add(1.0)  # a longer length for domains of many columns
+        columns = (
+            jnp.zeros(len(blocks), x.dtype).at[blocks].add(1.0)
+        )  # domains of many columns get a longer length scale
         scale = jnp.exp(0.5 * (log["scale"] - jnp.log(jnp.maximum(columns, 1.0))))[blocks]
         return jnp.exp(log["amplitude"]) * matern(x, z, scale)
 
     def cholesky(log, x, weight, blocks):
-        # a row of weight 0 has so much noise that it says nothing
+        # The noise of a row of weight 0 is so large that the row has no influence.
         noise = (jnp.exp(log["noise"]) + 1e-4) / jnp.maximum(weight, 1e-6)
         return jnp.linalg.cholesky(gram(log, x, x, blocks) + jnp.diag(noise))
 
     def fit(key, x, y, weight, blocks, start=None):
         y = y * (weight > 0).astype(y.dtype)
         initial = {
-            # there are at most as many domains as columns
+            # There are at most as many domains as columns.
             "scale": jnp.zeros(() if tied else x.shape[1], x.dtype),
             "amplitude": jnp.zeros((), x.dtype),
             "noise": jnp.full((), -2.0, x.dtype),
@@ -83,14 +85,14 @@ def kernel(steps: int = 60, learning_rate: float = 0.1, tuning_rows: int = 512, 
 
         order = (weight > 0).astype(x.dtype) + jax.random.uniform(key, weight.shape, x.dtype)
         subset = jnp.argsort(order, descending=True)[:tuning_rows]
-        inputs, goal, weights = (x, y, weight) if len(x) <= tuning_rows else (x[subset], y[subset], weight[subset])
+        inputs, targets, weights = (x, y, weight) if len(x) <= tuning_rows else (x[subset], y[subset], weight[subset])
 
         def negative_log_posterior(log):
             factor = cholesky(log, inputs, weights, blocks)
-            solved = jax.scipy.linalg.solve_triangular(factor, goal, lower=True)
-            # a row of weight 0 says nothing of the noise either
-            known = (weights > 0).astype(x.dtype)
-            likelihood = 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * known)
+            solved = jax.scipy.linalg.solve_triangular(factor, targets, lower=True)
+            # A row of weight 0 must not influence the noise either.
+            mask = (weights > 0).astype(x.dtype)
+            likelihood = 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * mask)
             prior = sum(jnp.sum((log[k] - initial[k]) ** 2) / (2 * width**2) for k, width in _PRIOR_DEVIATION.items())
             return likelihood + prior
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from metajax import bilevel
-from metajax.predictor._networks import check_widths, layers, through
+from metajax.predictor._networks import check_widths, layers, network_output
 from metajax.predictor._spec import Spec
 from metajax.predictor._tasks import draw, run, tasks_of
 from metajax.predictor._trials import Trials
@@ -69,7 +69,7 @@ def maml_network(
 
     def loss(params, batch):
         x, y, weight = batch
-        error = weight * (through(params, x)[:, 0] - y) ** 2
+        error = weight * (network_output(params, x)[:, 0] - y) ** 2
         return jnp.sum(error) / jnp.maximum(jnp.sum(weight), 1e-6)
 
     task_loss = lambda hyper, params, batch, key: (loss(params, batch), {})
@@ -95,7 +95,7 @@ def maml_network(
         return {"net": net, "variance": loss(net, (x, y, weight)) + 1e-2}
 
     def apply(params, x):
-        mean = through(params["net"], x)[:, 0]
+        mean = network_output(params["net"], x)[:, 0]
         return mean, jnp.broadcast_to(jnp.sqrt(params["variance"]), mean.shape)
 
     return Spec("maml", fit, apply)

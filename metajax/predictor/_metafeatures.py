@@ -1,7 +1,7 @@
 """Meta-features: a description of a dataset before anything is trained on it, for the context of the meta-learner."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike
@@ -9,7 +9,7 @@ from jaxtyping import ArrayLike
 from metajax._optional import optional
 from metajax.types import InputError
 
-_MAX_ROWS = 2000  # for what compares every row with every other
+_MAX_ROWS = 2000  # of computations that compare every row with every other
 NAMES = (
     "log_rows",
     "log_features",
@@ -70,56 +70,99 @@ def metafeatures(
     x, y = np.asarray(x, np.float64), np.asarray(y)
     if x.ndim != 2 or y.shape != (len(x),) or len(x) < 4 or x.shape[1] < 1:
         raise InputError(
-            f"metafeatures: x {x.shape}, y {y.shape}; accepted are [rows, features] and [rows], with 4 rows or more"
+            "metafeatures: x must have the shape [rows, features] and y the shape [rows], with at least 4 rows and 1 feature, "
+            f"got x of shape {x.shape} and y of shape {y.shape}"
         )
     rows, features = x.shape
-    if classification:
-        classes, codes = np.unique(y.astype(str), return_inverse=True)
-        share = np.bincount(codes.ravel()) / rows
-        goal = np.eye(len(classes))[codes.ravel()]
-    else:
-        y = y.astype(np.float64)
-        if not np.isfinite(y).all():
-            raise InputError("metafeatures: y has values that are not finite; leave those rows out")
-        classes, share = np.zeros(1), np.ones(1)
-        goal = ((y - y.mean()) / max(float(y.std()), 1e-12))[:, None]
-        codes = np.digitize(y, np.unique(np.quantile(y, np.linspace(0, 1, 11)[1:-1])))
+    target = _classes(y) if classification else _numbers(y)
     x = np.where(np.isfinite(x), x, np.nan)
     missing = np.isnan(x)
     with np.errstate(all="ignore"):
         center = np.nan_to_num(np.nanmean(np.where(missing.all(axis=0), 0.0, x), axis=0))
         deviation = np.nan_to_num(np.nanstd(np.where(missing.all(axis=0), 0.0, x), axis=0))
     z = np.where(missing, 0.0, (x - center) / np.where(deviation > 0, deviation, 1.0))
-    skewness, kurtosis = (z**3).mean(axis=0), (z**4).mean(axis=0) - 3.0
-    some = np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS]
-    correlation = z[some].T @ z[some] / len(some)
-    variances = np.linalg.svd(z[some], compute_uv=False) ** 2
-    above = np.cumsum(variances) / max(variances.sum(), 1e-12)
-    information = np.array([_information(z[:, j], codes.ravel()) for j in range(features)])
-    landmarks = _landmarkers(z[some], goal[some], classification)
-    off = np.abs(correlation[~np.eye(features, dtype=bool)])
-    entropy = float(-(share * np.log(share)).sum() / np.log(len(share))) if len(share) > 1 else 0.0
+    subset = np.random.default_rng(seed).permutation(rows)[:_MAX_ROWS]
     values = (
         np.log(rows),
         np.log(features),
-        np.log(len(classes)),
+        np.log(len(target.shares)),
         np.log(rows / features),
         missing.mean(),
-        entropy,
-        np.log(share.max() / share.min()),
+        _relative_entropy(target.shares),
+        np.log(target.shares.max() / target.shares.min()),
+        *_moments(center, deviation, z),
+        *_dependence(z[subset]),
+        *_informations(z, target.codes),
+        *_landmarkers(z[subset], target.goal[subset], classification),
+    )
+    return {name: float(value) for name, value in zip(NAMES, values)}
+
+
+class _Target(NamedTuple):
+    """A target in the forms that meta-features read.
+
+    Attributes:
+        shares: f64[classes], the share of each class; one share of 1 for numbers.
+        codes: i64[rows], the class numbers, or the tenth of its range of quantiles that each number is in.
+        goal: f64[rows, outputs], what landmarkers predict: one-hot classes or standardized numbers.
+    """
+
+    shares: np.ndarray
+    codes: np.ndarray
+    goal: np.ndarray
+
+
+def _classes(y: np.ndarray) -> _Target:
+    """A target of classes of any kind."""
+    classes, codes = np.unique(y.astype(str), return_inverse=True)
+    codes = codes.ravel()
+    return _Target(np.bincount(codes) / len(y), codes, np.eye(len(classes))[codes])
+
+
+def _numbers(y: np.ndarray) -> _Target:
+    """A target of finite numbers."""
+    y = y.astype(np.float64)
+    if not np.isfinite(y).all():
+        raise InputError("metafeatures: y must be finite for regression; remove the rows where it is not")
+    goal = ((y - y.mean()) / max(float(y.std()), 1e-12))[:, None]
+    return _Target(np.ones(1), np.digitize(y, np.unique(np.quantile(y, np.linspace(0, 1, 11)[1:-1]))), goal)
+
+
+def _relative_entropy(shares: np.ndarray) -> float:
+    """The entropy of the classes as a share of the largest possible one; 0 for one class."""
+    return float(-(shares * np.log(shares)).sum() / np.log(len(shares))) if len(shares) > 1 else 0.0
+
+
+def _moments(center: np.ndarray, deviation: np.ndarray, z: np.ndarray) -> tuple[float, ...]:
+    """Means of the moments of columns, and the largest skewness and kurtosis, on the scale of the inverse hyperbolic sine."""
+    skewness, kurtosis = (z**3).mean(axis=0), (z**4).mean(axis=0) - 3.0
+    return (
         np.arcsinh(np.abs(center).mean()),
         np.arcsinh(deviation.mean()),
         np.arcsinh(skewness.mean()),
         np.arcsinh(kurtosis.mean()),
         np.arcsinh(np.abs(skewness).max()),
         np.arcsinh(kurtosis.max()),
-        off.mean() if len(off) else 0.0,
-        min(1.0, (1 + np.searchsorted(above, 0.9)) / min(len(some), features)),
-        information.mean(),
-        information.max(),
-        *landmarks,
     )
-    return {name: float(value) for name, value in zip(NAMES, values)}
+
+
+def _dependence(z: np.ndarray) -> tuple[float, float]:
+    """The mean absolute correlation of columns, and the share of principal components for 90% of the variance."""
+    rows, features = z.shape
+    # NumPy multiplies a matrix by its own transpose with another routine, which rounds differently; the prior that ships
+    # with the package was fitted to the products of two copies.
+    correlation = z.copy().T @ z / rows
+    off_diagonal = np.abs(correlation[~np.eye(features, dtype=bool)])
+    variances = np.linalg.svd(z, compute_uv=False) ** 2
+    explained = np.cumsum(variances) / max(variances.sum(), 1e-12)
+    components = min(1.0, (1 + np.searchsorted(explained, 0.9)) / min(rows, features))
+    return off_diagonal.mean() if len(off_diagonal) else 0.0, components
+
+
+def _informations(z: np.ndarray, codes: np.ndarray) -> tuple[float, float]:
+    """The mean and the largest mutual information of a column with the target."""
+    information = np.array([_information(column, codes) for column in z.T])
+    return information.mean(), information.max()
 
 
 def _information(column: np.ndarray, codes: np.ndarray) -> float:
@@ -134,26 +177,26 @@ def _information(column: np.ndarray, codes: np.ndarray) -> float:
 
 def _landmarkers(z: np.ndarray, goal: np.ndarray, classification: bool) -> tuple[float, float, float]:
     """Scores of ridge regression, nearest neighbor and nearest class mean on the last third of the rows."""
-    cut = max(1, 2 * len(z) // 3)
-    inside, out = z[:cut], z[cut:]
-    known, truth = goal[:cut], goal[cut:]
-    mean = known.mean(axis=0)
-    if z.shape[1] <= cut:
-        weights = np.linalg.solve(inside.T @ inside + np.eye(z.shape[1]), inside.T @ (known - mean))
+    n_train = max(1, 2 * len(z) // 3)
+    train, test = z[:n_train], z[n_train:]
+    train_goal, test_goal = goal[:n_train], goal[n_train:]
+    mean = train_goal.mean(axis=0)
+    if z.shape[1] <= n_train:
+        weights = np.linalg.solve(train.T @ train + np.eye(z.shape[1]), train.T @ (train_goal - mean))
     else:
-        weights = inside.T @ np.linalg.solve(inside @ inside.T + np.eye(cut), known - mean)
-    square = (out**2).sum(axis=1)[:, None] + (inside**2).sum(axis=1)[None] - 2 * out @ inside.T
-    nearest = known[square.argmin(axis=1)]
+        weights = train.T @ np.linalg.solve(train @ train.T + np.eye(n_train), train_goal - mean)
+    square = (test**2).sum(axis=1)[:, None] + (train**2).sum(axis=1)[None] - 2 * test @ train.T
+    nearest = train_goal[square.argmin(axis=1)]
     if not classification:
-        spread = max(float(((truth - truth.mean()) ** 2).mean()), 1e-12)
-        r2 = lambda predicted: float(np.clip(1 - ((predicted - truth) ** 2).mean() / spread, -1.0, 1.0))
-        return r2(out @ weights + mean), r2(nearest), 0.0
-    label = truth.argmax(axis=1)
-    right = lambda predicted: float((predicted.argmax(axis=1) == label).mean())
-    number = known.sum(axis=0)
-    centers = known.T @ inside / np.maximum(number, 1.0)[:, None]
-    distance = (centers**2).sum(axis=1)[None] - 2 * out @ centers.T
-    return right(out @ weights + mean), right(nearest), right(-np.where(number > 0, distance, np.inf))
+        variance = max(float(((test_goal - test_goal.mean()) ** 2).mean()), 1e-12)
+        r2 = lambda predicted: float(np.clip(1 - ((predicted - test_goal) ** 2).mean() / variance, -1.0, 1.0))
+        return r2(test @ weights + mean), r2(nearest), 0.0
+    label = test_goal.argmax(axis=1)
+    accuracy = lambda predicted: float((predicted.argmax(axis=1) == label).mean())
+    count = train_goal.sum(axis=0)
+    centers = train_goal.T @ train / np.maximum(count, 1.0)[:, None]
+    distance = (centers**2).sum(axis=1)[None] - 2 * test @ centers.T
+    return accuracy(test @ weights + mean), accuracy(nearest), accuracy(-np.where(count > 0, distance, np.inf))
 
 
 def pymfe_metafeatures(

@@ -79,15 +79,16 @@ class Model:
         """
         encodings = _encodings(self.space, configs)
         if encodings.ndim != 2 or encodings.shape[1] != self.space.width:
-            raise InputError(f"predict: encodings have shape {encodings.shape}, accepted is (n, {self.space.width})")
+            raise InputError(f"predict: encodings must have the shape (n, {self.space.width}), got {encodings.shape}")
         c = len(self.context_shift)
         if (context is None) != (c == 0):
-            raise InputError(f"predict: the model was fitted with {c} columns of context; give context accordingly")
+            required = f"have {c} columns" if c else "be None"
+            raise InputError(f"predict: context must {required}, as in the trials that the model was fitted to")
         if context is None:
             return encodings
         shape = np.shape(context)
         if shape not in ((c,), (1, c), (len(encodings), c)):
-            raise InputError(f"predict: context has shape {shape}, accepted is ({c},) or ({len(encodings)}, {c})")
+            raise InputError(f"predict: context must have the shape ({c},) or ({len(encodings)}, {c}), got {shape}")
         scaled = (jnp.asarray(context, jnp.float32) - self.context_shift) / self.context_scale
         scaled = jnp.where(jnp.isfinite(scaled), scaled, 0.0)
         return jnp.concatenate([encodings, jnp.broadcast_to(scaled, (len(encodings), c))], axis=1)
@@ -179,7 +180,7 @@ class Model:
             InputError: If the target of the model is not ``"log_ratio"``.
         """
         if self.target != "log_ratio":
-            raise InputError(f"compare: this model has target={self.target!r}; fit one with target='log_ratio'")
+            raise InputError(f"compare: the model must be fitted with target='log_ratio', got target={self.target!r}")
         return self.predict(second, context)[0] - self.predict(first, context)[0]
 
 

@@ -64,11 +64,11 @@ def ensemble(
         1
     """
     if members < 2:
-        raise InputError(f"ensemble: members={members}; must be an integer >= 2, so that there is a deviation")
+        raise InputError(f"ensemble: members must be an integer >= 2 for a standard deviation, got {members}")
     check_widths(hidden)
 
     initial = lambda key, columns, dtype: layers(key, (columns, *hidden, 1), dtype)
-    forward = lambda params, x: through(params, x)[..., 0]
+    forward = lambda params, x: network_output(params, x)[..., 0]
     optimizer = lambda count: optax.adamw(optax.cosine_decay_schedule(learning_rate, count), weight_decay=weight_decay)
     spec = trained("ensemble", initial, forward, members, steps, optimizer)
     return spec._replace(form=lambda params: ensemble_form(params["nets"]))
@@ -100,7 +100,7 @@ def check_widths(hidden: Any) -> None:
     """Refuses what are no widths of hidden layers before anything is trained."""
     is_width = lambda width: isinstance(width, int | np.integer) and not isinstance(width, bool) and width >= 1
     if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not all(map(is_width, hidden)):
-        raise InputError(f"hidden={hidden!r}; must be a sequence of integers >= 1, such as (64,)")
+        raise InputError(f"hidden must be a sequence of integers >= 1, such as (64,), got {hidden!r}")
 
 
 def layers(key: jax.Array, sizes: Sequence[int], dtype: Any = jnp.float32) -> list[tuple[jax.Array, jax.Array]]:
@@ -109,7 +109,7 @@ def layers(key: jax.Array, sizes: Sequence[int], dtype: Any = jnp.float32) -> li
     return [(draw(i, a, b), jnp.zeros(b, dtype)) for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:]))]
 
 
-def through(params: Sequence[tuple[jax.Array, jax.Array]], x: jax.Array) -> jax.Array:
+def network_output(params: Sequence[tuple[jax.Array, jax.Array]], x: jax.Array) -> jax.Array:
     """f[n, out]: the outputs of a network of ``layers`` for rows f[n, in]."""
     for w, b in params[:-1]:
         x = jax.nn.relu(x @ w + b)
@@ -131,16 +131,16 @@ def trained(
     """
 
     def fit(key, x, y, weight, blocks, start=None):
-        def one(key, first):
-            params = initial(key, x.shape[1], x.dtype) if first is None else first
-            count = steps if first is None else steps // 2
+        def fit_member(key, start_nets):
+            params = initial(key, x.shape[1], x.dtype) if start_nets is None else start_nets
+            count = steps if start_nets is None else steps // 2
             loss = lambda p: jnp.sum(weight * (forward(p, x) - y) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
             params = descend(loss, params, optimizer(count), count)
             return params, loss(params)
 
         keys = jax.random.split(key, members)
-        first = None if start is None else start["nets"]
-        nets, losses = jax.vmap(one, in_axes=(0, None if first is None else 0))(keys, first)
+        start_nets = None if start is None else start["nets"]
+        nets, losses = jax.vmap(fit_member, in_axes=(0, None if start_nets is None else 0))(keys, start_nets)
         return {"nets": nets, "variance": jnp.mean(losses) + 1e-6}
 
     def apply(params, x):

@@ -95,14 +95,16 @@ def fit_pairs(
     key = jax.random.key(0) if key is None else key
     metric = np.abs(trials.utility)
     if np.any(trials.utility * (1 if trials.maximize else -1) <= 0):
-        raise InputError("fit_pairs: relative improvements need metrics above 0; use predictor.fit")
+        raise InputError(
+            "fit_pairs: all metrics must be > 0, because the target is their relative improvement; use predictor.fit instead"
+        )
     if pairs is None:
         first, second = np.nonzero((trials.group[:, None] == trials.group[None]) & ~np.eye(len(trials), dtype=bool))
         subset = generator(key).permutation(len(first))[:max_pairs]
         pairs = np.stack([first[subset], second[subset]], axis=1)
     if not len(pairs):
         raise InputError(
-            f"fit_pairs: {len(trials)} trials make no pair within a group; at least two of one group are needed"
+            f"fit_pairs: at least two trials must share a group, got no such pair among {len(trials)} trials"
         )
     first, second = pairs.T
     gain = (metric[second] - metric[first]) / metric[first] * (1 if trials.maximize else -1)

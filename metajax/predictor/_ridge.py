@@ -42,7 +42,9 @@ def ridge(order: int = 1, penalty: float = 1.0) -> Spec:
         (True, 1.0)
     """
     if order not in (1, 2) or penalty <= 0:
-        raise InputError(f"ridge: order={order}, penalty={penalty}; order must be 1 or 2, penalty a number > 0")
+        raise InputError(
+            f"ridge: order must be 1 or 2 and penalty a number > 0, got order={order} and penalty={penalty}"
+        )
 
     def features(x):
         parts = [jnp.ones((*x.shape[:-1], 1), x.dtype), x]

@@ -193,10 +193,10 @@ class Sources:
             InputError: If there are no tables, or spaces or directions differ.
         """
         if not len(tables):
-            raise InputError("from_tables: tables is empty; give at least one")
+            raise InputError("from_tables: tables must not be empty")
         space, maximize = tables[0].space, tables[0].maximize
         if any(table.space != space or table.maximize != maximize for table in tables):
-            raise InputError("from_tables: tables of one space and one direction are accepted; read them one by one")
+            raise InputError("from_tables: all tables must have one space and one direction; read others one by one")
         rows = np.arange(len(tables[0].values)) if rows is None else np.asarray(rows)
         configs = {
             name: np.concatenate([np.asarray(table.configs[name])[rows] for table in tables]) for name in space.domains

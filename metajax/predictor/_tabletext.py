@@ -49,10 +49,10 @@ class Cells:
         self.name, self.choices = name, domain.choices
         self._exact = {choice: choice for choice in domain.choices}
         self._loose = _loose(domain.choices)
-        plain = [c for c in self.choices if c is not None]
-        odd = {c for c in plain if _is_odd(c) or len(self._alike(c)) > 1}
-        uniform = not odd and len({_reading(c)[0] if not isinstance(c, str) else "text" for c in plain}) <= 1
-        self._written = {c: escaped(c) if c in odd else c if uniform else str(c) for c in plain}
+        choices = [c for c in self.choices if c is not None]
+        odd = {c for c in choices if _is_odd(c) or len(self._alike(c)) > 1}
+        uniform = not odd and len({_reading(c)[0] if not isinstance(c, str) else "text" for c in choices}) <= 1
+        self._text_of_choice = {c: escaped(c) if c in odd else c if uniform else str(c) for c in choices}
         self._texts: dict[str, list[Any]] = {}
         for choice in self.choices:
             for text in {str(choice), json.dumps(choice)} if isinstance(choice, tuple) else {str(choice)}:
@@ -60,7 +60,7 @@ class Cells:
 
     def write(self, choice: Any) -> Any:
         """The cell of a choice; all cells of a column have one type, or are empty."""
-        return None if choice is None else self._written[choice]
+        return None if choice is None else self._text_of_choice[choice]
 
     def read(self, value: Any) -> Any:
         """The choice of a cell that is not empty, or the value itself if no choice fits.
@@ -77,7 +77,7 @@ class Cells:
                 return self._exact[value]
         except TypeError:  # not hashable
             return value
-        return self._one(value, self._alike(value))
+        return self._only_choice(value, self._alike(value))
 
     def parse(self, text: str) -> Any:
         """The choice of a text, for sources that keep nothing but text; ``None`` for an empty cell.
@@ -94,8 +94,8 @@ class Cells:
         if is_missing_word(text):
             if None not in fitting and (not fitting or None in self._exact):
                 fitting.append(None)
-            return self._one(text, fitting)
-        return self._one(text, fitting or self._alike(text))
+            return self._only_choice(text, fitting)
+        return self._only_choice(text, fitting or self._alike(text))
 
     def _unescaped(self, value: Any) -> tuple[bool, Any]:
         """Whether the value is the escaped form of a choice, and that choice."""
@@ -116,7 +116,7 @@ class Cells:
         near = [_rounded(key * (1 + shift)) for shift in (0.0, -1e-13, 1e-13)] if math.isfinite(key) else [key]
         return list(dict.fromkeys(c for n in near for c in self._loose.get((kind, n), [])))
 
-    def _one(self, value: Any, fitting: list[Any]) -> Any:
+    def _only_choice(self, value: Any, fitting: list[Any]) -> Any:
         """The only choice that fits, or the value itself if none does."""
         if len(fitting) > 1:
             raise InputError(

@@ -31,17 +31,18 @@ def tasks_of(trials: Trials, target: str, name: str) -> Tasks:
     groups, sizes = np.unique(trials.group, return_counts=True)
     if len(groups) < 2 or sizes.min() < 4:
         raise InputError(
-            f"{name}: {len(groups)} datasets of {sizes.min()} trials and more; give 2 datasets or more, of 4 trials or more"
+            f"{name}: trials must have at least 2 groups (datasets) of at least 4 trials each, got {len(groups)} groups, the "
+            f"smallest with {sizes.min()} trials"
         )
-    # values of one group at a time: standardized over all, a dataset with small numbers would be lost in rounding
-    goal = trials.utility if target == "value" else targets.make(trials, target).y
+    # Each group is standardized alone: in a common scale, rounding would erase a dataset of small numbers.
+    target_values = trials.utility if target == "value" else targets.make(trials, target).y
     largest = int(sizes.max())
     x = np.zeros((len(groups), largest, trials.space.width), np.float32)
     y = np.zeros((len(groups), largest), np.float32)
     for i, group in enumerate(groups):
-        inside = trials.group == group
-        x[i, : sizes[i]] = trials.encodings[inside]
-        y[i, : sizes[i]] = targets.standardized(goal[inside]).y
+        in_group = trials.group == group
+        x[i, : sizes[i]] = trials.encodings[in_group]
+        y[i, : sizes[i]] = targets.standardized(target_values[in_group]).y
     return Tasks(jnp.asarray(x), jnp.asarray(y), jnp.asarray(sizes))
 
 
@@ -62,10 +63,10 @@ def run(learner: Any, key: Key, steps: int) -> Any:
     """The state after ``steps`` updates, each with a key of its own."""
 
     @jax.jit
-    def whole(key):
+    def run_steps(key):
         keys = jax.random.split(stream(key, "steps"), steps)
         return jax.lax.scan(
             lambda state, k: (learner.update(state, k)[0], None), learner.init(stream(key, "state")), keys
         )[0]
 
-    return whole(key)
+    return run_steps(key)

@@ -72,7 +72,7 @@ def transfer(sources: int, steps: int = 40, learning_rate: float = 0.1) -> Spec:
             factor, residual = factorize(log, x, y, weight)
             solved = jax.scipy.linalg.solve_triangular(factor, residual, lower=True)
             prior = sum((log[k] - initial[k]) ** 2 / (2 * _WIDTH[k] ** 2) for k in log)
-            # a row of weight 0 says nothing of the noise either
+            # A row of weight 0 must not influence the noise either.
             return 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diag(factor)) * (weight > 0).astype(x.dtype)) + prior
 
         log, count = (initial, steps) if start is None else (start["log"], max(1, steps // 4))
@@ -84,9 +84,11 @@ def transfer(sources: int, steps: int = 40, learning_rate: float = 0.1) -> Spec:
         log = params["log"]
         cross = covariance(log, x, params["x"])
         solved = jax.scipy.linalg.solve_triangular(params["factor"], cross.T, lower=True)
-        own = 0.25 * x[:, 0] ** 2 + jnp.exp(log["residual"]) ** 2
-        own = own + jnp.exp(log["factors"]) ** 2 / sources * jnp.sum(x[:, 1 : 1 + sources] ** 2, axis=1)
-        variance = _FREE + jnp.exp(log["scale"]) ** 2 * own - jnp.sum(solved**2, axis=0)
+        prior_variance = 0.25 * x[:, 0] ** 2 + jnp.exp(log["residual"]) ** 2
+        prior_variance = prior_variance + jnp.exp(log["factors"]) ** 2 / sources * jnp.sum(
+            x[:, 1 : 1 + sources] ** 2, axis=1
+        )
+        variance = _FREE + jnp.exp(log["scale"]) ** 2 * prior_variance - jnp.sum(solved**2, axis=0)
         return jnp.exp(log["scale"]) * x[:, 0] + cross @ params["alpha"], jnp.sqrt(jnp.maximum(variance, 1e-6))
 
     return Spec("transfer", fit, apply, max_rows=DENSE_ROWS)

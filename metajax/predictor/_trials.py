@@ -90,17 +90,20 @@ class Trials(Sources):
         group = np.zeros(n, np.int64) if group is None else group_numbers(group)
         context = np.zeros((n, 0)) if context is None else as_numbers("context", context)
         if len(context) != n:
-            raise InputError(f"Trials: {n} configurations, but context has shape {context.shape}; give a row for each")
+            raise InputError(
+                f"Trials: context must have one row for each of the {n} configurations, got shape {context.shape}"
+            )
         context = context.reshape(n, -1).astype(np.float32)
         columns = {name: np.asarray(column) for name, column in (settings or {}).items()}
         lengths = {"metric": len(metric), "group": len(group), **{k: len(v) for k, v in columns.items()}}
-        wrong = {name: length for name, length in lengths.items() if length != n}
-        if wrong or n == 0:
+        wrong_lengths = {name: length for name, length in lengths.items() if length != n}
+        if wrong_lengths or n == 0:
             raise InputError(
-                f"Trials: {n} configurations, but lengths are {wrong or lengths}; give at least one of each"
+                f"Trials: every column must have one value for each configuration, and at least one, got {n} configurations "
+                f"and the lengths {wrong_lengths or lengths}"
             )
         if np.isnan(metric).all():
-            raise InputError("Trials: no metric is finite; at least one training must have succeeded")
+            raise InputError("Trials: at least one metric must be finite; no training has succeeded")
         trials = cls(space, encodings, metric, maximize, group, context, columns, unit)
         trials._warn()
         return trials
@@ -171,11 +174,11 @@ class Trials(Sources):
             InputError: If spaces, directions or numbers of context columns differ.
         """
         if self.space != other.space or self.maximize != other.maximize:
-            raise InputError("Trials: only trials of one space and one direction can be added")
+            raise InputError("Trials: both operands of + must have the same space and the same direction")
         if self.context.shape[1] != other.context.shape[1]:
             raise InputError(
-                f"Trials: contexts of {self.context.shape[1]} and {other.context.shape[1]} columns cannot be added; give both "
-                "the same meta-features"
+                "Trials: both operands of + must have the same meta-features, got contexts of "
+                f"{self.context.shape[1]} and {other.context.shape[1]} columns"
             )
         join = lambda a, b: np.concatenate([a, b])
         shared = [k for k in self.settings if k in other.settings]
@@ -231,10 +234,10 @@ class Trials(Sources):
     @property
     def noise(self) -> float:
         """Standard deviation of the metric between trainings of one configuration on one dataset; NaN without repetitions."""
-        known = np.isfinite(self.metric)
-        rows = np.concatenate([self.group[known, None], self.encodings[known]], axis=1)
+        is_finite = np.isfinite(self.metric)
+        rows = np.concatenate([self.group[is_finite, None], self.encodings[is_finite]], axis=1)
         _, index, number = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-        index, metric = index.ravel(), self.metric[known]
+        index, metric = index.ravel(), self.metric[is_finite]
         mean = np.bincount(index, metric) / number
         freedom = len(metric) - len(number)
         return float(np.sqrt(((metric - mean[index]) ** 2).sum() / freedom)) if freedom else float("nan")

@@ -68,14 +68,15 @@ def cell_graph(space: Space, prefix: str = "edge_") -> CellGraph:
             continue
         if not isinstance(domain, Categorical) or not int(ends[0]) < int(ends[1]):
             raise InputError(
-                f"cell_graph: {name} is {domain}; accepted is a Categorical on an edge that leads forwards"
+                f"cell_graph: {name} must be a Categorical on an edge from a node to a later one, got {domain}"
             )
         choices.add(domain.choices)
         part = space.slices[name]
         edges.append((int(ends[0]), int(ends[1]), np.arange(part.start, part.stop)))
     if len(choices) != 1:
         raise InputError(
-            f"cell_graph: edges named {prefix}0_1 with one list of operations are needed; found {sorted(choices)}"
+            f"cell_graph: the space must have edges named like {prefix}0_1 that share one list of operations, got the "
+            f"lists {sorted(choices)}"
         )
     return CellGraph(sorted(edges, key=lambda e: (e[1], e[0])), choices.pop())
 
@@ -132,39 +133,52 @@ def path_features(
         True
     """
     graph = cell_graph(space, prefix)
-    kinds = [o for o in graph.operations if o not in (absent, identity)]
-    if not kinds or longest < 1:
-        raise InputError(f"path_features: operations {kinds}, longest={longest}; accepted are at least one of each")
-    groups = [{k} for k in range(len(kinds))] + [set(range(len(kinds)))]
-    words = [w for length in range(longest + 1) for w in itertools.product(range(len(kinds)), repeat=length)]
-    index = {word: i for i, word in enumerate(words)}
-    # longer[k][i]: the word i with one more operation at its end
-    longer = [np.array([index[(*w, k)[-longest:]] for w in words]) for k in range(len(kinds))]
+    operations = [o for o in graph.operations if o not in (absent, identity)]
+    if not operations or longest < 1:
+        raise InputError(
+            "path_features: the space must have at least one operation besides absent and identity, and longest must be >= 1, "
+            f"got operations {operations} and longest={longest}"
+        )
+    sequences = [w for length in range(longest + 1) for w in itertools.product(range(len(operations)), repeat=length)]
+    index = {sequence: i for i, sequence in enumerate(sequences)}
+    # longer[k][i] is the index of sequence i with operation k appended
+    longer = [np.array([index[(*w, k)[-longest:]] for w in sequences]) for k in range(len(operations))]
     column = {o: i for i, o in enumerate(graph.operations)}
-    count = np.zeros((len(words), len(groups), longest + 1), np.float32)
-    for i, word in enumerate(words):
-        for g, group in enumerate(groups):
-            count[i, g, sum(k in group for k in word)] = 1.0
-    count = count.reshape(len(words), -1)
+    count = _occurrences(sequences, len(operations), longest)
 
     def apply(x):
-        nodes = [jnp.zeros((len(x), len(words)), x.dtype).at[:, 0].set(1.0)]
+        nodes = [jnp.zeros((len(x), len(sequences)), x.dtype).at[:, 0].set(1.0)]
         for target in range(1, graph.nodes):
-            total = jnp.zeros((len(x), len(words)), x.dtype)
+            total = jnp.zeros((len(x), len(sequences)), x.dtype)
             for source, end, columns in graph.edges:
                 if end != target:
                     continue
                 weights = x[:, columns]
                 if identity in column:
                     total = total + weights[:, column[identity], None] * nodes[source]
-                for k, kind in enumerate(kinds):
-                    total = total.at[:, longer[k]].add(weights[:, column[kind], None] * nodes[source])
+                for k, operation in enumerate(operations):
+                    total = total.at[:, longer[k]].add(weights[:, column[operation], None] * nodes[source])
             nodes.append(total)
         counts = nodes[-1] @ jnp.asarray(count, x.dtype)
         return jnp.concatenate([nodes[-1], counts, jnp.minimum(counts, 1.0)], axis=1)
 
-    each = 1 + np.repeat(np.arange(len(groups)), longest + 1)
-    return Features("paths", apply, np.concatenate([np.zeros(len(words), np.int64), each, each]), space.width)
+    block_of_column = 1 + np.repeat(np.arange(len(operations) + 1), longest + 1)
+    return Features(
+        "paths",
+        apply,
+        np.concatenate([np.zeros(len(sequences), np.int64), block_of_column, block_of_column]),
+        space.width,
+    )
+
+
+def _occurrences(sequences: list[tuple[int, ...]], n_operations: int, longest: int) -> np.ndarray:
+    """f32[sequences, (operations + 1) * (longest + 1)]: whether each operation, and all together, occur 0, 1, ... times."""
+    occurs = np.zeros((len(sequences), n_operations + 1, longest + 1), np.float32)
+    for i, sequence in enumerate(sequences):
+        for operation in range(n_operations):
+            occurs[i, operation, sequence.count(operation)] = 1.0
+        occurs[i, n_operations, len(sequence)] = 1.0
+    return occurs.reshape(len(sequences), -1)
 
 
 def graph_network(
@@ -216,16 +230,16 @@ def graph_network(
         'graph'
     """
     cell = cell_graph(space, prefix)
-    inside = {int(c) for _, _, columns in cell.edges for c in columns}
+    edge_columns = {int(c) for _, _, columns in cell.edges for c in columns}
 
     def initial(key: jax.Array, columns: int, dtype: Any) -> Any:
-        operations, others = len(cell.operations), columns - len(inside)
+        operations, n_other_columns = len(cell.operations), columns - len(edge_columns)
         draw = lambda i, *shape: jax.random.normal(jax.random.fold_in(key, i), shape, dtype)
         return {
             "input": draw(0, hidden),
             "kernel": draw(1, operations, hidden, hidden) * (2 / hidden) ** 0.5,
             "bias": jnp.zeros((operations, hidden), dtype),
-            "head": draw(2, hidden + others) * (hidden + others) ** -0.5,
+            "head": draw(2, hidden + n_other_columns) * (hidden + n_other_columns) ** -0.5,
             "constant": jnp.zeros((), dtype),
         }
 
@@ -238,8 +252,8 @@ def graph_network(
                     messages = jax.nn.relu(jnp.einsum("nh,ohk->nok", nodes[source], params["kernel"]) + params["bias"])
                     total = total + jnp.einsum("no,nok->nk", x[:, columns], messages)
             nodes.append(total)
-        others = jnp.asarray([c for c in range(x.shape[1]) if c not in inside], jnp.int32)
-        return jnp.concatenate([nodes[-1], x[:, others]], axis=1) @ params["head"] + params["constant"]
+        other_columns = jnp.asarray([c for c in range(x.shape[1]) if c not in edge_columns], jnp.int32)
+        return jnp.concatenate([nodes[-1], x[:, other_columns]], axis=1) @ params["head"] + params["constant"]
 
     optimizer = lambda count: optax.adamw(optax.cosine_decay_schedule(learning_rate, count), weight_decay=weight_decay)
     return trained("graph", initial, forward, members, steps, optimizer)

@@ -99,9 +99,11 @@ def _grids(file: str, column: str, maximize: bool) -> list[TabularBenchmark]:
         lists = json.loads(str(arrays["space_json"]))
         sizes = [len(lists[name]) for name in names]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: altered; space_json is not lists of values for {names} ({error!r})") from error
+        raise InputError(
+            f"{path}: is altered: space_json does not hold lists of values for {names} ({error!r})"
+        ) from error
     if values.shape[:2] != (len(arrays["datasets"]), np.prod(sizes)) or index.shape != (values.shape[1], len(names)):
-        raise InputError(f"{path}: altered; {column} {values.shape} does not fit the grid of {sizes}")
+        raise InputError(f"{path}: is altered: {column} {values.shape} does not fit the grid of {sizes}")
     domain = lambda values: Categorical(values) if isinstance(values[0], str) else Integer(0, len(values) - 1)
     space = Space({name: domain(lists[name]) for name in names})
     configs = {name: index[:, i] for i, name in enumerate(names)}
@@ -155,10 +157,12 @@ def oboe() -> Oboe:
     try:
         rows = [json.loads(str(text)) for text in arrays["configs_json"]]
         for row in rows:
-            own = {f"{row['algorithm']}_{name}": str(value) for name, value in row["hyperparameters"].items()}
-            dicts.append({"algorithm": row["algorithm"], **own})
+            hyperparameters = {
+                f"{row['algorithm']}_{name}": str(value) for name, value in row["hyperparameters"].items()
+            }
+            dicts.append({"algorithm": row["algorithm"], **hyperparameters})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: altered; configs_json is not configurations ({error!r})") from error
+        raise InputError(f"{path}: is altered: configs_json does not hold configurations ({error!r})") from error
     domains: dict[str, Any] = {"algorithm": Categorical(sorted({row["algorithm"] for row in rows}))}
     for name in sorted({name for row in dicts for name in row if name != "algorithm"}):
         domains[name] = Categorical(sorted({row[name] for row in dicts if name in row}, key=_size))
@@ -167,7 +171,9 @@ def oboe() -> Oboe:
         arrays["balanced_error"].shape != (len(arrays["name"]), len(rows))
         or not np.isfinite(arrays["balanced_error"]).all()
     ):
-        raise InputError(f"{path}: altered; balanced_error {arrays['balanced_error'].shape} has gaps or another shape")
+        raise InputError(
+            f"{path}: is altered: balanced_error {arrays['balanced_error'].shape} has gaps or another shape"
+        )
     space = Space(domains, conditions)
     names = [str(name) for name in arrays["name"]]
     first = [re.split(r"[-_\d(. ]", name)[0].lower() for name in names]

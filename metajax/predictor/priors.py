@@ -72,7 +72,7 @@ def normal_scores(values: Rows, maximize: bool = True) -> Float64[np.ndarray, "d
     metric = np.asarray(values, np.float64) * (1 if maximize else -1)
     if metric.ndim != 2 or not np.isfinite(metric).all():
         raise InputError(
-            f"normal_scores: values of shape {metric.shape}; accepted are finite ones, datasets x configurations"
+            f"normal_scores: values must be finite, of shape [datasets, configurations], got shape {metric.shape}"
         )
     return _normal((np.apply_along_axis(ranks, 1, metric) - 0.5) / metric.shape[1])
 
@@ -151,36 +151,39 @@ def meta_prior(
     if not len(scores) == len(meta) == len(family) or meta.shape[1:] != new.shape[1:]:
         shapes = f"scores {scores.shape}, meta {meta.shape}, new {new.shape}, family {family.shape}"
         raise InputError(
-            f"meta_prior: {shapes}; accepted are datasets x configurations, and datasets x meta-features twice"
+            "meta_prior: scores must have the shape [datasets, configurations], meta and new [datasets, meta-features] and "
+            f"family [datasets], got {shapes}"
         )
     families = int(family.max()) + 1
     if families < folds:
-        raise InputError(f"meta_prior: {families} families cannot make {folds} folds")
+        raise InputError(f"meta_prior: folds must be at most the number of families ({families}), got {folds}")
     fold = (np.random.default_rng(seed).permutation(families) % folds)[family]
     weight = 1.0 / np.bincount(family)[family]
-    known, asked = (scaled_by_rank(meta, features) for features in (meta, new))
+    past_ranks, new_ranks = (scaled_by_rank(meta, features) for features in (meta, new))
     best: tuple[float, float, float, np.ndarray] | None = None
     for bandwidth in _BANDWIDTHS:
         for penalty in _PENALTIES:
             errors = np.zeros_like(scores)
             for k in range(folds):
-                inside, held_out = fold != k, fold == k
-                errors[held_out] = scores[held_out] - _smooth(
-                    known[inside], scores[inside], known[held_out], bandwidth, penalty
+                is_training, is_held_out = fold != k, fold == k
+                errors[is_held_out] = scores[is_held_out] - _smooth(
+                    past_ranks[is_training], scores[is_training], past_ranks[is_held_out], bandwidth, penalty
                 )
             loss = float(np.average((errors**2).mean(axis=1), weights=weight))
             if best is None or loss < best[0]:
                 best = (loss, bandwidth, penalty, errors)
     assert best is not None
     _, bandwidth, penalty, errors = best
-    mean = _smooth(known, scores, asked, bandwidth, penalty)
+    mean = _smooth(past_ranks, scores, new_ranks, bandwidth, penalty)
     return TransferPrior(mean.astype(np.float32), errors.T.astype(np.float32))
 
 
-def _smooth(known: np.ndarray, scores: np.ndarray, asked: np.ndarray, bandwidth: float, penalty: float) -> np.ndarray:
+def _smooth(
+    past_ranks: np.ndarray, scores: np.ndarray, new_ranks: np.ndarray, bandwidth: float, penalty: float
+) -> np.ndarray:
     """Kernel ridge regression of the scores on the meta-features."""
     center = scores.mean(axis=0)
-    gram, cross = (_laplace(a, known, bandwidth) for a in (known, asked))
+    gram, cross = (_laplace(a, past_ranks, bandwidth) for a in (past_ranks, new_ranks))
     return center + cross @ np.linalg.solve(gram + penalty * np.eye(len(gram)), scores - center)
 
 
@@ -191,11 +194,11 @@ def _laplace(a: np.ndarray, b: np.ndarray, bandwidth: float) -> np.ndarray:
 
 
 @checked
-def scaled_by_rank(known: Rows, features: Rows) -> Float64[np.ndarray, "rows columns"]:
-    """Scales columns to normal quantiles of the known values, whatever their units.
+def scaled_by_rank(reference: Rows, features: Rows) -> Float64[np.ndarray, "rows columns"]:
+    """Scales columns to normal quantiles of the reference values, so that units do not matter.
 
     Args:
-        known: f[K, c], the values that define the quantiles; not finite where unknown.
+        reference: f[K, c], the values that define the quantiles; not finite where unknown.
         features: f[m, c], the values to scale.
 
     Returns:
@@ -206,10 +209,10 @@ def scaled_by_rank(known: Rows, features: Rows) -> Float64[np.ndarray, "rows col
         >>> priors.scaled_by_rank([[1.0], [10.0], [1000.0]], [[10.0], [np.nan], [1e9]]).round(2).ravel().tolist()
         [0.0, 0.0, 0.97]
     """
-    known, features = np.asarray(known, np.float64), np.asarray(features, np.float64)
+    reference, features = np.asarray(reference, np.float64), np.asarray(features, np.float64)
     scaled = np.zeros_like(features)
     for j in range(features.shape[1]):
-        column = np.sort(known[np.isfinite(known[:, j]), j])
+        column = np.sort(reference[np.isfinite(reference[:, j]), j])
         if not len(column):
             continue
         rank = np.searchsorted(column, features[:, j], "left") + np.searchsorted(column, features[:, j], "right")

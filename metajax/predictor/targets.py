@@ -103,7 +103,7 @@ def standardized(values: Real[np.ndarray, " n"]) -> Target:
         return Target(np.zeros(len(values)), low, 0.0)
     unit = max(abs(low), abs(high))
     if not np.isfinite(high - low):
-        raise InputError(f"metric: values from {low:g} to {high:g} differ by more than a float can hold; rescale them")
+        raise InputError(f"metric: the range from {low:g} to {high:g} overflows a float; rescale the values")
     small = values / unit
     shift, scale = float(small.mean()), float(small.std())
     return Target((small - shift) / scale, shift * unit, scale * unit)
@@ -135,20 +135,20 @@ def make(trials: Trials, target: str) -> Target:
         [1.0, -1.0]
     """
     if target not in TARGETS:
-        raise InputError(f"target={target!r}; accepted are {list(TARGETS)}")
+        raise InputError(f"target must be one of {', '.join(map(repr, TARGETS))}, got {target!r}")
     utility = trials.utility
     if target == "value":
         return standardized(utility)
     if target == "log_ratio":
         if np.any(utility * (1 if trials.maximize else -1) <= 0):
-            raise InputError("target='log_ratio' needs metrics above 0; use 'rank' or 'value'")
+            raise InputError("target 'log_ratio' needs metrics > 0; use 'rank' or 'value'")
         logs = np.log(np.abs(utility)) * (1 if trials.maximize else -1)
     y = np.zeros(len(utility))
     for g in np.unique(trials.group):
-        inside = trials.group == g
-        constant = is_constant(utility[inside])
+        in_group = trials.group == g
+        constant = is_constant(utility[in_group])
         if target == "rank":  # ties share their mean
-            y[inside] = 0.5 if constant else (ranks(utility[inside]) - 0.5) / inside.sum()
+            y[in_group] = 0.5 if constant else (ranks(utility[in_group]) - 0.5) / in_group.sum()
         elif not constant:  # centered with rounding, a constant group would not be zero
-            y[inside] = logs[inside] - logs[inside].mean()
+            y[in_group] = logs[in_group] - logs[in_group].mean()
     return standardized(y)

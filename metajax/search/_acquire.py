@@ -57,7 +57,7 @@ def acquire(
         0
     """
     if name not in ACQUISITIONS:
-        raise InputError(f"acquisition={name!r}; accepted are {list(ACQUISITIONS)}")
+        raise InputError(f"acquire: name must be one of {', '.join(map(repr, ACQUISITIONS))}, got {name!r}")
     mean, std = jnp.asarray(mean), jnp.asarray(std)
     if name == "mean":
         return mean
@@ -72,5 +72,5 @@ def acquire(
         tail = norm.logpdf(far) - 2 * jnp.log(-far) + jnp.log1p(-3.0 / far**2)
         return jnp.log(std) + jnp.where(z > -6.0, direct, tail)
     if key is None:
-        raise InputError("acquisition='thompson' needs a random key: give key=jax.random.key(...)")
+        raise InputError("acquire: 'thompson' needs a random key; pass key=jax.random.key(...)")
     return mean + std * jax.random.normal(key, mean.shape, mean.dtype)

@@ -46,8 +46,8 @@ def anova(model: Model, context: ArrayLike | Sequence[Any] | None = None) -> dic
     space = model.space
     form = None if model.spec.form is None else model.spec.form(model.params)
     if not isinstance(form, Pairs) or space.conditions:
-        what = "a space with conditions" if space.conditions else model.spec.name
-        raise InputError(f"anova: {what}; accepted is predictor.ridge on a space without conditions")
+        actual = "a space with conditions" if space.conditions else model.spec.name
+        raise InputError(f"anova: model must be a predictor.ridge on a space without conditions, got {actual}")
     form = form.with_context(
         np.asarray(model.inputs(jnp.zeros((1, space.width)), context)[0, space.width :], np.float64)
     )
@@ -61,11 +61,13 @@ def anova(model: Model, context: ArrayLike | Sequence[Any] | None = None) -> dic
 
     for i, first in enumerate(parts):
         for j in range(i + 1, len(parts)):
-            both = first.rows @ form.pairs @ parts[j].rows.T
-            main[i] = main[i] + both.mean(axis=1)
-            main[j] = main[j] + both.mean(axis=0)
-            both = both - both.mean(axis=1, keepdims=True) - both.mean(axis=0) + both.mean()
-            add((first.name, parts[j].name), float((both**2).mean()))
+            interaction = first.rows @ form.pairs @ parts[j].rows.T
+            main[i] = main[i] + interaction.mean(axis=1)
+            main[j] = main[j] + interaction.mean(axis=0)
+            interaction = (
+                interaction - interaction.mean(axis=1, keepdims=True) - interaction.mean(axis=0) + interaction.mean()
+            )
+            add((first.name, parts[j].name), float((interaction**2).mean()))
     for part, values in zip(parts, main):
         add((part.name,), float(values.var()))
     total = max(sum(variance.values()), 1e-300)

@@ -1,4 +1,4 @@
-"""Asking and telling: the protocol of all proposers, and the record of what was asked and told."""
+"""The ask-and-tell protocol of all proposers, and the record of proposals and results that they share."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from metajax.types import InputError, Key
 
 
 class AskTell(Protocol):
-    """Whoever proposes what to train next: ask for configurations, train them, tell how they did.
+    """A proposer of configurations: ask for some, train them, and tell their metrics.
 
     ``Proposer`` asks a meta-learner, ``RandomProposer`` draws, ``OptunaProposer`` asks Optuna. The main job uses all of them
     through this protocol.
@@ -28,7 +28,7 @@ class AskTell(Protocol):
 
     @property
     def trials(self) -> Trials:
-        """What was told."""
+        """The recorded results."""
         ...
 
     def ask(self, n: int = 1) -> list[dict[str, Any]]:
@@ -52,14 +52,14 @@ class AskTell(Protocol):
         asked: Sequence[Mapping[str, Any]] | None = None,
         seconds: Sequence[float] | np.ndarray | None = None,
     ) -> None:
-        """Records how trainings ended, in any order, whether they were asked for or not.
+        """Records the results of trainings, in any order, whether they were proposed or not.
 
         Args:
-            configs: What was trained, as dictionaries or as a struct of arrays.
+            configs: The trained configurations, as dictionaries or as a struct of arrays.
             metrics: The metric of each training; NaN or infinite for one that failed.
-            asked: What ``ask`` had returned, if something else was trained in its place (some choices were fixed, or rounded).
+            asked: The proposals of ``ask``, if others were trained in their place (because choices were fixed or rounded).
                 By default the configurations themselves.
-            seconds: How long each training took, for strategies that weigh what a training costs; NaN where it is not known.
+            seconds: The time of each training, for strategies that weigh its cost; NaN where it is not known.
 
         Raises:
             InputError: If lengths differ or a configuration is outside the space; nothing is recorded then.
@@ -68,15 +68,15 @@ class AskTell(Protocol):
 
 
 class Record:
-    """What was asked and told: the state that all proposers share.
+    """The proposals and the results so far: the state that all proposers share.
 
     Attributes:
         space: The space of the configurations.
         maximize: Whether a larger metric is better.
-        configs: What was told, as dictionaries, in order.
+        configs: The configurations of the results, as dictionaries, in order.
         metrics: The metric of each; NaN where the training failed.
-        seconds: How long each took; NaN where it is not known.
-        waiting: What was asked for and not told yet.
+        seconds: The training time of each; NaN where it is not known.
+        waiting: The proposals without a result so far.
         r2: See ``AskTell``.
         key: The random key.
     """
@@ -89,7 +89,7 @@ class Record:
         self._forget()
 
     def _forget(self) -> None:
-        """Begins with nothing asked and nothing told."""
+        """Removes all proposals and results."""
         self.configs: list[dict[str, Any]] = []
         self.metrics: list[float] = []
         self.seconds: list[float] = []
@@ -98,21 +98,21 @@ class Record:
 
     @property
     def trials(self) -> Trials:
-        """What was told, as ``predictor.Trials``. Raises InputError before anything has succeeded."""
+        """The results as ``predictor.Trials``. Raises InputError if no training has succeeded so far."""
         if not self._structs:
-            raise InputError("trials: nothing was told yet; call tell first")
+            raise InputError("trials: no result has been recorded yet; call tell first")
         columns = {name: np.concatenate([struct[name] for struct in self._structs]) for name in self.space.domains}
         settings = {"seconds": np.array(self.seconds)}
         return Trials.from_arrays(self.space, columns, self.metrics, self.maximize, settings=settings)
 
     @property
     def best(self) -> dict[str, Any]:
-        """The best configuration told so far. Raises InputError before anything has succeeded."""
+        """The best configuration so far. Raises InputError if no training has succeeded so far."""
         return self.configs[self.trials.best]
 
     @property
     def count(self) -> int:
-        """Number of configurations that were asked for or told."""
+        """The number of results and of proposals without a result."""
         return len(self.configs) + len(self.waiting)
 
     def tell(
@@ -122,40 +122,43 @@ class Record:
         asked: Sequence[Mapping[str, Any]] | None = None,
         seconds: Sequence[float] | np.ndarray | None = None,
     ) -> None:
-        """Records how trainings ended; see ``AskTell.tell``."""
+        """Records the results of trainings; see ``AskTell.tell``."""
         try:
             if isinstance(configs, Mapping):
                 struct = {name: np.asarray(configs[name]) for name in self.space.domains}
-                plain = self.space.dicts(struct)
+                dicts = self.space.dicts(struct)
             else:
-                plain = [dict(config) for config in configs]
-                struct = {} if not plain else self.space.configs(plain)
+                dicts = [dict(config) for config in configs]
+                struct = {} if not dicts else self.space.configs(dicts)
         except (ValueError, KeyError) as error:
             raise InputError(f"tell: {error}") from error
-        if len(plain) != len(metrics):
-            raise InputError(f"tell: {len(plain)} configurations and {len(metrics)} metrics; give one metric for each")
-        spent = [float("nan")] * len(plain) if seconds is None else [float(each) for each in seconds]
-        if len(spent) != len(plain):
+        if len(dicts) != len(metrics):
             raise InputError(
-                f"tell: {len(plain)} configurations and {len(spent)} seconds; give seconds for each, or none"
+                f"tell: metrics must have one value for each of the {len(dicts)} configurations, got {len(metrics)}"
             )
-        if not plain:
+        durations = [float("nan")] * len(dicts) if seconds is None else [float(value) for value in seconds]
+        if len(durations) != len(dicts):
+            raise InputError(
+                f"tell: seconds must be None or have one value for each of the {len(dicts)} configurations, got "
+                f"{len(durations)}"
+            )
+        if not dicts:
             return
-        done = {identity(config) for config in (plain if asked is None else asked)}
-        self.waiting = [config for config in self.waiting if identity(config) not in done]
+        finished = {identity(config) for config in (dicts if asked is None else asked)}
+        self.waiting = [config for config in self.waiting if identity(config) not in finished]
         self._structs.append({name: np.asarray(column) for name, column in struct.items()})
-        self.configs += plain
-        self.seconds += spent
+        self.configs += dicts
+        self.seconds += durations
         self.metrics += [float(m) if np.isfinite(m) else float("nan") for m in metrics]
 
 
 def checked_number(n: int) -> None:
-    """Raises InputError if fewer than one configuration is asked for."""
+    """Raises InputError unless ``n``, the number of proposals, is at least 1."""
     if n < 1:
-        raise InputError(f"ask: n={n}; must be an integer >= 1")
+        raise InputError(f"ask: n must be an integer >= 1, got {n}")
 
 
 def identity(config: Mapping[str, Any]) -> str:
-    """A text that two configurations share if they are the same up to rounding."""
+    """A text that is the same for two configurations if they are equal up to rounding."""
     rounded = {name: round(value, 9) if isinstance(value, float) else value for name, value in config.items()}
     return json.dumps(rounded, sort_keys=True, default=list)

@@ -17,14 +17,14 @@ class Block(NamedTuple):
 
     Attributes:
         members: int[m], the groups of the block.
-        taken: int[n, m], every allowed combination of their values.
+        assignments: int[n, m], every allowed combination of their values.
     """
 
     members: np.ndarray
-    taken: np.ndarray
+    assignments: np.ndarray
 
 
-def blocks(parts: Sequence[Group], keep: Limits) -> list[Block]:
+def blocks(parts: Sequence[Group], constraints: Limits) -> list[Block]:
     """The independent blocks of a space: a parent is in one block with its children, and so are the groups of one rule.
 
     Raises:
@@ -32,39 +32,45 @@ def blocks(parts: Sequence[Group], keep: Limits) -> list[Block]:
     """
     label = list(range(len(parts)))
     ties = [(i, g.parent) for i, g in enumerate(parts) if g.parent >= 0]
-    ties += [(rule[0][0], group) for rule in keep.forbidden for group, _ in rule]
+    ties += [(rule[0][0], group) for rule in constraints.forbidden for group, _ in rule]
     for a, b in ties:
         label = [label[b] if value == label[a] else value for value in label]
-    return [_block(parts, keep, [i for i, v in enumerate(label) if v == one]) for one in dict.fromkeys(label)]
+    return [
+        _block(parts, constraints, [i for i, v in enumerate(label) if v == representative])
+        for representative in dict.fromkeys(label)
+    ]
 
 
-def _block(parts: Sequence[Group], keep: Limits, members: list[int]) -> Block:
+def _block(parts: Sequence[Group], constraints: Limits, members: list[int]) -> Block:
     """The allowed combinations of some groups."""
     column = {group: i for i, group in enumerate(members)}  # parents come before their children
-    taken = np.zeros((1, 0), np.int64)
+    assignments = np.zeros((1, 0), np.int64)
     for group in members:
         part = parts[group]
-        if len(taken) * len(part.rows) > 8 * _MAX_COMBINATIONS:
+        if len(assignments) * len(part.rows) > 8 * _MAX_COMBINATIONS:
             names = sorted({parts[i].name for i in members})
             raise InputError(
-                f"enumerate: {names} depend on each other and have over 10^6 combinations; use search.Certify"
+                f"Enumerate: domains that depend on each other must have at most 10^6 combinations, but {names} have more; use "
+                "search.Certify"
             )
-        value = np.tile(np.arange(len(part.rows)), len(taken))
-        taken = np.concatenate([np.repeat(taken, len(part.rows), axis=0), value[:, None]], axis=1)
+        value = np.tile(np.arange(len(part.rows)), len(assignments))
+        assignments = np.concatenate([np.repeat(assignments, len(part.rows), axis=0), value[:, None]], axis=1)
         if part.parent >= 0:
-            exists = np.isin(taken[:, column[part.parent]], part.accepted)
-            taken = taken[np.where(exists, value < part.others, value == part.absent)]
-    for rule in keep.forbidden:
+            exists = np.isin(assignments[:, column[part.parent]], part.accepted)
+            assignments = assignments[np.where(exists, value < part.others, value == part.absent)]
+    for rule in constraints.forbidden:
         if rule[0][0] in column:
-            taken = taken[~np.logical_and.reduce([values[taken[:, column[group]]] for group, values in rule])]
-    return Block(np.array(members), taken)
+            assignments = assignments[
+                ~np.logical_and.reduce([values[assignments[:, column[group]]] for group, values in rule])
+            ]
+    return Block(np.array(members), assignments)
 
 
-def cut(sizes: Sequence[int], max_product: int) -> tuple[list[int], list[int]]:
+def largest_product(sizes: Sequence[int], max_product: int) -> tuple[list[int], list[int]]:
     """The indices whose sizes have the largest product up to ``max_product``, and the other indices.
 
     Example:
-        >>> cut([10, 6, 7, 50], 70)
+        >>> largest_product([10, 6, 7, 50], 70)
         ([0, 2], [1, 3])
     """
     best: dict[int, list[int]] = {1: []}
@@ -90,9 +96,9 @@ class Sums:
         self, parts: Sequence[Group], factors: Sequence[Block], contributions: Sequence[np.ndarray], units: int
     ):
         self.groups, self.blocks = len(parts), list(factors)
-        self.size = math.prod(len(block.taken) for block in factors)
+        self.size = math.prod(len(block.assignments) for block in factors)
         share_of = lambda block: np.sum(
-            [contributions[g][block.taken[:, i]] for i, g in enumerate(block.members)], axis=0
+            [contributions[g][block.assignments[:, i]] for i, g in enumerate(block.members)], axis=0
         )
         shares = [share_of(block) for block in factors]
         self.tables = [np.zeros((1, units))]  # neighboring blocks are added up, so that a sum has few terms
@@ -110,10 +116,10 @@ class Sums:
             index = index // len(table)
         return total
 
-    def taken(self, index: np.ndarray) -> np.ndarray:
+    def assignments(self, index: np.ndarray) -> np.ndarray:
         """int[n, groups]: the values of these combinations, -1 in groups of other blocks."""
-        taken = np.full((len(index), self.groups), -1)
+        assignments = np.full((len(index), self.groups), -1)
         for block in self.blocks:
-            taken[:, block.members] = block.taken[index % len(block.taken)]
-            index = index // len(block.taken)
-        return taken
+            assignments[:, block.members] = block.assignments[index % len(block.assignments)]
+            index = index // len(block.assignments)
+        return assignments

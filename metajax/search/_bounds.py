@@ -21,7 +21,7 @@ class Bounds(Protocol):
 
     importance: np.ndarray
 
-    def state(self, taken: np.ndarray) -> Any:
+    def state(self, assignments: np.ndarray) -> Any:
         """The state of nodes int[nodes, t], which are the values of the first t groups."""
         ...
 
@@ -59,10 +59,10 @@ class _Sums:
     def __init__(self, offset: np.ndarray, rows: list[np.ndarray]):
         self.offset, self.rows = offset[:, None], rows  # [units, 1], [values, units]
 
-    def state(self, taken: np.ndarray) -> np.ndarray:
-        total = np.repeat(self.offset, len(taken), axis=1)
-        for group in range(taken.shape[1]):
-            total += self.rows[group][taken[:, group]].T
+    def state(self, assignments: np.ndarray) -> np.ndarray:
+        total = np.repeat(self.offset, len(assignments), axis=1)
+        for group in range(assignments.shape[1]):
+            total += self.rows[group][assignments[:, group]].T
         return total
 
     def child(self, state: np.ndarray, parent: np.ndarray, group: int, value: np.ndarray) -> np.ndarray:
@@ -81,41 +81,41 @@ class NetworkBounds(_Sums):
     """
 
     def __init__(self, network: Network, parts: Sequence[Group]):
-        (weights, bias), *self.later = network.layers
+        (weights, bias), *self.later_layers = network.layers
         super().__init__(bias, [group.rows @ weights for group in parts])
         low, high = (np.stack([f(rows, axis=0) for rows in self.rows]) for f in (np.min, np.max))
         after = lambda a: np.concatenate([np.cumsum(a[::-1], axis=0)[::-1], np.zeros((1, a.shape[1]))])
-        self.low, self.high = after(low), after(high)  # of the groups from t on
-        self.least, self.range = low, high - low
-        steep = np.abs(self.later[0][0]).sum(axis=1)
+        self.low, self.high = after(low), after(high)  # row t sums over the groups from t on
+        self.low_of_group, self.range = low, high - low
+        steep = np.abs(self.later_layers[0][0]).sum(axis=1)
         self.importance = (high - low) @ steep
 
     def value(self, state: np.ndarray) -> np.ndarray:
         x = state
-        for weights, bias in self.later:
+        for weights, bias in self.later_layers:
             x = weights.T @ np.maximum(x, 0.0) + bias[:, None]
         return x[0]
 
     def upper(self, state: np.ndarray, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
         pieces = [self._upper(state[:, i : i + _PIECE], t) for i in range(0, max(1, state.shape[1]), _PIECE)]
         bounds, scores = zip(*pieces)
-        return np.concatenate(bounds), [np.concatenate(some, axis=1) for some in zip(*scores)]
+        return np.concatenate(bounds), [np.concatenate(group_scores, axis=1) for group_scores in zip(*scores)]
 
     def _upper(self, state: np.ndarray, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
         lows, highs = [state + self.low[t][:, None]], [state + self.high[t][:, None]]
-        for weights, bias in self.later[:-1]:
+        for weights, bias in self.later_layers[:-1]:
             low, high = (np.maximum(x, 0.0) for x in (lows[-1], highs[-1]))
             up, down = np.maximum(weights, 0.0).T, np.minimum(weights, 0.0).T
             lows.append(up @ low + down @ high + bias[:, None])
             highs.append(up @ high + down @ low + bias[:, None])
-        weights, bias = self.later[-1]
+        weights, bias = self.later_layers[-1]
         bound, back = np.full(state.shape[1], bias[0]), weights
-        for (weights, bias), low, high in zip(self.later[-2::-1], lows[:0:-1], highs[:0:-1]):
-            slope, more = _lines(np.broadcast_to(back, low.shape), low, high)
-            bound, back = bound + more + bias @ slope, weights @ slope
+        for (weights, bias), low, high in zip(self.later_layers[-2::-1], lows[:0:-1], highs[:0:-1]):
+            slope, constant = _lines(np.broadcast_to(back, low.shape), low, high)
+            bound, back = bound + constant + bias @ slope, weights @ slope
         low, high = lows[0], highs[0]
         rising = np.flatnonzero((back > 0.0).any(axis=1))
-        down = np.minimum(back, 0.0) * (low + high > 0.0)  # a slope of 1 or of 0, whichever is nearer to relu
+        down = np.minimum(back, 0.0) * (low + high > 0.0)  # the line has slope 1 or 0, whichever is nearer to relu
         bound = bound + np.einsum("un,un->n", down, state)
         up, low = np.maximum(back[rising], 0.0), low[rising]
         if t == len(self.rows):
@@ -125,10 +125,10 @@ class NetworkBounds(_Sums):
         for group in range(t, len(self.rows)):
             even = np.full(len(rising), 1.0 / (len(self.rows) - t))
             share = np.divide(self.range[group][rising], open_range, out=even, where=open_range > 0.0)
-            start, added = share[:, None] * low, (self.rows[group] - self.least[group])[:, rising]
+            start, increases = share[:, None] * low, (self.rows[group] - self.low_of_group[group])[:, rising]
             score = self.rows[group] @ down
-            for value, more in enumerate(added):
-                bent = start + more[:, None]
+            for value, constant in enumerate(increases):
+                bent = start + constant[:, None]
                 np.maximum(bent, 0.0, out=bent)
                 score[value] += up[:, 0] @ bent if up.shape[1] == 1 else np.einsum("un,un->n", up, bent)
             scores.append(score)
@@ -165,13 +165,13 @@ class PairBounds(_Sums):
         best = [
             np.maximum.reduceat(rows @ form.pairs @ self.stacked[0].T, self.starts[0], axis=1) for rows in self.rows
         ]
-        own = [0.5 * np.einsum("vw,wx,vx->v", rows, form.pairs, rows) for rows in self.rows]
-        self.open = []
+        squares = [0.5 * np.einsum("vw,wx,vx->v", rows, form.pairs, rows) for rows in self.rows]
+        self.open_scores = []
         for t in range(len(parts) + 1):
-            shares = [own[d] + 0.5 * (best[d][:, t:].sum(axis=1) - best[d][:, d]) for d in range(t, len(parts))]
-            self.open.append(np.concatenate([*shares, np.zeros(0)])[:, None])
-        alone = [rows @ form.linear for rows in self.rows]
-        self.importance = np.array([np.ptp(a) + np.abs(b).sum(axis=1).max() for a, b in zip(alone, best)])
+            shares = [squares[d] + 0.5 * (best[d][:, t:].sum(axis=1) - best[d][:, d]) for d in range(t, len(parts))]
+            self.open_scores.append(np.concatenate([*shares, np.zeros(0)])[:, None])
+        linear = [rows @ form.linear for rows in self.rows]
+        self.importance = np.array([np.ptp(a) + np.abs(b).sum(axis=1).max() for a, b in zip(linear, best)])
 
     def value(self, state: np.ndarray) -> np.ndarray:
         half = 0.5 * (self.form.pairs @ state) + self.form.linear[:, None]
@@ -179,6 +179,6 @@ class PairBounds(_Sums):
 
     def upper(self, state: np.ndarray, t: int) -> tuple[np.ndarray, list[np.ndarray]]:
         slope = self.form.pairs @ state + self.form.linear[:, None]
-        scores = self.stacked[t] @ slope + self.open[t]
+        scores = self.stacked[t] @ slope + self.open_scores[t]
         bound = self.value(state) + _best_sum(scores, self.starts[t])
         return bound, np.split(scores, self.starts[t][1:]) if t < len(self.rows) else []

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metajax.search._groups import Limits, groups, limits, row_sums, taken_of
+from metajax.search._groups import Limits, assignments_of, groups, limits, row_sums
 from metajax.search._query import Found, Query, encoded, formula, outcome, predicted
 from metajax.search._tree import certify
 from metajax.types import InputError
@@ -14,7 +14,7 @@ from metajax.types import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Certify:
-    r"""Branch and bound over a finite space of any size: exact if it ends in time, else with a bound on what is missing.
+    r"""Branch and bound over a finite space of any size: exact if it ends in time, and otherwise with a bound on the gap.
 
     A box of configurations leaves each choice some of its values. On a box, a hidden unit is at least $\ell$, and choice g adds
     $d_g \ge 0$ to that. The unit is then bounded by a sum over choices, so that the maximum over the box is a sum of maxima:
@@ -33,7 +33,7 @@ class Certify:
         seconds: Wall time after which the search stops without a proof; at least 0.
         forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out.
         cost: f[width], the cost of each column of the encoding, as of ``supernet.regularizers.cost_table``. Needs ``budget``.
-        budget: Largest total cost of a configuration that is accepted.
+        budget: Largest total cost of a configuration that the search may return.
         around: A configuration to stay near, in place of ``cost`` and ``budget``. The maximum of a model far from its data says
             more about the model than about the space. Needs ``radius``.
         radius: Number of choices (or of items of a ``Subset``) that may differ from ``around``; an integer >= 0.
@@ -65,39 +65,41 @@ class Certify:
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
-            raise InputError(f"Certify: seconds={self.seconds}; must be a number >= 0")
+            raise InputError(f"Certify: seconds must be a number >= 0, got {self.seconds}")
         if (self.around is None) != (self.radius is None):
-            raise InputError("Certify: around and radius belong together; give both or neither")
+            raise InputError("Certify: around and radius must be passed together")
         if self.around is not None and self.cost is not None:
-            raise InputError("Certify: around and radius take the place of cost and budget; give one of the pairs")
+            raise InputError(
+                "Certify: around and radius cannot be combined with cost and budget; pass one of the two pairs"
+            )
         if self.radius is not None and (int(self.radius) != self.radius or self.radius < 0):
-            raise InputError(f"Certify: radius={self.radius}; must be an integer >= 0")
+            raise InputError(f"Certify: radius must be an integer >= 0, got {self.radius}")
 
     def search(self, query: Query) -> Found:
         """See ``Maximizer.search``."""
         model, space, form = query.model, query.model.space, formula(query.model, query.context)
         if form is None or query.optimism:
             raise InputError(
-                f"Certify: {model.spec.name} with optimism={query.optimism:g}; accepted are the means of ridge, mlp and "
-                "ensemble"
+                "Certify: model must be ridge, mlp or ensemble and optimism 0, because only their means can be bounded, "
+                f"got {model.spec.name} with optimism={query.optimism:g}"
             )
         parts = groups(space)
         start = encoded(space, query.start, "start")
-        known = taken_of(parts, start) if len(start) else None
-        keep = limits(space, parts, self.forbidden, self.cost, self.budget)
+        initial = assignments_of(parts, start) if len(start) else None
+        constraints = limits(space, parts, self.forbidden, self.cost, self.budget)
         if self.around is not None:
-            center = taken_of(parts, encoded(space, [self.around], "around"))
-            keep = self._near(keep, center[0], [len(part.rows) for part in parts])
-            known = center if known is None else np.concatenate([known, center])
-        proof = certify(form, parts, keep, query.k, self.seconds, start=known)
+            center = assignments_of(parts, encoded(space, [self.around], "around"))
+            constraints = self._near(constraints, center[0], [len(part.rows) for part in parts])
+            initial = center if initial is None else np.concatenate([initial, center])
+        proof = certify(form, parts, constraints, query.k, self.seconds, start=initial)
         if not len(proof.values):
             raise InputError("Certify: no configuration was found that satisfies the constraints; relax them")
-        encodings = row_sums(parts, proof.taken)
+        encodings = row_sums(parts, proof.assignments)
         bound = float(model.in_units(proof.upper))
         return outcome(model, encodings, predicted(model, encodings, query.context), bound, proof.nodes)
 
-    def _near(self, keep: Limits, center: np.ndarray, sizes: Sequence[int]) -> Limits:
+    def _near(self, constraints: Limits, center: np.ndarray, sizes: Sequence[int]) -> Limits:
         """The limits with a budget for differences from the center: each group that differs costs 1."""
         assert self.radius is not None
         differs = [(np.arange(size) != value).astype(np.float64) for size, value in zip(sizes, center)]
-        return keep._replace(cost=differs, budget=float(self.radius))
+        return constraints._replace(cost=differs, budget=float(self.radius))

@@ -37,7 +37,7 @@ def representative(encodings: ArrayLike | Sequence[Any], k: int) -> Int[np.ndarr
     """
     x = np.asarray(encodings, np.float32)
     if not 1 <= k <= len(x):
-        raise InputError(f"representative: k={k} of {len(x)} rows; must be an integer from 1 to the number of rows")
+        raise InputError(f"representative: k must be an integer from 1 to the number of rows ({len(x)}), got {k}")
     distances = np.stack([np.abs(x - row).sum(axis=1) for row in x])
     nearest, selected = np.full(len(x), np.inf, np.float32), []
     for _ in range(k):
@@ -90,9 +90,10 @@ def complementary(
     """
     table = np.asarray(values, np.float64)
     if table.ndim != 2 or not np.isfinite(table).all() or not 1 <= k <= table.shape[-1] or min(population, steps) < 1:
-        arguments = f"values {table.shape}, k={k}, population={population}, steps={steps}"
         raise InputError(
-            f"complementary: {arguments}; accepted are finite values [datasets, configurations], 1 <= k <= configurations"
+            "complementary: values must be finite, of shape [datasets, configurations], k must be from 1 to the number of "
+            f"configurations, and population and steps must be >= 1, got values of shape {table.shape}, k={k}, "
+            f"population={population} and steps={steps}"
         )
     table = table if maximize else -table
     best, worst = table.max(axis=1, keepdims=True), table.min(axis=1, keepdims=True)
@@ -111,8 +112,8 @@ def complementary(
         else:
             child = rng.permutation(np.union1d(sets[first], sets[second]))[:k]
         worst_set = int(np.argmax(losses))
-        if len(np.unique(child)) == k and (new := loss(child)) < losses[worst_set]:
-            sets[worst_set], losses[worst_set] = child, new
+        if len(np.unique(child)) == k and (child_loss := loss(child)) < losses[worst_set]:
+            sets[worst_set], losses[worst_set] = child, child_loss
     return _greedy(regret, sets[int(np.argmin(losses))])
 
 

@@ -32,11 +32,11 @@ class Enumerate:
 
     The mean of a network with one hidden layer (``predictor.mlp``, ``ensemble``) is enumerated without writing the
     configurations down, hundreds of millions a second. Other models, and any model with ``optimism``, are evaluated on every
-    encoding, which is accepted up to 10^7 configurations.
+    encoding, which is limited to 10^7 configurations.
 
     Attributes:
-        forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out. Accepted only for the mean of a network
-            with one hidden layer; use ``Certify`` for other models.
+        forbidden: Combinations such as ``{"op": "skip", "layers": 1}`` to leave out. They are supported only for the mean of a
+            network with one hidden layer; use ``Certify`` for other models.
         devices: The devices that share the work of a network with one hidden layer: how many, all, a list, or a mesh.
 
     Raises:
@@ -68,43 +68,45 @@ class Enumerate:
             return self._prefixes(query, form)
         if self.forbidden:
             raise InputError(
-                f"Enumerate: forbidden combinations need the mean of a network with one hidden layer, this model is "
+                "Enumerate: with forbidden combinations, the model must be a network with one hidden layer and optimism 0, got "
                 f"{query.model.spec.name} with optimism={query.optimism:g}; use search.Certify"
             )
-        encodings, evaluated = _every(query, form)
+        encodings, evaluated = _evaluate_all(query, form)
         scores = np.asarray(score(space, query.model.spec, objective_of(query), encodings))
         return rank(query, encodings, scores, evaluated, exact=True)
 
     def _prefixes(self, query: Query, form: Network) -> Found:
         space = query.model.space
         parts = groups(space)
-        every = enumerate_all(form, parts, limits(space, parts, self.forbidden, None, None), query.k, self.devices)
-        if not len(every.values):
+        enumerated = enumerate_all(form, parts, limits(space, parts, self.forbidden, None, None), query.k, self.devices)
+        if not len(enumerated.values):
             raise InputError("Enumerate: the constraints exclude every configuration; forbid fewer combinations")
-        encodings = row_sums(parts, every.taken)
+        encodings = row_sums(parts, enumerated.assignments)
         values = predicted(query.model, encodings, query.context)
-        return outcome(query.model, encodings, values, float(values[0]), every.number)
+        return outcome(query.model, encodings, values, float(values[0]), enumerated.number)
 
 
-def _every(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
+def _evaluate_all(query: Query, form: Form | None) -> tuple[np.ndarray, int]:
     """Encodings of the k best configurations in blocks of one size, and the number of all."""
     space, spec = query.model.space, query.model.spec
     if space.size > _MAX_SIZE:
         raise InputError(
-            f"Enumerate: the space has 10^{space.log10_size:.1f} configurations; accepted are at most 10^7 for "
-            f"{spec.name}: use search.Certify or search.Gradient"
+            f"Enumerate: the space must have at most 10^7 configurations for {spec.name}, got 10^{space.log10_size:.1f}; use "
+            "search.Certify or search.Gradient for larger spaces"
         )
     size, objective = int(space.size), objective_of(query)
     best, values = np.zeros((0, space.width), np.float32), np.zeros(0)
     for first in range(0, size, _BLOCK):
-        index = np.minimum(np.arange(first, first + _BLOCK), size - 1)  # the last block repeats its end
+        index = np.minimum(
+            np.arange(first, first + _BLOCK), size - 1
+        )  # the last block is filled with repetitions of its last index
         encodings = np.asarray(space.encode(space.at(index)))[: size - first]
         if form is None:
             padded = np.concatenate([encodings, np.repeat(encodings[-1:], _BLOCK - len(encodings), axis=0)])
             scores = np.asarray(score(space, spec, objective, jnp.asarray(padded)))[: len(encodings)]
-        else:  # the mean in float64, as in ``predict``
+        else:  # the mean is computed in float64, as in ``predict``
             scores = form.value(encodings.astype(np.float64))
         best, values = np.concatenate([best, encodings]), np.concatenate([values, scores])
-        keep = np.argsort(-values, kind="stable")[: query.k]
-        best, values = best[keep], values[keep]
+        order = np.argsort(-values, kind="stable")[: query.k]
+        best, values = best[order], values[order]
     return best, size

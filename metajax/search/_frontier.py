@@ -9,25 +9,25 @@ class Best:
     """The k best distinct configurations so far."""
 
     def __init__(self, k: int, groups: int):
-        self.k, self.taken, self.values = k, np.zeros((0, groups), np.int32), np.zeros(0)
+        self.k, self.assignments, self.values = k, np.zeros((0, groups), np.int32), np.zeros(0)
 
     @property
     def worst(self) -> float:
         """The k-th best value, ``-inf`` while there are fewer."""
         return float(self.values[-1]) if len(self.values) == self.k else -np.inf
 
-    def add(self, taken: np.ndarray, values: np.ndarray) -> None:
+    def add(self, assignments: np.ndarray, values: np.ndarray) -> None:
         """Takes configurations int[n, groups] with their values into account."""
         good = values > self.worst
         if not good.any():
             return
-        taken, values = taken[good], values[good]
+        assignments, values = assignments[good], values[good]
         top = np.argsort(-values, kind="stable")[: 4 * self.k + 64]  # some may be duplicates
-        taken = np.concatenate([self.taken, taken[top]])
+        assignments = np.concatenate([self.assignments, assignments[top]])
         values = np.concatenate([self.values, values[top]])
-        _, first = np.unique(taken, axis=0, return_index=True)
+        _, first = np.unique(assignments, axis=0, return_index=True)
         first = first[np.argsort(-values[first], kind="stable")[: self.k]]
-        self.taken, self.values = taken[first], values[first]
+        self.assignments, self.values = assignments[first], values[first]
 
 
 class Frontier:
@@ -51,17 +51,17 @@ class Frontier:
         """The largest bound of an open node."""
         return -np.inf if self.empty else max(float(chunk[0].max()) for chunk in self.bins[self.first])
 
-    def push(self, upper: np.ndarray, depth: int, taken: np.ndarray) -> None:
+    def push(self, upper: np.ndarray, depth: int, assignments: np.ndarray) -> None:
         """Adds nodes of one depth, int[n, groups], with their bounds f64[n]."""
         if not len(upper):
             return
         index = np.clip((self.top - upper) / self.step, 0, len(self.bins) - 1).astype(np.int64)
         order = np.argsort(index, kind="stable")
-        upper, index, taken = upper[order], index[order], taken[order].astype(self.kind)
+        upper, index, assignments = upper[order], index[order], assignments[order].astype(self.kind)
         ends = [*(np.flatnonzero(np.diff(index)) + 1), len(index)]
         for start, end in zip([0, *ends[:-1]], ends):
             part = slice(start, end)
-            self.bins[index[start]].append((upper[part], np.full(end - start, depth, np.int32), taken[part]))
+            self.bins[index[start]].append((upper[part], np.full(end - start, depth, np.int32), assignments[part]))
         self.first = min(self.first, int(index[0]))
 
     def pop(self, number: int, threshold: float) -> list[tuple[int, np.ndarray]]:
@@ -71,15 +71,15 @@ class Frontier:
         chunks: list[tuple[np.ndarray, ...]] = []
         total = 0
         while total < number and not self.empty:
-            upper, depth, taken = self.bins[self.first].pop()
+            upper, depth, assignments = self.bins[self.first].pop()
             live = upper > threshold
             if len(upper) > 2 * number:  # the rest stays
                 rest = slice(number, None)
-                self.bins[self.first].append((upper[rest], depth[rest], taken[rest]))
-                upper, depth, taken, live = upper[:number], depth[:number], taken[:number], live[:number]
-            chunks.append((upper[live], depth[live], taken[live]))
+                self.bins[self.first].append((upper[rest], depth[rest], assignments[rest]))
+                upper, depth, assignments, live = upper[:number], depth[:number], assignments[:number], live[:number]
+            chunks.append((upper[live], depth[live], assignments[live]))
             total += int(live.sum())
         if not chunks:
             return []
-        depth, taken = (np.concatenate([chunk[i] for chunk in chunks]) for i in (1, 2))
-        return [(int(d), taken[depth == d].astype(np.int32)) for d in np.unique(depth)]
+        depth, assignments = (np.concatenate([chunk[i] for chunk in chunks]) for i in (1, 2))
+        return [(int(d), assignments[depth == d].astype(np.int32)) for d in np.unique(depth)]

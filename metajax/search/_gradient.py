@@ -53,7 +53,9 @@ class Gradient:
 
     def __post_init__(self) -> None:
         if self.relaxation not in RULES:
-            raise InputError(f"Gradient: relaxation={self.relaxation!r}; accepted are {list(RULES)}")
+            raise InputError(
+                f"Gradient: relaxation must be one of {', '.join(map(repr, RULES))}, got {self.relaxation!r}"
+            )
 
     def search(self, query: Query) -> Found:
         """See ``Maximizer.search``."""
@@ -71,7 +73,7 @@ def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> Floa
     temperatures = jnp.geomspace(1.0, 0.1, _STEPS)
     optimizer = optax.adam(0.1)
 
-    def one(key):
+    def ascend_one(key):
         flat, unravel = ravel_pytree(space.zeros())
         logits = unravel(jax.random.normal(stream(key, "start"), flat.shape, flat.dtype))
 
@@ -89,4 +91,4 @@ def ascend(space: Space, spec: Any, objective: Any, key: Key, rule: str) -> Floa
         (logits, _), _ = jax.lax.scan(step, (logits, optimizer.init(logits)), steps)
         return space.relax(jax.tree.map(lambda z: z / temperatures[-1], logits))
 
-    return space.encode(space.decode_configs(jax.vmap(one)(jax.random.split(key, _STARTS))))
+    return space.encode(space.decode_configs(jax.vmap(ascend_one)(jax.random.split(key, _STARTS))))

@@ -40,7 +40,7 @@ def groups(space: Space) -> list[Group]:
     """
     endless = [name for name, domain in space.domains.items() if domain.size == np.inf]
     if endless:
-        raise InputError(f"the space is infinite: give a grid to {endless}")
+        raise InputError(f"the space must be finite; give a grid to {endless}")
     parts: list[Group] = []
     index_of: dict[str, int] = {}
     for name in space.order:
@@ -48,10 +48,11 @@ def groups(space: Space) -> list[Group]:
         condition = space.conditions.get(name)
         parent, accepted = -1, ()
         if condition is not None:
-            over = space.domains[condition.parent]
-            known = [over.to_python(value) for value in over.at(np.arange(int(over.size)))]  # type: ignore[union-attr]
+            parent_domain = space.domains[condition.parent]
+            values = parent_domain.at(np.arange(int(parent_domain.size)))  # type: ignore[union-attr]
+            parent_values = [parent_domain.to_python(value) for value in values]  # type: ignore[union-attr]
             parent = index_of[condition.parent]
-            accepted = tuple(i for i, value in enumerate(known) if value in condition.values)
+            accepted = tuple(i for i, value in enumerate(parent_values) if value in condition.values)
         if isinstance(domain, Subset):
             for item in range(domain.n):
                 rows = np.zeros((2, space.width))
@@ -60,7 +61,7 @@ def groups(space: Space) -> list[Group]:
             continue
         size = int(domain.size)
         if size > 100_000:
-            raise InputError(f"{name} has {size} values; accepted are at most 100,000; give it a grid or fewer choices")
+            raise InputError(f"{name} must have at most 100,000 values, got {size:,}; give it a grid or fewer choices")
         rows = np.zeros((size + (condition is not None), space.width))
         rows[:size, part] = np.asarray(domain.encode(jnp.asarray(domain.at(np.arange(size)))))
         index_of[name] = len(parts)
@@ -96,56 +97,73 @@ def limits(
         InputError: If a forbidden combination names what the space does not have, or only one of cost and budget is given.
     """
     if (cost is None) != (budget is None):
-        raise InputError("cost and budget belong together: give both or neither")
+        raise InputError("cost and budget must be passed together")
     if cost is not None and budget is not None:
         cost = np.asarray(cost, np.float64)
         if cost.shape != (space.width,) or not np.isfinite(cost).all() or np.isnan(budget):
-            arguments = f"cost of shape {cost.shape}, budget={budget}"
-            raise InputError(f"{arguments}; accepted are ({space.width},) finite numbers and a number")
-    where: dict[str, list[int]] = {}
+            raise InputError(
+                f"cost must hold finite numbers of shape ({space.width},) and budget must be a number, "
+                f"got cost of shape {cost.shape} and budget {budget}"
+            )
+    indices_by_name: dict[str, list[int]] = {}
     for i, group in enumerate(parts):
-        where.setdefault(group.name, []).append(i)
-    rules = []
-    for row, combination in enumerate(forbidden):
-        rule = []
-        if not combination:
-            raise InputError(f"forbidden[{row}] is empty, which would forbid everything; name what is forbidden")
-        for name, value in combination.items():
-            if name not in space.domains or isinstance(space.domains[name], Subset):
-                raise InputError(
-                    f"forbidden[{row}]: {name!r} is not a domain of single values; there are {list(where)}"
-                )
-            domain, index = space.domains[name], where[name][0]
-            known = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
-            if value not in known:
-                raise InputError(f"forbidden[{row}]: {name}: {value!r} is not one of {known[:20]}")
-            rule.append((index, np.arange(len(parts[index].rows)) == known.index(value)))
-        rules.append(rule)
-    for name, indices in where.items():
+        indices_by_name.setdefault(group.name, []).append(i)
+    rules = [_rule(space, parts, indices_by_name, row, combination) for row, combination in enumerate(forbidden)]
+    for name, indices in indices_by_name.items():
         domain = space.domains[name]
         if isinstance(domain, Subset) and domain.nonempty:
             empty: list[tuple[int, np.ndarray]] = [(i, np.array([True, False])) for i in indices]
             first = parts[indices[0]]
             if first.parent >= 0:  # where the subset does not exist, empty is right
-                over = np.isin(np.arange(len(parts[first.parent].rows)), first.accepted)
-                empty.append((first.parent, over))
+                subset_exists = np.isin(np.arange(len(parts[first.parent].rows)), first.accepted)
+                empty.append((first.parent, subset_exists))
             rules.append(empty)
     prices = None if cost is None else [group.rows @ np.asarray(cost, np.float64) for group in parts]
     return Limits(rules, prices, float("inf") if budget is None else float(budget))
 
 
+def _rule(
+    space: Space,
+    parts: Sequence[Group],
+    indices_by_name: Mapping[str, list[int]],
+    row: int,
+    combination: Mapping[str, Any],
+) -> list[tuple[int, np.ndarray]]:
+    """The rule of one forbidden combination; ``row`` is its number, for errors."""
+    if not combination:
+        raise InputError(
+            f"forbidden[{row}] must name at least one value, got an empty combination, which would forbid everything"
+        )
+    rule = []
+    for name, value in combination.items():
+        if name not in space.domains or isinstance(space.domains[name], Subset):
+            raise InputError(
+                f"forbidden[{row}]: {name!r} must be a domain of single values, one of {list(indices_by_name)}"
+            )
+        domain, index = space.domains[name], indices_by_name[name][0]
+        domain_values = [domain.to_python(v) for v in domain.at(np.arange(int(domain.size)))]
+        if value not in domain_values:
+            raise InputError(f"forbidden[{row}]: {name} must be one of {domain_values[:20]}, got {value!r}")
+        rule.append((index, np.arange(len(parts[index].rows)) == domain_values.index(value)))
+    return rule
+
+
 @checked
-def taken_of(parts: Sequence[Group], encodings: Float[np.ndarray, "n width"]) -> Integer[np.ndarray, "n {len(parts)}"]:
+def assignments_of(
+    parts: Sequence[Group], encodings: Float[np.ndarray, "n width"]
+) -> Integer[np.ndarray, "n {len(parts)}"]:
     """int[n, groups]: the values of configurations, by their encodings f[n, width]."""
-    columns_taken = []
+    columns = []
     for group in parts:
-        columns = np.flatnonzero(group.rows.any(axis=0))
-        near = np.abs(encodings[:, None, columns] - group.rows[None][..., columns]).sum(axis=-1)
-        columns_taken.append(near.argmin(axis=1))
-    return np.stack(columns_taken, axis=1)
+        own_columns = np.flatnonzero(group.rows.any(axis=0))
+        near = np.abs(encodings[:, None, own_columns] - group.rows[None][..., own_columns]).sum(axis=-1)
+        columns.append(near.argmin(axis=1))
+    return np.stack(columns, axis=1)
 
 
 @checked
-def row_sums(parts: Sequence[Group], taken: Integer[np.ndarray, "n {len(parts)}"]) -> Float32[np.ndarray, "n width"]:
+def row_sums(
+    parts: Sequence[Group], assignments: Integer[np.ndarray, "n {len(parts)}"]
+) -> Float32[np.ndarray, "n width"]:
     """f32[n, width]: the encodings of configurations given by the values that they take, int[n, groups]."""
-    return np.asarray(sum(group.rows[taken[:, i]] for i, group in enumerate(parts)), np.float32)
+    return np.asarray(sum(group.rows[assignments[:, i]] for i, group in enumerate(parts)), np.float32)

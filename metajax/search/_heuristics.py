@@ -44,7 +44,7 @@ def score(space: Space, spec: Any, objective: Any, encodings: Float[AnyArray, "n
 @checked
 def ranked(query: Query, encodings: Float[Array, "n {query.model.space.width}"], evaluated: int) -> Found:
     """The k best of the candidates f32[n, width] that a heuristic ends with."""
-    # scored before duplicates are removed, so that the shape is always the same
+    # Scores are computed before duplicates are removed, so that the shape is always the same.
     scores = np.asarray(score(query.model.space, query.model.spec, objective_of(query), encodings))
     return rank(query, np.asarray(encodings), scores, evaluated, exact=False)
 
@@ -55,9 +55,9 @@ def initial(space: Space, key: Key, start: Sequence[Mapping[str, Any]]) -> Float
     encodings = space.encode(space.sample(key, POOL))
     if not start:
         return encodings
-    known = np.asarray(space.encode(space.configs(start[: POOL // 2])))
-    # joined on the host: the number of given configurations is another one in every call
-    return jax.device_put(np.concatenate([known, np.asarray(encodings)[len(known) :]]))
+    start_encodings = np.asarray(space.encode(space.configs(start[: POOL // 2])))
+    # NumPy joins them, because JAX would compile a program for every number of given configurations.
+    return jax.device_put(np.concatenate([start_encodings, np.asarray(encodings)[len(start_encodings) :]]))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -73,11 +73,11 @@ def generations(
         parents = encodings[order]
         mutate_key = jax.random.fold_in(stream(key, "mutate"), number)
         children = space.encode(space.mutate(mutate_key, space.decode_configs(parents), rate=1.5 / len(space.domains)))
-        both = jnp.concatenate([parents, children])
+        population = jnp.concatenate([parents, children])
         scores = jnp.concatenate([values[order], score(space, spec, objective, children)])
-        # a copy of its parent is no new configuration
-        same = jnp.concatenate([jnp.zeros(len(parents), bool), jnp.all(children == parents, axis=1)])
-        return (both, jnp.where(same, -jnp.inf, scores)), None
+        # A child that equals its parent is not a new configuration.
+        is_copy = jnp.concatenate([jnp.zeros(len(parents), bool), jnp.all(children == parents, axis=1)])
+        return (population, jnp.where(is_copy, -jnp.inf, scores)), None
 
     first = (encodings, score(space, spec, objective, encodings))
     (encodings, values), _ = jax.lax.scan(generation, first, jnp.arange(GENERATIONS))

@@ -34,7 +34,7 @@ def maximize(
         method: How to search. ``Enumerate()`` evaluates every configuration of a finite space; ``Certify()`` proves its
             answer by branch and bound over a finite space of any size; ``Gradient()`` ascends relaxed encodings;
             ``Reinforce()`` trains a policy; ``Evolve()`` mutates and selects; ``Random()`` samples. The options of a method
-            are fields of its object. Every object with a function ``search(query) -> Found`` is accepted.
+            are fields of its object. Any object with a method ``search(query) -> Found`` may be passed.
         k: Number of configurations, at least 1. Fewer are returned if the space has fewer.
         context: f32[c], the context of the model (meta-features of the dataset), if the model was fitted with any.
         optimism: Number of standard deviations that are added to the mean. 0 is the mean; larger values explore (upper
@@ -61,13 +61,13 @@ def maximize(
         (16, True)
     """
     if not callable(getattr(method, "search", None)) or isinstance(method, type):
-        argument = f"search.{method.__name__} is a class" if isinstance(method, type) else f"method={method!r}"
+        value = f"the class {method.__name__}" if isinstance(method, type) else repr(method)
         options = ", ".join(f"search.{name}()" for name in _NAMES)
-        raise InputError(f"maximize: {argument}; accepted are objects such as {options}")
+        raise InputError(f"maximize: method must be an object such as {options}, got {value}")
     if k < 1:
-        raise InputError(f"maximize: k={k}; must be an integer >= 1")
-    started = time.perf_counter()
-    encoded(model.space, start, "start")  # an error before anything is compiled
+        raise InputError(f"maximize: k must be an integer >= 1, got {k}")
+    start_time = time.perf_counter()
+    encoded(model.space, start, "start")  # raises before anything is compiled
     key = jax.random.key(0) if key is None else key
     found = method.search(Query(model, k, context, optimism, key, start))
-    return found._replace(seconds=time.perf_counter() - started)
+    return found._replace(seconds=time.perf_counter() - start_time)

@@ -1,4 +1,4 @@
-"""Proposers without a meta-learner: chance, and Optuna. They are what the meta-learner is compared with."""
+"""Proposers without a meta-learner, with which the meta-learner is compared: random search and Optuna."""
 
 from typing import Any
 
@@ -34,16 +34,15 @@ class RandomProposer(Record):
     def ask(self, n: int = 1) -> list[dict[str, Any]]:
         """Draws n configurations; see ``AskTell.ask``."""
         checked_number(n)
-        asked = self.space.dicts(self.space.sample(jax.random.fold_in(self.key, self.count), n))
-        self.waiting.extend(asked)
-        return asked
+        proposals = self.space.dicts(self.space.sample(jax.random.fold_in(self.key, self.count), n))
+        self.waiting.extend(proposals)
+        return proposals
 
 
 class OptunaProposer(Record):
     """Proposes by Optuna's multivariate TPE.
 
-    The sampler is told of everything that was tried. What was asked for and is not told yet counts as bad ("constant liar"),
-    so that a batch spreads out.
+    The sampler knows all results. Proposals without a result count as bad ("constant liar"), so that a batch spreads out.
 
     Args:
         space: The space to search.
@@ -94,9 +93,9 @@ class OptunaProposer(Record):
         for config in self.waiting:
             add(config, state=optuna.trial.TrialState.RUNNING)
         params = [study.ask(distributions).params for _ in range(n)]
-        asked = space.dicts(space.configs([interop.from_params(space, one) for one in params]))
-        self.waiting.extend(asked)
-        return asked
+        proposals = space.dicts(space.configs([interop.from_params(space, values) for values in params]))
+        self.waiting.extend(proposals)
+        return proposals
 
 
 def _completed(space: Space, config: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +103,6 @@ def _completed(space: Space, config: dict[str, Any]) -> dict[str, Any]:
     completed = dict(config)
     for name, domain in space.domains.items():
         if name not in completed:
-            drawn = domain.draw(jax.numpy.full((1, domain.width), 0.5))
-            completed[name] = domain.to_python(np.asarray(drawn)[0])
+            value = domain.draw(jax.numpy.full((1, domain.width), 0.5))
+            completed[name] = domain.to_python(np.asarray(value)[0])
     return completed

@@ -27,21 +27,23 @@ class Pool:
         for name, part in space.slices.items():
             domain = space.domains[name]
             self._weight[part] = 2.0 / domain.width if isinstance(domain, Subset) else 1.0
-        self._tried, self._picked = (np.full(len(rows), np.inf, np.float32) for _ in range(2))
+        self._distance_to_tried, self._distance_to_picked = (np.full(len(rows), np.inf, np.float32) for _ in range(2))
         for row in tried:
-            self._tried = np.minimum(self._tried, self._to(row))
+            self._distance_to_tried = np.minimum(self._distance_to_tried, self._distances(row))
 
-    def _to(self, row: np.ndarray) -> np.ndarray:
+    def _distances(self, row: np.ndarray) -> np.ndarray:
         return np.abs(self.rows - row) @ self._weight
 
     def keep_from(self, row: np.ndarray) -> None:
         """Keeps a distance from this configuration from now on; it was picked, from this pool or elsewhere."""
-        self._picked = np.minimum(self._picked, self._to(row))
+        self._distance_to_picked = np.minimum(self._distance_to_picked, self._distances(row))
 
     def take(self) -> int | None:
         """The index of the best candidate that is far enough, or ``None`` if all are used up."""
         for distance in _DISTANCES:
-            far = np.flatnonzero((self._picked >= distance) & (self._tried >= min(distance, _FROM_TRIED)))
+            far = np.flatnonzero(
+                (self._distance_to_picked >= distance) & (self._distance_to_tried >= min(distance, _FROM_TRIED))
+            )
             if len(far):
                 return int(far[0])
         return None

@@ -17,7 +17,7 @@ from jaxtyping import Float, Integer
 
 from metajax.parallel import Devices, mesh
 from metajax.predictor._forms import Network
-from metajax.search._blocks import Sums, blocks, cut
+from metajax.search._blocks import Sums, blocks, largest_product
 from metajax.search._groups import Group, Limits
 from metajax.types import InputError
 
@@ -31,18 +31,18 @@ class Enumerated(NamedTuple):
     """The outcome of an enumeration.
 
     Attributes:
-        taken: int[k, groups], the values of the best configurations.
+        assignments: int[k, groups], the values of the best configurations.
         values: f64[k], best first.
         number: Number of configurations of the space.
     """
 
-    taken: Integer[np.ndarray, "k groups"]
+    assignments: Integer[np.ndarray, "k groups"]
     values: Float[np.ndarray, " k"]
     number: int
 
 
 def enumerate_all(
-    network: Network, parts: Sequence[Group], keep: Limits, k: int = 1, devices: Devices = "all"
+    network: Network, parts: Sequence[Group], constraints: Limits, k: int = 1, devices: Devices = "all"
 ) -> Enumerated:
     """The k best of all configurations, exactly: values are float64, and the error of float32 on the way is allowed for.
 
@@ -51,7 +51,7 @@ def enumerate_all(
     Args:
         network: A network with one hidden layer.
         parts: The groups of the space.
-        keep: The forbidden combinations; a budget is ignored.
+        constraints: The forbidden combinations; a budget is ignored.
         k: Number of configurations.
         devices: The devices that share the work.
 
@@ -60,11 +60,11 @@ def enumerate_all(
     """
     if len(network.layers) != 2:
         raise InputError(
-            f"enumerate: {len(network.layers) - 1} hidden layers; accepted is one (search.Certify takes two)"
+            f"Enumerate: the network must have one hidden layer, got {len(network.layers) - 1}; use search.Certify for two"
         )
-    halves = _Halves(network, parts, keep)
-    over = [device for device in mesh(devices).devices.ravel() if device.process_index == jax.process_index()]
-    return _finalists(halves, _scan(halves, k, over), k)
+    halves = _Halves(network, parts, constraints)
+    local_devices = [device for device in mesh(devices).devices.ravel() if device.process_index == jax.process_index()]
+    return _finalists(halves, _scan(halves, k, local_devices), k)
 
 
 class _Halves:
@@ -78,15 +78,18 @@ class _Halves:
         margin: A bound on the error of float32.
     """
 
-    def __init__(self, network: Network, parts: Sequence[Group], keep: Limits):
+    def __init__(self, network: Network, parts: Sequence[Group], constraints: Limits):
         (first, bias), (second, last) = network.layers
         rising = np.argsort(second[:, 0] < 0, kind="stable")
         first, self.bias, self.weight = first[:, rising], bias[rising], second[rising, 0]
         self.constant, self.groups, units = last[0], len(parts), len(self.weight)
-        whole = blocks(parts, keep)
-        inner, outer = cut([len(block.taken) for block in whole], max(64, _CACHED_FLOATS // units))
+        all_blocks = blocks(parts, constraints)
+        sizes = [len(block.assignments) for block in all_blocks]
+        inner, outer = largest_product(sizes, max(64, _CACHED_FLOATS // units))
         shares = [part.rows @ first for part in parts]
-        self.suffixes, self.prefixes = (Sums(parts, [whole[i] for i in half], shares, units) for half in (inner, outer))
+        self.suffixes, self.prefixes = (
+            Sums(parts, [all_blocks[i] for i in half], shares, units) for half in (inner, outer)
+        )
         self.suffix_units = self.suffixes.values(np.arange(self.suffixes.size))
         reach = sum((np.abs(share).max(axis=0) for share in shares), np.abs(self.bias))
         self.margin = 8 * (units + len(parts)) * 2.0**-24 * float(reach @ np.abs(self.weight) + abs(self.constant))
@@ -124,19 +127,19 @@ def _scan(halves: _Halves, k: int, devices: Sequence[Any]) -> "_Best":
 
 def _finalists(halves: _Halves, best: "_Best", k: int) -> Enumerated:
     """The k best by float64, out of the chunks and suffixes that can hold them."""
-    taken, values = np.zeros((0, halves.groups), np.int64), np.zeros(0)
+    assignments, values = np.zeros((0, halves.groups), np.int64), np.zeros(0)
     pairs = [(int(start), int(suffix)) for start, suffix in best.pairs]
     for start in sorted({start for start, _ in pairs}):
         index, a = halves.chunk(start)
-        prefix_taken = halves.prefixes.taken(index)
+        prefix_assignments = halves.prefixes.assignments(index)
         for suffix in sorted(s for chunk, s in pairs if chunk == start):
             value = np.maximum(a + halves.suffix_units[suffix], 0.0) @ halves.weight + halves.constant
             top = np.argsort(-value, kind="stable")[:k]
-            rows = np.maximum(prefix_taken[top], halves.suffixes.taken(np.array([suffix])))
-            taken, values = np.concatenate([taken, rows]), np.concatenate([values, value[top]])
+            rows = np.maximum(prefix_assignments[top], halves.suffixes.assignments(np.array([suffix])))
+            assignments, values = np.concatenate([assignments, rows]), np.concatenate([values, value[top]])
         order = np.argsort(-values, kind="stable")[:k]
-        taken, values = taken[order], values[order]
-    return Enumerated(taken, values, halves.prefixes.size * halves.suffixes.size)
+        assignments, values = assignments[order], values[order]
+    return Enumerated(assignments, values, halves.prefixes.size * halves.suffixes.size)
 
 
 class _Best:
@@ -147,7 +150,7 @@ class _Best:
         self.values, self.pairs = np.zeros(0, np.float32), np.zeros((0, 2), np.int64)
 
     @property
-    def least(self) -> float:
+    def threshold(self) -> float:
         """The value that a pair needs."""
         k = self.k
         return -np.inf if len(self.values) < k else float(np.partition(self.values, -k)[-k]) - 2 * self.margin
@@ -155,11 +158,11 @@ class _Best:
     def look(self, start: int, best: jax.Array, number: int) -> None:
         """Takes the best values of a chunk into account, f32[suffixes] with padding."""
         values = np.asarray(best)[:number]
-        good = np.flatnonzero(values >= self.least)
+        good = np.flatnonzero(values >= self.threshold)
         if len(good):
             pairs = np.stack([np.full(len(good), start), good], axis=1)
             self.values, self.pairs = np.concatenate([self.values, values[good]]), np.concatenate([self.pairs, pairs])
-            remaining = self.values >= self.least
+            remaining = self.values >= self.threshold
             self.values, self.pairs = self.values[remaining], self.pairs[remaining]
 
 

@@ -1,4 +1,4 @@
-"""The proposer: asks a model what to train next, and learns from what it is told."""
+"""The proposer: a model proposes what to train next, and is fitted to the results."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from metajax.space import Space, interop
 from metajax.types import InputError, Key, stream
 
 _DRAWN, _FOLDS = 256, 5
-_KERNEL = predictor.kernel()  # one object, so that it is compiled once
+_KERNEL = predictor.kernel()  # A single object is compiled once.
 _EXPECTED_IMPROVEMENT = Acquisition()
 
 
@@ -80,9 +80,11 @@ class Proposer(Record):
         key: Key | None = None,
     ):
         if n_initial < 1:
-            raise InputError(f"Proposer: n_initial={n_initial}; must be an integer >= 1")
+            raise InputError(f"Proposer: n_initial must be an integer >= 1, got {n_initial}")
         if earlier is not None and earlier.space != space:
-            raise InputError("Proposer: the earlier trials are of another space; read them with this one")
+            raise InputError(
+                "Proposer: the earlier trials must have the space of the proposer; read them with that space"
+            )
         super().__init__(space, maximize, key)
         self.specs: list[Spec] = [spec] if isinstance(spec, Spec) else list(spec)
         self.strategy: Strategy = strategy
@@ -107,21 +109,21 @@ class Proposer(Record):
             InputError: If n is below 1.
         """
         checked_number(n)
-        known = {identity(config) for config in [*self.configs, *self.waiting]}
-        picked: list[dict[str, Any]] = []
+        previous = {identity(config) for config in [*self.configs, *self.waiting]}
+        proposals: list[dict[str, Any]] = []
         for config in self._candidates(n):
-            if identity(config) not in known:
-                picked.append(config)
-                known.add(identity(config))
-            if len(picked) == n:
+            if identity(config) not in previous:
+                proposals.append(config)
+                previous.add(identity(config))
+            if len(proposals) == n:
                 break
         else:  # the space is used up: repeat some of it
-            picked += self.space.dicts(self.space.sample(self._draw("again"), n - len(picked)))
-        self.waiting.extend(picked)
-        return picked
+            proposals += self.space.dicts(self.space.sample(self._draw("again"), n - len(proposals)))
+        self.waiting.extend(proposals)
+        return proposals
 
     def save(self, path: Path | str) -> None:
-        """Writes what was asked and told as JSON, whole or not at all.
+        """Writes the proposals and the results as JSON, in one atomic step.
 
         Args:
             path: The file to write.
@@ -137,7 +139,7 @@ class Proposer(Record):
         write_text(Path(path), json.dumps(state))
 
     def load(self, path: Path | str) -> "Proposer":
-        """Goes on from what ``save`` wrote; the arguments of the proposer must be the same as then.
+        """Continues from a file of ``save``. The arguments of the proposer must be the same as those of the saved one.
 
         Args:
             path: The file to read.
@@ -155,18 +157,20 @@ class Proposer(Record):
             seconds = _with_nan(state["seconds"]) if "seconds" in state else None
             waiting, initial = state["waiting"], state["first"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: not what a Proposer saved ({error})") from error
+            raise InputError(f"{path}: is not a file saved by Proposer.save ({error})") from error
         if space != self.space:
-            raise InputError(f"{path}: was saved with another space; give the proposer that one")
+            raise InputError(
+                f"{path}: was saved by a proposer with another space; construct the proposer with that space"
+            )
         self._forget()
-        self._initial = [_plain(config) for config in initial]
-        self.tell([_plain(config) for config in configs], metrics, seconds=seconds)
-        self.waiting.extend(_plain(config) for config in waiting)
+        self._initial = [_with_tuples(config) for config in initial]
+        self.tell([_with_tuples(config) for config in configs], metrics, seconds=seconds)
+        self.waiting.extend(_with_tuples(config) for config in waiting)
         return self
 
     @property
     def initial(self) -> list[dict[str, Any]]:
-        """The configurations that are asked for before there is a model."""
+        """The configurations that are proposed before there is a model."""
         if self._initial is None:
             pool = self.space.sample(stream(self.key, "design"), max(_DRAWN, self.n_initial))
             encodings = np.asarray(self.space.encode(pool))
@@ -191,8 +195,8 @@ class Proposer(Record):
         yield from self.space.dicts(self.space.sample(self._draw("random"), max(64, self.n_initial)))
 
     def _fit(self, trials: Trials) -> Model:
-        """The model by what was told, of the spec that cross-validation prefers."""
-        # one spec is fitted with the same key every time, so that proposals change by what was told alone
+        """The model that is fitted to the results, of the spec that cross-validation prefers."""
+        # A single spec is fitted with the same key every time, so that only new results change the proposals.
         key = self._draw("model") if len(self.specs) > 1 or self.fine_tune else self.key
         spec = self.specs[0]
         if len(self.specs) > 1 and len(np.unique(trials.encodings, axis=0)) >= _FOLDS:
@@ -227,8 +231,8 @@ def recommend(earlier: Trials, n: int) -> list[dict[str, Any]]:
         {'layers': 3}
     """
     encodings = np.unique(earlier.encodings, axis=0)
-    plain = dataclasses.replace(earlier, context=np.zeros((len(earlier), 0), np.float32))
-    model = predictor.fit(plain, predictor.ridge(2), "rank")
+    without_context = dataclasses.replace(earlier, context=np.zeros((len(earlier), 0), np.float32))
+    model = predictor.fit(without_context, predictor.ridge(2), "rank")
     mean = model.predict(encodings)[0]
     return earlier.space.decode(encodings[np.argsort(-mean, kind="stable")[:n]])
 
@@ -243,6 +247,6 @@ def _with_nan(numbers: list[float | None]) -> list[float]:
     return [float("nan") if number is None else number for number in numbers]
 
 
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+def _with_tuples(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration from JSON, which has no tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}

@@ -1,4 +1,4 @@
-"""What every search through a model is asked, and what it answers."""
+"""The query and the result of every search through a model."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -105,9 +105,11 @@ class Acquisition:
 
     def __post_init__(self) -> None:
         if self.name not in ACQUISITIONS:
-            raise InputError(f"Acquisition: name={self.name!r}; accepted are {list(ACQUISITIONS)}")
+            raise InputError(
+                f"Acquisition: name must be one of {', '.join(map(repr, ACQUISITIONS))}, got {self.name!r}"
+            )
         if self.radius is not None and self.radius < 1:
-            raise InputError(f"Acquisition: radius={self.radius}; must be an integer >= 1, or None")
+            raise InputError(f"Acquisition: radius must be an integer >= 1 or None, got {self.radius}")
 
     def propose(self, knowledge: Knowledge, n: int) -> list[dict[str, Any]]:
         """See ``Strategy.propose``."""
@@ -118,11 +120,11 @@ class Acquisition:
         pool = self._candidates(model, top, draw)
         if self.radius is not None:
             pool = pool[_differences(trials.space, pool, trials.encodings[order[0]]) <= self.radius]
-        # padded to one size, so that it is compiled once
+        # The arrays are padded to one size, so that the program is compiled once.
         size = 2 * _POOL + _ASCENDED + _PARENTS
         padded = np.concatenate([pool, np.repeat(top[:1], size - len(top) - len(pool), axis=0), top])
         mean, std = compiled_apply(model.spec, False)(model.params, model.inputs(padded))
-        # cut on the host: the number of rows is another one in every call
+        # NumPy cuts them, because JAX would compile a program for every number of rows.
         best = float(np.max(np.asarray(mean)[len(padded) - len(top) :]))
         score = np.asarray(acquire(self.name, mean, std, best, self.optimism, draw("acquire")))[: len(pool)]
         return trials.space.decode(pool[np.argsort(-score, kind="stable")[:_RANKED]])
@@ -177,19 +179,19 @@ class DiverseBatch:
 
     def __post_init__(self) -> None:
         if not self.optimism:
-            raise InputError("DiverseBatch: optimism is empty; give at least one degree, such as (0.0, 1.0)")
+            raise InputError("DiverseBatch: optimism must not be empty; pass at least one degree, such as (0.0, 1.0)")
 
     def propose(self, knowledge: Knowledge, n: int) -> list[dict[str, Any]]:
         """See ``Strategy.propose``."""
         model, trials, space = knowledge.model, knowledge.trials, knowledge.trials.space
         key = jax.random.fold_in(knowledge.key, knowledge.count)
-        tried = np.concatenate([trials.encodings, knowledge.waiting])
+        evaluated = np.concatenate([trials.encodings, knowledge.waiting])
         best = space.decode(trials.encodings[np.argsort(-trials.utility, kind="stable")[:64]])
         pools, configs = [], []
         for i, optimism in enumerate(self.optimism):
             search_key = jax.random.fold_in(stream(key, "search"), i)
             found = maximize(model, Gradient(), k=256, optimism=optimism, key=search_key, start=best)
-            pools.append(Pool(space, np.asarray(space.encode(space.configs(found.configs))), tried))
+            pools.append(Pool(space, np.asarray(space.encode(space.configs(found.configs))), evaluated))
             configs.append(found.configs)
         random = space.sample(stream(key, "random"), max(1, n // 16))
         picked = space.dicts(random)[:n]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from metajax.space._conditions import parents_first, read_conditions
 from metajax.space._counting import Counting
 from metajax.space._domains import Domain
@@ -57,6 +59,12 @@ class Space(Counting, Sampling, Relaxation):
         self.order: list[str] = parents_first(self.domains, self.conditions)
         self.slices: dict[str, slice] = side_by_side({name: domain.width for name, domain in self.domains.items()})
         self.width: int = sum(domain.width for domain in self.domains.values())
+
+    @property
+    def domain_of_column(self) -> np.ndarray:
+        """int[width]: the index in ``domains`` of the domain that each column of the encoding belongs to."""
+        widths = [domain.width for domain in self.domains.values()]
+        return np.repeat(np.arange(len(widths)), widths)
 
     def __repr__(self) -> str:
         return f"Space({len(self.domains)} domains, width {self.width}, 10^{self.log10_size:.1f} configurations)"

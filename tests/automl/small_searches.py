@@ -11,10 +11,10 @@ def small_models():
     """Leaves networks of 32 units and at most two levels to search, and small meta-learners, in the files that import this."""
     pytest.importorskip("pandas")
     from metajax import predictor
-    from metajax.automl import _network, _population, _proposing, _space, _tables, prior
+    from metajax.automl import _network, _program_shape, _proposing, _space, _tables, prior
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (_space, _network, _population):
+        for module in (_space, _network, _program_shape):
             for name in SIZES.keys() & vars(module).keys():
                 patch.setattr(module, name, SIZES[name])
         original = _tables.default_config

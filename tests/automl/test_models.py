@@ -423,7 +423,7 @@ def test_an_ensemble_of_several_types_predicts_the_mean_and_is_read_back(outputs
     model.save(tmp_path)
     back = FittedModel.load(tmp_path, kinds[:1])
     np.testing.assert_array_equal(back.predict_inputs(x), model.predict_inputs(x))
-    with pytest.raises(InputError, match="a member of the type 'constants'; give it in model_types"):
+    with pytest.raises(InputError, match="model_types must include the type 'constants' of a member"):
         FittedModel.load(tmp_path)
     model.members[1].member.shares[0] = np.nan
     model.save(tmp_path)

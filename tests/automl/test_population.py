@@ -12,6 +12,7 @@ from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
 from metajax.automl import _population as population
 from metajax.automl import _population_rows as population_rows
+from metajax.automl import _train_state as train_state
 from metajax.automl._class_weights import log_balance
 from metajax.automl._curves import CurveWatch, curve_watch
 from metajax.automl._space import default_config, tabular_space
@@ -233,8 +234,8 @@ def test_early_stopping_keeps_the_best_epoch():
     vectors = np.zeros((2, 1), np.float32)
     none, zeros = np.full(2, np.inf, np.float32), np.zeros(2, np.int32)
     outputs = np.zeros((2, 1, 1, 1), np.float32)
-    state = descent.TrainState(*[vectors] * 4, zeros, vectors, outputs, none, zeros, np.ones(2, bool))
-    limits = descent.Limits(np.array([5, 6]), np.array([3, 3]), np.asarray(True))
+    state = train_state.TrainState(*[vectors] * 4, zeros, vectors, outputs, none, zeros, np.ones(2, bool))
+    limits = train_state.Limits(np.array([5, 6]), np.array([3, 3]), np.asarray(True))
     for number, cost in enumerate(costs, 1):
         state = state._replace(params=jnp.full((2, 1), float(number)))
         state = descent._keep_best(state, jnp.full((2, 1, 1, 1), float(number)), jnp.asarray(cost), number, limits)

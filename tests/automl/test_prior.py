@@ -32,7 +32,8 @@ def test_a_prior_of_another_space_is_refused_by_name(tmp_path):
     path = tmp_path / "prior.npz"
     np.savez(path, space="0123456789abcdef", shift=np.zeros(1), scale=np.ones(1), **arrays)
     with pytest.raises(
-        InputError, match=r"prior.npz: is of the space 0123456789abcdef, this version searches [0-9a-f]{16};"
+        InputError,
+        match=r"prior.npz: was fitted on the space 0123456789abcdef, but this version searches the space [0-9a-f]{16};",
     ):
         prior.load(path)
 

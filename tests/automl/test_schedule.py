@@ -29,7 +29,7 @@ def train_at_once(
     progress=None,
     stop=None,
     allows=lambda seconds: True,
-    earlier=None,
+    past_curves=None,
 ):
     """A score is 1 - x, and a prediction is x; the truth is 0. A training does not start where no time is left for it."""
     x, n = np.asarray(encodings, np.float32)[:, 0], len(encodings)
@@ -90,9 +90,9 @@ def test_configurations_are_tried_and_good_ones_are_trained_on_every_fold(search
     assert [record["source"] for record in records[:5]] == ["random", "promoted", "random", "promoted", "proposed"]
     assert records[-1]["tried"] == 160
     found = bags.bags(history)
-    assert len(found) == 9 and found[0].asked.tolist() == [0.5], "the default is the first one"
+    assert len(found) == 9 and found[0].requested.tolist() == [0.5], "the default is the first one"
     assert all(bag.outputs.shape == (5, 4, 1) and len(bag.members) == 5 for bag in found)
-    lowest = min(bag.asked[0] for bag in found)
+    lowest = min(bag.requested[0] for bag in found)
     assert lowest == history.trials("random", "proposed").encodings.min(), "the best of all is among them"
     model = exploration.selection.build(TASK)
     assert [part[1]["x"] for part in model] == [lowest] * 5 and sum(part[3] for part in model) == pytest.approx(1)
@@ -105,7 +105,7 @@ def test_a_budget_ends_the_search_and_leaves_what_is_done(searched):
     exploration, records = searched(Config("table", minutes=1.0, baseline=False), seconds=59.9)
     history = exploration.history
     assert history.count("proposed") == 0 and history.count("random") == 1
-    assert len(exploration.selection.bags) == 1 and exploration.selection.bags[0].asked.tolist() == [0.5]
+    assert len(exploration.selection.bags) == 1 and exploration.selection.bags[0].requested.tolist() == [0.5]
     assert [record["source"] for record in records][:2] == ["random", "promoted"]
 
 
@@ -122,7 +122,7 @@ def test_a_wave_that_is_cut_short_holds_what_was_trained(searched):
 
     exploration, _ = searched(Config("table", trials=16), TASK._replace(train=train))
     history = exploration.history
-    assert all(len(wave.score) == len(wave.asked) == len(wave.encodings) for wave in history.waves)
+    assert all(len(wave.score) == len(wave.requested) == len(wave.encodings) for wave in history.waves)
     assert history.count("random") < 16 and all(np.isfinite(wave.seconds).all() for wave in history.waves)
 
 
@@ -143,7 +143,7 @@ def test_a_search_that_was_killed_after_any_wave_ends_in_the_same_bits(searched,
         again, repeated = searched(config, name=name)
         assert [r["source"] for r in repeated] == [r["source"] for r in records]
         for one, other in zip(whole.history.waves, again.history.waves):
-            np.testing.assert_array_equal(one.asked, other.asked)
+            np.testing.assert_array_equal(one.requested, other.requested)
         np.testing.assert_array_equal(whole.selection.counts, again.selection.counts)
 
 
@@ -152,7 +152,7 @@ def test_without_a_search_every_default_is_trained_on_every_fold(searched):
     exploration, _ = searched(Config("table", method="defaults", baseline=False), task)
     history = exploration.history
     assert history.count("random") == 3 and not history.count("proposed")
-    assert sorted(bag.asked[0] for bag in bags.bags(history)) == [0.25, 0.5, 0.75]
+    assert sorted(bag.requested[0] for bag in bags.bags(history)) == [0.25, 0.5, 0.75]
 
 
 def test_a_large_table_is_compared_on_a_part_of_its_one_split(searched):

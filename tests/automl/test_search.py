@@ -119,7 +119,7 @@ def test_predict_reproduces_the_test_score_on_the_table(finished, table, tmp_pat
     assert (predicted["prediction"] == frame["outcome"]).mean() > 0.85
     np.testing.assert_allclose(predicted[["p(no)", "p(yes)"]].sum(axis=1), 1, atol=1e-4)
     assert cli.main(["predict", str(finished), "--data", str(tmp_path / "new.csv"), "--out", str(out)]) == 2
-    assert "exists; give a new file" in capsys.readouterr().err
+    assert "already exists; choose a new file" in capsys.readouterr().err
     frame.assign(color="green").to_csv(tmp_path / "new.csv", index=False)
     assert (
         cli.main(["predict", str(finished), "--data", str(tmp_path / "new.csv"), "--out", str(tmp_path / "q.csv")]) == 0
@@ -230,13 +230,13 @@ def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(fini
     ("argv", "message"),
     [
         (["search", "--data", "mars"], "--data mars: accepted are digits"),
-        (["search", "--data", "digits", "--minutes", "0"], "--minutes 0: accepted are numbers above 0"),
+        (["search", "--data", "digits", "--minutes", "0"], "--minutes 0: must be a finite number > 0"),
         (["search", "--data", "digits", "--minutes", "-1"], "--minutes -1"),
-        (["search", "--data", "digits", "--trials", "3"], "--trials 3: accepted are whole numbers from 16"),
+        (["search", "--data", "digits", "--trials", "3"], "--trials 3: must be an integer >= 16"),
         (["search", "--data", "digits", "--seed", "-4"], "--seed -4"),
-        (["search", "--data", "digits", "--method", "guess"], "--method guess: accepted are metalearner"),
+        (["search", "--data", "digits", "--method", "guess"], "--method guess: must be one of metalearner"),
         (["search", "--data", "digits", "--method", "supernet"], "--method supernet: needs images"),
-        (["search", "--data", "digits", "--size", "2"], "--size 2: accepted are whole numbers from 4"),
+        (["search", "--data", "digits", "--size", "2"], "--size 2: must be an integer from 4"),
         (["search", "--data", "digits", "--resume", "--overwrite"], "exclude each other"),
         (["predict", "nowhere", "--data", "x.csv"], "nowhere: holds no model"),
         (["show", "nowhere"], "nowhere: is not a run directory"),
@@ -423,7 +423,9 @@ def test_an_estimator_takes_weights_and_groups():
     estimator.fit(x, y, sample_weight=np.where(y == 1, 9.0, 1.0), groups=who)
     assert seen[-1]["tried"] < 192 and seen[-1].keys() >= {"seconds", "best", "source"}, "it was ended by the callback"
     assert np.median(estimator.predict_proba(x)[:, 1]) > 0.8
-    with pytest.raises(InputError, match=r"sample_weight: has the shape \(3,\) for 120 rows"):
+    with pytest.raises(
+        InputError, match=r"sample_weight: must have the shape \(120,\), one value for each row of X, got \(3,\)"
+    ):
         estimator.fit(x, y, sample_weight=[1, 2, 3])
     with pytest.raises(InputError, match="groups: has one group; at least 2 are needed"):
         estimator.fit(x, y, groups=np.zeros(120))
@@ -442,7 +444,7 @@ def test_a_dataset_in_memory_is_searched_as_the_config_says(table, tmp_path):
 
 @pytest.mark.parametrize("folds", [2.5, True, "5", 0, 21])
 def test_a_number_of_folds_is_a_whole_number(folds):
-    with pytest.raises(InputError, match=f"folds={folds!r}: accepted are whole numbers from 1 to 20"):
+    with pytest.raises(InputError, match=f"folds={folds!r}: must be an integer from 1 to 20"):
         automl.Config("iris", folds=folds)
 
 

@@ -194,9 +194,9 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there():
 
 
 def test_too_few_earlier_rows_and_too_many_folds_are_refused():
-    with pytest.raises(InputError, match="299 of 300 rows are of the last times and 1 come before"):
+    with pytest.raises(InputError, match=r"at least half of the training rows must precede .* only 1 of 300 do"):
         prepare(loaded(table().assign(day=np.r_[2019, np.full(299, 2020)]), time="day"), 0)
-    with pytest.raises(InputError, match="folds=20: accepted are at most 14 for 29 rows to learn from"):
+    with pytest.raises(InputError, match="folds=20: must be at most 14 for 29 training rows"):
         prepare(loaded(table(36)), 0, folds=20)
 
 

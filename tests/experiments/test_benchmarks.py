@@ -86,7 +86,7 @@ def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
 
 def test_an_unknown_benchmark_is_one_line(capsys):
     assert every.main(["--only", "x"]) == 2
-    assert "--only x: accepted are all, or some of maml" in capsys.readouterr().err
+    assert "--only must be all, or some of maml" in capsys.readouterr().err
 
 
 def test_programs_take_turns_and_the_fastest_peer_counts():

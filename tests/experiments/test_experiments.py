@@ -439,7 +439,7 @@ def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
             "--layers 2: accepted are positive numbers, and at least 3 layers",
         ),
         (nas_darts.EXPERIMENT.main, ["--genotype", "x"], "from_genotype: no normal=[(operation, source), ...]"),
-        (nas_digits.EXPERIMENT.main, ["--methods", "gdas,magic"], "--methods magic: accepted are darts-1, darts-2"),
+        (nas_digits.EXPERIMENT.main, ["--methods", "gdas,magic"], "--methods must be all, or some of darts-1, darts-2"),
     ):
         with pytest.raises(SystemExit, match="2"):
             main([*argv, "--out", str(tmp_path / "r")])

@@ -103,9 +103,9 @@ def test_context_and_other_choices_stay():
 
 
 def test_spaces_without_a_cell_are_refused():
-    with pytest.raises(InputError, match="edges named edge_0_1"):
+    with pytest.raises(InputError, match="edges named like edge_0_1"):
         predictor.architectures.path_features(Space({"x": Float(0.0, 1.0)}))
-    with pytest.raises(InputError, match="leads forwards"):
+    with pytest.raises(InputError, match="from a node to a later one"):
         predictor.architectures.cell_graph(Space({"edge_1_0": Categorical("ab")}))
     with pytest.raises(InputError, match="operations"):
         predictor.architectures.path_features(Space({"edge_0_1": Categorical(("none", "skip"))}))

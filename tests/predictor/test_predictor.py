@@ -147,7 +147,7 @@ def test_contract_metrics_of_any_magnitude(name, unit):
 
 def test_metrics_that_no_float_can_tell_apart_are_refused():
     trials = Trials.from_arrays(finite_space(), make(2).configs(), [1.7e308, -1.7e308])
-    with pytest.raises(InputError, match=r"metric: values from -1\.7e\+308 to 1\.7e\+308"):
+    with pytest.raises(InputError, match=r"metric: the range from -1\.7e\+308 to 1\.7e\+308"):
         predictor.fit(trials, spec_of("ridge1"), "value")
     assert np.isfinite(predictor.fit(trials, spec_of("ridge1"), "rank").predict(trials.encodings)[0]).all()
 
@@ -173,7 +173,7 @@ def test_a_constant_context_says_nothing():
         other, _ = model.predict(trials.encodings, [0.0, 7.0, 0.5])
         np.testing.assert_allclose(known, other, atol=1e-5)
         assert np.corrcoef(known, trials.metric)[0, 1] > 0.9
-    with pytest.raises(InputError, match=r"context has shape \(2,\), accepted is \(3,\) or \(40, 3\)"):
+    with pytest.raises(InputError, match=r"context must have the shape \(3,\) or \(40, 3\), got \(2,\)"):
         model.predict(trials.encodings, [1.0, 2.0])
 
 
@@ -184,13 +184,13 @@ def test_a_fit_that_is_not_finite_is_refused():
 
 
 def test_bad_models_are_named():
-    with pytest.raises(InputError, match="order=3"):
+    with pytest.raises(InputError, match=r"order must be 1 or 2 .* got order=3"):
         predictor.ridge(3)
-    with pytest.raises(InputError, match="members=1"):
+    with pytest.raises(InputError, match=r"members must be an integer >= 2 .* got 1"):
         predictor.ensemble(1)
     for of in (predictor.mlp, predictor.ensemble, functools.partial(predictor.deep_kernel, make())):
         for hidden in (8, (0,), "64", (2.0,)):
-            with pytest.raises(InputError, match=r"hidden=.*must be a sequence of integers >= 1"):
+            with pytest.raises(InputError, match=r"hidden must be a sequence of integers >= 1"):
                 of(hidden=hidden)
 
 
@@ -226,7 +226,7 @@ def test_cross_validation_picks_the_right_family_and_does_not_leak():
     # each configuration twice with the same noise: were the copies split apart, noise could be predicted
     twice = noise + noise
     assert max(choose(twice, [spec_of("kernel")]).r2.values()) < 0.3
-    with pytest.raises(InputError, match="distinct configurations cannot make 5 folds"):
+    with pytest.raises(InputError, match="folds must be at most the number of distinct configurations"):
         predictor.choose(make(3), [spec_of("ridge1")])
 
 
@@ -255,7 +255,7 @@ def test_log_ratio_is_antisymmetric_transitive_and_in_logarithms():
     logs = quality(space, e)
     slope = np.polyfit(logs, model.predict(e)[0], 1)[0]
     assert slope > 0.9, "log(p/p̄) rises with the metric also where it is minimized"
-    with pytest.raises(InputError, match="needs metrics above 0"):
+    with pytest.raises(InputError, match="needs metrics > 0"):
         predictor.fit(Trials.from_arrays(space, configs, quality(space, e)), predictor.ridge(), "log_ratio")
 
 
@@ -280,7 +280,7 @@ def test_ranks_are_within_groups():
     trials = Trials.from_arrays(space, space.sample(jax.random.key(0), 4), [1, 2, 100, 200], group=["a", "a", "b", "b"])
     goal = targets.make(trials, "rank")
     np.testing.assert_allclose(goal.y * goal.scale + goal.shift, [0.25, 0.75, 0.25, 0.75])
-    with pytest.raises(InputError, match="target='best'"):
+    with pytest.raises(InputError, match=r"target must be one of 'value', .* got 'best'"):
         targets.make(trials, "best")
 
 
@@ -298,11 +298,11 @@ def test_csv_round_trip(tmp_path):
     np.testing.assert_array_equal(again.metric, trials.metric)
     np.testing.assert_array_equal(again.settings["seconds"], 1)
     assert len(trials + again) == 40
-    with pytest.raises(InputError, match=r"lacks the columns \['accuracy'\]"):
+    with pytest.raises(InputError, match=r"must have the columns \['accuracy'\]"):
         Trials.from_csv(space, tmp_path / "t.csv", "accuracy")
-    with pytest.raises(InputError, match="no metric is finite"):
+    with pytest.raises(InputError, match="at least one metric must be finite"):
         Trials.from_arrays(space, space.sample(jax.random.key(0), 2), [np.nan, np.inf])
-    with pytest.raises(InputError, match="2 configurations, but lengths are"):
+    with pytest.raises(InputError, match="got 2 configurations and the lengths"):
         Trials.from_arrays(space, space.sample(jax.random.key(0), 2), [1.0])
     (tmp_path / "u.csv").write_text("op,k,r,f,score\nz,1,0.1,0,1.0\n")
     with pytest.raises(InputError, match="'z' is not one of"):
@@ -432,9 +432,9 @@ def test_search_compiles_once_for_models_of_one_size():
     [
         (
             {"method": "certify"},
-            r"method='certify'; accepted are objects such as search\.Enumerate\(\), search\.Certify\(\)",
+            r"method must be an object such as search\.Enumerate\(\), search\.Certify\(\).* got 'certify'",
         ),
-        ({"method": search.Certify}, r"search\.Certify is a class; accepted are objects"),
+        ({"method": search.Certify}, r"method must be an object such as .* got the class Certify"),
         ({"k": 0}, "k=0"),
     ],
 )
@@ -447,9 +447,9 @@ def test_bad_searches_are_named(arguments, message):
     with pytest.raises(InputError, match="predict: configuration 1: a: 'q' is not one of"):
         model.predict([model.space.decode(np.zeros((1, 9)))[0], {"a": "q"}])
     big = predictor.fit(make(10, space=Space({"f": Subset(40)})), predictor.ridge())
-    with pytest.raises(InputError, match="accepted are at most 10"):
+    with pytest.raises(InputError, match="must have at most 10"):
         search.maximize(big, search.Enumerate())
-    with pytest.raises(InputError, match=r"accepted is \(n, 9\)"):
+    with pytest.raises(InputError, match=r"encodings must have the shape \(n, 9\)"):
         model.predict(np.zeros((2, 3)))
 
 
@@ -459,5 +459,5 @@ def test_every_relaxation_climbs_to_the_best(relaxation):
     best = search.maximize(model, search.Enumerate(), k=1)
     found = search.maximize(model, search.Gradient(relaxation), k=1)
     assert found.configs == best.configs
-    with pytest.raises(InputError, match="relaxation='soft'; accepted are"):
+    with pytest.raises(InputError, match=r"relaxation must be one of 'softmax', .* got 'soft'"):
         search.Gradient("soft")

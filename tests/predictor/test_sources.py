@@ -73,7 +73,7 @@ def test_optuna_studies_are_read_and_not_written(tmp_path):
     )
     loaded = optuna.load_study(study_name="first", storage=f"sqlite:///{path}")
     np.testing.assert_allclose(Trials.from_optuna(loaded, space=SPACE).metric, trials.metric[:8])
-    with pytest.raises(InputError, match=r"no study \['third'\]; there are \['first', 'second'\]"):
+    with pytest.raises(InputError, match=r"no study \['third'\]; it has \['first', 'second'\]"):
         Trials.from_optuna(f"sqlite:///{path}", "third", SPACE)
     with pytest.raises(InputError, match="no such file"):
         Trials.from_optuna(f"sqlite:///{tmp_path}/none.db", space=SPACE)
@@ -87,7 +87,7 @@ def test_hpob_and_syne_tune(tmp_path):
     (tmp_path / "hpob.json").write_text(json.dumps(content))
     trials = Trials.from_hpob(tmp_path / "hpob.json", "4796")
     assert len(trials) == 3 and trials.space.width == 2 and list(trials.group) == [0, 0, 1]
-    with pytest.raises(InputError, match=r"no search space '1'; there are \['4796'\]"):
+    with pytest.raises(InputError, match=r"no search space '1'; it has \['4796'\]"):
         Trials.from_hpob(tmp_path / "hpob.json", "1")
     rows = pd.DataFrame(
         {"trial_id": [0, 0, 1], "config_rate": [0.1, 0.1, 0.2], "config_op": "sgd", "loss": [3.0, 2.0, 1.0]}
@@ -168,9 +168,9 @@ def test_meta_features_by_hand():
     assert features["imbalance"] == pytest.approx(np.log(3))
     share = np.array([0.75, 0.25])
     assert features["class_entropy"] == pytest.approx(-(share * np.log(share)).sum() / np.log(2))
-    with pytest.raises(InputError, match="4 rows or more"):
+    with pytest.raises(InputError, match="at least 4 rows"):
         predictor.metafeatures(x[:3], [0, 1, 0])
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="must be finite"):
         predictor.metafeatures(x, [0.0, 1.0, np.nan, 2.0], classification=False)
 
 

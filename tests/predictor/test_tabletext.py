@@ -214,16 +214,16 @@ def test_bad_tables_are_refused_by_row_and_name(text, message, tmp_path):
 def test_names_that_meet_are_refused(tmp_path):
     space = Space({"metric": Integer(0, 3)})
     trials = Trials.from_arrays(space, [{"metric": 1}], [0.5])
-    with pytest.raises(InputError, match="give metric another name"):
+    with pytest.raises(InputError, match="pass another name as metric"):
         trials.to_frame()
     assert Trials.from_frame(space, trials.to_frame("score"), "score").configs() == [{"metric": 1}]
-    with pytest.raises(InputError, match="'metric' is there twice, or is both"):
+    with pytest.raises(InputError, match="'metric' occurs twice, or is both"):
         Trials.from_frame(space, pd.DataFrame({"metric": [1.0]}), "metric")
     table = pd.DataFrame({"metric": [1, 2], "score": [1.0, 2.0], "data": ["a", None]})
-    with pytest.raises(InputError, match="group is empty in row 1"):
+    with pytest.raises(InputError, match="got none in row 1"):
         Trials.from_frame(space, table, "score", group="data")
     optuna = pytest.importorskip("optuna")
     study = optuna.create_study()
     study.add_trial(optuna.trial.create_trial(params={"metric": 1}, distributions=interop.to_optuna(space), value=3.0))
-    with pytest.raises(InputError, match="columns of the record"):
+    with pytest.raises(InputError, match="names of columns of the record"):
         Trials.from_optuna(study, space=space)

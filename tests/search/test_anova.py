@@ -34,5 +34,5 @@ def test_shares_are_those_of_the_definition(order):
 
 def test_other_models_are_refused():
     trials = predictor.Trials.from_arrays(SPACE, SPACE.at(np.arange(20)), np.arange(20.0))
-    with pytest.raises(InputError, match=r"anova: mlp; accepted is predictor\.ridge"):
+    with pytest.raises(InputError, match=r"anova: model must be a predictor\.ridge .* got mlp"):
         search.anova(predictor.fit(trials, predictor.mlp(steps=5), "value"))

@@ -33,7 +33,7 @@ def test_the_first_is_the_best_single_one():
 
 @pytest.mark.parametrize("k", [0, 4])
 def test_impossible_numbers_are_named(k):
-    with pytest.raises(InputError, match=f"k={k} of 3 rows"):
+    with pytest.raises(InputError, match=rf"k must be an integer from 1 to the number of rows \(3\), got {k}"):
         search.representative(np.zeros((3, 1)), k)
 
 

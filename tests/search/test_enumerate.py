@@ -14,7 +14,7 @@ from small import ALL, COLUMN, ENCODINGS, FILLED, PARTS, SPACE, random_form
 
 from metajax import predictor, search
 from metajax.predictor import _forms
-from metajax.search._blocks import cut
+from metajax.search._blocks import largest_product
 from metajax.search._groups import groups, limits
 from metajax.search._prefixes import enumerate_all
 from metajax.search._tree import certify
@@ -32,9 +32,9 @@ def test_the_k_best_are_those_of_looking_at_all(seed, k, forbid):
     assert best.number == allowed.sum()
     truth = np.sort(plain(ENCODINGS[allowed]))[::-1][:k]
     np.testing.assert_allclose(best.values, truth, rtol=1e-9, atol=1e-9)
-    rows = sum(PARTS[i].rows[best.taken[:, i]] for i in range(len(PARTS)))
+    rows = sum(PARTS[i].rows[best.assignments[:, i]] for i in range(len(PARTS)))
     np.testing.assert_allclose(plain(rows), best.values, rtol=1e-9, atol=1e-9)
-    assert len({tuple(row) for row in best.taken}) == k
+    assert len({tuple(row) for row in best.assignments}) == k
 
 
 @pytest.mark.optimized
@@ -70,7 +70,7 @@ def test_maximize_takes_the_fast_way_where_there_is_one():
 
 def test_what_cannot_be_enumerated_is_named():
     form, _ = random_form(np.random.default_rng(0), "two")
-    with pytest.raises(InputError, match="2 hidden layers"):
+    with pytest.raises(InputError, match="must have one hidden layer, got 2"):
         enumerate_all(form, PARTS, limits(SPACE, PARTS))
     space = Space({"s": Subset(40, nonempty=True), "x": Categorical("ab")})
     one = _forms.Network(((np.ones((41 + 1, 2)), np.zeros(2)), (np.ones((2, 1)), np.zeros(1))))
@@ -79,8 +79,8 @@ def test_what_cannot_be_enumerated_is_named():
 
 
 def test_cut_finds_the_largest_product():
-    assert cut([10, 6, 7, 50], 70) == ([0, 2], [1, 3])
-    assert cut([100, 200], 64) == ([], [0, 1])
+    assert largest_product([10, 6, 7, 50], 70) == ([0, 2], [1, 3])
+    assert largest_product([100, 200], 64) == ([], [0, 1])
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from metajax.automl._score import log_losses
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
@@ -13,7 +14,8 @@ from metajax.space import Domain, Integer
 
 _MAX_UNWATCHED, _ITERATIONS_OF_LARGE, _ITERATIONS_OF_SMALL = 2_000_000, 10, 50
 """Tables with more numbers (times the classes) are fitted some iterations at a time, with a look at the clock between."""
-_SHORT_SECONDS = 5.0  # With less time, small tables are, too.
+_SHORT_SECONDS = 5.0
+"""With less time than this, smaller tables are fitted in this way, too."""
 
 
 class BoostedTrees:
@@ -87,7 +89,7 @@ def _fit_by_parts(model: Any, data: Data, classification: bool, at_a_time: int) 
 def _loss(outputs: np.ndarray, y: Any, weights: Any, classification: bool) -> float:
     """Weighted log-loss or mean squared error."""
     if classification:
-        return float(-np.average(np.log(np.maximum(outputs[np.arange(len(y)), y], 1e-12)), weights=weights))
+        return float(np.average(log_losses(outputs, y), weights=weights))
     return float(np.average((outputs - y) ** 2, weights=weights))
 
 

@@ -6,7 +6,7 @@ from metajax.space import Domain, Float, Integer
 PATIENCE = 20
 """Iterations without an improvement on the evaluation rows after which boosting stops, in the search."""
 _MIN_ITERATIONS, _MAX_ITERATIONS = 4, 500
-_MAX_TREES_OF_CLASSES = 1_000  # an iteration is a tree for each of more than two classes
+_MAX_TREES_OF_CLASSES = 1_000  # With more than two classes, an iteration trains one tree for each class.
 _MIN_ITERATIONS_OF_CLASSES = 50
 
 
@@ -20,10 +20,10 @@ def boosting_domains() -> dict[str, Domain]:
     }
 
 
-def max_iterations(asked: int, data: Data, outputs: int) -> int:
-    """Returns how many iterations to train: those asked for, or as many as help on the evaluation rows of the search."""
+def max_iterations(configured: int, data: Data, outputs: int) -> int:
+    """Returns the maximum number of iterations: the configured one, or a limit within which the evaluation rows decide."""
     if not len(data.x_eval):
-        return asked
+        return configured
     if outputs <= 2:
         return _MAX_ITERATIONS
     return max(_MIN_ITERATIONS_OF_CLASSES, min(_MAX_ITERATIONS, _MAX_TREES_OF_CLASSES // outputs))

@@ -77,11 +77,11 @@ class CatBoost:
 def _pool(x: np.ndarray, levels: np.ndarray | None, y: Any = None, weights: Any = None) -> Any:
     """Rows as CatBoost reads them: numbers, and the names of levels."""
     catboost = optional("catboost", "model 'catboost'")
-    numbers, places = numbers_and_levels(x, levels)
-    if not places.shape[1]:
+    numbers, level_index = numbers_and_levels(x, levels)
+    if not level_index.shape[1]:
         return catboost.Pool(x, y, weight=weights)
-    names = np.array([str(place).encode() for place in range(int(places.max()) + 1)], object)
-    rows = catboost.FeaturesData(numbers if numbers.shape[1] else None, names[places])
+    names = np.array([str(index).encode() for index in range(int(level_index.max()) + 1)], object)
+    rows = catboost.FeaturesData(numbers if numbers.shape[1] else None, names[level_index])
     return catboost.Pool(rows, y, weight=weights)
 
 

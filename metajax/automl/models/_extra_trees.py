@@ -11,11 +11,12 @@ from metajax.automl.models._time import is_limited, time_is_over
 from metajax.automl.models._types import Member
 from metajax.space import Categorical, Domain, Integer
 
-_TREES = 100  # the default of scikit-learn
-_MAX_LEAVES = 4_000  # of one tree; larger tables get larger leaves, so that a model does not grow with the table
+_TREES = 100  # This is the default of scikit-learn.
+_MAX_LEAVES = 4_000
+"""The maximum number of leaves of a tree. Larger tables get larger leaves, so that the model does not grow with the table."""
 _SHARES = {"sqrt": "sqrt", "quarter": 0.25, "half": 0.5, "all": 1.0}
 
-_TREES_AT_A_TIME = 10  # between two looks at the clock
+_TREES_AT_A_TIME = 10  # The time is checked after this number of trees.
 
 
 class ExtraTrees:

@@ -37,21 +37,21 @@ class FittedMember:
         return self.staged(x, np.ones(1))[0]
 
     def staged(self, x: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:
-        """Returns what is predicted after each of these shares of the training."""
+        """Returns the predictions after each of these shares of the training."""
         if self.member is None:
             return [self._spread(np.ones((len(x), 1), np.float32))] * len(shares)
         return [self._spread(out) for out in self.member.staged(select(x, self.columns), shares)]
 
-    def _spread(self, out: np.ndarray) -> np.ndarray:
+    def _spread(self, predictions: np.ndarray) -> np.ndarray:
         """Puts the probabilities into the columns of all classes, and mixes them with the uniform distribution."""
         if not len(self.classes):
-            return np.asarray(out, np.float32)
-        result = np.full((len(out), self.outputs), _UNIFORM_SHARE / self.outputs, np.float32)
-        result[:, self.classes] += np.float32(1 - _UNIFORM_SHARE) * out
+            return np.asarray(predictions, np.float32)
+        result = np.full((len(predictions), self.outputs), _UNIFORM_SHARE / self.outputs, np.float32)
+        result[:, self.classes] += np.float32(1 - _UNIFORM_SHARE) * predictions
         return result
 
     def header(self) -> dict[str, Any]:
-        """Returns what is saved as JSON."""
+        """Returns the part of the member that is saved as JSON."""
         return {
             "model": self.model,
             "outputs": self.outputs,
@@ -60,15 +60,21 @@ class FittedMember:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns what is saved as arrays."""
-        own = {} if self.member is None else self.member.arrays()
-        return {"columns": self.columns, "classes": self.classes, **{f"model/{name}": own[name] for name in own}}
+        """Returns the arrays of the member that are saved."""
+        member_arrays = {} if self.member is None else self.member.arrays()
+        return {
+            "columns": self.columns,
+            "classes": self.classes,
+            **{f"model/{name}": member_arrays[name] for name in member_arrays},
+        }
 
     @staticmethod
     def read(kind: ModelType, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> "FittedMember":
-        """Returns the member of what was saved."""
-        own = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
-        member = kind.from_arrays(own, header["settings"]) if own else None
+        """Returns the member with this header and these arrays."""
+        member_arrays = {
+            name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")
+        }
+        member = kind.from_arrays(member_arrays, header["settings"]) if member_arrays else None
         return FittedMember(header["model"], arrays["columns"], arrays["classes"], header["outputs"], member)
 
 

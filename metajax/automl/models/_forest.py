@@ -8,8 +8,10 @@ import numpy as np
 
 from metajax.automl.models._types import Member
 
-_CHUNK = 16_384  # rows that walk through a tree together; then what they read stays in the cache
-_LEVELS_BETWEEN_PAUSES = 6  # after these, rows that have reached a leaf are set aside
+_CHUNK = 16_384
+"""The number of rows that walk through a tree together, so that what they read stays in the cache."""
+_LEVELS_BETWEEN_PAUSES = 6
+"""After this number of levels, rows that have reached a leaf are set aside."""
 
 
 class Forest(NamedTuple):
@@ -70,8 +72,8 @@ def make_tree(
         value: f[nodes, width], the outputs of a leaf.
         is_leaf: bool[nodes].
     """
-    own, is_leaf = np.arange(len(left)), np.asarray(is_leaf, bool)
-    children = np.where(is_leaf[:, None], own[:, None], np.stack([left, right], axis=1)).astype(np.int32)
+    node_index, is_leaf = np.arange(len(left)), np.asarray(is_leaf, bool)
+    children = np.where(is_leaf[:, None], node_index[:, None], np.stack([left, right], axis=1)).astype(np.int32)
     level = np.zeros(len(left), np.int32)
     for node in np.flatnonzero(~is_leaf):
         level[children[node]] = level[node] + 1
@@ -91,8 +93,8 @@ def join(trees: Sequence[Forest]) -> Forest:
     starts = np.cumsum([0, *(len(tree.feature) for tree in trees[:-1])]).astype(np.int32)
     column = lambda name: np.concatenate([getattr(tree, name) for tree in trees])
     children = np.concatenate([tree.children + start for tree, start in zip(trees, starts)])
-    whole = {name: column(name) for name in Forest._fields}
-    return Forest(**{**whole, "children": children, "roots": starts})
+    columns = {name: column(name) for name in Forest._fields}
+    return Forest(**{**columns, "children": children, "roots": starts})
 
 
 class TreeEnsemble(Member):

@@ -11,7 +11,7 @@ def numbers_and_levels(x: np.ndarray, levels: np.ndarray | None) -> tuple[np.nda
         levels: i64[inputs], as in ``Data.levels``.
 
     Returns:
-        f32[n, k], the inputs that are no levels, and i64[n, c], for each category the place of a row's level among its inputs.
+        f32[n, k], the inputs that are no levels, and i64[n, c], for each category the index of a row's level among its inputs.
 
     Example:
         >>> x = np.array([[0.5, 0, 1, 0], [0.1, 0, 0, 1]], np.float32)
@@ -22,7 +22,7 @@ def numbers_and_levels(x: np.ndarray, levels: np.ndarray | None) -> tuple[np.nda
     if levels is None:
         return x, np.zeros((len(x), 0), np.int64)
     categories = np.unique(levels[levels >= 0])
-    places = np.zeros((len(x), len(categories)), np.int64)
+    level_index = np.zeros((len(x), len(categories)), np.int64)
     for i, category in enumerate(categories):
-        places[:, i] = np.argmax(x[:, levels == category], axis=1)
-    return np.ascontiguousarray(x[:, levels < 0]), places
+        level_index[:, i] = np.argmax(x[:, levels == category], axis=1)
+    return np.ascontiguousarray(x[:, levels < 0]), level_index

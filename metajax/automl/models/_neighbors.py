@@ -8,8 +8,9 @@ from metajax.automl._task import Data
 from metajax.automl.models._types import Member
 from metajax.space import Categorical, Domain, Integer
 
-_MAX_ROWS = 5_000  # rows that are stored; more are drawn from, because every prediction visits all of them
-_CHUNK = 512  # rows whose distances are held at a time
+_MAX_ROWS = 5_000
+"""The maximum number of stored rows. Larger tables are subsampled, because every prediction visits all stored rows."""
+_CHUNK = 512  # The number of rows whose distances are held in memory at a time.
 
 
 class Neighbors:

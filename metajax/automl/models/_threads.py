@@ -13,12 +13,12 @@ from metajax._optional import is_installed
 from metajax.run._lock import available_cores
 
 T = TypeVar("T")
-_own = threading.local()
+_local = threading.local()
 
 
 def n_threads() -> int:
     """Returns the number of threads for one model: one in a worker, whose neighbors train others, and all elsewhere."""
-    return getattr(_own, "threads", None) or n_workers()
+    return getattr(_local, "threads", None) or n_workers()
 
 
 def n_workers() -> int:
@@ -29,7 +29,7 @@ def n_workers() -> int:
 
 def _become_worker() -> None:
     """Libraries that a worker calls use one thread."""
-    _own.threads = 1
+    _local.threads = 1
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
 
     If one fails, or Ctrl-C is pressed, those that have not started are dropped.
     """
-    if getattr(_own, "threads", None) is not None:
+    if getattr(_local, "threads", None) is not None:
         return [job() for job in jobs]
     futures = [workers().submit(job) for job in jobs]
     try:
@@ -58,7 +58,7 @@ def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def wait_passively() -> None:
-    """Lets the threads of OpenMP sleep while they wait for each other, where nothing else was asked for.
+    """Lets the threads of OpenMP sleep while they wait for each other, unless the environment says otherwise.
 
     Threads that wait actively keep the cores from those they wait for as soon as anything else runs on the machine: a fit of
     one second was seen to take a minute. It must be called before a library of trees is loaded, and only by a program that owns
@@ -88,20 +88,20 @@ class _Quiet:
     """Hides warnings while anyone is inside; the filters of Python are those of the whole process."""
 
     def __init__(self):
-        self._lock, self._inside, self._before = threading.Lock(), 0, warnings.catch_warnings()
+        self._lock, self._n_inside, self._before = threading.Lock(), 0, warnings.catch_warnings()
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._inside:
+            if not self._n_inside:
                 self._before = warnings.catch_warnings()
                 self._before.__enter__()
                 warnings.simplefilter("ignore")
-            self._inside += 1
+            self._n_inside += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside:
+            self._n_inside -= 1
+            if not self._n_inside:
                 self._before.__exit__(None, None, None)
 
 

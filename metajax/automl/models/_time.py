@@ -6,17 +6,17 @@ import threading
 import time
 from collections.abc import Iterator
 
-_own = threading.local()
+_local = threading.local()
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Limits the fits of this thread to this many seconds from now on."""
-    _own.end = time.perf_counter() + seconds
+    _local.end = time.perf_counter() + seconds
     try:
         yield
     finally:
-        _own.end = math.inf
+        _local.end = math.inf
 
 
 def time_is_over() -> bool:
@@ -32,12 +32,12 @@ def time_is_over() -> bool:
         >>> time_is_over()
         False
     """
-    return time.perf_counter() >= getattr(_own, "end", math.inf)
+    return time.perf_counter() >= getattr(_local, "end", math.inf)
 
 
 def seconds_left() -> float:
     """Returns how many seconds the fits of this thread may take; infinite where they are not limited."""
-    return getattr(_own, "end", math.inf) - time.perf_counter()
+    return getattr(_local, "end", math.inf) - time.perf_counter()
 
 
 def is_limited() -> bool:

@@ -59,8 +59,8 @@ class XGBoost:
         booster = xgboost.train(params, train, iterations, **stopping)
         best = iterations
         if stopping:  # a fit that ended in time may know no best iteration
-            known = booster.attr("best_iteration")
-            best = booster.num_boosted_rounds() if known is None else int(known) + 1
+            best_iteration = booster.attr("best_iteration")
+            best = booster.num_boosted_rounds() if best_iteration is None else int(best_iteration) + 1
         member = XGBoostJson(bytes(booster[:best].save_raw("json")), {"outputs": outputs, "iterations": best})
         if stopping:
             member.decided = decided_iterations(best)
