@@ -12,10 +12,10 @@ import dataclasses
 import jax
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
 from experiments.predictor import certify
 from metajax import search
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.enumerate, self.least, self.draws) < 1 or self.units < 2:
-            raise InputError("enumerate, least and draws must be positive, units at least 2")
+        harness.check_at_least(self, 1, "enumerate", "least", "draws")
+        harness.check_at_least(self, 2, "units")
 
 
 PRESETS = {"paper": {}, "tiny": {"enumerate": 4, "least": 4, "units": 8, "draws": 1}}

@@ -36,7 +36,7 @@ class Config:
     def __post_init__(self):
         unknown = [] if self.only == "all" else [name for name in self.only.split(",") if name not in CHECKS]
         if unknown:
-            raise InputError(f"--only {unknown[0]}: accepted are all, or some of {', '.join(CHECKS)}")
+            raise InputError(f"--only must be all, or some of {', '.join(CHECKS)}, got {unknown[0]}")
 
 
 def few_shot() -> None:

@@ -17,8 +17,8 @@ import time
 
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
-from metajax.types import InputError
 
 BELOW = "jax, flax.nnx, optax"
 ALL = (
@@ -47,8 +47,7 @@ class Config:
     """Processes that take a first step, with and without a cache."""
 
     def __post_init__(self):
-        if min(self.imports, self.rounds) < 1:
-            raise InputError("imports and rounds must be positive")
+        harness.check_at_least(self, 1, "imports", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"imports": 1, "rounds": 1}}

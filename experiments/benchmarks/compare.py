@@ -103,7 +103,7 @@ def against(seconds: Mapping[str, np.ndarray], ours: str = "metajax") -> tuple[s
     peers = [name for name in seconds if name != ours]
     if not peers:
         raise InputError(
-            "no peer ran, so there is nothing to compare with; PyTorch is in the extra peers: metajax[peers]"
+            "a comparison must have at least one peer, but none ran; install PyTorch with the extra metajax[peers]"
         )
     fastest = min(peers, key=lambda name: np.median(seconds[name]))
     return fastest, seconds[fastest] / seconds[ours]

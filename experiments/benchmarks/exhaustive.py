@@ -41,8 +41,9 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.channels, self.epochs, self.side_by_side, self.alone) < 1 or not 1 <= self.cells <= 125:
-            raise InputError("channels, epochs, side_by_side and alone must be positive, cells from 1 to 125")
+        harness.check_at_least(self, 1, "channels", "epochs", "side_by_side", "alone", "cells")
+        if self.cells > 125:
+            raise InputError(f"--cells must be at most 125, got {self.cells}")
 
 
 PRESETS = {"paper": {}, "tiny": {"channels": 2, "epochs": 1, "alone": 1, "cells": 25}}

@@ -88,7 +88,7 @@ class Record:
         self.content: dict[str, Any] = run.read_json(source) if source.is_file() else {}
         if self.content.get("card", device) != device:
             raise InputError(
-                f"--out {folder}: holds results of {self.content['card']}, and this is {device}; give another"
+                f"--out {folder} holds results of {self.content['card']}, and this is {device}; use another folder"
             )
         self.content = {"card": device, "jobs": {}, **self.content}
 
@@ -201,7 +201,7 @@ def add(folder: Path) -> None:
     """Keeps the results of a folder under the card's name, and remakes the table."""
     source = folder / "gpu.json"
     if not source.is_file():
-        raise InputError(f"--add {folder}: has no gpu.json; give the --out of a run of this command")
+        raise InputError(f"--add {folder} has no gpu.json; give the --out of a run of this command")
     RESULTS.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, RESULTS / f"{run.read_json(source)['card']}.json")
     run.write_text(PAGE, table())
@@ -229,7 +229,10 @@ def measure_all(config: Config, work: Path) -> None:
     """Makes the measurements that are missing, while the minutes last; their run directories are below ``work``."""
     device, tiny, end = card(), config.preset == "tiny", time.monotonic() + 60 * config.minutes
     if jax.default_backend() != "gpu" and not tiny:
-        raise InputError("no GPU: JAX runs on a CPU here; --preset tiny runs the measurements in miniature")
+        raise InputError(
+            "the benchmark must run on a GPU, but JAX runs on a CPU here; --preset tiny runs the measurements in "
+            "miniature"
+        )
     names = harness.selected(config.only, JOBS, "only")
     config.out.mkdir(parents=True, exist_ok=True)
     record, left = Record(config.out, device), lambda: end - time.monotonic()

@@ -26,6 +26,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from experiments.benchmarks._maml_peers import OUTER, QUERIES, RATE, SHOTS, SIZE, WAYS, Peers, flat
 from metajax import bilevel, fewshot, nn
@@ -57,10 +58,9 @@ class Config:
 
     def __post_init__(self):
         if self.method not in METHODS:
-            raise InputError(f"--method {self.method}: accepted are {', '.join(METHODS)}")
+            raise InputError(f"--method must be one of {', '.join(METHODS)}, got {self.method}")
         pytorch.check_dtype(self.dtype)
-        if min(self.width, self.tasks, self.inner_steps, self.rounds) < 1:
-            raise InputError("width, tasks, inner_steps and rounds must be positive")
+        harness.check_at_least(self, 1, "width", "tasks", "inner_steps", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"width": 8, "tasks": 2, "inner_steps": 1, "rounds": 1}}

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, memory
 from metajax import fewshot, nn
 from metajax.types import InputError
@@ -34,8 +35,9 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if self.longest not in STEPS or min(self.width, self.repeats) < 1:
-            raise InputError(f"longest must be one of {STEPS}; width and repeats must be positive")
+        if self.longest not in STEPS:
+            raise InputError(f"--longest must be one of {STEPS}, got {self.longest}")
+        harness.check_at_least(self, 1, "width", "repeats")
 
 
 PRESETS = {"paper": {}, "tiny": {"longest": 5, "width": 8, "repeats": 1}}

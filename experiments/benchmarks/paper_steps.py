@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
 from experiments.fewshot import classify, omniglot
 from experiments.nas import _bench_201, nas_bench_201
@@ -52,12 +53,13 @@ class Config:
 
     def __post_init__(self):
         if self.experiment not in EXPERIMENTS:
-            raise InputError(f"--experiment {self.experiment}: accepted are {', '.join(EXPERIMENTS)}")
+            raise InputError(f"--experiment must be one of {', '.join(EXPERIMENTS)}, got {self.experiment}")
         known = list(fewshot.METHODS) if self.experiment == "omniglot" else list(supernet.METHODS)
         if self.method not in known:
-            raise InputError(f"--method {self.method}: accepted for {self.experiment} are {', '.join(known)}")
-        if min(self.ways, self.shots, self.steps, self.rounds) < 1:
-            raise InputError("ways, shots, steps and rounds must be at least 1")
+            raise InputError(
+                f"--method must be one of {', '.join(known)} with --experiment {self.experiment}, got {self.method}"
+            )
+        harness.check_at_least(self, 1, "ways", "shots", "steps", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"steps": 2, "rounds": 1, "small": True}}

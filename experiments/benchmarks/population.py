@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, data, hpo, nn
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.epochs, self.width, self.batch, self.alone, self.rounds) < 1 or self.side < 2:
-            raise InputError("epochs, width, batch, alone and rounds must be positive, side at least 2")
+        harness.check_at_least(self, 1, "epochs", "width", "batch", "alone", "rounds")
+        harness.check_at_least(self, 2, "side")
 
 
 PRESETS = {"paper": {}, "tiny": {"side": 2, "epochs": 1, "alone": 2, "rounds": 1}}

@@ -148,7 +148,7 @@ def shares(function: Callable[..., Any], args: tuple[Any, ...], steps: int) -> d
     sums = {kind: sum(t for name, t in seconds.items() if of.get(name) == kind) for kind in KINDS}
     whole = sum(sums.values())
     if not whole:
-        raise InputError("profile: XLA recorded no operations; it does so on a CPU alone")
+        raise InputError("profile must run on a CPU: XLA recorded no operations on this device")
     return {"ms a step": 1e3 * taken / steps, **{kind: 100 * t / whole for kind, t in sums.items()}}
 
 

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, maml, population
 from metajax import bilevel, fewshot, plot, predictor, supernet
 from metajax.space import Categorical, Space
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if self.doublings < 2 or min(self.width, self.rounds) < 1:
-            raise InputError("doublings must be at least 2, width and rounds positive")
+        harness.check_at_least(self, 2, "doublings")
+        harness.check_at_least(self, 1, "width", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"doublings": 2, "rounds": 1, "width": 4}}

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare
 from experiments.benchmarks import supernet as mixed_step
 from metajax import bilevel, fewshot, supernet
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Config(mixed_step.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.steps < 1:
-            raise InputError("steps must be positive")
+        harness.check_at_least(self, 1, "steps")
 
 
 PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds": 1, "steps": 1}}

@@ -17,9 +17,9 @@ import jax
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from metajax import fewshot, nn
-from metajax.types import InputError
 
 RATE, OUTER = 0.01, 1e-3
 
@@ -40,8 +40,7 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.tasks, self.shots, self.steps, self.rounds) < 1:
-            raise InputError("tasks, shots, steps and rounds must be positive")
+        harness.check_at_least(self, 1, "tasks", "shots", "steps", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"steps": 5, "rounds": 1}}

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, fewshot, nn, supernet
 from metajax.types import InputError
@@ -46,8 +47,9 @@ class Config:
 
     def __post_init__(self):
         pytorch.check_dtype(self.dtype)
-        if self.size % 4 or min(self.size, self.channels, self.batch, self.rounds) < 1:
-            raise InputError("size must be a multiple of 4; channels, batch and rounds must be positive")
+        harness.check_at_least(self, 1, "size", "channels", "batch", "rounds")
+        if self.size % 4:
+            raise InputError(f"--size must be a multiple of 4, got {self.size}")
 
     @property
     def sizes(self) -> str:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, memory
 from metajax import bilevel, nn
 from metajax.types import InputError
@@ -34,8 +35,9 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if self.longest not in (64, 256, 1024) or min(self.width, self.batch, self.repeats) < 1:
-            raise InputError("longest must be 64, 256 or 1024; width, batch and repeats must be positive")
+        if self.longest not in (64, 256, 1024):
+            raise InputError(f"--longest must be 64, 256 or 1024, got {self.longest}")
+        harness.check_at_least(self, 1, "width", "batch", "repeats")
 
 
 PRESETS = {"paper": {}, "tiny": {"longest": 256, "repeats": 1}}

@@ -70,8 +70,12 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if self.batch > min(self.train, self.validation) or self.search < self.inner:
-            raise InputError("batch must not exceed train and validation, and search must be at least inner")
+        if self.batch > min(self.train, self.validation):
+            raise InputError(
+                f"--batch must be at most --train {self.train} and --validation {self.validation}, got {self.batch}"
+            )
+        if self.search < self.inner:
+            raise InputError(f"--search must be at least --inner {self.inner}, got {self.search}")
 
     @property
     def names(self) -> list[str]:

@@ -62,11 +62,9 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if (
-            min(self.train, self.validation, self.inner, self.outer, self.final_steps, self.seeds) < 1
-            or not 0 <= self.flipped < 1
-        ):
-            raise InputError("sizes, steps and seeds must be positive, and flipped a share below 1")
+        harness.check_at_least(self, 1, "train", "validation", "inner", "outer", "final_steps", "seeds")
+        if not 0 <= self.flipped < 1:
+            raise InputError(f"--flipped must be a share, at least 0 and below 1, got {self.flipped}")
 
     @property
     def names(self) -> list[str]:

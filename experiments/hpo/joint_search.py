@@ -70,8 +70,9 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if min(self.seconds, self.steps, self.decide_every, self.seeds, self.refits) <= 0:
-            raise InputError("seconds, steps, decide_every, seeds and refits must be positive")
+        harness.check_at_least(self, 1, "steps", "decide_every", "seeds", "refits")
+        if self.seconds <= 0:
+            raise InputError(f"--seconds must be positive, got {self.seconds}")
 
     @property
     def names(self) -> list[str]:

@@ -70,8 +70,9 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         sizes = ("horizon", "segment", "budget", "population", "batch", "width", "judged", "seeds")
-        if min(getattr(self, name) for name in sizes) < 1 or self.horizon % self.segment:
-            raise InputError("sizes and seeds must be positive, and horizon a multiple of segment")
+        harness.check_at_least(self, 1, *sizes)
+        if self.horizon % self.segment:
+            raise InputError(f"--horizon must be a multiple of --segment {self.segment}, got {self.horizon}")
         _ = self.outer_rates
 
     @property
@@ -84,7 +85,7 @@ class Config:
         try:
             return [float(rate) for rate in self.rates.split(",")]
         except ValueError:
-            raise InputError(f"--rates {self.rates}: accepted are numbers separated by commas") from None
+            raise InputError(f"--rates must be numbers separated by commas, got {self.rates}") from None
 
 
 PRESETS = {

@@ -62,13 +62,14 @@ class Config:
     """Repetitions, of which each draws its own images."""
 
     def __post_init__(self):
-        if (
-            min(dataclasses.astuple(self)) <= 0
-            or self.steps % self.inner
-            or self.batch > min(self.train, self.validation)
-        ):
+        for name, value in dataclasses.asdict(self).items():
+            if value <= 0:
+                raise InputError(f"--{name.replace('_', '-')} must be positive, got {value}")
+        if self.steps % self.inner:
+            raise InputError(f"--steps must be a multiple of --inner {self.inner}, got {self.steps}")
+        if self.batch > min(self.train, self.validation):
             raise InputError(
-                "settings must be positive, steps a multiple of inner, and batch at most train and validation"
+                f"--batch must be at most --train {self.train} and --validation {self.validation}, got {self.batch}"
             )
 
 

@@ -56,11 +56,10 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.channels, self.stages, self.batch, self.steps, self.truth_epochs, self.truth_seeds) < 1:
-            raise InputError("channels, stages, batch, steps, truth_epochs and truth_seeds must be positive")
+        harness.check_at_least(self, 1, "channels", "stages", "batch", "steps", "truth_epochs", "truth_seeds")
         unknown = [name for name in self.names if name not in supernet.METHODS]
         if unknown:
-            raise InputError(f"--methods {unknown[0]}: accepted are {', '.join(supernet.METHODS)}, or all")
+            raise InputError(f"--methods must be all, or some of {', '.join(supernet.METHODS)}, got {unknown[0]}")
 
     @property
     def names(self) -> list[str]:

@@ -50,7 +50,7 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
     """
     if chunk is not None and chunk < 1:
         raise InputError(
-            f"batched: chunk={chunk}; must be None or an integer >= 1, the number of tasks to run side by side"
+            f"batched: chunk must be None or an integer >= 1 (the number of tasks that run side by side), got {chunk}"
         )
 
     def batched_estimator(problem: Problem[Any]) -> HypergradientFn:
@@ -62,7 +62,8 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
             size = tasks if chunk is None else min(chunk, tasks)
             if tasks % size:
                 raise InputError(
-                    f"batched: {tasks} tasks are not a multiple of chunk={chunk}; give a divisor of their number, or None"
+                    f"batched: the number of tasks must be a multiple of chunk={chunk}, got {tasks} tasks; give a "
+                    "divisor of that number, or chunk=None"
                 )
             tasks_first = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inner_batches)
             work = (start, tasks_first, outer_batch, task_keys(key, tasks))
@@ -108,8 +109,8 @@ def _number_of_tasks(start: Any, inner_batches: Batch, outer_batch: Batch) -> in
     if len(counts) != 1 or tasks is None:
         listed = ", ".join(f"{name} {sorted(map(str, size))}" for name, size in sizes.items() if size)
         raise InputError(
-            f"batched: the axis of tasks has the sizes {listed}; give one number of tasks everywhere, as the first axis of "
-            "start and outer_batch and the second of inner_batches"
+            "batched: start, outer_batch (first axis) and inner_batches (second axis) must have the same number of "
+            f"tasks, got {listed}"
         )
     return int(tasks)
 

@@ -74,7 +74,8 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
     """
     if population < 2 or population % 2 or sigma <= 0:
         raise InputError(
-            f"evolution: population={population}, sigma={sigma}; must be an even integer >= 2 and a number > 0"
+            f"evolution: population must be an even integer >= 2 and sigma a number > 0, got population={population}, "
+            f"sigma={sigma}"
         )
     pairs = population // 2
 

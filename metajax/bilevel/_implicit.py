@@ -81,11 +81,11 @@ def implicit(
         (0.75, 0.0)
     """
     if solver not in ("cg", "neumann", "identity"):
-        raise InputError(f"implicit: solver={solver!r}; must be 'cg', 'neumann' or 'identity'")
+        raise InputError(f"implicit: solver must be 'cg', 'neumann' or 'identity', got {solver!r}")
     if iterations < 1 or damping < 0 or (step_size is not None and step_size <= 0):
         raise InputError(
-            f"implicit: iterations={iterations}, damping={damping}, step_size={step_size}; must be an integer >= 1, a number "
-            ">= 0, and a positive number or None"
+            "implicit: iterations must be an integer >= 1, damping a number >= 0 and step_size a positive number or "
+            f"None, got iterations={iterations}, damping={damping}, step_size={step_size}"
         )
 
     def solve(matvec: Matvec, vector: Params, key: Key) -> Params:
@@ -175,7 +175,7 @@ def refuse_unreachable(
     lost = [name for name in by_inner if not (by_inner[name] or by_outer[name])]
     if lost:
         raise InputError(
-            f"implicit: hyper{lost[0]} reaches neither the inner nor the outer loss, so implicit differentiation gives it no "
-            "gradient (it does not see inner learning rates and initializations); use unroll(), forward() or evolution(), or "
-            "write it into the inner loss"
+            f"implicit: hyper{lost[0]} must enter the inner or the outer loss, but it reaches neither, so its "
+            "gradient would be zero (implicit differentiation does not see inner learning rates and initializations); "
+            "write it into the inner loss, or use unroll(), forward() or evolution()"
         )

@@ -96,8 +96,8 @@ def learner(
         steps = length(inner_batches)
         if steps != inner_steps:
             raise InputError(
-                f"learner: inner_batches has {steps} inner steps, the learner was made for inner_steps={inner_steps}; give as "
-                "many batches, or make the learner for their number"
+                f"learner: inner_batches must have inner_steps={inner_steps} batches, got {steps}; give that many, or "
+                f"build the learner with inner_steps={steps}"
             )
         key = jax.random.fold_in(state.key, state.step)
         start = state.inner
@@ -127,11 +127,12 @@ def learner(
 def _check(inner_steps: int, warm_start: bool, restart_every: int | None, warm_up: int, tasks: int | None) -> None:
     """Raises ``InputError`` if a number is out of range or needs a warm start."""
     if inner_steps < 1:
-        raise InputError(f"learner: inner_steps={inner_steps}; must be an integer >= 1")
+        raise InputError(f"learner: inner_steps must be an integer >= 1, got {inner_steps}")
     for name, value, off in (("restart_every", restart_every, None), ("warm_up", warm_up, 0), ("tasks", tasks, None)):
         if value != off and (value is None or value < 1 or not warm_start):
             raise InputError(
-                f"learner: {name}={value} with warm_start={warm_start}; must be {off}, or an integer >= 1 with warm_start=True"
+                f"learner: {name} must be {off}, or an integer >= 1 together with warm_start=True, got "
+                f"{name}={value}, warm_start={warm_start}"
             )
 
 

@@ -21,12 +21,12 @@ def length(inner_batches: Batch) -> int:
     lengths = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else None for leaf in jax.tree.leaves(inner_batches)}
     if len(lengths) != 1 or None in lengths:
         raise InputError(
-            "inner_batches: all leaves need one leading axis that counts the inner steps; "
-            f"got leading sizes {sorted(map(str, lengths))}"
+            "inner_batches: all leaves must share one leading axis, which counts the inner steps, got leading sizes "
+            f"{sorted(map(str, lengths))}"
         )
     (steps,) = lengths
     if not steps:
-        raise InputError("inner_batches: the leading axis counts the inner steps and has size 0; give at least 1")
+        raise InputError("inner_batches: the leading axis, which counts the inner steps, must have a size >= 1, got 0")
     return int(steps)
 
 

@@ -59,10 +59,10 @@ def unroll(remat: Remat = None, truncate: int | None = None) -> Estimator:
         (-0.09375, -0.03125)
     """
     if not (remat is None or remat == "sqrt" or (isinstance(remat, int) and remat >= 1)):
-        raise InputError(f"unroll: remat={remat!r}; must be None, 'sqrt' or an integer >= 1")
+        raise InputError(f"unroll: remat must be None, 'sqrt' or an integer >= 1, got {remat!r}")
     if truncate is not None and truncate < 1:
         raise InputError(
-            f"unroll: truncate={truncate}; must be None or an integer >= 1, the number of steps to differentiate"
+            f"unroll: truncate must be None or an integer >= 1 (the number of steps to differentiate), got {truncate}"
         )
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:

@@ -32,6 +32,6 @@ def with_info(loss: Callable[..., Any], name: str) -> Callable[..., Any]:
             kind = (
                 f"a tuple of {len(out)}" if len(out) != 2 else f"a pair whose second part is a {type(out[1]).__name__}"
             )
-        raise InputError(f"{name}: returned {kind}; accepted is (loss, info), such as `return loss, {{}}`")
+        raise InputError(f"{name} must return (loss, info), such as `return loss, {{}}`, but returned {kind}")
 
     return checked

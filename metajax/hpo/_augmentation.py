@@ -57,8 +57,8 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
     """
     if not 0 < start < 1:
         raise InputError(
-            f"augmentation: start={start}; must be between 0 and 1 (exclusive), where widths have a derivative; to begin near "
-            "no augmentation give a small share such as 0.01"
+            f"augmentation: start must be between 0 and 1 (exclusive), where widths have a derivative, got {start}; "
+            "use a small share such as 0.01 to begin near no augmentation"
         )
     logit = float(jnp.log(start / (1 - start)))
 

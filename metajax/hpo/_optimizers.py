@@ -42,7 +42,7 @@ def interpolated_schedule(values: Float[Array, "..."], steps: int) -> Callable[[
     """
     if values.ndim != 1 or not 1 <= len(values) <= steps:
         raise InputError(
-            f"interpolated_schedule: values has shape {values.shape}; must have one axis of 1 to steps={steps} values"
+            f"interpolated_schedule: values must have one axis of 1 to steps={steps} values, got shape {values.shape}"
         )
     knots = jnp.linspace(0, steps - 1, len(values), dtype=values.dtype)
     return lambda step: jnp.interp(jnp.asarray(step, values.dtype), knots, values)

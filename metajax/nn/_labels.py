@@ -36,13 +36,13 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
         metajax.types.InputError: labels: 3 is not a class; accepted are the integers 0 to 2
     """
     if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
-        raise InputError(f"{name}: are {labels.dtype}; accepted are the integers 0 to {classes - 1}")
+        raise InputError(f"{name} must be integers from 0 to {classes - 1}, got dtype {labels.dtype}")
     if isinstance(labels, Tracer):
         return
     values = np.asarray(labels)
     wrong = values[(values < 0) | (values >= classes)]
     if wrong.size:
-        raise InputError(f"{name}: {wrong.flat[0]} is not a class; accepted are the integers 0 to {classes - 1}")
+        raise InputError(f"{name} must be integers from 0 to {classes - 1}, got {wrong.flat[0]}")
 
 
 @checked

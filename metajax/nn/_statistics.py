@@ -52,7 +52,7 @@ def running(model: Functional, example: Any, momentum: float = 0.1) -> Running:
         True
     """
     if not 0 < momentum <= 1:
-        raise InputError(f"running: momentum={momentum}; accepted is a number above 0, up to 1")
+        raise InputError(f"running: momentum must be a number > 0 and <= 1, got {momentum}")
 
     def train(params: Params, x: Any) -> tuple[Any, Any]:
         return model.apply(params, x, report=True)

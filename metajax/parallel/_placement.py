@@ -54,7 +54,7 @@ class Placement:
             if isinstance(error, InputError):
                 raise
             reason = str(error).splitlines()[0].rstrip(":")
-            raise InputError(f"batch_axes={self.axes!r} does not fit the batch ({reason})") from error
+            raise InputError(f"batch_axes must be a prefix of the batch, got {self.axes!r} ({reason})") from error
 
     def check(self, batch: Any) -> None:
         """Refuses a batch that cannot be cut into equal parts.
@@ -78,12 +78,13 @@ class Placement:
             shape = np.shape(leaf)
             if not 0 <= axis < len(shape):
                 raise InputError(
-                    f"batch_axes: batch{path} has the shape {shape} and no axis {axis}; None leaves it whole"
+                    f"batch_axes must name an axis of each leaf of the batch, but batch{path} of shape {shape} has no "
+                    f"axis {axis}; use None to leave it undivided"
                 )
             if shape[axis] % n:
                 raise InputError(
-                    f"devices: {n} devices do not divide axis {axis} of batch{path}, which has {shape[axis]}; give a multiple "
-                    f"of {n}, or fewer devices"
+                    f"devices: the number of devices must divide axis {axis} of batch{path}, got {n} devices and size "
+                    f"{shape[axis]}; use a multiple of {n}, or fewer devices"
                 )
 
         self._map(check_one, batch)

@@ -51,7 +51,9 @@ def graph_svg(nodes: Sequence[str], edges: Sequence[Edge], title: str = "") -> s
     index = {name: i for i, name in enumerate(nodes)}
     for source, target, _ in edges:
         if source not in index or target not in index or index[source] >= index[target]:
-            raise InputError(f"edges: {source!r} -> {target!r}; accepted are edges onward between {list(nodes)}")
+            raise InputError(
+                f"edges must lead from a node to a later one of {list(nodes)}, got {source!r} -> {target!r}"
+            )
     grid = _grid(nodes, edges, has_title=bool(title))
     labels = list(dict.fromkeys(label for _, _, label in edges if label))
     color = {"": MUTED, **{label: _COLORS[i % len(_COLORS)] for i, label in enumerate(labels)}}

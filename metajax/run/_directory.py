@@ -94,7 +94,9 @@ class RunDirectory:
                 error = raised
         failed, resumed = agreed(error is not None, self._is_writer and error is None and self.resumed)
         if failed:
-            raise error or InputError(f"path={str(self.path)!r}: the first process could not open it, and says why")
+            raise error or InputError(
+                f"path={str(self.path)!r}: the first process could not open the run directory; its own error says why"
+            )
         self.resumed = bool(resumed)
 
     def _open(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
@@ -145,7 +147,7 @@ class RunDirectory:
         if _MARK not in names:
             if names and _CLEARED not in names and not (_LOCK in names and names <= _BEFORE_CONFIG):
                 raise InputError(
-                    f"path={str(self.path)!r}: exists and is not a run directory; give a new or an empty one"
+                    f"path={str(self.path)!r}: exists and is not a run directory; use a new or an empty one"
                 )
             return False
         if not accepted:
@@ -161,8 +163,8 @@ class RunDirectory:
         if differ:
             changes = ", ".join(f"{k}: {recorded.get(k)!r} there, {self.config.get(k)!r} given" for k in differ)
             raise InputError(
-                f"path={str(self.path)!r}: the run there has another config ({changes}); give the same one, or another "
-                "directory"
+                f"path={str(self.path)!r}: the run there has another config ({changes}); use the same config, or "
+                "another directory"
             )
 
     def bind_data(self, data: Fingerprint) -> None:
@@ -195,7 +197,7 @@ class RunDirectory:
                 self._write_data(data)
         elif differ := differences(recorded, data):
             raise InputError(
-                f"{self.path}: the run there is of other data ({'; '.join(differ)}); give the data of the run, or another "
+                f"{self.path}: the run there is of other data ({'; '.join(differ)}); use the data of the run, or another "
                 "directory"
             )
 
@@ -208,15 +210,15 @@ class RunDirectory:
         if not path.is_file():
             raise InputError(
                 f"{self.path}: the run there was made by a version of metajax that did not record the data (no {_DATA}), so "
-                "whether it is of the data given cannot be known; replace it with overwrite=True, or give another directory"
+                "the data cannot be compared; replace the run with overwrite=True, or use another directory"
             )
         record = read_json(path)
         if record.get("format") != DATA_FORMAT:
-            raise InputError(f"{path}: has the format {record.get('format')}; this version reads format {DATA_FORMAT}")
+            raise InputError(f"{path} has format {record.get('format')}; this version reads format {DATA_FORMAT}")
         try:
             return None if record["data"] is None else from_json(record["data"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: damaged ({error})") from error
+            raise InputError(f"{path} is damaged ({error})") from error
 
     def _clear(self) -> None:
         """Deletes a run, or what was left of one. A kill at any instant leaves a directory that counts as empty."""
@@ -286,7 +288,7 @@ class RunDirectory:
                 if number > len(lines):
                     break
                 raise InputError(
-                    f"{self.metrics_file}: line {number} is damaged ({error}); delete the line to go on without it"
+                    f"{self.metrics_file}: line {number} is damaged ({error}); delete the line to continue without it"
                 ) from error
             records.append(record)
         return records
@@ -314,7 +316,7 @@ class RunDirectory:
         bad = [k for k, v in result.get("metrics", {}).items() if isinstance(v, bool) or not isinstance(v, int | float)]
         if bad:
             raise InputError(
-                f"finish: result['metrics'] has {bad}, which are not plain numbers; accepted are int and float"
+                f"finish: result['metrics'] must hold int and float values only, but {bad} are not plain numbers"
             )
         if self._is_writer:
             write_json(self.path / "result.json", result)

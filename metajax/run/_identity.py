@@ -172,9 +172,7 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Part]]:
     elif hasattr(value, "shape") and hasattr(value, "dtype"):
         yield name, Part(len(value) if np.ndim(value) else 1, (_column("", value),))
     else:
-        raise InputError(
-            f"fingerprint: {name} is a {type(value).__name__}; accepted are tables, arrays and plain values"
-        )
+        raise InputError(f"fingerprint: {name} must be a table, an array or a plain value, got {type(value).__name__}")
 
 
 _PLAIN = (str, int, float, bool, type(None))

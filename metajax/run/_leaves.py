@@ -24,8 +24,8 @@ def named_leaves(state: Any) -> dict[str, tuple[str, Any]]:
         kind = None if isinstance(leaf, jax.Array) else np.asarray(leaf).dtype
         if kind is not None and kind.kind != "b" and not jax.numpy.issubdtype(kind, np.number):
             raise InputError(
-                f"checkpoint: state{path} is a {type(leaf).__name__} ({kind}); accepted are JAX and NumPy arrays, "
-                "random keys, and Python numbers of at most 64 bits"
+                f"checkpoint: state{path} must be a JAX or NumPy array of numbers, a random key, or a Python number "
+                f"of at most 64 bits, got {type(leaf).__name__} ({kind})"
             )
     return named
 

@@ -99,12 +99,12 @@ def train(
         3
     """
     if steps < 0 or chunk < 1:
-        raise InputError(f"train: steps={steps}, chunk={chunk}; accepted are steps >= 0 and chunk >= 1")
+        raise InputError(f"train: steps must be >= 0 and chunk >= 1, got steps={steps}, chunk={chunk}")
     if evaluate_every is not None and evaluate_every % chunk:
-        raise InputError(f"train: evaluate_every={evaluate_every}; accepted are multiples of chunk={chunk}")
+        raise InputError(f"train: evaluate_every must be a multiple of chunk={chunk}, got {evaluate_every}")
     check_leaves(state)
     if devices is None and jax.process_count() > 1:
-        raise InputError("train: this program runs over hosts; give devices='all'")
+        raise InputError("train: devices must be 'all' in a program that runs on several hosts, got None")
     placement = None if devices is None else Placement(mesh(devices), batch_axes)
     if placement is not None and callable(batches):
         placement.check(jax.eval_shape(batches, jax.random.key(0)))
@@ -243,7 +243,7 @@ def _stack(iterator: Iterator[Batch], length: int, placement: Placement | None) 
             batches.append(next(iterator))
         except StopIteration:
             raise InputError(
-                "train: batches ended before the steps did; accepted is an iterator that repeats"
+                "train: batches must yield one batch per step, but the iterator ended early; use one that repeats"
             ) from None
     if placement is None:
         return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *batches)

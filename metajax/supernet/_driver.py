@@ -142,8 +142,8 @@ def run(
     """
     if len(parts) < 2 or batch_size < 1:
         raise InputError(
-            f"run: parts has {len(parts)} parts, batch_size={batch_size}; give a training and a validation part, and a "
-            "batch_size of at least 1"
+            "run: parts must be at least a training and a validation part and batch_size an integer >= 1, got "
+            f"{len(parts)} parts, batch_size={batch_size}"
         )
     recipe = _recipe_of(method, space)
     search = recipe.build(
@@ -272,5 +272,5 @@ def _recipe_of(method: str | SupernetMethod | Recipe, space: Space) -> Recipe:
     if isinstance(method, SupernetMethod):
         return method.recipe(space)
     if not isinstance(method, Recipe):
-        raise InputError(f"run: method={method!r}; accepted are a name of METHODS, a SupernetMethod, or a Recipe")
+        raise InputError(f"run: method must be a name of METHODS, a SupernetMethod or a Recipe, got {method!r}")
     return method

@@ -94,7 +94,8 @@ def compose_search(
     """
     if steps < 1 or steps_per_epoch < 1:
         raise InputError(
-            f"compose_search: steps={steps}, steps_per_epoch={steps_per_epoch}; both must be integers >= 1"
+            f"compose_search: steps and steps_per_epoch must be integers >= 1, got steps={steps}, "
+            f"steps_per_epoch={steps_per_epoch}"
         )
     relaxation = relaxation or softmax_mixture()
     mask = open_values(space, excluded_values)

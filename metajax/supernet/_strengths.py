@@ -29,12 +29,13 @@ def open_values(space: Space, excluded_values: Sequence[Any] = ()) -> Float[Arra
         excluded.update(here)
         if not mask[part].any():
             raise InputError(
-                f"compose_search: excluded_values={tuple(excluded_values)} leaves {name!r} no value; it has {choices}"
+                f"compose_search: excluded_values must leave every choice a value, but {tuple(excluded_values)} "
+                f"excludes all of {name!r}, {choices}"
             )
     unknown = [value for value in excluded_values if value not in excluded]
     if unknown:
         raise InputError(
-            f"compose_search: excluded_values={tuple(excluded_values)}, but no choice of the space has {unknown[0]!r}"
+            f"compose_search: excluded_values must be values of the space, but no choice has {unknown[0]!r}"
         )
     return jnp.asarray(mask, jnp.ones(()).dtype)
 

@@ -47,7 +47,7 @@ def spend(
 ) -> Trail:
     """Returns what ``walk`` looked at until the budget was spent."""
     if seconds is None and evaluations is None:
-        raise InputError("seconds and evaluations are both None; give one of them as the budget")
+        raise InputError("seconds or evaluations must be given as the budget, but both are None")
     configs, values, costs, spent = [], [], [], 0.0
 
     def look(candidates: Any) -> np.ndarray:

@@ -38,7 +38,7 @@ def dominant_eigenvalue(value: Callable[[Any], Scalar], x: Any, key: Key, iterat
         2.0
     """
     if iterations < 1:
-        raise InputError(f"dominant_eigenvalue: iterations={iterations}; must be an integer >= 1")
+        raise InputError(f"dominant_eigenvalue: iterations must be an integer >= 1, got {iterations}")
     flat, unravel = ravel_pytree(x)
     gradient = jax.grad(lambda v: value(unravel(v)))
     steps = min(iterations, flat.size)

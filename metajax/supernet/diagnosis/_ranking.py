@@ -57,7 +57,7 @@ def kendall_tau_error(a: ArrayLike, b: ArrayLike) -> float:
     rows = _agreement(a, b)
     number = len(rows[0])
     if number < 3:
-        raise InputError(f"kendall_tau_error: {number} items; give at least 3")
+        raise InputError(f"kendall_tau_error: a and b must have at least 3 scores, got {number}")
     totals = [np.sum(part) for part in rows]
     without = np.array([_tau(*(total - 2 * part[i] for total, part in zip(totals, rows))) for i in range(number)])
     return float(np.sqrt((number - 1) * np.var(without)))
@@ -71,9 +71,14 @@ def _agreement(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 1:
-        raise InputError(f"kendall_tau: a and b have the shapes {a.shape} and {b.shape}; give two lists of one length")
+        raise InputError(
+            f"kendall_tau: a and b must be one-dimensional and of the same length, got the shapes {a.shape} and "
+            f"{b.shape}"
+        )
     if np.isnan(a).any() or np.isnan(b).any():
-        raise InputError("kendall_tau: a score is NaN, which has no rank; give numbers, finite or infinite")
+        raise InputError(
+            "kendall_tau: a and b must be finite or infinite numbers, but a score is NaN, which has no rank"
+        )
     ranks = [np.unique(scores, return_inverse=True)[1].reshape(-1).astype(np.int64) for scores in (a, b)]
     rows = [[], [], []]
     for start in range(0, len(a), 256):  # a table of all pairs of 15,625 cells takes gigabytes

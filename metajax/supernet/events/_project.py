@@ -44,18 +44,22 @@ def project(start: float = 0.8, batch_size: int = 250) -> Event:
     """
     if not 0 <= start < 1 or batch_size < 1:
         raise InputError(
-            f"project: start={start}, batch_size={batch_size}; start must lie within [0, 1), batch_size must be at least 1"
+            f"project: start must lie within [0, 1) and batch_size be an integer >= 1, got start={start}, "
+            f"batch_size={batch_size}"
         )
 
     def init(context: EventContext) -> jax.Array:
         number = len(choice_slices(context.space))
         if context.steps < number:
-            raise InputError(f"project: steps={context.steps} for {number} choices; each choice needs a step")
+            raise InputError(
+                f"project: steps must be at least the number of choices, {number}, because each choice needs a step, "
+                f"got {context.steps}"
+            )
         return jnp.zeros((), jnp.int32)
 
     def apply(state: SearchState, done: Any, context: EventContext, outer_batch: Any):
         if context.validation is None:
-            raise InputError("project: needs the validation part as the third entry of a search's batches")
+            raise InputError("project: the batches of the search must have the validation part as their third entry")
         choices = choice_slices(context.space)
         due_steps = projection_steps(context.steps, start, len(choices))
         is_due = (done < len(choices)) & (state.step >= due_steps[done])

@@ -38,7 +38,7 @@ def cost_table(space: Space, table: Mapping[str, Mapping[Any, float | int]]) -> 
         domain = space.domains.get(name)
         if not isinstance(domain, Categorical):
             known = [n for n, _ in choice_slices(space)]
-            raise InputError(f"cost_table: {name!r} is not a categorical choice of the space; accepted are {known}")
+            raise InputError(f"cost_table: the names must be categorical choices of the space, {known}, got {name!r}")
         for value, cost in values.items():
             costs[space.slices[name].start + int(domain.from_python(value, f"cost_table: {name}"))] = cost
     return costs

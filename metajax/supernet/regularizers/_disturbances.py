@@ -98,7 +98,7 @@ def adversarial_disturbance(start: float = 0.03, end: float = 0.3, steps: int = 
         3
     """
     if steps < 1:
-        raise InputError(f"adversarial_disturbance: steps={steps}; must be an integer >= 1")
+        raise InputError(f"adversarial_disturbance: steps must be an integer >= 1, got {steps}")
 
     @checked
     def disturb(

@@ -48,8 +48,8 @@ def controller(
     """
     if number < 2 or tanh_constant <= 0 or temperature <= 0:
         raise InputError(
-            f"controller: number={number}, tanh_constant={tanh_constant}, temperature={temperature}; "
-            "number must be at least 2, tanh_constant and temperature must be positive"
+            "controller: number must be an integer >= 2, tanh_constant and temperature must be positive, got "
+            f"number={number}, tanh_constant={tanh_constant}, temperature={temperature}"
         )
     bounded = lambda logits: jax.tree.map(lambda x: tanh_constant * jnp.tanh(x / temperature), logits)
     drawn = lambda paths: lambda space, logits, moment, key: paths(space, bounded(logits), moment, key)

@@ -41,9 +41,9 @@ def cell_space(nodes: int = 4, operations: Sequence[str] = OPERATIONS) -> Space:
     """
     unknown = [o for o in operations if o not in OPERATIONS]
     if unknown:
-        raise InputError(f"cell_space: unknown operations {unknown}; accepted are {list(OPERATIONS)}")
+        raise InputError(f"cell_space: operations must be among {list(OPERATIONS)}, got {unknown}")
     if nodes < 2:
-        raise InputError(f"cell_space: nodes={nodes}; must be an integer >= 2")
+        raise InputError(f"cell_space: nodes must be an integer >= 2, got {nodes}")
     return Space({f"edge_{i}_{j}": Categorical(operations) for j in range(1, nodes) for i in range(j)})
 
 
@@ -109,7 +109,7 @@ class MixedCell(nnx.Module):
     ):
         if channels % partial:
             raise InputError(
-                f"MixedCell: channels={channels}, partial={partial}; channels must be a multiple of partial"
+                f"MixedCell: channels must be a multiple of partial, got channels={channels}, partial={partial}"
             )
         self.space: Space = space
         self.partial: int = partial

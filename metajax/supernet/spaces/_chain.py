@@ -124,13 +124,16 @@ def chain_supernet(
     """
     operations = MACRO if operations is None else operations
     if len(layers) != len(channels):
-        raise InputError(f"layers={tuple(layers)} and channels={tuple(channels)}; give one of each for a stage")
+        raise InputError(
+            f"layers and channels must have one entry for each stage, got layers={tuple(layers)}, "
+            f"channels={tuple(channels)}"
+        )
     for name, operation in operations.items():
         x = jax.ShapeDtypeStruct((2, 8, 8, channels[0]), jnp.float32)
         output = jax.eval_shape(lambda x, o=operation: o.apply(o.init(jax.random.key(0), channels[0]), x), x)
         if output.shape != x.shape:
             raise InputError(
-                f"operation {name!r} makes {output.shape} of {x.shape}; accepted are operations that keep the shape"
+                f"operations must keep the shape of their input, but {name!r} turns {x.shape} into {output.shape}"
             )
     positions = [(s, i) for s, number in enumerate(layers) for i in range(number)]
     space = Space({f"layer_{s}_{i}": Categorical(tuple(operations)) for s, i in positions})

@@ -49,7 +49,8 @@ def choice_blocks_space(parents: Sequence[int] = PARENTS[1]) -> Space:
     bad = [k for k, number in enumerate(parents, 1) if not 1 <= number <= k]
     if bad or len(parents) < 2:
         raise InputError(
-            f"choice_blocks_space: parents={tuple(parents)}; give two numbers or more, from 1 to k for node k"
+            "choice_blocks_space: parents must be two numbers or more, where that of node k is from 1 to k, got "
+            f"{tuple(parents)}"
         )
     domains: dict[str, Any] = {f"op_{k}": Categorical(BLOCK_OPERATIONS) for k in range(1, len(parents))}
     for k in range(1, len(parents) + 1):

@@ -63,8 +63,8 @@ def darts_supernet(
     """
     if channels % partial or layers < 3:
         raise InputError(
-            f"darts_supernet: channels={channels}, partial={partial}, layers={layers}; channels must be a multiple of "
-            "partial, layers at least 3"
+            "darts_supernet: channels must be a multiple of partial, and layers an integer >= 3, got "
+            f"channels={channels}, partial={partial}, layers={layers}"
         )
     net = _DartsNetwork(darts_space(nodes), classes, channels, layers, inputs, nodes, partial, single_path)
     whole = Functional(lambda key: net.init(key, lambda name: PRIMITIVES), net.apply)

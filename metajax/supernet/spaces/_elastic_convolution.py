@@ -57,9 +57,12 @@ def elastic_convolution(
     depths, kernels = ascending("depths", depths), ascending("kernels", kernels)
     expansions = ascending("expansions", expansions)
     if any(k % 2 == 0 for k in kernels):
-        raise InputError(f"kernels={kernels}; must be odd integers in rising order")
+        raise InputError(f"kernels must be odd integers in ascending order, got {kernels}")
     if len(channels) != len(strides):
-        raise InputError(f"channels={tuple(channels)} and strides={tuple(strides)}; give one of each for a stage")
+        raise InputError(
+            f"channels and strides must have one entry for each stage, got channels={tuple(channels)}, "
+            f"strides={tuple(strides)}"
+        )
     domains, conditions = {}, []
     for s in range(len(channels)):
         own = lambda b, s=s: {

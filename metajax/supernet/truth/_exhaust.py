@@ -85,7 +85,9 @@ def exhaust(
         (2, 1)
     """
     if seeds < 1 or side_by_side < 1:
-        raise InputError(f"exhaust: seeds={seeds}, side_by_side={side_by_side}; both must be integers >= 1")
+        raise InputError(
+            f"exhaust: seeds and side_by_side must be integers >= 1, got seeds={seeds}, side_by_side={side_by_side}"
+        )
     rows = _rows(space, index)
     training = training or TrainingSetup()
     keys = jax.random.split(jax.random.key(0) if key is None else key, seeds)
@@ -129,7 +131,8 @@ def _rows(space: Space, index: ArrayLike | None) -> np.ndarray:
     if index is None:
         if space.size > MAX_ARCHITECTURES:
             raise InputError(
-                f"exhaust: the space has {space.size} configurations; give index, or a space of at most {MAX_ARCHITECTURES}"
+                f"exhaust: space must have at most {MAX_ARCHITECTURES} configurations, got {space.size}; use index to "
+                "train some of them"
             )
         index = np.arange(int(space.size))
     return np.atleast_1d(np.asarray(index))
@@ -141,7 +144,9 @@ def _begun_table(path: str | Path | None, rows: np.ndarray, seeds: int, made_of:
         return TruthTable(np.full((len(rows), seeds), np.nan), rows, made_of)
     table = read_table(Path(path))
     if table.made_of != made_of:
-        raise InputError(f"{path}: holds another table (other space, data, training or seeds); give another path")
+        raise InputError(
+            f"{path} holds another table (of another space, data, training or number of seeds); use another path"
+        )
     return table
 
 
