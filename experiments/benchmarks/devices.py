@@ -115,11 +115,11 @@ def on_hosts(config: Config, processes: int, tasks: int) -> dict[str, Any]:
 
 def measure(config: Config) -> compare.Measured:
     """Compares one process with two."""
-    one = on_hosts(config, 1, config.tasks)
+    first_run = on_hosts(config, 1, config.tasks)
     two = on_hosts(config, 2, config.tasks)
     double = on_hosts(config, 2, 2 * config.tasks)
-    again = on_hosts(config, 1, config.tasks)
-    alone = np.concatenate([one["seconds"], again["seconds"]])
+    second_run = on_hosts(config, 1, config.tasks)
+    alone = np.concatenate([first_run["seconds"], second_run["seconds"]])
     ratio = lambda other: np.median(alone) / np.asarray(other["seconds"])
     sum_ms = 1e3 * float(np.median(two["sum"]))
     metrics = {

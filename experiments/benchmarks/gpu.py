@@ -92,7 +92,7 @@ class Record:
             )
         self.content = {"card": device, "jobs": {}, **self.content}
 
-    def done(self, name: str) -> bool:
+    def is_done(self, name: str) -> bool:
         """Returns whether a measurement is there. The checks are of the machine and its libraries, and are made every time."""
         return name != "checks" and self.content["jobs"].get(name, {}).get("status") == "ok"
 
@@ -120,15 +120,17 @@ def measured(name: str, work: Path, tiny: bool, seconds: float) -> dict[str, Any
     call = [sys.executable, "-m", f"experiments.benchmarks.{job.module}", *arguments(job, tiny)]
     start = time.perf_counter()
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*call, "--out", str(folder), "--overwrite"],
             env=environment(),
             capture_output=True,
             text=True,
             timeout=seconds,
         )
-        error = "" if done.returncode == 0 else "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-        status = "ok" if done.returncode == 0 else "failed"
+        error = (
+            "" if process.returncode == 0 else "\n".join((process.stderr or process.stdout).strip().splitlines()[-5:])
+        )
+        status = "ok" if process.returncode == 0 else "failed"
     except subprocess.TimeoutExpired:
         status, error = "timeout", f"ended after {seconds:.0f} s"
     entry = {"status": status, "error": error[-1000:], "seconds": round(time.perf_counter() - start, 1)}
@@ -180,7 +182,7 @@ def table() -> str:
     for file in files:
         content = run.read_json(file)
         good = {name: entry for name, entry in content["jobs"].items() if "result" in entry}
-        claims = [compare.Claim(**each) for entry in good.values() for each in entry["result"].get("claims", ())]
+        claims = [compare.Claim(**record) for entry in good.values() for record in entry["result"].get("claims", ())]
         parts.append(f"\n## {content['card']}\n\n{compare.table(claims)}")
         for name, entry in content["jobs"].items():
             parts.append(f"\n### {name}\n\n{_section(entry)}\n")
@@ -235,20 +237,24 @@ def measure_all(config: Config, work: Path) -> None:
         )
     names = harness.selected(config.only, JOBS, "only")
     config.out.mkdir(parents=True, exist_ok=True)
-    record, left = Record(config.out, device), lambda: end - time.monotonic()
+    record, remaining_seconds = Record(config.out, device), lambda: end - time.monotonic()
     for name in names:
-        if record.done(name):
+        if record.is_done(name):
             print(f"{name}: measured before", flush=True)
-        elif left() < (1.0 if tiny else MIN_JOB_SECONDS):
+        elif remaining_seconds() < (1.0 if tiny else MIN_JOB_SECONDS):
             print(f"{name}: no time left", flush=True)
         else:
-            entry = measured(name, work, tiny, min(left(), MAX_JOB_SECONDS))
+            entry = measured(name, work, tiny, min(remaining_seconds(), MAX_JOB_SECONDS))
             record.add(name, entry)
             print(f"{name}: {entry['status']} in {entry['seconds']} s {entry['error']}".rstrip(), flush=True)
-            for each in entry.get("result", {}).get("claims", ()):
-                print(f"    {each['what']}: {each['value']:.4g} {each['unit']} {each['note']}".rstrip(), flush=True)
-    if config.train and not record.done("training") and left() > (1.0 if tiny else MIN_TRAINING_SECONDS):
-        entry = train(config.out / "training.tar.gz", work, tiny, left())
+            for claim in entry.get("result", {}).get("claims", ()):
+                print(f"    {claim['what']}: {claim['value']:.4g} {claim['unit']} {claim['note']}".rstrip(), flush=True)
+    if (
+        config.train
+        and not record.is_done("training")
+        and remaining_seconds() > (1.0 if tiny else MIN_TRAINING_SECONDS)
+    ):
+        entry = train(config.out / "training.tar.gz", work, tiny, remaining_seconds())
         record.add("training", entry)
         print(f"training: {entry['status']} {entry.get('last', '')} {entry['error']}".rstrip(), flush=True)
     print(f"written: {record.path}; keep it with --add {config.out}")

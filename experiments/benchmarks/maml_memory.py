@@ -43,7 +43,7 @@ class Config:
 PRESETS = {"paper": {}, "tiny": {"longest": 5, "width": 8, "repeats": 1}}
 
 
-def at(config: Config, steps: int) -> dict[str, float]:
+def measure_steps(config: Config, steps: int) -> dict[str, float]:
     """Returns bytes and seconds of both programs at a number of inner steps."""
     init, apply = nn.functional(lambda rngs: nn.Conv4(5, width=config.width, rngs=rngs))
     key, draw = jax.random.split(jax.random.key(config.seed))
@@ -58,7 +58,7 @@ def at(config: Config, steps: int) -> dict[str, float]:
 def measure(config: Config) -> compare.Measured:
     """Measures both programs up to the longest."""
     steps = [n for n in STEPS if n <= config.longest]
-    return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
+    return memory.measured(lambda n: measure_steps(config, n), steps, (10.0, 1.6))
 
 
 EXPERIMENT = compare.benchmark("maml_memory", __doc__, Config, PRESETS, measure)

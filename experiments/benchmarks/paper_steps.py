@@ -123,10 +123,10 @@ def measure(config: Config) -> compare.Measured:
     first = compare.once(chunk)
     seconds = compare.alternate({"step": chunk}, config.rounds)["step"] / config.steps
     hours = steps * seconds / 3600
-    what = f"{config.experiment}, {config.method}, preset paper: {steps:,} steps"
+    label = f"{config.experiment}, {config.method}, preset paper: {steps:,} steps"
     metrics = {"steps a second": float(1 / np.median(seconds)), "first chunk s": first}
     protocol = f"{config.rounds} chunks of {config.steps} steps; images of noise"
-    return compare.Measured(metrics, [compare.claim(what, GOAL_HOURS, hours, most=True, unit="h")], protocol)
+    return compare.Measured(metrics, [compare.claim(label, GOAL_HOURS, hours, most=True, unit="h")], protocol)
 
 
 EXPERIMENT = compare.benchmark("paper_steps", __doc__, Config, PRESETS, measure)

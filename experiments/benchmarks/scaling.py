@@ -103,8 +103,8 @@ KINDS: dict[str, tuple[int, Callable[[Config, int], Program]]] = {
 def measure(config: Config) -> compare.Measured:
     """Measures every kind at every size."""
     metrics, claims = {}, []
-    for kind, (least, make) in KINDS.items():
-        sizes = [least * 2**i for i in range(config.doublings)]
+    for kind, (smallest, make) in KINDS.items():
+        sizes = [smallest * 2**i for i in range(config.doublings)]
         seconds = compare.alternate({str(n): make(config, n) for n in sizes}, config.rounds)
         growth = np.log2(seconds[str(sizes[-1])] / seconds[str(sizes[-2])])
         claims.append(

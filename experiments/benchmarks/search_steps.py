@@ -75,10 +75,10 @@ def measure(config: Config) -> compare.Measured:
     # the first inner loss comes before any outer step: the same for both orders, and for the same mixture
     differences = [float(jnp.abs(losses[n][0] - losses["darts-1"][0])) for n in ("darts-2", "mixture, weights")]
     compare.same(max(differences), 1e-4, "first inner loss")
-    seconds = {name: taken / config.steps for name, taken in compare.alternate(programs, config.rounds).items()}
+    seconds = {name: durations / config.steps for name, durations in compare.alternate(programs, config.rounds).items()}
 
-    def held(name: str, against: str, what: str, goal: float) -> compare.Claim:
-        return compare.claim(f"{what}, {config.sizes}", goal, seconds[name] / seconds[against], most=True)
+    def held(name: str, against: str, label: str, goal: float) -> compare.Claim:
+        return compare.claim(f"{label}, {config.sizes}", goal, seconds[name] / seconds[against], most=True)
 
     claims = [
         held("darts-2", "darts-1", "exact second-order DARTS step over first-order", 2.5),

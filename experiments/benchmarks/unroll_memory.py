@@ -64,19 +64,19 @@ def problem(config: Config):
     return problem, {"rate": jnp.asarray(-3.0), "decay": jnp.full(3, -8.0)}, batches
 
 
-def at(config: Config, steps: int) -> dict[str, float]:
+def measure_steps(config: Config, steps: int) -> dict[str, float]:
     """Returns bytes and seconds of both programs at a number of steps."""
     unrolled, hyper, batches = problem(config)
     a, b, key = jax.random.split(jax.random.key(config.seed), 3)
     inner, outer = batches(a, steps), jax.tree.map(lambda x: x[0], batches(b, 1))
     args = (hyper, None, inner, outer, key)
-    return memory.both(unrolled, args, config.repeats)
+    return memory.full_and_sqrt(unrolled, args, config.repeats)
 
 
 def measure(config: Config) -> compare.Measured:
     """Measures both programs up to the longest."""
     steps = [n for n in (64, 256, 1024) if n <= config.longest]
-    return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
+    return memory.measured(lambda n: measure_steps(config, n), steps, (10.0, 1.6))
 
 
 EXPERIMENT = compare.benchmark("unroll_memory", __doc__, Config, PRESETS, measure)

@@ -147,8 +147,8 @@ def comparison(metrics: dict[str, float]) -> str:
     alone = metrics["validation alone accuracy"]
     gains = {name: metrics[f"{name} accuracy"] - alone for name in measured}
     best, worst = max(gains, key=lambda n: gains[n]), min(gains, key=lambda n: gains[n])
-    whole = metrics.get("oracle accuracy")
-    limit = "" if whole is None else f" The oracle, with every correct label, gains {whole - alone:+.2f} points."
+    oracle = metrics.get("oracle accuracy")
+    limit = "" if oracle is None else f" The oracle, with every correct label, gains {oracle - alone:+.2f} points."
     return (
         f"The last model also learns on the validation images, and these alone give {alone:.2f}. Beside that, the training "
         f"images as the estimators weigh them change the accuracy by {gains[worst]:+.2f} points (`{worst}`) to "

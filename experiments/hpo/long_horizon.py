@@ -108,7 +108,7 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
         best = int(jnp.argmin(jnp.where(jnp.isfinite(scores), scores, jnp.inf)))
     keys = jax.random.split(stream(key, "seeds"), config.seeds)
     start = time.perf_counter()
-    hypers, norms, lost = jax.block_until_ready(search(keys, jnp.broadcast_to(rates[best], config.seeds)))
+    hypers, norms, not_finite = jax.block_until_ready(search(keys, jnp.broadcast_to(rates[best], config.seeds)))
     seconds = (time.perf_counter() - start) / config.seeds
     values, accuracies = test(hypers, jax.vmap(lambda k: stream(k, "judge"))(keys))
     record = {
@@ -119,7 +119,7 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
     }
     if method == "random":
         return record
-    gradients = {"largest_gradient": float(jnp.max(norms)), "not_finite": 100 * float(jnp.mean(lost))}
+    gradients = {"largest_gradient": float(jnp.max(norms)), "not_finite": 100 * float(jnp.mean(not_finite))}
     return {**record, **gradients, "outer_rate": config.outer_rates[best]}
 
 

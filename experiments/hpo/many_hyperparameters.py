@@ -137,19 +137,19 @@ class Setting:
 
     def run(self, learner: Learner, state: Any, batches: Callable[[Any], Any], steps: int) -> tuple[Any, float, float]:
         """Runs the steps of a learner; returns the state, the megabytes and the seconds."""
-        each = min(10, steps)
+        chunk_steps = min(10, steps)
 
         @functools.partial(jax.jit, donate_argnums=0)
         def chunk(state):
             body = lambda s, _: (learner.update(s, batches(s))[0], None)
-            return jax.lax.scan(body, state, None, each)[0]
+            return jax.lax.scan(body, state, None, chunk_steps)[0]
 
         state = jax.tree.map(lambda a: jnp.array(a, copy=True), state)
         compiled = chunk.lower(state).compile()
         counted: Any = compiled.memory_analysis()
         total = counted.argument_size_in_bytes + counted.output_size_in_bytes + counted.temp_size_in_bytes
         start = time.perf_counter()
-        for _ in range(-(-steps // each)):
+        for _ in range(-(-steps // chunk_steps)):
             state = compiled(state)
         jax.block_until_ready(state)
         return state, (total - counted.alias_size_in_bytes) / 1e6, time.perf_counter() - start

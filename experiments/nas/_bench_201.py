@@ -90,7 +90,7 @@ class Outcome(NamedTuple):
 
     cell: dict[str, Any]
     metrics: dict[str, float]
-    more: dict[str, Any]
+    extra: dict[str, Any]
 
 
 def by_table(config: Any, table: Judge) -> Outcome:
@@ -128,14 +128,16 @@ def by_proxy(config: Any, directory: run.RunDirectory, table: Judge) -> Outcome:
 def by_supernet(config: Any, directory: run.RunDirectory, table: Judge, images: data.Images) -> Outcome:
     """A search in a SuperNet, with its diagnosis. What the table says on the way is logged; nothing is chosen by it."""
     cost, oracle, true = fitted(config), table.oracle, table.scores
-    place = setting(config, cost, images)
+    search_setting = setting(config, cost, images)
     watch = lambda cell: {f"cifar10_{table.kind}": oracle.query(cell, column=table.column)}
-    outcome = _searching.search(config.method, place, directory, watch)
+    outcome = _searching.search(config.method, search_setting, directory, watch)
     seconds = directory.metrics()[-1]["seconds"]
-    truth = lambda encodings: np.array([true[oracle.row(c)] for c in place.space.decode(np.asarray(encodings))])
-    metrics = {"seconds": seconds, **_searching.diagnosis(place, outcome, truth, directory)}
+    truth = lambda encodings: np.array(
+        [true[oracle.row(c)] for c in search_setting.space.decode(np.asarray(encodings))]
+    )
+    metrics = {"seconds": seconds, **_searching.diagnosis(search_setting, outcome, truth, directory)}
     if cost is not None:
-        decided = place.space.encode(place.space.configs([outcome.config]))[0]
+        decided = search_setting.space.encode(search_setting.space.configs([outcome.config]))[0]
         metrics |= {"cost": float(cost.of(decided)), "mean_cost": cost.mean, "cost_r2": cost.r2}
     history = _searching.history(directory)
     plot.save(_searching.figure(history, config.method), directory.path / "diagnosis.png")

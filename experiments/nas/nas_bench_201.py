@@ -104,17 +104,17 @@ class Config:
             raise InputError(f"--warm-up must be a share of the steps, at least 0 and below 1, got {self.warm_up}")
 
 
-def quick(given: dict[str, Any]) -> dict[str, Any]:
+def quick(settings: dict[str, Any]) -> dict[str, Any]:
     """A small SuperNet and few steps; a proxy takes the network of the benchmark, because nothing is trained."""
-    if given.get("method") in _proxies.NAMES:
+    if settings.get("method") in _proxies.NAMES:
         return {"channels": 16, "cells": 5}
     # with so few steps, four times the rate of the papers gives the SuperNet a higher validation accuracy
-    return {"steps": STEPS.get(given.get("method", Config.method), MIXED), "rate": 0.1}
+    return {"steps": STEPS.get(settings.get("method", Config.method), MIXED), "rate": 0.1}
 
 
-def paper(given: dict[str, Any]) -> dict[str, Any]:
+def paper(settings: dict[str, Any]) -> dict[str, Any]:
     """The protocol of the benchmark, with the epochs of the method."""
-    method = given.get("method", Config.method)
+    method = settings.get("method", Config.method)
     epochs = _recipe(method).epochs if method in supernet.METHODS else 50
     return {"size": 32, "channels": 16, "cells": 5, "steps": round(epochs * supernet.EPOCH_STEPS)}
 
@@ -150,7 +150,7 @@ def search(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any
         "arch": supernet.truth.to_string(cell),
         "protocol": protocol(config, table.kind),
         "method_version": _versions.version(config.method),
-        **outcome.more,
+        **outcome.extra,
     }
 
 

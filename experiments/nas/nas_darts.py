@@ -135,9 +135,9 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory):
         decide=supernet.spaces.derive,
     )
     own = {**run.to_dict(config), "part": "search"}
-    with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:
-        cells = _searching.search(config.method, setting, inside).config
-        return cells, inside.metrics()[-1]["seconds"]
+    with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as search_directory:
+        cells = _searching.search(config.method, setting, search_directory).config
+        return cells, search_directory.metrics()[-1]["seconds"]
 
 
 def train(config: Config, cells: dict[str, Any], parts: data.Images, directory: run.RunDirectory) -> dict[str, float]:

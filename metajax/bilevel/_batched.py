@@ -54,8 +54,8 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
         )
 
     def batched_estimator(problem: Problem[Any]) -> HypergradientFn:
-        one = estimator(problem)
-        mean = one.mean or (lambda hyper, start, *work: _mean(one, hyper, start, *work))
+        single_task = estimator(problem)
+        mean = single_task.mean or (lambda hyper, start, *work: _mean(single_task, hyper, start, *work))
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             tasks = _number_of_tasks(start, inner_batches, outer_batch)
@@ -69,7 +69,7 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
             work = (start, tasks_first, outer_batch, task_keys(key, tasks))
             return mean(hyper, *work) if size == tasks else _in_chunks(mean, hyper, work, tasks, size)
 
-        return HypergradientFn(estimate, one.init, has_tasks=True)
+        return HypergradientFn(estimate, single_task.init, has_tasks=True)
 
     return batched_estimator
 
@@ -115,8 +115,10 @@ def _number_of_tasks(start: Any, inner_batches: Batch, outer_batch: Batch) -> in
     return int(tasks)
 
 
-def _mean(one: HypergradientFn, hyper: Hyper, start: Any, *work: Any) -> Hypergradient:
+def _mean(single_task: HypergradientFn, hyper: Hyper, start: Any, *work: Any) -> Hypergradient:
     """The mean of every task's own hypergradient."""
-    each = over_tasks(one, hyper, start, *work)
-    value, grad, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (each.value, each.grad, dict(each.info)))
-    return Hypergradient(value, grad, each.end, info)
+    per_task = over_tasks(single_task, hyper, start, *work)
+    value, grad, info = jax.tree.map(
+        lambda x: jnp.mean(x, axis=0), (per_task.value, per_task.grad, dict(per_task.info))
+    )
+    return Hypergradient(value, grad, per_task.end, info)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,16 @@ class Problem(NamedTuple, Generic[InnerT]):
     outer_loss: HyperLoss
 
 
+class InnerInfo(TypedDict):
+    """What an estimator that follows inner steps adds to the info of the outer loss.
+
+    Attributes:
+        inner_loss: The inner loss before the last inner step, f[].
+    """
+
+    inner_loss: Scalar
+
+
 class Hypergradient(NamedTuple):
     """What an estimator returns.
 
@@ -46,7 +56,7 @@ class Hypergradient(NamedTuple):
         grad: Its gradient in ``hyper``, or the estimate of it, with the structure of ``hyper``.
         end: The inner state after learning. A warm-started search goes on from it.
         info: Scalars to log: those of the outer loss and, if inner learning has steps, ``inner_loss``, the inner loss before
-            the last of them.
+            the last of them. ``bilevel.implicit`` adds ``solver_residual``.
     """
 
     value: Scalar

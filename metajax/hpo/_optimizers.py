@@ -131,10 +131,10 @@ def _with_rate(rate: Rate, combine: Callable[[Any, jax.Array, Any], jax.Array]) 
         return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32)) if is_schedule else optax.EmptyState()
 
     def update(updates: Any, state: Any, params: Any = None):
-        now = rate(state.count) if is_schedule else rate
+        current_rate = rate(state.count) if is_schedule else rate
         weights = updates if params is None else params
-        whole = lambda r, u, w: jax.tree.map(lambda a, b: combine(jnp.asarray(r).astype(a.dtype), a, b), u, w)
-        changed = jax.tree.map(whole, now, updates, weights)
-        return changed, optax.ScaleByScheduleState(state.count + 1) if is_schedule else state
+        combine_leaves = lambda r, u, w: jax.tree.map(lambda a, b: combine(jnp.asarray(r).astype(a.dtype), a, b), u, w)
+        new_updates = jax.tree.map(combine_leaves, current_rate, updates, weights)
+        return new_updates, optax.ScaleByScheduleState(state.count + 1) if is_schedule else state
 
     return optax.GradientTransformation(init, update)

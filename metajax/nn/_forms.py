@@ -73,8 +73,8 @@ def output_direct(x: jax.Array, kernel: jax.Array, *, form: Form) -> jax.Array:
 
 def input_direct(kernel: jax.Array, slope: jax.Array, *, form: Form) -> jax.Array:
     """The derivative in the input, as XLA's convolution of the spread slope with the turned kernel."""
-    zero, inside, reach = jnp.zeros((), slope.dtype), form.stride - 1, form.reach - 1
-    edges = [(reach - before, reach - behind, inside) for before, behind in form.padding()]
+    zero, interior, reach = jnp.zeros((), slope.dtype), form.stride - 1, form.reach - 1
+    edges = [(reach - before, reach - behind, interior) for before, behind in form.padding()]
     spread = jax.lax.pad(slope, zero, [(0, 0, 0), *edges, (0, 0, 0)])
     return direct(spread, kernel[::-1, ::-1].swapaxes(2, 3), 1, "VALID", form.dilation)
 

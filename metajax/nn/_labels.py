@@ -40,9 +40,9 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
     if isinstance(labels, Tracer):
         return
     values = np.asarray(labels)
-    wrong = values[(values < 0) | (values >= classes)]
-    if wrong.size:
-        raise InputError(f"{name} must be integers from 0 to {classes - 1}, got {wrong.flat[0]}")
+    out_of_range = values[(values < 0) | (values >= classes)]
+    if out_of_range.size:
+        raise InputError(f"{name} must be integers from 0 to {classes - 1}, got {out_of_range.flat[0]}")
 
 
 @checked

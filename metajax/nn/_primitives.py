@@ -27,9 +27,9 @@ from metajax.nn._forms import (
 from metajax.nn._on_cpu import input_on_cpu, kernel_on_cpu, output_on_cpu
 
 
-def _folded(run: Callable[[jax.Array], jax.Array], x: jax.Array, at: int) -> tuple[jax.Array, int]:
+def _folded(run: Callable[[jax.Array], jax.Array], x: jax.Array, axis: int) -> tuple[jax.Array, int]:
     """Runs a batch of batches of images as one batch."""
-    x = jnp.moveaxis(x, at, 0)
+    x = jnp.moveaxis(x, axis, 0)
     y = run(x.reshape(-1, *x.shape[2:]))
     return y.reshape(*x.shape[:2], *y.shape[1:]), 0
 

@@ -228,7 +228,10 @@ class Checkpoints:
     def _read(self, step: int, like: Any) -> Restored:
         """Reads a checkpoint and compares it with its record."""
         record, leaves = self._record(step), named_leaves(like)
-        expected, saved = [kind_of(*each) for each in leaves.values()], [tuple(row[:3]) for row in record["leaves"]]
+        expected, saved = (
+            [kind_of(*named_leaf) for named_leaf in leaves.values()],
+            [tuple(row[:3]) for row in record["leaves"]],
+        )
         saved = [(path, kind, tuple(shape)) for path, kind, shape in saved]
         if saved != expected:
             raise InputError(
@@ -241,11 +244,13 @@ class Checkpoints:
             Exception
         ) as error:  # damage shows as anything, from a missing file to a wrong number in a table of Orbax
             raise Damaged(_line(error)) from error
-        back = [restored(leaf, loaded[name]) if np.size(leaf) else leaf for name, (_, leaf) in leaves.items()]
-        for (path, *_, expected_digest), (_, leaf), value in zip(record["leaves"], leaves.values(), back):
+        restored_leaves = [
+            restored(leaf, loaded[name]) if np.size(leaf) else leaf for name, (_, leaf) in leaves.items()
+        ]
+        for (path, *_, expected_digest), (_, leaf), value in zip(record["leaves"], leaves.values(), restored_leaves):
             if kind_of(path, value) != kind_of(path, leaf) or digest_of(value) != expected_digest:
                 raise Damaged(f"the content of state{path} is not what was saved")
-        state = jax.tree.unflatten(jax.tree.structure(like), back)
+        state = jax.tree.unflatten(jax.tree.structure(like), restored_leaves)
         return Restored(step, state, _decode(record["position"]))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from metajax._typing import is_key
 from metajax.run._identity import digest
 from metajax.types import InputError
 
@@ -30,11 +31,6 @@ def named_leaves(state: Any) -> dict[str, tuple[str, Any]]:
     return named
 
 
-def _is_key(leaf: Any) -> bool:
-    """Returns whether a leaf is a random key."""
-    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def kind_of(path: str, leaf: Any) -> tuple[str, str, tuple[int, ...]]:
     """Returns the path, type and shape of a leaf."""
     array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
@@ -43,7 +39,7 @@ def kind_of(path: str, leaf: Any) -> tuple[str, str, tuple[int, ...]]:
 
 def digest_of(leaf: Any) -> str:
     """Returns the SHA-256 of the bytes of a leaf."""
-    return digest(np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf))
+    return digest(np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf))
 
 
 def stored(leaf: Any) -> Any:

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,23 @@ from metajax.types import Batch, InputError, Key, Learner
 
 class Diverged(RuntimeError):
     """The loss or the state is no longer finite. The message names the last good checkpoint."""
+
+
+class StepRecord(TypedDict):
+    """What ``train`` logs of a chunk, beside the means of the learner's info and the metrics of an evaluation.
+
+    Attributes:
+        step: The number of updates so far.
+        seconds: The seconds of training so far, earlier processes included.
+
+    Example:
+        >>> record: StepRecord = {"step": 100, "seconds": 2.5}
+        >>> {**record, "loss": 0.3}  # a line of metrics.jsonl
+        {'step': 100, 'seconds': 2.5, 'loss': 0.3}
+    """
+
+    step: int
+    seconds: float
 
 
 def train(
@@ -218,7 +235,8 @@ class _Training:
         is_due = self.evaluate_every is not None and self.step % self.evaluate_every == 0
         if self.evaluate and (is_due or self.step == self.steps):
             evaluated = {k: float(v) for k, v in self.evaluate(self.state).items()}
-        record = {"step": self.step, "seconds": round(seconds, 3), **record, **evaluated}
+        step_record: StepRecord = {"step": self.step, "seconds": round(seconds, 3)}
+        record = {**step_record, **record, **evaluated}
         if self.directory:
             self.directory.log(record)
         progress.update(self.step, {**evaluated, **record})

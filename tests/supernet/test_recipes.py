@@ -12,8 +12,8 @@ from flax import nnx
 
 from metajax import bilevel, data, nn, supernet
 from metajax.space import rules
-from metajax.supernet._driver import steps_in_epoch
 from metajax.supernet._logits import initial_logits
+from metajax.supernet._parts import steps_in_epoch
 from metajax.supernet.events._project import in_batches, projection_steps
 from metajax.supernet.regularizers._disturbances import on_simplex
 from metajax.types import InputError

@@ -48,19 +48,19 @@ def spend(
     """Returns what ``walk`` looked at until the budget was spent."""
     if seconds is None and evaluations is None:
         raise InputError("seconds or evaluations must be given as the budget, but both are None")
-    configs, values, costs, spent = [], [], [], 0.0
+    configs, values, costs, spent_seconds = [], [], [], 0.0
 
     def look(candidates: Any) -> np.ndarray:
-        nonlocal spent
+        nonlocal spent_seconds
         value, cost = evaluate(space.encode(candidates))
         for config, v, c in zip(space.dicts(candidates), value, cost):
             is_over = evaluations is not None and len(values) >= evaluations
-            if is_over or (seconds is not None and spent + c > seconds):
+            if is_over or (seconds is not None and spent_seconds + c > seconds):
                 raise StopIteration
             configs.append(config)
             values.append(float(v))
             costs.append(float(c))
-            spent += float(c)
+            spent_seconds += float(c)
         return np.asarray(value)
 
     with contextlib.suppress(StopIteration):

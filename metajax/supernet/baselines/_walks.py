@@ -130,13 +130,13 @@ def local_search(
 
     def walk(look: Look) -> None:
         for restart in itertools.count():
-            here = space.sample(jax.random.fold_in(key, restart), 1)
-            value = look(here)[0]
+            current = space.sample(jax.random.fold_in(key, restart), 1)
+            value = look(current)[0]
             while True:
-                near = space.neighbors(space.dicts(here)[0])
+                near = space.neighbors(space.dicts(current)[0])
                 values = look(space.configs(near))
                 if values.max() <= value:
                     break
-                here, value = space.configs([near[int(values.argmax())]]), values.max()
+                current, value = space.configs([near[int(values.argmax())]]), values.max()
 
     return spend(space, evaluate, seconds, evaluations, walk)

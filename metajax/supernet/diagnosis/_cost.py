@@ -83,13 +83,13 @@ def measure_cost(config: Mapping[str, Any], supernet: SuperNet, x: jax.Array, ki
         shapes = jax.eval_shape(alone.init, jax.random.key(0))
         analysis = jax.jit(alone.apply).lower(shapes, x).cost_analysis()
         return float(analysis["flops"])  # type: ignore[index]
-    run, params, spent = jax.jit(alone.apply), alone.init(jax.random.key(0)), []
+    run, params, durations = jax.jit(alone.apply), alone.init(jax.random.key(0)), []
     jax.block_until_ready(run(params, x))
     for _ in range(repeats):
         start = time.perf_counter()
         jax.block_until_ready(run(params, x))
-        spent.append(time.perf_counter() - start)
-    return statistics.median(spent)
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations)
 
 
 def fit_cost(

@@ -89,7 +89,7 @@ def _agreement(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return together[0], together[1], together[2]
 
 
-def _tau(both: Any, first: Any, second: Any) -> float:
+def _tau(agreement: Any, untied_a: Any, untied_b: Any) -> float:
     """Returns τ-b from the sums of the three counts."""
-    scale = np.sqrt(float(first) * float(second))
-    return float(both / scale) if scale else 0.0
+    scale = np.sqrt(float(untied_a) * float(untied_b))
+    return float(agreement / scale) if scale else 0.0

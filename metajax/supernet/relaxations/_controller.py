@@ -52,7 +52,9 @@ def controller(
             f"number={number}, tanh_constant={tanh_constant}, temperature={temperature}"
         )
     bounded = lambda logits: jax.tree.map(lambda x: tanh_constant * jnp.tanh(x / temperature), logits)
-    drawn = lambda paths: lambda space, logits, moment, key: paths(space, bounded(logits), moment, key)
+    with_bounded_logits = lambda paths: lambda space, logits, moment, key: paths(space, bounded(logits), moment, key)
     strengths = lambda space, logits, mask: probabilities(space, bounded(logits), mask)
     score = ScoreFunction(bounded, cost)
-    return Relaxation(drawn(policy_paths(1)), drawn(policy_paths(number)), strengths, 0.0, score)
+    return Relaxation(
+        with_bounded_logits(policy_paths(1)), with_bounded_logits(policy_paths(number)), strengths, 0.0, score
+    )

@@ -138,8 +138,8 @@ def chain_supernet(
     positions = [(s, i) for s, number in enumerate(layers) for i in range(number)]
     space = Space({f"layer_{s}_{i}": Categorical(tuple(operations)) for s, i in positions})
     net = _Chain(space, inputs, outputs, dict(operations), tuple(layers), tuple(channels))
-    whole = Functional(lambda key: net.init(key, lambda name: list(operations)), net.apply)
-    return SuperNet(space, whole, net.build, net.extract)
+    supernet = Functional(lambda key: net.init(key, lambda name: list(operations)), net.apply)
+    return SuperNet(space, supernet, net.build, net.extract)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -201,10 +201,12 @@ class _Chain:
     def build(self, config: Mapping[str, Any]) -> Functional:
         """Returns the stand-alone network of a configuration."""
         self.space.configs([config])  # checks it
-        one = lambda params, name, x: self.operations[config[name]].apply(params["layers"][name][config[name]], x)
+        run_operation = lambda params, name, x: self.operations[config[name]].apply(
+            params["layers"][name][config[name]], x
+        )
         return Functional(
             lambda key: self.init(key, lambda name: [config[name]]),
-            lambda params, x: self.run(params, x, lambda name, x: one(params, name, x)),
+            lambda params, x: self.run(params, x, lambda name, x: run_operation(params, name, x)),
         )
 
     def extract(self, params: Params, config: Mapping[str, Any]) -> Params:

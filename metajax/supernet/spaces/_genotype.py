@@ -144,11 +144,11 @@ def _value(node: ast.expr) -> Any:
 
 def _check_concat(arguments: Mapping[str, Any], cell: str, nodes: int) -> None:
     """Checks that a cell concatenates all its nodes."""
-    name, whole = f"{cell}_concat", list(range(2, 2 + nodes))
-    value = arguments.get(name, whole)
-    if not isinstance(value, list | tuple) or list(value) != whole:
+    name, expected = f"{cell}_concat", list(range(2, 2 + nodes))
+    value = arguments.get(name, expected)
+    if not isinstance(value, list | tuple) or list(value) != expected:
         raise InputError(
-            f"from_genotype: {name} must be {whole}, because a cell of darts_space concatenates all its nodes, got "
+            f"from_genotype: {name} must be {expected}, because a cell of darts_space concatenates all its nodes, got "
             f"{value!r}"
         )
 

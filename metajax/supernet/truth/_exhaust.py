@@ -100,7 +100,7 @@ def exhaust(
         trainer(network, training, *map(jnp.asarray, (*train, *test))), over, jax.random.key_impl(keys)
     )
     encodings = np.asarray(space.encode(space.at(rows)))
-    scores, done = table.accuracy, 0
+    scores, n_trained = table.accuracy, 0
     for s in range(seeds):
         for start in range(0, len(rows), size):
             part = encodings[start : start + size]
@@ -109,9 +109,9 @@ def exhaust(
                 scores[start : start + size, s] = np.asarray(train_group(filled, keys[s]))[: len(part)]
                 if path is not None and is_first():
                     write_table(Path(path), table)
-            done += len(part)
+            n_trained += len(part)
             if progress:
-                progress(done, len(rows) * seeds)
+                progress(n_trained, len(rows) * seeds)
     return table
 
 
@@ -157,11 +157,11 @@ def _compiled_group(
     one_by_one = lambda encodings, key: jax.lax.map(lambda encoding: run(encoding, key), encodings)
     several = one_by_one if trains_sequentially() else jax.vmap(run, in_axes=(0, None))
     (axis,) = over.axis_names
-    by_row, whole = PartitionSpec(axis), PartitionSpec()
-    spread_over = jax.shard_map(several, mesh=over, in_specs=(by_row, whole), out_specs=by_row, check_vma=False)
+    by_row, replicated = PartitionSpec(axis), PartitionSpec()
+    spread_over = jax.shard_map(several, mesh=over, in_specs=(by_row, replicated), out_specs=by_row, check_vma=False)
     compiled = jax.jit(
         lambda encodings, key_data: spread_over(encodings, jax.random.wrap_key_data(key_data, impl=impl)),
-        in_shardings=(NamedSharding(over, by_row), NamedSharding(over, whole)),
-        out_shardings=NamedSharding(over, whole),
+        in_shardings=(NamedSharding(over, by_row), NamedSharding(over, replicated)),
+        out_shardings=NamedSharding(over, replicated),
     )
     return lambda encodings, key: compiled(encodings, np.asarray(jax.random.key_data(key)))

