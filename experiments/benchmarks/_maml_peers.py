@@ -159,8 +159,8 @@ class Peers:
                     self.register_parameter(k.replace(".", "_"), torch.nn.Parameter(v.detach().clone()))
 
             def forward(self, x):
-                own = {k: getattr(self, k.replace(".", "_")) for k in w}
-                return peers.head(own, peers.features(own, x))
+                weights_by_name = {k: getattr(self, k.replace(".", "_")) for k in w}
+                return peers.head(weights_by_name, peers.features(weights_by_name, x))
 
         network = Network()
         adam, descent = torch.optim.Adam(network.parameters(), OUTER), torch.optim.SGD(network.parameters(), RATE)

@@ -132,7 +132,7 @@ def difference(ours: Any, theirs: Any) -> float:
     return max(np.abs(a - b).max() for a, b in pairs) / max(max(np.abs(b).max() for _, b in pairs), 1e-30)
 
 
-def same(difference: float, tolerance: float, what: str) -> float:
+def check_difference(difference: float, tolerance: float, what: str) -> float:
     """Returns a difference if it is small enough that the programs do the same work.
 
     Raises:

@@ -139,7 +139,7 @@ def checked(
         np.mean([np.abs(changed[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")])
     )
     tolerance = 0.02 if config.dtype == "float32" else 0.3
-    return step, compare.same(weight_difference, tolerance, f"{config.method}, {name}")
+    return step, compare.check_difference(weight_difference, tolerance, f"{config.method}, {name}")
 
 
 def measure(config: Config) -> compare.Measured:

@@ -114,10 +114,10 @@ def measure(config: Config) -> compare.Measured:
     make = omniglot_training if config.experiment == "omniglot" else search_training
     learner, state, sampler, steps = make(config)
     run = compiled_chunk(learner, sampler)
-    held = [state]
+    carry = [state]
 
     def chunk():
-        held[0], _, is_healthy = run(held[0], None, config.steps)  # the state is donated
+        carry[0], _, is_healthy = run(carry[0], None, config.steps)  # the state is donated
         return jax.block_until_ready(is_healthy)
 
     first = compare.once(chunk)

@@ -122,7 +122,7 @@ def measure(config: Config) -> compare.Measured:
     sampled = np.linspace(0, len(pairs) - 1, config.alone).astype(int)
     alone = lambda: [peer.fit(*map(float, pairs[i])) for i in sampled]
     sampled_losses = np.asarray(run(hyper))[sampled]
-    difference = compare.same(compare.difference(sampled_losses, np.array(alone())), 0.02, "population")
+    difference = compare.check_difference(compare.difference(sampled_losses, np.array(alone())), 0.02, "population")
     seconds = compare.alternate({"metajax": compare.ready(run, hyper), "PyTorch": alone}, config.rounds)
     seconds["PyTorch"] = seconds["PyTorch"] * len(pairs) / len(sampled)
     _, ratios = compare.against(seconds)

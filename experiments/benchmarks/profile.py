@@ -114,8 +114,8 @@ def kinds(program: str) -> dict[str, str]:
             opcodes[computation].add(match[2])
             called = re.search(r"calls=%([\w.\-]+)", line) if match[2] == "fusion" else None
             operations[match[1]] = match[2], called and called[1]
-    held = {name: opcodes[called] if called else {code} for name, (code, called) in operations.items()}
-    return {name: _kind(codes) for name, codes in held.items() if not codes & _HOLDING}
+    codes_by_name = {name: opcodes[called] if called else {code} for name, (code, called) in operations.items()}
+    return {name: _kind(codes) for name, codes in codes_by_name.items() if not codes & _HOLDING}
 
 
 def _kind(codes: set[str]) -> str:
@@ -158,7 +158,11 @@ def table(shares_by_program: Mapping[str, Mapping[str, float]]) -> str:
     """Returns a table with a line for each program."""
     head = ["program", "ms a step", *(f"{kind} %" for kind in KINDS)]
     return markdown.table(
-        head, ([name, *(f"{own[c]:.3g}" for c in ("ms a step", *KINDS))] for name, own in shares_by_program.items())
+        head,
+        (
+            [name, *(f"{program_shares[c]:.3g}" for c in ("ms a step", *KINDS))]
+            for name, program_shares in shares_by_program.items()
+        ),
     )
 
 
@@ -170,7 +174,11 @@ def measure(config: Config) -> compare.Measured:
     protocol = (
         "products, convolutions, sums (reductions), elementwise work, and data moved: copies, patches, transpositions"
     )
-    metrics = {f"{name}, {quantity}": value for name, own in measured.items() for quantity, value in own.items()}
+    metrics = {
+        f"{name}, {quantity}": value
+        for name, program_shares in measured.items()
+        for quantity, value in program_shares.items()
+    }
     return compare.Measured(metrics, [], f"{protocol}\n\n{table(measured)}")
 
 

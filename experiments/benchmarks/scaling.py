@@ -119,8 +119,8 @@ def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> Non
     """Draws the time by the size, both as multiples of the smallest, beside linear growth."""
     reach = [2**i for i in range(config["doublings"])]
     curves: dict[str, tuple[Any, ...]] = {}
-    for kind, (least, _) in KINDS.items():
-        times = [result["metrics"][f"{kind} {least * n} ms"] for n in reach]
+    for kind, (smallest, _) in KINDS.items():
+        times = [result["metrics"][f"{kind} {smallest * n} ms"] for n in reach]
         curves[kind] = (reach, [time / times[0] for time in times])
     curves["linear"] = (reach, reach)
     figure = plot.curves(curves, "size over the smallest", "time over the smallest's")

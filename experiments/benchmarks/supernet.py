@@ -203,7 +203,7 @@ def programs(config: Config) -> Programs:
         # rounding to bfloat16 adds up over steps, so that only the first is compared there
         steps, tolerance = (STEPS, 1e-3) if config.dtype == "float32" else (1, 0.05)
         difference = compare.difference(losses[:steps], peer_losses[:steps])
-        differences[f"difference to {name}"] = compare.same(difference, tolerance, f"SuperNet, {name}")
+        differences[f"difference to {name}"] = compare.check_difference(difference, tolerance, f"SuperNet, {name}")
         return run
 
     kinds = {"PyTorch": (False, False), "PyTorch, channels-last": (True, False)}

@@ -34,7 +34,7 @@ class Setting(NamedTuple):
     """The data of one seed and the bilevel problem on it."""
 
     train: hpo.IndexedBatch
-    held: hpo.IndexedBatch
+    held_out: hpo.IndexedBatch
     test: tuple[jax.Array, jax.Array]
     is_wrong: np.ndarray
     network: nn.Functional
@@ -52,10 +52,10 @@ def prepare(config: Any, seed: int) -> Setting:
     is_wrong[rng.permutation(len(y))[: int(config.flipped * len(y))]] = True
     labels = jnp.where(jnp.asarray(is_wrong), (y + jnp.asarray(rng.integers(1, 10, len(y)))) % 10, y)
     train = hpo.IndexedBatch(x, labels, jnp.arange(len(y)))
-    held = hpo.IndexedBatch(x_held, y_held, jnp.arange(len(y_held)))
+    held_out = hpo.IndexedBatch(x_held, y_held, jnp.arange(len(y_held)))
     network = nn.functional(lambda rngs: nn.MLP(x.shape[1], (), 10, rngs=rngs))
     training = hpo.training_problem(network, optax.sgd(config.rate), 10, weights=hpo.example_weights(len(y)))
-    return Setting(train, held, test, is_wrong, network, training, jax.random.key(seed))
+    return Setting(train, held_out, test, is_wrong, network, training, jax.random.key(seed))
 
 
 def measure(row: str, config: Any, setting: Setting) -> dict[str, float]:
@@ -79,7 +79,7 @@ def clean(name: str, config: Any, setting: Setting) -> tuple[jax.Array, dict[str
     outer_optimizer = optax.adam(config.outer_rate)
     learner = bilevel.learner(problem, estimator, outer_optimizer, config.inner, True, RESTARTS.get(name))
     state = learner.init(stream(setting.key, "search"), training.init(stream(setting.key, "hyper")))
-    batches = jnp.arange(config.inner), setting.held
+    batches = jnp.arange(config.inner), setting.held_out
     compiled = jax.jit(learner.update).lower(state, batches).compile()
     memory: Any = compiled.memory_analysis()
     info, start = {}, time.perf_counter()
@@ -96,10 +96,10 @@ def clean(name: str, config: Any, setting: Setting) -> tuple[jax.Array, dict[str
 
 def learn_and_test(weights: jax.Array, config: Any, setting: Setting) -> float:
     """Returns the test accuracy in % of a fresh model of weighted training and validation images."""
-    train, held, test, network = setting.train, setting.held, setting.test, setting.network
-    x = jnp.concatenate([train.x, held.x])
-    y = jnp.concatenate([train.y, held.y])
-    weight = jnp.concatenate([weights, jnp.ones(len(held.y))])
+    train, held_out, test, network = setting.train, setting.held_out, setting.test, setting.network
+    x = jnp.concatenate([train.x, held_out.x])
+    y = jnp.concatenate([train.y, held_out.y])
+    weight = jnp.concatenate([weights, jnp.ones(len(held_out.y))])
 
     def loss(params, batch, key):
         losses = optax.softmax_cross_entropy_with_integer_labels(network.apply(params, x), y)

@@ -24,7 +24,7 @@ class Inner:
 
     def __init__(self, config: Any):
         self.config = config
-        self.train, self.held, self.test = jax.tree.map(jnp.asarray, data.digits().flat())
+        self.train, self.held_out, self.test = jax.tree.map(jnp.asarray, data.digits().flat())
         self.network = nn.functional(lambda rngs: nn.MLP(64, (config.width,), 10, jnp.tanh, rngs=rngs))
         begin = lambda hyper, key: self.network.init(key)
         self.problem = bilevel.Problem(bilevel.Inner.descent(self._loss, begin, self.optimizer), self._held_loss)
@@ -37,7 +37,7 @@ class Inner:
         return self.cross_entropy(params, self.train[0][rows], self.train[1][rows]), {}
 
     def _held_loss(self, hyper: Any, params: Any, batch: Any, key: jax.Array):
-        return self.cross_entropy(params, *self.held), {}
+        return self.cross_entropy(params, *self.held_out), {}
 
     def cross_entropy(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(self.network.apply(params, x), y))
@@ -46,7 +46,7 @@ class Inner:
         """Draws the training images of each step of a segment."""
         return jax.random.randint(key, (self.config.segment, self.config.batch), 0, len(self.train[1]))
 
-    def whole(self, hyper: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+    def full_training(self, hyper: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
         """Returns the objective of a training from beginning to end, and its last weights; it can be differentiated."""
         segment = bilevel.weights_only()(self.problem)
         state = segment.begin(hyper, stream(key, "weights"))
@@ -55,7 +55,7 @@ class Inner:
         def body(state, number):
             rows = self.rows(jax.random.fold_in(stream(key, "rows"), number))
             state = segment(hyper, state, rows, None, key).end
-            return state, self.cross_entropy(state.params, *self.held)
+            return state, self.cross_entropy(state.params, *self.held_out)
 
         state, losses = jax.lax.scan(body, state, jnp.arange(self.config.horizon // self.config.segment))
         return jnp.mean(losses), state.params

@@ -88,7 +88,7 @@ PRESETS = {
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
     first = prepare(config, config.seed)
-    return {"train": first.train, "validation": first.held, "test": first.test}
+    return {"train": first.train, "validation": first.held_out, "test": first.test}
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,11 +98,11 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     records = harness.measure(directory, cells, work, "cleaning")
     metrics = {}
     for row in config.names:
-        own = [record for record in records if record["row"] == row]
-        for name in own[0].keys() - {"row", "seed", "seconds"}:
-            values = [record[name] for record in own]
+        row_records = [record for record in records if record["row"] == row]
+        for name in row_records[0].keys() - {"row", "seed", "seconds"}:
+            values = [record[name] for record in row_records]
             metrics[f"{row} {name}"] = float(np.mean(values))
-            if len(own) > 1:
+            if len(row_records) > 1:
                 metrics[f"{row} {name} deviation"] = float(np.std(values, ddof=1))
     if "unroll" in config.names:
         metrics |= {"accuracy": metrics["unroll accuracy"], "f1": metrics["unroll f1"]}

@@ -84,7 +84,7 @@ class Setting:
 
     def __init__(self, config: Config, seed: int):
         images = data.mnist(seed, config.train, config.validation).flat()
-        self.train, self.held, self.test = jax.tree.map(jnp.asarray, images)
+        self.train, self.held_out, self.test = jax.tree.map(jnp.asarray, images)
         sizes = (config.hidden, config.second)
         self.network = nn.functional(lambda rngs: nn.MLP(784, sizes, 10, rngs=rngs))
         self.config, self.key = config, jax.random.key(seed)
@@ -130,7 +130,7 @@ class Setting:
         def chunk(state):
             a, b = jax.random.split(jax.random.fold_in(stream(self.key, "data"), state.step))
             rows = jax.random.randint(a, (config.inner, config.batch), 0, config.train)
-            return rows, self.draw(b, self.held)
+            return rows, self.draw(b, self.held_out)
 
         start = learner.init(self.key, self.training.init(self.key))
         return self.run(learner, start, chunk, config.steps // config.inner)
@@ -164,7 +164,7 @@ def setting(config: Config, seed: int) -> Setting:
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
     first = setting(config, 0)
-    return {"train": first.train, "validation": first.held, "test": first.test}
+    return {"train": first.train, "validation": first.held_out, "test": first.test}
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         single = row.startswith("decay")
         state, megabytes, seconds = problem.plain(float(row.split()[1])) if single else problem.learned(row)
         params = state.params if single else state.inner.params
-        parts = {"train": problem.train, "validation": problem.held, "test": problem.test}
+        parts = {"train": problem.train, "validation": problem.held_out, "test": problem.test}
         scores = {name: problem.accuracy(params, source) for name, source in parts.items()}
         if not single:
             decays = jnp.concatenate([jnp.ravel(a) for a in jax.tree.leaves(state.hyper)])

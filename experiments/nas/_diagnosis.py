@@ -52,8 +52,8 @@ def chance(n: int) -> float:
 
 def _histories(runs: Iterable[Result]) -> dict[str, dict[str, list[float]]]:
     """Returns what the searches of seed 0 logged, by method, of those that are drawn."""
-    own = {run.config["method"]: run.result.get("history") for run in runs if run.config["seed"] == 0}
-    return {name: history for name in CURES if (history := own.get(name))}
+    histories = {run.config["method"]: run.result.get("history") for run in runs if run.config["seed"] == 0}
+    return {name: history for name in CURES if (history := histories.get(name))}
 
 
 def overview(runs: Iterable[Result], directory: Path) -> None:

@@ -134,8 +134,8 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory):
         config.seed,
         decide=supernet.spaces.derive,
     )
-    own = {**run.to_dict(config), "part": "search"}
-    with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as search_directory:
+    search_config = {**run.to_dict(config), "part": "search"}
+    with run.RunDirectory(directory.path / "search", search_config, resume=directory.resumed) as search_directory:
         cells = _searching.search(config.method, setting, search_directory).config
         return cells, search_directory.metrics()[-1]["seconds"]
 

@@ -114,16 +114,16 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
 
     truth = trained(config, space, network, parts, directory)
     setting = _searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
-    true = lambda encodings: truth.mean  # asked for every architecture, in the table's order
+    true_accuracies = lambda encodings: truth.mean  # asked for every architecture, in the table's order
     metrics, configs = {"architectures": int(space.size), "best": 100 * float(truth.mean.max())}, {}
     metrics["median"] = 100 * float(np.median(truth.mean))
     encodings, tests = space.encode(space.at(truth.index)), len(parts.test[1])
     scores = np.zeros(0)
     for name in config.names:
-        own = {**run.to_dict(config), "method": name}
-        with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as search_directory:
+        search_config = {**run.to_dict(config), "method": name}
+        with run.RunDirectory(directory.path / name, search_config, resume=directory.resumed) as search_directory:
             outcome = _searching.search(name, setting, search_directory)
-            measured = _searching.diagnosis(setting, outcome, true, search_directory, encodings)
+            measured = _searching.diagnosis(setting, outcome, true_accuracies, search_directory, encodings)
         index = supernet.diagnosis.index_of(space, outcome.config)
         scores = supernet.baselines.by_shared_weights(outcome.single_path, outcome.state.params)(encodings)[0]
         configs[name] = outcome.config

@@ -126,9 +126,9 @@ def learner(
         key = jax.random.fold_in(state.key, state.step)
         start = state.inner
         if restart_every is not None:
-            anew = hypergradient.begin(state.hyper, stream(key, "begin"), tasks)
+            restarted = hypergradient.begin(state.hyper, stream(key, "begin"), tasks)
             is_restart = (state.step % restart_every) == 0
-            start = jax.tree.map(lambda new, old: jnp.where(is_restart, new, old), anew, start)
+            start = jax.tree.map(lambda new, old: jnp.where(is_restart, new, old), restarted, start)
 
         def both_levels():
             result = hypergradient(state.hyper, start, inner_batches, outer_batch, key)

@@ -38,9 +38,9 @@ class Form(NamedTuple):
         """The padding before and behind each axis, "SAME" up to the last pixel that a window reads."""
         padding = []
         for length in (self.height, self.width):
-            needed = (-(-length // self.stride) - 1) * self.stride + self.reach - length
-            before = self.reach // 2 if self.symmetric else max(needed, 0) // 2
-            padding.append((before, needed - before))
+            total = (-(-length // self.stride) - 1) * self.stride + self.reach - length
+            before = self.reach // 2 if self.symmetric else max(total, 0) // 2
+            padding.append((before, total - before))
         return padding
 
 

@@ -93,16 +93,16 @@ kernel_primitive = _primitive("convolution_kernel", kernel_direct, kernel_on_cpu
 # The derivatives of each in its first and its second argument, given the slope ``by`` of its value.
 ad.defbilinear(
     output_primitive,
-    lambda by, x, kernel, form: input_primitive.bind(kernel, by, form=form),
-    lambda by, x, kernel, form: kernel_primitive.bind(x, by, form=form),
+    lambda slope_out, x, kernel, form: input_primitive.bind(kernel, slope_out, form=form),
+    lambda slope_out, x, kernel, form: kernel_primitive.bind(x, slope_out, form=form),
 )
 ad.defbilinear(
     input_primitive,
-    lambda by, kernel, slope, form: kernel_primitive.bind(by, slope, form=form),
-    lambda by, kernel, slope, form: output_primitive.bind(by, kernel, form=form),
+    lambda slope_out, kernel, slope, form: kernel_primitive.bind(slope_out, slope, form=form),
+    lambda slope_out, kernel, slope, form: output_primitive.bind(slope_out, kernel, form=form),
 )
 ad.defbilinear(
     kernel_primitive,
-    lambda by, x, slope, form: input_primitive.bind(by, slope, form=form),
-    lambda by, x, slope, form: output_primitive.bind(x, by, form=form),
+    lambda slope_out, x, slope, form: input_primitive.bind(slope_out, slope, form=form),
+    lambda slope_out, x, slope, form: output_primitive.bind(x, slope_out, form=form),
 )

@@ -42,13 +42,13 @@ def mesh(devices: Devices) -> Mesh:
             raise InputError(f"devices must be 'all', a number, a list of devices, or a mesh, got {devices!r}")
         chosen = jax.devices()
     elif isinstance(devices, int):
-        everything = jax.devices()
-        if isinstance(devices, bool) or not 1 <= devices <= len(everything):
+        all_devices = jax.devices()
+        if isinstance(devices, bool) or not 1 <= devices <= len(all_devices):
             raise InputError(
-                f"devices must be from 1 to {len(everything)}, the number of {everything[0].platform} devices of this "
+                f"devices must be from 1 to {len(all_devices)}, the number of {all_devices[0].platform} devices of this "
                 f"program, got {devices}"
             )
-        chosen = everything[:devices]
+        chosen = all_devices[:devices]
     else:
         chosen = list(devices)
     if not chosen or len(set(chosen)) != len(chosen) or not all(isinstance(device, jax.Device) for device in chosen):

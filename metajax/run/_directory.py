@@ -132,7 +132,7 @@ class RunDirectory:
         described.setdefault("resumed", []).append(meta.collect(seed))
         write_json(self.path / _META, described)
 
-    def _is_run(self, accepted: bool) -> bool:
+    def _is_run(self, may_exist: bool) -> bool:
         """Returns whether a run is there. What a kill left before the config was written, or after it was removed, is none.
 
         Raises:
@@ -147,7 +147,7 @@ class RunDirectory:
                     f"path={str(self.path)!r}: exists and is not a run directory; use a new or an empty one"
                 )
             return False
-        if not accepted:
+        if not may_exist:
             raise InputError(
                 f"path={str(self.path)!r}: a run is there already; resume=True continues it, overwrite=True replaces it"
             )

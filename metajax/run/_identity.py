@@ -126,11 +126,12 @@ def short_digest(data: Fingerprint) -> str:
 
 def _compare(recorded: Part, current: Part) -> Iterator[str]:
     """Yields in words what differs between two parts."""
-    before, now = ([c.name for c in part.columns] for part in (recorded, current))
-    if before != now:
-        lacking, new = ([n for n in a if n not in b] for a, b in ((before, now), (now, before)))
+    recorded_names, current_names = ([c.name for c in part.columns] for part in (recorded, current))
+    if recorded_names != current_names:
+        missing = [n for n in recorded_names if n not in current_names]
+        new = [n for n in current_names if n not in recorded_names]
         changes = [
-            f"{_listed(names)} {change}" for names, change in ((lacking, "not given"), (new, "not there")) if names
+            f"{_listed(names)} {change}" for names, change in ((missing, "not given"), (new, "not there")) if names
         ]
         yield f"other columns ({'; '.join(changes) or 'in another order'})"
     recorded_columns = {c.name: c for c in recorded.columns}

@@ -128,13 +128,13 @@ def train(
     state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)  # the caller's arrays survive the donation
     if placement is not None:
         state = placement.replicate(state)
-    saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
+    checkpoints = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
     training = _Training(
         learner=learner,
         batches=batches,
         steps=steps,
         directory=directory,
-        saved=saved,
+        checkpoints=checkpoints,
         chunk=chunk,
         evaluate=evaluate,
         evaluate_every=evaluate_every,
@@ -157,7 +157,7 @@ class _Training:
     batches: Any
     steps: int
     directory: RunDirectory | None
-    saved: Checkpoints | None
+    checkpoints: Checkpoints | None
     chunk: int
     evaluate: Callable[[Any], Mapping[str, float]] | None
     evaluate_every: int | None
@@ -173,13 +173,13 @@ class _Training:
 
     def resume(self) -> None:
         """Continues from the last good checkpoint of a resumed run."""
-        if self.directory is None or self.saved is None:
+        if self.directory is None or self.checkpoints is None:
             return
-        if not self.directory.resumed or self.saved.latest is None:
+        if not self.directory.resumed or self.checkpoints.latest is None:
             self.directory.rewind(self.step)
             return
-        self.step, self.state, position = self.saved.restore(self.state)
-        self.saved.set_aside(self.step)
+        self.step, self.state, position = self.checkpoints.restore(self.state)
+        self.checkpoints.set_aside(self.step)
         if position is not None:
             self.batches.set_state(position)
         wait("checkpoint read")
@@ -192,11 +192,11 @@ class _Training:
 
     def save(self, metrics: dict[str, float] | None = None) -> None:
         """Saves a checkpoint, unless there is one of this step."""
-        if self.saved is None or self.saved.latest == self.step:
+        if self.checkpoints is None or self.checkpoints.latest == self.step:
             return
         has_position = not callable(self.batches) and hasattr(self.batches, "get_state")
         position = self.batches.get_state() if has_position else None
-        self.saved.save(self.step, self.state, position, metrics)
+        self.checkpoints.save(self.step, self.state, position, metrics)
         self.last_save = time.perf_counter()
 
     def run(self, label: str, show: bool) -> Any:
@@ -229,7 +229,7 @@ class _Training:
         self.step += length
         record = {k: np.asarray(v).tolist() for k, v in info.items()}
         if not bool(is_finite):
-            raise Diverged(_advice(record, self.step, self.saved))
+            raise Diverged(_advice(record, self.step, self.checkpoints))
         seconds = self.seconds()
         evaluated: dict[str, float] = {}
         is_due = self.evaluate_every is not None and self.step % self.evaluate_every == 0
@@ -269,12 +269,12 @@ def _stack(iterator: Iterator[Batch], length: int, placement: Placement | None) 
     return placement.spread(jax.tree.map(lambda *x: np.stack([np.asarray(a) for a in x]), *batches), stacked=True)
 
 
-def _advice(record: dict[str, Any], step: int, saved: Checkpoints | None) -> str:
+def _advice(record: dict[str, Any], step: int, checkpoints: Checkpoints | None) -> str:
     """Returns what is not finite, where the last good checkpoint is, and what to try."""
     broken = [k for k, v in record.items() if not np.all(np.isfinite(v))] or ["the state"]
     checkpoint = "no checkpoint was saved before"
-    if saved is not None and saved.latest is not None:
-        checkpoint = f"last good checkpoint: {saved.path / str(saved.latest)}"
+    if checkpoints is not None and checkpoints.latest is not None:
+        checkpoint = f"last good checkpoint: {checkpoints.path / str(checkpoints.latest)}"
     return (
         f"not finite by step {step}: {', '.join(broken)}; {checkpoint}. Try a smaller learning rate or clip gradients."
     )

@@ -86,7 +86,7 @@ def test_the_table_is_made_of_results(tmp_path, monkeypatch, capsys):
 
 def test_an_unknown_benchmark_is_one_line(capsys):
     assert every.main(["--only", "x"]) == 2
-    assert "--only must be all, or some of maml" in capsys.readouterr().err
+    assert "--only x: accepted are all, or some of maml" in capsys.readouterr().err
 
 
 def test_programs_take_turns_and_the_fastest_peer_counts():
@@ -101,7 +101,7 @@ def test_programs_take_turns_and_the_fastest_peer_counts():
 
 def test_programs_that_do_other_work_are_refused():
     with pytest.raises(AssertionError, match="the programs differ by"):
-        compare.same(compare.difference([np.ones(2)], [2 * np.ones(2)]), 1e-3, "x")
+        compare.check_difference(compare.difference([np.ones(2)], [2 * np.ones(2)]), 1e-3, "x")
 
 
 def test_operations_of_a_meta_step():

@@ -42,5 +42,5 @@ def index_of(space: Space, config: Mapping[str, Any]) -> int:
         [{'edge_0_1': 'conv3x3'}]
     """
     encoding = np.asarray(space.encode(space.configs([dict(config)])))[0]
-    every = np.asarray(space.encode(space.at(np.arange(int(space.size)))))
-    return int(np.flatnonzero((every == encoding).all(axis=1))[0])
+    encodings = np.asarray(space.encode(space.at(np.arange(int(space.size)))))
+    return int(np.flatnonzero((encodings == encoding).all(axis=1))[0])

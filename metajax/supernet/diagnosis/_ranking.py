@@ -59,8 +59,8 @@ def kendall_tau_error(a: ArrayLike, b: ArrayLike) -> float:
     if number < 3:
         raise InputError(f"kendall_tau_error: a and b must have at least 3 scores, got {number}")
     totals = [np.sum(part) for part in rows]
-    without = np.array([_tau(*(total - 2 * part[i] for total, part in zip(totals, rows))) for i in range(number)])
-    return float(np.sqrt((number - 1) * np.var(without)))
+    left_out = np.array([_tau(*(total - 2 * part[i] for total, part in zip(totals, rows))) for i in range(number)])
+    return float(np.sqrt((number - 1) * np.var(left_out)))
 
 
 def _agreement(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,8 +85,8 @@ def _agreement(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         da, db = (np.sign(rank[start : start + 256, None] - rank) for rank in ranks)
         for parts, signs in zip(rows, (da * db, np.abs(da), np.abs(db))):
             parts.append(signs.sum(axis=1))
-    together = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
-    return together[0], together[1], together[2]
+    counts = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
+    return counts[0], counts[1], counts[2]
 
 
 def _tau(agreement: Any, untied_a: Any, untied_b: Any) -> float:

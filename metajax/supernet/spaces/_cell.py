@@ -120,9 +120,9 @@ class MixedCell(nnx.Module):
         self.edges: list[tuple[int, ...]] = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
         self.nodes: int = 1 + max(j for _, j in self.edges)
         self.operations: tuple[Any, ...] = next(iter(space.domains.values())).choices  # type: ignore[union-attr]
-        leaving = [sum(i == source for i, _ in self.edges) for source in range(self.nodes - 1)]
+        edge_counts = [sum(i == source for i, _ in self.edges) for source in range(self.nodes - 1)]
         make = lambda size: nnx.List(
-            [Convolution(channels, n * channels, size, bias=False, rngs=rngs) for n in leaving]
+            [Convolution(channels, n * channels, size, bias=False, rngs=rngs) for n in edge_counts]
         )
         self.conv1: nnx.List[Convolution] | None = make(1) if "conv1x1" in self.operations else None
         self.conv3: nnx.List[Convolution] | None = make(3) if "conv3x3" in self.operations else None

@@ -16,7 +16,7 @@ from metajax.supernet.spaces._darts_operations import half, initial_weights, max
 from metajax.supernet.spaces._shared import normal
 from metajax.types import InputError, Key, Params
 
-Leaving = Callable[[list[str], list[Params], jax.Array, int], list[jax.Array]]
+EdgeOutputs = Callable[[list[str], list[Params], jax.Array, int], list[jax.Array]]
 """``(edges that leave a node, their weights, the node's value, stride) -> what each edge makes of it``."""
 
 
@@ -134,16 +134,16 @@ class _DartsNetwork:
             "edges": edges,
         }
 
-    def run(self, params: Params, x: jax.Array, leaving: Leaving) -> jax.Array:
+    def run(self, params: Params, x: jax.Array, edge_outputs: EdgeOutputs) -> jax.Array:
         """Returns the logits, given what edges make of a node's value."""
         previous = current = standardize(convolution(x, params["stem"]))
         for i, kind in enumerate(self.kinds):
             cell = params["cells"][str(i)]
             inputs = [_squeeze(previous, cell["before"]), _squeeze(current, cell["here"])]
-            previous, current = current, self._run_cell(kind, cell["edges"], inputs, leaving)
+            previous, current = current, self._run_cell(kind, cell["edges"], inputs, edge_outputs)
         return jnp.mean(current, axis=(1, 2)) @ params["head"]["kernel"] + params["head"]["bias"]
 
-    def _run_cell(self, kind: str, edges: Params, states: list[jax.Array], leaving: Leaving) -> jax.Array:
+    def _run_cell(self, kind: str, edges: Params, states: list[jax.Array], edge_outputs: EdgeOutputs) -> jax.Array:
         """Returns the intermediate nodes of a cell side by side, from its two inputs."""
         totals: list[Any] = [0.0] * (2 + self.nodes)
         for source in range(1 + self.nodes):
@@ -153,7 +153,7 @@ class _DartsNetwork:
             partial_state = source_state[..., : source_state.shape[-1] // self.partial]
             targets = range(max(2, source + 1), 2 + self.nodes)
             names = [f"{kind}_{source}_{j}" for j in targets]
-            for j, output in zip(targets, leaving(names, [edges[n] for n in names], partial_state, stride)):
+            for j, output in zip(targets, edge_outputs(names, [edges[n] for n in names], partial_state, stride)):
                 totals[j] = totals[j] + self._pass_by(output, source_state, stride)
         return jnp.concatenate([*states[2:], totals[-1]], axis=-1)
 
@@ -178,11 +178,11 @@ class _DartsNetwork:
         """Returns the stand-alone network of a configuration."""
         self.space.configs([config])  # checks it
 
-        def leaving(names: list[str], edges: list[Params], x: jax.Array, stride: int) -> list[jax.Array]:
+        def edge_outputs(names: list[str], edges: list[Params], x: jax.Array, stride: int) -> list[jax.Array]:
             return [operate(config[n], [edge[config[n]]], x, stride)[0] for n, edge in zip(names, edges)]
 
         return Functional(
-            lambda key: self.init(key, lambda name: [config[name]]), lambda params, x: self.run(params, x, leaving)
+            lambda key: self.init(key, lambda name: [config[name]]), lambda params, x: self.run(params, x, edge_outputs)
         )
 
     def extract(self, params: Params, config: Mapping[str, Any]) -> Params:

@@ -151,17 +151,17 @@ def _begun_table(path: str | Path | None, rows: np.ndarray, seeds: int, made_of:
 
 
 def _compiled_group(
-    run: Callable[[jax.Array, Key], jax.Array], over: Mesh, impl: Any
+    run: Callable[[jax.Array, Key], jax.Array], mesh: Mesh, impl: Any
 ) -> Callable[[np.ndarray, Key], jax.Array]:
     """Returns ``(encodings, key) -> accuracies``, spread over the devices of a mesh."""
     one_by_one = lambda encodings, key: jax.lax.map(lambda encoding: run(encoding, key), encodings)
     several = one_by_one if trains_sequentially() else jax.vmap(run, in_axes=(0, None))
-    (axis,) = over.axis_names
+    (axis,) = mesh.axis_names
     by_row, replicated = PartitionSpec(axis), PartitionSpec()
-    spread_over = jax.shard_map(several, mesh=over, in_specs=(by_row, replicated), out_specs=by_row, check_vma=False)
+    spread_over = jax.shard_map(several, mesh=mesh, in_specs=(by_row, replicated), out_specs=by_row, check_vma=False)
     compiled = jax.jit(
         lambda encodings, key_data: spread_over(encodings, jax.random.wrap_key_data(key_data, impl=impl)),
-        in_shardings=(NamedSharding(over, by_row), NamedSharding(over, replicated)),
-        out_shardings=NamedSharding(over, replicated),
+        in_shardings=(NamedSharding(mesh, by_row), NamedSharding(mesh, replicated)),
+        out_shardings=NamedSharding(mesh, replicated),
     )
     return lambda encodings, key: compiled(encodings, np.asarray(jax.random.key_data(key)))
