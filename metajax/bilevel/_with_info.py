@@ -18,7 +18,7 @@ def with_info(loss: Callable[..., Any], name: str) -> Callable[..., Any]:
     Example:
         >>> with_info(lambda w: w**2, "loss_fn")(3.0)
         Traceback (most recent call last):
-        metajax.types.InputError: loss_fn: returned a float; accepted is (loss, info), such as `return loss, {}`
+        metajax.types.InputError: loss_fn must return (loss, info), such as `return loss, {}`, but returned a float
     """
 
     def checked(*args: Any) -> Any:

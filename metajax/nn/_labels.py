@@ -33,7 +33,7 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
         >>> check_labels(np.array([0, 2, 1]), 3)
         >>> check_labels(np.array([1, 2, 3]), 3)
         Traceback (most recent call last):
-        metajax.types.InputError: labels: 3 is not a class; accepted are the integers 0 to 2
+        metajax.types.InputError: labels must be integers from 0 to 2, got 3
     """
     if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
         raise InputError(f"{name} must be integers from 0 to {classes - 1}, got dtype {labels.dtype}")

@@ -23,15 +23,15 @@ def connect(
         seconds: How long the processes wait for each other.
 
     Raises:
-        InputError: If this process is connected already, the address or a number is none, the port of the coordinator is taken,
-            or the others do not come in time.
+        InputError: If this process is connected already, ``coordinator`` is not an address, a number is out of range, the port
+            is in use, or the other processes do not connect in time.
 
     Example:
         >>> try:
         ...     connect("nowhere", 2, 0)
         ... except InputError as error:
         ...     print(error)
-        connect: coordinator='nowhere'; give host:port
+        connect: coordinator must be 'host:port', got 'nowhere'
     """
     if jax.distributed.is_initialized():
         raise InputError(

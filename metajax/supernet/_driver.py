@@ -37,6 +37,7 @@ class Outcome(NamedTuple):
         single_path: The same for a one-hot encoding. It computes the chosen operations alone if the network can.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> from metajax import fewshot, nn, supernet
         >>> space, x, y = supernet.spaces.cell_space(2), jnp.ones((33, 4, 4, 1)), jnp.arange(33) % 3
         >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, rngs=rngs))
@@ -112,6 +113,7 @@ def run(
         metajax.run.Diverged: If the loss or the state is no longer finite.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> from metajax import fewshot, nn, supernet
         >>> space, x, y = supernet.spaces.cell_space(3), jnp.ones((32, 4, 4, 1)), jnp.arange(32) % 3
         >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, rngs=rngs))

@@ -77,6 +77,7 @@ class SearchInfo(BilevelInfo, OwnSearchInfo):
         stopped: 1 after that event has stopped the search, else 0, f[].
 
     Example:
+        >>> import jax.numpy as jnp
         >>> from metajax import fewshot, nn, supernet
         >>> space, batch = supernet.spaces.cell_space(2), (jnp.ones((6, 4, 4, 1)), jnp.arange(6) % 3)
         >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, rngs=rngs))

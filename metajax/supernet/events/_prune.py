@@ -75,7 +75,7 @@ def check_mask(space: Space, mask: ArrayLike) -> None:
         >>> from metajax.supernet import spaces
         >>> check_mask(spaces.cell_space(2), [0, 0, 0, 0, 0])
         Traceback (most recent call last):
-        metajax.types.InputError: mask: every value of 'edge_0_1' is pruned; each choice needs at least one
+        metajax.types.InputError: mask must leave every choice at least one value, but all values of 'edge_0_1' are pruned
     """
     is_open = np.asarray(mask)
     for name, part in choice_slices(space):

@@ -70,7 +70,7 @@ def load_table(path: str | Path) -> TruthTable:
     Example:
         >>> load_table("missing.json")
         Traceback (most recent call last):
-        metajax.types.InputError: missing.json: is no table of exhaust ([Errno 2] No such file or directory: 'missing.json')
+        metajax.types.InputError: missing.json is not a table of exhaust ([Errno 2] No such file or directory: 'missing.json')
     """
     table = read_table(Path(path))
     n_trained = int(np.isfinite(table.accuracy).sum())
