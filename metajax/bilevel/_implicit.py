@@ -75,6 +75,7 @@ def implicit(
           arXiv:1511.06727.
 
     Example:
+        >>> import optax
         >>> from metajax import bilevel
         >>> ridge = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {})
         >>> plain = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {})

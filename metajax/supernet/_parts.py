@@ -101,7 +101,7 @@ def accuracy_on(network: Functional, part: Part) -> Accuracy:
     Example:
         >>> network = Functional(lambda key: {}, lambda params, x, encoding: x * encoding)
         >>> accuracy = accuracy_on(network, (jnp.eye(3), jnp.arange(3)))
-        >>> float(accuracy({}, jjnp.ones(3))), round(float(accuracy({}, jjnp.zeros(3))), 2)
+        >>> float(accuracy({}, jnp.ones(3))), round(float(accuracy({}, jnp.zeros(3))), 2)
         (1.0, 0.33)
     """
     size = min(JUDGED_BATCH, len(part[1]))
