@@ -126,7 +126,8 @@ def search(name):
     part = lambda *lead: (rng.normal(size=(*lead, 6, 3)), rng.integers(0, 3, (*lead, 6)))
     state = built.init(jax.random.key(0))
     state = state._replace(bilevel=state.bilevel._replace(step=np.full((), SEARCH_STEP, np.int32)))
-    state, info = jax.jit(built.update, compiler_options=QUICK)(state, (part(method.inner_steps), part(), part()))
+    with jax.numpy_dtype_promotion("standard"):  # a search keeps some float32 beside float64
+        state, info = jax.jit(built.update, compiler_options=QUICK)(state, (part(method.inner_steps), part(), part()))
     learned = numbers(logits=state.logits, params=state.params, mask=state.mask)
     return {name: float(value) for name, value in sorted(info.items())} | learned
 
