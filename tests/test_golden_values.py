@@ -157,7 +157,8 @@ def test_an_estimator_makes_the_recorded_numbers(name, x64):
 
 @pytest.mark.parametrize("name", supernet.METHODS)
 def test_a_method_makes_the_recorded_numbers(name, x64):
-    assert search(name) == pytest.approx(json.loads(RECORDED.read_text())["methods"][name], rel=1e-8, abs=1e-10)
+    # the logits of a search are float32
+    assert search(name) == pytest.approx(json.loads(RECORDED.read_text())["methods"][name], rel=1e-5, abs=1e-7)
 
 
 if __name__ == "__main__":
