@@ -75,7 +75,7 @@ def compile_quickly() -> None:
         os.environ.setdefault("XLA_FLAGS", " ".join(f"--{name}={str(value).lower()}" for name, value in _QUICK.items()))
 
 
-_spent = threading.local()
+_thread_totals = threading.local()
 _registered: list[bool] = []
 
 
@@ -84,12 +84,12 @@ def compiling() -> float:
     if not _registered:
         _registered.append(True)
         jax.monitoring.register_event_duration_secs_listener(_listen)
-    return getattr(_spent, "seconds", 0.0)
+    return getattr(_thread_totals, "seconds", 0.0)
 
 
 def _listen(event: str, duration_secs: float, **kwargs: Any) -> None:
     if event.startswith("/jax/core/compile/"):
-        _spent.seconds = getattr(_spent, "seconds", 0.0) + duration_secs
+        _thread_totals.seconds = getattr(_thread_totals, "seconds", 0.0) + duration_secs
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""Array shapes of public functions: documentation in use, checked in the tests."""
+"""Array shapes of public functions: documentation in use, checked in the tests; and the kind of an array."""
 
 import os
 from collections.abc import Callable
@@ -13,6 +13,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CHECKED = os.environ.get("METAJAX_CHECK_SHAPES", "0") == "1"
 """Whether ``checked`` compares arguments and results with their annotations. Read once, when metajax is imported."""
+
+
+def is_key(x: Any) -> bool:
+    """Returns whether something is an array of typed random keys, as ``jax.random.key`` makes them."""
+    return isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def checked(function: F) -> F:

@@ -159,6 +159,7 @@ def generator(key: Key) -> np.random.Generator:
 class InputError(ValueError):
     """Bad input from a user, of any function of metajax.
 
-    The message is one line. It names the argument, says what was given and what is accepted, and says what to do about it.
+    The message is one line. It names the argument, says what is required and what was passed, and says what to do where that
+    helps: ``chunk must be an integer >= 1, got 0``.
     Command lines print the message without a traceback and exit with status 2.
     """

@@ -30,6 +30,12 @@ FLAGS = {**{name: f"--{name}" for name in ("data", "target", "task", "trials", "
         ("target: is needed with a CSV", "--target: is needed with a CSV"),
         ("train: warm_up=2.0, chunk=3", "train: --warm-up 2.0, chunk=3"),
         ("pool=True or pool=False", "--pool or --no-pool"),
+        ("search: trials must be an integer >= 16, got 3", "search: --trials must be an integer >= 16, got 3"),
+        (
+            "warm_up and pool must be given; target must be text",
+            "--warm-up and --pool must be given; --target must be text",
+        ),
+        ("the size must be even", "the size must be even"),
         ("target='a", "target='a"),
         ("test_size=3, column size: has 2 infinite values", "test_size=3, column size: has 2 infinite values"),
         ("x.csv: has a header but no rows", "x.csv: has a header but no rows"),

@@ -35,13 +35,13 @@ def flat(params: Any) -> dict[str, np.ndarray]:
 class Peers:
     """The same methods in PyTorch. Every program is a meta-step on weights of its own."""
 
-    def __init__(self, config: Any, params: Any, drawn: fewshot.Episode):
+    def __init__(self, config: Any, params: Any, episode: fewshot.Episode):
         self.torch, self.config = pytorch.load(), config
         self.dtype = getattr(self.torch, config.dtype)
         self.initial = flat(params)
         turned = lambda x: np.asarray(x)[:, :, ::-1, ::-1].transpose(0, 1, 4, 2, 3).copy()
         make = lambda part: (self.torch.tensor(turned(part[0])), self.torch.tensor(np.asarray(part[1])).long())
-        self.support, self.query = make(drawn.support), make(drawn.query)
+        self.support, self.query = make(episode.support), make(episode.query)
 
     def features(self, w: dict[str, Any], x: Any) -> Any:
         """Returns the features of images by Conv-4."""
@@ -66,8 +66,8 @@ class Peers:
         torch = self.torch
         features, labels = self.features(w, support[0]), torch.nn.functional.one_hot(support[1], WAYS).float()
         means = labels.T @ features / labels.sum(0)[:, None]
-        at = self.features(w, query[0])
-        distances = (at**2).sum(1)[:, None] - 2 * at @ means.T + (means**2).sum(1)
+        query_features = self.features(w, query[0])
+        distances = (query_features**2).sum(1)[:, None] - 2 * query_features @ means.T + (means**2).sum(1)
         return torch.nn.functional.cross_entropy(-distances, query[1])
 
     def task_loss(self, w: dict[str, Any], support: Any, query: Any, grad: Callable) -> Any:
@@ -159,8 +159,8 @@ class Peers:
                     self.register_parameter(k.replace(".", "_"), torch.nn.Parameter(v.detach().clone()))
 
             def forward(self, x):
-                own = {k: getattr(self, k.replace(".", "_")) for k in w}
-                return peers.head(own, peers.features(own, x))
+                weights_by_name = {k: getattr(self, k.replace(".", "_")) for k in w}
+                return peers.head(weights_by_name, peers.features(weights_by_name, x))
 
         network = Network()
         adam, descent = torch.optim.Adam(network.parameters(), OUTER), torch.optim.SGD(network.parameters(), RATE)

@@ -85,11 +85,11 @@ def table() -> str:
     """Returns all claims in the order of ``JOBS``, then what was measured for each."""
     folders = [RESULTS / name for name in JOBS if (RESULTS / name / "result.json").is_file()]
     results = {folder: run.read_json(folder / "result.json") for folder in folders}
-    claims = [compare.Claim(**each) for result in results.values() for each in result["claims"]]
+    claims = [compare.Claim(**record) for result in results.values() for record in result["claims"]]
     head = (
         "# Benchmarks\n\nMade by `python -m experiments.benchmarks.all` from `experiments/benchmarks/results/`; no number is "
         "typed. Ratios are medians over rounds in which all programs run in turn, with the quartiles beside. "
-        f"{sum(each.met for each in claims)} of {len(claims)} goals are met. On GPUs: [GPU.md](GPU.md).\n\n"
+        f"{sum(record.met for record in claims)} of {len(claims)} goals are met. On GPUs: [GPU.md](GPU.md).\n\n"
     )
     missing = [name for name in JOBS if RESULTS / name not in folders]
     absent = f"\nNot measured: {', '.join(missing)}.\n" if missing else ""
@@ -106,13 +106,13 @@ def draw() -> None:
 
 
 def _section(folder: Path, result: dict[str, Any]) -> str:
-    claims = [compare.Claim(**each) for each in result["claims"]]
+    claims = [compare.Claim(**record) for record in result["claims"]]
     meta, module = run.read_json(folder / "meta.json"), f"experiments.benchmarks.{JOBS[folder.name][0]}"
     renamed = "" if module in meta["command"].split() else f". The module is now `{module}`"
     parts = [f"\n## {folder.name}", harness.origin(meta) + renamed, result["protocol"]]
     if claims:
         parts.append(compare.numbers(result["metrics"]))
-    if not all(each.met for each in claims) and folder.name in REASONS:
+    if not all(record.met for record in claims) and folder.name in REASONS:
         parts.append(f"Missed, because: {REASONS[folder.name]}")
     shown = [f"![Growth of the cost](results/{folder.name}/scaling.png)"] if (folder / "scaling.png").is_file() else []
     return "\n\n".join([*parts, *shown]) + "\n"

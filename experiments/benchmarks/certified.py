@@ -12,10 +12,10 @@ import dataclasses
 import jax
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
 from experiments.predictor import certify
 from metajax import search
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.enumerate, self.least, self.draws) < 1 or self.units < 2:
-            raise InputError("enumerate, least and draws must be positive, units at least 2")
+        harness.check_at_least(self, 1, "enumerate", "least", "draws")
+        harness.check_at_least(self, 2, "units")
 
 
 PRESETS = {"paper": {}, "tiny": {"enumerate": 4, "least": 4, "units": 8, "draws": 1}}
@@ -44,19 +44,19 @@ PRESETS = {"paper": {}, "tiny": {"enumerate": 4, "least": 4, "units": 8, "draws"
 def measure(config: Config) -> compare.Measured:
     """Measures the seconds of the enumeration and of the certificate."""
     peak, metrics, claims = compare.peak(), {}, []
-    taken = []
+    enumeration_seconds = []
     for draw in range(config.draws):
         model = certify.trained(config.enumerate, config.units, config.seed + draw)
         for _ in range(2):  # the second time it is compiled
-            found = search.maximize(model, search.Enumerate(), k=1, key=jax.random.key(draw))
-        taken.append(found.seconds)
-    share = 2 * config.units * 10.0**config.enumerate / np.array(taken) / peak
-    what = f"10^{config.enumerate} configurations, {config.units} units"
-    claims.append(compare.claim(f"enumerate {what}", 10.0, np.array(taken), most=True, unit="s"))
-    claims.append(compare.claim(f"enumerate {what}: share of the matrix product's peak", 0.3, share))
-    metrics |= {"enumerate s": float(np.median(taken)), "peak GFLOP/s": peak / 1e9}
-    for more, goal in ((0, 2.0), (2, 10.0), (4, 60.0)):
-        size, seconds, gaps = config.least + more, [], []
+            result = search.maximize(model, search.Enumerate(), k=1, key=jax.random.key(draw))
+        enumeration_seconds.append(result.seconds)
+    share = 2 * config.units * 10.0**config.enumerate / np.array(enumeration_seconds) / peak
+    sizes = f"10^{config.enumerate} configurations, {config.units} units"
+    claims.append(compare.claim(f"enumerate {sizes}", 10.0, np.array(enumeration_seconds), most=True, unit="s"))
+    claims.append(compare.claim(f"enumerate {sizes}: share of the matrix product's peak", 0.3, share))
+    metrics |= {"enumerate s": float(np.median(enumeration_seconds)), "peak GFLOP/s": peak / 1e9}
+    for extra, goal in ((0, 2.0), (2, 10.0), (4, 60.0)):
+        size, seconds, gaps = config.least + extra, [], []
         for draw in range(config.draws):
             model = certify.trained(size, config.units, config.seed + draw)
             search.maximize(model, search.Certify(seconds=1.0), k=1)

@@ -14,9 +14,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from experiments import harness
 from experiments.benchmarks import compare, maml
 from metajax.run import Checkpoints
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,7 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.megabytes, self.rounds) < 1:
-            raise InputError("megabytes and rounds must be positive")
+        harness.check_at_least(self, 1, "megabytes", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"megabytes": 1, "rounds": 1}}

@@ -36,7 +36,7 @@ class Config:
     def __post_init__(self):
         unknown = [] if self.only == "all" else [name for name in self.only.split(",") if name not in CHECKS]
         if unknown:
-            raise InputError(f"--only {unknown[0]}: accepted are all, or some of {', '.join(CHECKS)}")
+            raise InputError(f"--only must be all, or some of {', '.join(CHECKS)}, got {unknown[0]}")
 
 
 def few_shot() -> None:
@@ -75,15 +75,15 @@ def hypergradients() -> None:
 
 def meta_learner() -> None:
     """Fits two models, and searches them by enumeration and with a certificate."""
-    tried = SPACE.sample(jax.random.key(0), 64)
-    accuracy = [0.9 - abs(int(layers) - 2) / 50 for layers in tried["layers"]]
-    trials = predictor.Trials.from_arrays(SPACE, tried, accuracy)
+    configs = SPACE.sample(jax.random.key(0), 64)
+    accuracy = [0.9 - abs(int(layers) - 2) / 50 for layers in configs["layers"]]
+    trials = predictor.Trials.from_arrays(SPACE, configs, accuracy)
     for spec in (predictor.kernel(), predictor.ensemble()):
         model = predictor.fit(trials, spec, target="rank")
         _finite({"best": float(search.maximize(model, search.Gradient(), k=2).values[0])})
     finite = Space({"op": Categorical(("a", "b", "c")), "layers": Integer(1, 8)})
-    tried = finite.sample(jax.random.key(1), 40)
-    trials = predictor.Trials.from_arrays(finite, tried, [float(n) for n in tried["layers"]])
+    configs = finite.sample(jax.random.key(1), 40)
+    trials = predictor.Trials.from_arrays(finite, configs, [float(n) for n in configs["layers"]])
     model = predictor.fit(trials, predictor.ensemble(), target="value")
     enumerated, certified = (search.maximize(model, m, k=1).configs for m in (search.Enumerate(), search.Certify()))
     assert enumerated == certified, (enumerated, certified)
@@ -103,9 +103,10 @@ def runs() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         train(20, f"{folder}/halves", False)
-        halves, whole = train(40, f"{folder}/halves", True), train(40, f"{folder}/whole", False)
+        halves, uninterrupted = train(40, f"{folder}/halves", True), train(40, f"{folder}/whole", False)
     assert all(
-        bool(jnp.array_equal(a, b)) for a, b in zip(jax.tree.leaves(halves.params), jax.tree.leaves(whole.params))
+        bool(jnp.array_equal(a, b))
+        for a, b in zip(jax.tree.leaves(halves.params), jax.tree.leaves(uninterrupted.params))
     )
 
 

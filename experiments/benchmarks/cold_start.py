@@ -17,8 +17,8 @@ import time
 
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
-from metajax.types import InputError
 
 BELOW = "jax, flax.nnx, optax"
 ALL = (
@@ -47,8 +47,7 @@ class Config:
     """Processes that take a first step, with and without a cache."""
 
     def __post_init__(self):
-        if min(self.imports, self.rounds) < 1:
-            raise InputError("imports and rounds must be positive")
+        harness.check_at_least(self, 1, "imports", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"imports": 1, "rounds": 1}}
@@ -59,22 +58,24 @@ def process(code: str, cache: str | None = None) -> tuple[float, str]:
     unset = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     environment = {**unset, "METAJAX_COMPILED": "0", **({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})}
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    return time.perf_counter() - start, done.stdout
+    completed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    return time.perf_counter() - start, completed.stdout
 
 
 def measure(config: Config) -> compare.Measured:
     """Measures imports, then first steps."""
     imports = {name: (lambda name=name: process(f"import {name}")) for name in ("jax", "metajax", ALL, BELOW)}
     seconds = compare.alternate(imports, config.imports)
-    more, parts = seconds["metajax"] - seconds["jax"], seconds[ALL] - seconds[BELOW]
+    import_overhead, parts = seconds["metajax"] - seconds["jax"], seconds[ALL] - seconds[BELOW]
     cold, warm = [], []
     for _ in range(config.rounds):
         with tempfile.TemporaryDirectory() as cache:
             cold.append(float(process(FIRST, cache)[1]))
             warm.append(float(process(FIRST, cache)[1]))
     claims = [
-        compare.claim("import metajax over import jax", 0.3, more, most=True, unit="s"),
+        compare.claim("import metajax over import jax", 0.3, import_overhead, most=True, unit="s"),
         compare.claim("import of every part of metajax over jax, Flax and optax", 0.3, parts, most=True, unit="s"),
         compare.claim("first MAML step, nothing compiled before", 12.0, np.array(cold), most=True, unit="s"),
         compare.claim("first MAML step of the next process", 12.0, np.array(warm), most=True, unit="s"),

@@ -76,15 +76,15 @@ def alternate(
         calls[name] = 1
         if min_seconds:
             calls[name] = max(1, round(min_seconds / once(program)))
-    names, taken = list(programs), {name: [] for name in programs}
+    names, durations = list(programs), {name: [] for name in programs}
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
             program = programs[name]
             start = time.perf_counter()
             for _ in range(calls[name]):
                 program()
-            taken[name].append((time.perf_counter() - start) / calls[name])
-    return {name: np.array(values) for name, values in taken.items()}
+            durations[name].append((time.perf_counter() - start) / calls[name])
+    return {name: np.array(values) for name, values in durations.items()}
 
 
 def once(program: Callable[[], Any]) -> float:
@@ -103,7 +103,7 @@ def against(seconds: Mapping[str, np.ndarray], ours: str = "metajax") -> tuple[s
     peers = [name for name in seconds if name != ours]
     if not peers:
         raise InputError(
-            "no peer ran, so there is nothing to compare with; PyTorch is in the extra peers: metajax[peers]"
+            "a comparison must have at least one peer, but none ran; install PyTorch with the extra metajax[peers]"
         )
     fastest = min(peers, key=lambda name: np.median(seconds[name]))
     return fastest, seconds[fastest] / seconds[ours]
@@ -132,7 +132,7 @@ def difference(ours: Any, theirs: Any) -> float:
     return max(np.abs(a - b).max() for a, b in pairs) / max(max(np.abs(b).max() for _, b in pairs), 1e-30)
 
 
-def same(difference: float, tolerance: float, what: str) -> float:
+def check_difference(difference: float, tolerance: float, what: str) -> float:
     """Returns a difference if it is small enough that the programs do the same work.
 
     Raises:
@@ -160,12 +160,12 @@ def numbers(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.startswith("ratio"))
 
 
-def _row(one: Claim) -> list[str]:
-    sign = "≤" if one.most else "≥"
-    unit = one.unit and f" {one.unit}"
-    spread = "" if one.low == one.high else f"{one.low:.3g} – {one.high:.3g}"
-    met = "yes" if one.met else "no"
-    return [one.what, f"{sign} {one.goal:g}{unit}", f"{one.value:.3g}{unit}", spread, met, one.note]
+def _row(record: Claim) -> list[str]:
+    sign = "≤" if record.most else "≥"
+    unit = record.unit and f" {record.unit}"
+    spread = "" if record.low == record.high else f"{record.low:.3g} – {record.high:.3g}"
+    met = "yes" if record.met else "no"
+    return [record.what, f"{sign} {record.goal:g}{unit}", f"{record.value:.3g}{unit}", spread, met, record.note]
 
 
 def benchmark(
@@ -184,14 +184,14 @@ def benchmark(
         if measured.claims:
             first = measured.claims[0]
             ratios = {"ratio": first.value, "ratio_low": first.low, "ratio_high": first.high}
-        claims = [each._asdict() for each in measured.claims]
+        claims = [one_claim._asdict() for one_claim in measured.claims]
         return {"metrics": {**ratios, **measured.metrics}, "claims": claims, "protocol": measured.protocol}
 
     out = f"runs/benchmarks/{name}"
-    return harness.Experiment(name, doc, config, run_once, presets=presets, table=_told, draw=draw, out=out)
+    return harness.Experiment(name, doc, config, run_once, presets=presets, table=_claims_table, draw=draw, out=out)
 
 
-def _told(config: dict[str, Any], result: dict[str, Any]) -> str:
+def _claims_table(config: dict[str, Any], result: dict[str, Any]) -> str:
     """The claims and the other numbers of a result; nothing where only the protocol says what was measured."""
-    claims = [Claim(**each) for each in result["claims"]]
+    claims = [Claim(**record) for record in result["claims"]]
     return f"{table(claims)}\n\n{numbers(result['metrics'])}" if claims else ""

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare, maml
 from metajax import parallel
 from metajax.run import compiled_chunk
@@ -45,8 +46,9 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.tasks, self.width, self.steps, self.rounds) < 1 or self.tasks % 2:
-            raise InputError("tasks must be even, and all sizes positive")
+        harness.check_at_least(self, 1, "tasks", "width", "steps", "rounds")
+        if self.tasks % 2:
+            raise InputError(f"--tasks must be even, got {self.tasks}")
 
 
 PRESETS = {"paper": {}, "tiny": {"tasks": 2, "width": 2, "steps": 1, "rounds": 1}}
@@ -90,10 +92,10 @@ def on_hosts(config: Config, processes: int, tasks: int) -> dict[str, Any]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     if not hasattr(os, "sched_getaffinity"):
-        raise InputError("devices: processes are bound to cores, which needs Linux")
+        raise InputError("the benchmark of devices must run on Linux, where processes are bound to cores")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < processes:
-        raise InputError(f"devices: this machine has {len(cores)} core; the benchmark needs {processes}")
+        raise InputError(f"the benchmark of devices must run on at least {processes} cores, got {len(cores)}")
     settings = json.dumps(dataclasses.asdict(config))
     command = [sys.executable, "-m", "experiments.benchmarks.devices", "--worker", settings]
     started = [
@@ -113,11 +115,11 @@ def on_hosts(config: Config, processes: int, tasks: int) -> dict[str, Any]:
 
 def measure(config: Config) -> compare.Measured:
     """Compares one process with two."""
-    one = on_hosts(config, 1, config.tasks)
+    first_run = on_hosts(config, 1, config.tasks)
     two = on_hosts(config, 2, config.tasks)
     double = on_hosts(config, 2, 2 * config.tasks)
-    again = on_hosts(config, 1, config.tasks)
-    alone = np.concatenate([one["seconds"], again["seconds"]])
+    second_run = on_hosts(config, 1, config.tasks)
+    alone = np.concatenate([first_run["seconds"], second_run["seconds"]])
     ratio = lambda other: np.median(alone) / np.asarray(other["seconds"])
     sum_ms = 1e3 * float(np.median(two["sum"]))
     metrics = {

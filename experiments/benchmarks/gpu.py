@@ -88,11 +88,11 @@ class Record:
         self.content: dict[str, Any] = run.read_json(source) if source.is_file() else {}
         if self.content.get("card", device) != device:
             raise InputError(
-                f"--out {folder}: holds results of {self.content['card']}, and this is {device}; give another"
+                f"--out {folder} holds results of {self.content['card']}, and this is {device}; use another folder"
             )
         self.content = {"card": device, "jobs": {}, **self.content}
 
-    def done(self, name: str) -> bool:
+    def is_done(self, name: str) -> bool:
         """Returns whether a measurement is there. The checks are of the machine and its libraries, and are made every time."""
         return name != "checks" and self.content["jobs"].get(name, {}).get("status") == "ok"
 
@@ -120,15 +120,17 @@ def measured(name: str, work: Path, tiny: bool, seconds: float) -> dict[str, Any
     call = [sys.executable, "-m", f"experiments.benchmarks.{job.module}", *arguments(job, tiny)]
     start = time.perf_counter()
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*call, "--out", str(folder), "--overwrite"],
             env=environment(),
             capture_output=True,
             text=True,
             timeout=seconds,
         )
-        error = "" if done.returncode == 0 else "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-        status = "ok" if done.returncode == 0 else "failed"
+        error = (
+            "" if process.returncode == 0 else "\n".join((process.stderr or process.stdout).strip().splitlines()[-5:])
+        )
+        status = "ok" if process.returncode == 0 else "failed"
     except subprocess.TimeoutExpired:
         status, error = "timeout", f"ended after {seconds:.0f} s"
     entry = {"status": status, "error": error[-1000:], "seconds": round(time.perf_counter() - start, 1)}
@@ -180,7 +182,7 @@ def table() -> str:
     for file in files:
         content = run.read_json(file)
         good = {name: entry for name, entry in content["jobs"].items() if "result" in entry}
-        claims = [compare.Claim(**each) for entry in good.values() for each in entry["result"].get("claims", ())]
+        claims = [compare.Claim(**record) for entry in good.values() for record in entry["result"].get("claims", ())]
         parts.append(f"\n## {content['card']}\n\n{compare.table(claims)}")
         for name, entry in content["jobs"].items():
             parts.append(f"\n### {name}\n\n{_section(entry)}\n")
@@ -201,7 +203,7 @@ def add(folder: Path) -> None:
     """Keeps the results of a folder under the card's name, and remakes the table."""
     source = folder / "gpu.json"
     if not source.is_file():
-        raise InputError(f"--add {folder}: has no gpu.json; give the --out of a run of this command")
+        raise InputError(f"--add {folder} has no gpu.json; give the --out of a run of this command")
     RESULTS.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, RESULTS / f"{run.read_json(source)['card']}.json")
     run.write_text(PAGE, table())
@@ -229,23 +231,30 @@ def measure_all(config: Config, work: Path) -> None:
     """Makes the measurements that are missing, while the minutes last; their run directories are below ``work``."""
     device, tiny, end = card(), config.preset == "tiny", time.monotonic() + 60 * config.minutes
     if jax.default_backend() != "gpu" and not tiny:
-        raise InputError("no GPU: JAX runs on a CPU here; --preset tiny runs the measurements in miniature")
+        raise InputError(
+            "the benchmark must run on a GPU, but JAX runs on a CPU here; --preset tiny runs the measurements in "
+            "miniature"
+        )
     names = harness.selected(config.only, JOBS, "only")
     config.out.mkdir(parents=True, exist_ok=True)
-    record, left = Record(config.out, device), lambda: end - time.monotonic()
+    record, remaining_seconds = Record(config.out, device), lambda: end - time.monotonic()
     for name in names:
-        if record.done(name):
+        if record.is_done(name):
             print(f"{name}: measured before", flush=True)
-        elif left() < (1.0 if tiny else MIN_JOB_SECONDS):
+        elif remaining_seconds() < (1.0 if tiny else MIN_JOB_SECONDS):
             print(f"{name}: no time left", flush=True)
         else:
-            entry = measured(name, work, tiny, min(left(), MAX_JOB_SECONDS))
+            entry = measured(name, work, tiny, min(remaining_seconds(), MAX_JOB_SECONDS))
             record.add(name, entry)
             print(f"{name}: {entry['status']} in {entry['seconds']} s {entry['error']}".rstrip(), flush=True)
-            for each in entry.get("result", {}).get("claims", ()):
-                print(f"    {each['what']}: {each['value']:.4g} {each['unit']} {each['note']}".rstrip(), flush=True)
-    if config.train and not record.done("training") and left() > (1.0 if tiny else MIN_TRAINING_SECONDS):
-        entry = train(config.out / "training.tar.gz", work, tiny, left())
+            for claim in entry.get("result", {}).get("claims", ()):
+                print(f"    {claim['what']}: {claim['value']:.4g} {claim['unit']} {claim['note']}".rstrip(), flush=True)
+    if (
+        config.train
+        and not record.is_done("training")
+        and remaining_seconds() > (1.0 if tiny else MIN_TRAINING_SECONDS)
+    ):
+        entry = train(config.out / "training.tar.gz", work, tiny, remaining_seconds())
         record.add("training", entry)
         print(f"training: {entry['status']} {entry.get('last', '')} {entry['error']}".rstrip(), flush=True)
     print(f"written: {record.path}; keep it with --add {config.out}")

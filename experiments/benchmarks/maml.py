@@ -26,6 +26,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from experiments.benchmarks._maml_peers import OUTER, QUERIES, RATE, SHOTS, SIZE, WAYS, Peers, flat
 from metajax import bilevel, fewshot, nn
@@ -57,10 +58,9 @@ class Config:
 
     def __post_init__(self):
         if self.method not in METHODS:
-            raise InputError(f"--method {self.method}: accepted are {', '.join(METHODS)}")
+            raise InputError(f"--method must be one of {', '.join(METHODS)}, got {self.method}")
         pytorch.check_dtype(self.dtype)
-        if min(self.width, self.tasks, self.inner_steps, self.rounds) < 1:
-            raise InputError("width, tasks, inner_steps and rounds must be positive")
+        harness.check_at_least(self, 1, "width", "tasks", "inner_steps", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"width": 8, "tasks": 2, "inner_steps": 1, "rounds": 1}}
@@ -71,8 +71,8 @@ def ours(config: Config) -> tuple[fewshot.Method, Any]:
     body = nn.functional(lambda rngs: nn.Conv4(None, width=config.width, rngs=rngs))
     head = nn.functional(lambda rngs: nnx.Linear(config.width, WAYS, rngs=rngs))
     body, head = (nn.Functional(part.init, pytorch.in_dtype(part.apply, config.dtype)) for part in (body, head))
-    whole, descent, outer = nn.chain(body, head), optax.sgd(RATE), optax.adam(OUTER)
-    loss, steps, chunk = fewshot.cross_entropy(whole.apply), config.inner_steps, config.chunk or None
+    network, descent, outer = nn.chain(body, head), optax.sgd(RATE), optax.adam(OUTER)
+    loss, steps, chunk = fewshot.cross_entropy(network.apply), config.inner_steps, config.chunk or None
     method = {
         "maml": lambda: fewshot.maml(loss, descent, outer, steps, chunk=chunk),
         "fomaml": lambda: fewshot.maml(loss, descent, outer, steps, estimator=bilevel.first_order(), chunk=chunk),
@@ -80,7 +80,7 @@ def ours(config: Config) -> tuple[fewshot.Method, Any]:
         "meta-sgd": lambda: fewshot.meta_sgd(loss, RATE, outer, steps, chunk=chunk),
         "protonet": lambda: fewshot.protonet(body.apply, outer, chunk=chunk),
     }[config.method]()
-    return method, (body if config.method == "protonet" else whole).init(jax.random.key(config.seed))
+    return method, (body if config.method == "protonet" else network).init(jax.random.key(config.seed))
 
 
 def episodes(config: Config) -> fewshot.Episode:
@@ -97,8 +97,8 @@ def products(config: Config) -> float:
     support, query = WAYS * SHOTS * image, WAYS * QUERIES * image
     if config.method in ("anil", "protonet"):
         return config.tasks * 3 * (support + query)
-    each = 3 if config.method == "fomaml" else 9
-    return config.tasks * (each * config.inner_steps * support + 3 * query)
+    passes_per_step = 3 if config.method == "fomaml" else 9
+    return config.tasks * (passes_per_step * config.inner_steps * support + 3 * query)
 
 
 def compared(
@@ -111,13 +111,15 @@ def compared(
         peers: The programs of PyTorch.
         moved: What the first meta-step changes here.
     """
-    programs, apart, failed = {}, {}, {}
+    programs, differences, failed = {}, {}, {}
     for name, build in peers.programs().items():
-        tried = pytorch.attempt(name, lambda build=build, name=name: checked(config, name, build(), moved), failed)
-        for step, difference in filter(None, tried.values()):
-            programs[name], apart[name] = step, difference
+        checked_programs = pytorch.attempt(
+            name, lambda build=build, name=name: checked(config, name, build(), moved), failed
+        )
+        for step, difference in filter(None, checked_programs.values()):
+            programs[name], differences[name] = step, difference
     graphs = pytorch.graphs({name: programs[name] for name in ("loop", "vmap") if name in programs}, failed)
-    return {name: pytorch.synchronized(step) for name, step in programs.items()} | graphs, apart, failed
+    return {name: pytorch.synchronized(step) for name, step in programs.items()} | graphs, differences, failed
 
 
 def checked(
@@ -133,9 +135,11 @@ def checked(
         step()
     changed = {k: v - before[k] for k, v in values().items()}
     # Adam's first step is the sign of the gradient: a share of signs, but for gradients that are nothing but rounding
-    apart = float(np.mean([np.abs(changed[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")]))
+    weight_difference = float(
+        np.mean([np.abs(changed[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")])
+    )
     tolerance = 0.02 if config.dtype == "float32" else 0.3
-    return step, compare.same(apart, tolerance, f"{config.method}, {name}")
+    return step, compare.check_difference(weight_difference, tolerance, f"{config.method}, {name}")
 
 
 def measure(config: Config) -> compare.Measured:
@@ -147,19 +151,19 @@ def measure(config: Config) -> compare.Measured:
         after, _ = update(state, tasks)
     learned = after.hyper["params"] if config.method == "meta-sgd" else after.hyper
     moved = {k: v - flat(params)[k] for k, v in flat(learned).items()}
-    programs, apart, failed = compared(config, Peers(config, params, tasks), moved)
+    programs, differences, failed = compared(config, Peers(config, params, tasks), moved)
     seconds = compare.alternate({"metajax": compare.ready(update, state, tasks)} | programs, config.rounds)
     fastest, ratios = compare.against(seconds)
     rate = products(config) / seconds["metajax"]
     best = compare.peak()
     goal = 3.0 if config.method == "maml" else 2.5
     precision = "" if config.dtype == "float32" else f" in {config.dtype}"
-    what = f"{config.method}, Conv-4, {config.tasks} tasks{precision}: times faster than the fastest of PyTorch"
-    claims = [compare.claim(what, goal, ratios, note=f"against {fastest}")]
+    label = f"{config.method}, Conv-4, {config.tasks} tasks{precision}: times faster than the fastest of PyTorch"
+    claims = [compare.claim(label, goal, ratios, note=f"against {fastest}")]
     if config.method == "maml":
         claims.append(compare.claim("maml: share of the matrix product's peak", 0.55, rate / best))
     metrics = compare.times(seconds) | {"peak GFLOP/s": best / 1e9, "GFLOP/s": float(np.median(rate)) / 1e9}
-    metrics |= {f"difference to {name}": value for name, value in apart.items()}
+    metrics |= {f"difference to {name}": value for name, value in differences.items()}
     protocol = f"{config.rounds} rounds in turn; ms a meta-step; batch norm by the batch; {config.dtype}"
     return compare.Measured(metrics, claims, protocol + pytorch.not_measured(failed))
 

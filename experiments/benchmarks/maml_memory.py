@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, memory
 from metajax import fewshot, nn
 from metajax.types import InputError
@@ -34,14 +35,15 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if self.longest not in STEPS or min(self.width, self.repeats) < 1:
-            raise InputError(f"longest must be one of {STEPS}; width and repeats must be positive")
+        if self.longest not in STEPS:
+            raise InputError(f"--longest must be one of {STEPS}, got {self.longest}")
+        harness.check_at_least(self, 1, "width", "repeats")
 
 
 PRESETS = {"paper": {}, "tiny": {"longest": 5, "width": 8, "repeats": 1}}
 
 
-def at(config: Config, steps: int) -> dict[str, float]:
+def measure_steps(config: Config, steps: int) -> dict[str, float]:
     """Returns bytes and seconds of both programs at a number of inner steps."""
     init, apply = nn.functional(lambda rngs: nn.Conv4(5, width=config.width, rngs=rngs))
     key, draw = jax.random.split(jax.random.key(config.seed))
@@ -56,7 +58,7 @@ def at(config: Config, steps: int) -> dict[str, float]:
 def measure(config: Config) -> compare.Measured:
     """Measures both programs up to the longest."""
     steps = [n for n in STEPS if n <= config.longest]
-    return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
+    return memory.measured(lambda n: measure_steps(config, n), steps, (10.0, 1.6))
 
 
 EXPERIMENT = compare.benchmark("maml_memory", __doc__, Config, PRESETS, measure)

@@ -12,7 +12,7 @@ from experiments.benchmarks import compare
 from metajax import bilevel
 
 
-def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float]:
+def full_and_sqrt(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float]:
     """Returns XLA's count of temporary bytes, the medians of alternating runs, and the difference of the two gradients.
 
     Args:
@@ -24,7 +24,7 @@ def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float
     results = {name: jax.tree.leaves(fn(*args)) for name, fn in compiled.items()}
     # relative to the largest entry of all: a parameter may have no gradient but rounding, as a bias before batch norm
     largest = max(float(jnp.max(jnp.abs(x))) for x in results["full"])
-    apart = max(float(jnp.max(jnp.abs(x - y))) for x, y in zip(results["full"], results["sqrt"]))
+    largest_difference = max(float(jnp.max(jnp.abs(x - y))) for x, y in zip(results["full"], results["sqrt"]))
     seconds: dict[str, list[float]] = {name: [] for name in compiled}
     for _ in range(repeats):
         for name, fn in compiled.items():
@@ -41,7 +41,7 @@ def both(problem: bilevel.Problem, args: tuple, repeats: int) -> dict[str, float
         f"seconds_full_{steps}": median["full"],
         f"seconds_sqrt_{steps}": median["sqrt"],
         f"time_ratio_{steps}": median["sqrt"] / median["full"],
-        f"difference_{steps}": apart / largest,
+        f"difference_{steps}": largest_difference / largest,
     }
 
 
@@ -54,9 +54,9 @@ def measured(
     for n in steps:
         metrics |= measure(n)
     last, claims = steps[-1], []
-    for what, name, goal in zip(("times less memory", "times the time"), ("memory_ratio", "time_ratio"), goals):
+    for quantity, name, goal in zip(("times less memory", "times the time"), ("memory_ratio", "time_ratio"), goals):
         value = metrics[f"{name}_{last}"]
-        text = f"hypergradient through {last} steps, rematerialized: {what}"
+        text = f"hypergradient through {last} steps, rematerialized: {quantity}"
         claims.append(compare.Claim(text, goal, value, value, value, most=name == "time_ratio"))
     protocol = "Bytes are XLA's count of a program's temporaries, seconds medians of runs in turn; both gradients agree"
     return compare.Measured(metrics, claims, protocol)

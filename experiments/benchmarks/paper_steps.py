@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments import harness
 from experiments.benchmarks import compare
 from experiments.fewshot import classify, omniglot
 from experiments.nas import _bench_201, nas_bench_201
@@ -52,12 +53,13 @@ class Config:
 
     def __post_init__(self):
         if self.experiment not in EXPERIMENTS:
-            raise InputError(f"--experiment {self.experiment}: accepted are {', '.join(EXPERIMENTS)}")
+            raise InputError(f"--experiment must be one of {', '.join(EXPERIMENTS)}, got {self.experiment}")
         known = list(fewshot.METHODS) if self.experiment == "omniglot" else list(supernet.METHODS)
         if self.method not in known:
-            raise InputError(f"--method {self.method}: accepted for {self.experiment} are {', '.join(known)}")
-        if min(self.ways, self.shots, self.steps, self.rounds) < 1:
-            raise InputError("ways, shots, steps and rounds must be at least 1")
+            raise InputError(
+                f"--method must be one of {', '.join(known)} with --experiment {self.experiment}, got {self.method}"
+            )
+        harness.check_at_least(self, 1, "ways", "shots", "steps", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"steps": 2, "rounds": 1, "small": True}}
@@ -112,19 +114,19 @@ def measure(config: Config) -> compare.Measured:
     make = omniglot_training if config.experiment == "omniglot" else search_training
     learner, state, sampler, steps = make(config)
     run = compiled_chunk(learner, sampler)
-    held = [state]
+    carry = [state]
 
     def chunk():
-        held[0], _, is_healthy = run(held[0], None, config.steps)  # the state is donated
+        carry[0], _, is_healthy = run(carry[0], None, config.steps)  # the state is donated
         return jax.block_until_ready(is_healthy)
 
     first = compare.once(chunk)
     seconds = compare.alternate({"step": chunk}, config.rounds)["step"] / config.steps
     hours = steps * seconds / 3600
-    what = f"{config.experiment}, {config.method}, preset paper: {steps:,} steps"
+    label = f"{config.experiment}, {config.method}, preset paper: {steps:,} steps"
     metrics = {"steps a second": float(1 / np.median(seconds)), "first chunk s": first}
     protocol = f"{config.rounds} chunks of {config.steps} steps; images of noise"
-    return compare.Measured(metrics, [compare.claim(what, GOAL_HOURS, hours, most=True, unit="h")], protocol)
+    return compare.Measured(metrics, [compare.claim(label, GOAL_HOURS, hours, most=True, unit="h")], protocol)
 
 
 EXPERIMENT = compare.benchmark("paper_steps", __doc__, Config, PRESETS, measure)

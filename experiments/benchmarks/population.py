@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, data, hpo, nn
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.epochs, self.width, self.batch, self.alone, self.rounds) < 1 or self.side < 2:
-            raise InputError("epochs, width, batch, alone and rounds must be positive, side at least 2")
+        harness.check_at_least(self, 1, "epochs", "width", "batch", "alone", "rounds")
+        harness.check_at_least(self, 2, "side")
 
 
 PRESETS = {"paper": {}, "tiny": {"side": 2, "epochs": 1, "alone": 2, "rounds": 1}}
@@ -95,20 +95,23 @@ def ours(config: Config, parts: Any, order: np.ndarray) -> tuple[Callable[..., j
     )
     key = jax.random.key(config.seed)
 
-    def one(hyper):
+    def train_one(hyper):
         end, _ = inner.run(hyper, inner.begin(hyper, key), jnp.asarray(order), key)
         return loss(end.params, *validation)
 
-    return jax.jit(jax.vmap(one)), initial
+    return jax.jit(jax.vmap(train_one)), initial
 
 
 def measure(config: Config) -> compare.Measured:
     """Measures both in turn."""
     parts = rows(config.seed)
     rng, n = np.random.default_rng(config.seed), len(parts[0][1])
-    each = n // config.batch
+    steps_per_epoch = n // config.batch
     order = np.concatenate(
-        [rng.permutation(n)[: each * config.batch].reshape(each, config.batch) for _ in range(config.epochs)]
+        [
+            rng.permutation(n)[: steps_per_epoch * config.batch].reshape(steps_per_epoch, config.batch)
+            for _ in range(config.epochs)
+        ]
     )
     pairs = np.array(
         list(itertools.product(np.geomspace(1e-4, 3e-2, config.side), np.geomspace(1e-4, 1.0, config.side)))
@@ -116,20 +119,20 @@ def measure(config: Config) -> compare.Measured:
     run, initial = ours(config, parts, order)
     hyper = {"rate": jnp.asarray(pairs[:, 0]), "decay": jnp.asarray(pairs[:, 1])}
     peer = Peer(config, initial, parts, order)
-    some = np.linspace(0, len(pairs) - 1, config.alone).astype(int)
-    alone = lambda: [peer.fit(*map(float, pairs[i])) for i in some]
-    ours_of_some = np.asarray(run(hyper))[some]
-    apart = compare.same(compare.difference(ours_of_some, np.array(alone())), 0.02, "population")
+    sampled = np.linspace(0, len(pairs) - 1, config.alone).astype(int)
+    alone = lambda: [peer.fit(*map(float, pairs[i])) for i in sampled]
+    sampled_losses = np.asarray(run(hyper))[sampled]
+    difference = compare.check_difference(compare.difference(sampled_losses, np.array(alone())), 0.02, "population")
     seconds = compare.alternate({"metajax": compare.ready(run, hyper), "PyTorch": alone}, config.rounds)
-    seconds["PyTorch"] = seconds["PyTorch"] * len(pairs) / len(some)
+    seconds["PyTorch"] = seconds["PyTorch"] * len(pairs) / len(sampled)
     _, ratios = compare.against(seconds)
-    what = f"population of {len(pairs)} networks on digits: times faster than PyTorch, one at a time"
+    label = f"population of {len(pairs)} networks on digits: times faster than PyTorch, one at a time"
     protocol = (
         f"{config.rounds} rounds in turn; seconds for {len(pairs)} trainings of {config.epochs} epochs, PyTorch's scaled from "
-        f"{len(some)}; compilation apart"
+        f"{len(sampled)}; compilation apart"
     )
-    metrics = compare.times(seconds, 1.0, "s") | {"difference": apart}
-    return compare.Measured(metrics, [compare.claim(what, 20.0, ratios, note="against PyTorch")], protocol)
+    metrics = compare.times(seconds, 1.0, "s") | {"difference": difference}
+    return compare.Measured(metrics, [compare.claim(label, 20.0, ratios, note="against PyTorch")], protocol)
 
 
 EXPERIMENT = compare.benchmark("population", __doc__, Config, PRESETS, measure)

@@ -61,7 +61,9 @@ PRESETS = {"paper": {}, "tiny": {"only": "sinusoid", "tiny": True}}
 
 def programs(tiny: bool) -> dict[str, Callable[[], tuple[Any, tuple[Any, ...], int]]]:
     """Returns by name: a function to compile, its arguments, and the number of steps of a call."""
-    sized = lambda module, **more: module.Config(**(module.PRESETS["tiny"] if tiny else {}), **({} if tiny else more))
+    sized = lambda module, **settings: module.Config(
+        **(module.PRESETS["tiny"] if tiny else {}), **({} if tiny else settings)
+    )
 
     def of_maml(method: str):
         config = dataclasses.replace(sized(maml), method=method)
@@ -102,18 +104,18 @@ def kinds(program: str) -> dict[str, str]:
         ... }''')
         {'neg': 'elementwise', 'fused': 'elementwise', 'copied': 'moved'}
     """
-    inside: dict[str, set[str]] = collections.defaultdict(set)
+    opcodes: dict[str, set[str]] = collections.defaultdict(set)
     operations: dict[str, tuple[str, str | None]] = {}
     computation = ""
     for line in program.splitlines():
         if begins := re.match(r"(?:ENTRY )?%([\w.\-]+) \(.*\{$", line):
             computation = begins[1]
         elif match := re.match(r"\s+(?:ROOT )?%([\w.\-]+) = (?:\(.*?\)|\S+) ([\w\-]+)\(", line):
-            inside[computation].add(match[2])
+            opcodes[computation].add(match[2])
             called = re.search(r"calls=%([\w.\-]+)", line) if match[2] == "fusion" else None
             operations[match[1]] = match[2], called and called[1]
-    held = {name: inside[called] if called else {code} for name, (code, called) in operations.items()}
-    return {name: _kind(codes) for name, codes in held.items() if not codes & _HOLDING}
+    codes_by_name = {name: opcodes[called] if called else {code} for name, (code, called) in operations.items()}
+    return {name: _kind(codes) for name, codes in codes_by_name.items() if not codes & _HOLDING}
 
 
 def _kind(codes: set[str]) -> str:
@@ -143,20 +145,24 @@ def shares(function: Callable[..., Any], args: tuple[Any, ...], steps: int) -> d
     """
     compiled = jax.jit(function, compiler_options=_RECORDED).lower(*args).compile()
     run = compare.ready(compiled, *args)
-    taken = float(np.median(compare.alternate({"step": run}, 3)["step"]))
-    of, seconds = kinds(compiled.as_text() or ""), recorded(run)
-    sums = {kind: sum(t for name, t in seconds.items() if of.get(name) == kind) for kind in KINDS}
-    whole = sum(sums.values())
-    if not whole:
-        raise InputError("profile: XLA recorded no operations; it does so on a CPU alone")
-    return {"ms a step": 1e3 * taken / steps, **{kind: 100 * t / whole for kind, t in sums.items()}}
+    seconds_per_call = float(np.median(compare.alternate({"step": run}, 3)["step"]))
+    kind_by_name, seconds = kinds(compiled.as_text() or ""), recorded(run)
+    sums = {kind: sum(t for name, t in seconds.items() if kind_by_name.get(name) == kind) for kind in KINDS}
+    total = sum(sums.values())
+    if not total:
+        raise InputError("profile must run on a CPU: XLA recorded no operations on this device")
+    return {"ms a step": 1e3 * seconds_per_call / steps, **{kind: 100 * t / total for kind, t in sums.items()}}
 
 
 def table(shares_by_program: Mapping[str, Mapping[str, float]]) -> str:
     """Returns a table with a line for each program."""
     head = ["program", "ms a step", *(f"{kind} %" for kind in KINDS)]
     return markdown.table(
-        head, ([name, *(f"{own[c]:.3g}" for c in ("ms a step", *KINDS))] for name, own in shares_by_program.items())
+        head,
+        (
+            [name, *(f"{program_shares[c]:.3g}" for c in ("ms a step", *KINDS))]
+            for name, program_shares in shares_by_program.items()
+        ),
     )
 
 
@@ -168,7 +174,11 @@ def measure(config: Config) -> compare.Measured:
     protocol = (
         "products, convolutions, sums (reductions), elementwise work, and data moved: copies, patches, transpositions"
     )
-    metrics = {f"{name}, {what}": value for name, own in measured.items() for what, value in own.items()}
+    metrics = {
+        f"{name}, {quantity}": value
+        for name, program_shares in measured.items()
+        for quantity, value in program_shares.items()
+    }
     return compare.Measured(metrics, [], f"{protocol}\n\n{table(measured)}")
 
 

@@ -31,10 +31,10 @@ def load() -> Any:
     try:
         import torch
     except ImportError:
-        raise InputError(f"this benchmark compares with PyTorch: {PEERS}") from None
+        raise InputError(f"PyTorch must be installed for this benchmark: {PEERS}") from None
     if on_gpu():
         if not torch.cuda.is_available():
-            raise InputError("JAX runs on a GPU that PyTorch cannot use; install PyTorch with CUDA")
+            raise InputError("PyTorch must be installed with CUDA, because JAX runs on a GPU here")
         torch.set_default_device("cuda")
     else:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -134,4 +134,4 @@ def in_dtype(apply: Callable[..., Any], dtype: str) -> Callable[..., Any]:
 def check_dtype(dtype: str) -> None:
     """Raises InputError unless ``dtype`` is one of ``DTYPES``."""
     if dtype not in DTYPES:
-        raise InputError(f"--dtype {dtype}: accepted are {', '.join(DTYPES)}")
+        raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}")

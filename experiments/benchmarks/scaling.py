@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, maml, population
 from metajax import bilevel, fewshot, plot, predictor, supernet
 from metajax.space import Categorical, Space
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if self.doublings < 2 or min(self.width, self.rounds) < 1:
-            raise InputError("doublings must be at least 2, width and rounds positive")
+        harness.check_at_least(self, 2, "doublings")
+        harness.check_at_least(self, 1, "width", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"doublings": 2, "rounds": 1, "width": 4}}
@@ -103,8 +103,8 @@ KINDS: dict[str, tuple[int, Callable[[Config, int], Program]]] = {
 def measure(config: Config) -> compare.Measured:
     """Measures every kind at every size."""
     metrics, claims = {}, []
-    for kind, (least, make) in KINDS.items():
-        sizes = [least * 2**i for i in range(config.doublings)]
+    for kind, (smallest, make) in KINDS.items():
+        sizes = [smallest * 2**i for i in range(config.doublings)]
         seconds = compare.alternate({str(n): make(config, n) for n in sizes}, config.rounds)
         growth = np.log2(seconds[str(sizes[-1])] / seconds[str(sizes[-2])])
         claims.append(
@@ -119,8 +119,8 @@ def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> Non
     """Draws the time by the size, both as multiples of the smallest, beside linear growth."""
     reach = [2**i for i in range(config["doublings"])]
     curves: dict[str, tuple[Any, ...]] = {}
-    for kind, (least, _) in KINDS.items():
-        times = [result["metrics"][f"{kind} {least * n} ms"] for n in reach]
+    for kind, (smallest, _) in KINDS.items():
+        times = [result["metrics"][f"{kind} {smallest * n} ms"] for n in reach]
         curves[kind] = (reach, [time / times[0] for time in times])
     curves["linear"] = (reach, reach)
     figure = plot.curves(curves, "size over the smallest", "time over the smallest's")

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare
 from experiments.benchmarks import supernet as mixed_step
 from metajax import bilevel, fewshot, supernet
-from metajax.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Config(mixed_step.Config):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.steps < 1:
-            raise InputError("steps must be positive")
+        harness.check_at_least(self, 1, "steps")
 
 
 PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds": 1, "steps": 1}}
@@ -75,16 +74,18 @@ def measure(config: Config) -> compare.Measured:
         programs[name] = compare.ready(run, state, prepared)
     # the first inner loss comes before any outer step: the same for both orders, and for the same mixture
     differences = [float(jnp.abs(losses[n][0] - losses["darts-1"][0])) for n in ("darts-2", "mixture, weights")]
-    compare.same(max(differences), 1e-4, "first inner loss")
-    seconds = {name: taken / config.steps for name, taken in compare.alternate(programs, config.rounds).items()}
+    compare.check_difference(max(differences), 1e-4, "first inner loss")
+    seconds = {name: durations / config.steps for name, durations in compare.alternate(programs, config.rounds).items()}
 
-    def held(name: str, against: str, what: str, goal: float) -> compare.Claim:
-        return compare.claim(f"{what}, {config.sizes}", goal, seconds[name] / seconds[against], most=True)
+    def slowdown_claim(name: str, against: str, label: str, goal: float) -> compare.Claim:
+        return compare.claim(f"{label}, {config.sizes}", goal, seconds[name] / seconds[against], most=True)
 
     claims = [
-        held("darts-2", "darts-1", "exact second-order DARTS step over first-order", 2.5),
-        held("gdas", "darts-1", "GDAS step over the mixed first-order step", 0.4),
-        held("single path, weights", "mixture, weights", "single-path step over the mixed step, weights only", 0.4),
+        slowdown_claim("darts-2", "darts-1", "exact second-order DARTS step over first-order", 2.5),
+        slowdown_claim("gdas", "darts-1", "GDAS step over the mixed first-order step", 0.4),
+        slowdown_claim(
+            "single path, weights", "mixture, weights", "single-path step over the mixed step, weights only", 0.4
+        ),
     ]
     protocol = f"{config.rounds} rounds of {config.steps} steps in turn; ms a step; batch norm by the batch"
     return compare.Measured(compare.times(seconds), claims, protocol)

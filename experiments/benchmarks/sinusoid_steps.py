@@ -17,9 +17,9 @@ import jax
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from metajax import fewshot, nn
-from metajax.types import InputError
 
 RATE, OUTER = 0.01, 1e-3
 
@@ -40,8 +40,7 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.tasks, self.shots, self.steps, self.rounds) < 1:
-            raise InputError("tasks, shots, steps and rounds must be positive")
+        harness.check_at_least(self, 1, "tasks", "shots", "steps", "rounds")
 
 
 PRESETS = {"paper": {}, "tiny": {"steps": 5, "rounds": 1}}
@@ -139,15 +138,15 @@ def measure(config: Config) -> compare.Measured:
     train = jax.jit(lambda state, episodes: jax.lax.scan(method.update, state, episodes))
     peers = Peers(config, state.hyper, episodes).programs()
     losses = np.asarray(train(state, episodes)[1]["outer_loss"])
-    apart = {f"difference to {name}": compare.difference(losses, peer()) for name, peer in peers.items()}
-    compare.same(max(apart.values()), 1e-3, "sinusoid")
+    differences = {f"difference to {name}": compare.difference(losses, peer()) for name, peer in peers.items()}
+    compare.check_difference(max(differences.values()), 1e-3, "sinusoid")
     seconds = compare.alternate({"metajax": compare.ready(train, state, episodes), **peers}, config.rounds)
     seconds = {name: values / config.steps for name, values in seconds.items()}
     fastest, ratios = compare.against(seconds)
-    what = f"sinusoid MAML, {config.tasks} tasks: times faster than the fastest of PyTorch"
+    label = f"sinusoid MAML, {config.tasks} tasks: times faster than the fastest of PyTorch"
     protocol = f"{config.rounds} rounds of {config.steps} meta-steps in turn; ms a meta-step"
-    claims = [compare.claim(what, 20.0, ratios, note=f"against {fastest}")]
-    return compare.Measured(compare.times(seconds) | apart, claims, protocol)
+    claims = [compare.claim(label, 20.0, ratios, note=f"against {fastest}")]
+    return compare.Measured(compare.times(seconds) | differences, claims, protocol)
 
 
 EXPERIMENT = compare.benchmark("sinusoid_steps", __doc__, Config, PRESETS, measure)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, pytorch
 from metajax import bilevel, fewshot, nn, supernet
 from metajax.types import InputError
@@ -46,8 +47,9 @@ class Config:
 
     def __post_init__(self):
         pytorch.check_dtype(self.dtype)
-        if self.size % 4 or min(self.size, self.channels, self.batch, self.rounds) < 1:
-            raise InputError("size must be a multiple of 4; channels, batch and rounds must be positive")
+        harness.check_at_least(self, 1, "size", "channels", "batch", "rounds")
+        if self.size % 4:
+            raise InputError(f"--size must be a multiple of 4, got {self.size}")
 
     @property
     def sizes(self) -> str:
@@ -59,10 +61,12 @@ class Config:
 PRESETS = {"paper": {}, "tiny": {"size": 8, "channels": 4, "batch": 8, "rounds": 1}}
 
 
-def network(config: Config, **more: Any) -> nn.Functional:
+def network(config: Config, **options: Any) -> nn.Functional:
     """Returns the SuperNet of these sizes."""
     space = supernet.spaces.cell_space()
-    cells = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **more))
+    cells = nn.functional(
+        lambda rngs: supernet.spaces.CellNet(space, 10, config.channels, 3, 1, 3, rngs=rngs, **options)
+    )
     return nn.Functional(cells.init, pytorch.in_dtype(cells.apply, config.dtype))
 
 
@@ -169,14 +173,14 @@ def peer_run(config: Config, params: Any, prepared: Any, channels_last: bool, co
     for number in range(STEPS):
         train, validation = jax.tree.map(lambda a, i=number: np.asarray(a[i]), prepared)
         inputs.append((peer.batch(train[0][0], train[1][0]), peer.batch(*validation)))
-    return lambda: [peer.step(*each) for each in inputs]
+    return lambda: [peer.step(*batch) for batch in inputs]
 
 
 class Programs(NamedTuple):
     """The steps of each program by name, how far their losses are from ours, and which peers did not run."""
 
     calls: dict[str, Callable[[], Any]]
-    apart: dict[str, float]
+    differences: dict[str, float]
     failed: dict[str, str]
 
 
@@ -190,16 +194,16 @@ def programs(config: Config) -> Programs:
     with pytorch.exact():
         info = train(state, prepared)[1]
     losses = np.stack([info["inner_loss"], info["outer_loss"]], axis=1)
-    apart, failed, runs = {}, {}, {}
+    differences, failed, runs = {}, {}, {}
 
     def checked(name: str, channels_last: bool, compiled: bool) -> Callable[[], Any]:
         run = peer_run(config, state.params, prepared, channels_last, compiled)
         with pytorch.exact():
-            theirs = np.array([[float(v) for v in step] for step in run()])
+            peer_losses = np.array([[float(v) for v in step] for step in run()])
         # rounding to bfloat16 adds up over steps, so that only the first is compared there
         steps, tolerance = (STEPS, 1e-3) if config.dtype == "float32" else (1, 0.05)
-        difference = compare.difference(losses[:steps], theirs[:steps])
-        apart[f"difference to {name}"] = compare.same(difference, tolerance, f"SuperNet, {name}")
+        difference = compare.difference(losses[:steps], peer_losses[:steps])
+        differences[f"difference to {name}"] = compare.check_difference(difference, tolerance, f"SuperNet, {name}")
         return run
 
     kinds = {"PyTorch": (False, False), "PyTorch, channels-last": (True, False)}
@@ -209,20 +213,20 @@ def programs(config: Config) -> Programs:
         runs |= pytorch.attempt(name, lambda name=name, kind=kind: checked(name, *kind), failed)
     graphs = pytorch.graphs({name: runs[name] for name in list(runs)[:2]}, failed)
     peers = {name: pytorch.synchronized(run) for name, run in runs.items()}
-    return Programs({"metajax": compare.ready(train, state, prepared), **peers, **graphs}, apart, failed)
+    return Programs({"metajax": compare.ready(train, state, prepared), **peers, **graphs}, differences, failed)
 
 
 def measure(config: Config) -> compare.Measured:
     """Measures both in turn."""
-    calls, apart, failed = programs(config)
-    seconds = {name: taken / STEPS for name, taken in compare.alternate(calls, config.rounds).items()}
+    calls, differences, failed = programs(config)
+    seconds = {name: durations / STEPS for name, durations in compare.alternate(calls, config.rounds).items()}
     fastest, ratios = compare.against(seconds)
-    what = f"SuperNet step, first order, {config.sizes}: times faster than the fastest of PyTorch"
+    label = f"SuperNet step, first order, {config.sizes}: times faster than the fastest of PyTorch"
     protocol = (
         f"{config.rounds} rounds of {STEPS} steps in turn; ms a step of weights and logits; batch norm by the batch"
     )
-    claims = [compare.claim(what, 1.3, ratios, note=f"against {fastest}")]
-    return compare.Measured(compare.times(seconds) | apart, claims, protocol + pytorch.not_measured(failed))
+    claims = [compare.claim(label, 1.3, ratios, note=f"against {fastest}")]
+    return compare.Measured(compare.times(seconds) | differences, claims, protocol + pytorch.not_measured(failed))
 
 
 EXPERIMENT = compare.benchmark("supernet", __doc__, Config, PRESETS, measure)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import harness
 from experiments.benchmarks import compare, memory
 from metajax import bilevel, nn
 from metajax.types import InputError
@@ -34,8 +35,9 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if self.longest not in (64, 256, 1024) or min(self.width, self.batch, self.repeats) < 1:
-            raise InputError("longest must be 64, 256 or 1024; width, batch and repeats must be positive")
+        if self.longest not in (64, 256, 1024):
+            raise InputError(f"--longest must be 64, 256 or 1024, got {self.longest}")
+        harness.check_at_least(self, 1, "width", "batch", "repeats")
 
 
 PRESETS = {"paper": {}, "tiny": {"longest": 256, "repeats": 1}}
@@ -62,19 +64,19 @@ def problem(config: Config):
     return problem, {"rate": jnp.asarray(-3.0), "decay": jnp.full(3, -8.0)}, batches
 
 
-def at(config: Config, steps: int) -> dict[str, float]:
+def measure_steps(config: Config, steps: int) -> dict[str, float]:
     """Returns bytes and seconds of both programs at a number of steps."""
     unrolled, hyper, batches = problem(config)
     a, b, key = jax.random.split(jax.random.key(config.seed), 3)
     inner, outer = batches(a, steps), jax.tree.map(lambda x: x[0], batches(b, 1))
     args = (hyper, None, inner, outer, key)
-    return memory.both(unrolled, args, config.repeats)
+    return memory.full_and_sqrt(unrolled, args, config.repeats)
 
 
 def measure(config: Config) -> compare.Measured:
     """Measures both programs up to the longest."""
     steps = [n for n in (64, 256, 1024) if n <= config.longest]
-    return memory.measured(lambda n: at(config, n), steps, (10.0, 1.6))
+    return memory.measured(lambda n: measure_steps(config, n), steps, (10.0, 1.6))
 
 
 EXPERIMENT = compare.benchmark("unroll_memory", __doc__, Config, PRESETS, measure)

@@ -1,5 +1,6 @@
 """What all experiments share: the command line, measurements that are saved one by one, results and their tables."""
 
+from experiments.harness._checks import check_at_least
 from experiments.harness._discovery import PILLARS, Pillar, discover, experiments, owner, pillars
 from experiments.harness._experiment import Experiment
 from experiments.harness._flags import Options, Preset, command_line, fail, parse
@@ -17,6 +18,7 @@ __all__ = [
     "Result",
     "Results",
     "add",
+    "check_at_least",
     "command_line",
     "committed",
     "compiled_anew",

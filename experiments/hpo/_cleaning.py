@@ -34,9 +34,9 @@ class Setting(NamedTuple):
     """The data of one seed and the bilevel problem on it."""
 
     train: hpo.IndexedBatch
-    held: hpo.IndexedBatch
+    held_out: hpo.IndexedBatch
     test: tuple[jax.Array, jax.Array]
-    wrong: np.ndarray
+    is_wrong: np.ndarray
     network: nn.Functional
     training: hpo.HyperProblem
     key: jax.Array
@@ -48,38 +48,38 @@ def prepare(config: Any, seed: int) -> Setting:
     images = data.mnist(seed, config.train, config.validation).flat()
     (x, y), (x_held, y_held), test = jax.tree.map(jnp.asarray, images)
     rng = np.random.default_rng(seed)
-    wrong = np.zeros(len(y), bool)
-    wrong[rng.permutation(len(y))[: int(config.flipped * len(y))]] = True
-    labels = jnp.where(jnp.asarray(wrong), (y + jnp.asarray(rng.integers(1, 10, len(y)))) % 10, y)
+    is_wrong = np.zeros(len(y), bool)
+    is_wrong[rng.permutation(len(y))[: int(config.flipped * len(y))]] = True
+    labels = jnp.where(jnp.asarray(is_wrong), (y + jnp.asarray(rng.integers(1, 10, len(y)))) % 10, y)
     train = hpo.IndexedBatch(x, labels, jnp.arange(len(y)))
-    held = hpo.IndexedBatch(x_held, y_held, jnp.arange(len(y_held)))
+    held_out = hpo.IndexedBatch(x_held, y_held, jnp.arange(len(y_held)))
     network = nn.functional(lambda rngs: nn.MLP(x.shape[1], (), 10, rngs=rngs))
     training = hpo.training_problem(network, optax.sgd(config.rate), 10, weights=hpo.example_weights(len(y)))
-    return Setting(train, held, test, wrong, network, training, jax.random.key(seed))
+    return Setting(train, held_out, test, is_wrong, network, training, jax.random.key(seed))
 
 
 def measure(row: str, config: Any, setting: Setting) -> dict[str, float]:
     """Returns the accuracy, the F1 and the costs of one row on the data of one seed."""
-    n, wrong = len(setting.wrong), setting.wrong
-    fixed = {"oracle": jnp.asarray(~wrong, jnp.float32), "none": jnp.ones(n), "validation alone": jnp.zeros(n)}
+    n, is_wrong = len(setting.is_wrong), setting.is_wrong
+    fixed = {"oracle": jnp.asarray(~is_wrong, jnp.float32), "none": jnp.ones(n), "validation alone": jnp.zeros(n)}
     if row in fixed:
         return {"accuracy": learn_and_test(fixed[row], config, setting)}
     weights, costs = clean(row, config, setting)
     flagged = np.asarray(weights < 0.5)
-    f1 = 2 * int(np.sum(flagged & wrong)) / max(int(flagged.sum()) + int(wrong.sum()), 1)
+    f1 = 2 * int(np.sum(flagged & is_wrong)) / max(int(flagged.sum()) + int(is_wrong.sum()), 1)
     return {"accuracy": learn_and_test(weights, config, setting), "f1": f1, **costs}
 
 
 def clean(name: str, config: Any, setting: Setting) -> tuple[jax.Array, dict[str, float]]:
     """Learns the weights f32[n] by an estimator; returns them and what they cost."""
     estimator, training = hpo.make_estimator(name.split()[0], **ESTIMATORS[name]), setting.training
-    whole = lambda hyper, params, step, key: training.problem.inner.loss(hyper, params, setting.train, key)
+    full_loss = lambda hyper, params, step, key: training.problem.inner.loss(hyper, params, setting.train, key)
     # batches are full: what is stacked only counts the steps
-    problem = training.problem._replace(inner=dataclasses.replace(training.problem.inner, loss=whole))
+    problem = training.problem._replace(inner=dataclasses.replace(training.problem.inner, loss=full_loss))
     outer_optimizer = optax.adam(config.outer_rate)
     learner = bilevel.learner(problem, estimator, outer_optimizer, config.inner, True, RESTARTS.get(name))
     state = learner.init(stream(setting.key, "search"), training.init(stream(setting.key, "hyper")))
-    batches = jnp.arange(config.inner), setting.held
+    batches = jnp.arange(config.inner), setting.held_out
     compiled = jax.jit(learner.update).lower(state, batches).compile()
     memory: Any = compiled.memory_analysis()
     info, start = {}, time.perf_counter()
@@ -96,10 +96,10 @@ def clean(name: str, config: Any, setting: Setting) -> tuple[jax.Array, dict[str
 
 def learn_and_test(weights: jax.Array, config: Any, setting: Setting) -> float:
     """Returns the test accuracy in % of a fresh model of weighted training and validation images."""
-    train, held, test, network = setting.train, setting.held, setting.test, setting.network
-    x = jnp.concatenate([train.x, held.x])
-    y = jnp.concatenate([train.y, held.y])
-    weight = jnp.concatenate([weights, jnp.ones(len(held.y))])
+    train, held_out, test, network = setting.train, setting.held_out, setting.test, setting.network
+    x = jnp.concatenate([train.x, held_out.x])
+    y = jnp.concatenate([train.y, held_out.y])
+    weight = jnp.concatenate([weights, jnp.ones(len(held_out.y))])
 
     def loss(params, batch, key):
         losses = optax.softmax_cross_entropy_with_integer_labels(network.apply(params, x), y)

@@ -123,8 +123,10 @@ class Setting:
     def _right(self, encoding: jax.Array, key: jax.Array) -> jax.Array:
         """Trains a configuration; returns which test rows are right: f32[rows], 0 or 1."""
         params, judge = self._train(encoding, key)
-        one = lambda x, y: self.problems.encoded.outer_loss(encoding, params, (x[None], y[None]), judge)[1]["accuracy"]
-        return jax.vmap(one)(*self.parts["test"])
+        accuracy_of = lambda x, y: self.problems.encoded.outer_loss(encoding, params, (x[None], y[None]), judge)[1][
+            "accuracy"
+        ]
+        return jax.vmap(accuracy_of)(*self.parts["test"])
 
     def _advance(self, logits: Any, state: Any, free: Any, key: jax.Array):
         """Steps the logits that are free, by the hypergradient through a whole training; also returns the encoding."""
@@ -179,14 +181,14 @@ def by_gradient(
     """Descends the logits whose names are free until the time, and decides now and then; returns the last decision."""
     logits, setting = start, best.setting
     state, free = setting.optimizer.init(logits), {name: is_free(name) for name in SPACE.domains}
-    decided, tried, encoding = {}, [], SPACE.relax(logits)
+    decided, trained_configs, encoding = {}, [], SPACE.relax(logits)
     for step in itertools.count():
         is_over = step > 0 and time.perf_counter() > until
         if is_over or step % config.decide_every == config.decide_every - 1:
             decided = SPACE.decode(encoding[None])[0]
-            if decided not in tried:
+            if decided not in trained_configs:
                 best.train(decided)
-                tried.append(decided)
+                trained_configs.append(decided)
         if is_over:
             break
         logits, state, encoding = setting.advance(logits, state, free, jax.random.fold_in(key, step))

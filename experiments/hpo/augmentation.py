@@ -70,8 +70,12 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if self.batch > min(self.train, self.validation) or self.search < self.inner:
-            raise InputError("batch must not exceed train and validation, and search must be at least inner")
+        if self.batch > min(self.train, self.validation):
+            raise InputError(
+                f"--batch must be at most --train {self.train} and --validation {self.validation}, got {self.batch}"
+            )
+        if self.search < self.inner:
+            raise InputError(f"--search must be at least --inner {self.inner}, got {self.search}")
 
     @property
     def names(self) -> list[str]:
@@ -100,7 +104,7 @@ class Setting:
     def __init__(self, config: Config, seed: int):
         images = data.cifar10(seed, config.size, 50_000 - config.train)
         arrays = lambda part, n: tuple(map(jnp.asarray, (part[0][:n], part[1][:n])))
-        self.train, self.held = arrays(images.train, config.train), arrays(images.validation, config.validation)
+        self.train, self.held_out = arrays(images.train, config.train), arrays(images.validation, config.validation)
         self.test = arrays(images.test, None)
         network = nn.functional(lambda rngs: nn.Conv4(10, channels=3, width=config.width, rngs=rngs))
         self.network, self.config, self.key = network, config, jax.random.key(seed)
@@ -123,7 +127,7 @@ class Setting:
         def body(state, _):
             a, b = jax.random.split(jax.random.fold_in(stream(self.key, "search data"), state.step))
             inner = jax.vmap(lambda k: self.draw(k, self.train))(jax.random.split(a, config.inner))
-            return learner.update(state, (inner, self.draw(b, self.held)))[0], None
+            return learner.update(state, (inner, self.draw(b, self.held_out)))[0], None
 
         start = learner.init(self.key, training.init(self.key))
         state = jax.jit(lambda s: jax.lax.scan(body, s, None, config.search // config.inner)[0])(start)
@@ -159,7 +163,7 @@ def setting(config: Config, seed: int) -> Setting:
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
     first = setting(config, 0)
-    return {"train": first.train, "validation": first.held, "test": first.test}
+    return {"train": first.train, "validation": first.held_out, "test": first.test}
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,10 +186,11 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     records = harness.measure(directory, cells, work, "trainings")
     metrics = {}
     for row in config.names:
-        own = [r for r in records if r["row"] == row]
-        for key in (k for k in own[0] if k not in ("row", "seed", "seconds")):
-            metrics[f"{row} {key}"] = float(np.mean([r[key] for r in own]))
-        metrics[f"{row} deviation"] = float(np.std([r["accuracy"] for r in own], ddof=1)) if len(own) > 1 else 0.0
+        row_records = [r for r in records if r["row"] == row]
+        for key in (k for k in row_records[0] if k not in ("row", "seed", "seconds")):
+            metrics[f"{row} {key}"] = float(np.mean([r[key] for r in row_records]))
+        accuracies = [r["accuracy"] for r in row_records]
+        metrics[f"{row} deviation"] = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0
     protocol = (
         f"CIFAR-10 at {config.size} x {config.size} pixels, {config.train} images to learn from, {config.validation} to learn "
         f"the policy from, 10000 for the test; Conv-4 of {config.width} filters, {config.steps} steps of {config.batch}; "

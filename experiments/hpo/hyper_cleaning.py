@@ -62,11 +62,9 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if (
-            min(self.train, self.validation, self.inner, self.outer, self.final_steps, self.seeds) < 1
-            or not 0 <= self.flipped < 1
-        ):
-            raise InputError("sizes, steps and seeds must be positive, and flipped a share below 1")
+        harness.check_at_least(self, 1, "train", "validation", "inner", "outer", "final_steps", "seeds")
+        if not 0 <= self.flipped < 1:
+            raise InputError(f"--flipped must be a share, at least 0 and below 1, got {self.flipped}")
 
     @property
     def names(self) -> list[str]:
@@ -90,7 +88,7 @@ PRESETS = {
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
     first = prepare(config, config.seed)
-    return {"train": first.train, "validation": first.held, "test": first.test}
+    return {"train": first.train, "validation": first.held_out, "test": first.test}
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,11 +98,11 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
     records = harness.measure(directory, cells, work, "cleaning")
     metrics = {}
     for row in config.names:
-        own = [record for record in records if record["row"] == row]
-        for name in own[0].keys() - {"row", "seed", "seconds"}:
-            values = [record[name] for record in own]
+        row_records = [record for record in records if record["row"] == row]
+        for name in row_records[0].keys() - {"row", "seed", "seconds"}:
+            values = [record[name] for record in row_records]
             metrics[f"{row} {name}"] = float(np.mean(values))
-            if len(own) > 1:
+            if len(row_records) > 1:
                 metrics[f"{row} {name} deviation"] = float(np.std(values, ddof=1))
     if "unroll" in config.names:
         metrics |= {"accuracy": metrics["unroll accuracy"], "f1": metrics["unroll f1"]}
@@ -149,8 +147,8 @@ def comparison(metrics: dict[str, float]) -> str:
     alone = metrics["validation alone accuracy"]
     gains = {name: metrics[f"{name} accuracy"] - alone for name in measured}
     best, worst = max(gains, key=lambda n: gains[n]), min(gains, key=lambda n: gains[n])
-    whole = metrics.get("oracle accuracy")
-    limit = "" if whole is None else f" The oracle, with every correct label, gains {whole - alone:+.2f} points."
+    oracle = metrics.get("oracle accuracy")
+    limit = "" if oracle is None else f" The oracle, with every correct label, gains {oracle - alone:+.2f} points."
     return (
         f"The last model also learns on the validation images, and these alone give {alone:.2f}. Beside that, the training "
         f"images as the estimators weigh them change the accuracy by {gains[worst]:+.2f} points (`{worst}`) to "

@@ -70,8 +70,9 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if min(self.seconds, self.steps, self.decide_every, self.seeds, self.refits) <= 0:
-            raise InputError("seconds, steps, decide_every, seeds and refits must be positive")
+        harness.check_at_least(self, 1, "steps", "decide_every", "seeds", "refits")
+        if self.seconds <= 0:
+            raise InputError(f"--seconds must be positive, got {self.seconds}")
 
     @property
     def names(self) -> list[str]:
@@ -148,11 +149,11 @@ def means(dataset: str, records: list[dict[str, Any]]) -> dict[str, float]:
     """Returns the mean of every number of the methods on a dataset, and the deviation of the accuracy over seeds."""
     metrics: dict[str, float] = {}
     for method in METHODS:
-        own = [r for r in records if (r["dataset"], r["method"]) == (dataset, method)]
+        method_records = [r for r in records if (r["dataset"], r["method"]) == (dataset, method)]
         for key in ("accuracy", "validation_loss", "trained", "hypergradients", "regret", "rank"):
-            if key in own[0]:
-                metrics[f"{dataset} {method} {key}"] = float(np.mean([r[key] for r in own]))
-        deviation = float(np.std([r["accuracy"] for r in own], ddof=1)) if len(own) > 1 else 0.0
+            if key in method_records[0]:
+                metrics[f"{dataset} {method} {key}"] = float(np.mean([r[key] for r in method_records]))
+        deviation = float(np.std([r["accuracy"] for r in method_records], ddof=1)) if len(method_records) > 1 else 0.0
         metrics[f"{dataset} {method} deviation"] = deviation
     return metrics
 
@@ -160,8 +161,8 @@ def means(dataset: str, records: list[dict[str, Any]]) -> dict[str, float]:
 def gains(dataset: str, records: list[dict[str, Any]], directory: run.RunDirectory) -> dict[str, float]:
     """Returns what the joint search gains over each other method on a dataset, with the interval of the difference."""
     read = lambda record: data.load_npz(_rows_file(directory, record), ("right",))["right"]
-    own = lambda method: [r for r in records if (r["dataset"], r["method"]) == (dataset, method)]
-    right = {method: np.array([read(record) for record in own(method)]) for method in METHODS}
+    records_of = lambda method: [r for r in records if (r["dataset"], r["method"]) == (dataset, method)]
+    right = {method: np.array([read(record) for record in records_of(method)]) for method in METHODS}
     metrics: dict[str, float] = {f"{dataset} test rows": right["joint"].shape[1]}
     for other in METHODS[1:]:
         gain = 100 * float(right["joint"].mean() - right[other].mean())

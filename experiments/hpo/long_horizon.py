@@ -70,8 +70,9 @@ class Config:
     def __post_init__(self):
         _ = self.names  # raises on another name
         sizes = ("horizon", "segment", "budget", "population", "batch", "width", "judged", "seeds")
-        if min(getattr(self, name) for name in sizes) < 1 or self.horizon % self.segment:
-            raise InputError("sizes and seeds must be positive, and horizon a multiple of segment")
+        harness.check_at_least(self, 1, *sizes)
+        if self.horizon % self.segment:
+            raise InputError(f"--horizon must be a multiple of --segment {self.segment}, got {self.horizon}")
         _ = self.outer_rates
 
     @property
@@ -84,7 +85,7 @@ class Config:
         try:
             return [float(rate) for rate in self.rates.split(",")]
         except ValueError:
-            raise InputError(f"--rates {self.rates}: accepted are numbers separated by commas") from None
+            raise InputError(f"--rates must be numbers separated by commas, got {self.rates}") from None
 
 
 PRESETS = {
@@ -107,7 +108,7 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
         best = int(jnp.argmin(jnp.where(jnp.isfinite(scores), scores, jnp.inf)))
     keys = jax.random.split(stream(key, "seeds"), config.seeds)
     start = time.perf_counter()
-    hypers, norms, lost = jax.block_until_ready(search(keys, jnp.broadcast_to(rates[best], config.seeds)))
+    hypers, norms, not_finite = jax.block_until_ready(search(keys, jnp.broadcast_to(rates[best], config.seeds)))
     seconds = (time.perf_counter() - start) / config.seeds
     values, accuracies = test(hypers, jax.vmap(lambda k: stream(k, "judge"))(keys))
     record = {
@@ -118,7 +119,7 @@ def measure(method: str, inner: Inner) -> dict[str, Any]:
     }
     if method == "random":
         return record
-    gradients = {"largest_gradient": float(jnp.max(norms)), "not_finite": 100 * float(jnp.mean(lost))}
+    gradients = {"largest_gradient": float(jnp.max(norms)), "not_finite": 100 * float(jnp.mean(not_finite))}
     return {**record, **gradients, "outer_rate": config.outer_rates[best]}
 
 

@@ -62,13 +62,14 @@ class Config:
     """Repetitions, of which each draws its own images."""
 
     def __post_init__(self):
-        if (
-            min(dataclasses.astuple(self)) <= 0
-            or self.steps % self.inner
-            or self.batch > min(self.train, self.validation)
-        ):
+        for name, value in dataclasses.asdict(self).items():
+            if value <= 0:
+                raise InputError(f"--{name.replace('_', '-')} must be positive, got {value}")
+        if self.steps % self.inner:
+            raise InputError(f"--steps must be a multiple of --inner {self.inner}, got {self.steps}")
+        if self.batch > min(self.train, self.validation):
             raise InputError(
-                "settings must be positive, steps a multiple of inner, and batch at most train and validation"
+                f"--batch must be at most --train {self.train} and --validation {self.validation}, got {self.batch}"
             )
 
 
@@ -83,7 +84,7 @@ class Setting:
 
     def __init__(self, config: Config, seed: int):
         images = data.mnist(seed, config.train, config.validation).flat()
-        self.train, self.held, self.test = jax.tree.map(jnp.asarray, images)
+        self.train, self.held_out, self.test = jax.tree.map(jnp.asarray, images)
         sizes = (config.hidden, config.second)
         self.network = nn.functional(lambda rngs: nn.MLP(784, sizes, 10, rngs=rngs))
         self.config, self.key = config, jax.random.key(seed)
@@ -129,26 +130,26 @@ class Setting:
         def chunk(state):
             a, b = jax.random.split(jax.random.fold_in(stream(self.key, "data"), state.step))
             rows = jax.random.randint(a, (config.inner, config.batch), 0, config.train)
-            return rows, self.draw(b, self.held)
+            return rows, self.draw(b, self.held_out)
 
         start = learner.init(self.key, self.training.init(self.key))
         return self.run(learner, start, chunk, config.steps // config.inner)
 
     def run(self, learner: Learner, state: Any, batches: Callable[[Any], Any], steps: int) -> tuple[Any, float, float]:
         """Runs the steps of a learner; returns the state, the megabytes and the seconds."""
-        each = min(10, steps)
+        chunk_steps = min(10, steps)
 
         @functools.partial(jax.jit, donate_argnums=0)
         def chunk(state):
             body = lambda s, _: (learner.update(s, batches(s))[0], None)
-            return jax.lax.scan(body, state, None, each)[0]
+            return jax.lax.scan(body, state, None, chunk_steps)[0]
 
         state = jax.tree.map(lambda a: jnp.array(a, copy=True), state)
         compiled = chunk.lower(state).compile()
         counted: Any = compiled.memory_analysis()
         total = counted.argument_size_in_bytes + counted.output_size_in_bytes + counted.temp_size_in_bytes
         start = time.perf_counter()
-        for _ in range(-(-steps // each)):
+        for _ in range(-(-steps // chunk_steps)):
             state = compiled(state)
         jax.block_until_ready(state)
         return state, (total - counted.alias_size_in_bytes) / 1e6, time.perf_counter() - start
@@ -163,7 +164,7 @@ def setting(config: Config, seed: int) -> Setting:
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
     first = setting(config, 0)
-    return {"train": first.train, "validation": first.held, "test": first.test}
+    return {"train": first.train, "validation": first.held_out, "test": first.test}
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str
         single = row.startswith("decay")
         state, megabytes, seconds = problem.plain(float(row.split()[1])) if single else problem.learned(row)
         params = state.params if single else state.inner.params
-        parts = {"train": problem.train, "validation": problem.held, "test": problem.test}
+        parts = {"train": problem.train, "validation": problem.held_out, "test": problem.test}
         scores = {name: problem.accuracy(params, source) for name, source in parts.items()}
         if not single:
             decays = jnp.concatenate([jnp.ravel(a) for a in jax.tree.leaves(state.hyper)])

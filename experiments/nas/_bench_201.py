@@ -90,7 +90,7 @@ class Outcome(NamedTuple):
 
     cell: dict[str, Any]
     metrics: dict[str, float]
-    more: dict[str, Any]
+    extra: dict[str, Any]
 
 
 def by_table(config: Any, table: Judge) -> Outcome:
@@ -112,13 +112,13 @@ def by_proxy(config: Any, directory: run.RunDirectory, table: Judge) -> Outcome:
     """The drawn cell with the best proxy; how the proxy ranks the drawn ones; and the scores, cell by cell."""
     scored = _proxies.score(config, directory)
     rows = [table.oracle.row(cell) for cell in scored.configs]
-    true = table.scores[rows]
+    true_scores = table.scores[rows]
     metrics = {
         "seconds": float(scored.seconds.sum()),
         "evaluations": len(rows),
         "seconds_a_cell": float(np.median(scored.seconds)),
-        "kendall_tau": supernet.diagnosis.kendall_tau(scored.scores, true),
-        "kendall_tau_error": supernet.diagnosis.kendall_tau_error(scored.scores, true),
+        "kendall_tau": supernet.diagnosis.kendall_tau(scored.scores, true_scores),
+        "kendall_tau_error": supernet.diagnosis.kendall_tau_error(scored.scores, true_scores),
         "skips": supernet.diagnosis.count_value(scored.best, "skip"),
     }
     finite = [float(score) if np.isfinite(score) else None for score in scored.scores]
@@ -127,15 +127,17 @@ def by_proxy(config: Any, directory: run.RunDirectory, table: Judge) -> Outcome:
 
 def by_supernet(config: Any, directory: run.RunDirectory, table: Judge, images: data.Images) -> Outcome:
     """A search in a SuperNet, with its diagnosis. What the table says on the way is logged; nothing is chosen by it."""
-    cost, oracle, true = fitted(config), table.oracle, table.scores
-    place = setting(config, cost, images)
+    cost, oracle, true_scores = fitted(config), table.oracle, table.scores
+    search_setting = setting(config, cost, images)
     watch = lambda cell: {f"cifar10_{table.kind}": oracle.query(cell, column=table.column)}
-    outcome = _searching.search(config.method, place, directory, watch)
+    outcome = _searching.search(config.method, search_setting, directory, watch)
     seconds = directory.metrics()[-1]["seconds"]
-    truth = lambda encodings: np.array([true[oracle.row(c)] for c in place.space.decode(np.asarray(encodings))])
-    metrics = {"seconds": seconds, **_searching.diagnosis(place, outcome, truth, directory)}
+    truth = lambda encodings: np.array(
+        [true_scores[oracle.row(c)] for c in search_setting.space.decode(np.asarray(encodings))]
+    )
+    metrics = {"seconds": seconds, **_searching.diagnosis(search_setting, outcome, truth, directory)}
     if cost is not None:
-        decided = place.space.encode(place.space.configs([outcome.config]))[0]
+        decided = search_setting.space.encode(search_setting.space.configs([outcome.config]))[0]
         metrics |= {"cost": float(cost.of(decided)), "mean_cost": cost.mean, "cost_r2": cost.r2}
     history = _searching.history(directory)
     plot.save(_searching.figure(history, config.method), directory.path / "diagnosis.png")

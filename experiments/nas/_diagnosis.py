@@ -28,7 +28,7 @@ def section(runs: Iterable[Result]) -> str:
         rank = _proxies.tau(run.metrics) if "kendall_tau" in run.metrics else "–"
         start = [run.config["method"], str(run.config["seed"]), cell, str(run.metrics["skips"])]
         rows.append([*start, *map(value, names), rank])
-    drawn = f"\n![Eigenvalue, skips and accuracy over a search](results/{FIGURE})\n" if _histories(current) else ""
+    figure = f"\n![Eigenvalue, skips and accuracy over a search](results/{FIGURE})\n" if _histories(current) else ""
     head = ["method", "seed", "found", "skips", *(name.replace("_", " ") for name in names), "Kendall τ"]
     note = (
         "Entropy is that of the encoding, as a share of the largest possible. The eigenvalue is the dominant one of the outer "
@@ -37,7 +37,7 @@ def section(runs: Iterable[Result]) -> str:
         "Kendall τ compares 100 drawn cells by shared weights with the table; scores without any relation have a standard "
         f"error of {chance(100):.3f}. In cells, `/` stands for `|`."
     )
-    return f"## NAS-Bench-201: diagnosis\n\n{note}\n\n{table(head, rows)}\n{drawn}{old}"
+    return f"## NAS-Bench-201: diagnosis\n\n{note}\n\n{table(head, rows)}\n{figure}{old}"
 
 
 def chance(n: int) -> float:
@@ -52,8 +52,8 @@ def chance(n: int) -> float:
 
 def _histories(runs: Iterable[Result]) -> dict[str, dict[str, list[float]]]:
     """Returns what the searches of seed 0 logged, by method, of those that are drawn."""
-    own = {run.config["method"]: run.result.get("history") for run in runs if run.config["seed"] == 0}
-    return {name: history for name in CURES if (history := own.get(name))}
+    histories = {run.config["method"]: run.result.get("history") for run in runs if run.config["seed"] == 0}
+    return {name: history for name in CURES if (history := histories.get(name))}
 
 
 def overview(runs: Iterable[Result], directory: Path) -> None:

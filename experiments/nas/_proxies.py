@@ -66,10 +66,12 @@ def images(config: Any) -> int:
 
 def protocol(config: Any) -> str:
     """Returns what was scored, and by which inputs."""
-    seen = f"{images(config)} images of CIFAR-10 at {config.size} x {config.size}; batch norm: transductive"
-    seen = {"synflow": "an input of ones; no batch norm", "parameters": "no input"}.get(config.method, seen)
+    input_words = f"{images(config)} images of CIFAR-10 at {config.size} x {config.size}; batch norm: transductive"
+    input_words = {"synflow": "an input of ones; no batch norm", "parameters": "no input"}.get(
+        config.method, input_words
+    )
     network = f"C={config.channels}, N={config.cells}"
-    return f"best of {config.drawn} drawn cells by {config.method} at initial weights, {network}; {seen}"
+    return f"best of {config.drawn} drawn cells by {config.method} at initial weights, {network}; {input_words}"
 
 
 def batch(config: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -115,34 +117,34 @@ def _scorer(config: Any, batch: Any, key: jax.Array) -> Callable[[dict[str, Any]
 def table_of(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> str:
     """Returns the section on what scores at initial weights are worth, beside the number of parameters."""
     current, old = _tables.current(runs, ("proxy",))
-    scored = sorted(current, key=lambda one: -one.metrics["kendall_tau"])
+    scored = sorted(current, key=lambda result: -result.metrics["kendall_tau"])
     if not scored:
         return f"## NAS-Bench-201: zero-cost proxies\n{old}" if old else ""
     rows = []
-    for one in scored:
-        m, method = one.metrics, one.config["method"]
+    for result in scored:
+        m, method = result.metrics, result.config["method"]
         name = f"{method} (trivial)" if method == "parameters" else method
         accuracies = [f"{m[f'{dataset}_test']:.2f}" for dataset in _tables.DATASETS]
         rows.append([name, tau(m), str(m["evaluations"]), *accuracies, f"{m['seconds_a_cell']:.2f}"])
     head = ["proxy", "Kendall τ", "cells", "CIFAR-10 of the best", "CIFAR-100", "ImageNet16-120", "seconds a cell"]
-    sizes = sorted({_tables.size(one) for one in scored if one.config["method"] != "parameters"})
+    sizes = sorted({_tables.size(result) for result in scored if result.config["method"] != "parameters"})
     note = (
         "Every proxy scores the same drawn cells at initial weights with one batch; nothing is trained "
         f"({'; '.join(sizes)}). Kendall τ is against the table's test accuracy on CIFAR-10, with its standard error over cells "
         "(jackknife). The accuracies are those of the cell with the best score, and the time is the median of a cell."
     )
-    whole = (
+    summary = (
         f"\nOver all {trivial['cells']:,} cells, the number of parameters has τ {tau(trivial, 'parameters_kendall_tau')}.\n"
         if trivial
         else ""
     )
-    return f"## NAS-Bench-201: zero-cost proxies\n\n{note}\n\n{table(head, rows)}\n{whole}{old}"
+    return f"## NAS-Bench-201: zero-cost proxies\n\n{note}\n\n{table(head, rows)}\n{summary}{old}"
 
 
 def statement(results: Results) -> list[str]:
     """How proxies rank cells, against the number of parameters."""
     runs, _ = _tables.current(_tables.on_the_benchmark(results), ("proxy",))
-    scored = {one.config["method"]: one.metrics for one in runs}
+    scored = {result.config["method"]: result.metrics for result in runs}
     parameters = scored.pop("parameters")
     score = lambda m: f"{m['kendall_tau']:.2f} ± {m['kendall_tau_error']:.2f}"
     best = max(scored, key=lambda name: scored[name]["kendall_tau"])

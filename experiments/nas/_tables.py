@@ -72,9 +72,9 @@ def methods(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> st
     for run in searches:
         groups.setdefault((run.config["method"], kind(run)), []).append(run)
     order = list(PUBLISHED)
-    place = lambda key: (order.index(key[0]) if key[0] in order else len(order), key)
+    sort_key = lambda key: (order.index(key[0]) if key[0] in order else len(order), key)
     rows = [[name, *["–"] * 5, *_between(scores)] for name, *scores in (nas_trivial.rows(trivial) if trivial else ())]
-    rows += [_row(*key, groups[key]) for key in sorted(groups, key=place)]
+    rows += [_row(*key, groups[key]) for key in sorted(groups, key=sort_key)]
     heads = [head for title in TITLES for head in (title, "published")]
     text = table(["answer", "searched", "seeds", "steps", "images seen", "minutes a run", *heads], rows)
     absent = [method for method in order if all(method != name for name, _ in groups)]
@@ -90,8 +90,15 @@ def _between(scores: list[str]) -> list[str]:
 def _row(method: str, how: str, runs: list[Result]) -> list[str]:
     config, is_trained = runs[0].config, how != "table"
     steps = f"{config['steps']:,}" if is_trained else "–"
-    seen = f"{config['steps'] * config['batch']:,}" if is_trained else "0"
-    row = [method, how, str(len(runs)), steps, seen, f"{statistics.mean(r.metrics['seconds'] for r in runs) / 60:.1f}"]
+    examples = f"{config['steps'] * config['batch']:,}" if is_trained else "0"
+    row = [
+        method,
+        how,
+        str(len(runs)),
+        steps,
+        examples,
+        f"{statistics.mean(r.metrics['seconds'] for r in runs) / 60:.1f}",
+    ]
     # a published number stands beside a run of the published protocol only
     published = PUBLISHED.get(method, (None,) * 3) if how in ("table", "paper") else (None,) * 3
     for dataset, number in zip(DATASETS, published):
@@ -145,7 +152,7 @@ def supernet_scores(searches: Iterable[Result]) -> dict[str, float]:
         if kind(run) in ("quick", "paper"):
             groups.setdefault(run.config["method"], []).append(run.metrics["cifar10_test"])
     means = {name: statistics.mean(scores) for name, scores in groups.items()}
-    return dict(sorted(means.items(), key=lambda each: -each[1]))
+    return dict(sorted(means.items(), key=lambda item: -item[1]))
 
 
 def cost(runs: Iterable[Result]) -> str:
@@ -198,7 +205,7 @@ def table_searches(results: Results) -> list[str]:
     for run in runs:
         if kind(run) == "table":
             scores.setdefault(run.config["method"], []).append(run.metrics["cifar10_test"])
-    means = {name: statistics.mean(each) for name, each in scores.items()}
+    means = {name: statistics.mean(values) for name, values in scores.items()}
     best = max(means, key=lambda name: means[name])
     trained = max(run.metrics["cifar10_test"] for run in current(runs)[0])
     return [

@@ -86,30 +86,35 @@ class Config:
     def __post_init__(self):
         known = [*supernet.METHODS, *_bench_201.TABULAR, *_proxies.NAMES]
         if self.method not in known:
-            raise InputError(f"--method {self.method}: accepted are {', '.join(known)}")
-        bad = [n for n in ("steps", "batch", "channels", "cells", "budget", "drawn") if getattr(self, n) <= 0]
-        if bad:
-            raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers")
+            raise InputError(f"--method must be one of {', '.join(known)}, got {self.method}")
+        harness.check_at_least(self, 1, "steps", "batch", "channels", "cells", "drawn")
+        if self.budget <= 0:
+            raise InputError(f"--budget must be positive, got {self.budget}")
         if self.cost and (self.cost not in COSTS or self.cost_weight <= 0 or self.cost_budget < 0):
             flags = f"--cost {self.cost} --cost-weight {self.cost_weight} --cost-budget {self.cost_budget}"
-            raise InputError(f"{flags}: accepted are {', '.join(COSTS)}, a positive weight and a budget of at least 0")
+            raise InputError(
+                f"--cost must be one of {', '.join(COSTS)}, --cost-weight positive and --cost-budget at least 0, got "
+                f"{flags}"
+            )
         if self.cost and (self.method not in supernet.METHODS or not _recipe(self.method).learns_logits):
-            raise InputError(f"--cost {self.cost}: {self.method} takes no gradient in the encoding, which a cost needs")
+            raise InputError(
+                f"--cost must be used with a method that takes a gradient in the encoding, got --method {self.method}"
+            )
         if not 0 <= self.warm_up < 1:
-            raise InputError(f"--warm-up {self.warm_up}: accepted is a share of the steps, from 0 to below 1")
+            raise InputError(f"--warm-up must be a share of the steps, at least 0 and below 1, got {self.warm_up}")
 
 
-def quick(given: dict[str, Any]) -> dict[str, Any]:
+def quick(settings: dict[str, Any]) -> dict[str, Any]:
     """A small SuperNet and few steps; a proxy takes the network of the benchmark, because nothing is trained."""
-    if given.get("method") in _proxies.NAMES:
+    if settings.get("method") in _proxies.NAMES:
         return {"channels": 16, "cells": 5}
     # with so few steps, four times the rate of the papers gives the SuperNet a higher validation accuracy
-    return {"steps": STEPS.get(given.get("method", Config.method), MIXED), "rate": 0.1}
+    return {"steps": STEPS.get(settings.get("method", Config.method), MIXED), "rate": 0.1}
 
 
-def paper(given: dict[str, Any]) -> dict[str, Any]:
+def paper(settings: dict[str, Any]) -> dict[str, Any]:
     """The protocol of the benchmark, with the epochs of the method."""
-    method = given.get("method", Config.method)
+    method = settings.get("method", Config.method)
     epochs = _recipe(method).epochs if method in supernet.METHODS else 50
     return {"size": 32, "channels": 16, "cells": 5, "steps": round(epochs * supernet.EPOCH_STEPS)}
 
@@ -145,7 +150,7 @@ def search(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any
         "arch": supernet.truth.to_string(cell),
         "protocol": protocol(config, table.kind),
         "method_version": _versions.version(config.method),
-        **outcome.more,
+        **outcome.extra,
     }
 
 

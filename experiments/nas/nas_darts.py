@@ -70,14 +70,10 @@ class Config:
 
     def __post_init__(self):
         if self.method not in METHODS:
-            raise InputError(f"--method {self.method}: accepted are {', '.join(METHODS)}")
+            raise InputError(f"--method must be one of {', '.join(METHODS)}, got {self.method}")
         sizes = ("steps", "batch", "channels", "nodes", "train_steps", "train_batch", "train_channels")
-        bad = [n for n in sizes if getattr(self, n) < 1]
-        bad += [n for n in ("layers", "train_layers") if getattr(self, n) < 3]
-        if bad:
-            raise InputError(
-                f"--{bad[0]} {getattr(self, bad[0])}: accepted are positive numbers, and at least 3 layers"
-            )
+        harness.check_at_least(self, 1, *sizes)
+        harness.check_at_least(self, 3, "layers", "train_layers")
         if self.genotype:
             try:
                 supernet.spaces.from_genotype(self.genotype)
@@ -138,10 +134,10 @@ def search(config: Config, parts: data.Images, directory: run.RunDirectory):
         config.seed,
         decide=supernet.spaces.derive,
     )
-    own = {**run.to_dict(config), "part": "search"}
-    with run.RunDirectory(directory.path / "search", own, resume=directory.resumed) as inside:
-        cells = _searching.search(config.method, setting, inside).config
-        return cells, inside.metrics()[-1]["seconds"]
+    search_config = {**run.to_dict(config), "part": "search"}
+    with run.RunDirectory(directory.path / "search", search_config, resume=directory.resumed) as search_directory:
+        cells = _searching.search(config.method, setting, search_directory).config
+        return cells, search_directory.metrics()[-1]["seconds"]
 
 
 def train(config: Config, cells: dict[str, Any], parts: data.Images, directory: run.RunDirectory) -> dict[str, float]:

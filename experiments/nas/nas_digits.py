@@ -56,11 +56,10 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        if min(self.channels, self.stages, self.batch, self.steps, self.truth_epochs, self.truth_seeds) < 1:
-            raise InputError("channels, stages, batch, steps, truth_epochs and truth_seeds must be positive")
+        harness.check_at_least(self, 1, "channels", "stages", "batch", "steps", "truth_epochs", "truth_seeds")
         unknown = [name for name in self.names if name not in supernet.METHODS]
         if unknown:
-            raise InputError(f"--methods {unknown[0]}: accepted are {', '.join(supernet.METHODS)}, or all")
+            raise InputError(f"--methods must be all, or some of {', '.join(supernet.METHODS)}, got {unknown[0]}")
 
     @property
     def names(self) -> list[str]:
@@ -83,13 +82,13 @@ def trained(
     config: Config, space: Space, network: supernet.MakeNetwork, parts: data.Images, directory: run.RunDirectory
 ) -> supernet.truth.TruthTable:
     """Trains every architecture from scratch."""
-    both = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
+    all_training = tuple(np.concatenate(pair) for pair in zip(parts.train, parts.validation))
     bar = run.Progress(int(space.size) * config.truth_seeds, label="truth")
     training = supernet.truth.TrainingSetup(config.truth_epochs, config.batch, config.truth_rate)
     truth = supernet.truth.exhaust(
         space,
         network(1, supernet.truth.trains_sequentially()),
-        both,  # type: ignore[arg-type]
+        all_training,  # type: ignore[arg-type]
         parts.test,
         training,
         config.truth_seeds,
@@ -115,23 +114,23 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
 
     truth = trained(config, space, network, parts, directory)
     setting = _searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
-    true = lambda encodings: truth.mean  # asked for every architecture, in the table's order
+    true_accuracies = lambda encodings: truth.mean  # asked for every architecture, in the table's order
     metrics, configs = {"architectures": int(space.size), "best": 100 * float(truth.mean.max())}, {}
     metrics["median"] = 100 * float(np.median(truth.mean))
     encodings, tests = space.encode(space.at(truth.index)), len(parts.test[1])
     scores = np.zeros(0)
     for name in config.names:
-        own = {**run.to_dict(config), "method": name}
-        with run.RunDirectory(directory.path / name, own, resume=directory.resumed) as inside:
-            outcome = _searching.search(name, setting, inside)
-            measured = _searching.diagnosis(setting, outcome, true, inside, encodings)
-        at = supernet.diagnosis.index_of(space, outcome.config)
+        search_config = {**run.to_dict(config), "method": name}
+        with run.RunDirectory(directory.path / name, search_config, resume=directory.resumed) as search_directory:
+            outcome = _searching.search(name, setting, search_directory)
+            measured = _searching.diagnosis(setting, outcome, true_accuracies, search_directory, encodings)
+        index = supernet.diagnosis.index_of(space, outcome.config)
         scores = supernet.baselines.by_shared_weights(outcome.single_path, outcome.state.params)(encodings)[0]
         configs[name] = outcome.config
         label = name.replace("-", "_")
-        metrics[f"{label}_rank"] = truth.rank(at, within=1 / tests)
-        metrics[f"{label}_accuracy"] = 100 * float(truth.mean[at])
-        metrics |= {f"{label}_{what}": value for what, value in measured.items()}
+        metrics[f"{label}_rank"] = truth.rank(index, within=1 / tests)
+        metrics[f"{label}_accuracy"] = 100 * float(truth.mean[index])
+        metrics |= {f"{label}_{quantity}": value for quantity, value in measured.items()}
     last = config.names[-1]
     figure = plot.scatter(
         100 * scores,
@@ -154,18 +153,18 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
     """Every method on the small space of which the whole truth is known."""
     m, configs, values = result["metrics"], result["found"], {}
     for name, value in m.items():
-        for what in (*DIGITS, "kendall_tau_error"):
-            if name.endswith(f"_{what}"):
-                values.setdefault(name.removesuffix(f"_{what}").replace("_", "-"), {})[what] = value
+        for quantity in (*DIGITS, "kendall_tau_error"):
+            if name.endswith(f"_{quantity}"):
+                values.setdefault(name.removesuffix(f"_{quantity}").replace("_", "-"), {})[quantity] = value
     versions = result.get("method_versions", {})
     is_new = {n: _versions.is_current(n, {"method_version": versions.get(n, 1)}) for n in values}
     old = _versions.left_out(name for name, new in is_new.items() if not new)
-    values = {n: {**each, "rank": shared_rank(result, configs[n])} for n, each in values.items() if is_new[n]}
-    cell = lambda each, what: _proxies.tau(each) if what == "kendall_tau" else short(each[what])
-    line = lambda each: [cell(each, what) if what in each else "–" for what in DIGITS]
-    ranked = sorted(values.items(), key=lambda each: each[1]["rank"])
-    rows = ([method, " / ".join(configs[method].values()), *line(each)] for method, each in ranked)
-    good = sum(each["rank"] <= 0.02 * m["architectures"] for each in values.values())
+    values = {n: {**scores, "rank": shared_rank(result, configs[n])} for n, scores in values.items() if is_new[n]}
+    cell = lambda scores, quantity: _proxies.tau(scores) if quantity == "kendall_tau" else short(scores[quantity])
+    line = lambda scores: [cell(scores, quantity) if quantity in scores else "–" for quantity in DIGITS]
+    ranked = sorted(values.items(), key=lambda item: item[1]["rank"])
+    rows = ([method, " / ".join(configs[method].values()), *line(scores)] for method, scores in ranked)
+    good = sum(scores["rank"] <= 0.02 * m["architectures"] for scores in values.values())
     note = (
         f"There are {m['architectures']} cells of three nodes, and each is also trained alone: the best has {m['best']:.2f}%, "
         f"the median {m['median']:.2f}%. Of the {len(values)} methods, {good} found one of the best 2%. Rank 1 is the best. "
@@ -173,7 +172,7 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
         "number of cells that are better by more than one image. Kendall τ of scores without any relation to the truth has a "
         f"standard error of {_diagnosis.chance(m['architectures']):.3f}. Operations are those of the edges 0-1, 0-2 and 1-2."
     )
-    return f"{note}\n\n{table(['method', 'found', *(what.replace('_', ' ') for what in DIGITS)], rows)}\n{old}"
+    return f"{note}\n\n{table(['method', 'found', *(quantity.replace('_', ' ') for quantity in DIGITS)], rows)}\n{old}"
 
 
 def summary(results: Sequence[Result]) -> str:

@@ -11,15 +11,16 @@ from metajax.bilevel._first_order import first_order
 from metajax.bilevel._forward import forward
 from metajax.bilevel._implicit import implicit
 from metajax.bilevel._inner import Descent, HyperLoss, Inner, InnerState, Solution
-from metajax.bilevel._learner import BilevelState, learner
+from metajax.bilevel._learner import BilevelInfo, BilevelState, learner
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem
-from metajax.bilevel._supervised import SupervisedState, supervised
+from metajax.bilevel._supervised import SupervisedInfo, SupervisedState, supervised
 from metajax.bilevel._through_solution import through_solution
 from metajax.bilevel._trajectory import trajectory
 from metajax.bilevel._unroll import unroll
 from metajax.bilevel._weights_only import weights_only
 
 __all__ = [
+    "BilevelInfo",
     "BilevelState",
     "Descent",
     "Estimator",
@@ -31,6 +32,7 @@ __all__ = [
     "PersistentState",
     "Problem",
     "Solution",
+    "SupervisedInfo",
     "SupervisedState",
     "batched",
     "evolution",

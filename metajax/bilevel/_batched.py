@@ -50,25 +50,26 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
     """
     if chunk is not None and chunk < 1:
         raise InputError(
-            f"batched: chunk={chunk}; must be None or an integer >= 1, the number of tasks to run side by side"
+            f"batched: chunk must be None or an integer >= 1 (the number of tasks that run side by side), got {chunk}"
         )
 
     def batched_estimator(problem: Problem[Any]) -> HypergradientFn:
-        one = estimator(problem)
-        mean = one.mean or (lambda hyper, start, *work: _mean(one, hyper, start, *work))
+        single_task = estimator(problem)
+        mean = single_task.mean or (lambda hyper, start, *work: _mean(single_task, hyper, start, *work))
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             tasks = _number_of_tasks(start, inner_batches, outer_batch)
             size = tasks if chunk is None else min(chunk, tasks)
             if tasks % size:
                 raise InputError(
-                    f"batched: {tasks} tasks are not a multiple of chunk={chunk}; give a divisor of their number, or None"
+                    f"batched: the number of tasks must be a multiple of chunk={chunk}, got {tasks} tasks; give a "
+                    "divisor of that number, or chunk=None"
                 )
             tasks_first = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inner_batches)
             work = (start, tasks_first, outer_batch, task_keys(key, tasks))
             return mean(hyper, *work) if size == tasks else _in_chunks(mean, hyper, work, tasks, size)
 
-        return HypergradientFn(estimate, one.init, has_tasks=True)
+        return HypergradientFn(estimate, single_task.init, has_tasks=True)
 
     return batched_estimator
 
@@ -108,14 +109,16 @@ def _number_of_tasks(start: Any, inner_batches: Batch, outer_batch: Batch) -> in
     if len(counts) != 1 or tasks is None:
         listed = ", ".join(f"{name} {sorted(map(str, size))}" for name, size in sizes.items() if size)
         raise InputError(
-            f"batched: the axis of tasks has the sizes {listed}; give one number of tasks everywhere, as the first axis of "
-            "start and outer_batch and the second of inner_batches"
+            "batched: start, outer_batch (first axis) and inner_batches (second axis) must have the same number of "
+            f"tasks, got {listed}"
         )
     return int(tasks)
 
 
-def _mean(one: HypergradientFn, hyper: Hyper, start: Any, *work: Any) -> Hypergradient:
+def _mean(single_task: HypergradientFn, hyper: Hyper, start: Any, *work: Any) -> Hypergradient:
     """The mean of every task's own hypergradient."""
-    each = over_tasks(one, hyper, start, *work)
-    value, grad, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (each.value, each.grad, dict(each.info)))
-    return Hypergradient(value, grad, each.end, info)
+    per_task = over_tasks(single_task, hyper, start, *work)
+    value, grad, info = jax.tree.map(
+        lambda x: jnp.mean(x, axis=0), (per_task.value, per_task.grad, dict(per_task.info))
+    )
+    return Hypergradient(value, grad, per_task.end, info)

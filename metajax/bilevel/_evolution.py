@@ -1,5 +1,7 @@
 """Hypergradients by evolution strategies: from the values of perturbed inner runs, without any derivative."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +11,7 @@ from metajax.bilevel._inner import InnerState, Solution
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, solution, split
 from metajax.bilevel._through_solution import no_warm_start, solve_and_judge
 from metajax.bilevel._unroll import learn_and_judge
-from metajax.types import Hyper, InputError, Key, stream
+from metajax.types import Batch, Hyper, InputError, Key, stream
 
 
 class PersistentState(NamedTuple):
@@ -74,49 +76,88 @@ def evolution(population: int = 16, sigma: float = 0.01, persistent: bool = Fals
     """
     if population < 2 or population % 2 or sigma <= 0:
         raise InputError(
-            f"evolution: population={population}, sigma={sigma}; must be an even integer >= 2 and a number > 0"
+            f"evolution: population must be an even integer >= 2 and sigma a number > 0, got population={population}, "
+            f"sigma={sigma}"
         )
-    pairs = population // 2
-
-    def perturbations(hyper: Hyper, key: Key) -> Hyper:
-        leaves, tree = jax.tree.flatten(hyper)
-        draws = [
-            sigma * jax.random.normal(jax.random.fold_in(key, i), (pairs, *leaf.shape), leaf.dtype)
-            for i, leaf in enumerate(leaves)
-        ]
-        return tree.unflatten(draws)
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
         is_solved = isinstance(problem.inner, Solution) and not persistent
         problem = (solution if is_solved else descent)(problem, f"evolution(persistent={persistent})")
-        init = no_warm_start if is_solved else problem.inner.begin
-
-        def begin(hyper: Hyper, key: Key) -> Any:
-            state = init(hyper, key)
-            if not persistent:
-                return state
-            copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (population, *jnp.shape(x))), state)
-            return PersistentState(state, copies, jax.tree.map(lambda h: jnp.zeros((pairs, *jnp.shape(h))), hyper))
-
-        def estimate(hyper, start: Any, inner_batches, outer_batch, key):
-            noise = perturbations(hyper, stream(key, "perturbations"))
-            if persistent and start is None:
-                start = begin(hyper, split(key).init)
-            main, particles = (start.main, start.particles) if persistent else (start, start)
-            total = jax.tree.map(jnp.add, start.total, noise) if persistent else noise
-
-            def run(h, state):
-                if is_solved:
-                    return solve_and_judge(problem, h, inner_batches, outer_batch, key)
-                return learn_and_judge(problem, h, state, inner_batches, outer_batch, key)
-
-            hypers = jax.tree.map(lambda h, e: jnp.concatenate([h + e, h - e]), hyper, noise)
-            value, (end, info) = run(hyper, main)
-            values, (ends, _) = jax.vmap(run, in_axes=(0, 0 if persistent else None))(hypers, particles)
-            weight = (values[:pairs] - values[pairs:]) / (2 * pairs * sigma**2)
-            grad = jax.tree.map(lambda e: jnp.tensordot(weight, e, axes=1), total)
-            return Hypergradient(value, grad, PersistentState(end, ends, total) if persistent else end, info)
-
-        return HypergradientFn(estimate, begin)
+        perturbed = _PerturbedRuns(problem, population // 2, sigma, is_solved)
+        if persistent:
+            return HypergradientFn(perturbed.persistent_estimate, perturbed.begin)
+        return HypergradientFn(perturbed.estimate, no_warm_start if is_solved else problem.inner.begin)
 
     return estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PerturbedRuns:
+    """Inner runs under antithetic perturbations of the hyperparameters, and the gradient that their values give.
+
+    Attributes:
+        problem: The bilevel problem.
+        pairs: The number of antithetic pairs.
+        sigma: The standard deviation of the perturbations.
+        is_solved: Whether the inner problem is solved by a function.
+    """
+
+    problem: Problem[Any]
+    pairs: int
+    sigma: float
+    is_solved: bool
+
+    def begin(self, hyper: Hyper, key: Key) -> PersistentState:
+        """Returns the first state of persistent runs, which all begin at the same inner state."""
+        state = self.problem.inner.begin(hyper, key)
+        copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (2 * self.pairs, *jnp.shape(x))), state)
+        return PersistentState(state, copies, jax.tree.map(lambda h: jnp.zeros((self.pairs, *jnp.shape(h))), hyper))
+
+    def estimate(self, hyper: Hyper, start: Any, inner_batches: Batch, outer_batch: Batch, key: Key) -> Hypergradient:
+        """Estimates the gradient from runs that all begin at ``start``."""
+        noise = self._perturbations(hyper, stream(key, "perturbations"))
+        run = self._run_on(inner_batches, outer_batch, key)
+        value, (end, info) = run(hyper, start)
+        values, _ = jax.vmap(run, in_axes=(0, None))(_antithetic(hyper, noise), start)
+        return Hypergradient(value, self._gradient(values, noise), end, info)
+
+    def persistent_estimate(
+        self, hyper: Hyper, start: PersistentState | None, inner_batches: Batch, outer_batch: Batch, key: Key
+    ) -> Hypergradient:
+        """Estimates the gradient from runs that go on, each credited with the sum of its perturbations."""
+        noise = self._perturbations(hyper, stream(key, "perturbations"))
+        state = self.begin(hyper, split(key).init) if start is None else start
+        total = jax.tree.map(jnp.add, state.total, noise)
+        run = self._run_on(inner_batches, outer_batch, key)
+        value, (end, info) = run(hyper, state.main)
+        values, (ends, _) = jax.vmap(run)(_antithetic(hyper, noise), state.particles)
+        return Hypergradient(value, self._gradient(values, total), PersistentState(end, ends, total), info)
+
+    def _perturbations(self, hyper: Hyper, key: Key) -> Hyper:
+        """Draws one perturbation for each pair, along a leading axis."""
+        leaves, tree = jax.tree.flatten(hyper)
+        draws = [
+            self.sigma * jax.random.normal(jax.random.fold_in(key, i), (self.pairs, *leaf.shape), leaf.dtype)
+            for i, leaf in enumerate(leaves)
+        ]
+        return tree.unflatten(draws)
+
+    def _run_on(self, inner_batches: Batch, outer_batch: Batch, key: Key) -> Callable[[Hyper, Any], Any]:
+        """Returns ``(hyper, inner state) -> (outer loss, (end, info))``."""
+
+        def run(hyper: Hyper, state: Any) -> Any:
+            if self.is_solved:
+                return solve_and_judge(self.problem, hyper, inner_batches, outer_batch, key)
+            return learn_and_judge(self.problem, hyper, state, inner_batches, outer_batch, key)
+
+        return run
+
+    def _gradient(self, values: jax.Array, perturbations: Hyper) -> Hyper:
+        """Returns the estimate from the values of the runs with ``+`` and then of those with ``-`` the perturbations."""
+        weight = (values[: self.pairs] - values[self.pairs :]) / (2 * self.pairs * self.sigma**2)
+        return jax.tree.map(lambda e: jnp.tensordot(weight, e, axes=1), perturbations)
+
+
+def _antithetic(hyper: Hyper, noise: Hyper) -> Hyper:
+    """Returns the hyperparameters of all runs: those with ``+noise``, and then those with ``-noise``."""
+    return jax.tree.map(lambda h, e: jnp.concatenate([h + e, h - e]), hyper, noise)

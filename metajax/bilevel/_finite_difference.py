@@ -50,7 +50,7 @@ def finite_difference(eps: float = 0.01) -> Estimator:
         (-0.069, -0.069)
     """
     if eps <= 0:
-        raise InputError(f"finite_difference: eps={eps}; must be a positive number")
+        raise InputError(f"finite_difference: eps must be a positive number, got {eps}")
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
         problem = descent(problem, "finite_difference")

@@ -1,25 +1,29 @@
 """Hypergradients by implicit differentiation: the inner loop is treated as having converged."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.flatten_util import ravel_pytree
 
-from metajax._typing import checked
-from metajax.bilevel._inner import step_key
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
+from metajax.bilevel._inner import Descent, InnerState, step_key
+from metajax.bilevel._linear_solver import LinearSolver, Solver, relative_residual
+from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, InnerInfo, Problem, descent, split
 from metajax.bilevel._reach import reached
 from metajax.bilevel._scan import length
-from metajax.types import Hyper, InputError, Key, Params, Scalar, stream
+from metajax.types import Batch, Hyper, InputError, Key, Params, Scalar, stream
 
-Solver = Literal["cg", "neumann", "identity"]
-Matvec = Callable[[Params], Params]
 
-POWER_ITERATIONS = 10
-"""Hessian-vector products that estimate the largest curvature where no step size is given."""
+class ImplicitInfo(InnerInfo):
+    """What ``bilevel.implicit`` adds to the info of the outer loss.
+
+    Attributes:
+        inner_loss: The inner loss of the last step, f[].
+        solver_residual: How far the linear system is from being solved: ``‖H·x - v‖ / ‖v‖``, f[]. Near 0, the solver has
+            converged.
+    """
+
+    solver_residual: Scalar
 
 
 def implicit(
@@ -71,6 +75,7 @@ def implicit(
           arXiv:1511.06727.
 
     Example:
+        >>> import optax
         >>> from metajax import bilevel
         >>> ridge = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2) + jnp.exp(h) * jnp.sum(w**2), {})
         >>> plain = lambda h, w, batch, key: (jnp.sum((w - batch) ** 2), {})
@@ -81,89 +86,56 @@ def implicit(
         (0.75, 0.0)
     """
     if solver not in ("cg", "neumann", "identity"):
-        raise InputError(f"implicit: solver={solver!r}; must be 'cg', 'neumann' or 'identity'")
+        raise InputError(f"implicit: solver must be 'cg', 'neumann' or 'identity', got {solver!r}")
     if iterations < 1 or damping < 0 or (step_size is not None and step_size <= 0):
         raise InputError(
-            f"implicit: iterations={iterations}, damping={damping}, step_size={step_size}; must be an integer >= 1, a number "
-            ">= 0, and a positive number or None"
+            "implicit: iterations must be an integer >= 1, damping a number >= 0 and step_size a positive number or "
+            f"None, got iterations={iterations}, damping={damping}, step_size={step_size}"
         )
-
-    def solve(matvec: Matvec, vector: Params, key: Key) -> Params:
-        if solver == "cg":
-            return jax.scipy.sparse.linalg.cg(matvec, vector, tol=tolerance, maxiter=iterations)[0]
-        if solver == "identity":
-            return jax.tree.map(lambda g: (1.0 if step_size is None else step_size) * g, vector)
-        return neumann(
-            matvec, vector, iterations, 1 / largest_curvature(matvec, vector, key) if step_size is None else step_size
-        )
+    solver_fn = LinearSolver(solver, iterations, step_size, tolerance)
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
         problem = descent(problem, "implicit")
-        inner = problem.inner
-
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            keys, steps = split(key), length(inner_batches)
-            state = inner.begin(hyper, keys.init) if start is None else start
-            end, losses = inner.run(hyper, state, inner_batches, keys.inner)
-            last = jax.tree.map(lambda x: x[-1], inner_batches)
-            last_key = step_key(keys.inner, steps - 1)
-            refuse_unreachable(problem, hyper, end.params, (last, last_key), (outer_batch, keys.outer))
-
-            def inner_grad(h, params):
-                return jax.grad(inner.loss, argnums=1, has_aux=True)(h, params, last, last_key)[0]
-
-            def matvec(vector):
-                product = jax.jvp(lambda w: inner_grad(hyper, w), (end.params,), (vector,))[1]
-                return jax.tree.map(lambda p, v: p + damping * v, product, vector)
-
-            outer = jax.value_and_grad(problem.outer_loss, argnums=(0, 1), has_aux=True)
-            (value, info), (direct, pull) = outer(hyper, end.params, outer_batch, keys.outer)
-            solution = solve(matvec, pull, stream(key, "power iteration"))
-            _, transpose = jax.vjp(lambda h: inner_grad(h, end.params), hyper)
-            grad = jax.tree.map(jnp.subtract, direct, transpose(solution)[0])
-            residual = relative_residual(matvec, solution, pull)
-            return Hypergradient(value, grad, end, {**info, "inner_loss": losses[-1], "solver_residual": residual})
-
-        return HypergradientFn(estimate, inner.begin)
+        return HypergradientFn(partial(_estimate, problem, solver_fn, damping), problem.inner.begin)
 
     return estimator
 
 
-def neumann(matvec: Matvec, vector: Params, iterations: int, step_size: float | jax.Array) -> Params:
-    """``step_size·Σ (I - step_size·H)^j vector`` for j from 0 to ``iterations``, which approaches ``H⁻¹ vector``."""
-    scaled = jax.tree.map(lambda v: jnp.asarray(step_size, v.dtype) * v, vector)
+def _estimate(
+    problem: Problem[Descent],
+    solve: LinearSolver,
+    damping: float,
+    hyper: Hyper,
+    start: InnerState | None,
+    inner_batches: Batch,
+    outer_batch: Batch,
+    key: Key,
+) -> Hypergradient:
+    """Runs the inner steps, and differentiates as if the last one had arrived at the optimum of its batch."""
+    inner, keys, steps = problem.inner, split(key), length(inner_batches)
+    state = inner.begin(hyper, keys.init) if start is None else start
+    end, losses = inner.run(hyper, state, inner_batches, keys.inner)
+    last = jax.tree.map(lambda x: x[-1], inner_batches)
+    last_key = step_key(keys.inner, steps - 1)
+    refuse_unreachable(problem, hyper, end.params, (last, last_key), (outer_batch, keys.outer))
 
-    def term(carry, _):
-        total, power = carry
-        power = jax.tree.map(lambda p, hp: p - jnp.asarray(step_size, p.dtype) * hp, power, matvec(power))
-        return (jax.tree.map(jnp.add, total, power), power), None
+    def inner_grad(h: Hyper, params: Params) -> Params:
+        return jax.grad(inner.loss, argnums=1, has_aux=True)(h, params, last, last_key)[0]
 
-    return jax.lax.scan(term, (scaled, scaled), None, iterations)[0][0]
+    def matvec(vector: Params) -> Params:
+        product = jax.jvp(lambda w: inner_grad(hyper, w), (end.params,), (vector,))[1]
+        return jax.tree.map(lambda p, v: p + damping * v, product, vector)
 
-
-@checked
-def largest_curvature(matvec: Matvec, like: Params, key: Key) -> Scalar:
-    """The largest absolute eigenvalue of a symmetric operator, by ``POWER_ITERATIONS`` power iterations from a random vector.
-
-    The estimate is never too large, and a step of one over it converges as long as it is more than half the true value.
-    """
-    flat, unravel = ravel_pytree(like)
-    unit = lambda v: v / jnp.maximum(jnp.linalg.norm(v), jnp.finfo(v.dtype).tiny)
-
-    def iterate(vector, _):
-        product = ravel_pytree(matvec(unravel(vector)))[0]
-        return unit(product), jnp.linalg.norm(product)
-
-    _, norms = jax.lax.scan(iterate, unit(jax.random.normal(key, flat.shape, flat.dtype)), None, POWER_ITERATIONS)
-    return jnp.where(norms[-1] > 0, norms[-1], 1.0)
-
-
-@checked
-def relative_residual(matvec: Matvec, solution: Params, vector: Params) -> Scalar:
-    """``‖H·solution - vector‖ / ‖vector‖``, and 0 where the vector is zero."""
-    size = optax.tree.norm(vector)
-    missed = optax.tree.norm(jax.tree.map(jnp.subtract, matvec(solution), vector))
-    return missed / jnp.where(size > 0, size, 1.0)
+    outer = jax.value_and_grad(problem.outer_loss, argnums=(0, 1), has_aux=True)
+    (value, info), (direct, pull) = outer(hyper, end.params, outer_batch, keys.outer)
+    solution = solve(matvec, pull, stream(key, "power iteration"))
+    _, transpose = jax.vjp(lambda h: inner_grad(h, end.params), hyper)
+    grad = jax.tree.map(jnp.subtract, direct, transpose(solution)[0])
+    implicit_info: ImplicitInfo = {
+        "inner_loss": losses[-1],
+        "solver_residual": relative_residual(matvec, solution, pull),
+    }
+    return Hypergradient(value, grad, end, {**info, **implicit_info})
 
 
 def refuse_unreachable(
@@ -172,10 +144,10 @@ def refuse_unreachable(
     """Raises ``InputError`` if a part of ``hyper`` reaches neither loss."""
     by_inner = reached(lambda h: problem.inner.loss(h, params, *inner_args)[0], hyper)
     by_outer = reached(lambda h: problem.outer_loss(h, params, *outer_args)[0], hyper)
-    lost = [name for name in by_inner if not (by_inner[name] or by_outer[name])]
-    if lost:
+    unreached = [name for name in by_inner if not (by_inner[name] or by_outer[name])]
+    if unreached:
         raise InputError(
-            f"implicit: hyper{lost[0]} reaches neither the inner nor the outer loss, so implicit differentiation gives it no "
-            "gradient (it does not see inner learning rates and initializations); use unroll(), forward() or evolution(), or "
-            "write it into the inner loss"
+            f"implicit: hyper{unreached[0]} must enter the inner or the outer loss, but it reaches neither, so its "
+            "gradient would be zero (implicit differentiation does not see inner learning rates and initializations); "
+            "write it into the inner loss, or use unroll(), forward() or evolution()"
         )

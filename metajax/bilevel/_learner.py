@@ -1,6 +1,6 @@
 """A hypergradient and an outer optimizer make a Learner."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from metajax.bilevel._batched import batched
 from metajax.bilevel._problem import Estimator, Problem
 from metajax.bilevel._scan import length
 from metajax.bilevel._weights_only import weights_only
-from metajax.types import Hyper, Info, InputError, Key, Learner, stream
+from metajax.types import Hyper, Info, InputError, Key, Learner, Scalar, stream
 
 
 class BilevelState(NamedTuple):
@@ -32,6 +32,31 @@ class BilevelState(NamedTuple):
     inner: Any
 
 
+class BilevelInfo(TypedDict):
+    """What an update of ``learner`` reports, beside what the outer loss reports.
+
+    Attributes:
+        outer_loss: The outer loss after inner learning, f[]; in the warm-up, the inner loss.
+        hypergradient_norm: The Euclidean norm of the hypergradient, f[].
+        inner_loss: The inner loss before the last inner step, f[], where inner learning has steps.
+        solver_residual: The relative residual of the linear system, f[], where the estimator is ``implicit``.
+
+    Example:
+        >>> from metajax import bilevel
+        >>> bowl = lambda h, w, batch, key: (0.5 * w**2, {"distance": jnp.abs(w)})
+        >>> inner = bilevel.Inner.descent(bowl, lambda h, key: jnp.ones(()), lambda h: optax.sgd(h))
+        >>> search = bilevel.learner(bilevel.Problem(inner, bowl), bilevel.unroll(), optax.sgd(0.1), 2, warm_start=False)
+        >>> _, info = search.update(search.init(jax.random.key(0), jnp.asarray(0.5)), (jnp.zeros(2), ()))
+        >>> sorted(info)
+        ['distance', 'hypergradient_norm', 'inner_loss', 'outer_loss']
+    """
+
+    outer_loss: Scalar
+    hypergradient_norm: Scalar
+    inner_loss: NotRequired[Scalar]
+    solver_residual: NotRequired[Scalar]
+
+
 def learner(
     problem: Problem[Any],
     estimator: Estimator,
@@ -44,8 +69,7 @@ def learner(
 ) -> Learner:
     """Descends the outer loss by estimated hypergradients.
 
-    ``info`` of an update holds ``outer_loss``, ``hypergradient_norm``, ``inner_loss`` where inner learning has steps, and what
-    the outer loss reports.
+    ``info`` of an update holds the fields of ``BilevelInfo``, and what the outer loss reports.
 
     Args:
         problem: The bilevel problem.
@@ -96,17 +120,17 @@ def learner(
         steps = length(inner_batches)
         if steps != inner_steps:
             raise InputError(
-                f"learner: inner_batches has {steps} inner steps, the learner was made for inner_steps={inner_steps}; give as "
-                "many batches, or make the learner for their number"
+                f"learner: inner_batches must have inner_steps={inner_steps} batches, got {steps}; give that many, or "
+                f"build the learner with inner_steps={steps}"
             )
         key = jax.random.fold_in(state.key, state.step)
         start = state.inner
         if restart_every is not None:
-            anew = hypergradient.begin(state.hyper, stream(key, "begin"), tasks)
-            again = (state.step % restart_every) == 0
-            start = jax.tree.map(lambda new, old: jnp.where(again, new, old), anew, start)
+            restarted = hypergradient.begin(state.hyper, stream(key, "begin"), tasks)
+            is_restart = (state.step % restart_every) == 0
+            start = jax.tree.map(lambda new, old: jnp.where(is_restart, new, old), restarted, start)
 
-        def both():
+        def both_levels():
             result = hypergradient(state.hyper, start, inner_batches, outer_batch, key)
             updates, opt_state = outer_optimizer.update(result.grad, state.opt_state, state.hyper)
             return result, optax.apply_updates(state.hyper, updates), opt_state
@@ -114,12 +138,15 @@ def learner(
         def inner_alone():
             estimate = weights_only() if tasks is None else batched(weights_only())
             result = estimate(problem)(state.hyper, start, inner_batches, outer_batch, key)
-            silent = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(both)[0].info)
+            silent = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(both_levels)[0].info)
             return result._replace(info={**silent, **result.info}), state.hyper, state.opt_state
 
-        result, hyper, opt_state = jax.lax.cond(state.step < warm_up, inner_alone, both) if warm_up else both()
-        info = {**result.info, "outer_loss": result.value, "hypergradient_norm": optax.tree.norm(result.grad)}
-        return BilevelState(state.step + 1, state.key, hyper, opt_state, result.end if warm_start else None), info
+        result, hyper, opt_state = (
+            jax.lax.cond(state.step < warm_up, inner_alone, both_levels) if warm_up else both_levels()
+        )
+        bilevel_info: BilevelInfo = {"outer_loss": result.value, "hypergradient_norm": optax.tree.norm(result.grad)}
+        end = result.end if warm_start else None
+        return BilevelState(state.step + 1, state.key, hyper, opt_state, end), {**result.info, **bilevel_info}
 
     return Learner(init, update)
 
@@ -127,11 +154,16 @@ def learner(
 def _check(inner_steps: int, warm_start: bool, restart_every: int | None, warm_up: int, tasks: int | None) -> None:
     """Raises ``InputError`` if a number is out of range or needs a warm start."""
     if inner_steps < 1:
-        raise InputError(f"learner: inner_steps={inner_steps}; must be an integer >= 1")
-    for name, value, off in (("restart_every", restart_every, None), ("warm_up", warm_up, 0), ("tasks", tasks, None)):
-        if value != off and (value is None or value < 1 or not warm_start):
+        raise InputError(f"learner: inner_steps must be an integer >= 1, got {inner_steps}")
+    for name, value, default in (
+        ("restart_every", restart_every, None),
+        ("warm_up", warm_up, 0),
+        ("tasks", tasks, None),
+    ):
+        if value != default and (value is None or value < 1 or not warm_start):
             raise InputError(
-                f"learner: {name}={value} with warm_start={warm_start}; must be {off}, or an integer >= 1 with warm_start=True"
+                f"learner: {name} must be {default}, or an integer >= 1 together with warm_start=True, got "
+                f"{name}={value}, warm_start={warm_start}"
             )
 
 

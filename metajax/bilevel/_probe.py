@@ -36,9 +36,9 @@ def warn_of_nan_derivative(inner: Descent, hyper: Hyper, key: Key) -> None:
         1
     """
     params = jax.eval_shape(inner.init, hyper, key)
-    one = lambda leaf: np.ones((1,) * leaf.ndim, leaf.dtype)
+    ones_like = lambda leaf: np.ones((1,) * leaf.ndim, leaf.dtype)
     ones = jax.tree.map(lambda leaf: np.ones(jnp.shape(leaf), jnp.result_type(leaf)), hyper)
-    weights = jax.tree.map(one, params)
+    weights = jax.tree.map(ones_like, params)
 
     def moved(grads: Any) -> jax.Array:
         optimizer = inner.optimizer(jax.tree.map(jnp.asarray, ones))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,16 @@ class Problem(NamedTuple, Generic[InnerT]):
     outer_loss: HyperLoss
 
 
+class InnerInfo(TypedDict):
+    """What an estimator that follows inner steps adds to the info of the outer loss.
+
+    Attributes:
+        inner_loss: The inner loss before the last inner step, f[].
+    """
+
+    inner_loss: Scalar
+
+
 class Hypergradient(NamedTuple):
     """What an estimator returns.
 
@@ -46,7 +56,7 @@ class Hypergradient(NamedTuple):
         grad: Its gradient in ``hyper``, or the estimate of it, with the structure of ``hyper``.
         end: The inner state after learning. A warm-started search goes on from it.
         info: Scalars to log: those of the outer loss and, if inner learning has steps, ``inner_loss``, the inner loss before
-            the last of them.
+            the last of them. ``bilevel.implicit`` adds ``solver_residual``.
     """
 
     value: Scalar
@@ -128,14 +138,15 @@ class HypergradientFn:
         """
         if self.has_tasks and (tasks is None or tasks < 1):
             raise InputError(
-                f"begin: tasks={tasks} for a warm start of a batched estimator, which holds an inner state for each task; give "
-                "their number, as in bilevel.learner(..., warm_start=True, tasks=4)"
+                "begin: tasks must be an integer >= 1 for a batched estimator, which holds one inner state per task, "
+                f"got {tasks}; give the number of tasks, as in bilevel.learner(..., warm_start=True, tasks=4)"
             )
         if tasks is None:
             return self.init(hyper, key)
         if not self.has_tasks:
             raise InputError(
-                f"begin: tasks={tasks} for an estimator of one task; wrap it in bilevel.batched, or leave tasks out"
+                f"begin: tasks must be None for an estimator of one task, got {tasks}; wrap the estimator in "
+                "bilevel.batched, or leave tasks out"
             )
         return jax.vmap(lambda own: self.init(hyper, own))(task_keys(key, tasks))
 
@@ -168,8 +179,8 @@ def descent(problem: Problem[Any], name: str) -> Problem[Descent]:
         checked = Descent(with_info(inner.loss, "the inner loss"), inner.init, inner.optimizer)
         return Problem(checked, with_info(problem.outer_loss, "the outer loss"))
     raise InputError(
-        f"{name}: the inner problem is {_kind(problem.inner)}, and {name} needs the steps of Inner.descent(loss, init, "
-        "optimizer); use bilevel.through_solution() for a solution, or bilevel.evolution() if it has no derivative"
+        f"{name}: the inner problem must be Inner.descent(loss, init, optimizer), got {_kind(problem.inner)}; use "
+        "bilevel.through_solution() for a solution, or bilevel.evolution() if it has no derivative"
     )
 
 
@@ -182,7 +193,7 @@ def solution(problem: Problem[Any], name: str) -> Problem[Solution]:
     if isinstance(problem.inner, Solution):
         return Problem(problem.inner, with_info(problem.outer_loss, "the outer loss"))
     raise InputError(
-        f"{name}: the inner problem is {_kind(problem.inner)}, and {name} needs Inner.solution(solve); use bilevel.unroll(), "
+        f"{name}: the inner problem must be Inner.solution(solve), got {_kind(problem.inner)}; use bilevel.unroll(), "
         "forward(), implicit() or another estimator that follows the steps of a descent"
     )
 

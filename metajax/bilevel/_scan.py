@@ -21,12 +21,12 @@ def length(inner_batches: Batch) -> int:
     lengths = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else None for leaf in jax.tree.leaves(inner_batches)}
     if len(lengths) != 1 or None in lengths:
         raise InputError(
-            "inner_batches: all leaves need one leading axis that counts the inner steps; "
-            f"got leading sizes {sorted(map(str, lengths))}"
+            "inner_batches: all leaves must share one leading axis, which counts the inner steps, got leading sizes "
+            f"{sorted(map(str, lengths))}"
         )
     (steps,) = lengths
     if not steps:
-        raise InputError("inner_batches: the leading axis counts the inner steps and has size 0; give at least 1")
+        raise InputError("inner_batches: the leading axis, which counts the inner steps, must have a size >= 1, got 0")
     return int(steps)
 
 
@@ -35,12 +35,12 @@ def checkpointed_scan(body: Any, state: Any, xs: Any, steps: int, remat: Remat) 
     if remat is None:
         return jax.lax.scan(body, state, xs)
     every = max(1, math.isqrt(steps)) if remat == "sqrt" else min(int(remat), steps)
-    whole = steps // every * every
-    folded = jax.tree.map(lambda x: x[:whole].reshape(whole // every, every, *x.shape[1:]), xs)
+    full_steps = steps // every * every
+    folded = jax.tree.map(lambda x: x[:full_steps].reshape(full_steps // every, every, *x.shape[1:]), xs)
     segment = jax.checkpoint(lambda carry, part: jax.lax.scan(body, carry, part), prevent_cse=False)
     state, ys = jax.lax.scan(segment, state, folded)
-    ys = ys.reshape(whole, *ys.shape[2:])
-    if whole < steps:
-        state, rest = segment(state, jax.tree.map(lambda x: x[whole:], xs))
-        ys = jnp.concatenate([ys, rest])
+    ys = ys.reshape(full_steps, *ys.shape[2:])
+    if full_steps < steps:
+        state, remaining_ys = segment(state, jax.tree.map(lambda x: x[full_steps:], xs))
+        ys = jnp.concatenate([ys, remaining_ys])
     return state, ys

@@ -1,14 +1,14 @@
 """One level alone: plain training of a loss, as a Learner."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from metajax.bilevel._with_info import with_info
-from metajax.types import Batch, Info, Key, Learner, LossFn, Params, stream
+from metajax.types import Batch, Info, Key, Learner, LossFn, Params, Scalar, stream
 
 
 class SupervisedState(NamedTuple):
@@ -25,6 +25,23 @@ class SupervisedState(NamedTuple):
     key: Key
     params: Params
     opt_state: Any
+
+
+class SupervisedInfo(TypedDict):
+    """What an update of ``supervised`` reports, beside what the loss reports.
+
+    Attributes:
+        loss: The loss before the update, f[].
+
+    Example:
+        >>> mean_squared = lambda params, batch, key: (jnp.mean((params - batch) ** 2), {"largest": jnp.max(batch)})
+        >>> learner = supervised(lambda key: jnp.zeros(()), mean_squared, optax.sgd(0.5))
+        >>> _, info = learner.update(learner.init(jax.random.key(0)), jnp.ones(3))
+        >>> sorted(info)
+        ['largest', 'loss']
+    """
+
+    loss: Scalar
 
 
 def supervised(init: Callable[..., Params], loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Learner:
@@ -59,6 +76,7 @@ def supervised(init: Callable[..., Params], loss_fn: LossFn, optimizer: optax.Gr
         (value, info), grads = jax.value_and_grad(with_info(loss_fn, "loss_fn"), has_aux=True)(state.params, batch, key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return SupervisedState(state.step + 1, state.key, params, opt_state), {"loss": value, **info}
+        supervised_info: SupervisedInfo = {"loss": value}
+        return SupervisedState(state.step + 1, state.key, params, opt_state), {**supervised_info, **info}
 
     return Learner(begin, update)

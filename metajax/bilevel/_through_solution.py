@@ -65,6 +65,6 @@ def solve_and_judge(
 def no_warm_start(hyper: Hyper, key: Key) -> Any:
     """Refuses to make an inner state."""
     raise InputError(
-        "begin: the inner problem is Inner.solution(...), which is solved at once and has no state to go on from; use "
-        "bilevel.learner(..., warm_start=False)"
+        "begin: the inner problem must be Inner.descent(...) for a warm start, because Inner.solution(...) is solved "
+        "at once and has no state to carry over; use bilevel.learner(..., warm_start=False)"
     )

@@ -59,10 +59,10 @@ def unroll(remat: Remat = None, truncate: int | None = None) -> Estimator:
         (-0.09375, -0.03125)
     """
     if not (remat is None or remat == "sqrt" or (isinstance(remat, int) and remat >= 1)):
-        raise InputError(f"unroll: remat={remat!r}; must be None, 'sqrt' or an integer >= 1")
+        raise InputError(f"unroll: remat must be None, 'sqrt' or an integer >= 1, got {remat!r}")
     if truncate is not None and truncate < 1:
         raise InputError(
-            f"unroll: truncate={truncate}; must be None or an integer >= 1, the number of steps to differentiate"
+            f"unroll: truncate must be None or an integer >= 1 (the number of steps to differentiate), got {truncate}"
         )
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
@@ -103,12 +103,12 @@ def learn_and_judge(
     """The outer loss after inner learning, as a function of ``hyper`` that JAX can differentiate in any mode."""
     inner, keys, steps = problem.inner, split(key), length(inner_batches)
     state = inner.begin(hyper, keys.init) if start is None else start
-    ahead = 0 if truncate is None else max(0, steps - truncate)
-    if ahead:
+    n_frozen = 0 if truncate is None else max(0, steps - truncate)
+    if n_frozen:
         frozen = jax.lax.stop_gradient(hyper)
-        state, _ = inner.run(frozen, state, jax.tree.map(lambda x: x[:ahead], inner_batches), keys.inner)
+        state, _ = inner.run(frozen, state, jax.tree.map(lambda x: x[:n_frozen], inner_batches), keys.inner)
         state = jax.lax.stop_gradient(state)
-    rest = jax.tree.map(lambda x: x[ahead:], inner_batches)
-    state, losses = inner.run(hyper, state, rest, keys.inner, remat, first=ahead)
+    remaining_batches = jax.tree.map(lambda x: x[n_frozen:], inner_batches)
+    state, losses = inner.run(hyper, state, remaining_batches, keys.inner, remat, first=n_frozen)
     value, info = problem.outer_loss(hyper, state.params, outer_batch, keys.outer)
     return value, (state, {**info, "inner_loss": losses[-1]})

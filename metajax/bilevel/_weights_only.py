@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
+from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, InnerInfo, Problem, descent, split
 
 
 def weights_only() -> Estimator:
@@ -39,7 +39,8 @@ def weights_only() -> Estimator:
             keys = split(key)
             state = inner.begin(hyper, keys.init) if start is None else start
             end, losses = inner.run(hyper, state, inner_batches, keys.inner)
-            return Hypergradient(losses[-1], jax.tree.map(jnp.zeros_like, hyper), end, {"inner_loss": losses[-1]})
+            info: InnerInfo = {"inner_loss": losses[-1]}
+            return Hypergradient(losses[-1], jax.tree.map(jnp.zeros_like, hyper), end, info)
 
         return HypergradientFn(estimate, inner.begin)
 

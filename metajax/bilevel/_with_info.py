@@ -18,7 +18,7 @@ def with_info(loss: Callable[..., Any], name: str) -> Callable[..., Any]:
     Example:
         >>> with_info(lambda w: w**2, "loss_fn")(3.0)
         Traceback (most recent call last):
-        metajax.types.InputError: loss_fn: returned a float; accepted is (loss, info), such as `return loss, {}`
+        metajax.types.InputError: loss_fn must return (loss, info), such as `return loss, {}`, but returned a float
     """
 
     def checked(*args: Any) -> Any:
@@ -32,6 +32,6 @@ def with_info(loss: Callable[..., Any], name: str) -> Callable[..., Any]:
             kind = (
                 f"a tuple of {len(out)}" if len(out) != 2 else f"a pair whose second part is a {type(out[1]).__name__}"
             )
-        raise InputError(f"{name}: returned {kind}; accepted is (loss, info), such as `return loss, {{}}`")
+        raise InputError(f"{name} must return (loss, info), such as `return loss, {{}}`, but returned {kind}")
 
     return checked

@@ -57,8 +57,8 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
     """
     if not 0 < start < 1:
         raise InputError(
-            f"augmentation: start={start}; must be between 0 and 1 (exclusive), where widths have a derivative; to begin near "
-            "no augmentation give a small share such as 0.01"
+            f"augmentation: start must be between 0 and 1 (exclusive), where widths have a derivative, got {start}; "
+            "use a small share such as 0.01 to begin near no augmentation"
         )
     logit = float(jnp.log(start / (1 - start)))
 
@@ -72,8 +72,8 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
     ) -> Float[Array, "n height width channels"]:
         move_key, tint_key, noise_key, flip_key = jax.random.split(key, 4)
         width = {name: largest * jax.nn.sigmoid(h[name]) for name, largest in AUGMENTATION_RANGES.items()}
-        amount = jax.random.uniform(move_key, (5, x.shape[0]), x.dtype, -1.0, 1.0)
-        x = jax.vmap(_move)(jnp.asarray(x), *(width[name] * amount[i] for i, name in enumerate(MOVES)))
+        draws = jax.random.uniform(move_key, (5, x.shape[0]), x.dtype, -1.0, 1.0)
+        x = jax.vmap(_move)(jnp.asarray(x), *(width[name] * draws[i] for i, name in enumerate(MOVES)))
         x = _tint(x, width, tint_key)
         x = x + width["noise"] * jax.random.normal(noise_key, x.shape, x.dtype)
         return _flip(x, h["flip"], flip_key) if flips else x
@@ -83,9 +83,9 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
 
 def _tint(x: jax.Array, width: dict[str, jax.Array], key: Key) -> jax.Array:
     """Changes the contrast of each image around its mean, and its brightness."""
-    amount = jax.random.uniform(key, (2, x.shape[0], 1, 1, 1), x.dtype, -1.0, 1.0)
+    draws = jax.random.uniform(key, (2, x.shape[0], 1, 1, 1), x.dtype, -1.0, 1.0)
     center = jnp.mean(x, axis=(1, 2, 3), keepdims=True)
-    return (x - center) * jnp.exp(width["contrast"] * amount[0]) + center + width["brightness"] * amount[1]
+    return (x - center) * jnp.exp(width["contrast"] * draws[0]) + center + width["brightness"] * draws[1]
 
 
 def _flip(x: jax.Array, logit: jax.Array, key: Key) -> jax.Array:
@@ -107,8 +107,8 @@ def _move(
     u = u + shear * v
     cos, sin, scale = jnp.cos(angle), jnp.sin(angle), jnp.exp(zoom)
     across, down = scale * (cos * u - sin * v) + 2 * dx, scale * (sin * u + cos * v) + 2 * dy
-    at = [(down + 1) * 0.5 * (height - 1), (across + 1) * 0.5 * (width - 1)]
-    read = lambda plane: jax.scipy.ndimage.map_coordinates(plane, at, order=1, mode="constant")
+    coordinates = [(down + 1) * 0.5 * (height - 1), (across + 1) * 0.5 * (width - 1)]
+    read = lambda plane: jax.scipy.ndimage.map_coordinates(plane, coordinates, order=1, mode="constant")
     return jax.vmap(read, in_axes=2, out_axes=2)(image)
 
 

@@ -201,5 +201,5 @@ def make_estimator(name: str, **settings: Any) -> Estimator:
         'millions of hyperparameters of the inner loss, warm-started; look at solver_residual'
     """
     if name not in ESTIMATORS:
-        raise InputError(f"make_estimator: no estimator {name!r}; must be one of {', '.join(ESTIMATORS)}")
+        raise InputError(f"make_estimator: name must be one of {', '.join(ESTIMATORS)}, got {name!r}")
     return ESTIMATORS[name].make(**settings)

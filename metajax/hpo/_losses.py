@@ -109,7 +109,7 @@ def learned_loss(hidden: int = 32) -> Component:
         h: Hyper, outputs: Float[AnyArray, "examples classes"], targets: Float[AnyArray, "examples classes"]
     ) -> Float[Array, " examples"]:
         centered = outputs - jnp.mean(outputs, axis=-1, keepdims=True)
-        each = network.apply(h, jnp.stack([centered, targets], axis=-1))[..., 0]
-        return cross_entropy(outputs, targets) + jnp.sum(each, axis=-1)
+        class_terms = network.apply(h, jnp.stack([centered, targets], axis=-1))[..., 0]
+        return cross_entropy(outputs, targets) + jnp.sum(class_terms, axis=-1)
 
     return Component(init, apply)

@@ -42,7 +42,7 @@ def interpolated_schedule(values: Float[Array, "..."], steps: int) -> Callable[[
     """
     if values.ndim != 1 or not 1 <= len(values) <= steps:
         raise InputError(
-            f"interpolated_schedule: values has shape {values.shape}; must have one axis of 1 to steps={steps} values"
+            f"interpolated_schedule: values must have one axis of 1 to steps={steps} values, got shape {values.shape}"
         )
     knots = jnp.linspace(0, steps - 1, len(values), dtype=values.dtype)
     return lambda step: jnp.interp(jnp.asarray(step, values.dtype), knots, values)
@@ -131,10 +131,10 @@ def _with_rate(rate: Rate, combine: Callable[[Any, jax.Array, Any], jax.Array]) 
         return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32)) if is_schedule else optax.EmptyState()
 
     def update(updates: Any, state: Any, params: Any = None):
-        now = rate(state.count) if is_schedule else rate
+        current_rate = rate(state.count) if is_schedule else rate
         weights = updates if params is None else params
-        whole = lambda r, u, w: jax.tree.map(lambda a, b: combine(jnp.asarray(r).astype(a.dtype), a, b), u, w)
-        changed = jax.tree.map(whole, now, updates, weights)
-        return changed, optax.ScaleByScheduleState(state.count + 1) if is_schedule else state
+        combine_leaves = lambda r, u, w: jax.tree.map(lambda a, b: combine(jnp.asarray(r).astype(a.dtype), a, b), u, w)
+        new_updates = jax.tree.map(combine_leaves, current_rate, updates, weights)
+        return new_updates, optax.ScaleByScheduleState(state.count + 1) if is_schedule else state
 
     return optax.GradientTransformation(init, update)

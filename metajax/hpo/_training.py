@@ -109,7 +109,7 @@ def training_problem(
     """
     unknown = [name for name in components if name not in SLOTS]
     if unknown:
-        raise InputError(f"training_problem: no slot {unknown[0]!r}; must be one of {', '.join(SLOTS)}")
+        raise InputError(f"training_problem: components must be among {', '.join(SLOTS)}, got {unknown[0]!r}")
     plain = squared_error if classes is None else cross_entropy
 
     def targets(y: jax.Array) -> jax.Array:

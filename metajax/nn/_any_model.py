@@ -41,7 +41,8 @@ def functional(module: Any, *example: Any) -> Functional:
     equinox = sys.modules.get("equinox")  # there can be no module of it before it is imported
     if type(module).__module__.startswith("haiku."):
         raise InputError(
-            "functional: module is transformed by Haiku; give it to nn.adapters.from_haiku, with example inputs"
+            "functional: module must not be a transformed Haiku function; use nn.adapters.from_haiku, with example "
+            "inputs"
         )
     if isinstance(module, tuple) and len(module) == 2 and all(callable(f) for f in module):
         return adapters.from_functions(*module)
@@ -52,6 +53,6 @@ def functional(module: Any, *example: Any) -> Functional:
     if isinstance(module, nnx.Module) or callable(module):
         return adapters.from_nnx(module)
     raise InputError(
-        f"functional: module is a {type(module).__name__}; accepted are an nnx.Module, a function of nnx.Rngs that "
-        "makes one, a Linen module with example inputs, an Equinox module, or a pair (init, apply)"
+        "functional: module must be an nnx.Module, a function of nnx.Rngs that returns one, a Linen module with "
+        f"example inputs, an Equinox module, or a pair (init, apply), got {type(module).__name__}"
     )

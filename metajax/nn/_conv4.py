@@ -55,7 +55,8 @@ class Conv4(nnx.Module):
     ):
         if ways is not None and flatten:
             raise InputError(
-                f"Conv4: flatten=True with ways={ways}; accepted is ways=None: the head takes the features' mean"
+                f"Conv4: flatten must be False with ways={ways}, because the head takes the features' mean; use ways=None to "
+                "flatten"
             )
         sizes, stride = (channels, width, width, width, width), 1 if pool else 2
         pairs = zip(sizes[:-1], sizes[1:])

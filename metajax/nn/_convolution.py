@@ -55,8 +55,8 @@ def convolution(
     size, _, channels, _ = kernel.shape
     if x.dtype != kernel.dtype or x.shape[-1] != channels:
         raise InputError(
-            f"convolution: x {x.dtype}{x.shape} and kernel {kernel.dtype}{kernel.shape} do not fit; accepted are the same "
-            "type, and as many channels in the last axis of x as in the third of the kernel"
+            "convolution: x and kernel must have the same dtype, and the last axis of x must equal the third of "
+            f"kernel (channels), got x {x.dtype}{x.shape} and kernel {kernel.dtype}{kernel.shape}"
         )
     height, width = x.shape[1:3]
     return output_primitive.bind(x, kernel, form=Form(size, stride, height, width, dilation, symmetric))

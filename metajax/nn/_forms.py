@@ -38,9 +38,9 @@ class Form(NamedTuple):
         """The padding before and behind each axis, "SAME" up to the last pixel that a window reads."""
         padding = []
         for length in (self.height, self.width):
-            needed = (-(-length // self.stride) - 1) * self.stride + self.reach - length
-            before = self.reach // 2 if self.symmetric else max(needed, 0) // 2
-            padding.append((before, needed - before))
+            total = (-(-length // self.stride) - 1) * self.stride + self.reach - length
+            before = self.reach // 2 if self.symmetric else max(total, 0) // 2
+            padding.append((before, total - before))
         return padding
 
 
@@ -73,8 +73,8 @@ def output_direct(x: jax.Array, kernel: jax.Array, *, form: Form) -> jax.Array:
 
 def input_direct(kernel: jax.Array, slope: jax.Array, *, form: Form) -> jax.Array:
     """The derivative in the input, as XLA's convolution of the spread slope with the turned kernel."""
-    zero, inside, reach = jnp.zeros((), slope.dtype), form.stride - 1, form.reach - 1
-    edges = [(reach - before, reach - behind, inside) for before, behind in form.padding()]
+    zero, interior, reach = jnp.zeros((), slope.dtype), form.stride - 1, form.reach - 1
+    edges = [(reach - before, reach - behind, interior) for before, behind in form.padding()]
     spread = jax.lax.pad(slope, zero, [(0, 0, 0), *edges, (0, 0, 0)])
     return direct(spread, kernel[::-1, ::-1].swapaxes(2, 3), 1, "VALID", form.dilation)
 

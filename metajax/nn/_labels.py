@@ -33,16 +33,16 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
         >>> check_labels(np.array([0, 2, 1]), 3)
         >>> check_labels(np.array([1, 2, 3]), 3)
         Traceback (most recent call last):
-        metajax.types.InputError: labels: 3 is not a class; accepted are the integers 0 to 2
+        metajax.types.InputError: labels must be integers from 0 to 2, got 3
     """
     if not jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype != bool:
-        raise InputError(f"{name}: are {labels.dtype}; accepted are the integers 0 to {classes - 1}")
+        raise InputError(f"{name} must be integers from 0 to {classes - 1}, got dtype {labels.dtype}")
     if isinstance(labels, Tracer):
         return
     values = np.asarray(labels)
-    wrong = values[(values < 0) | (values >= classes)]
-    if wrong.size:
-        raise InputError(f"{name}: {wrong.flat[0]} is not a class; accepted are the integers 0 to {classes - 1}")
+    out_of_range = values[(values < 0) | (values >= classes)]
+    if out_of_range.size:
+        raise InputError(f"{name} must be integers from 0 to {classes - 1}, got {out_of_range.flat[0]}")
 
 
 @checked

@@ -86,8 +86,8 @@ def separable(
     """
     x, channels = jnp.asarray(x), x.shape[-1]
     if channels <= FUSED_CHANNELS:
-        whole = jnp.concatenate([depth[..., None] * point for depth, point in kernels], axis=-1)
-        return convolution(x, whole, stride, dilation, symmetric=True)
+        full_kernel = jnp.concatenate([depth[..., None] * point for depth, point in kernels], axis=-1)
+        return convolution(x, full_kernel, stride, dilation, symmetric=True)
     pad, layout = dilation * (kernels[0][0].shape[0] // 2), ("NHWC", "HWIO", "NHWC")
 
     def run(depth: AnyArray) -> jax.Array:

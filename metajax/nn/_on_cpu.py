@@ -47,8 +47,8 @@ def output_on_cpu(x: jax.Array, kernel: jax.Array, *, form: Form) -> jax.Array:
     total = patch_bytes(x, form)
     if form.size > 1 and total > LARGE_BYTES and kernel.shape[-1] >= MANY_CHANNELS:
         fitting = max(1, len(x) * FITTING_BYTES // total)
-        each = next(n for n in range(fitting, 0, -1) if len(x) % n == 0)
-        y = jax.lax.map(lambda x: output_product(x, kernel, form=form), x.reshape(-1, each, *x.shape[1:]))
+        piece_size = next(n for n in range(fitting, 0, -1) if len(x) % n == 0)
+        y = jax.lax.map(lambda x: output_product(x, kernel, form=form), x.reshape(-1, piece_size, *x.shape[1:]))
         return y.reshape(-1, *y.shape[2:])
     return (output_product if form.size == 1 or x.shape[-1] >= WIDE_CHANNELS else output_direct)(x, kernel, form=form)
 

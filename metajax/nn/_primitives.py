@@ -27,9 +27,9 @@ from metajax.nn._forms import (
 from metajax.nn._on_cpu import input_on_cpu, kernel_on_cpu, output_on_cpu
 
 
-def _folded(run: Callable[[jax.Array], jax.Array], x: jax.Array, at: int) -> tuple[jax.Array, int]:
+def _folded(run: Callable[[jax.Array], jax.Array], x: jax.Array, axis: int) -> tuple[jax.Array, int]:
     """Runs a batch of batches of images as one batch."""
-    x = jnp.moveaxis(x, at, 0)
+    x = jnp.moveaxis(x, axis, 0)
     y = run(x.reshape(-1, *x.shape[2:]))
     return y.reshape(*x.shape[:2], *y.shape[1:]), 0
 
@@ -93,16 +93,16 @@ kernel_primitive = _primitive("convolution_kernel", kernel_direct, kernel_on_cpu
 # The derivatives of each in its first and its second argument, given the slope ``by`` of its value.
 ad.defbilinear(
     output_primitive,
-    lambda by, x, kernel, form: input_primitive.bind(kernel, by, form=form),
-    lambda by, x, kernel, form: kernel_primitive.bind(x, by, form=form),
+    lambda slope_out, x, kernel, form: input_primitive.bind(kernel, slope_out, form=form),
+    lambda slope_out, x, kernel, form: kernel_primitive.bind(x, slope_out, form=form),
 )
 ad.defbilinear(
     input_primitive,
-    lambda by, kernel, slope, form: kernel_primitive.bind(by, slope, form=form),
-    lambda by, kernel, slope, form: output_primitive.bind(by, kernel, form=form),
+    lambda slope_out, kernel, slope, form: kernel_primitive.bind(slope_out, slope, form=form),
+    lambda slope_out, kernel, slope, form: output_primitive.bind(slope_out, kernel, form=form),
 )
 ad.defbilinear(
     kernel_primitive,
-    lambda by, x, slope, form: input_primitive.bind(by, slope, form=form),
-    lambda by, x, slope, form: output_primitive.bind(x, by, form=form),
+    lambda slope_out, x, slope, form: input_primitive.bind(slope_out, slope, form=form),
+    lambda slope_out, x, slope, form: output_primitive.bind(x, slope_out, form=form),
 )

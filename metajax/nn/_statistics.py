@@ -52,7 +52,7 @@ def running(model: Functional, example: Any, momentum: float = 0.1) -> Running:
         True
     """
     if not 0 < momentum <= 1:
-        raise InputError(f"running: momentum={momentum}; accepted is a number above 0, up to 1")
+        raise InputError(f"running: momentum must be a number > 0 and <= 1, got {momentum}")
 
     def train(params: Params, x: Any) -> tuple[Any, Any]:
         return model.apply(params, x, report=True)
@@ -63,8 +63,10 @@ def running(model: Functional, example: Any, momentum: float = 0.1) -> Running:
     def start() -> Any:
         shapes = jax.eval_shape(lambda key, x: train(model.init(key), x)[1], jax.random.key(0), example)
         is_moments = lambda node: isinstance(node, Moments)
-        fresh = lambda s: Moments(jnp.zeros(s.mean.shape, s.mean.dtype), jnp.ones(s.variance.shape, s.variance.dtype))
-        return jax.tree.map(fresh, shapes, is_leaf=is_moments)
+        initial_moments = lambda s: Moments(
+            jnp.zeros(s.mean.shape, s.mean.dtype), jnp.ones(s.variance.shape, s.variance.dtype)
+        )
+        return jax.tree.map(initial_moments, shapes, is_leaf=is_moments)
 
     def follow(statistics: Any, batch: Any) -> Any:
         return jax.tree.map(lambda old, new: old + momentum * (new - old), statistics, batch)

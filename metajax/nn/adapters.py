@@ -54,27 +54,27 @@ def from_nnx(module: Any) -> Functional:
     from flax import nnx
 
     if isinstance(module, nnx.Module):
-        graph, params, rest = nnx.split(module, nnx.Param, ...)
+        graph, params, other_state = nnx.split(module, nnx.Param, ...)
         fixed = nnx.to_pure_dict(params)
-        return Functional(lambda key: fixed, _nnx_apply(graph, params, rest))
+        return Functional(lambda key: fixed, _nnx_apply(graph, params, other_state))
 
     def init(key: Key) -> Params:
         return nnx.to_pure_dict(nnx.split(module(nnx.Rngs(key)), nnx.Param, ...)[1])
 
-    graph, params, rest = nnx.split(nnx.eval_shape(lambda: module(nnx.Rngs(0))), nnx.Param, ...)
-    if jax.tree.leaves(rest):  # its values count, not only its structure
-        rest = nnx.split(module(nnx.Rngs(0)), nnx.Param, ...)[2]
-    return Functional(jax.jit(init), _nnx_apply(graph, params, rest))
+    graph, params, other_state = nnx.split(nnx.eval_shape(lambda: module(nnx.Rngs(0))), nnx.Param, ...)
+    if jax.tree.leaves(other_state):  # its values count, not only its structure
+        other_state = nnx.split(module(nnx.Rngs(0)), nnx.Param, ...)[2]
+    return Functional(jax.jit(init), _nnx_apply(graph, params, other_state))
 
 
-def _nnx_apply(graph: Any, like: Any, rest: Any) -> Apply:
+def _nnx_apply(graph: Any, like: Any, other_state: Any) -> Apply:
     """The apply function of an NNX module that was split into its graph, parameters and other state."""
     from flax import nnx
 
     def apply(params: Params, *inputs: Any, **kwargs: Any) -> Any:
         state = jax.tree.map(lambda x: x, like)  # a copy of the structure, to be filled
         nnx.replace_by_pure_dict(state, params)
-        return nnx.merge(graph, state, rest, copy=True)(*inputs, **kwargs)
+        return nnx.merge(graph, state, other_state, copy=True)(*inputs, **kwargs)
 
     return apply
 
@@ -135,7 +135,7 @@ def from_equinox(make: Callable[[Key], Any], batched: bool = True) -> Functional
     def apply(params: Params, *inputs: Any, **kwargs: Any) -> Any:
         leaves = [params[name] for name in names]
         run = eqx.combine(jax.tree.unflatten(structure, leaves), static)
-        return jax.vmap(lambda *one: run(*one, **kwargs))(*inputs) if batched else run(*inputs, **kwargs)
+        return jax.vmap(lambda *example: run(*example, **kwargs))(*inputs) if batched else run(*inputs, **kwargs)
 
     return Functional(init, apply)
 

@@ -35,27 +35,28 @@ def mesh(devices: Devices) -> Mesh:
     """
     if isinstance(devices, Mesh):
         if len(devices.axis_names) != 1:
-            raise InputError(f"devices: a mesh of the axes {devices.axis_names}; give one of one axis")
+            raise InputError(f"devices must be a mesh of one axis, got a mesh of the axes {devices.axis_names}")
         chosen = list(devices.devices.ravel())
     elif isinstance(devices, str):
         if devices != "all":
-            raise InputError(f"devices={devices!r}; give 'all', a number, a list of devices, or a mesh")
+            raise InputError(f"devices must be 'all', a number, a list of devices, or a mesh, got {devices!r}")
         chosen = jax.devices()
     elif isinstance(devices, int):
-        everything = jax.devices()
-        if isinstance(devices, bool) or not 1 <= devices <= len(everything):
+        all_devices = jax.devices()
+        if isinstance(devices, bool) or not 1 <= devices <= len(all_devices):
             raise InputError(
-                f"devices={devices}: this program has {len(everything)} ({everything[0].platform}); give a number from 1 to "
-                f"{len(everything)}"
+                f"devices must be from 1 to {len(all_devices)}, the number of {all_devices[0].platform} devices of this "
+                f"program, got {devices}"
             )
-        chosen = everything[:devices]
+        chosen = all_devices[:devices]
     else:
         chosen = list(devices)
     if not chosen or len(set(chosen)) != len(chosen) or not all(isinstance(device, jax.Device) for device in chosen):
-        raise InputError(f"devices={devices!r}; give devices of jax.devices(), each once")
+        raise InputError(f"devices must be distinct devices of jax.devices(), at least one, got {devices!r}")
     idle = sorted(set(range(jax.process_count())) - {device.process_index for device in chosen})
     if idle:
         raise InputError(
-            f"devices: the processes {idle} have none of the {len(chosen)}; give some of every process, or 'all'"
+            f"devices must include at least one device of every process, but the processes {idle} have none; add some "
+            "of theirs, or use 'all'"
         )
     return Mesh(np.asarray(chosen), (AXIS,))

@@ -23,25 +23,28 @@ def connect(
         seconds: How long the processes wait for each other.
 
     Raises:
-        InputError: If this process is connected already, the address or a number is none, the port of the coordinator is taken,
-            or the others do not come in time.
+        InputError: If this process is connected already, ``coordinator`` is not an address, a number is out of range, the port
+            is in use, or the other processes do not connect in time.
 
     Example:
         >>> try:
         ...     connect("nowhere", 2, 0)
         ... except InputError as error:
         ...     print(error)
-        connect: coordinator='nowhere'; give host:port
+        connect: coordinator must be 'host:port', got 'nowhere'
     """
     if jax.distributed.is_initialized():
-        raise InputError("connect: this process is connected already; a program has one coordinator")
+        raise InputError(
+            "connect must be called once, but this process is connected already; a program has one coordinator"
+        )
     if coordinator is not None:
         _check(coordinator, processes, process)
     try:
         jax.distributed.initialize(coordinator, processes, process, initialization_timeout=seconds)
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"connect: coordinator={coordinator!r}, processes={processes}, process={process}: {str(error).splitlines()[0]}"
+            f"connect: JAX could not connect with coordinator={coordinator!r}, processes={processes}, "
+            f"process={process}: {str(error).splitlines()[0]}"
         ) from error
 
 
@@ -49,9 +52,12 @@ def _check(coordinator: str, processes: int | None, process: int | None) -> None
     """Refuses what JAX would wait for in vain, or end the process for."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
-        raise InputError(f"connect: coordinator={coordinator!r}; give host:port")
+        raise InputError(f"connect: coordinator must be 'host:port', got {coordinator!r}")
     if processes is None or process is None or not 0 <= process < processes:
-        raise InputError(f"connect: processes={processes}, process={process}; give a number, and one from 0 below it")
+        raise InputError(
+            "connect: processes must be an integer >= 1 and process an integer from 0 to processes - 1, got "
+            f"processes={processes}, process={process}"
+        )
     if process == 0:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,8 +65,8 @@ def _check(coordinator: str, processes: int | None, process: int | None) -> None
                 probe.bind(("", int(port)))
             except OSError as error:
                 raise InputError(
-                    f"connect: coordinator={coordinator!r}: the port cannot be used ({error.strerror}); another coordinator "
-                    "may be running, so give a free port"
+                    f"connect: coordinator must name a free port, but the port of {coordinator!r} cannot be used "
+                    f"({error.strerror}); another coordinator may be running, so choose another port"
                 ) from error
 
 

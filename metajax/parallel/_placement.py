@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from metajax._typing import is_key
 from metajax.parallel._devices import AXIS
 from metajax.types import InputError
 
@@ -33,13 +34,13 @@ class Placement:
     axes: Any = 0
 
     @property
-    def _whole(self) -> NamedSharding:
+    def _replicated(self) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec())
 
     def _sharding(self, axis: int | None, shift: int = 0) -> NamedSharding:
         """How an array is cut; ``shift`` is the number of axes that were put in front."""
         if axis is None:
-            return self._whole
+            return self._replicated
         return NamedSharding(self.mesh, PartitionSpec(*[None] * (axis + shift), AXIS))
 
     def _map(self, change: Any, batch: Any) -> Any:
@@ -54,7 +55,7 @@ class Placement:
             if isinstance(error, InputError):
                 raise
             reason = str(error).splitlines()[0].rstrip(":")
-            raise InputError(f"batch_axes={self.axes!r} does not fit the batch ({reason})") from error
+            raise InputError(f"batch_axes must be a prefix of the batch, got {self.axes!r} ({reason})") from error
 
     def check(self, batch: Any) -> None:
         """Refuses a batch that cannot be cut into equal parts.
@@ -78,19 +79,20 @@ class Placement:
             shape = np.shape(leaf)
             if not 0 <= axis < len(shape):
                 raise InputError(
-                    f"batch_axes: batch{path} has the shape {shape} and no axis {axis}; None leaves it whole"
+                    f"batch_axes must name an axis of each leaf of the batch, but batch{path} of shape {shape} has no "
+                    f"axis {axis}; use None to leave it undivided"
                 )
             if shape[axis] % n:
                 raise InputError(
-                    f"devices: {n} devices do not divide axis {axis} of batch{path}, which has {shape[axis]}; give a multiple "
-                    f"of {n}, or fewer devices"
+                    f"devices: the number of devices must divide axis {axis} of batch{path}, got {n} devices and size "
+                    f"{shape[axis]}; use a multiple of {n}, or fewer devices"
                 )
 
         self._map(check_one, batch)
 
     def replicate(self, tree: Any) -> Any:
         """Returns arrays that are whole on every device. In a program over hosts, every process gives the same values."""
-        return jax.tree.map(lambda leaf: _put(leaf, self._whole), tree)
+        return jax.tree.map(lambda leaf: _put(leaf, self._replicated), tree)
 
     def spread(self, batch: Any, stacked: bool = False) -> Any:
         """Puts a batch on the devices. In a program over hosts, every process gives its own part.
@@ -107,13 +109,13 @@ class Placement:
 
     def constrain_whole(self, tree: Any) -> Any:
         """The same arrays inside of a compiled program, whole on every device."""
-        return jax.lax.with_sharding_constraint(tree, self._whole)
+        return jax.lax.with_sharding_constraint(tree, self._replicated)
 
 
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     """Puts an array, or the part of it that this process has, on the devices."""
     if jax.process_count() == 1:
         return jax.device_put(leaf, sharding)
-    if isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if is_key(leaf):
         return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
     return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))

@@ -51,7 +51,9 @@ def graph_svg(nodes: Sequence[str], edges: Sequence[Edge], title: str = "") -> s
     index = {name: i for i, name in enumerate(nodes)}
     for source, target, _ in edges:
         if source not in index or target not in index or index[source] >= index[target]:
-            raise InputError(f"edges: {source!r} -> {target!r}; accepted are edges onward between {list(nodes)}")
+            raise InputError(
+                f"edges must lead from a node to a later one of {list(nodes)}, got {source!r} -> {target!r}"
+            )
     grid = _grid(nodes, edges, has_title=bool(title))
     labels = list(dict.fromkeys(label for _, _, label in edges if label))
     color = {"": MUTED, **{label: _COLORS[i % len(_COLORS)] for i, label in enumerate(labels)}}
@@ -78,9 +80,9 @@ def _grid(nodes: Sequence[str], edges: Sequence[Edge], has_title: bool) -> _Grid
     rows = max(len(c) for c in columns)
     top = _MARGIN + (16 if has_title else 0) + 36
     corner: dict[str, tuple[float, float]] = {}
-    for c, inside in enumerate(columns):
-        shift = (rows - len(inside)) / 2
-        for i, node in enumerate(inside):
+    for c, column_nodes in enumerate(columns):
+        shift = (rows - len(column_nodes)) / 2
+        for i, node in enumerate(column_nodes):
             corner[node] = (_MARGIN + c * _GAP_X, top + (i + shift) * _GAP_Y)
     return _Grid(column, corner, top, rows, 2 * _MARGIN + (len(columns) - 1) * _GAP_X + _WIDTH)
 
@@ -113,15 +115,15 @@ def _legend(labels: list[str], color: dict[str, str], grid: _Grid) -> tuple[list
 
 def _edges(edges: Sequence[Edge], color: dict[str, str], grid: _Grid) -> list[str]:
     """Returns the edges as curves. Several edges between two nodes stand apart."""
-    lines, drawn = [], {}
+    lines, last_repeats = [], {}
     for source, target, label in edges:
         (x0, y0), (x1, y1) = grid.corner[source], grid.corner[target]
-        again = drawn[source, target] = drawn.get((source, target), -1) + 1
+        repeat = last_repeats[source, target] = last_repeats.get((source, target), -1) + 1
         x0, y0, y1 = x0 + _WIDTH, y0 + _HEIGHT / 2, y1 + _HEIGHT / 2
-        third, c0, c1 = (x1 - x0) / 3, y0 + 12 * again, y1 + 12 * again
+        third, c0, c1 = (x1 - x0) / 3, y0 + 12 * repeat, y1 + 12 * repeat
         if grid.column[target] - grid.column[source] > 1:  # an arc around the columns that lie between
             is_above = y0 + y1 <= 2 * grid.top + (grid.rows - 1) * _GAP_Y + _HEIGHT
-            c0 = c1 = (grid.top - 46 if is_above else grid.bottom + 12) + 12 * again
+            c0 = c1 = (grid.top - 46 if is_above else grid.bottom + 12) + 12 * repeat
         path = f"M{x0:g} {y0:g}C{x0 + third:g} {c0:g} {x1 - third:g} {c1:g} {x1 - 2:g} {y1:g}"
         lines.append(
             f'<path d="{path}" fill="none" stroke="{color[label]}" stroke-width="1.8" '

@@ -9,7 +9,7 @@ from metajax.run._config import OneLineParser, to_dict
 from metajax.run._directory import RunDirectory
 from metajax.run._files import read_json, write_json, write_text
 from metajax.run._identity import Fingerprint, differences, fingerprint
-from metajax.run._loop import Diverged, train
+from metajax.run._loop import Diverged, StepRecord, train
 from metajax.run._main import main
 from metajax.run._meta import collect, hardware
 from metajax.run._progress import Progress
@@ -24,6 +24,7 @@ __all__ = [
     "OneLineParser",
     "Progress",
     "RunDirectory",
+    "StepRecord",
     "Watch",
     "Writer",
     "collect",

@@ -182,7 +182,7 @@ class Checkpoints:
             for line in damaged:
                 print(f"{self.path}: {line}; going on from checkpoint {number}", file=sys.stderr)
             return checkpoint
-        advice = "; no other is left: begin anew with overwrite=True or in another directory"
+        advice = "; no other is left: start again with overwrite=True or in another directory"
         raise InputError(f"{self.path}: {', '.join(damaged)}{advice if step is None else ''}")
 
     def set_aside(self, step: int) -> None:
@@ -206,10 +206,11 @@ class Checkpoints:
         """
         folder = self.path / str(step)
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such checkpoint; there are {self.steps}")
+            raise InputError(f"{folder} does not exist; the checkpoints of this run are {self.steps}")
         if (folder / "state").is_dir() and not (folder / "leaves").exists():
             raise InputError(
-                f"{folder}: was written by an earlier version of metajax, in format 1; this version reads format {FORMAT}"
+                f"{folder} was written by an earlier version of metajax, in format 1; this version reads format "
+                f"{FORMAT}"
             )
         try:
             record = read_json(folder / "record.json")
@@ -221,17 +222,20 @@ class Checkpoints:
         if not is_intact:
             raise Damaged("record.json was altered")
         if version != FORMAT:
-            raise InputError(f"{folder}: has the format {version}; this version reads format {FORMAT}")
+            raise InputError(f"{folder} has format {version}; this version reads format {FORMAT}")
         return content
 
     def _read(self, step: int, like: Any) -> Restored:
         """Reads a checkpoint and compares it with its record."""
         record, leaves = self._record(step), named_leaves(like)
-        expected, saved = [kind_of(*each) for each in leaves.values()], [tuple(row[:3]) for row in record["leaves"]]
+        expected, saved = (
+            [kind_of(*named_leaf) for named_leaf in leaves.values()],
+            [tuple(row[:3]) for row in record["leaves"]],
+        )
         saved = [(path, kind, tuple(shape)) for path, kind, shape in saved]
         if saved != expected:
             raise InputError(
-                f"{self.path}: checkpoint {step} is of another config or learner ({mismatch(saved, expected)})"
+                f"{self.path}: checkpoint {step} belongs to another config or learner ({mismatch(saved, expected)})"
             )
         shapes = {name: abstract(leaf) for name, (_, leaf) in leaves.items() if np.size(leaf)}
         try:
@@ -240,11 +244,13 @@ class Checkpoints:
             Exception
         ) as error:  # damage shows as anything, from a missing file to a wrong number in a table of Orbax
             raise Damaged(_line(error)) from error
-        back = [restored(leaf, loaded[name]) if np.size(leaf) else leaf for name, (_, leaf) in leaves.items()]
-        for (path, *_, expected_digest), (_, leaf), value in zip(record["leaves"], leaves.values(), back):
+        restored_leaves = [
+            restored(leaf, loaded[name]) if np.size(leaf) else leaf for name, (_, leaf) in leaves.items()
+        ]
+        for (path, *_, expected_digest), (_, leaf), value in zip(record["leaves"], leaves.values(), restored_leaves):
             if kind_of(path, value) != kind_of(path, leaf) or digest_of(value) != expected_digest:
                 raise Damaged(f"the content of state{path} is not what was saved")
-        state = jax.tree.unflatten(jax.tree.structure(like), back)
+        state = jax.tree.unflatten(jax.tree.structure(like), restored_leaves)
         return Restored(step, state, _decode(record["position"]))
 
 

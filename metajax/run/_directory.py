@@ -4,8 +4,7 @@ import json
 import math
 import os
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,17 @@ import jax
 
 from metajax.parallel import agreed, is_first, wait
 from metajax.run import _meta as meta
+from metajax.run._data_record import DATA_FILE, read_data, write_data
 from metajax.run._files import read_json, usable, write_json, write_text
-from metajax.run._identity import Fingerprint, differences, from_json, to_json
+from metajax.run._identity import Fingerprint, differences
 from metajax.run._lock import Lock
-from metajax.run._writer import Writer, numbers
+from metajax.run._writer import Writer, Writers
 from metajax.types import InputError
 
-DATA_FORMAT = 1
-"""The version of ``data.json``."""
 _MARK = "config.json"  # written last, so that a directory with it is a run
-_LOCK, _META, _DATA = ".lock", "meta.json", "data.json"
-_SENT = "sent.json"  # the last step that writers were sent
+_LOCK, _META = ".lock", "meta.json"
 _CLEARED = ".overwritten"  # what the mark is called while the run is deleted
-_BEFORE_CONFIG = {_LOCK, *(f"{name}{part}" for name in (_META, _DATA, _MARK) for part in ("", ".part"))}
+_BEFORE_CONFIG = {_LOCK, *(f"{name}{part}" for name in (_META, DATA_FILE, _MARK) for part in ("", ".part"))}
 
 
 class RunDirectory:
@@ -74,7 +71,7 @@ class RunDirectory:
         writers: Sequence[Writer] = (),
     ):
         self.path: Path = Path(path)
-        self._writers, self._sent = list(writers), None
+        self._writers = Writers(writers, self.path)
         self.config: dict[str, Any] = json.loads(json.dumps(config))
         self._is_writer = is_first()
         if jax.process_count() == 1:
@@ -94,7 +91,9 @@ class RunDirectory:
                 error = raised
         failed, resumed = agreed(error is not None, self._is_writer and error is None and self.resumed)
         if failed:
-            raise error or InputError(f"path={str(self.path)!r}: the first process could not open it, and says why")
+            raise error or InputError(
+                f"path={str(self.path)!r}: the first process could not open the run directory; its own error says why"
+            )
         self.resumed = bool(resumed)
 
     def _open(self, resume: bool, overwrite: bool, data: Fingerprint | None) -> None:
@@ -121,7 +120,7 @@ class RunDirectory:
         if not self.resumed:
             self._clear()
             write_json(self.path / _META, meta.collect(seed))
-            self._write_data(data)
+            write_data(self.path, data)
             write_json(self.path / _MARK, self.config)
             return
         self._compare()
@@ -133,7 +132,7 @@ class RunDirectory:
         described.setdefault("resumed", []).append(meta.collect(seed))
         write_json(self.path / _META, described)
 
-    def _is_run(self, accepted: bool) -> bool:
+    def _is_run(self, may_exist: bool) -> bool:
         """Returns whether a run is there. What a kill left before the config was written, or after it was removed, is none.
 
         Raises:
@@ -145,10 +144,10 @@ class RunDirectory:
         if _MARK not in names:
             if names and _CLEARED not in names and not (_LOCK in names and names <= _BEFORE_CONFIG):
                 raise InputError(
-                    f"path={str(self.path)!r}: exists and is not a run directory; give a new or an empty one"
+                    f"path={str(self.path)!r}: exists and is not a run directory; use a new or an empty one"
                 )
             return False
-        if not accepted:
+        if not may_exist:
             raise InputError(
                 f"path={str(self.path)!r}: a run is there already; resume=True continues it, overwrite=True replaces it"
             )
@@ -161,8 +160,8 @@ class RunDirectory:
         if differ:
             changes = ", ".join(f"{k}: {recorded.get(k)!r} there, {self.config.get(k)!r} given" for k in differ)
             raise InputError(
-                f"path={str(self.path)!r}: the run there has another config ({changes}); give the same one, or another "
-                "directory"
+                f"path={str(self.path)!r}: the run there has another config ({changes}); use the same config, or "
+                "another directory"
             )
 
     def bind_data(self, data: Fingerprint) -> None:
@@ -187,36 +186,17 @@ class RunDirectory:
             ...     run.RunDirectory(path, {}, resume=True, data=run.fingerprint(x=np.ones(3)))
             ... except InputError as error:
             ...     print(str(error).replace(path, "runs/a"))
-            runs/a: the run there is of other data (x: other content); give the data of the run, or another directory
+            runs/a: the run there is of other data (x: other content); use the data of the run, or another directory
         """
-        recorded = self._read_data()
+        recorded = read_data(self.path)
         if recorded is None:
             if self._is_writer:
-                self._write_data(data)
+                write_data(self.path, data)
         elif differ := differences(recorded, data):
             raise InputError(
-                f"{self.path}: the run there is of other data ({'; '.join(differ)}); give the data of the run, or another "
+                f"{self.path}: the run there is of other data ({'; '.join(differ)}); use the data of the run, or another "
                 "directory"
             )
-
-    def _write_data(self, data: Fingerprint | None) -> None:
-        write_json(self.path / _DATA, {"format": DATA_FORMAT, "data": None if data is None else to_json(data)}, None)
-
-    def _read_data(self) -> Fingerprint | None:
-        """Returns the recorded fingerprint, or ``None`` in a run that has not seen its data yet."""
-        path = self.path / _DATA
-        if not path.is_file():
-            raise InputError(
-                f"{self.path}: the run there was made by a version of metajax that did not record the data (no {_DATA}), so "
-                "whether it is of the data given cannot be known; replace it with overwrite=True, or give another directory"
-            )
-        record = read_json(path)
-        if record.get("format") != DATA_FORMAT:
-            raise InputError(f"{path}: has the format {record.get('format')}; this version reads format {DATA_FORMAT}")
-        try:
-            return None if record["data"] is None else from_json(record["data"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: damaged ({error})") from error
 
     def _clear(self) -> None:
         """Deletes a run, or what was left of one. A kill at any instant leaves a directory that counts as empty."""
@@ -242,28 +222,8 @@ class RunDirectory:
             return
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        if self._writers and "step" in record:
-            self._send(record)
-
-    def _send(self, record: dict[str, Any]) -> None:
-        """Sends metrics of a step that was not sent before to the writers."""
-        path, step = self.path / _SENT, int(record["step"])
-        if self._sent is None:
-            self._sent = read_json(path)["step"] if path.is_file() else -math.inf
-        if step <= self._sent:
-            return
-        self._each_writer(lambda writer: writer.write(numbers(record), step))
-        self._sent = step
-        write_json(path, {"step": step})
-
-    def _each_writer(self, use: Callable[[Writer], None]) -> None:
-        """Uses every writer; one that fails is left out from then on. The run does not depend on any."""
-        for writer in list(self._writers):
-            try:
-                use(writer)
-            except Exception as error:  # Trackers raise whatever they like, such as errors of their network.
-                self._writers.remove(writer)
-                print(f"{self.path}: no more metrics are sent ({type(error).__name__}: {error})", file=sys.stderr)
+        if "step" in record:
+            self._writers.send(record)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns all lines of ``metrics.jsonl``. A last line that a kill cut off is left out.
@@ -286,7 +246,7 @@ class RunDirectory:
                 if number > len(lines):
                     break
                 raise InputError(
-                    f"{self.metrics_file}: line {number} is damaged ({error}); delete the line to go on without it"
+                    f"{self.metrics_file}: line {number} is damaged ({error}); delete the line to continue without it"
                 ) from error
             records.append(record)
         return records
@@ -311,10 +271,12 @@ class RunDirectory:
         Raises:
             InputError: If a metric is not a plain number.
         """
-        bad = [k for k, v in result.get("metrics", {}).items() if isinstance(v, bool) or not isinstance(v, int | float)]
-        if bad:
+        non_numbers = [
+            k for k, v in result.get("metrics", {}).items() if isinstance(v, bool) or not isinstance(v, int | float)
+        ]
+        if non_numbers:
             raise InputError(
-                f"finish: result['metrics'] has {bad}, which are not plain numbers; accepted are int and float"
+                f"finish: result['metrics'] must hold int and float values only, but {non_numbers} are not plain numbers"
             )
         if self._is_writer:
             write_json(self.path / "result.json", result)
@@ -328,8 +290,7 @@ class RunDirectory:
 
     def close(self) -> None:
         """Releases the lock, and closes the writers."""
-        self._each_writer(lambda writer: writer.close())
-        self._writers.clear()
+        self._writers.close()
         if self._lock is not None:
             self._lock.release()
 

@@ -62,9 +62,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path}: damaged ({error})") from error
+        raise InputError(f"{path} is damaged ({error})") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: damaged (holds no JSON object)")
+        raise InputError(f"{path} is damaged (it holds no JSON object)")
     return content
 
 

@@ -91,7 +91,7 @@ def differences(recorded: Fingerprint, current: Fingerprint) -> list[str]:
     lines += [f"{name}: given, but not there" for name in current if name not in recorded]
     for name in recorded:
         if name in current:
-            lines += [f"{name}: {what}" for what in _compare(recorded[name], current[name])]
+            lines += [f"{name}: {difference}" for difference in _compare(recorded[name], current[name])]
     return lines
 
 
@@ -126,28 +126,31 @@ def short_digest(data: Fingerprint) -> str:
 
 def _compare(recorded: Part, current: Part) -> Iterator[str]:
     """Yields in words what differs between two parts."""
-    before, now = ([c.name for c in part.columns] for part in (recorded, current))
-    if before != now:
-        lacking, new = ([n for n in a if n not in b] for a, b in ((before, now), (now, before)))
-        changes = [f"{_some(names)} {what}" for names, what in ((lacking, "not given"), (new, "not there")) if names]
+    recorded_names, current_names = ([c.name for c in part.columns] for part in (recorded, current))
+    if recorded_names != current_names:
+        missing = [n for n in recorded_names if n not in current_names]
+        new = [n for n in current_names if n not in recorded_names]
+        changes = [
+            f"{_listed(names)} {change}" for names, change in ((missing, "not given"), (new, "not there")) if names
+        ]
         yield f"other columns ({'; '.join(changes) or 'in another order'})"
-    known = {c.name: c for c in recorded.columns}
-    both = [(known[c.name], c) for c in current.columns if c.name in known]
-    for a, b in both:
+    recorded_columns = {c.name: c for c in recorded.columns}
+    column_pairs = [(recorded_columns[c.name], c) for c in current.columns if c.name in recorded_columns]
+    for a, b in column_pairs:
         if a.type != b.type:
             yield f"other type{f' of {a.name!r}' * bool(a.name)} ({a.type} there, {b.type} given)"
     if recorded.rows != current.rows:
         yield f"other number of rows ({recorded.rows} there, {current.rows} given)"
         return
-    changed = [a.name for a, b in both if a.type == b.type and a.digest != b.digest]
+    changed = [a.name for a, b in column_pairs if a.type == b.type and a.digest != b.digest]
     if changed:
-        yield f"other content{f' of {_some(changed)}' * bool(changed[0])}"
+        yield f"other content{f' of {_listed(changed)}' * bool(changed[0])}"
 
 
-def _some(names: list[str], limit: int = 5) -> str:
+def _listed(names: list[str], limit: int = 5) -> str:
     """Returns the first names in words, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(map(repr, names[:limit])) + more
+    suffix = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(repr, names[:limit])) + suffix
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Part]]:
@@ -156,15 +159,15 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Part]]:
         columns = [(str(label), value.iloc[:, i]) for i, label in enumerate(value.columns)]
         yield name, Part(len(value), tuple(_column(label, column) for label, column in columns))
     elif isinstance(value, Mapping):
-        for key, inside in value.items():
-            yield from _parts(f"{name}.{key}", inside)
+        for key, child in value.items():
+            yield from _parts(f"{name}.{key}", child)
     elif isinstance(value, Path):
         content = np.frombuffer(value.read_bytes(), np.uint8)
         yield name, Part(len(content), (Column("", "bytes of a file", digest(content)),))
     elif isinstance(value, list | tuple) and not all(isinstance(v, _PLAIN) for v in value):
         names = getattr(value, "_fields", range(len(value)))
-        for key, inside in zip(names, value):
-            yield from _parts(f"{name}.{key}", inside)
+        for key, child in zip(names, value):
+            yield from _parts(f"{name}.{key}", child)
     elif isinstance(value, list | tuple | str | int | float | bool | None):
         plain = np.empty(len(value) if isinstance(value, list | tuple) else 1, object)
         plain[:] = value if isinstance(value, list | tuple) else [value]
@@ -172,9 +175,7 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Part]]:
     elif hasattr(value, "shape") and hasattr(value, "dtype"):
         yield name, Part(len(value) if np.ndim(value) else 1, (_column("", value),))
     else:
-        raise InputError(
-            f"fingerprint: {name} is a {type(value).__name__}; accepted are tables, arrays and plain values"
-        )
+        raise InputError(f"fingerprint: {name} must be a table, an array or a plain value, got {type(value).__name__}")
 
 
 _PLAIN = (str, int, float, bool, type(None))

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from metajax._typing import is_key
 from metajax.run._identity import digest
 from metajax.types import InputError
 
@@ -24,15 +25,10 @@ def named_leaves(state: Any) -> dict[str, tuple[str, Any]]:
         kind = None if isinstance(leaf, jax.Array) else np.asarray(leaf).dtype
         if kind is not None and kind.kind != "b" and not jax.numpy.issubdtype(kind, np.number):
             raise InputError(
-                f"checkpoint: state{path} is a {type(leaf).__name__} ({kind}); accepted are JAX and NumPy arrays, "
-                "random keys, and Python numbers of at most 64 bits"
+                f"checkpoint: state{path} must be a JAX or NumPy array of numbers, a random key, or a Python number "
+                f"of at most 64 bits, got {type(leaf).__name__} ({kind})"
             )
     return named
-
-
-def _is_key(leaf: Any) -> bool:
-    """Returns whether a leaf is a random key."""
-    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def kind_of(path: str, leaf: Any) -> tuple[str, str, tuple[int, ...]]:
@@ -43,7 +39,7 @@ def kind_of(path: str, leaf: Any) -> tuple[str, str, tuple[int, ...]]:
 
 def digest_of(leaf: Any) -> str:
     """Returns the SHA-256 of the bytes of a leaf."""
-    return digest(np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf))
+    return digest(np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf))
 
 
 def stored(leaf: Any) -> Any:

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,23 @@ from metajax.types import Batch, InputError, Key, Learner
 
 class Diverged(RuntimeError):
     """The loss or the state is no longer finite. The message names the last good checkpoint."""
+
+
+class StepRecord(TypedDict):
+    """What ``train`` logs of a chunk, beside the means of the learner's info and the metrics of an evaluation.
+
+    Attributes:
+        step: The number of updates so far.
+        seconds: The seconds of training so far, earlier processes included.
+
+    Example:
+        >>> record: StepRecord = {"step": 100, "seconds": 2.5}
+        >>> {**record, "loss": 0.3}  # a line of metrics.jsonl
+        {'step': 100, 'seconds': 2.5, 'loss': 0.3}
+    """
+
+    step: int
+    seconds: float
 
 
 def train(
@@ -99,25 +116,25 @@ def train(
         3
     """
     if steps < 0 or chunk < 1:
-        raise InputError(f"train: steps={steps}, chunk={chunk}; accepted are steps >= 0 and chunk >= 1")
+        raise InputError(f"train: steps must be >= 0 and chunk >= 1, got steps={steps}, chunk={chunk}")
     if evaluate_every is not None and evaluate_every % chunk:
-        raise InputError(f"train: evaluate_every={evaluate_every}; accepted are multiples of chunk={chunk}")
+        raise InputError(f"train: evaluate_every must be a multiple of chunk={chunk}, got {evaluate_every}")
     check_leaves(state)
     if devices is None and jax.process_count() > 1:
-        raise InputError("train: this program runs over hosts; give devices='all'")
+        raise InputError("train: devices must be 'all' in a program that runs on several hosts, got None")
     placement = None if devices is None else Placement(mesh(devices), batch_axes)
     if placement is not None and callable(batches):
         placement.check(jax.eval_shape(batches, jax.random.key(0)))
     state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)  # the caller's arrays survive the donation
     if placement is not None:
         state = placement.replicate(state)
-    saved = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
+    checkpoints = Checkpoints(directory.path / "checkpoints", best, maximize) if directory else None
     training = _Training(
         learner=learner,
         batches=batches,
         steps=steps,
         directory=directory,
-        saved=saved,
+        checkpoints=checkpoints,
         chunk=chunk,
         evaluate=evaluate,
         evaluate_every=evaluate_every,
@@ -140,7 +157,7 @@ class _Training:
     batches: Any
     steps: int
     directory: RunDirectory | None
-    saved: Checkpoints | None
+    checkpoints: Checkpoints | None
     chunk: int
     evaluate: Callable[[Any], Mapping[str, float]] | None
     evaluate_every: int | None
@@ -156,13 +173,13 @@ class _Training:
 
     def resume(self) -> None:
         """Continues from the last good checkpoint of a resumed run."""
-        if self.directory is None or self.saved is None:
+        if self.directory is None or self.checkpoints is None:
             return
-        if not self.directory.resumed or self.saved.latest is None:
+        if not self.directory.resumed or self.checkpoints.latest is None:
             self.directory.rewind(self.step)
             return
-        self.step, self.state, position = self.saved.restore(self.state)
-        self.saved.set_aside(self.step)
+        self.step, self.state, position = self.checkpoints.restore(self.state)
+        self.checkpoints.set_aside(self.step)
         if position is not None:
             self.batches.set_state(position)
         wait("checkpoint read")
@@ -175,11 +192,11 @@ class _Training:
 
     def save(self, metrics: dict[str, float] | None = None) -> None:
         """Saves a checkpoint, unless there is one of this step."""
-        if self.saved is None or self.saved.latest == self.step:
+        if self.checkpoints is None or self.checkpoints.latest == self.step:
             return
         has_position = not callable(self.batches) and hasattr(self.batches, "get_state")
         position = self.batches.get_state() if has_position else None
-        self.saved.save(self.step, self.state, position, metrics)
+        self.checkpoints.save(self.step, self.state, position, metrics)
         self.last_save = time.perf_counter()
 
     def run(self, label: str, show: bool) -> Any:
@@ -212,13 +229,14 @@ class _Training:
         self.step += length
         record = {k: np.asarray(v).tolist() for k, v in info.items()}
         if not bool(is_finite):
-            raise Diverged(_advice(record, self.step, self.saved))
+            raise Diverged(_advice(record, self.step, self.checkpoints))
         seconds = self.seconds()
         evaluated: dict[str, float] = {}
         is_due = self.evaluate_every is not None and self.step % self.evaluate_every == 0
         if self.evaluate and (is_due or self.step == self.steps):
             evaluated = {k: float(v) for k, v in self.evaluate(self.state).items()}
-        record = {"step": self.step, "seconds": round(seconds, 3), **record, **evaluated}
+        step_record: StepRecord = {"step": self.step, "seconds": round(seconds, 3)}
+        record = {**step_record, **record, **evaluated}
         if self.directory:
             self.directory.log(record)
         progress.update(self.step, {**evaluated, **record})
@@ -243,7 +261,7 @@ def _stack(iterator: Iterator[Batch], length: int, placement: Placement | None) 
             batches.append(next(iterator))
         except StopIteration:
             raise InputError(
-                "train: batches ended before the steps did; accepted is an iterator that repeats"
+                "train: batches must yield one batch per step, but the iterator ended early; use one that repeats"
             ) from None
     if placement is None:
         return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(a) for a in x]), *batches)
@@ -251,12 +269,12 @@ def _stack(iterator: Iterator[Batch], length: int, placement: Placement | None) 
     return placement.spread(jax.tree.map(lambda *x: np.stack([np.asarray(a) for a in x]), *batches), stacked=True)
 
 
-def _advice(record: dict[str, Any], step: int, saved: Checkpoints | None) -> str:
+def _advice(record: dict[str, Any], step: int, checkpoints: Checkpoints | None) -> str:
     """Returns what is not finite, where the last good checkpoint is, and what to try."""
     broken = [k for k, v in record.items() if not np.all(np.isfinite(v))] or ["the state"]
     checkpoint = "no checkpoint was saved before"
-    if saved is not None and saved.latest is not None:
-        checkpoint = f"last good checkpoint: {saved.path / str(saved.latest)}"
+    if checkpoints is not None and checkpoints.latest is not None:
+        checkpoint = f"last good checkpoint: {checkpoints.path / str(checkpoints.latest)}"
     return (
         f"not finite by step {step}: {', '.join(broken)}; {checkpoint}. Try a smaller learning rate or clip gradients."
     )

@@ -20,7 +20,8 @@ def main(command: Callable[[], object], flags: Mapping[str, str] | None = None) 
     the signal after another one. Each prints one line on standard error.
 
     The library names a wrong argument as a caller of Python writes it: ``trials=3`` anywhere in the message, or ``trials:`` at
-    its beginning. Where the command has a flag for the argument, the line names the flag: ``--trials 3``.
+    its beginning, or ``trials must be ...`` at the beginning of a clause. Where the command has a flag for the argument, the
+    line names the flag: ``--trials 3``, ``--trials must be ...``.
 
     Args:
         command: A function without arguments.
@@ -63,6 +64,8 @@ def _in_flags(message: str, flags: Mapping[str, str]) -> str:
     Example:
         >>> _in_flags("method='a b': use trials=16, or resume=True", {"method": "--method", "resume": "--resume"})
         "--method 'a b': use trials=16, or --resume"
+        >>> _in_flags("search: trials must be an integer >= 16, got 3", {"trials": "--trials"})
+        'search: --trials must be an integer >= 16, got 3'
     """
     if not flags:
         return message
@@ -77,4 +80,6 @@ def _in_flags(message: str, flags: Mapping[str, str]) -> str:
         return f"{flags[name]} {shlex.quote(ast.literal_eval(value)) if quoted else value}"
 
     message = re.sub(rf"\b({names})=({value})", flag, message)
-    return re.sub(rf"^({names}): ", lambda match: f"{flags[match[1]]}: ", message)
+    message = re.sub(rf"^({names}): ", lambda match: f"{flags[match[1]]}: ", message)
+    clause = rf"(^|: |[;,] |\band )({names})(?=(?:(?:, | and )\w+)* must\b)"
+    return re.sub(clause, lambda match: match[1] + flags[match[2]], message)

@@ -21,10 +21,10 @@ def _git(*arguments: str) -> str | None:
     """Returns what git prints for the folder of this file, or ``None`` if it fails."""
     folder = Path(__file__).resolve().parent
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        process = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return process.stdout.strip() if process.returncode == 0 else None
 
 
 def _is_tracked() -> bool:

@@ -14,8 +14,8 @@ def short(metrics: Mapping[str, Any], limit: int = 4) -> str:
 
 def clock(seconds: float) -> str:
     """Returns a duration as ``m:ss`` or ``h:mm:ss``."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
 
 
 class Progress:
@@ -65,11 +65,12 @@ class Progress:
         if self._plain and (now - self.last >= self.every or done >= self.total):
             self.last = now
             rate = (done - self.start) / max(now - self.started, 1e-9)
-            left = clock((self.total - done) / max(rate, 1e-9))
+            remaining = clock((self.total - done) / max(rate, 1e-9))
             share = 100 * done / max(self.total, 1)
             head = f"{self.label}: " if self.label else ""
             print(
-                f"{head}{done}/{self.total} {share:3.0f}%  {rate:.3g}/s  left {left}  {short(metrics)}", file=sys.stderr
+                f"{head}{done}/{self.total} {share:3.0f}%  {rate:.3g}/s  left {remaining}  {short(metrics)}",
+                file=sys.stderr,
             )
 
     def close(self) -> None:

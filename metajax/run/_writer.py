@@ -1,7 +1,14 @@
 """What a run sends its metrics to, beside ``metrics.jsonl``."""
 
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
+
+from metajax.run._files import read_json, write_json
+
+_SENT_FILE = "sent.json"  # the last step that writers were sent
 
 
 class Writer(Protocol):
@@ -33,6 +40,47 @@ class Writer(Protocol):
     def close(self) -> None:
         """Is called when the run directory is closed."""
         ...
+
+
+class Writers:
+    """The writers of a run. Each step is sent once, however often the run is resumed.
+
+    A writer that fails is named on standard error and left out from then on, because a run does not depend on any.
+
+    Args:
+        writers: The writers.
+        run: The directory of the run, where the last step that was sent is recorded.
+    """
+
+    def __init__(self, writers: Sequence[Writer], run: Path):
+        self._writers, self._run, self._last_step = list(writers), run, None
+
+    def send(self, record: Mapping[str, Any]) -> None:
+        """Sends the metrics of a step that was not sent before."""
+        if not self._writers:
+            return
+        path, step = self._run / _SENT_FILE, int(record["step"])
+        if self._last_step is None:
+            self._last_step = read_json(path)["step"] if path.is_file() else -math.inf
+        if step <= self._last_step:
+            return
+        self._use_each(lambda writer: writer.write(numbers(record), step))
+        self._last_step = step
+        write_json(path, {"step": step})
+
+    def close(self) -> None:
+        """Closes the writers."""
+        self._use_each(lambda writer: writer.close())
+        self._writers.clear()
+
+    def _use_each(self, use: Callable[[Writer], None]) -> None:
+        """Uses every writer, and leaves out those that fail."""
+        for writer in list(self._writers):
+            try:
+                use(writer)
+            except Exception as error:  # Trackers raise whatever they like, such as errors of their network.
+                self._writers.remove(writer)
+                print(f"{self._run}: no more metrics are sent ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 def numbers(record: Mapping[str, Any]) -> dict[str, float]:

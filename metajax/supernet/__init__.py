@@ -1,15 +1,16 @@
 """SuperNets: differentiable architecture search on a weight-sharing network, measured against the truth."""
 
 from metajax.supernet import baselines, diagnosis, events, regularizers, relaxations, spaces, truth
-from metajax.supernet._driver import Outcome, accuracy_on, run, sampler
+from metajax.supernet._driver import Outcome, run
 from metajax.supernet._method import SupernetMethod
 from metajax.supernet._methods import METHODS
 from metajax.supernet._model import SuperNet
+from metajax.supernet._parts import accuracy_on, sampler
 from metajax.supernet._paths import distill_from_first, mean_over_paths
 from metajax.supernet._protocols import MakeLoss, Moment, OverPaths, Relaxation
 from metajax.supernet._recipe import MakeNetwork, Recipe
 from metajax.supernet._search import EPOCH_STEPS, compose_search
-from metajax.supernet._state import Search, SearchState
+from metajax.supernet._state import Search, SearchInfo, SearchState
 from metajax.supernet._strengths import decide
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Recipe",
     "Relaxation",
     "Search",
+    "SearchInfo",
     "SearchState",
     "SuperNet",
     "SupernetMethod",

@@ -34,14 +34,16 @@ def choice_runs(space: Space) -> list[tuple[slice, tuple[int, int] | None]]:
     return runs
 
 
-def map_choices(space: Space, function: Callable[..., jax.Array], vector: jax.Array, *more: jax.Array) -> jax.Array:
+def map_choices(
+    space: Space, function: Callable[..., jax.Array], vector: jax.Array, *more_vectors: jax.Array
+) -> jax.Array:
     """Returns f32[width]: ``function`` of the columns of each choice; the columns of no choice are those of ``vector``."""
     parts = []
     for columns, shape in choice_runs(space):
         if shape is None:
             parts.append(vector[columns])
         else:
-            blocks = [x[columns].reshape(shape) for x in (vector, *more)]
+            blocks = [x[columns].reshape(shape) for x in (vector, *more_vectors)]
             parts.append(jax.vmap(function)(*blocks).reshape(-1))
     return jnp.concatenate(parts)
 

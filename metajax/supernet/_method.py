@@ -61,4 +61,4 @@ class Methods(dict[str, SupernetMethod]):
     """A dictionary of methods that answers an unknown name with those that it has."""
 
     def __missing__(self, name: str) -> SupernetMethod:
-        raise InputError(f"METHODS: unknown method {name!r}; accepted are {', '.join(self)}")
+        raise InputError(f"method must be one of {', '.join(self)}, got {name!r}")

@@ -159,7 +159,7 @@ class OverPaths(Protocol):
 
     def __call__(
         self,
-        each: Callable[[jax.Array], tuple[Scalar, Info]],
+        path_loss: Callable[[jax.Array], tuple[Scalar, Info]],
         outputs: Callable[[jax.Array], Any],
         encodings: Float[Array, "paths width"],
         /,
@@ -167,7 +167,7 @@ class OverPaths(Protocol):
         """Returns the loss of all paths and what is logged.
 
         Args:
-            each: A function ``(encoding) -> (loss, info)`` of one path.
+            path_loss: A function ``(encoding) -> (loss, info)`` of one path.
             outputs: A function ``(encoding) -> outputs`` of the network for the batch.
             encodings: The paths, f32[paths, width].
 

@@ -126,8 +126,8 @@ class Recipe:
         if isinstance(network, Functional):
             if self.partial != 1:
                 raise InputError(
-                    f"build: network is one Functional, but the method computes with partial={self.partial} channels; "
-                    "give a function (partial, single_path) -> Functional"
+                    "build: network must be a function (partial, single_path) -> Functional for a method with "
+                    f"partial={self.partial} channels, got one Functional"
                 )
             return network
         return network(self.partial, self.single_path if single_path is None else single_path)

@@ -71,13 +71,13 @@ def drnas_pruned(space: Space) -> Recipe:
     In between, each choice keeps its better half of the values and the network grows to twice the channels. In the first fifth
     of each half the logits rest.
     """
-    most = max(len(choice_values(space, name)) for name, _ in choice_slices(space))
+    most_values = max(len(choice_values(space, name)) for name, _ in choice_slices(space))
     return _dirichlet(
         partial=(4, 2),
         widen_at=0.5,
         warm_up=0.1,
         logits_frozen=(0.5, 0.6),
-        events=(prune((0.5,), ((most + 1) // 2,)), widen(0.5, 4, 2)),
+        events=(prune((0.5,), ((most_values + 1) // 2,)), widen(0.5, 4, 2)),
     )
 
 

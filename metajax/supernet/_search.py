@@ -14,7 +14,7 @@ from metajax.space import Space
 from metajax.supernet._logits import initial_logits, log_probability
 from metajax.supernet._paths import mean_over_paths
 from metajax.supernet._protocols import Disturb, MakeLoss, Moment, OverPaths, Regularizer, Relaxation, ScoreFunction
-from metajax.supernet._state import Event, EventContext, Search, SearchState
+from metajax.supernet._state import Event, EventContext, OwnSearchInfo, Search, SearchState
 from metajax.supernet._strengths import open_values, relative_entropy
 from metajax.supernet.relaxations._mixtures import softmax_mixture
 from metajax.types import Info, InputError, Key, Scalar, stream
@@ -94,7 +94,8 @@ def compose_search(
     """
     if steps < 1 or steps_per_epoch < 1:
         raise InputError(
-            f"compose_search: steps={steps}, steps_per_epoch={steps_per_epoch}; both must be integers >= 1"
+            f"compose_search: steps and steps_per_epoch must be integers >= 1, got steps={steps}, "
+            f"steps_per_epoch={steps_per_epoch}"
         )
     relaxation = relaxation or softmax_mixture()
     mask = open_values(space, excluded_values)
@@ -104,7 +105,7 @@ def compose_search(
     problem = bilevel.Problem(inner, levels.outer)
     estimator = estimator or bilevel.unroll()
     core = bilevel.learner(problem, estimator, logits_optimizer, inner_steps, warm_start=True, warm_up=warm_up)
-    context = EventContext(space, levels.at(Moment(jnp.ones(()), mask)), relaxation, steps)
+    context = EventContext(space, levels.loss_at(Moment(jnp.ones(()), mask)), relaxation, steps)
     updates = _Updates(core, levels, context, tuple(events), mask, inner_steps, steps_per_epoch)
     return Search(updates.init, updates.update, updates.strengths, space)
 
@@ -127,39 +128,39 @@ class _Levels:
         wide = () if self.widen_at is None else (moment.progress >= self.widen_at,)
         return self.network.apply(params, x, encoding, *wide)
 
-    def at(self, moment: Moment) -> Callable[[Any, jax.Array, Any, Key], tuple[Scalar, Info]]:
+    def loss_at(self, moment: Moment) -> Callable[[Any, jax.Array, Any, Key], tuple[Scalar, Info]]:
         """Returns ``(params, encoding, batch, key) -> (loss, info)`` at a moment of the search."""
 
-        def of(params: Any, encoding: jax.Array, batch: Any, key: Key) -> tuple[Scalar, Info]:
+        def moment_loss(params: Any, encoding: jax.Array, batch: Any, key: Key) -> tuple[Scalar, Info]:
             return self.loss(lambda p, x: self.outputs(p, x, encoding, moment))(params, batch, key)
 
-        return of
+        return moment_loss
 
     def inner(self, hyper: Any, params: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
         """The training loss of the weights."""
         batch, moment = batch
         encodings = self.relaxation.train(self.space, hyper["arch"], moment, stream(key, "encoding"))
-        each = lambda encoding: self.at(moment)(params, encoding, batch, stream(key, "loss"))
+        path_loss = lambda encoding: self.loss_at(moment)(params, encoding, batch, stream(key, "loss"))
         if self.disturb is not None:
-            value, disturb_key = lambda e: each(e)[0], stream(key, "disturbance")
+            value, disturb_key = lambda e: path_loss(e)[0], stream(key, "disturbance")
             disturbed = [
                 self.disturb(self.space, value, encoding, moment, jax.random.fold_in(disturb_key, i))
                 for i, encoding in enumerate(encodings)
             ]
             encodings = jnp.stack(disturbed)
-        return self.over_paths(each, lambda encoding: self.outputs(params, batch[0], encoding, moment), encodings)
+        return self.over_paths(path_loss, lambda encoding: self.outputs(params, batch[0], encoding, moment), encodings)
 
     def outer(self, hyper: Any, params: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
         """The validation loss of the encoding, with its regularizers."""
         batch, moment = batch
         logits = hyper["arch"]
         encodings = self.relaxation.judge(self.space, logits, moment, stream(key, "encoding"))
-        each = lambda encoding: self.at(moment)(params, encoding, batch, stream(key, "loss"))
+        path_loss = lambda encoding: self.loss_at(moment)(params, encoding, batch, stream(key, "loss"))
         if self.relaxation.score is not None:
-            losses, info = jax.lax.map(each, encodings)
+            losses, info = jax.lax.map(path_loss, encodings)
             value, info = _reinforce(self.relaxation.score, self.space, logits, moment, encodings, losses, info)
         else:
-            value, info = mean_over_paths(each, None, encodings)
+            value, info = mean_over_paths(path_loss, None, encodings)
         for term in self.regularizers:
             value = value + term(self.space, logits, jnp.mean(encodings, axis=0), moment)
         return value, info
@@ -187,19 +188,19 @@ class _Updates:
 
     def update(self, state: SearchState, batch: Any) -> tuple[SearchState, dict[str, Any]]:
         """Trains the weights, then the logits, then lets the events happen."""
-        inner_batches, outer_batch, *rest = batch
+        inner_batches, outer_batch, *extra = batch
         steps = self.context.steps
         moment = Moment(state.step / steps, state.mask, state.step / self.steps_per_epoch)
-        context = self.context._replace(loss=self.levels.at(moment), validation=rest[0] if rest else None)
+        context = self.context._replace(loss=self.levels.loss_at(moment), validation=extra[0] if extra else None)
         repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.inner_steps, *x.shape)), moment)
         core, info = self.core.update(state.bilevel, ((inner_batches, repeated), (outer_batch, moment)))
         state, memories = SearchState(core, state.mask, state.memory), []
         for event, memory in zip(self.events, state.memory):
-            state, memory, more = event.apply(state, memory, context, outer_batch)
+            state, memory, event_info = event.apply(state, memory, context, outer_batch)
             memories.append(memory)
-            info = {**info, **more}
-        info = {**info, "entropy": relative_entropy(self.context.space, self.strengths(state))}
-        return state._replace(memory=tuple(memories)), info
+            info = {**info, **event_info}
+        search_info: OwnSearchInfo = {"entropy": relative_entropy(self.context.space, self.strengths(state))}
+        return state._replace(memory=tuple(memories)), {**info, **search_info}
 
     def strengths(self, state: SearchState) -> jax.Array:
         """Returns f32[width], what every value is worth."""

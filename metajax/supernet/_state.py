@@ -1,11 +1,11 @@
 """The state of a search, the search itself, and the events that happen to it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import jax
 
-from metajax.bilevel import BilevelState
+from metajax.bilevel import BilevelInfo, BilevelState
 from metajax.space import Space
 from metajax.supernet._protocols import Logits, Relaxation
 from metajax.types import Info, Key, Learner, Scalar
@@ -59,12 +59,46 @@ class SearchState(NamedTuple):
         return self.bilevel.inner.params
 
 
+class OwnSearchInfo(TypedDict):
+    """What a search adds to the info of ``bilevel.learner``; see ``SearchInfo``."""
+
+    entropy: Scalar
+
+
+class SearchInfo(BilevelInfo, OwnSearchInfo):
+    """What an update of a search reports, beside what the loss reports (such as ``accuracy``).
+
+    Attributes:
+        outer_loss: The validation loss with the regularizers, f[]; while only the weights learn, the training loss.
+        hypergradient_norm: The Euclidean norm of the gradient in the logits, f[]; 0 while only the weights learn.
+        inner_loss: The training loss before the last step of the weights, f[].
+        entropy: The mean entropy of the strengths of a choice, relative to the largest possible, f[].
+        eigenvalue: The last dominant eigenvalue of the Hessian in the logits, f[], with ``events.eigenvalue``.
+        stopped: 1 after that event has stopped the search, else 0, f[].
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from metajax import fewshot, nn, supernet
+        >>> space, batch = supernet.spaces.cell_space(2), (jnp.ones((6, 4, 4, 1)), jnp.arange(6) % 3)
+        >>> network = nn.functional(lambda rngs: supernet.spaces.CellNet(space, 3, 4, 1, rngs=rngs))
+        >>> search = supernet.METHODS["darts-1"].build(space, network, fewshot.cross_entropy, steps=10)
+        >>> stacked = jax.tree.map(lambda x: x[None], batch)
+        >>> _, info = search.update(search.init(jax.random.key(0)), (stacked, batch))
+        >>> sorted(info)
+        ['accuracy', 'entropy', 'hypergradient_norm', 'inner_loss', 'outer_loss']
+    """
+
+    eigenvalue: NotRequired[Scalar]
+    stopped: NotRequired[Scalar]
+
+
 class Search(NamedTuple):
     """A search method on a space and a network.
 
     Attributes:
         init: A function ``(key) -> SearchState``, or ``(key, hyper)`` with more than ``{"arch": logits}``.
-        update: A function ``(state, (inner_batches, outer_batch)) -> (state, info)``. A third entry of the batch, if there is
+        update: A function ``(state, (inner_batches, outer_batch)) -> (state, info)``, where ``info`` has the fields of
+            ``SearchInfo`` and those that the loss reports. A third entry of the batch, if there is
             one, is the whole validation part for events that decide by it.
         strengths: A function ``(state) -> f32[width]``, which returns what every value is worth.
         space: The space that is searched.

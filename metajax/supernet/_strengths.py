@@ -24,17 +24,18 @@ def open_values(space: Space, excluded_values: Sequence[Any] = ()) -> Float[Arra
     mask, excluded = np.ones(space.width, np.float32), set()
     for name, part in choice_slices(space):
         choices = choice_values(space, name)
-        here = [value for value in excluded_values if value in choices]
-        mask[[part.start + choices.index(value) for value in here]] = 0.0
-        excluded.update(here)
+        excluded_here = [value for value in excluded_values if value in choices]
+        mask[[part.start + choices.index(value) for value in excluded_here]] = 0.0
+        excluded.update(excluded_here)
         if not mask[part].any():
             raise InputError(
-                f"compose_search: excluded_values={tuple(excluded_values)} leaves {name!r} no value; it has {choices}"
+                f"compose_search: excluded_values must leave every choice a value, but {tuple(excluded_values)} "
+                f"excludes all of {name!r}, {choices}"
             )
     unknown = [value for value in excluded_values if value not in excluded]
     if unknown:
         raise InputError(
-            f"compose_search: excluded_values={tuple(excluded_values)}, but no choice of the space has {unknown[0]!r}"
+            f"compose_search: excluded_values must be values of the space, but no choice has {unknown[0]!r}"
         )
     return jnp.asarray(mask, jnp.ones(()).dtype)
 
@@ -47,8 +48,8 @@ def relative_entropy(space: Space, strengths: Float[Array, " {space.width}"]) ->
         if shape is not None:
             block = strengths[columns].reshape(shape)
             block = block / jnp.maximum(jnp.sum(block, axis=1, keepdims=True), 1e-12)
-            amount = -jnp.sum(jnp.where(block > 0, block * jnp.log(jnp.where(block > 0, block, 1.0)), 0.0), axis=1)
-            shares.append(amount / math.log(max(shape[1], 2)))
+            entropy = -jnp.sum(jnp.where(block > 0, block * jnp.log(jnp.where(block > 0, block, 1.0)), 0.0), axis=1)
+            shares.append(entropy / math.log(max(shape[1], 2)))
     return jnp.mean(jnp.concatenate(shares))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from metajax import fewshot
 from metajax.testing._contract import Contract
-from metajax.testing._stopped import whole_and_resumed
+from metajax.testing._stopped import uninterrupted_and_resumed
 from metajax.types import Key, Params
 
 DRAWS = 4
@@ -133,13 +133,13 @@ class FewShotContract(Contract):
         The training is run as a whole, and again with a stop, a checkpoint and a resume in its middle.
         """
         starts = [self.start, self.method.init(jax.random.key(5), self._init_params(jax.random.key(4)))]
-        whole, resumed = whole_and_resumed(self.method.learner, starts, self.draws)
+        uninterrupted, resumed = uninterrupted_and_resumed(self.method.learner, starts, self.draws)
         for seed, state in enumerate(starts):
             for draw in self.draws:
                 state, _ = self.update(state, draw)
-            alone = jax.tree.map(operator.itemgetter(seed), whole.each.hyper)
+            alone = jax.tree.map(operator.itemgetter(seed), uninterrupted.states.hyper)
             _assert_close(alone, state.hyper, "a seed beside another learns something else than alone")
-        for a, b in zip(_floats(whole), _floats(resumed), strict=True):
+        for a, b in zip(_floats(uninterrupted), _floats(resumed), strict=True):
             np.testing.assert_array_equal(a, b, err_msg="a resumed training ends in other bits")
 
     CHECKS: ClassVar[tuple[Callable[[Any], None], ...]] = (

@@ -18,7 +18,7 @@ class Seeds(NamedTuple):
     """States of several seeds, stacked."""
 
     step: jax.Array
-    each: Any
+    states: Any
 
 
 class _Replay:
@@ -41,7 +41,7 @@ class _Replay:
         self.position = state["position"]
 
 
-def whole_and_resumed(learner: Learner, starts: Sequence[Any], batches: Sequence[Any]) -> tuple[Seeds, Seeds]:
+def uninterrupted_and_resumed(learner: Learner, starts: Sequence[Any], batches: Sequence[Any]) -> tuple[Seeds, Seeds]:
     """Trains seeds side by side on all batches: at once, and with a stop, a checkpoint and a resume in the middle.
 
     A single compiled program does all of it.
@@ -58,8 +58,8 @@ def whole_and_resumed(learner: Learner, starts: Sequence[Any], batches: Sequence
     stacked = jax.device_put(stacked, jax.devices()[0])  # as restored states are, for which JAX would compile again
 
     def update_all(state: Seeds, batch: Any) -> tuple[Seeds, Any]:
-        each, info = jax.vmap(learner.update, in_axes=(0, None))(state.each, batch)
-        return Seeds(state.step + 1, each), jax.tree.map(lambda x: x.mean(axis=0), info)
+        states, info = jax.vmap(learner.update, in_axes=(0, None))(state.states, batch)
+        return Seeds(state.step + 1, states), jax.tree.map(lambda x: x.mean(axis=0), info)
 
     seeds, half = learner._replace(update=update_all), len(batches) // 2
 
@@ -68,8 +68,8 @@ def whole_and_resumed(learner: Learner, starts: Sequence[Any], batches: Sequence
 
     compiled = functools.cache(_loop.compiled_chunk)
     with mock.patch.object(_loop, "compiled_chunk", compiled), tempfile.TemporaryDirectory() as folder:
-        whole = train(len(batches))
+        uninterrupted = train(len(batches))
         with run.RunDirectory(f"{folder}/r", {}) as directory:
             train(half, directory)
         with run.RunDirectory(f"{folder}/r", {}, resume=True) as directory:
-            return whole, train(len(batches), directory)
+            return uninterrupted, train(len(batches), directory)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax import fewshot, nn, supernet
+from metajax._typing import is_key
 from metajax.run import Checkpoints
 from metajax.space import Space
 from metajax.supernet.spaces import CellNet, cell_space
@@ -74,8 +75,8 @@ class SearchContract(Contract):
         self._advance = jax.jit(advance)
         # bound to a device, as what is restored will be: else it would be compiled again
         put = functools.partial(jax.device_put, device=jax.devices()[0])
-        drawn = [_batches(seed, self.recipe.inner_steps) for seed in range(STEPS)]
-        self.batches: Any = put(jax.tree.map(lambda *x: np.stack(x), *drawn))
+        host_batches = [_batches(seed, self.recipe.inner_steps) for seed in range(STEPS)]
+        self.batches: Any = put(jax.tree.map(lambda *x: np.stack(x), *host_batches))
         self.first: supernet.SearchState = put(self.search.init(jax.random.key(0)))
         last, info = self._advance(self.first, self.batches, 0, STEPS)
         self.last: supernet.SearchState = last
@@ -189,5 +190,5 @@ def _is_finite(*trees: Any) -> bool:
 
 def _assert_close(a: Any, b: Any, tolerance: float) -> None:
     """Compares two trees; a tolerance of 0 asks for the same bits."""
-    plain = lambda x: np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+    plain = lambda x: np.asarray(jax.random.key_data(x) if is_key(x) else x)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(plain(x), plain(y), rtol=tolerance, atol=tolerance), a, b)

@@ -91,7 +91,7 @@ def test_a_loss_without_info_is_named(name, where):
     bare = lambda h, w, batch, key: corner(h, w, batch, key)[0]
     wrong = problem(SMOOTH["sgd"], **{f"{where}_loss": bare})
     with pytest.raises(
-        InputError, match=rf"the {where} loss: returned an array of shape \(\); accepted is \(loss, info\)"
+        InputError, match=rf"the {where} loss must return \(loss, info\), .*, but returned an array of shape \(\)"
     ):
         estimate(ESTIMATORS[name], wrong)
 
@@ -109,12 +109,14 @@ def test_a_supervised_loss_without_info_is_named(out, said):
     learner = bilevel.supervised(lambda key: jnp.zeros(()), lambda w, batch, key: out(w), optax.sgd(0.1))
     state = learner.init(jax.random.key(0))
     for update in (learner.update, jax.jit(learner.update)):
-        with pytest.raises(InputError, match=f"loss_fn: returned {said}.*such as `return loss, {{}}`"):
+        with pytest.raises(
+            InputError, match=rf"loss_fn must return .* such as `return loss, {{}}`, but returned {said}"
+        ):
             update(state, jnp.ones(3))
 
 
 def test_a_solution_is_judged_by_a_loss_with_info():
     inner = bilevel.Inner.solution(lambda h, batch, key: h * jnp.mean(batch))
     bare = bilevel.Problem(inner, lambda h, w, batch, key: w**2)
-    with pytest.raises(InputError, match="the outer loss: returned an array"):
+    with pytest.raises(InputError, match=r"the outer loss must return .* but returned an array"):
         bilevel.through_solution()(bare)(jnp.ones(()), None, jnp.ones((1, 4)), (), jax.random.key(0))

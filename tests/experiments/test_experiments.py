@@ -420,25 +420,29 @@ def test_without_the_prepared_table_validation_accuracies_of_the_package_count(t
 
 def test_bad_architecture_searches_are_one_line(tmp_path, capsys):
     for main, argv, message in (
-        (nas_bench_201.EXPERIMENT.main, ["--method", "magic"], "--method magic: accepted are darts-1, darts-2"),
+        (nas_bench_201.EXPERIMENT.main, ["--method", "magic"], "--method must be one of darts-1, darts-2"),
         (
             nas_bench_201.EXPERIMENT.main,
             ["--cost", "money"],
-            "accepted are parameters, flops, seconds, a positive weight",
+            "--cost must be one of parameters, flops, seconds, --cost-weight positive",
         ),
         (
             nas_bench_201.EXPERIMENT.main,
             ["--cost", "flops", "--method", "spos"],
-            "--cost flops: spos takes no gradient",
+            "takes a gradient in the encoding, got --method spos",
         ),
-        (nas_bench_201.EXPERIMENT.main, ["--channels", "0"], "--channels 0: accepted are positive numbers"),
-        (nas_darts.EXPERIMENT.main, ["--method", "spos"], "--method spos: accepted are darts-1"),
+        (nas_bench_201.EXPERIMENT.main, ["--channels", "0"], "--channels must be at least 1, got 0"),
+        (nas_darts.EXPERIMENT.main, ["--method", "spos"], "--method must be one of darts-1"),
         (
             nas_darts.EXPERIMENT.main,
             ["--layers", "2"],
-            "--layers 2: accepted are positive numbers, and at least 3 layers",
+            "--layers must be at least 3, got 2",
         ),
-        (nas_darts.EXPERIMENT.main, ["--genotype", "x"], "from_genotype: no normal=[(operation, source), ...]"),
+        (
+            nas_darts.EXPERIMENT.main,
+            ["--genotype", "x"],
+            "from_genotype: text must have normal=[(operation, source), ...]",
+        ),
         (nas_digits.EXPERIMENT.main, ["--methods", "gdas,magic"], "--methods must be all, or some of darts-1, darts-2"),
     ):
         with pytest.raises(SystemExit, match="2"):
@@ -464,7 +468,7 @@ def test_navigation(tmp_path, capsys):
     [
         (sinusoid, ["--episodes", "60"], "--episodes 60: accepted are multiples of 50"),
         (omniglot, ["--data", "x"], "--data x: this experiment is Omniglot's"),
-        (nas_digits, ["--steps", "0"], "must be positive"),
+        (nas_digits, ["--steps", "0"], "--steps must be at least 1, got 0"),
         (sinusoid, ["--min-frequency", "2"], "--min-frequency 2.0 --max-frequency 1.0: accepted are two positive"),
         (inner_rates, ["--rates", "x"], "--rates x: accepted are numbers separated by commas"),
         (maml_versions, ["--seeds", "1"], "--seeds 1: accepted is a whole number of at least 2"),

@@ -125,7 +125,7 @@ def test_regression_and_unknown_slots():
     fn = jax.jit(bilevel.unroll()(problem.problem))
     hypergradient = fn(problem.init(jax.random.key(0)), None, stacked(batch, 2), batch, jax.random.key(1))
     assert np.isfinite(hypergradient.value) and "accuracy" not in hypergradient.info
-    with pytest.raises(ValueError, match="no slot 'sample_weights'; must be one of inputs"):
+    with pytest.raises(ValueError, match=r"components must be among inputs, .*, got 'sample_weights'"):
         hpo.training_problem(net, optax.sgd(0.1), None, sample_weights=hpo.example_weights(N))
 
 
@@ -170,11 +170,13 @@ def test_an_implicit_estimator_refuses_a_learning_rate():
     hyper = {**problem.init(jax.random.key(0)), "rate": jnp.asarray(-1.0)}
     args = (hyper, None, stacked(train, 2), held, jax.random.key(0))
     for name in ("cg", "neumann", "identity"):
-        with pytest.raises(ValueError, match=r"hyper\['rate'\] reaches neither the inner nor the outer loss"):
+        with pytest.raises(
+            ValueError, match=r"hyper\['rate'\] must enter the inner or the outer loss, but it reaches neither"
+        ):
             jax.eval_shape(hpo.make_estimator(name)(problem.problem), *args)
     hypergradient = jax.jit(hpo.make_estimator("forward")(problem.problem))(*args)
     assert float(hypergradient.grad["rate"]) != 0
-    with pytest.raises(ValueError, match="no estimator 'adjoint'; must be one of unroll"):
+    with pytest.raises(ValueError, match=r"name must be one of unroll, .*, got 'adjoint'"):
         hpo.make_estimator("adjoint")
 
 

@@ -59,14 +59,14 @@ def test_devices_communicate_once_a_step(compared):
     ("number", "message"),
     enumerate(
         [
-            "devices: 8 devices do not divide axis 0 of batch[0], which has 60; give a multiple of 8",
-            "devices=9: this program has 8 (cpu); give a number from 1 to 8",
-            "devices=0: this program has 8",
-            "devices='both'; give 'all', a number",
-            "devices: a mesh of the axes ('a', 'b'); give one of one axis",
-            "each once",
-            "batch_axes: batch[0] has the shape (60, 6) and no axis 3",
-            "batch_axes=(0, 0, 0) does not fit the batch",
+            "devices: the number of devices must divide axis 0 of batch[0], got 8 devices and size 60; use a multiple of 8",
+            "devices must be from 1 to 8, the number of cpu devices of this program, got 9",
+            "devices must be from 1 to 8, the number of cpu devices of this program, got 0",
+            "devices must be 'all', a number, a list of devices, or a mesh, got 'both'",
+            "devices must be a mesh of one axis, got a mesh of the axes ('a', 'b')",
+            "devices must be distinct devices of jax.devices()",
+            "batch[0] of shape (60, 6) has no axis 3",
+            "batch_axes must be a prefix of the batch, got (0, 0, 0)",
         ]
     ),
 )
@@ -107,9 +107,9 @@ def test_two_processes_end_where_one_does(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere", 2, 0), "coordinator='nowhere'; give host:port"),
-        (("localhost:http", 2, 0), "give host:port"),
-        (("localhost:1234", 2, 2), "processes=2, process=2; give a number, and one from 0 below it"),
+        (("nowhere", 2, 0), "coordinator must be 'host:port', got 'nowhere'"),
+        (("localhost:http", 2, 0), "coordinator must be 'host:port'"),
+        (("localhost:1234", 2, 2), "process an integer from 0 to processes - 1, got processes=2, process=2"),
         (("localhost:1234",), "processes=None, process=None"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_second_coordinator_is_refused():
     with socket.socket() as first:
         first.bind(("", 0))
         first.listen()
-        with pytest.raises(InputError, match=r"the port cannot be used .*another coordinator may be running"):
+        with pytest.raises(InputError, match=r"the port of .* cannot be used .*another coordinator may be running"):
             parallel.connect(f"localhost:{first.getsockname()[1]}", 2, 0)
 
 

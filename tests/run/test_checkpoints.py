@@ -121,13 +121,13 @@ def test_damage_is_told_from_another_structure(tmp_path, capsys):
     saved = two(tmp_path)
     other = {**state(0), "weights": jnp.zeros((40, 6))}
     with pytest.raises(
-        InputError, match=r"checkpoint 20 is of another config or learner .*weights.*\[40, 5\].*\[40, 6\]"
+        InputError, match=r"checkpoint 20 belongs to another config or learner .*weights.*\[40, 5\].*\[40, 6\]"
     ):
         saved.restore(other)
     with pytest.raises(InputError, match="another config or learner"):
         saved.restore({**state(0), "step": jnp.zeros(())})
     damage(tmp_path / "20")
-    with pytest.raises(InputError, match="checkpoint 20 is of another config or learner"):
+    with pytest.raises(InputError, match="checkpoint 20 belongs to another config or learner"):
         saved.restore(other)
     with pytest.raises(InputError, match="checkpoint 20 is damaged"):
         saved.restore(state(0), 20)
@@ -207,11 +207,11 @@ def test_what_cannot_be_kept_is_refused_before_any_work(tmp_path):
     method = target.learner()
     start = method.init(jax.random.key(0), jnp.zeros(4))
     for leaf, kind in (("text", "str"), (np.array([None]), "ndarray"), (2**70, "int")):
-        with pytest.raises(InputError, match=rf"state.hyper is a {kind} .*accepted are JAX and NumPy arrays"):
+        with pytest.raises(InputError, match=rf"state.hyper must be a JAX or NumPy array .*, got {kind} "):
             Checkpoints(tmp_path / "c").save(1, start._replace(hyper=leaf))
         with (
             run.RunDirectory(tmp_path / "r", {}, overwrite=True) as directory,
-            pytest.raises(InputError, match=rf"state.hyper is a {kind}"),
+            pytest.raises(InputError, match=rf"state.hyper must be .*, got {kind} "),
         ):
             run.train(method, start._replace(hyper=leaf), lambda key: 1 / 0, 10, directory, show=False)
     assert not (tmp_path / "c").exists()

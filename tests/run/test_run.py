@@ -176,9 +176,9 @@ def test_bad_train_arguments():
     state = method.init(jax.random.key(0), jnp.zeros(4))
     with pytest.raises(ValueError, match="chunk=0"):
         run.train(method, state, target.sampler, 10, chunk=0)
-    with pytest.raises(ValueError, match="evaluate_every=15; accepted are multiples of chunk=10"):
+    with pytest.raises(ValueError, match="evaluate_every must be a multiple of chunk=10, got 15"):
         run.train(method, state, target.sampler, 10, chunk=10, evaluate_every=15)
-    with pytest.raises(ValueError, match="batches ended before the steps did"):
+    with pytest.raises(ValueError, match="batches must yield one batch per step"):
         run.train(method, state, iter([]), 10, show=False)
 
 

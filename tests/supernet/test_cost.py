@@ -38,9 +38,11 @@ def test_seconds_are_measured_here():
 
 
 def test_bad_requests_are_named():
-    with pytest.raises(InputError, match="kind='money', repeats=5; kind must be 'parameters', 'flops' or 'seconds'"):
+    with pytest.raises(
+        InputError, match=r"kind must be 'parameters', 'flops' or 'seconds' .*, got kind='money', repeats=5"
+    ):
         supernet.diagnosis.fit_cost(SUPERNET, X, "money")
-    with pytest.raises(InputError, match="samples=3; must be an integer >= 10"):
+    with pytest.raises(InputError, match="samples must be an integer >= 10, got 3"):
         supernet.diagnosis.fit_cost(SUPERNET, X, samples=3)
     with pytest.raises(InputError, match="repeats=0"):
         supernet.diagnosis.measure_cost(

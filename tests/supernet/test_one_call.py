@@ -95,14 +95,14 @@ def test_a_method_builds_with_the_arguments_of_its_recipe():
 
 
 def test_what_cannot_be_searched_is_refused():
-    with pytest.raises(InputError, match="unknown method 'magic'; accepted are darts-1"):
+    with pytest.raises(InputError, match=r"method must be one of darts-1, .*, got 'magic'"):
         search("magic")
-    with pytest.raises(InputError, match="accepted are a name of METHODS, a SupernetMethod, or a Recipe"):
+    with pytest.raises(InputError, match="method must be a name of METHODS, a SupernetMethod or a Recipe"):
         search(supernet.relaxations.sigmoid_mixture)
-    with pytest.raises(InputError, match="parts has 1 parts"):
+    with pytest.raises(InputError, match="got 1 parts"):
         supernet.run("gdas", SPACE, network, fewshot.cross_entropy, PARTS[:1], steps=1)
     with pytest.raises(InputError, match="batch_size=0"):
         search(batch_size=0)
     whole = nn.Functional(*network(1, False))
-    with pytest.raises(InputError, match="computes with partial=4 channels"):
+    with pytest.raises(InputError, match="a method with partial=4 channels"):
         supernet.METHODS["pc-darts"].build(SPACE, whole, fewshot.cross_entropy, steps=1)

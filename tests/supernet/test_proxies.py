@@ -58,7 +58,7 @@ def test_biases_and_scales_are_no_layers(case):
         return jnp.stack([*of_losses, proxies.ntk_condition(apply, params, x)])
 
     np.testing.assert_allclose(scores(learned, more), scores(fixed, params), rtol=1e-9)
-    with pytest.raises(InputError, match="params has no layer"):
+    with pytest.raises(InputError, match="params must have a layer"):
         proxies.gradient_norm(lambda p, x: p * x, loss, jnp.ones(2), x, y)
 
 
@@ -136,7 +136,7 @@ def test_naswot_is_the_log_determinant_of_agreeing_codes(x64):
     assert float(proxies.naswot(apply, (a, b), x)) == pytest.approx(expected, rel=1e-4)
     assert float(jax.jit(lambda x: proxies.naswot(apply, (a, b), x))(x)) == pytest.approx(expected, rel=1e-4)
     assert np.isfinite(float(proxies.naswot(apply, (0 * a, 0 * b), x)))
-    with pytest.raises(InputError, match="no ReLU"):
+    with pytest.raises(InputError, match="at least one ReLU"):
         proxies.naswot(lambda w, x: x @ w, a, x)
 
 

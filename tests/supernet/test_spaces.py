@@ -72,16 +72,16 @@ def test_the_spaces_of_choice_blocks():
     assert space.domains["parents_2"].choices == ("0", "1")
     assert space.domains["parents_6"].choices[-1] == "4+5"
     assert supernet.spaces.choice_blocks_space((1, 2, 1)).size == 9 * 3
-    with pytest.raises(InputError, match=r"parents=\(1, 3\); give two numbers or more, from 1 to k"):
+    with pytest.raises(InputError, match=r"two numbers or more, where that of node k is from 1 to k, got \(1, 3\)"):
         supernet.spaces.choice_blocks_space((1, 3))
 
 
 def test_bad_sizes_and_configurations_are_named():
-    with pytest.raises(InputError, match=r"widths=\(8, 4\); must be positive integers in rising order"):
+    with pytest.raises(InputError, match=r"widths must be positive integers in ascending order, got \(8, 4\)"):
         supernet.spaces.elastic_mlp(2, 2, widths=(8, 4))
-    with pytest.raises(InputError, match=r"kernels=\(2, 3\); must be odd"):
+    with pytest.raises(InputError, match=r"kernels must be odd integers in ascending order, got \(2, 3\)"):
         supernet.spaces.elastic_convolution(3, 2, kernels=(2, 3))
-    with pytest.raises(InputError, match="give one of each for a stage"):
+    with pytest.raises(InputError, match="must have one entry for each stage"):
         supernet.spaces.elastic_convolution(3, 2, channels=(4,), strides=(1, 2))
     with pytest.raises(ValueError, match="depth: 7 is not one of"):
         supernet.spaces.elastic_mlp(2, 2).build({"depth": 7})
@@ -89,5 +89,5 @@ def test_bad_sizes_and_configurations_are_named():
 
 def test_an_operation_that_changes_shape_is_named():
     wider = supernet.spaces.Operation(lambda key, channels: {}, lambda params, x: jnp.concatenate([x, x], axis=-1))
-    with pytest.raises(InputError, match=r"operation 'wider' makes \(2, 8, 8, 32\) of \(2, 8, 8, 16\)"):
+    with pytest.raises(InputError, match=r"'wider' turns \(2, 8, 8, 16\) into \(2, 8, 8, 32\)"):
         supernet.spaces.chain_supernet(3, 4, {"identity": supernet.spaces.identity(), "wider": wider})

@@ -47,20 +47,20 @@ def spend(
 ) -> Trail:
     """Returns what ``walk`` looked at until the budget was spent."""
     if seconds is None and evaluations is None:
-        raise InputError("seconds and evaluations are both None; give one of them as the budget")
-    configs, values, costs, spent = [], [], [], 0.0
+        raise InputError("seconds or evaluations must be given as the budget, but both are None")
+    configs, values, costs, spent_seconds = [], [], [], 0.0
 
     def look(candidates: Any) -> np.ndarray:
-        nonlocal spent
+        nonlocal spent_seconds
         value, cost = evaluate(space.encode(candidates))
         for config, v, c in zip(space.dicts(candidates), value, cost):
             is_over = evaluations is not None and len(values) >= evaluations
-            if is_over or (seconds is not None and spent + c > seconds):
+            if is_over or (seconds is not None and spent_seconds + c > seconds):
                 raise StopIteration
             configs.append(config)
             values.append(float(v))
             costs.append(float(c))
-            spent += float(c)
+            spent_seconds += float(c)
         return np.asarray(value)
 
     with contextlib.suppress(StopIteration):

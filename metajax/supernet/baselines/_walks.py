@@ -91,8 +91,8 @@ def evolve(
         while True:
             contestants = rng.choice(len(members), min(tournament, len(members)), replace=False)
             parent = members[max(contestants, key=lambda i: members[i][1])][0]
-            near = space.neighbors(parent)
-            child = space.configs([near[rng.integers(len(near))]])
+            neighbors = space.neighbors(parent)
+            child = space.configs([neighbors[rng.integers(len(neighbors))]])
             members.append((space.dicts(child)[0], float(look(child)[0])))
             members = members[-population:]
 
@@ -130,13 +130,13 @@ def local_search(
 
     def walk(look: Look) -> None:
         for restart in itertools.count():
-            here = space.sample(jax.random.fold_in(key, restart), 1)
-            value = look(here)[0]
+            current = space.sample(jax.random.fold_in(key, restart), 1)
+            value = look(current)[0]
             while True:
-                near = space.neighbors(space.dicts(here)[0])
-                values = look(space.configs(near))
+                neighbors = space.neighbors(space.dicts(current)[0])
+                values = look(space.configs(neighbors))
                 if values.max() <= value:
                     break
-                here, value = space.configs([near[int(values.argmax())]]), values.max()
+                current, value = space.configs([neighbors[int(values.argmax())]]), values.max()
 
     return spend(space, evaluate, seconds, evaluations, walk)

@@ -22,7 +22,7 @@ def count_value(config: Mapping[str, Any], value: Any) -> int:
         >>> count_value({"edge_0_1": "skip", "edge_0_2": "skip", "edge_1_2": "conv3x3"}, "skip")
         2
     """
-    return sum(taken == value for taken in config.values())
+    return sum(chosen_value == value for chosen_value in config.values())
 
 
 def index_of(space: Space, config: Mapping[str, Any]) -> int:
@@ -42,5 +42,5 @@ def index_of(space: Space, config: Mapping[str, Any]) -> int:
         [{'edge_0_1': 'conv3x3'}]
     """
     encoding = np.asarray(space.encode(space.configs([dict(config)])))[0]
-    every = np.asarray(space.encode(space.at(np.arange(int(space.size)))))
-    return int(np.flatnonzero((every == encoding).all(axis=1))[0])
+    encodings = np.asarray(space.encode(space.at(np.arange(int(space.size)))))
+    return int(np.flatnonzero((encodings == encoding).all(axis=1))[0])

@@ -36,7 +36,7 @@ def gradient_conflict(
         -1.0
     """
     if len(encodings) < 2:
-        raise InputError(f"gradient_conflict: encodings has {len(encodings)} paths; give at least 2")
+        raise InputError(f"gradient_conflict: encodings must have at least 2 paths, got {len(encodings)}")
     grads = jax.lax.map(lambda e: ravel_pytree(jax.grad(loss)(params, e))[0], encodings)
     unit = grads / jnp.maximum(jnp.linalg.norm(grads, axis=1, keepdims=True), 1e-12)
     cosines, number = unit @ unit.T, len(encodings)

@@ -72,8 +72,8 @@ def measure_cost(config: Mapping[str, Any], supernet: SuperNet, x: jax.Array, ki
     """
     if kind not in ("parameters", "flops", "seconds") or repeats < 1:
         raise InputError(
-            f"measure_cost: kind={kind!r}, repeats={repeats}; kind must be 'parameters', 'flops' or 'seconds', repeats at "
-            "least 1"
+            "measure_cost: kind must be 'parameters', 'flops' or 'seconds' and repeats an integer >= 1, got "
+            f"kind={kind!r}, repeats={repeats}"
         )
     alone = supernet.build(config)
     if kind == "parameters":
@@ -83,13 +83,13 @@ def measure_cost(config: Mapping[str, Any], supernet: SuperNet, x: jax.Array, ki
         shapes = jax.eval_shape(alone.init, jax.random.key(0))
         analysis = jax.jit(alone.apply).lower(shapes, x).cost_analysis()
         return float(analysis["flops"])  # type: ignore[index]
-    run, params, spent = jax.jit(alone.apply), alone.init(jax.random.key(0)), []
+    run, params, durations = jax.jit(alone.apply), alone.init(jax.random.key(0)), []
     jax.block_until_ready(run(params, x))
     for _ in range(repeats):
         start = time.perf_counter()
         jax.block_until_ready(run(params, x))
-        spent.append(time.perf_counter() - start)
-    return statistics.median(spent)
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations)
 
 
 def fit_cost(
@@ -127,7 +127,7 @@ def fit_cost(
     space = supernet.space
     samples = 2 * space.width + 10 if samples is None else samples
     if samples < 10:
-        raise InputError(f"fit_cost: samples={samples}; must be an integer >= 10")
+        raise InputError(f"fit_cost: samples must be an integer >= 10, got {samples}")
     configs = space.sample(jax.random.key(seed), samples)
     encodings = np.asarray(space.encode(configs), np.float64)
     costs = np.array([measure_cost(config, supernet, x, kind) for config in space.dicts(configs)])

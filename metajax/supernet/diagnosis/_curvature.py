@@ -38,7 +38,7 @@ def dominant_eigenvalue(value: Callable[[Any], Scalar], x: Any, key: Key, iterat
         2.0
     """
     if iterations < 1:
-        raise InputError(f"dominant_eigenvalue: iterations={iterations}; must be an integer >= 1")
+        raise InputError(f"dominant_eigenvalue: iterations must be an integer >= 1, got {iterations}")
     flat, unravel = ravel_pytree(x)
     gradient = jax.grad(lambda v: value(unravel(v)))
     steps = min(iterations, flat.size)
@@ -56,9 +56,9 @@ def dominant_eigenvalue(value: Callable[[Any], Scalar], x: Any, key: Key, iterat
 
     start = jax.random.normal(key, flat.shape, flat.dtype)
     basis = jnp.zeros((steps, flat.size), flat.dtype)
-    _, (diagonal, off) = jax.lax.scan(step, (basis, start / jnp.linalg.norm(start)), jnp.arange(steps))
+    _, (diagonal, off_diagonal) = jax.lax.scan(step, (basis, start / jnp.linalg.norm(start)), jnp.arange(steps))
     # where an invariant subspace was found, the rest of the diagonal is empty and must not pass for an eigenvalue 0
-    is_valid = jnp.concatenate([jnp.ones(1, bool), jnp.cumprod(off[:-1] > 0).astype(bool)])
+    is_valid = jnp.concatenate([jnp.ones(1, bool), jnp.cumprod(off_diagonal[:-1] > 0).astype(bool)])
     diagonal = jnp.where(is_valid, diagonal, jnp.min(jnp.where(is_valid, diagonal, jnp.inf)))
-    off = jnp.where(is_valid[1:], off[:-1], 0.0)
-    return jnp.linalg.eigvalsh(jnp.diag(diagonal) + jnp.diag(off, 1) + jnp.diag(off, -1))[-1]
+    off_diagonal = jnp.where(is_valid[1:], off_diagonal[:-1], 0.0)
+    return jnp.linalg.eigvalsh(jnp.diag(diagonal) + jnp.diag(off_diagonal, 1) + jnp.diag(off_diagonal, -1))[-1]

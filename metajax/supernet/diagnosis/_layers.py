@@ -25,7 +25,7 @@ def layers_of(params: Params) -> tuple[Layers, Callable[[Layers], Params]]:
     indices = [i for i, leaf in enumerate(leaves) if jnp.ndim(leaf) > 1]
     if not indices:
         raise InputError(
-            "proxies: params has no layer; accepted are pytrees with at least one array of two or more dimensions"
+            "proxies: params must have a layer, that is at least one array of two or more dimensions, but has none"
         )
 
     def join(layers: Layers) -> Params:

@@ -148,6 +148,6 @@ def naswot(apply: Apply, params: Params, x: Images) -> Float[Array, ""]:
     closed, agreement = jax.make_jaxpr(apply)(params, x), Agreement(len(x), wide(x).dtype)
     agreeing = agreement.run(closed.jaxpr, closed.consts, jax.tree.leaves((params, x)))[1]
     if not agreement.relus:
-        raise InputError("naswot: apply has no ReLU; accepted are networks with at least one")
+        raise InputError("naswot: apply must compute at least one ReLU, but has none")
     # inputs with equal codes would make it singular
     return jnp.linalg.slogdet(agreeing + 1e-3 * jnp.eye(len(x), dtype=agreeing.dtype))[1]

@@ -61,19 +61,23 @@ def kendall_tau_error(a: ArrayLike, b: ArrayLike) -> float:
     rows = _agreement(a, b)
     number = len(rows[0])
     if number < 3:
-        raise InputError(f"kendall_tau_error: {number} items; give at least 3")
+        raise InputError(f"kendall_tau_error: a and b must have at least 3 scores, got {number}")
     totals = [np.sum(part) for part in rows]
-    without = np.array([_tau(*(total - 2 * part[i] for total, part in zip(totals, rows))) for i in range(number)])
-    return float(np.sqrt((number - 1) * np.var(without)))
+    left_out = np.array([_tau(*(total - 2 * part[i] for total, part in zip(totals, rows))) for i in range(number)])
+    return float(np.sqrt((number - 1) * np.var(left_out)))
 
 
 def _paired_scores(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Returns the two lists of scores as arrays, float64[n], after checking them."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 1:
-        raise InputError(f"kendall_tau: a and b have the shapes {a.shape} and {b.shape}; give two lists of one length")
+        raise InputError(
+            f"kendall_tau: a and b must be one-dimensional and of the same length, got the shapes {a.shape} and {b.shape}"
+        )
     if np.isnan(a).any() or np.isnan(b).any():
-        raise InputError("kendall_tau: a score is NaN, which has no rank; give numbers, finite or infinite")
+        raise InputError(
+            "kendall_tau: a and b must be finite or infinite numbers, but a score is NaN, which has no rank"
+        )
     return a, b
 
 
@@ -94,11 +98,11 @@ def _agreement(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         da, db = (np.sign(rank[start : start + 256, None] - rank) for rank in ranks)
         for parts, signs in zip(rows, (da * db, np.abs(da), np.abs(db))):
             parts.append(signs.sum(axis=1))
-    together = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
-    return together[0], together[1], together[2]
+    counts = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
+    return counts[0], counts[1], counts[2]
 
 
-def _tau(both: Any, first: Any, second: Any) -> float:
+def _tau(agreement: Any, untied_a: Any, untied_b: Any) -> float:
     """Returns τ-b from the sums of the three counts."""
-    scale = np.sqrt(float(first) * float(second))
-    return float(both / scale) if scale else 0.0
+    scale = np.sqrt(float(untied_a) * float(untied_b))
+    return float(agreement / scale) if scale else 0.0

@@ -32,8 +32,8 @@ class Agreement:
         total = jnp.zeros((self.number, self.number), self.dtype)
         for equation in jaxpr.eqns:
             operands = [read(var) for var in equation.invars]
-            outputs, more = self._equation(equation, operands)
-            total = total if more is None else total + more
+            outputs, counts = self._equation(equation, operands)
+            total = total if counts is None else total + counts
             values.update(zip(equation.outvars, outputs))
         return [read(var) for var in jaxpr.outvars], total
 
@@ -50,8 +50,8 @@ class Agreement:
             return self._loop(params, operands)
         output = equation.primitive.bind(*operands, **params)
         has_zero = any(not isinstance(v, jax.Array) and np.ndim(v) == 0 and v == 0 for v in operands)
-        more = self._agreeing(output > 0) if name == "max" and has_zero else None
-        return output if equation.primitive.multiple_results else [output], more
+        counts = self._agreeing(output > 0) if name == "max" and has_zero else None
+        return output if equation.primitive.multiple_results else [output], counts
 
     def _closed(self, inner: Any, operands: Any) -> tuple[list[Any], jax.Array]:
         """Returns the outputs and the counts of a program within a program."""
@@ -64,16 +64,16 @@ class Agreement:
         consts, init, xs = operands[:fixed], operands[fixed : fixed + carried], operands[fixed + carried :]
 
         def step(carry: Any, x: Any) -> Any:
-            outputs, more = self._closed(params["jaxpr"], [*consts, *carry, *x])
-            return outputs[:carried], (outputs[carried:], more)
+            outputs, counts = self._closed(params["jaxpr"], [*consts, *carry, *x])
+            return outputs[:carried], (outputs[carried:], counts)
 
-        last, (each, more) = jax.lax.scan(step, init, xs, params["length"], params["reverse"])
-        return [*last, *each], jnp.sum(more, axis=0)
+        carry, (stacked_outputs, counts) = jax.lax.scan(step, init, xs, params["length"], params["reverse"])
+        return [*carry, *stacked_outputs], jnp.sum(counts, axis=0)
 
     def _agreeing(self, code: jax.Array) -> jax.Array:
         """Returns in how many units the codes of two inputs agree: those that both switch on, and those that neither does."""
         self.relus += 1
         on = code.reshape(self.number, -1).astype(np.float32)
-        both = (on @ on.T).astype(self.dtype)  # exact below 2^24 units
-        each = jnp.diagonal(both)
-        return 2 * both - each[:, None] - each + on.shape[1]
+        both_on = (on @ on.T).astype(self.dtype)  # exact below 2^24 units
+        on_counts = jnp.diagonal(both_on)
+        return 2 * both_on - on_counts[:, None] - on_counts + on.shape[1]

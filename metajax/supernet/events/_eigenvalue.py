@@ -54,15 +54,17 @@ def eigenvalue(
         }
 
     def check(state: SearchState, memory: Any, context: EventContext, batch: Any) -> Any:
-        done = memory["done"]
-        values = memory["values"].at[done].set(_eigenvalue(state, context, batch))
-        logits = jax.tree.map(lambda all, now: all.at[done].set(now), memory["logits"], state.logits)
+        n_checked = memory["done"]
+        values = memory["values"].at[n_checked].set(_eigenvalue(state, context, batch))
+        logits = jax.tree.map(lambda all, now: all.at[n_checked].set(now), memory["logits"], state.logits)
         index = jnp.arange(checks)
         mean = lambda last: jnp.sum(jnp.where((index <= last) & (index > last - window), values, 0.0)) / window
-        middle = done - window // 2 - delta  # of the earlier window, which ends at done - delta
-        has_grown = (done - delta >= window - 1) & (middle >= first) & (mean(done) > factor * mean(done - delta))
+        middle = n_checked - window // 2 - delta  # of the earlier window, which ends at n_checked - delta
+        has_grown = (
+            (n_checked - delta >= window - 1) & (middle >= first) & (mean(n_checked) > factor * mean(n_checked - delta))
+        )
         stopped = jnp.where((memory["stopped"] < 0) & has_grown & stop, middle, memory["stopped"])
-        return {"values": values, "logits": logits, "done": done + 1, "stopped": stopped.astype(jnp.int32)}
+        return {"values": values, "logits": logits, "done": n_checked + 1, "stopped": stopped.astype(jnp.int32)}
 
     def apply(state: SearchState, memory: Any, context: EventContext, batch: Any):
         every = max(1, context.steps // checks)

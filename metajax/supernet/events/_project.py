@@ -44,26 +44,30 @@ def project(start: float = 0.8, batch_size: int = 250) -> Event:
     """
     if not 0 <= start < 1 or batch_size < 1:
         raise InputError(
-            f"project: start={start}, batch_size={batch_size}; start must lie within [0, 1), batch_size must be at least 1"
+            f"project: start must lie within [0, 1) and batch_size be an integer >= 1, got start={start}, "
+            f"batch_size={batch_size}"
         )
 
     def init(context: EventContext) -> jax.Array:
         number = len(choice_slices(context.space))
         if context.steps < number:
-            raise InputError(f"project: steps={context.steps} for {number} choices; each choice needs a step")
+            raise InputError(
+                f"project: steps must be at least the number of choices, {number}, because each choice needs a step, "
+                f"got {context.steps}"
+            )
         return jnp.zeros((), jnp.int32)
 
-    def apply(state: SearchState, done: Any, context: EventContext, outer_batch: Any):
+    def apply(state: SearchState, n_projected: Any, context: EventContext, outer_batch: Any):
         if context.validation is None:
-            raise InputError("project: needs the validation part as the third entry of a search's batches")
+            raise InputError("project: the batches of the search must have the validation part as their third entry")
         choices = choice_slices(context.space)
         due_steps = projection_steps(context.steps, start, len(choices))
-        is_due = (done < len(choices)) & (state.step >= due_steps[done])
+        is_due = (n_projected < len(choices)) & (state.step >= due_steps[n_projected])
         order = jax.random.permutation(stream(state.key, "projection order"), len(choices))
-        chosen = order[jnp.minimum(done, len(choices) - 1)]
+        chosen = order[jnp.minimum(n_projected, len(choices) - 1)]
         decided = lambda mask: _decided_mask(state, context, mask, chosen, batch_size)
         mask = jax.lax.cond(is_due, decided, lambda mask: mask, state.mask)
-        return state._replace(mask=mask), done + is_due.astype(jnp.int32), {}
+        return state._replace(mask=mask), n_projected + is_due.astype(jnp.int32), {}
 
     return Event(init, apply)
 
@@ -74,7 +78,7 @@ def _decided_mask(
     """Returns the mask in which the chosen choice keeps only the value without which the accuracy is lowest."""
     space, choices = context.space, choice_slices(context.space)
     widest = max(part.stop - part.start for _, part in choices)
-    at = jnp.asarray([part.start for _, part in choices])[chosen]
+    first_column = jnp.asarray([part.start for _, part in choices])[chosen]
     width = jnp.asarray([part.stop - part.start for _, part in choices])[chosen]
     key = jax.random.fold_in(stream(state.key, "projection"), state.step)
     batches = in_batches(context.validation, batch_size)
@@ -86,14 +90,14 @@ def _decided_mask(
         return jnp.mean(jax.lax.map(correct, batches))
 
     def without(value: jax.Array) -> jax.Array:
-        removed = at + jnp.minimum(value, width - 1)
+        removed = first_column + jnp.minimum(value, width - 1)
         exists = (value < width) & (mask[removed] > 0)
         return jnp.where(exists, accuracy(jnp.ones_like(mask).at[removed].set(0.0)), jnp.inf)
 
     best = jnp.argmin(jax.lax.map(without, jnp.arange(widest)))
     position = jnp.arange(space.width)
-    is_inside = (position >= at) & (position < at + width)
-    return jnp.where(is_inside, (position == at + best).astype(mask.dtype), mask)
+    is_inside = (position >= first_column) & (position < first_column + width)
+    return jnp.where(is_inside, (position == first_column + best).astype(mask.dtype), mask)
 
 
 def projection_steps(steps: int, start: float, choices: int) -> jax.Array:

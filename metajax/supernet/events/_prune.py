@@ -40,7 +40,8 @@ def prune(at: Sequence[float], keep: Sequence[int]) -> Event:
     rising = all(a < b for a, b in zip((0.0, *at), (*at, 1.0)))
     if len(at) != len(keep) or not rising or min(keep, default=1) < 1:
         raise InputError(
-            f"prune: at={tuple(at)}, keep={tuple(keep)}; at must rise between 0 and 1, with one positive count for each share"
+            "prune: at must rise between 0 and 1 (exclusive) and keep must have one positive count for each share of "
+            f"at, got at={tuple(at)}, keep={tuple(keep)}"
         )
 
     def apply(state: SearchState, memory: Any, context: EventContext, batch: Any):
@@ -74,9 +75,9 @@ def check_mask(space: Space, mask: ArrayLike) -> None:
         >>> from metajax.supernet import spaces
         >>> check_mask(spaces.cell_space(2), [0, 0, 0, 0, 0])
         Traceback (most recent call last):
-        metajax.types.InputError: mask: every value of 'edge_0_1' is pruned; each choice needs at least one
+        metajax.types.InputError: mask must leave every choice at least one value, but all values of 'edge_0_1' are pruned
     """
     is_open = np.asarray(mask)
     for name, part in choice_slices(space):
         if not is_open[part].any():
-            raise InputError(f"mask: every value of {name!r} is pruned; each choice needs at least one")
+            raise InputError(f"mask must leave every choice at least one value, but all values of {name!r} are pruned")

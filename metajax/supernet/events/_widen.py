@@ -35,7 +35,8 @@ def widen(share: float, narrow: int, wide: int) -> Event:
     """
     if not 0 < share < 1 or wide < 1 or narrow % wide:
         raise InputError(
-            f"widen: share={share}, narrow={narrow}, wide={wide}; share must lie between 0 and 1, wide must divide narrow"
+            f"widen: share must lie between 0 and 1 (exclusive) and wide must divide narrow, got share={share}, "
+            f"narrow={narrow}, wide={wide}"
         )
 
     def apply(state: SearchState, memory: Any, context: EventContext, batch: Any):

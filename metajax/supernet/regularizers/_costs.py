@@ -38,7 +38,7 @@ def cost_table(space: Space, table: Mapping[str, Mapping[Any, float | int]]) -> 
         domain = space.domains.get(name)
         if not isinstance(domain, Categorical):
             known = [n for n, _ in choice_slices(space)]
-            raise InputError(f"cost_table: {name!r} is not a categorical choice of the space; accepted are {known}")
+            raise InputError(f"cost_table: the names must be categorical choices of the space, {known}, got {name!r}")
         for value, cost in values.items():
             costs[space.slices[name].start + int(domain.from_python(value, f"cost_table: {name}"))] = cost
     return costs
@@ -73,11 +73,12 @@ def expected_cost(
         >>> [round(float(expected_cost(prices, 1.0, b)(space, {}, encoding, moment)), 3) for b in (None, 1.0, 3.0)]
         [2.0, 1.0, 0.0]
     """
-    of: Callable[..., Any] = cost if callable(cost) else lambda encoding: encoding @ jnp.asarray(cost, encoding.dtype)
+    is_function = callable(cost)
+    cost_of: Callable[..., Any] = cost if is_function else lambda e: e @ jnp.asarray(cost, e.dtype)
 
     @checked
     def term(space: Space, logits: Logits, encoding: Float[AnyArray, " {space.width}"], moment: Moment) -> Scalar:
-        amount = of(encoding)
-        return weight * amount if budget is None else weight * jnp.maximum(amount / budget - 1.0, 0.0)
+        expected = cost_of(encoding)
+        return weight * expected if budget is None else weight * jnp.maximum(expected / budget - 1.0, 0.0)
 
     return term

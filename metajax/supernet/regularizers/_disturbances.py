@@ -26,8 +26,8 @@ def on_simplex(space: Space, encoding: Float[Array, " {space.width}"]) -> Float[
     def project(weights: jax.Array) -> jax.Array:
         block = jnp.clip(weights, 0.0, 1.0)
         largest = jax.nn.one_hot(jnp.argmax(weights), block.shape[0], dtype=block.dtype)
-        whole = jnp.sum(block)
-        return jnp.where(whole > 0, block / jnp.where(whole > 0, whole, 1.0), largest)
+        total = jnp.sum(block)
+        return jnp.where(total > 0, block / jnp.where(total > 0, total, 1.0), largest)
 
     return map_choices(space, project, encoding)
 
@@ -98,7 +98,7 @@ def adversarial_disturbance(start: float = 0.03, end: float = 0.3, steps: int = 
         3
     """
     if steps < 1:
-        raise InputError(f"adversarial_disturbance: steps={steps}; must be an integer >= 1")
+        raise InputError(f"adversarial_disturbance: steps must be an integer >= 1, got {steps}")
 
     @checked
     def disturb(
@@ -110,13 +110,15 @@ def adversarial_disturbance(start: float = 0.03, end: float = 0.3, steps: int = 
     ) -> Float[Array, " {space.width}"]:
         radius = radius_at(moment.progress, start, end)
         center = jax.lax.stop_gradient(encoding)
-        inside = lambda moved: on_simplex(space, center + jnp.clip(moved - center, -radius, radius) * moment.mask)
+        within_radius = lambda moved: on_simplex(
+            space, center + jnp.clip(moved - center, -radius, radius) * moment.mask
+        )
 
         def ascend(_, moved):
-            return inside(moved + 2.0 * radius / steps * jnp.sign(jax.grad(loss)(moved)))
+            return within_radius(moved + 2.0 * radius / steps * jnp.sign(jax.grad(loss)(moved)))
 
         noise = radius * jax.random.uniform(key, encoding.shape, encoding.dtype, -1.0, 1.0)
-        moved = jax.lax.fori_loop(0, steps, ascend, inside(center + noise))
+        moved = jax.lax.fori_loop(0, steps, ascend, within_radius(center + noise))
         moved = jnp.where(loss(moved) >= loss(center), moved, center)
         return encoding + jax.lax.stop_gradient(moved - center)
 

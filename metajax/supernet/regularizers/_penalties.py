@@ -36,8 +36,8 @@ def beta_decay(weight: float = 0.5) -> Regularizer:
 
     @checked
     def term(space: Space, logits: Logits, encoding: Float[AnyArray, " {space.width}"], moment: Moment) -> Scalar:
-        each = [jax.nn.logsumexp(logits[name]) for name, _ in choice_slices(space)]
-        return weight * jnp.floor(moment.epoch) * jnp.mean(jnp.stack(each))
+        log_sums = [jax.nn.logsumexp(logits[name]) for name, _ in choice_slices(space)]
+        return weight * jnp.floor(moment.epoch) * jnp.mean(jnp.stack(log_sums))
 
     return term
 

@@ -48,11 +48,13 @@ def controller(
     """
     if number < 2 or tanh_constant <= 0 or temperature <= 0:
         raise InputError(
-            f"controller: number={number}, tanh_constant={tanh_constant}, temperature={temperature}; "
-            "number must be at least 2, tanh_constant and temperature must be positive"
+            "controller: number must be an integer >= 2, tanh_constant and temperature must be positive, got "
+            f"number={number}, tanh_constant={tanh_constant}, temperature={temperature}"
         )
     bounded = lambda logits: jax.tree.map(lambda x: tanh_constant * jnp.tanh(x / temperature), logits)
-    drawn = lambda paths: lambda space, logits, moment, key: paths(space, bounded(logits), moment, key)
+    with_bounded_logits = lambda paths: lambda space, logits, moment, key: paths(space, bounded(logits), moment, key)
     strengths = lambda space, logits, mask: probabilities(space, bounded(logits), mask)
     score = ScoreFunction(bounded, cost)
-    return Relaxation(drawn(policy_paths(1)), drawn(policy_paths(number)), strengths, 0.0, score)
+    return Relaxation(
+        with_bounded_logits(policy_paths(1)), with_bounded_logits(policy_paths(number)), strengths, 0.0, score
+    )

@@ -107,7 +107,7 @@ def _indicator(space: Space, value: Any) -> jax.Array:
         choices = choice_values(space, name)
         if value not in choices:
             raise InputError(
-                f"auxiliary_skip: value={value!r}, but {name!r} has the values {choices}; give one of them"
+                f"auxiliary_skip: value must be a value of every choice, but {name!r} has only {choices}, got {value!r}"
             )
         indicator = indicator.at[part.start + choices.index(value)].set(1.0)
     return indicator

@@ -96,8 +96,8 @@ def fair_paths() -> Encode:
     def encode(space: Space, logits: Logits, moment: Moment, key: Key) -> Float[Array, "paths {space.width}"]:
         number = max(part.stop - part.start for _, part in choice_slices(space))
         paths_key, order_key = stream(key, "paths"), stream(key, "order")
-        drawn = lambda i: draw(space, logits, moment, jax.random.fold_in(paths_key, i))[0]
-        paths = jax.vmap(drawn)(jnp.arange(number))
+        draw_path = lambda i: draw(space, logits, moment, jax.random.fold_in(paths_key, i))[0]
+        paths = jax.vmap(draw_path)(jnp.arange(number))
         parts, index = [], 0
         for columns, shape in choice_runs(space):
             part = paths[:, columns]
@@ -112,13 +112,13 @@ def fair_paths() -> Encode:
     return encode
 
 
-def _every_value(key: Key, mask: jax.Array, drawn: jax.Array) -> jax.Array:
+def _every_value(key: Key, mask: jax.Array, sampled_paths: jax.Array) -> jax.Array:
     """Returns f32[paths, values]: each value of a choice in a path of its own; pruned values are replaced by drawn ones."""
-    number, width = drawn.shape
+    number, width = sampled_paths.shape
     order = jax.random.permutation(key, jnp.arange(number) % width)
-    rows = jax.nn.one_hot(order, width, dtype=drawn.dtype)
+    rows = jax.nn.one_hot(order, width, dtype=sampled_paths.dtype)
     is_open = jnp.sum(rows * mask, axis=1, keepdims=True)
-    return is_open * rows + (1 - is_open) * drawn
+    return is_open * rows + (1 - is_open) * sampled_paths
 
 
 @checked

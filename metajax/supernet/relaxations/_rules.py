@@ -27,10 +27,10 @@ def encode_by_rule(rule_at: Callable[[jax.Array], rules.Rule]) -> Encode:
     return encode
 
 
-def _keep_sum(kept: jax.Array, given: jax.Array) -> jax.Array:
-    """Scales what was kept of the weights of a choice to the sum that they had, if anything was kept."""
-    whole, remaining = jnp.sum(given), jnp.sum(kept)
-    return kept * jnp.where(remaining > 0, whole / jnp.where(remaining > 0, remaining, 1.0), 1.0)
+def _keep_sum(open_weights: jax.Array, weights: jax.Array) -> jax.Array:
+    """Scales the weights of a choice's open values to the sum of all its weights, unless no value is open."""
+    total, remaining = jnp.sum(weights), jnp.sum(open_weights)
+    return open_weights * jnp.where(remaining > 0, total / jnp.where(remaining > 0, remaining, 1.0), 1.0)
 
 
 @checked

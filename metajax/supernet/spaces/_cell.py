@@ -41,9 +41,9 @@ def cell_space(nodes: int = 4, operations: Sequence[str] = OPERATIONS) -> Space:
     """
     unknown = [o for o in operations if o not in OPERATIONS]
     if unknown:
-        raise InputError(f"cell_space: unknown operations {unknown}; accepted are {list(OPERATIONS)}")
+        raise InputError(f"cell_space: operations must be among {list(OPERATIONS)}, got {unknown}")
     if nodes < 2:
-        raise InputError(f"cell_space: nodes={nodes}; must be an integer >= 2")
+        raise InputError(f"cell_space: nodes must be an integer >= 2, got {nodes}")
     return Space({f"edge_{i}_{j}": Categorical(operations) for j in range(1, nodes) for i in range(j)})
 
 
@@ -109,7 +109,7 @@ class MixedCell(nnx.Module):
     ):
         if channels % partial:
             raise InputError(
-                f"MixedCell: channels={channels}, partial={partial}; channels must be a multiple of partial"
+                f"MixedCell: channels must be a multiple of partial, got channels={channels}, partial={partial}"
             )
         self.space: Space = space
         self.partial: int = partial
@@ -120,9 +120,9 @@ class MixedCell(nnx.Module):
         self.edges: list[tuple[int, ...]] = [tuple(int(n) for n in name.split("_")[1:]) for name in space.domains]
         self.nodes: int = 1 + max(j for _, j in self.edges)
         self.operations: tuple[Any, ...] = next(iter(space.domains.values())).choices  # type: ignore[union-attr]
-        leaving = [sum(i == source for i, _ in self.edges) for source in range(self.nodes - 1)]
+        edge_counts = [sum(i == source for i, _ in self.edges) for source in range(self.nodes - 1)]
         make = lambda size: nnx.List(
-            [Convolution(channels, n * channels, size, bias=False, rngs=rngs) for n in leaving]
+            [Convolution(channels, n * channels, size, bias=False, rngs=rngs) for n in edge_counts]
         )
         self.conv1: nnx.List[Convolution] | None = make(1) if "conv1x1" in self.operations else None
         self.conv3: nnx.List[Convolution] | None = make(3) if "conv3x3" in self.operations else None
@@ -141,14 +141,14 @@ class MixedCell(nnx.Module):
         states: list[jax.Array] = [x]
         incoming: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
         for source in range(self.nodes - 1):
-            whole = states[source]
-            value = whole[..., :channels]
+            source_state = states[source]
+            value = source_state[..., :channels]
             targets = [j for i, j in self.edges if i == source]
             edges = self._alone if self.single_path else self._mixed
             weights = [encoding[self.space.slices[f"edge_{source}_{target}"]] for target in targets]
             for target, output in zip(targets, edges(value, source, weights)):
-                rest = whole[..., output.shape[-1] :]
-                incoming[target].append(output if partial == 1 else shuffled_beside(output, rest, partial))
+                bypassed = source_state[..., output.shape[-1] :]
+                incoming[target].append(output if partial == 1 else shuffled_beside(output, bypassed, partial))
             states.append(sum(incoming[source + 1][1:], incoming[source + 1][0]))
         return states[-1]
 
@@ -208,9 +208,9 @@ class MixedCell(nnx.Module):
         return outputs
 
 
-def shuffled_beside(output: jax.Array, rest: jax.Array, partial: int) -> jax.Array:
+def shuffled_beside(output: jax.Array, bypassed: jax.Array, partial: int) -> jax.Array:
     """Returns what an edge made of the first 1/partial of the channels beside the rest, with the channels shuffled."""
-    joined = jnp.concatenate([output, rest], axis=-1)
+    joined = jnp.concatenate([output, bypassed], axis=-1)
     return joined.reshape(*joined.shape[:-1], partial, -1).swapaxes(-1, -2).reshape(joined.shape)
 
 
@@ -218,8 +218,8 @@ def _narrow(kernel: jax.Array, edges: int, channels: int) -> jax.Array:
     """Returns the first channels, in and out, of kernels that lie side by side."""
     if kernel.shape[-2] == channels:
         return kernel
-    apart = kernel.reshape(*kernel.shape[:-1], edges, -1)
-    return apart[..., :channels, :, :channels].reshape(*kernel.shape[:-2], channels, edges * channels)
+    by_edge = kernel.reshape(*kernel.shape[:-1], edges, -1)
+    return by_edge[..., :channels, :, :channels].reshape(*kernel.shape[:-2], channels, edges * channels)
 
 
 def widened(tree: Any, narrow: int, wide: int, key: Key) -> Any:
@@ -240,15 +240,15 @@ def widened(tree: Any, narrow: int, wide: int, key: Key) -> Any:
         if where is None:
             return leaf
         channels = leaf.shape[-2]
-        apart = leaf.reshape(*leaf.shape[:-1], -1, channels)  # [..., in, edges, out]
-        old, edges = channels * wide // narrow, apart.shape[-2]
+        by_edge = leaf.reshape(*leaf.shape[:-1], -1, channels)  # [..., in, edges, out]
+        old, edges = channels * wide // narrow, by_edge.shape[-2]
         inward, outward = jax.random.split(stream(key, "/".join(names[names.index("stages") :])))
         draw = lambda k: jax.random.randint(k, (edges, channels - old), 0, old)
         take = lambda kernel, i, o: kernel[..., i, :][..., o]
         own = jnp.arange(old)
-        rows = [jnp.concatenate([own, more]) for more in draw(inward)]
-        columns = [jnp.concatenate([own, more]) for more in draw(outward)]
-        filled = [take(apart[..., e, :], i, o) for e, (i, o) in enumerate(zip(rows, columns))]
+        rows = [jnp.concatenate([own, duplicates]) for duplicates in draw(inward)]
+        columns = [jnp.concatenate([own, duplicates]) for duplicates in draw(outward)]
+        filled = [take(by_edge[..., e, :], i, o) for e, (i, o) in enumerate(zip(rows, columns))]
         return jnp.stack(filled, axis=-2).reshape(leaf.shape)
 
     return jax.tree_util.tree_map_with_path(fill, tree)

@@ -99,8 +99,8 @@ class CellNet(nnx.Module):
         self.wide: int = wide
         if channels % self.narrow or self.narrow % self.wide:
             raise InputError(
-                f"CellNet: channels={channels}, partial={partial}; channels must be a multiple of partial, and of two shares "
-                "the first a multiple of the second"
+                "CellNet: channels must be a multiple of partial, and of two shares the first must be a multiple of "
+                f"the second, got channels={channels}, partial={partial}"
             )
         self.stem: Convolution = Convolution(inputs, channels, stride=stride, bias=False, rngs=rngs)
         widths = [channels * 2**i for i in range(stages)]

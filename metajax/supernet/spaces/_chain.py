@@ -124,19 +124,22 @@ def chain_supernet(
     """
     operations = MACRO if operations is None else operations
     if len(layers) != len(channels):
-        raise InputError(f"layers={tuple(layers)} and channels={tuple(channels)}; give one of each for a stage")
+        raise InputError(
+            f"layers and channels must have one entry for each stage, got layers={tuple(layers)}, "
+            f"channels={tuple(channels)}"
+        )
     for name, operation in operations.items():
         x = jax.ShapeDtypeStruct((2, 8, 8, channels[0]), jnp.float32)
         output = jax.eval_shape(lambda x, o=operation: o.apply(o.init(jax.random.key(0), channels[0]), x), x)
         if output.shape != x.shape:
             raise InputError(
-                f"operation {name!r} makes {output.shape} of {x.shape}; accepted are operations that keep the shape"
+                f"operations must keep the shape of their input, but {name!r} turns {x.shape} into {output.shape}"
             )
     positions = [(s, i) for s, number in enumerate(layers) for i in range(number)]
     space = Space({f"layer_{s}_{i}": Categorical(tuple(operations)) for s, i in positions})
     net = _Chain(space, inputs, outputs, dict(operations), tuple(layers), tuple(channels))
-    whole = Functional(lambda key: net.init(key, lambda name: list(operations)), net.apply)
-    return SuperNet(space, whole, net.build, net.extract)
+    supernet = Functional(lambda key: net.init(key, lambda name: list(operations)), net.apply)
+    return SuperNet(space, supernet, net.build, net.extract)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -198,10 +201,12 @@ class _Chain:
     def build(self, config: Mapping[str, Any]) -> Functional:
         """Returns the stand-alone network of a configuration."""
         self.space.configs([config])  # checks it
-        one = lambda params, name, x: self.operations[config[name]].apply(params["layers"][name][config[name]], x)
+        run_operation = lambda params, name, x: self.operations[config[name]].apply(
+            params["layers"][name][config[name]], x
+        )
         return Functional(
             lambda key: self.init(key, lambda name: [config[name]]),
-            lambda params, x: self.run(params, x, lambda name, x: one(params, name, x)),
+            lambda params, x: self.run(params, x, lambda name, x: run_operation(params, name, x)),
         )
 
     def extract(self, params: Params, config: Mapping[str, Any]) -> Params:

@@ -46,10 +46,11 @@ def choice_blocks_space(parents: Sequence[int] = PARENTS[1]) -> Space:
         >>> choice_blocks_space().size
         14580
     """
-    bad = [k for k, number in enumerate(parents, 1) if not 1 <= number <= k]
-    if bad or len(parents) < 2:
+    invalid = [k for k, number in enumerate(parents, 1) if not 1 <= number <= k]
+    if invalid or len(parents) < 2:
         raise InputError(
-            f"choice_blocks_space: parents={tuple(parents)}; give two numbers or more, from 1 to k for node k"
+            "choice_blocks_space: parents must be two numbers or more, where that of node k is from 1 to k, got "
+            f"{tuple(parents)}"
         )
     domains: dict[str, Any] = {f"op_{k}": Categorical(BLOCK_OPERATIONS) for k in range(1, len(parents))}
     for k in range(1, len(parents) + 1):
@@ -175,9 +176,9 @@ class _ChoiceBlocks:
         def cell(own: Params, x: jax.Array) -> jax.Array:
             nodes = [x]
             for k in range(1, self.last):
-                seen = _total([w * node for w, node in zip(self._parent_weights(encoding, k), nodes)])
+                node_input = _total([w * node for w, node in zip(self._parent_weights(encoding, k), nodes)])
                 mix = encoding[self.space.slices[f"op_{k}"]]
-                nodes.append(_total([w * _operate(name, own, k, seen) for w, name in zip(mix, BLOCK_OPERATIONS)]))
+                nodes.append(_total([w * _operate(name, own, k, node_input) for w, name in zip(mix, BLOCK_OPERATIONS)]))
             weights = self._parent_weights(encoding, self.last)
             return _total([w * dense(node, kernel) for w, node, kernel in zip(weights, nodes, own["out"])])
 
@@ -186,8 +187,8 @@ class _ChoiceBlocks:
     def _parent_weights(self, encoding: jax.Array, node: int) -> list[jax.Array]:
         """Returns the weight of every earlier node in a node's parents."""
         combinations = _combinations(node, self.parents[node - 1])
-        one = jnp.ones(1, encoding.dtype)
-        weights = encoding[self.space.slices[f"parents_{node}"]] if len(combinations) > 1 else one
+        unit_weight = jnp.ones(1, encoding.dtype)
+        weights = encoding[self.space.slices[f"parents_{node}"]] if len(combinations) > 1 else unit_weight
         return [
             sum((w for w, parent in zip(weights, combinations) if k in parent), jnp.zeros((), encoding.dtype))
             for k in range(node)
@@ -206,8 +207,8 @@ class _ChoiceBlocks:
         def cell(own: Params, x: jax.Array) -> jax.Array:
             nodes = [x]
             for k in range(1, self.last):
-                seen = _total([nodes[parent] for parent in self.chosen(config, k)])
-                nodes.append(_operate(config[f"op_{k}"], own, k, seen))
+                node_input = _total([nodes[parent] for parent in self.chosen(config, k)])
+                nodes.append(_operate(config[f"op_{k}"], own, k, node_input))
             return _total([dense(nodes[parent], kernel) for parent, kernel in zip(outputs, own["out"])])
 
         used = lambda k: [name for name in CONVOLUTIONS if config[f"op_{k}"] == name]

@@ -38,7 +38,7 @@ def darts_space(nodes: int = 4) -> Space:
         25.3
     """
     if nodes < 1:
-        raise InputError(f"darts_space: nodes={nodes}; must be an integer >= 1")
+        raise InputError(f"darts_space: nodes must be an integer >= 1, got {nodes}")
     return Space({name: Categorical(PRIMITIVES) for cell in CELLS for name in cell_edges(cell, nodes)})
 
 

@@ -16,7 +16,7 @@ from metajax.supernet.spaces._darts_operations import half, initial_weights, max
 from metajax.supernet.spaces._shared import normal
 from metajax.types import InputError, Key, Params
 
-Leaving = Callable[[list[str], list[Params], jax.Array, int], list[jax.Array]]
+EdgeOutputs = Callable[[list[str], list[Params], jax.Array, int], list[jax.Array]]
 """``(edges that leave a node, their weights, the node's value, stride) -> what each edge makes of it``."""
 
 
@@ -63,12 +63,12 @@ def darts_supernet(
     """
     if channels % partial or layers < 3:
         raise InputError(
-            f"darts_supernet: channels={channels}, partial={partial}, layers={layers}; channels must be a multiple of "
-            "partial, layers at least 3"
+            "darts_supernet: channels must be a multiple of partial, and layers an integer >= 3, got "
+            f"channels={channels}, partial={partial}, layers={layers}"
         )
     net = _DartsNetwork(darts_space(nodes), classes, channels, layers, inputs, nodes, partial, single_path)
-    whole = Functional(lambda key: net.init(key, lambda name: PRIMITIVES), net.apply)
-    return SuperNet(net.space, whole, net.build, net.extract)
+    supernet = Functional(lambda key: net.init(key, lambda name: PRIMITIVES), net.apply)
+    return SuperNet(net.space, supernet, net.build, net.extract)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class _DartsNetwork:
         kind, width = self.kinds[i], self.widths[i]
         outs = [3 * self.channels, 3 * self.channels, *(self.nodes * w for w in self.widths)]  # of what comes before
         a, b, own = jax.random.split(key, 3)
-        before, here = outs[i], outs[i + 1]
+        previous, current = outs[i], outs[i + 1]
         is_halved = i > 0 and self.kinds[i - 1] == "reduce"
         pieces = {"even": width - width // 2, "odd": width // 2} if is_halved else {"kernel": width}
         keys = jax.random.split(a, len(pieces))
@@ -129,41 +129,41 @@ class _DartsNetwork:
                 for op in operations_of(name)
             }
         return {
-            "before": {n: normal(k, (1, 1, before, out), before) for k, (n, out) in zip(keys, pieces.items())},
-            "here": {"kernel": normal(b, (1, 1, here, width), here)},
+            "before": {n: normal(k, (1, 1, previous, out), previous) for k, (n, out) in zip(keys, pieces.items())},
+            "here": {"kernel": normal(b, (1, 1, current, width), current)},
             "edges": edges,
         }
 
-    def run(self, params: Params, x: jax.Array, leaving: Leaving) -> jax.Array:
+    def run(self, params: Params, x: jax.Array, edge_outputs: EdgeOutputs) -> jax.Array:
         """Returns the logits, given what edges make of a node's value."""
-        before = here = standardize(convolution(x, params["stem"]))
+        previous = current = standardize(convolution(x, params["stem"]))
         for i, kind in enumerate(self.kinds):
             cell = params["cells"][str(i)]
-            inputs = [_squeeze(before, cell["before"]), _squeeze(here, cell["here"])]
-            before, here = here, self._run_cell(kind, cell["edges"], inputs, leaving)
-        return jnp.mean(here, axis=(1, 2)) @ params["head"]["kernel"] + params["head"]["bias"]
+            inputs = [_squeeze(previous, cell["before"]), _squeeze(current, cell["here"])]
+            previous, current = current, self._run_cell(kind, cell["edges"], inputs, edge_outputs)
+        return jnp.mean(current, axis=(1, 2)) @ params["head"]["kernel"] + params["head"]["bias"]
 
-    def _run_cell(self, kind: str, edges: Params, states: list[jax.Array], leaving: Leaving) -> jax.Array:
+    def _run_cell(self, kind: str, edges: Params, states: list[jax.Array], edge_outputs: EdgeOutputs) -> jax.Array:
         """Returns the intermediate nodes of a cell side by side, from its two inputs."""
         totals: list[Any] = [0.0] * (2 + self.nodes)
         for source in range(1 + self.nodes):
             if source > 1:
                 states.append(totals[source])
-            stride, whole = _stride(kind, source), states[source]
-            seen = whole[..., : whole.shape[-1] // self.partial]
+            stride, source_state = _stride(kind, source), states[source]
+            partial_state = source_state[..., : source_state.shape[-1] // self.partial]
             targets = range(max(2, source + 1), 2 + self.nodes)
             names = [f"{kind}_{source}_{j}" for j in targets]
-            for j, output in zip(targets, leaving(names, [edges[n] for n in names], seen, stride)):
-                totals[j] = totals[j] + self._pass_by(output, whole, stride)
+            for j, output in zip(targets, edge_outputs(names, [edges[n] for n in names], partial_state, stride)):
+                totals[j] = totals[j] + self._pass_by(output, source_state, stride)
         return jnp.concatenate([*states[2:], totals[-1]], axis=-1)
 
-    def _pass_by(self, output: jax.Array, whole: jax.Array, stride: int) -> jax.Array:
+    def _pass_by(self, output: jax.Array, source_state: jax.Array, stride: int) -> jax.Array:
         """Returns what an edge made of the first channels beside the others, shuffled."""
         if self.partial == 1:
             return output
-        rest = whole[..., output.shape[-1] :]
-        rest = rest if stride == 1 else max_pool(rest)[:, ::2, ::2]
-        return shuffled_beside(output, rest, self.partial)
+        bypassed = source_state[..., output.shape[-1] :]
+        bypassed = bypassed if stride == 1 else max_pool(bypassed)[:, ::2, ::2]
+        return shuffled_beside(output, bypassed, self.partial)
 
     def apply(self, params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
         """Returns the logits of the SuperNet under an encoding."""
@@ -178,11 +178,11 @@ class _DartsNetwork:
         """Returns the stand-alone network of a configuration."""
         self.space.configs([config])  # checks it
 
-        def leaving(names: list[str], edges: list[Params], x: jax.Array, stride: int) -> list[jax.Array]:
+        def edge_outputs(names: list[str], edges: list[Params], x: jax.Array, stride: int) -> list[jax.Array]:
             return [operate(config[n], [edge[config[n]]], x, stride)[0] for n, edge in zip(names, edges)]
 
         return Functional(
-            lambda key: self.init(key, lambda name: [config[name]]), lambda params, x: self.run(params, x, leaving)
+            lambda key: self.init(key, lambda name: [config[name]]), lambda params, x: self.run(params, x, edge_outputs)
         )
 
     def extract(self, params: Params, config: Mapping[str, Any]) -> Params:

@@ -83,10 +83,10 @@ def single(x: jax.Array, edges: Sequence[Params], mixes: Sequence[jax.Array], st
     The edges are a loop, not one program each, because XLA takes minutes to compile a hundred of these choices.
     """
 
-    def one(edge_and_mix: tuple[Params, jax.Array]) -> jax.Array:
+    def run_edge(edge_and_mix: tuple[Params, jax.Array]) -> jax.Array:
         edge, mix = edge_and_mix
         branch = lambda name: jax.checkpoint(lambda x: operate(name, [edge[name]], x, stride)[0])
         chosen = jnp.argmax(mix)
         return mix[chosen] * jax.lax.switch(chosen, [branch(name) for name in PRIMITIVES], x)
 
-    return list(jax.lax.map(one, jax.tree.map(lambda *parts: jnp.stack(parts), *zip(edges, mixes))))
+    return list(jax.lax.map(run_edge, jax.tree.map(lambda *parts: jnp.stack(parts), *zip(edges, mixes))))

@@ -57,17 +57,20 @@ def elastic_convolution(
     depths, kernels = ascending("depths", depths), ascending("kernels", kernels)
     expansions = ascending("expansions", expansions)
     if any(k % 2 == 0 for k in kernels):
-        raise InputError(f"kernels={kernels}; must be odd integers in rising order")
+        raise InputError(f"kernels must be odd integers in ascending order, got {kernels}")
     if len(channels) != len(strides):
-        raise InputError(f"channels={tuple(channels)} and strides={tuple(strides)}; give one of each for a stage")
+        raise InputError(
+            f"channels and strides must have one entry for each stage, got channels={tuple(channels)}, "
+            f"strides={tuple(strides)}"
+        )
     domains, conditions = {}, []
     for s in range(len(channels)):
         own = lambda b, s=s: {
             f"kernel_{s}_{b}": Categorical(kernels),
             f"expansion_{s}_{b}": Categorical(expansions),
         }
-        more, needed = layered_domains(f"depth_{s}", depths, own)
-        domains, conditions = {**domains, **more}, [*conditions, *needed]
+        layer_domains, needed = layered_domains(f"depth_{s}", depths, own)
+        domains, conditions = {**domains, **layer_domains}, [*conditions, *needed]
     space = Space(domains, conditions)
     net = _ElasticConvolution(space, inputs, outputs, tuple(channels), tuple(strides), depths, kernels, expansions)
     largest = [[net.shapes(s, b, expansions[-1], kernels[-1]) for b in range(depths[-1])] for s in range(len(channels))]
@@ -140,8 +143,8 @@ class _ElasticConvolution:
         window = np.stack([np.pad(np.ones((k, k), np.float32), (largest - k) // 2) for k in self.kernels])
         expansion = share(encoding[self.space.slices[f"expansion_{s}_{b}"]])
         units = expansion @ masks([start * e for e in self.expansions])
-        seen = jnp.tensordot(share(encoding[self.space.slices[f"kernel_{s}_{b}"]]), window, axes=1)
-        weighted = {**block, "depthwise": block["depthwise"] * seen[..., None]}
+        mixed_window = jnp.tensordot(share(encoding[self.space.slices[f"kernel_{s}_{b}"]]), window, axes=1)
+        weighted = {**block, "depthwise": block["depthwise"] * mixed_window[..., None]}
         return _run_block(weighted, x, self.stride(s, b), lambda y: y * units)
 
     def plan(self, config: Mapping[str, Any]) -> list[list[tuple[int, int]]]:
@@ -196,9 +199,9 @@ def _finish(params: Params, x: jax.Array) -> jax.Array:
 def _cut_block(block: Params, expansion: int, kernel: int) -> Params:
     """Returns the first hidden channels of a block and the center of its kernel."""
     hidden = block["expand"].shape[2] * expansion
-    whole = block["depthwise"]
-    cut = (whole.shape[0] - kernel) // 2
-    center = whole[cut : whole.shape[0] - cut, cut : whole.shape[1] - cut]
+    depthwise = block["depthwise"]
+    cut = (depthwise.shape[0] - kernel) // 2
+    center = depthwise[cut : depthwise.shape[0] - cut, cut : depthwise.shape[1] - cut]
     return {
         "expand": block["expand"][..., :hidden],
         "depthwise": center[..., :hidden],

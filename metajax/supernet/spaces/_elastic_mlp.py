@@ -66,9 +66,9 @@ class _ElasticMLP:
         widest, deepest = self.widths[-1], self.depths[-1]
         keys = jax.random.split(key, deepest + 1)
         first = {"kernel": normal(keys[0], (self.inputs, widest), self.inputs), "bias": jnp.zeros(widest)}
-        rest = [{"kernel": normal(k, (widest, widest), widest), "bias": jnp.zeros(widest)} for k in keys[1:-1]]
+        other_layers = [{"kernel": normal(k, (widest, widest), widest), "bias": jnp.zeros(widest)} for k in keys[1:-1]]
         head = {"kernel": normal(keys[-1], (widest, self.outputs), widest), "bias": jnp.zeros(self.outputs)}
-        return {"layers": [first, *rest], "head": head}
+        return {"layers": [first, *other_layers], "head": head}
 
     def apply(self, params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
         """Returns the logits of the SuperNet under an encoding."""

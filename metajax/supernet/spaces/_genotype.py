@@ -51,7 +51,7 @@ def _parts(name: Any) -> tuple[str, int, int]:
     """Returns the cell, the source and the target of an edge."""
     match = re.fullmatch(r"([a-z]+)_(\d+)_(\d+)", str(name))
     if match is None:
-        raise InputError(f"config: {name!r} is no edge; accepted are names such as 'normal_0_2' and 'reduce_1_3'")
+        raise InputError(f"config must have edges as names, such as 'normal_0_2' and 'reduce_1_3', got {name!r}")
     return match[1], int(match[2]), int(match[3])
 
 
@@ -61,7 +61,8 @@ def _pairs(config: Mapping[str, str], cell: str, node: int) -> list[tuple[str, i
     used = [edge for edge in edges if edge[0] != "none"]
     if len(used) > 2:
         raise InputError(
-            f"to_genotype: node {node} of {cell} has {len(used)} edges, {used}; accepted are at most two, as derive keeps"
+            f"to_genotype: config must have at most two edges into a node (spaces.derive keeps two), but node {node} "
+            f"of {cell} has {len(used)}, {used}"
         )
     return sorted(used + [edge for edge in edges if edge[0] == "none"][: 2 - len(used)], key=lambda edge: edge[1])
 
@@ -93,7 +94,10 @@ def from_genotype(text: str) -> dict[str, str]:
     for cell in CELLS:
         pairs = arguments.get(cell)
         if not isinstance(pairs, list | tuple) or not pairs or len(pairs) % 2:
-            raise InputError(f"from_genotype: no {cell}=[(operation, source), ...] with two edges a node in {text!r}")
+            raise InputError(
+                f"from_genotype: text must have {cell}=[(operation, source), ...] with two edges for each node, got "
+                f"{text!r}"
+            )
         sizes[cell] = len(pairs) // 2
         _check_concat(arguments, cell, sizes[cell])
         config.update(dict.fromkeys(cell_edges(cell, sizes[cell]), "none"))
@@ -101,13 +105,14 @@ def from_genotype(text: str) -> dict[str, str]:
             operation, source = _checked(pair, index, cell)
             if index % 2 and source == pairs[index - 1][1]:
                 raise InputError(
-                    f"from_genotype: edges {index - 1} and {index} of {cell} both come from {source} into node "
-                    f"{2 + index // 2}; accepted are two different sources, as darts_space has one operation an edge"
+                    "from_genotype: the two edges of a node must have different sources, because darts_space has one "
+                    f"operation on an edge, but edges {index - 1} and {index} of {cell} both come from {source}"
                 )
             config[f"{cell}_{source}_{2 + index // 2}"] = operation
     if sizes["normal"] != sizes["reduce"]:
         raise InputError(
-            f"from_genotype: normal has {sizes['normal']} nodes and reduce {sizes['reduce']}; accepted are equal numbers"
+            f"from_genotype: normal and reduce must have the same number of nodes, got {sizes['normal']} and "
+            f"{sizes['reduce']}"
         )
     return config
 
@@ -139,11 +144,12 @@ def _value(node: ast.expr) -> Any:
 
 def _check_concat(arguments: Mapping[str, Any], cell: str, nodes: int) -> None:
     """Checks that a cell concatenates all its nodes."""
-    name, whole = f"{cell}_concat", list(range(2, 2 + nodes))
-    value = arguments.get(name, whole)
-    if not isinstance(value, list | tuple) or list(value) != whole:
+    name, expected = f"{cell}_concat", list(range(2, 2 + nodes))
+    value = arguments.get(name, expected)
+    if not isinstance(value, list | tuple) or list(value) != expected:
         raise InputError(
-            f"from_genotype: {name}={value!r}; accepted is {whole}, as a cell of darts_space concatenates all its nodes"
+            f"from_genotype: {name} must be {expected}, because a cell of darts_space concatenates all its nodes, got "
+            f"{value!r}"
         )
 
 
@@ -152,8 +158,10 @@ def _checked(pair: Any, index: int, cell: str) -> tuple[str, int]:
     names, target = {official: name for name, official in _OFFICIAL.items()}, 2 + index // 2
     fits = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) and type(pair[1]) is int
     if not fits or pair[0] not in names or pair[1] not in range(target):
-        accepted = f"a pair of an operation of {list(names)} and a source below {target}"
-        raise InputError(f"from_genotype: edge {index} of {cell} is {pair!r}, accepted is {accepted}")
+        raise InputError(
+            f"from_genotype: edge {index} of {cell} must be a pair of an operation of {list(names)} and a source "
+            f"below {target}, got {pair!r}"
+        )
     return names[pair[0]], pair[1]
 
 

@@ -41,12 +41,12 @@ def layered_cells(
         (2, 10)
     """
     space, normalize = cell_space(), normalization(normalized)
-    whole = functional(lambda rngs: CellNet(space, classes, channels, stages, cells=depth, inputs=inputs, rngs=rngs))
+    cell_net = functional(lambda rngs: CellNet(space, classes, channels, stages, cells=depth, inputs=inputs, rngs=rngs))
     cell = lambda width: lambda rngs: MixedCell(space, width, single_path=True, normalized=normalized, rngs=rngs)
     cells = [functional(cell(channels * 2**i)) for i in range(stages)]
 
     def init(key: Key) -> Params:
-        params = whole.init(key)
+        params = cell_net.init(key)
         stages = [[_cut(cell) for cell in stage.values()] for stage in params["stages"].values()]
         return {**params, "stages": stages}
 
@@ -59,7 +59,9 @@ def layered_cells(
                 first, second, shortcut = (block[name]["kernel"] for name in ("first", "second", "shortcut"))
                 x = residual(x, first, second, shortcut, normalize)
             loop = lambda x, cell, i=i: (cells[i].apply(cell, x, encoding), None)
-            x = jax.lax.scan(loop, x, jax.tree.map(lambda *each: jnp.stack(each), *map(_join, stage)))[0]
+            x = jax.lax.scan(loop, x, jax.tree.map(lambda *cells_params: jnp.stack(cells_params), *map(_join, stage)))[
+                0
+            ]
         x = jnp.mean(jax.nn.relu(normalize(x)), axis=(1, 2))
         return x @ params["head"]["kernel"] + params["head"]["bias"]
 

