@@ -40,8 +40,8 @@ def of(method: str, ways: int, shots: str) -> Settings:
     """
     if method not in METHODS:
         raise InputError(
-            f"--preset paper --method {method}: accepted are {', '.join(METHODS)}; other methods were not published on "
-            "Omniglot with settings that could be checked, take --preset cpu"
+            f"--method must be one of {', '.join(METHODS)} with --preset paper, got {method}; other methods were not "
+            "published on Omniglot with settings that could be checked, so use --preset cpu for them"
         )
     return METHODS[method](ways, int(shots) if shots.isdigit() else 1)
 

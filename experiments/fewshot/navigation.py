@@ -59,9 +59,9 @@ class Config:
         whole = ("steps", "tasks", "trajectories", "epochs", "width", "test_goals", "test_steps")
         bad = [n for n in whole if getattr(self, n) < 1]
         if bad:
-            raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted is a positive whole number")
+            raise InputError(f"--{bad[0]} must be an integer >= 1, got {getattr(self, bad[0])}")
         if not 0 < self.clip < 1:
-            raise InputError(f"--clip {self.clip}: accepted are numbers between 0 and 1")
+            raise InputError(f"--clip must be between 0 and 1, got {self.clip}")
 
 
 PRESETS = {"quick": {"steps": 200}, "paper": {}}

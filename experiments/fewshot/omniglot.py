@@ -56,7 +56,10 @@ def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
     method, ways = given.get("method", "protonet" if name == "cpu-inductive" else "maml"), given.get("ways", 5)
     values: dict[str, Any] = {"method": method, "data": "omniglot", "rotations": True}
     if given.get("data", "omniglot") != "omniglot":
-        raise InputError(f"--data {given['data']}: this experiment is Omniglot's; use experiments.fewshot.classify")
+        raise InputError(
+            f"--data must be omniglot in this experiment, got {given['data']}; use experiments.fewshot.classify for "
+            "other data"
+        )
     if name == "paper":
         return values | _published_settings.of(method, ways, given.get("shots", "1"))
     if name == "cpu-inductive":

@@ -72,15 +72,17 @@ class Config:
 
     def __post_init__(self):
         if self.method not in ("maml", "meta-sgd"):
-            raise InputError(f"--method {self.method}: accepted are maml and meta-sgd")
+            raise InputError(f"--method must be maml or meta-sgd, got {self.method}")
         if min(self.shots, self.queries, self.inner_steps, self.tasks, self.steps, self.test_steps) < 1:
-            raise InputError("shots, queries, inner_steps, tasks, steps and test_steps must be positive")
+            raise InputError(
+                "--shots, --queries, --inner-steps, --tasks, --steps and --test-steps must be integers >= 1"
+            )
         if self.episodes % 50:
-            raise InputError(f"--episodes {self.episodes}: accepted are multiples of 50")
+            raise InputError(f"--episodes must be a multiple of 50, got {self.episodes}")
         if not 0 < self.min_frequency <= self.max_frequency:
             raise InputError(
-                f"--min-frequency {self.min_frequency} --max-frequency {self.max_frequency}: accepted are two positive "
-                "numbers, the smaller first"
+                f"--min-frequency and --max-frequency must be positive, the smaller one first, got {self.min_frequency} "
+                f"and {self.max_frequency}"
             )
 
     def waves(self, shots: int, queries: int, even: bool = False) -> fewshot.episodes.Sampler:

@@ -73,7 +73,7 @@ def download(url: str, path: Path, checksum: str) -> Path:
         part.replace(path)
     actual = digest(path, algorithm)
     if actual != expected:
-        raise InputError(f"{path}: {algorithm} is {actual}, expected {expected}; replace it by the file of {url}")
+        raise InputError(f"{path} must have the {algorithm} {expected}, got {actual}; replace it by the file of {url}")
     return path
 
 
@@ -146,7 +146,7 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                     shapes[name.removesuffix(".npy")] = read(member)[0]
             return shapes
     except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz ({error})") from error
+        raise InputError(f"{path} is not a readable .npz ({error})") from error
 
 
 def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -172,11 +172,11 @@ def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in names if name not in file]
             if missing:
-                raise InputError(f"{path}: lacks the arrays {missing}; it holds {list(file)}")
+                raise InputError(f"{path} lacks the arrays {missing}; it has {list(file)}")
             return {name: file[name] for name in names}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from error
+        raise InputError(f"{path} is not a readable .npz of plain arrays ({error})") from error

@@ -25,7 +25,7 @@ def load_plain_pickle(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a pickle of plain containers ({error})") from None
+        raise InputError(f"{path} is not a pickle of plain containers ({error})") from None
 
 
 def _read(data: bytes) -> Any:
@@ -37,7 +37,7 @@ def _read(data: bytes) -> Any:
         while stack[at] is not _MARK:
             at -= 1
             if at < 0:
-                raise ValueError("an instruction without its mark")
+                raise ValueError("an instruction lacks its mark")
         items = stack[at + 1 :]
         del stack[at:]
         return items
@@ -72,5 +72,5 @@ def _read(data: bytes) -> Any:
         elif name == "STOP":
             return stack.pop()
         elif name not in ("PROTO", "FRAME"):
-            raise ValueError(f"it holds the instruction {name}")
-    raise ValueError("it ends early")
+            raise ValueError(f"the file has the instruction {name}")
+    raise ValueError("the file ends early")

@@ -71,9 +71,9 @@ def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
     """
     for role, name in columns._asdict().items():
         if name is not None and name == target:
-            raise InputError(f"{role}={name!r}: is the target")
+            raise InputError(f"{role}={name!r}: must be another column than the target")
         if name is not None and name not in frame.columns:
-            raise InputError(f"{role}={name!r}: no such column; there are {listed(frame.columns)}")
+            raise InputError(f"{role}={name!r}: must be a column of the data, one of {listed(frame.columns)}")
 
 
 def read_roles(frame: Any, columns: RowColumns, weight_unit: float | None = None) -> RowRoles:
@@ -107,12 +107,12 @@ def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[n
     try:
         values = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{argument}: holds values that are no numbers; accepted are finite numbers from 0") from None
+        raise InputError(f"{argument}: must have finite numbers >= 0, but some values are not numbers") from None
     refused = ~np.isfinite(values) | (values < 0)
     if refused.any():
-        raise InputError(f"{argument}: has the value {values[refused][0]:g}; accepted are finite numbers from 0")
+        raise InputError(f"{argument}: must have finite numbers >= 0, got {values[refused][0]:g}")
     if not values.any():
-        raise InputError(f"{argument}: all weights are zero; at least one row must count")
+        raise InputError(f"{argument}: must have a positive weight in at least one row, but all weights are zero")
     if unit is None:
         largest = float(values.max())
         unit = largest * float(np.mean(values[values > 0] / largest))  # The sum of large ones would be infinite.
@@ -129,7 +129,7 @@ def as_groups(values: Any, argument: str) -> np.ndarray:
     numbers = np.asarray(pd.factorize(pd.Series(values), use_na_sentinel=True)[0], np.int64)
     _refuse_gaps(argument, numbers < 0)
     if int(numbers.max(initial=-1)) < 1:
-        raise InputError(f"{argument}: has one group; at least 2 are needed, to hold some out")
+        raise InputError(f"{argument}: must have at least 2 groups, because some are held out; got 1")
     return numbers
 
 
@@ -143,30 +143,32 @@ def _times(cells: Cells) -> np.ndarray:
         values = dates.moments(cells, date.column)
         times = np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6)
     else:
-        times = _numbers("time", cells, "numbers and dates")
+        times = _numbers("time", cells, "numbers or dates")
     _refuse_gaps(f"time={cells.name!r}", np.isnan(times))
     if (times == times[0]).all():
-        raise InputError(f"time={cells.name!r}: is the same in every row; nothing comes later")
+        raise InputError(f"time={cells.name!r}: must differ between rows, but all rows have the same time")
     return times
 
 
 def _weights(cells: Cells, unit: float | None) -> tuple[np.ndarray, float]:
-    values = _numbers("weight", cells, "finite numbers from 0")
+    values = _numbers("weight", cells, "finite numbers >= 0")
     argument = f"weight={cells.name!r}"
     _refuse_gaps(argument, np.isnan(values))
     return as_weights(values, argument, unit)
 
 
-def _numbers(role: str, cells: Cells, accepted: str) -> np.ndarray:
+def _numbers(role: str, cells: Cells, required: str) -> np.ndarray:
     """The cells as numbers f64[rows], NaN where one is missing."""
     if cells.numbers is not None:
         return cells.numbers
     found = numerals.fit(cells)
     if found is None:
-        raise InputError(f"{role}={cells.name!r}: has values such as {listed(cells.texts, 3)}; accepted are {accepted}")
+        raise InputError(f"{role}={cells.name!r}: must have {required}, got values such as {listed(cells.texts, 3)}")
     return numerals.values(cells, found.column)
 
 
 def _refuse_gaps(argument: str, is_missing: np.ndarray) -> None:
     if missing := int(np.count_nonzero(is_missing)):
-        raise InputError(f"{argument}: has no value in {missing:,} rows; fill them, or leave these rows out")
+        raise InputError(
+            f"{argument}: must have a value in every row, but {missing:,} rows have none; fill or drop these rows"
+        )

@@ -118,7 +118,9 @@ def judge(
     frame = as_frame(frame)
     target = target if hasattr(target, "iloc") else pandas().Series(np.asarray(target))
     if len(frame) != len(target):
-        raise InputError(f"the target {name}: has {len(target):,} values for {len(frame):,} rows; accepted are as many")
+        raise InputError(
+            f"the target {name} must have one value for each row, got {len(target):,} values for {len(frame):,} rows"
+        )
     stated = schema.target if schema is not None and schema.target is not None and schema.target.name == name else None
     check_row_columns(frame, row_columns, name)
     whole, frame = frame, frame.drop(columns=row_columns.removed)
@@ -137,7 +139,9 @@ def judge(
     whole = Dataset(frame, values, name, classes, list(found.notes), found, None, roles, numbers).counting()
     _check_target(whole.target, name)
     if not found.used:
-        raise InputError("every column is constant, empty or an identifier; nothing to learn from")
+        raise InputError(
+            "the data must have a column to learn from, but every column is constant, empty or an identifier"
+        )
     if classes is None:
         _check_values(whole.target, name)
     else:
@@ -163,7 +167,7 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     table = read_table(as_frame(frame), series, dataset.name, schema.target.task, schema.columns, schema.target)
     known = np.asarray(table.is_known)
     if not known.any():
-        raise InputError(f"test: no row has a value of the target {dataset.name}")
+        raise InputError(f"test: must have a value of the target {dataset.name} in some row")
     rows = as_frame(frame)[known].reset_index(drop=True)
     weight = RowColumns(weight=dataset.roles.columns.weight)
     check_row_columns(rows, weight, dataset.name)
@@ -183,25 +187,28 @@ def _check_target(values: np.ndarray, name: str) -> None:
     """Refuses a target that does not vary."""
     if len(values) == 0 or all(value == values[0] for value in values):
         shown = values[0] if len(values) else "no value"
-        raise InputError(f"the target {name}: is constant ({shown}); nothing to learn")
+        raise InputError(f"the target {name} must have at least two values, but it is constant ({shown})")
 
 
 def _check_values(values: np.ndarray, name: str) -> None:
     """Refuses a regression target of few rows."""
     if len(values) < _MIN_REGRESSION_ROWS:
-        raise InputError(f"the data has {len(values)} rows; regression needs at least {_MIN_REGRESSION_ROWS}")
+        raise InputError(f"the data must have at least {_MIN_REGRESSION_ROWS} rows for regression, got {len(values)}")
 
 
 def _check_labels(labels: np.ndarray, classes: list[str], name: str) -> None:
     """Refuses too many classes, and classes of few rows."""
     if len(labels) < _MIN_ROWS_PER_CLASS * len(classes):
         raise InputError(
-            f"the data has {len(labels)} rows for {len(classes)} classes of {name}; at least 3 rows for each class are needed"
+            f"the data must have at least 3 rows for each class, got {len(labels)} rows for {len(classes)} classes of "
+            f"{name}"
         )
     distinct, counts = np.unique(labels.astype(str), return_counts=True)
     n_rows = dict(zip(distinct.tolist(), counts.tolist()))
     rare = [label for label in classes if n_rows.get(label, 0) < _MIN_ROWS_PER_CLASS]
     if rare:
-        raise InputError(f"the target {name}: the classes {listed(rare)} have fewer than 3 rows; merge or remove them")
+        raise InputError(
+            f"the target {name} must have at least 3 rows of each class; merge or remove the classes {listed(rare)}"
+        )
     if len(classes) > _MAX_CLASSES:
-        raise InputError(f"the target {name}: has {len(classes)} classes; accepted are at most {_MAX_CLASSES}")
+        raise InputError(f"the target {name} must have at most {_MAX_CLASSES} classes, got {len(classes)}")

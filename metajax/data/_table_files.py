@@ -63,14 +63,14 @@ def load(
           sepal length (cm)  number
     """
     if task not in (None, "classification", "regression"):
-        raise InputError(f"task={task!r}: accepted are classification and regression")
+        raise InputError(f"task={task!r}: must be 'classification' or 'regression'")
     if isinstance(data, str) and data in BUNDLED:
         return judge(*_bundled(data), task, schema, row_columns)
     is_file = isinstance(data, str | Path)
     if is_file and not Path(data).is_file() and _ending(Path(data)) in (*_DELIMITED, *_BINARY, ".npz"):
         raise InputError(f"data={str(data)!r}: no such file")
     if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
-        raise InputError(f"data={str(data)!r}: accepted are {', '.join(BUNDLED)}, or a path ending in {_ENDINGS}")
+        raise InputError(f"data={str(data)!r}: must be one of {', '.join(BUNDLED)}, or a path ending in {_ENDINGS}")
     read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
     where = f" in {data}" if is_file else ""
     if read.target is not None:
@@ -78,11 +78,11 @@ def load(
     if target is None and schema is not None and schema.target is not None:
         target = schema.target.name
     if target is None:
-        raise InputError(f"target: is needed; the columns{where} are {listed(read.frame.columns)}")
+        raise InputError(f"target: must name a column{where}, one of {listed(read.frame.columns)}")
     if target not in read.frame.columns:
-        raise InputError(f"target={target!r}: no such column{where}; it has {listed(read.frame.columns)}")
+        raise InputError(f"target={target!r}: must be a column{where}, one of {listed(read.frame.columns)}")
     if len(read.frame.columns) < 2:
-        raise InputError(f"data: has no column beside the target{where}")
+        raise InputError(f"data: must have at least one column beside the target{where}")
     features = read.frame.drop(columns=target)
     return judge(features, read.frame[target], target, read.notes, task, schema, row_columns)
 
@@ -110,12 +110,12 @@ def load_test(data: Any, dataset: Dataset) -> Dataset:
     if is_file and not Path(data).is_file():
         raise InputError(f"test={str(data)!r}: no such file")
     if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
-        raise InputError(f"test={str(data)!r}: accepted is a path ending in {_ENDINGS}")
+        raise InputError(f"test={str(data)!r}: must be a path ending in {_ENDINGS}")
     read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
     if read.target is not None:
         return judge_test(read.frame, read.target, dataset)
     if dataset.name not in read.frame.columns:
-        raise InputError(f"test: has no column {dataset.name!r}, the target; it has {listed(read.frame.columns)}")
+        raise InputError(f"test: must have the target {dataset.name!r} as a column, got {listed(read.frame.columns)}")
     return judge_test(read.frame.drop(columns=dataset.name), read.frame[dataset.name], dataset)
 
 
@@ -187,9 +187,9 @@ def _binary(path: Path, ending: str) -> Any:
     try:
         frame = pd.read_parquet(path) if ending == ".parquet" else pd.read_feather(path)
     except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{path}: not a readable {ending[1:]} file ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path} is not a readable {ending[1:]} file ({str(error).splitlines()[0]})") from error
     if not len(frame):
-        raise InputError(f"{path}: has no rows")
+        raise InputError(f"{path} must have at least one row")
     return frame
 
 
@@ -205,11 +205,11 @@ def _npz(path: Path) -> _Read:
     names = array_shapes(path)
     x_name = next((n for n in ("x", "X") if n in names), None)
     if x_name is None or "y" not in names:
-        raise InputError(f"{path}: needs the arrays x (rows x features) and y (rows); it holds {listed(names)}")
+        raise InputError(f"{path} must have the arrays x (rows x features) and y (rows), got {listed(names)}")
     arrays = load_npz(path, (x_name, "y"))
     x, y = arrays[x_name], arrays["y"]
     if y.ndim != 1 or len(x) != len(y):
-        raise InputError(f"{path}: needs x (rows x features) and y (rows); got shapes {x.shape} and {y.shape}")
+        raise InputError(f"{path} must have x (rows x features) and y (rows), got the shapes {x.shape} and {y.shape}")
     return _Read(_columns(x, path), [], pandas().Series(y))
 
 

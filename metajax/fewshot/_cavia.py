@@ -63,7 +63,7 @@ def cavia(
         (2, 5)
     """
     if size < 1:
-        raise InputError(f"cavia: size={size}; accepted is a whole number >= 1")
+        raise InputError(f"cavia: size must be an integer >= 1, got {size}")
     loss_of_context = lambda hyper, context, batch, key: loss_fn({"params": hyper, "context": context}, batch, key)
     inner = bilevel.Inner.descent(loss_of_context, lambda hyper, key: jnp.zeros(size), lambda hyper: inner_optimizer)
     problem = bilevel.Problem(inner, loss_of_context)

@@ -62,7 +62,7 @@ def imaml(
         16
     """
     if strength <= 0:
-        raise InputError(f"imaml: strength={strength}; accepted is a positive number")
+        raise InputError(f"imaml: strength must be positive, got {strength}")
 
     def proximal(hyper: Hyper, params: Params, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         value, info = loss_fn(params, batch, key)

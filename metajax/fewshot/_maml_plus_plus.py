@@ -233,4 +233,4 @@ def _check(numbers: dict[str, int], minimum: int) -> None:
     """Names an argument that is less than it may be."""
     for name, value in numbers.items():
         if value < minimum:
-            raise InputError(f"maml_plus_plus: {name}={value}; accepted are whole numbers >= {minimum}")
+            raise InputError(f"maml_plus_plus: {name} must be an integer >= {minimum}, got {value}")

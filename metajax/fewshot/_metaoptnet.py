@@ -65,10 +65,11 @@ def metaoptnet(
         ['body', 'log_scale']
     """
     if ways is not None and ways < 2:
-        raise InputError(f"metaoptnet: ways={ways}; accepted is None, or a whole number >= 2")
+        raise InputError(f"metaoptnet: ways must be None or an integer >= 2, got {ways}")
     if c <= 0 or scale <= 0 or iterations < 1:
         raise InputError(
-            f"metaoptnet: c={c}, scale={scale}, iterations={iterations}; accepted are c > 0, scale > 0, iterations >= 1"
+            f"metaoptnet: c and scale must be positive and iterations an integer >= 1, got c={c}, scale={scale}, "
+            f"iterations={iterations}"
         )
 
     head = Head(

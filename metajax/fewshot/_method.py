@@ -63,7 +63,10 @@ def no_init_params(key: Key) -> Params:
     Raises:
         InputError: Always.
     """
-    raise InputError("init_params: this method was made of its parts, so pass initial parameters to init(key, params)")
+    raise InputError(
+        "init_params: this method has no initial parameters of its own, because it was not built by a recipe; pass "
+        "them to init(key, params)"
+    )
 
 
 class Method(NamedTuple):
@@ -135,7 +138,7 @@ def by_gradient(
     """
     test_steps = inner_steps if test_steps is None else test_steps
     if test_steps < 1:
-        raise InputError(f"by_gradient: test_steps={test_steps}; accepted is a whole number >= 1")
+        raise InputError(f"by_gradient: test_steps={test_steps} must be an integer >= 1")
     learner = bilevel.learner(
         problem, bilevel.batched(estimator, chunk), outer_optimizer, inner_steps, warm_start=False
     )

@@ -62,7 +62,7 @@ def protonet(
         ['accuracy', 'hypergradient_norm', 'outer_loss']
     """
     if distance not in ("euclidean", "cosine"):
-        raise InputError(f"protonet: distance={distance!r}; accepted are 'euclidean' and 'cosine'")
+        raise InputError(f"protonet: distance must be 'euclidean' or 'cosine', got {distance!r}")
 
     head = Head(
         solve=lambda hyper, features, labels: heads.centroids(features, labels),

@@ -73,9 +73,11 @@ class Network:
         if isinstance(self.head, nn.Functional):
             return self.head
         if self.head is None:
-            raise InputError("build: head=None; this method needs a Functional, or a function outputs -> Functional")
+            raise InputError(
+                "build: head must be a Functional or a function outputs -> Functional for this method, got None"
+            )
         if outputs is None:
-            raise InputError("build: classes=None; give the number of training classes, which the head tells apart")
+            raise InputError("build: classes must be the number of training classes for this method, got None")
         return self.head(outputs)
 
 
@@ -158,7 +160,7 @@ class Recipe:
             ((0.4, 1), (0.1, 5))
         """
         if ways < 2:
-            raise InputError(f"for_ways: ways={ways}; accepted is a whole number >= 2")
+            raise InputError(f"for_ways: ways={ways} must be an integer >= 2")
         changes = self.many_ways if ways > FEW_WAYS else {}
         return dataclasses.replace(self, ways=ways, train_ways=self.train_ways or ways, **changes)
 
@@ -217,11 +219,11 @@ class Recipe:
             ['body', 'head']
         """
         if steps < 1:
-            raise InputError(f"build: steps={steps}; accepted is a positive whole number")
+            raise InputError(f"build: steps={steps} must be an integer >= 1")
         if self.batch_norm == "running" and self.family != "features":
             raise InputError(
-                "build: batch_norm='running', but this method has no running statistics; accepted are methods of the "
-                "family 'features'"
+                "build: batch_norm='running' needs a method of the family 'features', because this method has no "
+                "running statistics; use 'transductive' or 'support'"
             )
         network = Network(self._maker(body), head, loss, steps, classes, example, outer_optimizer)
         method, init_params = self.builder(self, network)

@@ -130,7 +130,9 @@ def _on_features(recipe: Recipe, network: Network) -> Built:
     embed: Any = body.apply
     if recipe.batch_norm == "running":
         if network.example is None:
-            raise InputError("build: example=None with batch_norm='running'; give a batch of inputs or its shape")
+            raise InputError(
+                "build: example must be a batch of inputs or its shape with batch_norm='running', got None"
+            )
         embed = nn.running(body, network.example)
     return recipe.function(embed, _outer(recipe, network), chunk=recipe.chunk, **recipe.options), body.init
 

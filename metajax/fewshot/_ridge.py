@@ -60,7 +60,7 @@ def r2d2(
         ['body', 'log_l2', 'log_scale']
     """
     if l2 <= 0 or scale <= 0:
-        raise InputError(f"r2d2: l2={l2}, scale={scale}; accepted are positive numbers")
+        raise InputError(f"r2d2: l2 and scale must be positive, got l2={l2}, scale={scale}")
 
     def begin(params: Params) -> Hyper:
         return {"body": params, "log_l2": jnp.log(l2), "log_scale": jnp.log(scale)}

@@ -121,12 +121,17 @@ def classes(
     each = (shots,) * ways if isinstance(shots, int) else tuple(shots)
     store = _store(images, rotations, name)
     if len(each) != ways:
-        raise InputError(f"{name}: shots={shots} has {len(each)} numbers for ways={ways}; accepted is one for each way")
+        raise InputError(
+            f"{name}: shots={shots} must be one number, or one for each of ways={ways}, got {len(each)} numbers"
+        )
     if ways < 2 or ways > store.classes:
-        raise InputError(f"{name}: ways={ways}, but there are {store.classes} classes; accepted are 2 to that")
+        raise InputError(f"{name}: ways={ways} must be between 2 and the number of classes, {store.classes}")
     smallest, largest = int(store.counts.min()), int(store.counts.max())
     if min(each) < 1 or queries < 1 or max(each) + queries > smallest:
-        raise InputError(f"{name}: shots={shots} and queries={queries} exceed the {smallest} examples of a class")
+        raise InputError(
+            f"{name}: shots={shots} and queries={queries} must be >= 1 and together at most {smallest}, the size of the "
+            "smallest class"
+        )
     per_class = max(each) + queries
     counts = jnp.asarray(store.counts, jnp.int32)
     # where each class's drawn examples go: its first `shots` to the support, the next `queries` to the query
@@ -220,15 +225,15 @@ def check(episode: Episode) -> None:
         >>> check(Episode((x, y), (x, y)))
         >>> check(Episode((x, y), (x, y + 1)))
         Traceback (most recent call last):
-        metajax.types.InputError: query: label 2 is not among the support's 0 to 1
+        metajax.types.InputError: query: labels must be 0 to 1, as in the support, got 2
     """
     (_, support), (_, query) = episode
     labels = np.unique(np.asarray(support))
     if not np.array_equal(labels, np.arange(len(labels))):
-        raise InputError(f"support: labels are {labels[:10].tolist()}; accepted are 0 to N-1, each at least once")
+        raise InputError(f"support: labels must be 0 to N-1, each at least once, got {labels[:10].tolist()}")
     unknown = np.setdiff1d(np.asarray(query), labels)
     if len(unknown):
-        raise InputError(f"query: label {unknown[0]} is not among the support's 0 to {len(labels) - 1}")
+        raise InputError(f"query: labels must be 0 to {len(labels) - 1}, as in the support, got {unknown[0]}")
 
 
 def _rotate(images: jax.Array, turns: jax.Array) -> jax.Array:
@@ -261,7 +266,7 @@ def sinusoid(shots: int, queries: int, even: bool = False, frequency: tuple[floa
         ((5, 1), (5, 1))
     """
     if frequency is not None and not 0 < frequency[0] <= frequency[1]:
-        raise InputError(f"sinusoid: frequency={frequency}; accepted are two positive numbers, the smaller first")
+        raise InputError(f"sinusoid: frequency must be two positive numbers, the smaller one first, got {frequency}")
 
     def sampler(key: Key) -> Episode:
         a, p, s = jax.random.split(key, 3)

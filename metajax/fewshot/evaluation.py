@@ -111,7 +111,7 @@ def evaluator(
         (2,)
     """
     if episodes < 1 or chunk < 1 or episodes % chunk:
-        raise InputError(f"evaluate: episodes={episodes}; accepted is a positive multiple of chunk={chunk}")
+        raise InputError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
     first = sampler(task_key(key, 0))
     if _is_classification(first):
         check(first)
@@ -211,6 +211,6 @@ def over_seeds(reports: Sequence[Report]) -> tuple[float, float]:
         (0.92, 0.028)
     """
     if len(reports) < 2:
-        raise InputError(f"over_seeds: reports has length {len(reports)}; accepted are at least 2, of several seeds")
+        raise InputError(f"over_seeds: reports must have the reports of at least 2 seeds, got {len(reports)}")
     last = [float(report.mean[-1]) for report in reports]
     return float(np.mean(last)), float(np.std(last, ddof=1))

@@ -78,7 +78,9 @@ def partition(params: Params, selected: Selection) -> tuple[Params, Params]:
         ({'body': None, 'head': 2.0}, {'body': 1.0, 'head': None})
     """
     if not any(map(selected, paths(params))):
-        raise InputError(f"partition: no parameter is selected; the paths are {', '.join(paths(params))}")
+        raise InputError(
+            f"partition: the selection must match a parameter, but matches none of {', '.join(paths(params))}"
+        )
     pick = lambda wanted: jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf if selected(_name(path)) == wanted else None, params
     )

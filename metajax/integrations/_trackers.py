@@ -145,10 +145,10 @@ def tracker(name: str, path: str | os.PathLike[str], config: Mapping[str, Any] |
     Example:
         >>> tracker("paper", "runs/mine")
         Traceback (most recent call last):
-        metajax.types.InputError: log='paper': accepted are tensorboard, wandb, mlflow, trackio
+        metajax.types.InputError: log='paper': must be one of tensorboard, wandb, mlflow, trackio
     """
     if name not in TRACKERS:
-        raise InputError(f"log={name!r}: accepted are {', '.join(TRACKERS)}")
+        raise InputError(f"log={name!r}: must be one of {', '.join(TRACKERS)}")
     check_installed(f"log={name!r}", TRACKERS[name])
     return _Lazy(_KNOWN[name].make, Path(path), config or {})
 

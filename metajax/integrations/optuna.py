@@ -62,15 +62,17 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         constraints_func: Callable[[Any], Sequence[float]] | None = None,
     ):
         if isinstance(n_startup_trials, bool) or not isinstance(n_startup_trials, int) or n_startup_trials < 1:
-            raise InputError(f"MetaLearnerSampler: n_startup_trials={n_startup_trials!r}; give a whole number from 1")
+            raise InputError(f"MetaLearnerSampler: n_startup_trials must be an integer >= 1, got {n_startup_trials!r}")
         for study in source_studies:
             if len(study.directions) > 1:
                 raise InputError(
-                    f"MetaLearnerSampler: the source {study.study_name!r} has {len(study.directions)} objectives; give studies "
-                    "of one"
+                    f"MetaLearnerSampler: sources must have one objective, but {study.study_name!r} has "
+                    f"{len(study.directions)}"
                 )
             if not any(trial.state.name == "COMPLETE" and trial.params for trial in study.get_trials(deepcopy=False)):
-                raise InputError(f"MetaLearnerSampler: the source {study.study_name!r} has no complete trial")
+                raise InputError(
+                    f"MetaLearnerSampler: sources must have a complete trial, but {study.study_name!r} has none"
+                )
         self._sources = [table_of(study) for study in source_studies]
         self._n_startup, self._constraints = n_startup_trials, constraints_func
         self._independent = _optuna.samplers.RandomSampler(seed=seed)

@@ -32,8 +32,8 @@ def domain_of(name: str, hyperparameter: Any) -> Domain:
     if isinstance(hyperparameter, cs.UniformFloatHyperparameter):
         return Float(float(hyperparameter.lower), float(hyperparameter.upper), log=hyperparameter.log)
     raise InputError(
-        f"from_configspace: {name} is a {type(hyperparameter).__name__}, which is not uniform; must be categorical, ordinal, "
-        "constant, or a uniform integer or float"
+        f"from_configspace: {name} must be categorical, ordinal, constant, or a uniform integer or float, got "
+        f"{type(hyperparameter).__name__}"
     )
 
 
@@ -72,7 +72,9 @@ def legal_config(space: Space, forbidden: Sequence[dict[str, Any]]) -> dict[str,
     for config in space.dicts(space.sample(jax.random.key(0), 256)):
         if not any(combination.items() <= config.items() for combination in forbidden):
             return config
-    raise InputError("to_configspace: none of 256 random configurations is allowed; forbid less")
+    raise InputError(
+        "to_configspace: forbidden must allow some configurations, but it allows none of 256 random ones; forbid less"
+    )
 
 
 def _joined(condition: Any, domains: dict[str, Domain]) -> Condition:
@@ -83,8 +85,8 @@ def _joined(condition: Any, domains: dict[str, Domain]) -> Condition:
     child, parents = parts[0].child, {part.parent for part in parts}
     if len(parents) > 1:
         raise InputError(
-            f"from_configspace: {child} depends on {', '.join(sorted(parents))}; must be one parent, so make it depend on the "
-            "nearest one, which may depend on the other"
+            f"from_configspace: {child} must depend on one parent, got {', '.join(sorted(parents))}; make it depend on "
+            "the nearest one, which may depend on the other"
         )
     every = isinstance(condition, cs.AndConjunction)
     holds = all if every else any
@@ -102,7 +104,7 @@ def _single(condition: Any, domains: dict[str, Domain]) -> Condition:
         return Condition(child, parent, tuple(checks.frozen(list(condition.values))))
     if not isinstance(domain, Categorical | Integer):
         raise InputError(
-            f"from_configspace: {child} depends on {parent}, which is a Float; must be choices or whole numbers"
+            f"from_configspace: {child} must depend on choices or integers, but its parent {parent} is a Float"
         )
     every = domain.choices if isinstance(domain, Categorical) else range(domain.low, domain.high + 1)
     value = checks.frozen(condition.value)
@@ -113,12 +115,17 @@ def _single(condition: Any, domains: dict[str, Domain]) -> Condition:
         return _checked(child, parent, [each for each in every if position(each) > position(value)])
     if isinstance(condition, cs.LessThanCondition):
         return _checked(child, parent, [each for each in every if position(each) < position(value)])
-    raise InputError(f"from_configspace: the condition of {child} is a {type(condition).__name__}, which is not known")
+    raise InputError(
+        f"from_configspace: the condition of {child} must be an equality or a membership, got "
+        f"{type(condition).__name__}"
+    )
 
 
 def _checked(child: str, parent: str, values: list[Any]) -> Condition:
     if not values:
-        raise InputError(f"from_configspace: no value of {parent} lets {child} exist; leave {child} out")
+        raise InputError(
+            f"from_configspace: {child} must exist with some value of {parent}, but exists with none; leave {child} out"
+        )
     return Condition(child, parent, tuple(values))
 
 
@@ -132,5 +139,5 @@ def _choices(clause: Any) -> list[list[tuple[str, Any]]]:
     if isinstance(clause, cs.ForbiddenInClause):
         return [[(clause.hyperparameter.name, checks.frozen(value)) for value in clause.values]]
     raise InputError(
-        f"from_configspace: a forbidden clause is a {type(clause).__name__}; must be of values and not of a relation"
+        f"from_configspace: a forbidden clause must be of values and not of a relation, got {type(clause).__name__}"
     )

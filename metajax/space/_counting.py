@@ -60,13 +60,16 @@ class Counting(Layout):
         size = self.size
         if size == math.inf:
             floats = [n for n, d in self.domains.items() if d.size == math.inf]
-            raise InputError(f"Space.at: the space is infinite; give a grid to {floats}")
+            raise InputError(f"Space.at: the space must be finite; give a grid to {floats}")
         numbers = np.atleast_1d(np.asarray(index))
         is_whole = numbers.dtype.kind in "iu" or all(isinstance(i, int | np.integer) for i in numbers.tolist())
         if numbers.size and not is_whole:
-            raise InputError(f"Space.at: index {numbers.ravel()[:5].tolist()}; accepted are whole numbers")
-        if numbers.size and (min(numbers) < 0 or max(numbers) >= size):
-            raise InputError(f"Space.at: index outside 0..{size - 1}")
+            raise InputError(
+                f"Space.at: index must be an integer or an array of integers, got {numbers.ravel()[:5].tolist()}"
+            )
+        outside = numbers[(numbers < 0) | (numbers >= size)]
+        if outside.size:
+            raise InputError(f"Space.at: index must be between 0 and {size - 1}, got {outside[0]}")
         numbers = numbers.astype(np.int64 if size < 2**62 else object)
         columns = {n: np.repeat(d.at(np.array([0])), len(numbers), axis=0) for n, d in self.domains.items()}
         self._fill(columns, numbers)

@@ -122,7 +122,7 @@ class Subset:
         object.__setattr__(self, "nonempty", checks.flag("Subset: nonempty", self.nonempty))
         object.__setattr__(self, "share", checks.number("Subset: share", self.share))
         if not 0 < self.share < 1:
-            raise InputError(f"Subset: share={self.share}; accepted are numbers between 0 and 1")
+            raise InputError(f"Subset: share must be between 0 and 1, got {self.share}")
 
     @property
     def size(self) -> int:
@@ -185,11 +185,13 @@ class Subset:
         except (InputError, TypeError):
             items = [-1]
         if not all(0 <= item < self.n for item in items):
-            raise InputError(f"{name}: {value!r} is not a subset of the indices 0..{self.n - 1}")
+            raise InputError(f"{name}: {value!r} is not a subset of the indices 0 to {self.n - 1}")
         row = np.zeros(self.n, bool)
         row[items] = True
         if self.nonempty and not row.any():
-            raise InputError(f"{name}: the empty subset is excluded; give at least one of 0..{self.n - 1}")
+            raise InputError(
+                f"{name} must have at least one of the indices 0 to {self.n - 1}, because the empty subset is excluded"
+            )
         return row
 
 

@@ -46,7 +46,9 @@ def infer(trials: Sequence[Seen]) -> Space:
         Condition(child='layers', parent='net', values=('deep',))
     """
     if not trials:
-        raise InputError("from_optuna: there are no trials; a space is inferred from what they have suggested")
+        raise InputError(
+            "from_optuna: the study must have at least one trial, because the space is inferred from what they suggest"
+        )
     domains: dict[str, Domain] = {}
     for trial in trials:
         for name, domain in trial.domains.items():
@@ -70,7 +72,9 @@ def _joined(name: str, one: Domain, other: Domain) -> Domain:
         return Integer(min(one.low, other.low), max(one.high, other.high), log=one.log)
     if isinstance(one, Float) and isinstance(other, Float) and one.log == other.log and is_plain:
         return Float(min(one.low, other.low), max(one.high, other.high), log=one.log)
-    raise InputError(f"from_optuna: {name} is {one} in one trial and {other} in another; give the space")
+    raise InputError(
+        f"from_optuna: {name} must be of one type, got {one} in one trial and {other} in another; pass the space"
+    )
 
 
 def _condition(
@@ -91,8 +95,8 @@ def _condition(
         if present.isdisjoint(absent):
             return name, parent, _values(domains[parent], present, absent)
     raise InputError(
-        f"from_optuna: {name} is suggested in {len(having)} of {len(trials)} trials, and no choice or whole number that is "
-        "suggested before it says in which; give the space"
+        f"from_optuna: {name} is suggested in {len(having)} of {len(trials)} trials, and no choice or integer that is "
+        "suggested before it says in which; pass the space"
     )
 
 

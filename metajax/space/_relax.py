@@ -126,7 +126,7 @@ class Relaxation(Layout):
         """
         unknown = [name for name in config if name not in self.domains]
         if unknown:
-            raise InputError(f"logits: unknown {unknown[0]!r}; the space has {list(self.domains)}")
+            raise InputError(f"logits must have entries for names among {list(self.domains)} only, got {unknown[0]!r}")
         result = self.zeros()
         for name, value in config.items():
             domain = self.domains[name]
@@ -147,10 +147,10 @@ def _options(item: tuple[str, Domain]) -> int | None:
 def _checked_logits(logits: Mapping[str, Any], name: str, domains: Mapping[str, Domain]) -> jax.Array:
     """Returns the logits of one domain; it raises an ``InputError`` if they are missing or have another shape."""
     if name not in logits:
-        raise InputError(f"relax: logits lacks {name!r}; the space has {list(domains)}")
+        raise InputError(f"relax: logits must have an entry for each of {list(domains)}, but lacks {name!r}")
     given, accepted = jnp.asarray(logits[name]), _logits_shape(domains[name])
     if given.shape != accepted:
-        raise InputError(f"relax: logits[{name!r}] has shape {given.shape}, accepted is {accepted}")
+        raise InputError(f"relax: logits[{name!r}] must have the shape {accepted}, got {given.shape}")
     return given
 
 

@@ -46,7 +46,7 @@ class Sampling(Encoding):
             [1, 2, 3]
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise InputError(f"sample: n is {n!r}; accepted are whole numbers from 0")
+            raise InputError(f"sample: n must be an integer >= 0, got {n!r}")
         if isinstance(key, Tracer):
             return self._sample(key, int(n))
         with jax.ensure_compile_time_eval():

@@ -66,7 +66,7 @@ def from_json(text: str) -> Space:
         raise InputError(f"from_json: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
-        raise InputError(f"from_json: not the JSON of a space ({reason})") from error
+        raise InputError(f"from_json: text must be the JSON of a space ({reason})") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -74,7 +74,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
-        raise InputError(f"the name {next(n for n in names if names.count(n) > 1)!r} appears twice")
+        raise InputError(
+            f"names must differ from each other, but {next(n for n in names if names.count(n) > 1)!r} appears twice"
+        )
     return result
 
 
@@ -83,7 +85,7 @@ def _domain(fields: dict[str, Any]) -> Domain:
     kind = fields.pop("kind")
     if kind == "categorical":
         if not isinstance(fields["choices"], list):
-            raise InputError(f"choices is {fields['choices']!r}; accepted is a list")
+            raise InputError(f"choices must be a list, got {fields['choices']!r}")
         fields["choices"] = checks.frozen(fields["choices"])
     return _KINDS[kind](**fields)
 
@@ -108,10 +110,16 @@ def to_optuna(space: Space) -> dict[str, Any]:
     od = optional("optuna", "to_optuna").distributions
     names = Counter(n for name, d in space.domains.items() for n in _params(name, d))
     if names.most_common(1)[0][1] > 1:
-        raise InputError(f"to_optuna: {names.most_common(1)[0][0]!r} is the name of two parameters; rename one")
+        raise InputError(
+            f"to_optuna: parameters must have different names, but {names.most_common(1)[0][0]!r} is the name of two; "
+            "rename one"
+        )
     for name, d in space.domains.items():
         if isinstance(d, Integer) and max(abs(d.low), abs(d.high)) > 2**53:
-            raise InputError(f"to_optuna: {name} has bounds above 2^53, which Optuna does not hold exactly")
+            raise InputError(
+                f"to_optuna: the bounds of {name} must be at most 2^53, because Optuna does not represent larger ones "
+                "exactly"
+            )
 
     result: dict[str, Any] = {}
     for name, d in space.domains.items():
@@ -233,10 +241,12 @@ def from_optuna(distributions: dict[str, Any]) -> Space:
         elif isinstance(d, od.IntDistribution):
             steps = range(d.low, d.high + 1, d.step)
             if len(steps) > _MAX_STEPS:
-                raise InputError(f"from_optuna: {name} has {len(steps)} steps; accepted are at most {_MAX_STEPS}")
+                raise InputError(f"from_optuna: {name} must have at most {_MAX_STEPS} steps, got {len(steps)}")
             domains[name] = Categorical(steps)
         else:
-            raise InputError(f"from_optuna: {name} is a {type(d).__name__}; accepted: Categorical, Float, Int")
+            raise InputError(
+                f"from_optuna: {name} must be a Categorical, Float or Int distribution, got {type(d).__name__}"
+            )
     return Space(domains)
 
 
@@ -327,7 +337,7 @@ def to_configspace(space: Space, forbidden: Sequence[dict[str, Any]] = ()) -> An
     plain = {name for name, domain in space.domains.items() if not isinstance(domain, Subset)}
     unknown = [name for combination in forbidden for name in combination if name not in plain]
     if unknown:
-        raise InputError(f"to_configspace: forbidden names {unknown[0]!r}; must be among {sorted(plain)}")
+        raise InputError(f"to_configspace: forbidden must name parameters among {sorted(plain)}, got {unknown[0]!r}")
     result, hyperparameters = cs.ConfigurationSpace(), {}
     defaults = legal_config(space, forbidden) if forbidden else {}  # ConfigSpace refuses a default that is forbidden
     for name, d in space.domains.items():

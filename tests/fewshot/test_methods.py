@@ -170,7 +170,7 @@ def test_the_contract_notices_what_is_wrong(breaks, check, message):
 
 def test_a_method_of_parts_has_no_initial_parameters():
     method = fewshot.protonet(lambda params, x: x, optax.sgd(0.1))
-    with pytest.raises(InputError, match="init_params: this method was made of its parts"):
+    with pytest.raises(InputError, match="init_params: this method has no initial parameters"):
         method.init_params(jax.random.key(0))
     built = build(recipe("protonet"))
     first, again = (built.init(jax.random.key(0)).hyper["layer"]["kernel"] for _ in range(2))
@@ -180,11 +180,11 @@ def test_a_method_of_parts_has_no_initial_parameters():
 @pytest.mark.parametrize(
     ("name", "settings", "arguments", "message"),
     [
-        ("maml", {}, {"steps": 0}, "steps=0; accepted is"),
-        ("maml", {}, {"steps": 5, "head": None}, "head=None; this method needs"),
-        ("linear-probe", {}, {"steps": 5}, "classes=None; give the number of training classes"),
-        ("maml", {"batch_norm": "running"}, {"steps": 5}, "has no running statistics"),
-        ("protonet", {"batch_norm": "running"}, {"steps": 5}, "example=None with batch_norm='running'"),
+        ("maml", {}, {"steps": 0}, "steps=0 must be an integer >= 1"),
+        ("maml", {}, {"steps": 5, "head": None}, "head must be a Functional"),
+        ("linear-probe", {}, {"steps": 5}, "classes must be the number of training classes"),
+        ("maml", {"batch_norm": "running"}, {"steps": 5}, "this method has no running statistics"),
+        ("protonet", {"batch_norm": "running"}, {"steps": 5}, "example must be .* with batch_norm='running'"),
     ],
 )
 def test_what_a_recipe_needs_is_named(name, settings, arguments, message):
@@ -199,7 +199,7 @@ def test_recipes_depend_on_the_number_of_ways():
     assert (many.inner_rate, many.inner_steps, many.test_steps, many.train_ways) == (0.1, 5, 5, 20)
     assert settings("protonet", 5).train_ways == 20
     assert [settings("reptile", ways).options["batch"] for ways in (5, 20)] == [10, 20]
-    with pytest.raises(InputError, match="ways=1; accepted is a whole number >= 2"):
+    with pytest.raises(InputError, match="ways=1 must be an integer >= 2"):
         settings("maml", 1)
 
 

@@ -53,12 +53,12 @@ def test_bounds_that_move_are_joined():
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ([], "there are no trials"),
+        ([], "at least one trial"),
         ([seen(net="mlp", rate=0.1), seen(net="mlp")], "rate is suggested in 1 of 2 trials, and no choice"),
         ([seen(rate=0.1, layers=1), seen(rate=0.2)], "layers is suggested in 1 of 2"),
         (
             [Seen({"x": NET}, {"x": "mlp"}, True), Seen({"x": RATE}, {"x": 0.1}, True)],
-            "x is Categorical.* give the space",
+            "x must be of one type, got Categorical.* pass the space",
         ),
         (
             [Seen({"x": Float(0.0, high, grid=3)}, {"x": 0.0}, True) for high in (1.0, 2.0)],

@@ -105,12 +105,15 @@ class Cells:
             return _tidy(name, codes, ["False", "True"])
         if types.is_complex_dtype(dtype):
             raise InputError(
-                f"column {name}: has complex numbers; give real and imaginary parts in columns of their own"
+                f"column {name} must not have complex numbers; put real and imaginary parts into two columns"
             )
         if types.is_numeric_dtype(dtype):
             values = series.to_numpy(dtype=np.float64, na_value=np.nan)
             if infinite := int(np.isinf(values).sum()):
-                raise InputError(f"column {name}: has {infinite} infinite values; replace them or leave them empty")
+                raise InputError(
+                    f"column {name} must have finite values, but {infinite} are infinite; replace them or leave them "
+                    "empty"
+                )
             return Cells(name, numbers=values)
         if types.is_datetime64_any_dtype(dtype) or _is_arrow(dtype, ("timestamp", "date")):
             return Cells(name, moments=to_moments(series))
@@ -164,9 +167,7 @@ def value_text(value: Any, name: str) -> str:
         return value.decode("utf-8", "replace")
     if type(value).__name__ in ("Decimal", "Interval", "UUID", "Timedelta"):
         return str(value)
-    raise InputError(
-        f"column {name}: holds values of type {type(value).__name__}; accepted are numbers, text and dates"
-    )
+    raise InputError(f"column {name} must have numbers, text or dates, got values of type {type(value).__name__}")
 
 
 def number_text(value: float) -> str:

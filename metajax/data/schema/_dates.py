@@ -59,7 +59,7 @@ def parse(texts: Any, format: str) -> np.ndarray:
     try:
         return to_moments(pd.to_datetime(pd.Series(values, dtype=object), format=format, errors="coerce", utc=True))
     except ValueError as error:
-        raise InputError(f"schema: format={format!r} is no format of dates ({error})") from error
+        raise InputError(f"schema: format must be a format of dates, got {format!r} ({error})") from error
 
 
 def fit(cells: Cells) -> Fit | None:

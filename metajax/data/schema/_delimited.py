@@ -47,7 +47,7 @@ def read_delimited(path: Path) -> Delimited:
     """
     content, notes = read_text(path)
     if not content.strip():
-        raise InputError(f"{path}: is empty; the first row must name the columns")
+        raise InputError(f"{path} is empty; its first row must name the columns")
     stated = _STATED.match(content)
     if stated:
         content = content[stated.end() :]
@@ -57,7 +57,7 @@ def read_delimited(path: Path) -> Delimited:
     names = _names(path, header, notes)
     frame, n_blank = _frame(path, rows, names)
     if not len(frame):
-        raise InputError(f"{path}: has a header but no rows")
+        raise InputError(f"{path} must have at least one row below the header")
     if n_blank:
         notes.append(f"Blank lines are left out: {n_blank:,}.")
     nameless = [name for name, given in zip(names, header) if not given.strip() and (frame[name] == "").all()]
@@ -104,7 +104,9 @@ def _names(path: Path, header: list[str], notes: list[str]) -> list[str]:
     names = [name.strip() or f"column {i + 1}" for i, name in enumerate(header)]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise InputError(f"{path}: column names appear twice ({listed(twice)}); give each column a name of its own")
+        raise InputError(
+            f"{path} must have a different name for each column, but {listed(twice)} appear more than once"
+        )
     return names
 
 
@@ -122,8 +124,8 @@ def _frame(path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str]) 
                 yield row
             elif row:
                 raise InputError(
-                    f"{path}: line {line} has {len(row)} fields, the header has {width}; quote cells that hold the delimiter, "
-                    "and give every row as many fields as the header"
+                    f"{path}: line {line} must have {width} fields, as the header, got {len(row)}; quote cells that "
+                    "contain the delimiter, and give every row as many fields as the header"
                 )
             elif width == 1:
                 yield [""]

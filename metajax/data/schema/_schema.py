@@ -96,7 +96,7 @@ class Schema:
         """
         frame = as_frame(data)
         if target is not None and target not in frame.columns:
-            raise InputError(f"target={target!r}: no such column; there are {show.listed(frame.columns)}")
+            raise InputError(f"target={target!r}: must be a column, one of {show.listed(frame.columns)}")
         values = None if target is None else frame[target]
         features = frame if target is None else frame.drop(columns=target)
         stated = given.target if given is not None else None
@@ -160,7 +160,7 @@ class Schema:
         used = self.used
         lacking = [column.name for column in used if column.name not in frame.columns]
         if lacking:
-            raise InputError(f"the data lacks the columns {show.listed(lacking)} that the model was trained with")
+            raise InputError(f"the data must have the columns of the training data, but lacks {show.listed(lacking)}")
         numbers = np.empty((len(frame), len(self.numbers)))
         codes = np.empty((len(frame), sum(column.kind == "category" for column in used)), np.int32)
         at_number = at_code = 0
@@ -213,7 +213,7 @@ class Schema:
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InputError(f"schema: is no JSON ({error})") from error
+            raise InputError(f"schema: must be JSON ({error})") from error
         return Schema.from_dict(content)
 
     @staticmethod
@@ -225,14 +225,14 @@ class Schema:
         """
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             found = content.get("format") if isinstance(content, dict) else content
-            raise InputError(f"schema: has the format {found!r:.40}; this version reads {_FORMAT}")
+            raise InputError(f"schema: the format must be {_FORMAT} in this version, got {found!r:.40}")
         columns, target, notes = content.get("columns"), content.get("target"), content.get("notes", [])
         if not isinstance(columns, list) or not isinstance(notes, list):
             raise InputError("schema: columns and notes must be lists")
         read = tuple(Column.from_dict(column) for column in columns)
         twice = sorted(name for name, n in Counter(column.name for column in read).items() if n > 1)
         if twice:
-            raise InputError(f"schema: names columns twice ({show.listed(twice)})")
+            raise InputError(f"schema: every column must appear once, but {show.listed(twice)} appear more than once")
         return Schema(read, None if target is None else Target.from_dict(target), tuple(map(str, notes)))
 
     @staticmethod

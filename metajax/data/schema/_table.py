@@ -60,7 +60,7 @@ def read_table(
     cells = Cells.of(target, name)
     found = _complete_target(stated, cells, is_comma) if stated is not None else infer_target(cells, task, is_comma)
     if task is not None and found.task != task:
-        raise InputError(f"task={task!r}: the schema says that {name} is one of {found.task}")
+        raise InputError(f"task={task!r}: must agree with the schema, where {name} is a target of {found.task}")
     values = read_target(cells, found)
     valued = (
         ~np.isnan(values) if found.task == "regression" else np.array([label is not None for label in values], bool)
@@ -79,7 +79,8 @@ def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column
         lacking = [column.name for column in given if column.is_used and column.name not in every]
         if lacking:
             raise InputError(
-                f"schema: names the columns {listed(lacking)}, which the table lacks; it has {listed(every)}"
+                f"schema: must name columns of the table only, but names {listed(lacking)}; the table has "
+                f"{listed(every)}"
             )
         kept = [column for column in given if column.name in every]
         columns = tuple(complete_column(Cells.of(frame[column.name], column.name), column) for column in kept)
@@ -142,8 +143,10 @@ def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) ->
     if task == "classification":
         return Target(name, task, _labels(cells))
     if rule is None:
-        what = "holds dates" if cells.moments is not None else "is text"
-        raise InputError(f"the target {name}: {what}, which regression cannot predict; use task='classification'")
+        content = "dates" if cells.moments is not None else "text"
+        raise InputError(
+            f"the target {name} must have numbers for regression, got {content}; use task='classification' for it"
+        )
     return Target(name, task, rule=rule)
 
 
@@ -190,7 +193,9 @@ def _complete_target(target: Target, cells: Cells, prefers_comma: bool) -> Targe
     known = {spelled(label) for label in target.classes}
     other = [label for label in labels if spelled(label) not in known]
     if other:
-        raise InputError(f"the target {target.name}: has the labels {listed(other)}, which the schema's classes lack")
+        raise InputError(
+            f"the target {target.name} must have labels among the classes of the schema, got {listed(other)}"
+        )
     return target
 
 
