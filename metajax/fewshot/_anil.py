@@ -5,9 +5,11 @@ from typing import Any
 import jax
 import optax
 
-from metajax import bilevel
+from metajax import bilevel, nn
+from metajax.fewshot._builders import ADAPTED, BuiltMethod, outer_optimizer
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_solution
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.nn import Apply
 from metajax.types import Hyper, Info, Key, LossFn, Params, Scalar
 
@@ -76,3 +78,15 @@ def anil(
     method = by_solution(solve, judge, outer_optimizer, chunk=chunk)
     adapt = lambda hyper, support, key: path(hyper, support, key, test_steps)
     return method._replace(adapt=adapt, train_steps=inner_steps, test_steps=test_steps)
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """ANIL, which takes body and head apart."""
+    body, head = network.body(flatten=False, context=0), network.scores(recipe.ways)
+    descent, steps = optax.sgd(recipe.inner_rate), (recipe.inner_steps, recipe.test_steps)
+    loss_fn, outer = network.loss(head.apply), outer_optimizer(recipe, network)
+    return anil(body.apply, loss_fn, descent, outer, *steps, recipe.chunk, **recipe.options), nn.chain(body, head).init
+
+
+RECIPES = {"anil": Recipe(_build, anil, **ADAPTED)}
+"""The recipes of this file by the names of the methods."""

@@ -2,8 +2,10 @@
 
 import optax
 
+from metajax.fewshot._builders import ADAPTED, by_descent
 from metajax.fewshot._maml import maml
 from metajax.fewshot._method import Method
+from metajax.fewshot._recipe import Recipe
 from metajax.fewshot.parameters import under
 from metajax.types import LossFn
 
@@ -57,3 +59,7 @@ def boil(
         True
     """
     return maml(loss_fn, inner_optimizer, outer_optimizer, inner_steps, test_steps, chunk=chunk, adapted=under("body"))
+
+
+RECIPES = {"boil": Recipe(by_descent, boil, **ADAPTED)}
+"""The recipes of this file by the names of the methods."""

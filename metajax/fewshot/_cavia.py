@@ -3,8 +3,10 @@
 import jax.numpy as jnp
 import optax
 
-from metajax import bilevel
+from metajax import bilevel, nn
+from metajax.fewshot._builders import ONE_STEP, BuiltMethod, outer_optimizer
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.types import InputError, LossFn
 
 
@@ -68,3 +70,24 @@ def cavia(
     inner = bilevel.Inner.descent(loss_of_context, lambda hyper, key: jnp.zeros(size), lambda hyper: inner_optimizer)
     problem = bilevel.Problem(inner, loss_of_context)
     return by_gradient(problem, bilevel.unroll(), outer_optimizer, inner_steps, test_steps, chunk=chunk)
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """CAVIA, whose body takes the context as a second input."""
+    body, head = network.body(flatten=False, context=recipe.options["size"]), network.scores(recipe.ways)
+    init, apply = nn.chain(body, head)
+    loss_fn = network.loss(lambda p, x: apply(p["params"], x, p["context"]))
+    method = cavia(
+        loss_fn,
+        inner_optimizer=optax.sgd(recipe.inner_rate),
+        outer_optimizer=outer_optimizer(recipe, network),
+        inner_steps=recipe.inner_steps,
+        test_steps=recipe.test_steps,
+        chunk=recipe.chunk,
+        **recipe.options,
+    )
+    return method, init
+
+
+RECIPES = {"cavia": Recipe(_build, cavia, "gradient", {"size": 100}, **{**ONE_STEP, "inner_rate": 1.0})}
+"""The recipes of this file by the names of the methods."""

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import optax
 
 from metajax import bilevel
+from metajax.fewshot._builders import by_descent
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Recipe
 from metajax.types import Batch, Hyper, Info, InputError, Key, LossFn, Params, Scalar
 
 
@@ -73,3 +75,9 @@ def imaml(
     problem = bilevel.Problem(inner, lambda hyper, params, batch, key: loss_fn(params, batch, key))
     estimator = bilevel.implicit("cg", iterations, damping)
     return by_gradient(problem, estimator, outer_optimizer, inner_steps, test_steps, chunk=chunk)
+
+
+RECIPES = {
+    "imaml": Recipe(by_descent, imaml, "gradient", {"strength": 2.0}, inner_rate=0.1, inner_steps=16, test_steps=16)
+}
+"""The recipes of this file by the names of the methods."""

@@ -1,9 +1,14 @@
 """Model-agnostic meta-learning (Finn et al. 2017, arXiv:1703.03400) as a bilevel problem, of both orders."""
 
+import dataclasses
+
 import optax
 
 from metajax import bilevel
+from metajax.fewshot import parameters
+from metajax.fewshot._builders import ADAPTED, BuiltMethod, by_descent, has_norms, whole_network
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.fewshot.parameters import Selection, combine, partition
 from metajax.types import LossFn
 
@@ -169,3 +174,18 @@ def fomaml(
     return maml(
         loss_fn, inner_optimizer, outer_optimizer, inner_steps, test_steps, first_order, query_loss, chunk, adapted
     )
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """MAML of either order, whose inner steps may leave batch norms alone."""
+    if not recipe.adapt_norms and has_norms(whole_network(recipe, network)):
+        frozen_norms = {"adapted": lambda path: not parameters.is_norm(path)}
+        recipe = dataclasses.replace(recipe, options={**recipe.options, **frozen_norms})
+    return by_descent(recipe, network)
+
+
+RECIPES = {
+    "maml": Recipe(_build, maml, **ADAPTED),
+    "fomaml": Recipe(_build, fomaml, **ADAPTED),
+}
+"""The recipes of this file by the names of the methods."""

@@ -13,7 +13,10 @@ import optax
 
 from metajax.bilevel import BilevelState
 from metajax.bilevel._with_info import with_info
+from metajax.fewshot import parameters
+from metajax.fewshot._builders import FIVE_STEPS, BuiltMethod, has_norms, outer_optimizer, whole_network
 from metajax.fewshot._method import Method, solution_learner
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.fewshot._tasks import with_tasks
 from metajax.fewshot.episodes import Episode
 from metajax.fewshot.parameters import Selection, combine, partition
@@ -234,3 +237,25 @@ def _check(numbers: dict[str, int], minimum: int) -> None:
     for name, value in numbers.items():
         if value < minimum:
             raise InputError(f"maml_plus_plus: {name} must be an integer >= {minimum}, got {value}")
+
+
+MULTI_STEP_PART = 10
+"""MAML++ counts the loss after every inner step in the first 1/10 of the outer steps, as its authors do."""
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """MAML++ with batch norms for each step, and the multi-step loss in the first part of the training."""
+    model = whole_network(recipe, network)
+    options = {
+        "multi_step_until": network.steps // MULTI_STEP_PART,
+        "per_step": parameters.is_norm if has_norms(model) else None,
+        **recipe.options,
+    }
+    loss_fn, outer = network.loss(model.apply), outer_optimizer(recipe, network)
+    return maml_plus_plus(
+        loss_fn, recipe.inner_rate, outer, recipe.inner_steps, chunk=recipe.chunk, **options
+    ), model.init
+
+
+RECIPES = {"maml++": Recipe(_build, maml_plus_plus, "gradient", **FIVE_STEPS, tasks=8, final_share=0.01)}
+"""The recipes of this file by the names of the methods."""

@@ -4,8 +4,10 @@ import optax
 
 from metajax import nn
 from metajax.fewshot import heads
+from metajax.fewshot._builders import SOLVED, on_features
 from metajax.fewshot._features import Embed, Head, by_features
 from metajax.fewshot._method import Method
+from metajax.fewshot._recipe import Recipe
 from metajax.types import InputError
 
 
@@ -69,3 +71,7 @@ def protonet(
         scores=lambda hyper, prototypes, features: heads.prototype_scores(features, prototypes, distance),
     )
     return by_features(embed, head, outer_optimizer, chunk=chunk)
+
+
+RECIPES = {"protonet": Recipe(on_features, protonet, **SOLVED)}
+"""The recipes of this file by the names of the methods."""

@@ -118,7 +118,7 @@ def linear_probe(
         features = embed(hyper["body"], support[0])
         n, d = features.shape
         mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-3
-        _, counts = heads.one_hot(support[1], features.dtype)
+        _, counts = heads.class_memberships(support[1], features.dtype)
         zero = {"weights": jnp.zeros((d, n), features.dtype), "bias": jnp.zeros(n, features.dtype)}
         path = bilevel.trajectory(probe, zero, (((features - mean) / std, counts), support[1]), test_steps, key)
         same = jax.tree.map(lambda x: jnp.broadcast_to(x, (test_steps + 1, *x.shape)), (mean, std, counts))

@@ -26,7 +26,7 @@ ABSENT = -1e9
 
 
 @checked
-def one_hot(
+def class_memberships(
     labels: Integer[AnyArray, " n"], dtype: jnp.dtype | type | None = None
 ) -> tuple[Float[Array, "n n"], Float[Array, " n"]]:
     """Returns the memberships of n examples in at most n classes, and how many examples each class has.
@@ -42,7 +42,7 @@ def one_hot(
         InputError: If the labels are concrete and not all of 0 to n-1.
 
     Example:
-        >>> members, counts = one_hot(jnp.array([0, 1, 0]))
+        >>> members, counts = class_memberships(jnp.array([0, 1, 0]))
         >>> counts.tolist()
         [2.0, 1.0, 0.0]
     """
@@ -94,7 +94,7 @@ def centroids(
         >>> means[:2, 0].tolist()
         [1.0, 5.0]
     """
-    members, counts = one_hot(labels, features.dtype)
+    members, counts = class_memberships(labels, features.dtype)
     return members.T @ features / jnp.maximum(counts, 1)[:, None], counts
 
 
@@ -145,7 +145,7 @@ def prototype_scores(
 
 
 @checked
-def ridge(
+def fit_ridge(
     features: Float[AnyArray, "n d"], labels: Integer[AnyArray, " n"], l2: Float[AnyArray, ""] | float
 ) -> tuple[Float[Array, "d n"], Float[Array, " n"]]:
     """Fits ridge regression on one-hot labels through the n x n dual.
@@ -167,12 +167,12 @@ def ridge(
         Bertinetto et al. 2019, arXiv:1805.08136, equation 6.
 
     Example:
-        >>> weights, _ = ridge(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]), l2=1.0)
+        >>> weights, _ = fit_ridge(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]), l2=1.0)
         >>> [[round(weight, 3) for weight in row] for row in weights.tolist()]
         [[0.5, 0.0], [0.0, 0.5]]
     """
     features = jnp.asarray(features)
-    members, counts = one_hot(labels, features.dtype)
+    members, counts = class_memberships(labels, features.dtype)
     gram = features @ features.T + l2 * jnp.eye(features.shape[0], dtype=features.dtype)
     return features.T @ jax.scipy.linalg.solve(gram, members, assume_a="pos"), counts
 
@@ -209,7 +209,7 @@ def crammer_singer(
 
 
 @checked
-def svm(
+def fit_svm(
     features: Float[AnyArray, "n d"],
     labels: Integer[AnyArray, " n"],
     c: float = 0.1,
@@ -240,12 +240,12 @@ def svm(
         Lee et al. 2019, arXiv:1904.03758.
 
     Example:
-        >>> weights, _ = svm(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]))
+        >>> weights, _ = fit_svm(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]))
         >>> jnp.argmax(jnp.array([[3.0, 1.0]]) @ weights, axis=1).tolist()
         [0]
     """
     features = jnp.asarray(features)
-    members, counts = one_hot(labels, features.dtype)
+    members, counts = class_memberships(labels, features.dtype)
     n = features.shape[0]
     gram = features @ features.T + ridge * jnp.eye(n, dtype=features.dtype)
     dual = crammer_singer(gram, members[:, :ways], c, iterations)
@@ -258,7 +258,7 @@ def linear_scores(hyper: Hyper, learned: Weights, features: Float[AnyArray, "n d
 
     Args:
         hyper: What is meta-learned, with an entry ``"log_scale"``.
-        learned: Weights and counts, as ``ridge`` and ``svm`` return them.
+        learned: Weights and counts, as ``fit_ridge`` and ``fit_svm`` return them.
         features: Features of the queries.
 
     Returns:

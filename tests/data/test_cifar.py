@@ -45,7 +45,7 @@ def test_the_official_archive_is_read(tmp_path):
 def test_a_damaged_archive_is_named(tmp_path):
     archive(tmp_path / "c.tar.gz", cut=5)
     with pytest.raises(
-        InputError, match="lacks complete records of 3073 bytes: .*data_batch_1.bin.*missing or cut off"
+        InputError, match=r"lacks complete records of 3073 bytes: .*data_batch_1.bin.*missing or cut off"
     ):
         cifar.read_binary(tmp_path / "c.tar.gz")
     (tmp_path / "d.tar.gz").write_bytes((tmp_path / "c.tar.gz").read_bytes()[:2000])

@@ -1,11 +1,12 @@
 """The contract of every few-shot method: the recipes of ``fewshot.METHODS`` as they are built, and variants of their parts.
 
-A new method joins by its line in ``fewshot.METHODS``. All checks of a method share the programs that are compiled for it
-(``testing.FewShotContract``), so every method is in the default tests.
+A new method joins by the line of its file in ``metajax/fewshot/_recipes.py``. All checks of a method share the programs
+that are compiled for it (``testing.FewShotContract``), so every method is in the default tests.
 """
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import pytest
 from plain import dense, normed, scaled
 
 from metajax import fewshot, nn, testing
+from metajax.fewshot._recipes import FILES
 from metajax.types import InputError
 
 WAYS, TASKS, FEATURES, WIDTH, CLASSES = 3, 4, 6, 8, 10
@@ -190,6 +192,11 @@ def test_a_method_of_parts_has_no_initial_parameters():
 def test_what_a_recipe_needs_is_named(name, settings, arguments, message):
     with pytest.raises(InputError, match=message):
         recipe(name, **settings).build(body, **{"head": head, **arguments})
+
+
+def test_every_file_with_recipes_is_in_the_table():
+    files = Path(fewshot.__file__).parent.glob("_*.py")
+    assert {file.stem for file in files if "\nRECIPES = {" in file.read_text()} == set(FILES)
 
 
 def test_recipes_depend_on_the_number_of_ways():

@@ -137,7 +137,7 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
+class TargetColumn:
     """The column that is predicted.
 
     Attributes:
@@ -147,7 +147,7 @@ class Target:
         rule: How the values of a regression are read; ``None`` for classification.
 
     Example:
-        >>> Target("won", "classification", ("no", "yes")).to_dict()
+        >>> TargetColumn("won", "classification", ("no", "yes")).to_dict()
         {'name': 'won', 'task': 'classification', 'classes': ['no', 'yes']}
     """
 
@@ -163,7 +163,7 @@ class Target:
         return {"name": self.name, "task": self.task, "rule": self.rule.to_dict()}
 
     @staticmethod
-    def from_dict(content: Any) -> "Target":
+    def from_dict(content: Any) -> "TargetColumn":
         """Returns the target that ``to_dict`` wrote.
 
         Raises:
@@ -173,9 +173,11 @@ class Target:
             raise InputError(f"schema: the target must be an object with a name and a task, got {content!r:.80}")
         name, task, classes = content["name"], content.get("task"), content.get("classes")
         if task == "regression":
-            return Target(name, task, rule=Column.from_dict(content.get("rule", {"name": name, "kind": "number"})))
+            return TargetColumn(
+                name, task, rule=Column.from_dict(content.get("rule", {"name": name, "kind": "number"}))
+            )
         if task != "classification":
             raise InputError(f"schema: the task of the target must be 'classification' or 'regression', got {task!r}")
         if classes is not None and not (isinstance(classes, list) and all(isinstance(label, str) for label in classes)):
             raise InputError(f"schema: the classes of {name} must be a list of texts")
-        return Target(name, task, tuple(classes or ()))
+        return TargetColumn(name, task, tuple(classes or ()))

@@ -14,7 +14,7 @@ from metajax.data.schema import _hashing as hashing
 from metajax.data.schema import _numerals as numerals
 from metajax.data.schema import _show as show
 from metajax.data.schema._cells import Cells
-from metajax.data.schema._column import Column, Target
+from metajax.data.schema._column import Column, TargetColumn
 from metajax.data.schema._frames import as_frame
 from metajax.data.schema._table import read_table
 from metajax.types import InputError
@@ -74,7 +74,7 @@ class Schema:
     """
 
     columns: tuple[Column, ...]
-    target: Target | None = None
+    target: TargetColumn | None = None
     notes: tuple[str, ...] = ()
 
     @staticmethod
@@ -233,7 +233,7 @@ class Schema:
         twice = sorted(name for name, n in Counter(column.name for column in read).items() if n > 1)
         if twice:
             raise InputError(f"schema: every column must appear once, but {show.listed(twice)} appear more than once")
-        return Schema(read, None if target is None else Target.from_dict(target), tuple(map(str, notes)))
+        return Schema(read, None if target is None else TargetColumn.from_dict(target), tuple(map(str, notes)))
 
     @staticmethod
     def read(path: Path | str) -> "Schema":

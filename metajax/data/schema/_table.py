@@ -6,7 +6,7 @@ import numpy as np
 
 from metajax.data.schema import _numerals as numerals
 from metajax.data.schema._cells import Cells, spelled
-from metajax.data.schema._column import Column, Target
+from metajax.data.schema._column import Column, TargetColumn
 from metajax.data.schema._infer import complete_column, infer_column
 from metajax.data.schema._show import listed
 from metajax.types import InputError
@@ -27,7 +27,7 @@ class Table(NamedTuple):
     """
 
     columns: tuple[Column, ...]
-    description: Target | None
+    description: TargetColumn | None
     notes: tuple[str, ...]
     target: np.ndarray
     is_known: np.ndarray
@@ -39,7 +39,7 @@ def read_table(
     name: str,
     task: str | None,
     given: tuple[Column, ...] | None = None,
-    stated: Target | None = None,
+    stated: TargetColumn | None = None,
 ) -> Table:
     """Infers the columns of features and target, or completes given ones.
 
@@ -123,7 +123,7 @@ def _dropped(columns: tuple[Column, ...]) -> list[str]:
     return notes
 
 
-def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) -> Target:
+def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) -> TargetColumn:
     """Decides what is predicted: text, truth values and at most 20 distinct whole numbers are classes.
 
     Words such as ``NA`` are labels like others, but where the other values are many numbers.
@@ -141,13 +141,13 @@ def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) ->
     if task is None:
         task = "regression" if rule is not None and _is_quantity(cells, rule) else "classification"
     if task == "classification":
-        return Target(name, task, _labels(cells))
+        return TargetColumn(name, task, _labels(cells))
     if rule is None:
         content = "dates" if cells.moments is not None else "text"
         raise InputError(
             f"the target {name} must have numbers for regression, got {content}; use task='classification' for it"
         )
-    return Target(name, task, rule=rule)
+    return TargetColumn(name, task, rule=rule)
 
 
 def _number_rule(cells: Cells, prefers_comma: bool) -> Column | None:
@@ -183,13 +183,13 @@ def _labels(cells: Cells) -> tuple[str, ...]:
     return tuple(sorted(labels, key=lambda label: (np.isnan(order[label]), np.nan_to_num(order[label]), label)))
 
 
-def _complete_target(target: Target, cells: Cells, prefers_comma: bool) -> Target:
+def _complete_target(target: TargetColumn, cells: Cells, prefers_comma: bool) -> TargetColumn:
     """A given target with its classes, and a check that no others occur."""
     if target.task == "regression":
         return target
     labels = _labels(cells)
     if not target.classes:
-        return Target(target.name, target.task, labels)
+        return TargetColumn(target.name, target.task, labels)
     known = {spelled(label) for label in target.classes}
     other = [label for label in labels if spelled(label) not in known]
     if other:
@@ -199,7 +199,7 @@ def _complete_target(target: Target, cells: Cells, prefers_comma: bool) -> Targe
     return target
 
 
-def read_target(cells: Cells, target: Target) -> np.ndarray:
+def read_target(cells: Cells, target: TargetColumn) -> np.ndarray:
     """Returns labels, as text, or values f64[n]; ``None`` or NaN where a cell is missing."""
     if target.rule is not None:
         return numerals.values(cells, target.rule)
