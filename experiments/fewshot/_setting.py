@@ -80,9 +80,9 @@ class Config:
         if self.method not in fewshot.METHODS:
             raise InputError(f"--method must be one of {', '.join(fewshot.METHODS)}, got {self.method}")
         positive = ("ways", "queries", "steps", "episodes", "evaluations", "width")
-        wrong = [name for name in positive if getattr(self, name) < 1]
-        if wrong:
-            raise InputError(f"--{wrong[0]} must be an integer >= 1, got {getattr(self, wrong[0])}")
+        invalid = [name for name in positive if getattr(self, name) < 1]
+        if invalid:
+            raise InputError(f"--{invalid[0]} must be an integer >= 1, got {getattr(self, invalid[0])}")
         if self.minutes is not None and not self.minutes > 0:
             raise InputError(f"--minutes must be positive, got {self.minutes}")
         if self.episodes % 50:

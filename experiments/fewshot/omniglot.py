@@ -51,23 +51,23 @@ SOLVED = (5000, 5000)
 EQUAL_TASKS = 24_000
 
 
-def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
+def preset(name: str, flags: dict[str, Any]) -> dict[str, Any]:
     """Returns the settings of a preset for the method, the ways and the shots that the command line gives."""
-    method, ways = given.get("method", "protonet" if name == "cpu-inductive" else "maml"), given.get("ways", 5)
+    method, ways = flags.get("method", "protonet" if name == "cpu-inductive" else "maml"), flags.get("ways", 5)
     values: dict[str, Any] = {"method": method, "data": "omniglot", "rotations": True}
-    if given.get("data", "omniglot") != "omniglot":
+    if flags.get("data", "omniglot") != "omniglot":
         raise InputError(
-            f"--data must be omniglot in this experiment, got {given['data']}; use experiments.fewshot.classify for "
+            f"--data must be omniglot in this experiment, got {flags['data']}; use experiments.fewshot.classify for "
             "other data"
         )
     if name == "paper":
-        return values | _published_settings.of(method, ways, given.get("shots", "1"))
+        return values | _published_settings.of(method, ways, flags.get("shots", "1"))
     if name == "cpu-inductive":
         return values | {"batch_norm": "running", "train_ways": 60, "tasks": 1, "outer_rate": 2e-3, "steps": 8000}
     if name == "equal-tasks":
         return values | {"width": 32, "tasks": 8, "steps": EQUAL_TASKS // 8, "outer_rate": 2e-3}
-    few, many = STEPS.get(method, SOLVED)
-    steps = few if ways < 10 else many
+    few_ways_steps, many_ways_steps = STEPS.get(method, SOLVED)
+    steps = few_ways_steps if ways < 10 else many_ways_steps
     if method != "reptile":
         values["outer_rate"] = 2e-3
     if ways >= 10 and method in fewshot.METHODS and fewshot.METHODS[method].family == "gradient":

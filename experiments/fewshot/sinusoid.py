@@ -91,9 +91,9 @@ class Config:
         return fewshot.episodes.sinusoid(shots, queries, even, None if frequency == (1.0, 1.0) else frequency)
 
 
-def meta_sgd_paper(given: dict[str, Any]) -> dict[str, Any]:
+def meta_sgd_paper(flags: dict[str, Any]) -> dict[str, Any]:
     """One step, 4 tasks, frequencies of 0.8 to 1.2, and as many queries in training as shots."""
-    fixed = {"tasks": 4, "steps": 60_000, "test_steps": 1, "even": True, "shots": given.get("shots", 5)}
+    fixed = {"tasks": 4, "steps": 60_000, "test_steps": 1, "even": True, "shots": flags.get("shots", 5)}
     return {**fixed, "queries": fixed["shots"], "min_frequency": 0.8, "max_frequency": 1.2}
 
 
@@ -128,7 +128,7 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
         return fewshot.evaluate(method, state.hyper, test, "mse", test_key, config.episodes)
 
     report = score(config.shots)
-    others = {k: score(k) for k in TESTED_SHOTS} if config.even else {}
+    scores_by_shots = {k: score(k) for k in TESTED_SHOTS} if config.even else {}
     figure(config, apply, method, state.hyper, figure_key, directory)
     metrics = {
         "mse": float(report.mean[-1]),
@@ -137,7 +137,7 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
         "mse_after_1": float(report.mean[1]),
         "seconds": max(r["seconds"] for r in directory.metrics()),
     }
-    for shots, other in others.items():
+    for shots, other in scores_by_shots.items():
         metrics |= {f"mse_{shots}_shot": float(other.mean[-1]), f"interval_{shots}_shot": float(other.interval[-1])}
     protocol = f"{config.shots} shots, {config.test_queries} queries: {report}"
     return {"metrics": metrics, "curve": report.mean.tolist(), "protocol": protocol}

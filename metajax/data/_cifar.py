@@ -107,22 +107,22 @@ def read_jpeg(path: Path) -> dict[str, np.ndarray]:
 
 def read_binary(path: Path) -> dict[str, np.ndarray]:
     """Reads the official binary archive, ``cifar-10-batches-bin/data_batch_1.bin`` to ``test_batch.bin``."""
-    parts: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.name.endswith(".bin") else None
                 if file is not None:
-                    parts[Path(member.name).name] = file.read()
+                    contents[Path(member.name).name] = file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{path} is a damaged archive ({error}); download it again from {_URL}") from error
     files = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     arrays = {}
     for part, names in files.items():
-        missing = [name for name in names if len(parts.get(name, b"")) == 0 or len(parts[name]) % 3073]
+        missing = [name for name in names if len(contents.get(name, b"")) == 0 or len(contents[name]) % 3073]
         if missing:
             raise InputError(f"{path} lacks complete records of 3073 bytes: {missing} missing or cut off")
-        rows = np.frombuffer(b"".join(parts[name] for name in names), np.uint8).reshape(-1, 3073)
+        rows = np.frombuffer(b"".join(contents[name] for name in names), np.uint8).reshape(-1, 3073)
         arrays[f"y_{part}"] = rows[:, 0].copy()
         arrays[f"x_{part}"] = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy()
     return arrays

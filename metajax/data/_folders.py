@@ -47,9 +47,11 @@ def image_folder(
     if not names:
         raise InputError(f"{path} must contain one folder of images for each class, but it has no folders")
     files = {name: [p for p in sorted((path / name).rglob("*")) if p.suffix.lower() in SUFFIXES] for name in names}
-    empty = [name for name, paths in files.items() if not paths]
-    if empty:
-        raise InputError(f"{path / empty[0]} must contain an image ending in {', '.join(SUFFIXES)}, but it has none")
+    empty_folders = [name for name, paths in files.items() if not paths]
+    if empty_folders:
+        raise InputError(
+            f"{path / empty_folders[0]} must contain an image ending in {', '.join(SUFFIXES)}, but it has none"
+        )
     return stack_images({name: paths[:limit] for name, paths in files.items()}, size)
 
 
@@ -170,15 +172,15 @@ def stack_images(files: dict[str, list[Path]], size: int | None) -> Classes:
     """Reads the images of each class. All must have one size, unless ``size`` is given to resize them."""
     images: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
-    first: Path | None = None
+    first_file: Path | None = None
     for file in (file for paths in files.values() for file in paths):
         image = read_image(file, size)
         if shape is not None and image.shape[:2] != shape:
             raise InputError(
-                f"{file} is {image.shape[0]} x {image.shape[1]}, but {first} is {shape[0]} x {shape[1]}; pass a size to "
-                "resize all images to"
+                f"{file} is {image.shape[0]} x {image.shape[1]}, but {first_file} is {shape[0]} x {shape[1]}; pass a "
+                "size to resize all images to"
             )
-        shape, first = image.shape[:2], first or file
+        shape, first_file = image.shape[:2], first_file or file
         images.append(image)
     channels = max(image.shape[2] for image in images)
     widened = [np.broadcast_to(image, (*image.shape[:2], channels)) for image in images]

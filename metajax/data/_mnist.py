@@ -55,10 +55,10 @@ def mnist(seed: int = 0, train: int = 50_000, validation: int = 10_000) -> Image
     scaled = lambda x: (x[..., None] / np.float32(255.0)).astype(np.float32)
     x, y = arrays["x_train"], arrays["y_train"].astype(np.int32)
     order = np.random.default_rng(seed).permutation(len(x))
-    part = lambda rows: (scaled(x[rows]), y[rows])
+    select = lambda rows: (scaled(x[rows]), y[rows])
     return Images(
-        part(order[:train]),
-        part(order[train : train + validation]),
+        select(order[:train]),
+        select(order[train : train + validation]),
         (scaled(arrays["x_test"]), arrays["y_test"].astype(np.int32)),
     )
 

@@ -64,10 +64,10 @@ def pictures(path: Path | str, size: int | None = None) -> Pictures:
     counts = np.bincount(y, minlength=len(names))
     if len(names) < 2:
         raise InputError(f"{path} must have at least two classes, but all images are of class {names[0]!r}")
-    rare = [name for name, count in zip(names, counts) if count < 3]
-    if rare:
+    rare_classes = [name for name, count in zip(names, counts) if count < 3]
+    if rare_classes:
         raise InputError(
-            f"{path}: every class must have at least 3 images; add some to {rare[:5]} or remove these classes"
+            f"{path}: every class must have at least 3 images; add some to {rare_classes[:5]} or remove these classes"
         )
     notes = []
     if len(x) > _MAX_IMAGES:

@@ -59,8 +59,8 @@ class RowRoles(NamedTuple):
         Args:
             rows: Row numbers, or a mask.
         """
-        own = lambda part: None if part is None else part[rows]
-        return self._replace(groups=own(self.groups), times=own(self.times), weights=own(self.weights))
+        select = lambda column: None if column is None else column[rows]
+        return self._replace(groups=select(self.groups), times=select(self.times), weights=select(self.weights))
 
 
 def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
@@ -108,9 +108,9 @@ def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[n
         values = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{argument}: must have finite numbers >= 0, but some values are not numbers") from None
-    refused = ~np.isfinite(values) | (values < 0)
-    if refused.any():
-        raise InputError(f"{argument}: must have finite numbers >= 0, got {values[refused][0]:g}")
+    is_invalid = ~np.isfinite(values) | (values < 0)
+    if is_invalid.any():
+        raise InputError(f"{argument}: must have finite numbers >= 0, got {values[is_invalid][0]:g}")
     if not values.any():
         raise InputError(f"{argument}: must have a positive weight in at least one row, but all weights are zero")
     if unit is None:
@@ -161,10 +161,10 @@ def _numbers(role: str, cells: Cells, required: str) -> np.ndarray:
     """The cells as numbers f64[rows], NaN where one is missing."""
     if cells.numbers is not None:
         return cells.numbers
-    found = numerals.fit(cells)
-    if found is None:
+    number_fit = numerals.fit(cells)
+    if number_fit is None:
         raise InputError(f"{role}={cells.name!r}: must have {required}, got values such as {listed(cells.texts, 3)}")
-    return numerals.values(cells, found.column)
+    return numerals.values(cells, number_fit.column)
 
 
 def _refuse_gaps(argument: str, is_missing: np.ndarray) -> None:

@@ -121,32 +121,41 @@ def judge(
         raise InputError(
             f"the target {name} must have one value for each row, got {len(target):,} values for {len(frame):,} rows"
         )
-    stated = schema.target if schema is not None and schema.target is not None and schema.target.name == name else None
+    target_column = (
+        schema.target if schema is not None and schema.target is not None and schema.target.name == name else None
+    )
     check_row_columns(frame, row_columns, name)
-    whole, frame = frame, frame.drop(columns=row_columns.removed)
-    given = None if schema is None else tuple(c for c in schema.columns if c.name not in row_columns.removed)
-    table = read_table(frame, target.reset_index(drop=True), name, task, given, stated)
+    full_frame, frame = frame, frame.drop(columns=row_columns.removed)
+    feature_columns = None if schema is None else tuple(c for c in schema.columns if c.name not in row_columns.removed)
+    table = read_table(frame, target.reset_index(drop=True), name, task, feature_columns, target_column)
     assert table.description is not None
-    found = Schema(table.columns, table.description, (*notes, *table.notes))
+    new_schema = Schema(table.columns, table.description, (*notes, *table.notes))
     values = table.target
     if not table.is_known.all():
-        whole, frame, values = whole[table.is_known], frame[table.is_known], values[table.is_known]
+        full_frame, frame, values = full_frame[table.is_known], frame[table.is_known], values[table.is_known]
     frame = frame.reset_index(drop=True)
-    roles, numbers = read_roles(whole.reset_index(drop=True), row_columns), np.flatnonzero(table.is_known)
+    roles, numbers = read_roles(full_frame.reset_index(drop=True), row_columns), np.flatnonzero(table.is_known)
     if roles.weights is not None and (n_out := int(np.count_nonzero(roles.weights == 0))):
-        found = dataclasses.replace(found, notes=(*found.notes, f"Rows of weight 0 are left out: {n_out:,}."))
+        new_schema = dataclasses.replace(
+            new_schema, notes=(*new_schema.notes, f"Rows of weight 0 are left out: {n_out:,}.")
+        )
     classes = None if table.description.classes is None else list(table.description.classes)
-    whole = Dataset(frame, values, name, classes, list(found.notes), found, None, roles, numbers).counting()
-    _check_target(whole.target, name)
-    if not found.used:
+    dataset = Dataset(frame, values, name, classes, list(new_schema.notes), new_schema, None, roles, numbers).counting()
+    _check_learnable(dataset, new_schema)
+    return dataset._replace(columns=new_schema.apply(dataset.frame))
+
+
+def _check_learnable(dataset: Dataset, schema: Schema) -> None:
+    """Refuses a dataset from which nothing can be learned."""
+    _check_target(dataset.target, dataset.name)
+    if not schema.used:
         raise InputError(
             "the data must have a column to learn from, but every column is constant, empty or an identifier"
         )
-    if classes is None:
-        _check_values(whole.target, name)
+    if dataset.classes is None:
+        _check_values(dataset.target, dataset.name)
     else:
-        _check_labels(whole.target, classes, name)
-    return whole._replace(columns=found.apply(whole.frame))
+        _check_labels(dataset.target, dataset.classes, dataset.name)
 
 
 def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
@@ -165,29 +174,29 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     target = target if hasattr(target, "iloc") else pandas().Series(np.asarray(target))
     series = target.reset_index(drop=True)
     table = read_table(as_frame(frame), series, dataset.name, schema.target.task, schema.columns, schema.target)
-    known = np.asarray(table.is_known)
-    if not known.any():
+    is_known = np.asarray(table.is_known)
+    if not is_known.any():
         raise InputError(f"test: must have a value of the target {dataset.name} in some row")
-    rows = as_frame(frame)[known].reset_index(drop=True)
+    rows = as_frame(frame)[is_known].reset_index(drop=True)
     weight = RowColumns(weight=dataset.roles.columns.weight)
     check_row_columns(rows, weight, dataset.name)
     roles = read_roles(rows, weight, dataset.roles.weight_unit)
-    whole = dataset._replace(
+    test_dataset = dataset._replace(
         frame=rows,
-        target=table.target[known],
+        target=table.target[is_known],
         notes=[],
         columns=schema.check(rows),
         roles=roles,
-        row_numbers=np.flatnonzero(known),
+        row_numbers=np.flatnonzero(is_known),
     )
-    return whole.counting()
+    return test_dataset.counting()
 
 
 def _check_target(values: np.ndarray, name: str) -> None:
     """Refuses a target that does not vary."""
     if len(values) == 0 or all(value == values[0] for value in values):
-        shown = values[0] if len(values) else "no value"
-        raise InputError(f"the target {name} must have at least two values, but it is constant ({shown})")
+        sole_value = values[0] if len(values) else "no value"
+        raise InputError(f"the target {name} must have at least two values, but it is constant ({sole_value})")
 
 
 def _check_values(values: np.ndarray, name: str) -> None:
@@ -205,10 +214,11 @@ def _check_labels(labels: np.ndarray, classes: list[str], name: str) -> None:
         )
     distinct, counts = np.unique(labels.astype(str), return_counts=True)
     n_rows = dict(zip(distinct.tolist(), counts.tolist()))
-    rare = [label for label in classes if n_rows.get(label, 0) < _MIN_ROWS_PER_CLASS]
-    if rare:
+    rare_classes = [label for label in classes if n_rows.get(label, 0) < _MIN_ROWS_PER_CLASS]
+    if rare_classes:
         raise InputError(
-            f"the target {name} must have at least 3 rows of each class; merge or remove the classes {listed(rare)}"
+            f"the target {name} must have at least 3 rows of each class; merge or remove the classes "
+            f"{listed(rare_classes)}"
         )
     if len(classes) > _MAX_CLASSES:
         raise InputError(f"the target {name} must have at most {_MAX_CLASSES} classes, got {len(classes)}")

@@ -71,20 +71,20 @@ def load(
         raise InputError(f"data={str(data)!r}: no such file")
     if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
         raise InputError(f"data={str(data)!r}: must be one of {', '.join(BUNDLED)}, or a path ending in {_ENDINGS}")
-    read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
-    where = f" in {data}" if is_file else ""
-    if read.target is not None:
-        return judge(read.frame, read.target, target or "y", read.notes, task, schema, row_columns)
+    table = _read(Path(data)) if is_file else _Read(as_frame(data), [])
+    location = f" in {data}" if is_file else ""
+    if table.target is not None:
+        return judge(table.frame, table.target, target or "y", table.notes, task, schema, row_columns)
     if target is None and schema is not None and schema.target is not None:
         target = schema.target.name
     if target is None:
-        raise InputError(f"target: must name a column{where}, one of {listed(read.frame.columns)}")
-    if target not in read.frame.columns:
-        raise InputError(f"target={target!r}: must be a column{where}, one of {listed(read.frame.columns)}")
-    if len(read.frame.columns) < 2:
-        raise InputError(f"data: must have at least one column beside the target{where}")
-    features = read.frame.drop(columns=target)
-    return judge(features, read.frame[target], target, read.notes, task, schema, row_columns)
+        raise InputError(f"target: must name a column{location}, one of {listed(table.frame.columns)}")
+    if target not in table.frame.columns:
+        raise InputError(f"target={target!r}: must be a column{location}, one of {listed(table.frame.columns)}")
+    if len(table.frame.columns) < 2:
+        raise InputError(f"data: must have at least one column beside the target{location}")
+    features = table.frame.drop(columns=target)
+    return judge(features, table.frame[target], target, table.notes, task, schema, row_columns)
 
 
 def load_test(data: Any, dataset: Dataset) -> Dataset:
@@ -111,12 +111,12 @@ def load_test(data: Any, dataset: Dataset) -> Dataset:
         raise InputError(f"test={str(data)!r}: no such file")
     if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
         raise InputError(f"test={str(data)!r}: must be a path ending in {_ENDINGS}")
-    read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
-    if read.target is not None:
-        return judge_test(read.frame, read.target, dataset)
-    if dataset.name not in read.frame.columns:
-        raise InputError(f"test: must have the target {dataset.name!r} as a column, got {listed(read.frame.columns)}")
-    return judge_test(read.frame.drop(columns=dataset.name), read.frame[dataset.name], dataset)
+    table = _read(Path(data)) if is_file else _Read(as_frame(data), [])
+    if table.target is not None:
+        return judge_test(table.frame, table.target, dataset)
+    if dataset.name not in table.frame.columns:
+        raise InputError(f"test: must have the target {dataset.name!r} as a column, got {listed(table.frame.columns)}")
+    return judge_test(table.frame.drop(columns=dataset.name), table.frame[dataset.name], dataset)
 
 
 def read_csv(path: Path | str) -> Any:
@@ -176,8 +176,8 @@ def _read(path: Path) -> _Read:
         return _npz(path)
     if ending in _BINARY:
         return _Read(as_frame(_binary(path, ending)), [])
-    read = read_delimited(path)
-    return _Read(read.frame, read.notes)
+    table = read_delimited(path)
+    return _Read(table.frame, table.notes)
 
 
 def _binary(path: Path, ending: str) -> Any:

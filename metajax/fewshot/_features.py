@@ -75,22 +75,22 @@ def _inductive(
 ) -> Method:
     """The method with batch norm by running statistics; see ``by_features``."""
 
-    def whole(hyper: Hyper, support: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
-        inner, number = hyper["hyper"], support[0].shape[0]
+    def task_loss(hyper: Hyper, support: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+        inner, n_support = hyper["hyper"], support[0].shape[0]
         features, statistics = network.train(head.body(inner), jnp.concatenate([support[0], batch[0]]))
-        learned = head.solve(inner, features[:number], support[1])
-        loss, info = classification_loss(head.scores(inner, learned, features[number:]), batch[1])
+        learned = head.solve(inner, features[:n_support], support[1])
+        loss, info = classification_loss(head.scores(inner, learned, features[n_support:]), batch[1])
         return loss, {**info, "statistics": jax.lax.stop_gradient(statistics)}
 
-    learner = solution_learner(lambda hyper, support, key: support, whole, outer_optimizer, chunk)
+    learner = solution_learner(lambda hyper, support, key: support, task_loss, outer_optimizer, chunk)
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
         with_tasks(episodes)
-        once = jax.tree.map(lambda x: x[None], episodes.support)
-        moved, info = learner.update(state, (once, episodes.query))
+        single_step = jax.tree.map(lambda x: x[None], episodes.support)
+        new_state, info = learner.update(state, (single_step, episodes.query))
         info = dict(info)
         statistics = network.follow(state.hyper["statistics"], info.pop("statistics"))
-        return moved._replace(hyper={**moved.hyper, "statistics": statistics}), info
+        return new_state._replace(hyper={**new_state.hyper, "statistics": statistics}), info
 
     def features(hyper: Hyper, x: Any) -> jax.Array:
         return network.test(head.body(hyper["hyper"]), x, hyper["statistics"])

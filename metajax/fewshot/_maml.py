@@ -38,21 +38,21 @@ def maml_problem(
         >>> bilevel.trajectory(problem, jnp.zeros(()), task, 3, jax.random.key(0)).tolist()  # halfway to 2 at every step
         [0.0, 1.0, 1.5, 1.75]
     """
-    judge = query_loss or loss_fn
+    outer_loss = query_loss or loss_fn
     if adapted is None:
         inner = bilevel.Inner.descent(
             loss=lambda hyper, params, batch, key: loss_fn(params, batch, key),
             init=lambda hyper, key: hyper,
             optimizer=lambda hyper: inner_optimizer,
         )
-        return bilevel.Problem(inner, lambda hyper, params, batch, key: judge(params, batch, key))
-    whole = lambda hyper, params: combine(params, partition(hyper, adapted)[1])
+        return bilevel.Problem(inner, lambda hyper, params, batch, key: outer_loss(params, batch, key))
+    all_params = lambda hyper, params: combine(params, partition(hyper, adapted)[1])
     inner = bilevel.Inner.descent(
-        loss=lambda hyper, params, batch, key: loss_fn(whole(hyper, params), batch, key),
+        loss=lambda hyper, params, batch, key: loss_fn(all_params(hyper, params), batch, key),
         init=lambda hyper, key: partition(hyper, adapted)[0],
         optimizer=lambda hyper: inner_optimizer,
     )
-    return bilevel.Problem(inner, lambda hyper, params, batch, key: judge(whole(hyper, params), batch, key))
+    return bilevel.Problem(inner, lambda hyper, params, batch, key: outer_loss(all_params(hyper, params), batch, key))
 
 
 def maml(

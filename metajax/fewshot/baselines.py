@@ -121,8 +121,8 @@ def linear_probe(
         _, counts = heads.class_memberships(support[1], features.dtype)
         zero = {"weights": jnp.zeros((d, n), features.dtype), "bias": jnp.zeros(n, features.dtype)}
         path = bilevel.trajectory(probe, zero, (((features - mean) / std, counts), support[1]), test_steps, key)
-        same = jax.tree.map(lambda x: jnp.broadcast_to(x, (test_steps + 1, *x.shape)), (mean, std, counts))
-        return path, same
+        repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (test_steps + 1, *x.shape)), (mean, std, counts))
+        return path, repeated
 
     def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         weights, (mean, std, counts) = learned

@@ -67,11 +67,11 @@ class _Store(NamedTuple):
         """Number of classes, with rotations."""
         return len(self.counts) * self.turns
 
-    def read(self, chosen: jax.Array, rows: jax.Array) -> jax.Array:
+    def read(self, class_indices: jax.Array, rows: jax.Array) -> jax.Array:
         """Reads the examples ``rows`` [n, k] of the classes ``chosen`` [n]; bytes are scaled to [0, 1]."""
-        x = self.x[self.starts[chosen // self.turns][:, None] + rows]
+        x = self.x[self.starts[class_indices // self.turns][:, None] + rows]
         if self.turns > 1:
-            x = jax.vmap(_rotate)(x, chosen % self.turns)
+            x = jax.vmap(_rotate)(x, class_indices % self.turns)
         return x.astype(jnp.float32) / 255.0 if self.x.dtype == jnp.uint8 else x
 
 
@@ -118,33 +118,33 @@ def classes(
         >>> sample(jax.random.key(0)).support[0].shape
         (15, 28, 28, 1)
     """
-    each = (shots,) * ways if isinstance(shots, int) else tuple(shots)
+    shots_by_way = (shots,) * ways if isinstance(shots, int) else tuple(shots)
     store = _store(images, rotations, name)
-    if len(each) != ways:
+    if len(shots_by_way) != ways:
         raise InputError(
-            f"{name}: shots={shots} must be one number, or one for each of ways={ways}, got {len(each)} numbers"
+            f"{name}: shots={shots} must be one number, or one for each of ways={ways}, got {len(shots_by_way)} numbers"
         )
     if ways < 2 or ways > store.classes:
         raise InputError(f"{name}: ways={ways} must be between 2 and the number of classes, {store.classes}")
     smallest, largest = int(store.counts.min()), int(store.counts.max())
-    if min(each) < 1 or queries < 1 or max(each) + queries > smallest:
+    if min(shots_by_way) < 1 or queries < 1 or max(shots_by_way) + queries > smallest:
         raise InputError(
             f"{name}: shots={shots} and queries={queries} must be >= 1 and together at most {smallest}, the size of the "
             "smallest class"
         )
-    per_class = max(each) + queries
+    per_class = max(shots_by_way) + queries
     counts = jnp.asarray(store.counts, jnp.int32)
     # where each class's drawn examples go: its first `shots` to the support, the next `queries` to the query
-    support = np.concatenate([way * per_class + np.arange(k) for way, k in enumerate(each)])
-    query = np.concatenate([way * per_class + k + np.arange(queries) for way, k in enumerate(each)])
+    support = np.concatenate([way * per_class + np.arange(k) for way, k in enumerate(shots_by_way)])
+    query = np.concatenate([way * per_class + k + np.arange(queries) for way, k in enumerate(shots_by_way)])
 
     def sampler(key: Key) -> Episode:
         class_key, example_key = jax.random.split(key)
-        chosen = jax.random.choice(class_key, store.classes, (ways,), replace=False).astype(jnp.int32)
+        class_indices = jax.random.choice(class_key, store.classes, (ways,), replace=False).astype(jnp.int32)
         order = jax.random.uniform(example_key, (ways, largest))
-        order = jnp.where(jnp.arange(largest) < counts[chosen // store.turns][:, None], order, -1.0)
+        order = jnp.where(jnp.arange(largest) < counts[class_indices // store.turns][:, None], order, -1.0)
         _, rows = jax.lax.top_k(order, per_class)
-        flat = store.read(chosen, rows)
+        flat = store.read(class_indices, rows)
         flat = flat.reshape(-1, *flat.shape[2:])
         label = lambda indices: jnp.asarray(indices // per_class, jnp.int32)
         return Episode((flat[support], label(support)), (flat[query], label(query)))
@@ -179,9 +179,9 @@ def examples(
 
     def sampler(key: Key) -> tuple[jax.Array, jax.Array]:
         class_key, example_key = jax.random.split(key)
-        chosen = jax.random.randint(class_key, (batch,), 0, store.classes, jnp.int32)
-        rows = jax.random.randint(example_key, (batch,), 0, counts[chosen // store.turns], jnp.int32)
-        return store.read(chosen, rows[:, None])[:, 0], chosen
+        class_indices = jax.random.randint(class_key, (batch,), 0, store.classes, jnp.int32)
+        rows = jax.random.randint(example_key, (batch,), 0, counts[class_indices // store.turns], jnp.int32)
+        return store.read(class_indices, rows[:, None])[:, 0], class_indices
 
     return sampler
 

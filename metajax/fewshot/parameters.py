@@ -81,8 +81,8 @@ def partition(params: Params, selected: Selection) -> tuple[Params, Params]:
         raise InputError(
             f"partition: the selection must match a parameter, but matches none of {', '.join(paths(params))}"
         )
-    pick = lambda wanted: jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf if selected(_name(path)) == wanted else None, params
+    pick = lambda is_selected: jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf if selected(_name(path)) == is_selected else None, params
     )
     return pick(True), pick(False)
 

@@ -101,12 +101,12 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         if self._learned is None or self._learned[0] != space:
             self._learned = space, learn(space, tables_of(space, self._sources))
         weights = self._rng.dirichlet(np.ones(len(study.directions)))
-        rows, tried = table.rows(space, weights, trial.number)
+        rows, evaluated = table.rows(space, weights, trial.number)
         key = jax.random.key(int(self._rng.integers(2**31)))
         configs = space.decode(propose(space, self._learned[1], rows, key))
-        fresh = [config for config in configs if identity(config) not in tried]
-        chosen = (fresh or configs)[0]
-        return {name: within(search_space[name], value) for name, value in chosen.items() if name in search_space}
+        fresh = [config for config in configs if identity(config) not in evaluated]
+        proposal = (fresh or configs)[0]
+        return {name: within(search_space[name], value) for name, value in proposal.items() if name in search_space}
 
     def _read(self, study: Any) -> StudyTable:
         """The trials of a study, those that have ended since the last call included."""

@@ -11,11 +11,11 @@ from metajax.types import InputError
 def read_conditions(domains: Mapping[str, Domain], triples: Iterable[Any]) -> dict[str, Condition]:
     """Returns the conditions by the name of the child, with values as the parent holds them."""
     conditions: dict[str, Condition] = {}
-    for each in triples:
+    for triple in triples:
         try:
-            child, parent, values = each
+            child, parent, values = triple
         except (TypeError, ValueError):
-            raise InputError(f"Space: a condition must be (child, parent, values), got {each!r}") from None
+            raise InputError(f"Space: a condition must be (child, parent, values), got {triple!r}") from None
         conditions[child] = _read(domains, conditions, child, parent, values)
     return conditions
 
@@ -34,13 +34,13 @@ def _read(
         raise InputError(
             f"Space: {child!r} must have at most one condition, got two; put all values of its one parent into one"
         )
-    what = f"Space: the condition of {child!r} on {parent!r}"
+    subject = f"Space: the condition of {child!r} on {parent!r}"
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise InputError(f"{what} must have a tuple of values of the parent, got {values!r}")
-    own = [domain.to_python(domain.from_python(value, f"{what}: {parent}")) for value in values]
-    if not own:
-        raise InputError(f"{what} must have at least one value of {parent!r}, got none")
-    return Condition(child, parent, tuple(dict.fromkeys(own)))
+        raise InputError(f"{subject} must have a tuple of values of the parent, got {values!r}")
+    parent_values = [domain.to_python(domain.from_python(value, f"{subject}: {parent}")) for value in values]
+    if not parent_values:
+        raise InputError(f"{subject} must have at least one value of {parent!r}, got none")
+    return Condition(child, parent, tuple(dict.fromkeys(parent_values)))
 
 
 def parents_first(domains: Mapping[str, Domain], conditions: Mapping[str, Condition]) -> list[str]:

@@ -8,7 +8,7 @@ import jax
 
 from metajax._optional import optional
 from metajax.space import _checks as checks
-from metajax.space._domains import Categorical, Domain, Float, Integer
+from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
 from metajax.space._layout import Condition
 from metajax.space._space import Space
 from metajax.types import InputError
@@ -141,3 +141,30 @@ def _choices(clause: Any) -> list[list[tuple[str, Any]]]:
     raise InputError(
         f"from_configspace: a forbidden clause must be of values and not of a relation, got {type(clause).__name__}"
     )
+
+
+def configspace_of(space: Space, forbidden: Sequence[dict[str, Any]], cs: Any) -> Any:
+    """Returns the configuration space of a space; ``cs`` is the package ConfigSpace. See ``interop.to_configspace``."""
+    plain = {name for name, domain in space.domains.items() if not isinstance(domain, Subset)}
+    unknown = [name for combination in forbidden for name in combination if name not in plain]
+    if unknown:
+        raise InputError(f"to_configspace: forbidden must name parameters among {sorted(plain)}, got {unknown[0]!r}")
+    result, hyperparameters = cs.ConfigurationSpace(), {}
+    defaults = legal_config(space, forbidden) if forbidden else {}  # ConfigSpace refuses a default that is forbidden
+    for name, d in space.domains.items():
+        default = {"default_value": defaults[name]} if name in defaults and name in plain else {}
+        if isinstance(d, Categorical):
+            hyperparameters[name] = [cs.CategoricalHyperparameter(name, d.choices, **default)]
+        elif isinstance(d, Float | Integer) and d.low == d.high:
+            hyperparameters[name] = [cs.Constant(name, d.low)]
+        elif isinstance(d, Float):
+            hyperparameters[name] = [cs.UniformFloatHyperparameter(name, d.low, d.high, log=d.log, **default)]
+        elif isinstance(d, Integer):
+            hyperparameters[name] = [cs.UniformIntegerHyperparameter(name, d.low, d.high, log=d.log, **default)]
+        else:
+            hyperparameters[name] = [cs.CategoricalHyperparameter(f"{name}/{i}", (False, True)) for i in range(d.n)]
+        result.add(*hyperparameters[name])
+    for child, parent, values in space.conditions.values():
+        result.add(*[cs.InCondition(each, hyperparameters[parent][0], list(values)) for each in hyperparameters[child]])
+    result.add(*clauses(forbidden, {name: hyperparameters[name][0] for name in plain}))
+    return result

@@ -154,17 +154,17 @@ class Encoding(Layout):
         """
         if not isinstance(dicts, Iterable) or isinstance(dicts, Mapping | str):
             raise InputError(f"configs must be a list of dictionaries, got {dicts!r}")
-        rows = [self._row(number, given) for number, given in enumerate(dicts)]
+        rows = [self._row(number, config) for number, config in enumerate(dicts)]
         return {
             name: jax.device_put(np.asarray([row[name] for row in rows], _DTYPES[type(d)]).reshape((-1, *d.shape)))
             for name, d in self.domains.items()
         }
 
-    def _row(self, number: int, given: Any) -> dict[str, Any]:
+    def _row(self, number: int, config: Any) -> dict[str, Any]:
         """Returns the values of one dictionary as the columns hold them."""
-        if not isinstance(given, Mapping):
-            raise InputError(f"configuration {number} must be a dictionary of names and values, got {given!r}")
-        unknown = [name for name in given if name not in self.domains]
+        if not isinstance(config, Mapping):
+            raise InputError(f"configuration {number} must be a dictionary of names and values, got {config!r}")
+        unknown = [name for name in config if name not in self.domains]
         if unknown:
             raise InputError(f"configuration {number} must have names among {list(self.domains)}, got {unknown}")
         parents = {condition.parent for condition in self.conditions.values()}
@@ -177,9 +177,9 @@ class Encoding(Layout):
             ):
                 row[name] = first_value(domain)
                 continue
-            if name not in given:
+            if name not in config:
                 raise InputError(f"configuration {number} must have a value of {name}")
-            row[name] = domain.from_python(given[name], f"configuration {number}: {name}")
+            row[name] = domain.from_python(config[name], f"configuration {number}: {name}")
             if name in parents:
                 plain[name] = domain.to_python(row[name])
         return row

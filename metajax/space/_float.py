@@ -57,7 +57,7 @@ class Float:
     def __post_init__(self) -> None:
         low, high = checks.number("Float: low", self.low), checks.number("Float: high", self.high)
         log = checks.flag("Float: log", self.log)
-        grid = None if self.grid is None else checks.whole("Float: grid", self.grid)
+        grid = None if self.grid is None else checks.integer("Float: grid", self.grid)
         for field, value in {"low": low, "high": high, "log": log, "grid": grid}.items():
             object.__setattr__(self, field, value)
         if low > high:

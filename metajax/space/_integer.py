@@ -48,7 +48,7 @@ class Integer:
     log: bool = False
 
     def __post_init__(self) -> None:
-        low, high = checks.whole("Integer: low", self.low), checks.whole("Integer: high", self.high)
+        low, high = checks.integer("Integer: low", self.low), checks.integer("Integer: high", self.high)
         for field, value in {"low": low, "high": high, "log": checks.flag("Integer: log", self.log)}.items():
             object.__setattr__(self, field, value)
         if low > high:

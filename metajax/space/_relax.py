@@ -72,12 +72,12 @@ class Relaxation(Layout):
         for width, run in itertools.groupby(self.domains.items(), _options):
             names, start = [name for name, _ in run], index
             index += len(names)
-            given = [_checked_logits(logits, name, self.domains) for name in names]
+            block_logits = [_checked_logits(logits, name, self.domains) for name in names]
             if width is not None:
                 keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(start, index))
-                blocks.append(jax.vmap(rule)(jnp.stack(given), keys).reshape(-1))
+                blocks.append(jax.vmap(rule)(jnp.stack(block_logits), keys).reshape(-1))
                 continue
-            for name, value in zip(names, given):  # a relaxed number says nothing of its last digits
+            for name, value in zip(names, block_logits):  # a relaxed number says nothing of its last digits
                 block = jnp.atleast_1d(jax.nn.sigmoid(value))
                 blocks.append(jnp.pad(block, (0, self.domains[name].width - block.size)))
         return jnp.concatenate(blocks)
@@ -148,10 +148,10 @@ def _checked_logits(logits: Mapping[str, Any], name: str, domains: Mapping[str, 
     """Returns the logits of one domain; it raises an ``InputError`` if they are missing or have another shape."""
     if name not in logits:
         raise InputError(f"relax: logits must have an entry for each of {list(domains)}, but lacks {name!r}")
-    given, accepted = jnp.asarray(logits[name]), _logits_shape(domains[name])
-    if given.shape != accepted:
-        raise InputError(f"relax: logits[{name!r}] must have the shape {accepted}, got {given.shape}")
-    return given
+    values, shape = jnp.asarray(logits[name]), _logits_shape(domains[name])
+    if values.shape != shape:
+        raise InputError(f"relax: logits[{name!r}] must have the shape {shape}, got {values.shape}")
+    return values
 
 
 def _logits_shape(domain: Domain) -> tuple[int, ...]:

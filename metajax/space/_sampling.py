@@ -86,14 +86,14 @@ class Sampling(Encoding):
         noise = 0.1 * jax.random.normal(noise_key, (n, len(self.domains)), dtype=jnp.float32)
         result = {}
         for i, (name, domain) in enumerate(self.domains.items()):
-            old, draws = jnp.asarray(configs[name]), uniform[:, self.slices[name]]
+            current, draws = jnp.asarray(configs[name]), uniform[:, self.slices[name]]
             if isinstance(domain, Subset):
-                new = domain.decode(domain.encode(jnp.logical_xor(old, draws < 1.0 / domain.n)))
+                new = domain.decode(domain.encode(jnp.logical_xor(current, draws < 1.0 / domain.n)))
             elif isinstance(domain, Categorical):
                 new = domain.draw(draws)
             else:
-                new = domain.decode(jnp.clip(domain.encode(old)[:, :1] + noise[:, i : i + 1], 0.0, 1.0))
-            result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (old.ndim - 1)), new, old)
+                new = domain.decode(jnp.clip(domain.encode(current)[:, :1] + noise[:, i : i + 1], 0.0, 1.0))
+            result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (current.ndim - 1)), new, current)
         return self.canonical(result)
 
     def neighbors(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:

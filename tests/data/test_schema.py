@@ -345,14 +345,14 @@ def test_an_edited_schema_is_kept_and_completed():
     by_name["day"] |= {"format": "%d/%m/%Y", "parts": None}
     by_name["x"]["missing"] = ["-999"]
     content["columns"].remove(by_name["z"])
-    edited = Schema.infer(frame, "y", given=Schema.from_json(json.dumps(content)))
+    edited = Schema.infer(frame, "y", edited=Schema.from_json(json.dumps(content)))
     assert [c.kind for c in edited.columns] == ["category", "date", "number"]
     assert edited.columns[0].levels == ("10001", "2134") and edited.target == Schema.infer(frame, "y").target
     assert "Columns that the schema does not name are left out: z." in edited.notes
     first, second = edited.apply(frame).numbers[:2]
     by_name["day"]["format"] = "%Q"
     with pytest.raises(InputError, match="format must be a format of dates, got '%Q'"):
-        Schema.infer(frame, "y", given=Schema.from_json(json.dumps(content)))
+        Schema.infer(frame, "y", edited=Schema.from_json(json.dumps(content)))
     assert first[0] == 0 and second[0] == 62 and first[-1] == 0.5 and np.isnan(second[-1])
 
 
@@ -492,7 +492,7 @@ def test_a_part_of_the_rows_is_read_as_among_all(columns, start, stop):
     except InputError:
         return
     assert Schema.from_json(schema.to_json()) == schema
-    assert Schema.infer(frame, given=Schema.from_json(schema.to_json())).columns == schema.columns
+    assert Schema.infer(frame, edited=Schema.from_json(schema.to_json())).columns == schema.columns
     whole, part = schema.apply(frame), schema.apply(frame.iloc[start:stop])
     np.testing.assert_array_equal(part.numbers, whole.numbers[start:stop])
     np.testing.assert_array_equal(part.codes, whole.codes[start:stop])

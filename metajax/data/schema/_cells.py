@@ -142,7 +142,10 @@ def _of_objects(series: Any, name: str) -> Cells:
     values = series.to_numpy(dtype=object)
     try:
         missing = pd.isna(values)
-        texts = ["" if gone else value_text(value, name) for gone, value in zip(missing.tolist(), values.tolist())]
+        texts = [
+            "" if is_missing else value_text(value, name)
+            for is_missing, value in zip(missing.tolist(), values.tolist())
+        ]
     except (TypeError, ValueError) as error:
         raise InputError(f"column {name}: {error}") from error
     codes, distinct = pd.factorize(np.array(texts, object))
@@ -202,11 +205,11 @@ def _distinct(values: np.ndarray, known: np.ndarray, text: Any) -> tuple[np.ndar
 
 def _tidy(name: str, codes: np.ndarray, texts: list[str], is_declared: bool = False) -> Cells:
     """Strips texts; equal ones become one, the empty one missing, and those of no row are left out."""
-    used = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
-    if used.all() and "" not in texts and all(map(str.__eq__, texts, map(str.strip, texts))):
+    is_used = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
+    if is_used.all() and "" not in texts and all(map(str.__eq__, texts, map(str.strip, texts))):
         return Cells(name, codes, texts, is_declared=is_declared)
     position: dict[str, int] = {"": -1}
-    places = np.full(len(texts) + 1, -1, np.int64)  # The last one is that of missing cells.
-    for i in np.flatnonzero(used):
-        places[i] = position.setdefault(texts[i].strip(), len(position) - 1)
-    return Cells(name, places[codes], list(position)[1:], is_declared=is_declared)
+    new_codes = np.full(len(texts) + 1, -1, np.int64)  # The last one is that of missing cells.
+    for i in np.flatnonzero(is_used):
+        new_codes[i] = position.setdefault(texts[i].strip(), len(position) - 1)
+    return Cells(name, new_codes[codes], list(position)[1:], is_declared=is_declared)

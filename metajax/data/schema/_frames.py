@@ -46,6 +46,8 @@ def as_frame(data: Any) -> Any:
     if any(not isinstance(name, str) for name in frame.columns):
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()].unique()
-        raise InputError(f"data: must have a different name for each column, but {listed(twice)} appear more than once")
+        duplicates = frame.columns[frame.columns.duplicated()].unique()
+        raise InputError(
+            f"data: must have a different name for each column, but {listed(duplicates)} appear more than once"
+        )
     return frame

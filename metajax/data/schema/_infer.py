@@ -50,8 +50,8 @@ def infer_column(cells: Cells, n: int, prefers_comma: bool = False) -> Inferred:
         return Inferred(Column(name, "empty"))
     if cells.numbers is not None:
         return Inferred(_of_numbers(cells.numbers, Column(name, "number")))
-    if cells.moments is None and not cells.is_declared and (found := categories.boolean(cells)) is not None:
-        return Inferred(found)
+    if cells.moments is None and not cells.is_declared and (boolean_fit := categories.boolean(cells)) is not None:
+        return Inferred(boolean_fit)
     if len(cells.texts) == 1 and cells.n_known == n:
         return Inferred(Column(name, "constant"))
     if cells.is_declared:
@@ -125,9 +125,9 @@ def _stray(name: str, stray: dict[str, int]) -> tuple[str, ...]:
     """A note on texts that count as missing."""
     if not stray:
         return ()
-    shown = ", ".join(f"{text[:30]!r} (rows: {n:,})" for text, n in list(stray.items())[:5])
-    more = f" and {len(stray) - 5} more" if len(stray) > 5 else ""
-    return (f"Column {name}: what counts as missing is {shown}{more}.",)
+    examples = ", ".join(f"{text[:30]!r} (rows: {n:,})" for text, n in list(stray.items())[:5])
+    remainder = f" and {len(stray) - 5} more" if len(stray) > 5 else ""
+    return (f"Column {name}: what counts as missing is {examples}{remainder}.",)
 
 
 def _ambiguous(date: dates.Fit) -> tuple[str, ...]:

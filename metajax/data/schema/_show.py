@@ -47,8 +47,8 @@ def table(columns: Sequence[Column], target: TargetColumn | None, notes: Iterabl
     """Returns the whole schema: the target, a line for each column, and the notes."""
     lines = []
     if target is not None:
-        what = f"classes {listed(target.classes or ())}" if target.task == "classification" else "numbers"
-        lines.append(f"target {target.name}: {target.task}, {what}")
+        content = f"classes {listed(target.classes or ())}" if target.task == "classification" else "numbers"
+        lines.append(f"target {target.name}: {target.task}, {content}")
     width = min(max([len(column.name) for column in columns], default=0), 40)
     for column in columns:
         kind = column.kind if column.is_used else f"{column.kind} (left out)"

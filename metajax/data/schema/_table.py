@@ -38,8 +38,8 @@ def read_table(
     target: Any,
     name: str,
     task: str | None,
-    given: tuple[Column, ...] | None = None,
-    stated: TargetColumn | None = None,
+    edited_columns: tuple[Column, ...] | None = None,
+    edited_target: TargetColumn | None = None,
 ) -> Table:
     """Infers the columns of features and target, or completes given ones.
 
@@ -48,49 +48,58 @@ def read_table(
         target: A series of the target, or ``None``.
         name: The name of the target.
         task: ``classification``, ``regression`` or ``None``, as in ``Schema.infer``.
-        given: Columns to keep, or ``None``.
-        stated: A target to keep, or ``None``.
+        edited_columns: Columns to keep, or ``None``.
+        edited_target: A target to keep, or ``None``.
 
     Raises:
         InputError: If a given column does not exist, or the target does not fit the task.
     """
-    columns, notes, is_comma = _columns(frame, given)
+    columns, notes, is_comma = _columns(frame, edited_columns)
     if target is None:
         return Table(columns, None, tuple(notes), np.empty(0), np.ones(len(frame), bool))
     cells = Cells.of(target, name)
-    found = _complete_target(stated, cells, is_comma) if stated is not None else infer_target(cells, task, is_comma)
-    if task is not None and found.task != task:
-        raise InputError(f"task={task!r}: must agree with the schema, where {name} is a target of {found.task}")
-    values = read_target(cells, found)
+    if edited_target is not None:
+        described = _complete_target(edited_target, cells, is_comma)
+    else:
+        described = infer_target(cells, task, is_comma)
+    if task is not None and described.task != task:
+        raise InputError(f"task={task!r}: must agree with the schema, where {name} is a target of {described.task}")
+    values = read_target(cells, described)
     valued = (
-        ~np.isnan(values) if found.task == "regression" else np.array([label is not None for label in values], bool)
+        ~np.isnan(values) if described.task == "regression" else np.array([label is not None for label in values], bool)
     )
     n_unknown = int(np.count_nonzero(~valued))
     if n_unknown:
         notes.append(f"Rows without a target are left out: {n_unknown:,}.")
-    return Table(columns, found, tuple(notes), values, valued)
+    return Table(columns, described, tuple(notes), values, valued)
 
 
-def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
+def _columns(frame: Any, edited_columns: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
     """The columns of a table, what is to be said about them, and whether it has decimal commas."""
     n = len(frame)
-    every = dict.fromkeys(frame.columns)
-    if given is not None:
-        lacking = [column.name for column in given if column.is_used and column.name not in every]
-        if lacking:
+    table_names = dict.fromkeys(frame.columns)
+    if edited_columns is not None:
+        missing = [column.name for column in edited_columns if column.is_used and column.name not in table_names]
+        if missing:
             raise InputError(
-                f"schema: must name columns of the table only, but names {listed(lacking)}; the table has "
-                f"{listed(every)}"
+                f"schema: must name columns of the table only, but names {listed(missing)}; the table has "
+                f"{listed(table_names)}"
             )
-        kept = [column for column in given if column.name in every]
-        columns = tuple(complete_column(Cells.of(frame[column.name], column.name), column) for column in kept)
-        named = {column.name for column in kept}
-        unnamed = [name for name in every if name not in named]
-        notes = [f"Columns that the schema does not name are left out: {listed(unnamed)}."] if unnamed else []
+        present_columns = [column for column in edited_columns if column.name in table_names]
+        columns = tuple(
+            complete_column(Cells.of(frame[column.name], column.name), column) for column in present_columns
+        )
+        schema_names = {column.name for column in present_columns}
+        unnamed_columns = [name for name in table_names if name not in schema_names]
+        notes = (
+            [f"Columns that the schema does not name are left out: {listed(unnamed_columns)}."]
+            if unnamed_columns
+            else []
+        )
         commas = any(column.kind == "number" and column.decimal == "," for column in columns)
         return columns, _dropped(columns) + notes, commas
     # The cells of one column at a time, which bounds the memory.
-    inferred = {name: infer_column(Cells.of(frame[name], name), n) for name in every}
+    inferred = {name: infer_column(Cells.of(frame[name], name), n) for name in table_names}
     is_comma = any(found.is_comma for found in inferred.values())
     if is_comma:  # 1,234 and 1.234 are read as the other columns say
         numbers = [name for name, found in inferred.items() if found.column.kind == "number"]
@@ -108,8 +117,8 @@ def _as_number(cells: Cells, column: Column) -> Column:
     """An identifier as a column of numbers, if it is one."""
     if cells.numbers is not None:
         return Column(column.name, "number")
-    found = numerals.fit(cells)
-    return found.column if found is not None else column
+    number_fit = numerals.fit(cells)
+    return number_fit.column if number_fit is not None else column
 
 
 def _dropped(columns: tuple[Column, ...]) -> list[str]:
@@ -156,10 +165,10 @@ def _number_rule(cells: Cells, prefers_comma: bool) -> Column | None:
         return Column(cells.name, "number")
     if cells.moments is not None or cells.is_declared or not cells.texts:
         return None
-    found = numerals.fit(cells, prefers_comma)
-    if found is None or any(text.lower() not in numerals.MISSING_WORDS for text in found.stray):
+    number_fit = numerals.fit(cells, prefers_comma)
+    if number_fit is None or any(text.lower() not in numerals.MISSING_WORDS for text in number_fit.stray):
         return None
-    return found.column
+    return number_fit.column
 
 
 def _is_quantity(cells: Cells, rule: Column) -> bool:
@@ -190,11 +199,11 @@ def _complete_target(target: TargetColumn, cells: Cells, prefers_comma: bool) ->
     labels = _labels(cells)
     if not target.classes:
         return TargetColumn(target.name, target.task, labels)
-    known = {spelled(label) for label in target.classes}
-    other = [label for label in labels if spelled(label) not in known]
-    if other:
+    known_labels = {spelled(label) for label in target.classes}
+    unknown_labels = [label for label in labels if spelled(label) not in known_labels]
+    if unknown_labels:
         raise InputError(
-            f"the target {target.name} must have labels among the classes of the schema, got {listed(other)}"
+            f"the target {target.name} must have labels among the classes of the schema, got {listed(unknown_labels)}"
         )
     return target
 
