@@ -137,8 +137,11 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
         "mse_after_1": float(report.mean[1]),
         "seconds": max(r["seconds"] for r in directory.metrics()),
     }
-    for shots, other in scores_by_shots.items():
-        metrics |= {f"mse_{shots}_shot": float(other.mean[-1]), f"interval_{shots}_shot": float(other.interval[-1])}
+    for shots, report_at_shots in scores_by_shots.items():
+        metrics |= {
+            f"mse_{shots}_shot": float(report_at_shots.mean[-1]),
+            f"interval_{shots}_shot": float(report_at_shots.interval[-1]),
+        }
     protocol = f"{config.shots} shots, {config.test_queries} queries: {report}"
     return {"metrics": metrics, "curve": report.mean.tolist(), "protocol": protocol}
 
@@ -169,11 +172,11 @@ def summary(results: Sequence[Result]) -> str:
     """Meta-SGD's table: the error after one step by method and shots."""
     waves = [result for result in results if result.config.get("even")]
     rows = []
-    for result in sorted(waves, key=lambda each: (each.config["method"], each.config["shots"])):
+    for result in sorted(waves, key=lambda result: (result.config["method"], result.config["shots"])):
         config, m = result.config, result.metrics
         cells = [f"{m[f'mse_{k}_shot']:.3f} ± {m[f'interval_{k}_shot']:.3f}" for k in TESTED_SHOTS]
-        known = PUBLISHED.get((config["method"], config["shots"]), "–")
-        rows.append([config["method"], f"{config['shots']} shots", *cells, known, f"{m['seconds']:.0f}"])
+        published = PUBLISHED.get((config["method"], config["shots"]), "–")
+        rows.append([config["method"], f"{config['shots']} shots", *cells, published, f"{m['seconds']:.0f}"])
     head = ["method", "trained with", *(f"{k} shots" for k in TESTED_SHOTS), "published, same shots", "seconds"]
     note = (
         "The numbers are mean squared errors with 95% intervals over 600 waves after one step; the frequency is drawn from "
@@ -192,9 +195,9 @@ def statement(results: Results) -> list[str]:
             if (r.config.get("method"), r.config.get("shots")) == (method, 5)
             and r.config.get("min_frequency", 1.0) < r.config.get("max_frequency", 1.0)
         )
-        known, _, spread = PUBLISHED[method, 5].partition(" ± ")
-        how = against(wave["mse_5_shot"], float(known), float(spread) + wave["interval_5_shot"])
-        parts.append(f"{wave['mse_5_shot']:.2f} for {method}, {how} the published {known}")
+        published, _, spread = PUBLISHED[method, 5].partition(" ± ")
+        comparison = against(wave["mse_5_shot"], float(published), float(spread) + wave["interval_5_shot"])
+        parts.append(f"{wave['mse_5_shot']:.2f} for {method}, {comparison} the published {published}")
     return [f"On sinusoids with a drawn frequency and 5 shots, the error is {'; '.join(parts)} (smaller is better)."]
 
 

@@ -82,7 +82,7 @@ def pandas() -> Any:
     return optional("pandas", "a table")
 
 
-def judge(
+def to_dataset(
     frame: Any,
     target: Any,
     name: str,
@@ -112,7 +112,7 @@ def judge(
     Example:
         >>> pd = pandas()
         >>> frame = pd.DataFrame({"x": [0.5 * i for i in range(10)], "k": 1})
-        >>> judge(frame, pd.Series(["a", "b"] * 5), "label", [], None).notes
+        >>> to_dataset(frame, pd.Series(["a", "b"] * 5), "label", [], None).notes
         ['Left out, because they are constant: k.']
     """
     frame = as_frame(frame)
@@ -158,7 +158,7 @@ def _check_learnable(dataset: Dataset, schema: Schema) -> None:
         _check_labels(dataset.target, dataset.classes, dataset.name)
 
 
-def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
+def to_test_dataset(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     """Reads test rows as the rows of a dataset were read. Rows without a target are left out.
 
     Args:

@@ -9,7 +9,7 @@ from metajax._optional import optional
 from metajax.data._bundled import sklearn_datasets
 from metajax.data._home import array_shapes, load_npz
 from metajax.data._row_roles import NO_ROW_COLUMNS, RowColumns
-from metajax.data._table import Dataset, judge, judge_test, pandas
+from metajax.data._table import Dataset, pandas, to_dataset, to_test_dataset
 from metajax.data.schema._delimited import read_delimited
 from metajax.data.schema._frames import as_frame
 from metajax.data.schema._schema import Schema
@@ -65,7 +65,7 @@ def load(
     if task not in (None, "classification", "regression"):
         raise InputError(f"task={task!r}: must be 'classification' or 'regression'")
     if isinstance(data, str) and data in BUNDLED:
-        return judge(*_bundled(data), task, schema, row_columns)
+        return to_dataset(*_bundled(data), task, schema, row_columns)
     is_file = isinstance(data, str | Path)
     if is_file and not Path(data).is_file() and _ending(Path(data)) in (*_DELIMITED, *_BINARY, ".npz"):
         raise InputError(f"data={str(data)!r}: no such file")
@@ -74,7 +74,7 @@ def load(
     table = _read(Path(data)) if is_file else _Read(as_frame(data), [])
     location = f" in {data}" if is_file else ""
     if table.target is not None:
-        return judge(table.frame, table.target, target or "y", table.notes, task, schema, row_columns)
+        return to_dataset(table.frame, table.target, target or "y", table.notes, task, schema, row_columns)
     if target is None and schema is not None and schema.target is not None:
         target = schema.target.name
     if target is None:
@@ -84,7 +84,7 @@ def load(
     if len(table.frame.columns) < 2:
         raise InputError(f"data: must have at least one column beside the target{location}")
     features = table.frame.drop(columns=target)
-    return judge(features, table.frame[target], target, table.notes, task, schema, row_columns)
+    return to_dataset(features, table.frame[target], target, table.notes, task, schema, row_columns)
 
 
 def load_test(data: Any, dataset: Dataset) -> Dataset:
@@ -113,10 +113,10 @@ def load_test(data: Any, dataset: Dataset) -> Dataset:
         raise InputError(f"test={str(data)!r}: must be a path ending in {_ENDINGS}")
     table = _read(Path(data)) if is_file else _Read(as_frame(data), [])
     if table.target is not None:
-        return judge_test(table.frame, table.target, dataset)
+        return to_test_dataset(table.frame, table.target, dataset)
     if dataset.name not in table.frame.columns:
         raise InputError(f"test: must have the target {dataset.name!r} as a column, got {listed(table.frame.columns)}")
-    return judge_test(table.frame.drop(columns=dataset.name), table.frame[dataset.name], dataset)
+    return to_test_dataset(table.frame.drop(columns=dataset.name), table.frame[dataset.name], dataset)
 
 
 def read_csv(path: Path | str) -> Any:

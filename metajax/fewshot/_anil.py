@@ -72,10 +72,10 @@ def anil(
     def solve(hyper: Hyper, support: Any, key: Key) -> Params:
         return jax.tree.map(lambda x: x[-1], path(hyper, support, key, inner_steps))
 
-    def judge(hyper: Hyper, learned: Params, batch: Any, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Params, batch: Any, key: Key) -> tuple[Scalar, Info]:
         return loss_fn(learned, (embed(hyper["body"], batch[0]), batch[1]), key)
 
-    method = by_solution(solve, judge, outer_optimizer, chunk=chunk)
+    method = by_solution(solve, query_loss, outer_optimizer, chunk=chunk)
     adapt = lambda hyper, support, key: path(hyper, support, key, test_steps)
     return method._replace(adapt=adapt, train_steps=inner_steps, test_steps=test_steps)
 

@@ -60,10 +60,10 @@ def by_features(
     def solve(hyper: Hyper, support: Any, key: Key) -> Any:
         return head.solve(hyper, embed(head.body(hyper), support[0]), support[1])
 
-    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         return classification_loss(head.scores(hyper, learned, embed(head.body(hyper), batch[0])), batch[1])
 
-    return by_solution(solve, judge, outer_optimizer, begin, chunk)
+    return by_solution(solve, query_loss, outer_optimizer, begin, chunk)
 
 
 def _inductive(
@@ -99,10 +99,10 @@ def _inductive(
         learned = head.solve(hyper["hyper"], features(hyper, support[0]), support[1])
         return jax.tree.map(lambda x: x[None], learned)
 
-    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         return classification_loss(head.scores(hyper["hyper"], learned, features(hyper, batch[0])), batch[1])
 
     def init(key: Key, params: Params) -> BilevelState:
         return learner.init(key, {"hyper": begin(params), "statistics": network.start()})
 
-    return Method(init, update, adapt, judge, 0, 0)
+    return Method(init, update, adapt, query_loss, 0, 0)

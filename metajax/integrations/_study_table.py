@@ -58,7 +58,7 @@ class StudyTable:
                 continue
             self.distributions |= trial.distributions
             into = self._ended if trial.state.is_finished() else self._running
-            into[trial.number] = _read(trial)
+            into[trial.number] = _row_of(trial)
 
     @property
     def suggestions(self) -> list[Suggestions]:
@@ -72,10 +72,10 @@ class StudyTable:
         parameters that all trials have.
         """
         suggestions = self.suggestions
-        if self._space is not None and all(_holds(self._space[1], each) for each in suggestions[self._space[0] :]):
+        if self._space is not None and all(_holds(self._space[1], trial) for trial in suggestions[self._space[0] :]):
             self._space = len(suggestions), self._space[1]
             return self._space[1]
-        space = _space([*(each for source in sources for each in source.suggestions), *suggestions])
+        space = _space([*(trial for source in sources for trial in source.suggestions), *suggestions])
         self._space = len(suggestions), space
         return space
 
@@ -141,7 +141,7 @@ def within(distribution: Any, value: Any) -> Any:
     return kind(min(max(value, distribution.low), distribution.high))
 
 
-def _read(trial: Any) -> _Row:
+def _row_of(trial: Any) -> _Row:
     domains = {
         name: domain for name in trial.params if (domain := _domain(name, trial.distributions[name])) is not None
     }

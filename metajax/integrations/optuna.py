@@ -87,14 +87,14 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
         """Returns the distributions of the parameters that are proposed together: all that were seen."""
-        table = self._read(study)
+        table = self._updated_table(study)
         if not self._sources and table.n_complete < self._n_startup:
             return {}
         return bounded_space(table, self._sources)
 
     def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
         """Returns the parameters of the configuration that is proposed."""
-        table = self._read(study)
+        table = self._updated_table(study)
         space = table.space_with(self._sources) if search_space else None
         if space is None:
             return {}
@@ -108,7 +108,7 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         proposal = (fresh or configs)[0]
         return {name: within(search_space[name], value) for name, value in proposal.items() if name in search_space}
 
-    def _read(self, study: Any) -> StudyTable:
+    def _updated_table(self, study: Any) -> StudyTable:
         """The trials of a study, those that have ended since the last call included."""
         if self._table is None or self._table.study_id != study._study_id:
             self._table = StudyTable(study)

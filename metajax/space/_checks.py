@@ -60,13 +60,13 @@ def choices(options: Any) -> tuple[Any, ...]:
         raise InputError("Categorical: choices must have at least one choice")
     columns("Categorical: the number of choices", len(values))
     values = tuple(choice(f"Categorical: choices[{i}]", value) for i, value in enumerate(values))
-    first: dict[Any, Any] = {}
+    earlier: dict[Any, Any] = {}
     for value in values:
-        if value in first:
+        if value in earlier:
             raise InputError(
-                f"Categorical: choices must differ from each other, but {first[value]!r} and {value!r} are equal"
+                f"Categorical: choices must differ from each other, but {earlier[value]!r} and {value!r} are equal"
             )
-        first[value] = value
+        earlier[value] = value
     return values
 
 

@@ -16,11 +16,11 @@ def read_conditions(domains: Mapping[str, Domain], triples: Iterable[Any]) -> di
             child, parent, values = triple
         except (TypeError, ValueError):
             raise InputError(f"Space: a condition must be (child, parent, values), got {triple!r}") from None
-        conditions[child] = _read(domains, conditions, child, parent, values)
+        conditions[child] = _read_condition(domains, conditions, child, parent, values)
     return conditions
 
 
-def _read(
+def _read_condition(
     domains: Mapping[str, Domain], earlier: Mapping[str, Condition], child: Any, parent: Any, values: Any
 ) -> Condition:
     """Returns one condition, or says what is wrong with it."""

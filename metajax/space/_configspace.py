@@ -81,17 +81,17 @@ def _joined(condition: Any, domains: dict[str, Domain]) -> Condition:
     cs = optional("ConfigSpace", "from_configspace")
     if not isinstance(condition, cs.AndConjunction | cs.OrConjunction):
         return _single(condition, domains)
-    parts = [_joined(part, domains) for part in condition.components]
-    child, parents = parts[0].child, {part.parent for part in parts}
+    conditions = [_joined(part, domains) for part in condition.components]
+    child, parents = conditions[0].child, {part.parent for part in conditions}
     if len(parents) > 1:
         raise InputError(
             f"from_configspace: {child} must depend on one parent, got {', '.join(sorted(parents))}; make it depend on "
             "the nearest one, which may depend on the other"
         )
-    every = isinstance(condition, cs.AndConjunction)
-    holds = all if every else any
-    values = dict.fromkeys(value for part in parts for value in part.values)
-    return _checked(child, parts[0].parent, [v for v in values if holds(v in part.values for part in parts)])
+    is_conjunction = isinstance(condition, cs.AndConjunction)
+    holds = all if is_conjunction else any
+    values = dict.fromkeys(value for part in conditions for value in part.values)
+    return _checked(child, conditions[0].parent, [v for v in values if holds(v in part.values for part in conditions)])
 
 
 def _single(condition: Any, domains: dict[str, Domain]) -> Condition:
@@ -106,15 +106,15 @@ def _single(condition: Any, domains: dict[str, Domain]) -> Condition:
         raise InputError(
             f"from_configspace: {child} must depend on choices or integers, but its parent {parent} is a Float"
         )
-    every = domain.choices if isinstance(domain, Categorical) else range(domain.low, domain.high + 1)
+    options = domain.choices if isinstance(domain, Categorical) else range(domain.low, domain.high + 1)
     value = checks.frozen(condition.value)
     if isinstance(condition, cs.NotEqualsCondition):
-        return _checked(child, parent, [each for each in every if each != value])
-    position = list(every).index
+        return _checked(child, parent, [option for option in options if option != value])
+    position = list(options).index
     if isinstance(condition, cs.GreaterThanCondition):
-        return _checked(child, parent, [each for each in every if position(each) > position(value)])
+        return _checked(child, parent, [option for option in options if position(option) > position(value)])
     if isinstance(condition, cs.LessThanCondition):
-        return _checked(child, parent, [each for each in every if position(each) < position(value)])
+        return _checked(child, parent, [option for option in options if position(option) < position(value)])
     raise InputError(
         f"from_configspace: the condition of {child} must be an equality or a membership, got "
         f"{type(condition).__name__}"
@@ -165,6 +165,6 @@ def configspace_of(space: Space, forbidden: Sequence[dict[str, Any]], cs: Any) -
             hyperparameters[name] = [cs.CategoricalHyperparameter(f"{name}/{i}", (False, True)) for i in range(d.n)]
         result.add(*hyperparameters[name])
     for child, parent, values in space.conditions.values():
-        result.add(*[cs.InCondition(each, hyperparameters[parent][0], list(values)) for each in hyperparameters[child]])
+        result.add(*[cs.InCondition(h, hyperparameters[parent][0], list(values)) for h in hyperparameters[child]])
     result.add(*clauses(forbidden, {name: hyperparameters[name][0] for name in plain}))
     return result

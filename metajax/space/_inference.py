@@ -82,12 +82,12 @@ def _condition(
 ) -> tuple[str, str, tuple[Any, ...]]:
     """Returns when a parameter exists."""
     having = [trial for trial in trials if name in trial.values]
-    before = None
+    candidates = None
     for trial in having:
         order = list(trial.values)
-        earlier = order[: order.index(name)]
-        before = earlier if before is None else [each for each in before if each in earlier]
-    for parent in reversed(before or []):
+        suggested = order[: order.index(name)]
+        candidates = suggested if candidates is None else [parent for parent in candidates if parent in suggested]
+    for parent in reversed(candidates or []):
         if not isinstance(domains[parent], Categorical | Integer):
             continue
         present = {trial.values[parent] for trial in having}

@@ -377,7 +377,7 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     n = 300_000
     target = np.where(np.arange(n) < 4, "rare", np.where(rng.random(n) < 0.5, "a", "b"))
     frame = pd.DataFrame({"x": rng.normal(size=n).astype(np.float32)})
-    dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
+    dataset = tabular.to_dataset(frame, pd.Series(target), "y", [], None)
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
     assert len(prepared.folds) == 1 and prepared.folds[0] is not prepared.search, "one split, compared on a part of it"

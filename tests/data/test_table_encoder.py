@@ -13,7 +13,7 @@ pd = pytest.importorskip("pandas")
 
 def encoded(frame, target):
     """The dataset of a frame and the encoder of all of its rows."""
-    dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
+    dataset = tabular.to_dataset(frame, pd.Series(target), "y", [], None)
     return dataset, tabular.Encoder.fit(dataset.schema, dataset.columns, dataset.target)
 
 

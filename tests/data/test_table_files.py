@@ -140,7 +140,7 @@ def test_tables_in_memory_are_loaded():
     schema = tabular.load(frame, "y").schema
     assert tabular.load(frame, schema=schema).name == "y", "the schema names the target"
     with pytest.raises(InputError, match="got 3 values for 30 rows"):
-        tabular.judge(frame[["x"]], ["a", "b", "c"], "y", [], None)
+        tabular.to_dataset(frame[["x"]], ["a", "b", "c"], "y", [], None)
 
 
 @settings(max_examples=80, deadline=None)

@@ -100,8 +100,8 @@ class Cells:
         types = pd.api.types
         if types.is_bool_dtype(dtype):
             values = series.to_numpy(dtype=object)
-            known = ~np.asarray(pd.isna(values))
-            codes = np.where(known, np.where(known, values, False).astype(bool).astype(np.int64), -1)
+            is_known = ~np.asarray(pd.isna(values))
+            codes = np.where(is_known, np.where(is_known, values, False).astype(bool).astype(np.int64), -1)
             return _tidy(name, codes, ["False", "True"])
         if types.is_complex_dtype(dtype):
             raise InputError(
@@ -197,9 +197,9 @@ def spelled(text: str) -> str:
     return match[1] if match else text
 
 
-def _distinct(values: np.ndarray, known: np.ndarray, text: Any) -> tuple[np.ndarray, list[str]]:
+def _distinct(values: np.ndarray, is_known: np.ndarray, text: Any) -> tuple[np.ndarray, list[str]]:
     codes = np.full(len(values), -1, np.int64)
-    distinct, codes[known] = np.unique(values[known], return_inverse=True)
+    distinct, codes[is_known] = np.unique(values[is_known], return_inverse=True)
     return codes, [text(value) for value in distinct]
 
 

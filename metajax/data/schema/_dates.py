@@ -119,10 +119,10 @@ def moments(cells: Cells, column: Column) -> np.ndarray:
 
 def _complete(column: Column, values: np.ndarray) -> Column:
     """The column with the first date as its origin, and with the parts that vary."""
-    known = values[~np.isnat(values)]
-    origin = str(known.min()) if len(known) else "1970-01-01"
+    dates_present = values[~np.isnat(values)]
+    origin = str(dates_present.min()) if len(dates_present) else "1970-01-01"
     is_clock = column.format in _CLOCKS
-    numbers = _numbers(known, np.datetime64(origin, "us"))
+    numbers = _numbers(dates_present, np.datetime64(origin, "us"))
     varying = [
         name for name, value in numbers.items() if len(np.unique(value)) > 1 and not (is_clock and name == "days")
     ]

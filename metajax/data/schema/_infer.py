@@ -67,15 +67,19 @@ def infer_column(cells: Cells, n: int, prefers_comma: bool = False) -> Inferred:
 
 def _of_numbers(values: np.ndarray, column: Column) -> Column:
     """A column of numbers, or an identifier or a constant."""
-    known = values[~np.isnan(values)]
-    if len(known) < len(values):
+    present_values = values[~np.isnan(values)]
+    if len(present_values) < len(values):
         return column
-    low, high = known.min(), known.max()
+    low, high = present_values.min(), present_values.max()
     if low == high:
         return Column(column.name, "constant")
-    is_row_number = high == low + (len(known) - 1) and not (_YEARS[0] <= low and high <= _YEARS[1])
-    may_be_id = len(known) >= _MIN_ROWS and not column.unit and (is_row_number or is_id_name(column.name))
-    if may_be_id and np.all(known == np.floor(known)) and len(np.unique(known)) == len(known):
+    is_row_number = high == low + (len(present_values) - 1) and not (_YEARS[0] <= low and high <= _YEARS[1])
+    may_be_id = len(present_values) >= _MIN_ROWS and not column.unit and (is_row_number or is_id_name(column.name))
+    if (
+        may_be_id
+        and np.all(present_values == np.floor(present_values))
+        and len(np.unique(present_values)) == len(present_values)
+    ):
         return Column(column.name, "identifier")
     return column
 

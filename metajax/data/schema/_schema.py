@@ -133,7 +133,7 @@ class Schema:
         Raises:
             InputError: If a column is missing, or holds infinite numbers or objects.
         """
-        return self._read(data)[0]
+        return self._read_rows(data)[0]
 
     def surprises(self, data: Any) -> list[str]:
         """Returns what the schema cannot read in new rows, each a sentence: texts among numbers and levels that were not seen.
@@ -141,7 +141,7 @@ class Schema:
         Args:
             data: As for ``apply``.
         """
-        return [surprise.sentence for surprise in self._read(data)[1]]
+        return [surprise.sentence for surprise in self._read_rows(data)[1]]
 
     def check(self, data: Any) -> Columns:
         """Reads rows as ``apply`` does, and refuses a column of numbers or dates none of whose cells can be read.
@@ -152,13 +152,13 @@ class Schema:
         Raises:
             InputError: As ``apply``, or if nothing of a column can be read.
         """
-        columns, surprises = self._read(data)
+        columns, surprises = self._read_rows(data)
         fatal = [surprise.sentence for surprise in surprises if surprise.is_fatal]
         if fatal:
             raise InputError(fatal[0])
         return columns
 
-    def _read(self, data: Any) -> tuple[Columns, list[Surprise]]:
+    def _read_rows(self, data: Any) -> tuple[Columns, list[Surprise]]:
         frame = as_frame(data)
         used = self.used
         missing = [column.name for column in used if column.name not in frame.columns]

@@ -100,16 +100,16 @@ def _columns(frame: Any, edited_columns: tuple[Column, ...] | None) -> tuple[tup
         return columns, _dropped(columns) + notes, commas
     # The cells of one column at a time, which bounds the memory.
     inferred = {name: infer_column(Cells.of(frame[name], name), n) for name in table_names}
-    is_comma = any(found.is_comma for found in inferred.values())
+    is_comma = any(column_fit.is_comma for column_fit in inferred.values())
     if is_comma:  # 1,234 and 1.234 are read as the other columns say
-        numbers = [name for name, found in inferred.items() if found.column.kind == "number"]
+        numbers = [name for name, column_fit in inferred.items() if column_fit.column.kind == "number"]
         inferred |= {name: infer_column(Cells.of(frame[name], name), n, True) for name in numbers}
-    columns = tuple(found.column for found in inferred.values())
+    columns = tuple(column_fit.column for column_fit in inferred.values())
     if not any(column.is_used for column in columns):  # numbers that look like row numbers are all there is
         columns = tuple(
             _as_number(Cells.of(frame[c.name], c.name), c) if c.kind == "identifier" else c for c in columns
         )
-    notes = [note for found in inferred.values() for note in found.notes]
+    notes = [note for column_fit in inferred.values() for note in column_fit.notes]
     return columns, _dropped(columns) + notes, is_comma
 
 
