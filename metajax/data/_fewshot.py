@@ -36,7 +36,7 @@ _LOADERS: dict[str, Loader] = {}
 
 
 def register(name: str) -> Callable[[L], L]:
-    """Gives a dataset of one's own a name, under which ``class_split`` and the few-shot experiments find it.
+    """Registers a dataset under a name that ``class_split`` and the few-shot experiments accept.
 
     Args:
         name: The name. It must not be taken, and must not look like a path or like ``sklearn:NAME``.

@@ -19,7 +19,7 @@ class Pictures(NamedTuple):
         x: f32[n, height, width, channels] in [0, 1].
         y: i32[n], the class of each image.
         classes: The names of the classes.
-        notes: What was done on reading, for the report.
+        notes: Notes on the reading, for the report.
     """
 
     x: np.ndarray

@@ -1,4 +1,4 @@
-"""What a table says about its rows beside what is learned from: which belong together, when they are from, what they count."""
+"""Columns that describe rows instead of features: groups, times and weights."""
 
 from typing import Any, NamedTuple
 
@@ -13,13 +13,13 @@ from metajax.types import InputError
 
 
 class RowColumns(NamedTuple):
-    """The names of the columns that say something about rows.
+    """The names of the columns that describe rows.
 
     Attributes:
         group: Rows with equal values belong together: they are never on both sides of a split. Nothing is learned from it.
         time: Rows are split in the order of these numbers or dates: what comes later is predicted from what came before. It
             stays among the features.
-        weight: How much each row counts. Nothing is learned from it.
+        weight: The weight of each row. Nothing is learned from it.
     """
 
     group: str | None = None
@@ -28,23 +28,23 @@ class RowColumns(NamedTuple):
 
     @property
     def removed(self) -> list[str]:
-        """The columns that are no features."""
+        """The columns that are not features."""
         return [name for name in (self.group, self.weight) if name is not None]
 
 
 NO_ROW_COLUMNS = RowColumns()
-"""Nothing is said about rows."""
+"""No column describes rows."""
 
 
 class RowRoles(NamedTuple):
-    """What a table says about its rows.
+    """Groups, times and weights of the rows of a table.
 
     Attributes:
         groups: i64[rows], numbers of groups, or ``None``.
         times: f64[rows], larger where later, or ``None``.
         weights: f64[rows], at least 0, 1 on average, or ``None``.
-        columns: The names of the columns that say so.
-        weight_unit: What the weights were divided by.
+        columns: The names of these columns.
+        weight_unit: The number by which the weights were divided.
     """
 
     groups: np.ndarray | None = None
@@ -77,12 +77,12 @@ def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
 
 
 def read_roles(frame: Any, columns: RowColumns, weight_unit: float | None = None) -> RowRoles:
-    """Reads what columns say about rows.
+    """Reads groups, times and weights from their columns.
 
     Args:
         frame: A data frame that has these columns.
         columns: Their names.
-        weight_unit: What the weights are divided by; by default their mean.
+        weight_unit: The number by which the weights are divided; by default their mean.
 
     Raises:
         InputError: If one of them has a gap or cannot be read.
@@ -99,7 +99,7 @@ def read_roles(frame: Any, columns: RowColumns, weight_unit: float | None = None
 
 
 def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[np.ndarray, float]:
-    """Returns weights f64[rows], divided by the mean of those above 0 or by a unit, and what they were divided by.
+    """Returns weights f64[rows], divided by the mean of the positive ones or by a unit, and this divisor.
 
     Raises:
         InputError: If one is no number, missing, infinite or negative, or all are 0.

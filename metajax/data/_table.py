@@ -26,11 +26,11 @@ class Dataset(NamedTuple):
         target: Array[rows] of the target, of class labels or floats, none of them missing.
         name: The name of the target.
         classes: The sorted class labels as strings, or ``None`` for regression.
-        notes: What was left out or changed, for the report.
-        schema: How the columns are read.
+        notes: Notes on what was left out or changed, for the report.
+        schema: The schema that reads the columns.
         columns: The features, as the schema reads them.
-        roles: What the table says about its rows: groups, times and weights.
-        row_numbers: i64[rows], the place of each row in the table as it was given, from 0; ``None`` if it is not known.
+        roles: Groups, times and weights of the rows.
+        row_numbers: i64[rows], the index of each row in the original table, from 0; ``None`` if it is not known.
     """
 
     frame: Any
@@ -97,10 +97,10 @@ def to_dataset(
         frame: A data frame of the features, or what ``as_frame`` accepts.
         target: A series or array of the target.
         name: The name of the target.
-        notes: What was done before, for the report.
+        notes: Notes on earlier steps, for the report.
         task: ``classification``, ``regression`` or ``None``, as in ``load``.
         schema: A schema to read the table by, where it is not to be inferred.
-        row_columns: The columns that say something about rows.
+        row_columns: The columns that describe rows.
 
     Returns:
         The dataset.

@@ -30,7 +30,7 @@ class Encoder:
     """Turns the rows that a schema reads into inputs. It is fitted on training rows only and consists of plain data.
 
     Attributes:
-        schema: How the columns are read.
+        schema: The schema that reads the columns.
         centers: f64[k], the medians of the numbers.
         spreads: f64[k], the distances of their quartiles, such that it is 1 for a standard normal number.
         missing: bool[k], whether a number was missing in the training rows.

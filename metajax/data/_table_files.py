@@ -24,7 +24,7 @@ _ENDINGS = ".csv, .tsv, .txt (also with .gz), .parquet, .feather or .npz"
 
 
 class _Read(NamedTuple):
-    """A table in memory: a data frame, what was said on reading, and the target, if it is an array of its own."""
+    """A table in memory: a data frame, notes on the reading, and the target, if it is a separate array."""
 
     frame: Any
     notes: list[str]
@@ -53,7 +53,7 @@ def load(
         The checked dataset, with its schema.
 
     Raises:
-        InputError: If the data cannot be read or learned, with one line that names what was given and what is accepted.
+        InputError: If the data cannot be read, or nothing can be learned from it.
 
     Example:
         >>> iris = load("iris")

@@ -9,9 +9,9 @@ MAX_OUTPUTS = 10
 
 
 def outcomes(target: np.ndarray, n_classes: int | None) -> np.ndarray:
-    """Returns what is averaged, f64[n, outputs]: standardized values, or whether a row is of each class.
+    """Returns the numbers to average, f64[n, outputs]: standardized values, or whether a row is of each class.
 
-    Of two classes, one is enough.
+    Two classes need one column.
 
     Args:
         target: i[n] class numbers, or f[n] standardized values.

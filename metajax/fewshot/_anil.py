@@ -39,11 +39,11 @@ def anil(
         inner_optimizer: Optimizer of the head's steps; see ``maml``.
         outer_optimizer: Optimizer of body and head.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. What it adapts are parameters of the head.
+        The method. It adapts the parameters of the head.
 
     Deviations:
         The paper computes MAML with the body held fixed in the inner steps. Here the features of the support are computed
@@ -81,7 +81,7 @@ def anil(
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """ANIL, which takes body and head apart."""
+    """Builds ANIL, whose arguments separate the body and the head."""
     body, head = network.body(flatten=False, context=0), network.scores(recipe.ways)
     descent, steps = optax.sgd(recipe.inner_rate), (recipe.inner_steps, recipe.test_steps)
     loss_fn, outer = network.loss(head.apply), outer_optimizer(recipe, network)

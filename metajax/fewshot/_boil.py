@@ -30,11 +30,11 @@ def boil(
         inner_optimizer: Optimizer of the inner steps; see ``maml``.
         outer_optimizer: Optimizer of all initial parameters, body and head.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. In what it adapts, the entries of the head are ``None``.
+        The method. The entries of the head are ``None`` in the adapted parameters.
 
     Raises:
         InputError: If the parameters have no entry ``"body"`` (when the method is first used).

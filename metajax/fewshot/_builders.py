@@ -32,23 +32,23 @@ SOLVED: dict[str, Any] = {"family": "features", "tasks": 8, "train_ways": 20}
 
 
 def outer_optimizer(recipe: Recipe, network: Network) -> optax.GradientTransformation:
-    """The optimizer that the caller chose, or Adam with the recipe's schedule."""
+    """Returns the optimizer that the caller chose, or Adam with the recipe's schedule."""
     return network.outer_optimizer or optax.adam(recipe.schedule(network.steps))
 
 
 def whole_network(recipe: Recipe, network: Network) -> nn.Functional:
-    """Body and head as one network, with an output for each way."""
+    """Returns body and head as one network, with an output for each way."""
     return nn.chain(network.body(flatten=False, context=0), network.scores(recipe.ways))
 
 
 def has_norms(model: nn.Functional) -> bool:
-    """Whether the model has parameters of batch norms."""
+    """Returns whether the model has parameters of batch norms."""
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     return any(parameters.is_norm(path) for path in parameters.paths(shapes))
 
 
 def by_descent(recipe: Recipe, network: Network) -> BuiltMethod:
-    """A method with MAML's arguments."""
+    """Builds a method with MAML's arguments."""
     model = whole_network(recipe, network)
     method = recipe.function(
         network.loss(model.apply),
@@ -63,7 +63,7 @@ def by_descent(recipe: Recipe, network: Network) -> BuiltMethod:
 
 
 def on_features(recipe: Recipe, network: Network) -> BuiltMethod:
-    """A method with a head in closed form."""
+    """Builds a method with a head in closed form."""
     body = network.body(flatten=True, context=0)
     embed: Any = body.apply
     if recipe.batch_norm == "running":

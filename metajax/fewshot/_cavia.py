@@ -36,11 +36,11 @@ def cavia(
         inner_optimizer: Optimizer of the context; gradient descent with rate 1.0 in the paper.
         outer_optimizer: Optimizer of the network's parameters.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. What it adapts is the context f32[size].
+        The method. It adapts the context f32[size].
 
     Raises:
         InputError: If ``size`` or ``test_steps`` is less than 1.
@@ -73,7 +73,7 @@ def cavia(
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """CAVIA, whose body takes the context as a second input."""
+    """Builds CAVIA, whose body takes the context as a second input."""
     body, head = network.body(flatten=False, context=recipe.options["size"]), network.scores(recipe.ways)
     init, apply = nn.chain(body, head)
     loss_fn = network.loss(lambda p, x: apply(p["params"], x, p["context"]))

@@ -42,7 +42,7 @@ def by_features(
 ) -> Method:
     """Makes a method that embeds the support, solves for the head, and scores the embedded queries.
 
-    With a function ``embed`` a batch norm in it sees the support and the queries apart, each normalized by its own statistics
+    If ``embed`` is a function, its batch norms normalize support and queries separately, each by its own statistics
     (transductive). With ``nn.Running`` it is inductive, as in the code of prototypical networks: in training support and
     queries are one batch, whose statistics a running mean follows; ``adapt`` and ``loss`` use the running ones. Then
     ``state.hyper`` has the entries ``"hyper"`` and ``"statistics"``.
@@ -51,7 +51,7 @@ def by_features(
         embed: The network.
         head: The classifier that is fitted to the support.
         outer_optimizer: Optimizer of everything that is meta-learned; it never moves running statistics.
-        begin: Makes what is meta-learned, of initial parameters of the network.
+        begin: Maps initial parameters of the network to the meta-learned parameters.
         chunk: Number of tasks that are computed side by side; the rest follow in a scan.
     """
     if isinstance(embed, nn.Running):

@@ -38,7 +38,7 @@ def imaml(
         outer_optimizer: Optimizer of the initialization.
         strength: λ of the proximal term, > 0; 2.0 in the paper's Omniglot 5-way 1-shot.
         inner_steps: Adaptation steps in training, >= 1; 16 in the paper's Omniglot.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         iterations: Iterations of conjugate gradient, >= 1; 5 in the paper.
         damping: Number that is added to the diagonal of the Hessian in the solve, >= 0.
         chunk: Number of tasks that are computed side by side; see ``maml``.

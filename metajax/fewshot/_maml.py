@@ -74,7 +74,7 @@ def maml(
     $$\min_h \; \frac1T \sum_{\tau=1}^{T} L_{Q_\tau}\bigl(w^\tau_S(h)\bigr), \qquad
     w^\tau_0 = h, \quad w^\tau_{s+1} = w^\tau_s - \alpha \nabla L_{S_\tau}(w^\tau_s)$$
 
-    What is meta-learned, ``state.hyper``, is the initialization.
+    ``state.hyper`` is the meta-learned initialization.
 
     Args:
         loss_fn: Loss of a task, ``(params, batch, key) -> (loss, info)``. ``fewshot.cross_entropy`` is the mean over the N·K
@@ -83,7 +83,7 @@ def maml(
             ``eps_root=1e-8``, or its derivative is not finite where a gradient is zero.
         outer_optimizer: Adam with rate 1e-3 in the paper.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         estimator: ``bilevel.unroll()`` (the default: exact second order; ``remat="sqrt"`` for many steps) or
             ``bilevel.first_order()`` (first-order MAML).
         query_loss: Loss of the adapted parameters, where it differs from ``loss_fn``.
@@ -147,7 +147,7 @@ def fomaml(
         inner_optimizer: Any optax transformation; plain gradient descent in the paper.
         outer_optimizer: Adam with rate 1e-3 in the paper.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         query_loss: Loss of the adapted parameters, where it differs from ``loss_fn``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
         adapted: Selects the parameters that take inner steps; see ``maml``.
@@ -177,7 +177,7 @@ def fomaml(
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """MAML of either order, whose inner steps may leave batch norms alone."""
+    """Builds MAML of either order. Its inner steps leave batch norms alone where the recipe says so."""
     if not recipe.adapt_norms and has_norms(whole_network(recipe, network)):
         frozen_norms = {"adapted": lambda path: not parameters.is_norm(path)}
         recipe = dataclasses.replace(recipe, options={**recipe.options, **frozen_norms})

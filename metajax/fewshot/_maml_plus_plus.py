@@ -70,14 +70,14 @@ class _Inner(NamedTuple):
     per_step: Selection | None
 
     def initial_hyper(self, params: Params) -> dict[str, Any]:
-        """What is meta-learned, at the initial parameters of the network."""
+        """Returns the initial meta-learned parameters, from those of the network."""
         per_step, adapted = partition(params, self.per_step) if self.per_step else (None, params)
         repeat = lambda w: jnp.broadcast_to(w, (self.steps, *w.shape))
         rates = jax.tree.map(lambda w: jnp.full(self.steps, self.learning_rate, w.dtype), adapted)
         return {"params": adapted, "rates": rates, "per_step": jax.tree.map(repeat, per_step)}
 
     def weights(self, hyper: Hyper, params: Params, step: jax.Array) -> Params:
-        """What the network runs with at a step: the adapted parameters, and those that the step has for itself."""
+        """Returns the parameters of the network at a step: the adapted ones and those of this step alone."""
         return combine(params, jax.tree.map(lambda x: x[step], hyper["per_step"])) if self.per_step else params
 
     def path(self, hyper: Hyper, support: Batch, key: Key, exact: bool) -> dict[str, Any]:
@@ -246,7 +246,7 @@ MULTI_STEP_PART = 10
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """MAML++ with batch norms for each step, and the multi-step loss in the first part of the training."""
+    """Builds MAML++ with batch norms for each step, and with the multi-step loss in the first part of the training."""
     model = whole_network(recipe, network)
     options = {
         "multi_step_until": network.steps // MULTI_STEP_PART,

@@ -42,7 +42,7 @@ def meta_sgd(
         learning_rate: The initial rate of all parameters; one value drawn from [0.005, 0.1] in the paper.
         outer_optimizer: Optimizer of initialization and rates.
         inner_steps: Adaptation steps in training, >= 1; 1 in the paper.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
@@ -76,7 +76,7 @@ def meta_sgd(
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """Meta-SGD, which takes an initial rate in place of an optimizer."""
+    """Builds Meta-SGD, which takes an initial rate in place of an optimizer."""
     model = whole_network(recipe, network)
     loss_fn, outer, steps = (
         network.loss(model.apply),

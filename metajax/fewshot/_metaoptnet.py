@@ -43,8 +43,8 @@ def metaoptnet(
         scale: Initial factor of the scores, > 0, meta-learned; 1 in the paper.
         iterations: Iterations of the solver, >= 1.
         chunk: Number of tasks that are computed side by side; see ``maml``.
-        ways: Largest number of classes of a task, in training and test, >= 2. Where tasks have many examples a class, the
-            solver is faster by it. ``None`` if it is not known.
+        ways: Largest number of classes of a task, in training and test, >= 2. The solver uses it to be faster where classes
+            have many examples. ``None`` if it is not known.
 
     Returns:
         The method.
@@ -86,7 +86,7 @@ def metaoptnet(
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """MetaOptNet, which is faster where the number of ways is known."""
+    """Builds MetaOptNet, which is faster if it knows the number of ways."""
     ways = {"ways": max(recipe.ways, recipe.train_ways or recipe.ways)}
     return on_features(dataclasses.replace(recipe, options={**ways, **recipe.options}), network)
 

@@ -7,7 +7,7 @@ from metajax.fewshot.baselines import linear_probe, nearest_centroid
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """A method that trains on all classes at once; some take steps in a test."""
+    """Builds a method that trains on all classes at once. Some of them take steps in a test."""
     body, head = network.body(flatten=False, context=0), network.scores(network.classes)
     steps = {"test_steps": recipe.test_steps} if recipe.test_steps else {}
     method = recipe.function(body.apply, head.apply, outer_optimizer(recipe, network), **steps, **recipe.options)

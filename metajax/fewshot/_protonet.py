@@ -28,8 +28,8 @@ def protonet(
     Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler.
 
     Args:
-        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``. With a function, a batch norm in
-            it sees support and queries apart, each normalized by its own statistics (transductive). With ``nn.Running`` it
+        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``. If it is a function, its batch
+            norms normalize support and queries separately, each by its own statistics (transductive). With ``nn.Running`` it
             is inductive, as in the authors' code: in training support and queries are one batch, whose statistics a running
             mean follows; ``adapt`` and ``loss`` use the running ones. ``state.hyper`` then has the entries ``"hyper"`` and
             ``"statistics"``.
@@ -38,7 +38,7 @@ def protonet(
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. What it adapts are the class means and the number of examples of each class.
+        The method. ``adapt`` returns the class means and the number of examples of each class.
 
     Raises:
         InputError: If ``distance`` is neither of the two.

@@ -50,7 +50,7 @@ def reptile(
         outer_optimizer: Gradient descent in the paper, with a rate that falls linearly from 1 to 0: ``optax.sgd(...)``.
         inner_steps: Adaptation steps in training, >= 1.
         batch: Number of examples in a minibatch, >= 1; an episode that has fewer is taken whole.
-        test_steps: Adaptation steps in ``adapt``, >= 1, each on the whole support. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1, each on the whole support. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
@@ -91,7 +91,7 @@ def reptile(
 
 
 def _build(recipe: Recipe, network: Network) -> BuiltMethod:
-    """Reptile with its own optimizers: an inner Adam, and outer gradient descent whose rate falls to zero."""
+    """Builds Reptile with its own optimizers: an inner Adam, and outer gradient descent whose rate falls to zero."""
     model = whole_network(recipe, network)
     adam = optax.adam(recipe.inner_rate, b1=0.0)
     outer_descent = network.outer_optimizer or optax.sgd(optax.linear_schedule(recipe.outer_rate, 0.0, network.steps))

@@ -1,4 +1,4 @@
-"""An update is given several tasks, along a leading axis."""
+"""The check that an update gets several tasks, along a leading axis."""
 
 import jax
 import jax.numpy as jnp

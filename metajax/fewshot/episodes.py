@@ -18,8 +18,8 @@ class Episode(NamedTuple):
     In supervised learning each part is ``(x, y)``; to the methods a task is a loss, and any pytree will do.
 
     Attributes:
-        support: What a method adapts on.
-        query: What the adapted method is judged on.
+        support: The data that a method adapts to.
+        query: The data of the loss after adaptation.
     """
 
     support: Any
@@ -52,7 +52,7 @@ class _Store(NamedTuple):
 
     Attributes:
         x: All examples, class after class.
-        starts: Where the examples of each class begin.
+        starts: The index of the first example of each class.
         counts: Number of examples of each class.
         turns: Number of rotations that are classes of their own, 1 or 4; the rotations of a class follow each other.
     """

@@ -26,7 +26,7 @@ class Report(NamedTuple):
             ``sampler(task_key(key, i))``.
         train_steps: Adaptation steps in training.
         test_steps: Adaptation steps in the evaluation.
-        checkpoint: How the checkpoint was chosen that was judged.
+        checkpoint: The rule by which the evaluated checkpoint was chosen.
     """
 
     metric: str
@@ -91,7 +91,7 @@ def evaluator(
         episodes: Number of tasks, a positive multiple of ``chunk``.
         batch_norm: The batch-norm mode of the network, for the record.
         chunk: Number of tasks that are computed side by side, >= 1.
-        checkpoint: How the weights were chosen, for the record.
+        checkpoint: The rule by which the weights were chosen; it is only printed.
         every_step: Score the queries after each adaptation step. ``False`` scores them after the last one alone, which is
             cheaper.
 
@@ -157,14 +157,14 @@ def evaluate(
 
     Args:
         method: The method; its ``adapt`` and ``loss`` are used.
-        hyper: What was meta-learned, ``state.hyper``.
+        hyper: The meta-learned parameters, ``state.hyper``.
         sampler: Sampler of one task.
         metric: The score of a task is ``info[metric]`` of the loss.
         key: Key that fixes the tasks.
         episodes: Number of tasks, a positive multiple of ``chunk``.
         batch_norm: The batch-norm mode of the network, for the record.
         chunk: Number of tasks that are computed side by side, >= 1.
-        checkpoint: How the weights were chosen, for the record.
+        checkpoint: The rule by which the weights were chosen; it is only printed.
 
     Returns:
         The report; printed, it names the whole protocol.

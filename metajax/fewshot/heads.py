@@ -33,7 +33,7 @@ def class_memberships(
 
     Args:
         labels: The class of each example, 0 to n-1.
-        dtype: Type of both results; JAX's default float if none is given.
+        dtype: Type of both results; the default is JAX's default float.
 
     Returns:
         Memberships [n, n] and counts [n]. Inside of a compiled program, the row of a label that is out of range is NaN.
@@ -227,8 +227,8 @@ def fit_svm(
         ridge: Multiple of the identity that is added to the Gram matrix in the dual, >= 0. 1 is what the authors' code adds
             (its quadratic term is ``(K ⊗ I) + I``); 0 is the machine of Crammer and Singer as the paper prints it. The
             scores are computed with the features alone in both.
-        ways: Largest number of classes, if it is known; labels are below it. The solver's work grows with it. By default as
-            many as examples.
+        ways: Largest number of classes, if it is known; labels are below it. The solver's work grows with it. The default is
+            the number of examples.
 
     Returns:
         Weights [d, n] of each class, and counts [n].
@@ -257,7 +257,7 @@ def linear_scores(hyper: Hyper, learned: Weights, features: Float[AnyArray, "n d
     """Scores features by learned weights, scaled by ``exp(hyper["log_scale"])``.
 
     Args:
-        hyper: What is meta-learned, with an entry ``"log_scale"``.
+        hyper: The meta-learned parameters, with an entry ``"log_scale"``.
         learned: Weights and counts, as ``fit_ridge`` and ``fit_svm`` return them.
         features: Features of the queries.
 

@@ -8,7 +8,7 @@ import jax
 from metajax.types import InputError, Params
 
 Selection = Callable[[str], bool]
-"""Says of a parameter, by its path such as ``"body/convolutions/0/kernel"``, whether it is selected."""
+"""Returns whether a parameter is selected, from its path such as ``"body/convolutions/0/kernel"``."""
 
 
 def under(*names: str) -> Selection:
@@ -65,7 +65,7 @@ def partition(params: Params, selected: Selection) -> tuple[Params, Params]:
 
     Args:
         params: A pytree of parameters.
-        selected: Says of a path whether it is selected.
+        selected: Returns whether the parameter with a path is selected.
 
     Returns:
         ``(selected, rest)``: trees of the same structure in which the other's leaves are ``None``.

@@ -46,10 +46,10 @@ class Table(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """What other studies have learned: the fitted kernel of each, stacked; no leaves without other studies.
+    """The knowledge from other studies: the fitted kernel of each, stacked; no leaves without other studies.
 
     Attributes:
-        number: How many.
+        number: Their number.
         params: Their parameters.
     """
 
@@ -71,7 +71,7 @@ def propose(space: Space, sources: Sources, table: Table, key: Key) -> np.ndarra
 
     Args:
         space: The space.
-        sources: What other studies have learned.
+        sources: The knowledge from other studies.
         table: The trials so far. Those that are still running may be among them, at a guessed utility.
         key: Random key of this proposal.
     """

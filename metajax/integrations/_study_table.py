@@ -62,7 +62,7 @@ class StudyTable:
 
     @property
     def suggestions(self) -> list[Suggestions]:
-        """What the trials that have ended have suggested."""
+        """The parameters of the trials that have ended."""
         return [row.suggestions for row in self._ended.values()]
 
     def space_with(self, sources: Sequence["StudyTable"]) -> Space | None:
@@ -211,7 +211,7 @@ def _encoded(space: Space, values: Any) -> tuple[np.ndarray, str] | None:
 
 
 def _utility(rows: Sequence[_Row], signs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """How good trials are, f64[n]: complete ones from -1 to 1, those that violate constraints below, failed ones last."""
+    """The utility of trials, f64[n]: complete ones from -1 to 1, those that violate constraints below, failed ones last."""
     complete = np.array([row.state == "COMPLETE" for row in rows])
     value = np.full(len(rows), np.nan)
     if complete.any():

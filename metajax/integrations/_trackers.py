@@ -32,7 +32,7 @@ class _TensorBoard:
 
 
 class _Logged:
-    """What Weights & Biases and Trackio have in common: a run with ``log`` and ``finish``."""
+    """The common part of Weights & Biases and Trackio: a run with ``log`` and ``finish``."""
 
     _run: Any
 

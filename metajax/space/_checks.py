@@ -1,4 +1,4 @@
-"""Checks of the arguments of a domain. Each returns the plain Python value or says what is wrong with it."""
+"""Checks of the arguments of a domain. Each returns the plain Python value, or raises an error that names the argument."""
 
 import math
 from itertools import islice

@@ -23,7 +23,7 @@ def read_conditions(domains: Mapping[str, Domain], triples: Iterable[Any]) -> di
 def _read_condition(
     domains: Mapping[str, Domain], earlier: Mapping[str, Condition], child: Any, parent: Any, values: Any
 ) -> Condition:
-    """Returns one condition, or says what is wrong with it."""
+    """Returns one condition after checking it."""
     for name in (child, parent):
         if not isinstance(name, str) or name not in domains:
             raise InputError(f"Space: conditions must be on names of the space, {list(domains)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""What a ConfigSpace consists of, in the words of a space: domains, conditions with one parent, and forbidden combinations."""
+"""The parts of a ConfigSpace as those of a space: domains, conditions with one parent, and forbidden combinations."""
 
 import itertools
 from collections.abc import Iterator, Sequence

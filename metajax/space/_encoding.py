@@ -150,7 +150,7 @@ class Encoding(Layout):
             dicts: One dictionary of names and values for each configuration.
 
         Raises:
-            InputError: Naming the row, the domain, what was given and what is accepted.
+            InputError: If a row is not a configuration of the space; the message names the row and the domain.
         """
         if not isinstance(dicts, Iterable) or isinstance(dicts, Mapping | str):
             raise InputError(f"configs must be a list of dictionaries, got {dicts!r}")

@@ -9,7 +9,7 @@ from metajax.types import InputError
 
 
 class Suggestions(NamedTuple):
-    """What one trial has suggested.
+    """The parameters that one trial has suggested.
 
     Attributes:
         domains: Name -> domain, in the order in which they were suggested.
@@ -30,7 +30,7 @@ def infer(trials: Sequence[Suggestions]) -> Space:
     where that suffices, so that values that no trial had are decided, too.
 
     Args:
-        trials: What each trial has suggested.
+        trials: The parameters of each trial.
 
     Returns:
         The space.

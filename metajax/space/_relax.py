@@ -84,7 +84,7 @@ class Relaxation(Layout):
 
     @checked
     def values(self, encoding: jt.Float[AnyArray, " {self.width}"]) -> dict[str, jt.Float[jax.Array, "..."]]:
-        """Returns what a relaxed encoding says of every name. The result is differentiable.
+        """Returns the value of every name in a relaxed encoding. The result is differentiable.
 
         A ``Float`` or ``Integer`` has a number in its own units, between its bounds and off its grid; a ``Categorical`` has
         the weights of its choices, a ``Subset`` the shares of its items. The part of an inactive domain is zero, and so at the

@@ -67,7 +67,7 @@ class Sampling(Encoding):
         Args:
             key: A random key.
             configs: A struct of arrays.
-            rate: The probability that a choice changes. By default one choice changes on average.
+            rate: The probability that a choice changes. The default changes one choice on average.
         """
         rate = 1.0 / len(self.domains) if rate is None else rate
         n = len(next(iter(configs.values())))

@@ -13,7 +13,7 @@ from metajax.types import InputError
 
 
 class Space(Counting, Sampling, Relaxation):
-    """Named choices, and which of them depend on which.
+    """Named choices and the dependencies between them.
 
     A child that is inactive has no value: its part of the encoding is zero, its column holds the first value of the domain, and
     it does not multiply the size. Every child has one condition, on a ``Categorical`` or ``Integer`` parent, so that the

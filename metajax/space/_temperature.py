@@ -12,7 +12,7 @@ def checked_temperature(temperature: Any, name: str) -> None:
 
     Args:
         temperature: The temperature.
-        name: How the argument is called in the error.
+        name: The name of the argument in the error.
 
     Raises:
         InputError: If it is not a positive number.

@@ -34,7 +34,7 @@ _PARAMETERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """How the cells of one column are read.
+    """The rule by which the cells of one column are read.
 
     Attributes:
         name: The name of the column.
@@ -144,7 +144,7 @@ class TargetColumn:
         name: Its name.
         task: ``classification`` or ``regression``.
         classes: The class labels as they are spelled, in the order of the outputs; ``None`` for regression.
-        rule: How the values of a regression are read; ``None`` for classification.
+        rule: The rule by which the values of a regression are read; ``None`` for classification.
 
     Example:
         >>> TargetColumn("won", "classification", ("no", "yes")).to_dict()

@@ -32,7 +32,7 @@ _SWAPPED = {"%m/%d": "%d/%m", "%m-%d": "%d-%m", "%d/%m": "%m/%d", "%d-%m": "%m-%
 
 
 class Fit(NamedTuple):
-    """How well a format of dates fits a column.
+    """A format of dates and how well it fits a column.
 
     Attributes:
         column: The column, read as dates.
@@ -131,7 +131,7 @@ def _complete(column: Column, values: np.ndarray) -> Column:
 
 
 def completed(cells: Cells, column: Column) -> Column:
-    """Returns a column of an edited schema with what it leaves to the data."""
+    """Returns a column of an edited schema, and fills in the parameters that it leaves to the data."""
     if column.format is None:
         date_fit = fit(cells)
         column = date_fit.column if date_fit is not None else dataclasses.replace(column, format=ISO)

@@ -24,7 +24,7 @@ class Delimited(NamedTuple):
 
     Attributes:
         frame: A data frame of text; an empty cell is "".
-        notes: What had to be guessed or was left out.
+        notes: Notes on what was guessed or left out.
     """
 
     frame: Any

@@ -24,11 +24,11 @@ _MIN_REPEATED = 0.5  # Share of the rows of a category whose level is that of an
 
 
 class Inferred(NamedTuple):
-    """What was decided about a column.
+    """An inferred column.
 
     Attributes:
         column: The column.
-        notes: What a user should know, each a sentence.
+        notes: Sentences that a user should read.
         is_comma: Whether its numbers can only be read with a decimal comma.
     """
 

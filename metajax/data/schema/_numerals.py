@@ -45,7 +45,7 @@ _COMMA_FIRST = ((",", "."), (",", ""), *(pair for pair in _FORMATS if pair not i
 
 
 class Fit(NamedTuple):
-    """How well a number format fits a column.
+    """A number format and how well it fits a column.
 
     Attributes:
         column: The column, read as numbers.

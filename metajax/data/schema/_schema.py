@@ -61,8 +61,8 @@ class Schema:
 
     Attributes:
         columns: The columns, in the order of the table.
-        target: What is predicted, or ``None``.
-        notes: What is left out or changed, each a sentence.
+        target: The target column, or ``None``.
+        notes: Sentences on what is left out or changed.
 
     Example:
         >>> from metajax.data import tabular
@@ -122,7 +122,7 @@ class Schema:
         return [Source(column.name, i) for i, column in enumerate(self.used) if column.kind == "category"]
 
     def apply(self, data: Any) -> Columns:
-        """Reads rows. Each cell is read on its own, so that a part of the rows is read as it is among all of them.
+        """Reads rows. Each cell is read independently, so that the result for a row does not depend on the other rows.
 
         Args:
             data: A data frame with the used columns, in any order, or what ``as_frame`` accepts.
@@ -136,7 +136,7 @@ class Schema:
         return self._read_rows(data)[0]
 
     def surprises(self, data: Any) -> list[str]:
-        """Returns what the schema cannot read in new rows, each a sentence: texts among numbers and levels that were not seen.
+        """Returns sentences on what the schema cannot read in new rows: texts among numbers and levels that were not seen.
 
         Args:
             data: As for ``apply``.

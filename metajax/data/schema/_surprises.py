@@ -1,4 +1,4 @@
-"""What new rows have that a schema cannot read, in sentences."""
+"""Sentences about the cells of new rows that a schema cannot read."""
 
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from metajax.data.schema._column import Column
 
 
 class Surprise(NamedTuple):
-    """Something in new rows that a schema cannot read.
+    """Cells of a new column that a schema cannot read.
 
     Attributes:
-        sentence: What it is.
+        sentence: A sentence that names them.
         is_fatal: Whether no cell of the column can be read.
     """
 

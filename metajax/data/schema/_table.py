@@ -16,12 +16,12 @@ MAX_CLASSES_OF_NUMBERS = 20
 
 
 class Table(NamedTuple):
-    """What was decided about a table, and its target.
+    """The inferred columns of a table, and its target.
 
     Attributes:
         columns: The columns of the features.
-        description: What is predicted, or ``None``.
-        notes: What is left out or changed, each a sentence.
+        description: The target column, or ``None``.
+        notes: Sentences on what is left out or changed.
         target: [n] labels, as text, or values f64[n]; ``None`` or NaN where a row has none. Empty without a target.
         is_known: bool[n], whether a row has a target.
     """
@@ -75,7 +75,7 @@ def read_table(
 
 
 def _columns(frame: Any, edited_columns: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
-    """The columns of a table, what is to be said about them, and whether it has decimal commas."""
+    """Returns the columns of a table, notes on them, and whether the table has decimal commas."""
     n = len(frame)
     table_names = dict.fromkeys(frame.columns)
     if edited_columns is not None:
@@ -143,7 +143,7 @@ def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) ->
         prefers_comma: Whether the table has decimal commas.
 
     Raises:
-        InputError: If regression is asked of text or dates.
+        InputError: If the task is regression and the target is text or dates.
     """
     name = cells.name
     rule = _number_rule(cells, prefers_comma)
@@ -160,7 +160,7 @@ def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) ->
 
 
 def _number_rule(cells: Cells, prefers_comma: bool) -> Column | None:
-    """How the target is read as numbers, or ``None`` if it is none."""
+    """Returns the rule that reads the target as numbers, or ``None`` if it is not numeric."""
     if cells.numbers is not None:
         return Column(cells.name, "number")
     if cells.moments is not None or cells.is_declared or not cells.texts:
@@ -183,7 +183,7 @@ def _parsed(cells: Cells, rule: Column) -> np.ndarray:
 
 
 def _labels(cells: Cells) -> tuple[str, ...]:
-    """The class labels in the order of their numbers, then of the alphabet. Of ``1`` and ``1.0`` it is ``1``."""
+    """The class labels in the order of their numbers, then of the alphabet. The spellings ``1`` and ``1.0`` become ``1``."""
     spellings: dict[str, list[str]] = {}
     for text in cells.texts:
         spellings.setdefault(spelled(text), []).append(text)
