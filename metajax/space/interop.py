@@ -109,7 +109,7 @@ def to_optuna(space: Space) -> dict[str, Any]:
     return distributions_of(space, optional("optuna", "to_optuna").distributions)
 
 
-def toparam_names(space: Space, config: dict[str, Any]) -> dict[str, Any]:
+def to_params(space: Space, config: dict[str, Any]) -> dict[str, Any]:
     """Returns a configuration as parameters of an Optuna trial.
 
     Args:
@@ -120,7 +120,7 @@ def toparam_names(space: Space, config: dict[str, Any]) -> dict[str, Any]:
         The parameters; a subset is one Boolean for each item.
 
     Example:
-        >>> toparam_names(Space({"use": Subset(2)}), {"use": (1,)})
+        >>> to_params(Space({"use": Subset(2)}), {"use": (1,)})
         {'use/0': False, 'use/1': True}
     """
     params = {}
@@ -133,7 +133,7 @@ def toparam_names(space: Space, config: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-def fromparam_names(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+def from_params(space: Space, params: dict[str, Any]) -> dict[str, Any]:
     """Returns the configuration that the parameters of an Optuna trial describe, without inactive names.
 
     Args:
@@ -147,7 +147,7 @@ def fromparam_names(space: Space, params: dict[str, Any]) -> dict[str, Any]:
         InputError: If an active parameter is missing, or a value is outside of its domain.
 
     Example:
-        >>> fromparam_names(Space({"use": Subset(2), "layers": Integer(1, 8)}), {"use/0": False, "use/1": True, "layers": 3})
+        >>> from_params(Space({"use": Subset(2), "layers": Integer(1, 8)}), {"use/0": False, "use/1": True, "layers": 3})
         {'use': (1,), 'layers': 3}
     """
     return space.dicts(space.configs([unchecked_config(space, params)]))[0]

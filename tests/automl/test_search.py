@@ -161,7 +161,7 @@ def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys)
     capsys.readouterr()
     assert cli.main(["resume", str(out)]) == 0
     printed = capsys.readouterr().err
-    assert printed.count("this wave is trained again") == 1 and f"{waves[1].name}: not a readable .npz" in printed
+    assert printed.count("this wave is trained again") == 1 and f"{waves[1].name} is not a readable .npz" in printed
     assert comparable(out) == comparable(finished)
     assert [json.loads(a)["source"] for a in (out / "metrics.jsonl").open()] == [json.loads(a)["source"] for a in lines]
 
@@ -425,7 +425,7 @@ def test_an_estimator_takes_weights_and_groups():
     assert np.median(estimator.predict_proba(x)[:, 1]) > 0.8
     with pytest.raises(InputError, match=r"sample_weight: has the shape \(3,\) for 120 rows"):
         estimator.fit(x, y, sample_weight=[1, 2, 3])
-    with pytest.raises(InputError, match="groups: has one group; at least 2 are needed"):
+    with pytest.raises(InputError, match="groups: must have at least 2 groups"):
         estimator.fit(x, y, groups=np.zeros(120))
 
 

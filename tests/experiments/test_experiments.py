@@ -118,7 +118,7 @@ def test_minutes_plan_the_steps_and_a_resumed_run_keeps_them(tmp_path, pictures)
 def test_features_of_scikit_learn_and_another_domain(tmp_path, pictures, capsys):
     assert few("sklearn:digits", tmp_path / "d", "--method", "protonet", "--size", "16") == 0
     assert few(pictures, tmp_path / "x", "--test-data", "sklearn:digits") == 2
-    assert "examples of shape (8, 8, 1), but those of" in capsys.readouterr().err
+    assert "with (8, 8, 1); give --size or other data" in capsys.readouterr().err
     other = tmp_path / "other.npz"
     np.savez(other, images=np.load(pictures)["images"][::-1])
     assert few(pictures, tmp_path / "x", "--test-data", str(other)) == 0
