@@ -29,8 +29,13 @@ import metajax
 
 ROOT = Path(__file__).parents[1]
 
-SHARED = {"METHODS", "Recipe"}
-"""Names that several packages export with one meaning: a table of recipes by name, and one of its entries."""
+SHARED = {
+    "METHODS": "a table of recipes by name",
+    "Recipe": "an entry of METHODS",
+    "load": "reads what its namespace is about from a file",
+    "save": "writes what its namespace is about to a file",
+}
+"""Names that several public modules export as different objects with one meaning, and that meaning."""
 
 ALL = [
     "metajax",
@@ -256,19 +261,23 @@ def test_every_public_name_is_annotated_and_documented(part):
 
 
 def two_meanings():
-    """Names that two packages export and that are not the same object; a module has its own name."""
+    """Names that two public modules export and that are not the same object; a module has its own name."""
     users_of = {}
     for package in packages():
         module = importlib.import_module(package)
-        if hasattr(module, "__path__"):
-            for name in public(module):
-                if not inspect.ismodule(getattr(module, name, None)):
-                    users_of.setdefault(name, {}).setdefault(id(getattr(module, name, None)), package)
+        for name in public(module):
+            if not inspect.ismodule(getattr(module, name, None)):
+                users_of.setdefault(name, {}).setdefault(id(getattr(module, name, None)), package)
     return {name: sorted(users.values()) for name, users in users_of.items() if len(users) > 1 and name not in SHARED}
 
 
 def test_no_name_means_two_things():
     assert two_meanings() == {}
+
+
+def test_shared_names_are_exported_by_several_modules():
+    exported = [name for package in packages() for name in public(importlib.import_module(package))]
+    assert {name for name in SHARED if exported.count(name) < 2} == set()
 
 
 def shadows():

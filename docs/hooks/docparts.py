@@ -3,6 +3,7 @@
 import ast
 import builtins
 import doctest
+import importlib
 import inspect
 import re
 import textwrap
@@ -28,9 +29,10 @@ def entries(section: str) -> dict[str, str]:
 
 
 def public(documented: Any) -> tuple[str, str]:
-    """The public package or namespace in which something is, and its name there."""
+    """The public package or namespace that exports something, or else its module, and its name there."""
     package = ".".join(part for part in documented.__module__.split(".") if not part.startswith("_"))
-    return package, documented.__qualname__
+    is_exported = hasattr(importlib.import_module(package), documented.__qualname__.split(".")[0])
+    return package if is_exported else documented.__module__, documented.__qualname__
 
 
 def undefined(code: str) -> list[str]:

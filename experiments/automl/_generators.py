@@ -102,5 +102,5 @@ def dataset(generator: str, number: int) -> tabular.Dataset:
     pd = tabular.pandas()
     frame = pd.DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])])
     if generator in REGRESSION:
-        return tabular.judge(frame, pd.Series(y), "y", [], "regression")
-    return tabular.judge(frame, pd.Series(y.astype(str)), "y", [], "classification")
+        return tabular.to_dataset(frame, pd.Series(y), "y", [], "regression")
+    return tabular.to_dataset(frame, pd.Series(y.astype(str)), "y", [], "classification")

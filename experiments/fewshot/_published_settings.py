@@ -40,15 +40,17 @@ def of(method: str, ways: int, shots: str) -> Settings:
     """
     if method not in METHODS:
         raise InputError(
-            f"--preset paper --method {method}: accepted are {', '.join(METHODS)}; other methods were not published on "
-            "Omniglot with settings that could be checked, take --preset cpu"
+            f"--method must be one of {', '.join(METHODS)} with --preset paper, got {method}; other methods were not "
+            "published on Omniglot with settings that could be checked, so use --preset cpu for them"
         )
     return METHODS[method](ways, int(shots) if shots.isdigit() else 1)
 
 
-def _adapting(tasks: int, rate: float, steps: int, test_steps: int, iterations: int = 60_000, **more: Any) -> Settings:
-    own = {"tasks": tasks, "chunk": tasks, "inner_rate": rate, "inner_steps": steps, "test_steps": test_steps}
-    return {**own, "steps": iterations, "train_queries": 15, "outer_rate": 1e-3, "cosine": False, **more}
+def _adapting(
+    tasks: int, rate: float, steps: int, test_steps: int, iterations: int = 60_000, **overrides: Any
+) -> Settings:
+    settings = {"tasks": tasks, "chunk": tasks, "inner_rate": rate, "inner_steps": steps, "test_steps": test_steps}
+    return {**settings, "steps": iterations, "train_queries": 15, "outer_rate": 1e-3, "cosine": False, **overrides}
 
 
 def _maml(ways: int, shots: int) -> Settings:

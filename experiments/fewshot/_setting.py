@@ -78,26 +78,26 @@ class Config:
 
     def __post_init__(self):
         if self.method not in fewshot.METHODS:
-            raise InputError(f"--method {self.method}: accepted are {', '.join(fewshot.METHODS)}")
+            raise InputError(f"--method must be one of {', '.join(fewshot.METHODS)}, got {self.method}")
         positive = ("ways", "queries", "steps", "episodes", "evaluations", "width")
-        wrong = [name for name in positive if getattr(self, name) < 1]
-        if wrong:
-            raise InputError(f"--{wrong[0]} {getattr(self, wrong[0])}: accepted is a positive whole number")
+        invalid = [name for name in positive if getattr(self, name) < 1]
+        if invalid:
+            raise InputError(f"--{invalid[0]} must be an integer >= 1, got {getattr(self, invalid[0])}")
         if self.minutes is not None and not self.minutes > 0:
-            raise InputError(f"--minutes {self.minutes}: accepted is a positive number")
+            raise InputError(f"--minutes must be positive, got {self.minutes}")
         if self.episodes % 50:
-            raise InputError(f"--episodes {self.episodes}: accepted are multiples of 50")
+            raise InputError(f"--episodes must be a multiple of 50, got {self.episodes}")
         if self.batch_norm not in ("transductive", "support", "running"):
-            raise InputError(f"--batch-norm {self.batch_norm}: accepted are transductive, support and running")
+            raise InputError(f"--batch-norm must be transductive, support or running, got {self.batch_norm}")
         if self.batch_norm == "running" and fewshot.METHODS[self.method].family != "features":
             accepted = [name for name, recipe in fewshot.METHODS.items() if recipe.family == "features"]
             raise InputError(
-                f"--batch-norm running: --method {self.method} has no running statistics; accepted with it are "
-                f"{', '.join(accepted)}"
+                f"--method must be one of {', '.join(accepted)} with --batch-norm running, because {self.method} has no "
+                "running statistics"
             )
         if self.halve_every is not None and (self.halve_every < 1 or self.cosine):
             raise InputError(
-                f"--halve-every {self.halve_every}: accepted is a positive number of steps with --no-cosine"
+                f"--halve-every must be a positive number of steps and needs --no-cosine, got {self.halve_every}"
             )
         shots(self.shots)
         recipe = fewshot.METHODS[self.method].for_ways(self.ways)
@@ -105,7 +105,7 @@ class Config:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, getattr(recipe, name))
         if (self.tasks or 1) % (self.chunk or 1):
-            raise InputError(f"--tasks {self.tasks}: accepted are multiples of --chunk {self.chunk}")
+            raise InputError(f"--tasks must be a multiple of --chunk {self.chunk}, got {self.tasks}")
 
     def recipe(self) -> fewshot.Recipe:
         """Returns the recipe of the method with these settings."""
@@ -118,7 +118,7 @@ def shots(text: str) -> int | tuple[int, ...]:
     try:
         each = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--shots {text}: accepted is a whole number, or one for each way as 1,2,3") from None
+        raise InputError(f"--shots must be an integer >= 1, or one for each way as 1,2,3; got {text}") from None
     return each[0] if len(each) == 1 else each
 
 
@@ -127,10 +127,12 @@ def build(config: Config, parts: data.ClassSplit, steps: int) -> fewshot.Method:
     shape = parts.train.x.shape[1:]
     image = len(shape) == 3
     if image and min(shape[:2]) < 16 and config.pool:
-        raise InputError(f"--pool: images of {shape[0]} x {shape[1]} are too small to be halved four times")
+        raise InputError(
+            f"--pool must leave images that can be halved four times, but {shape[0]} x {shape[1]} is too small"
+        )
     if not image and config.batch_norm != "transductive":
         mode = f"--batch-norm {config.batch_norm}"
-        raise InputError(f"{mode}: the perceptron for {config.data} has no batch norm; give images")
+        raise InputError(f"{mode} needs images, because the perceptron for {config.data} has no batch norm")
 
     def body(*, flatten: bool, context: int) -> nn.Functional:
         if image:
@@ -158,8 +160,8 @@ def prepare(config: Config) -> tuple[data.ClassSplit, data.Classes]:
         test = data.class_split(config.test_data, config.seed, config.size).test
         if test.x.shape[1:] != parts.train.x.shape[1:]:
             raise InputError(
-                f"--test-data {config.test_data}: examples of shape {test.x.shape[1:]}, but those of {config.data} are "
-                f"{parts.train.x.shape[1:]}; give --size or other data"
+                f"--test-data must have examples of the shape of {config.data}, {parts.train.x.shape[1:]}, got "
+                f"{config.test_data} with {test.x.shape[1:]}; give --size or other data"
             )
     for name, part in (("training", parts.train), ("validation", parts.validation), ("test", test)):
         episodes(config, part, name, train=name == "training")

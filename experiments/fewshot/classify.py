@@ -72,28 +72,28 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
     )
     state = run.load(state, directory.path, best=("validation_accuracy", True))
     report = evaluator(config, method, test, "test", keys[3], config.episodes)(state.hyper)
+    seconds = max(r["seconds"] for r in directory.metrics())
+    return result_of(report, config, {"best_step": int(state.step), "steps": steps, "seconds": seconds})
+
+
+def result_of(report: fewshot.Report, config: Config, training: Mapping[str, float]) -> dict[str, Any]:
+    """Returns the content of ``result.json``."""
+    accuracy, interval = 100 * float(report.mean[-1]), 100 * float(report.interval[-1])
     return {
-        "metrics": {
-            "accuracy": 100 * float(report.mean[-1]),
-            "interval": 100 * float(report.interval[-1]),
-            "best_step": int(state.step),
-            "steps": steps,
-            "diverged": len(report.diverged),
-            "seconds": max(r["seconds"] for r in directory.metrics()),
-        },
+        "metrics": {"accuracy": accuracy, "interval": interval, "diverged": len(report.diverged), **training},
         "curve": report.mean.tolist(),
         "diverged": list(report.diverged),
         "protocol": f"{config.ways}-way {config.shots}-shot, {config.queries} queries a class: {report}",
     }
 
 
-def evaluator(config: Config, method: fewshot.Method, part: data.Classes, name: str, key: Key, n: int) -> Any:
+def evaluator(config: Config, method: fewshot.Method, classes: data.Classes, name: str, key: Key, n: int) -> Any:
     """Returns ``hyper -> report`` on n tasks of some classes."""
-    mode = config.batch_norm if part.x.ndim == 4 else "none"
-    sample, checkpoint = episodes(config, part, name), "best on validation tasks"
-    each = name == "test" and config.minutes is None  # the curve over steps costs several tests
+    mode = config.batch_norm if classes.x.ndim == 4 else "none"
+    sample, checkpoint = episodes(config, classes, name), "best on validation tasks"
+    every_step = name == "test" and config.minutes is None  # the curve over steps costs several tests
     chunk = 1 if config.chunk == 1 else 50
-    return fewshot.evaluation.evaluator(method, sample, "accuracy", key, n, mode, chunk, checkpoint, each)
+    return fewshot.evaluation.evaluator(method, sample, "accuracy", key, n, mode, chunk, checkpoint, every_step)
 
 
 def plan(
@@ -107,20 +107,23 @@ def plan(
     file = directory.path / "plan.json"
     if not file.is_file():
         step = lambda s, _: method.update(s, sampler(jax.random.fold_in(stream(s.key, "data"), s.step)))
-        few = jax.jit(lambda s: jax.lax.scan(step, s, None, TIMED_STEPS)[0])
+        timed_steps = jax.jit(lambda s: jax.lax.scan(step, s, None, TIMED_STEPS)[0])
         clock = [time.perf_counter()]
-        for work in (few, few, lambda s: validation(s.hyper), lambda s: validation(s.hyper)):
-            jax.block_until_ready(work(state))
+        for program in (timed_steps, timed_steps, lambda s: validation(s.hyper), lambda s: validation(s.hyper)):
+            jax.block_until_ready(program(state))
             clock.append(time.perf_counter())
-        first, again, first_validation, one_validation = (b - a for a, b in itertools.pairwise(clock))
-        test = first_validation - one_validation + one_validation * config.episodes / VALIDATION_TASKS
-        left = 60 * (config.minutes or 0) - (clock[-1] - clock[0]) - first - test - SETUP_SECONDS
-        evaluations = min(config.evaluations, max(1, int(VALIDATION_SHARE * left / one_validation)))
-        steps = max(1, int((left - evaluations * one_validation) / (again / TIMED_STEPS) / CHUNK)) * CHUNK
-        if left <= 0:
+        first_steps, timed, first_validation, validation_seconds = (b - a for a, b in itertools.pairwise(clock))
+        step_seconds = timed / TIMED_STEPS
+        test_seconds = first_validation - validation_seconds + validation_seconds * config.episodes / VALIDATION_TASKS
+        elapsed = clock[-1] - clock[0]
+        remaining_seconds = 60 * (config.minutes or 0) - elapsed - first_steps - test_seconds - SETUP_SECONDS
+        evaluations = min(config.evaluations, max(1, int(VALIDATION_SHARE * remaining_seconds / validation_seconds)))
+        training_seconds = remaining_seconds - evaluations * validation_seconds
+        steps = max(1, int(training_seconds / step_seconds / CHUNK)) * CHUNK
+        if remaining_seconds <= 0:
             message = f"--minutes {config.minutes}: compiling and the test alone take longer; {steps} steps"
             print(message, file=sys.stderr)
-        timing = {"seconds_per_step": again / TIMED_STEPS, "seconds_per_validation": one_validation}
+        timing = {"seconds_per_step": step_seconds, "seconds_per_validation": validation_seconds}
         run.write_json(file, {"steps": steps, "evaluations": evaluations, **timing})
     planned = run.read_json(file)
     return int(planned["steps"]), int(planned["evaluations"])

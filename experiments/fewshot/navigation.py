@@ -56,12 +56,12 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        whole = ("steps", "tasks", "trajectories", "epochs", "width", "test_goals", "test_steps")
-        bad = [n for n in whole if getattr(self, n) < 1]
-        if bad:
-            raise InputError(f"--{bad[0]} {getattr(self, bad[0])}: accepted is a positive whole number")
+        positive = ("steps", "tasks", "trajectories", "epochs", "width", "test_goals", "test_steps")
+        invalid = [n for n in positive if getattr(self, n) < 1]
+        if invalid:
+            raise InputError(f"--{invalid[0]} must be an integer >= 1, got {getattr(self, invalid[0])}")
         if not 0 < self.clip < 1:
-            raise InputError(f"--clip {self.clip}: accepted are numbers between 0 and 1")
+            raise InputError(f"--clip must be between 0 and 1, got {self.clip}")
 
 
 PRESETS = {"quick": {"steps": 200}, "paper": {}}
@@ -103,10 +103,10 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
         # the other policies draw their "query" under the policy itself: what is adapted is what is judged
         adapted = method if kind == "maml" else method._replace(adapt=_unchanged)
         learner = navigation.reinforced(adapted, policy, config.trajectories, epochs=config.epochs)
-        with run.RunDirectory(directory.path / kind, {**directory.config, "kind": kind}, resume=True) as inside:
+        with run.RunDirectory(directory.path / kind, {**directory.config, "kind": kind}, resume=True) as subdirectory:
             sampler = lambda key: navigation.goals(key, config.tasks)
-            state = run.train(learner, start, sampler, config.steps, inside, chunk=20, label=kind)
-            seconds += max(r["seconds"] for r in inside.metrics())
+            state = run.train(learner, start, sampler, config.steps, subdirectory, chunk=20, label=kind)
+            seconds += max(r["seconds"] for r in subdirectory.metrics())
         steps = [] if kind == "oracle" else [method] + [later] * (config.test_steps - 1)
         test = _tester(policy, steps, goals, stream(test_key, "trajectories"))
         by_step = test(state.hyper)
@@ -144,11 +144,11 @@ def draw(config: dict[str, Any], result: dict[str, Any], directory: Path) -> Non
     values = lambda kind, part: [metrics[f"{kind.replace('-', '_')}_after_{step}{part}"] for step in steps]
     kinds = ("maml", "random", "pre-trained", "oracle")
     curves = {kind: (steps, values(kind, ""), values(kind, "_interval")) for kind in kinds}
-    drawn = plot.curves(curves, "gradient steps", "mean return")
-    drawn.axes[0].set_xticks(steps)
+    figure = plot.curves(curves, "gradient steps", "mean return")
+    figure.axes[0].set_xticks(steps)
     trained = [min(line) for kind, (_, line, _) in curves.items() if kind != "random"]
-    drawn.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
-    plot.save(drawn, directory / "returns.png")
+    figure.axes[0].set_ylim(bottom=2 * min(trained))  # random weights may leave the picture
+    plot.save(figure, directory / "returns.png")
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:

@@ -51,20 +51,23 @@ SOLVED = (5000, 5000)
 EQUAL_TASKS = 24_000
 
 
-def preset(name: str, given: dict[str, Any]) -> dict[str, Any]:
+def preset(name: str, flags: dict[str, Any]) -> dict[str, Any]:
     """Returns the settings of a preset for the method, the ways and the shots that the command line gives."""
-    method, ways = given.get("method", "protonet" if name == "cpu-inductive" else "maml"), given.get("ways", 5)
+    method, ways = flags.get("method", "protonet" if name == "cpu-inductive" else "maml"), flags.get("ways", 5)
     values: dict[str, Any] = {"method": method, "data": "omniglot", "rotations": True}
-    if given.get("data", "omniglot") != "omniglot":
-        raise InputError(f"--data {given['data']}: this experiment is Omniglot's; use experiments.fewshot.classify")
+    if flags.get("data", "omniglot") != "omniglot":
+        raise InputError(
+            f"--data must be omniglot in this experiment, got {flags['data']}; use experiments.fewshot.classify for "
+            "other data"
+        )
     if name == "paper":
-        return values | _published_settings.of(method, ways, given.get("shots", "1"))
+        return values | _published_settings.of(method, ways, flags.get("shots", "1"))
     if name == "cpu-inductive":
         return values | {"batch_norm": "running", "train_ways": 60, "tasks": 1, "outer_rate": 2e-3, "steps": 8000}
     if name == "equal-tasks":
         return values | {"width": 32, "tasks": 8, "steps": EQUAL_TASKS // 8, "outer_rate": 2e-3}
-    few, many = STEPS.get(method, SOLVED)
-    steps = few if ways < 10 else many
+    few_ways_steps, many_ways_steps = STEPS.get(method, SOLVED)
+    steps = few_ways_steps if ways < 10 else many_ways_steps
     if method != "reptile":
         values["outer_rate"] = 2e-3
     if ways >= 10 and method in fewshot.METHODS and fewshot.METHODS[method].family == "gradient":
@@ -113,8 +116,8 @@ def summary(results: Sequence[Result]) -> str:
     for kind in kinds:
         _, numbers = PUBLISHED.get(kind, ("", (None,) * 4))
         row = list(kind)
-        for column, known in zip(COLUMNS, numbers):
-            row += [cells.get((*kind, *column), "not measured"), known or "–"]
+        for column, published_score in zip(COLUMNS, numbers):
+            row += [cells.get((*kind, *column), "not measured"), published_score or "–"]
         rows.append(row)
     sources = "; ".join(f"{method}: {source}" for (method, _), (source, _) in PUBLISHED.items())
     note = (
@@ -143,19 +146,19 @@ def statement(results: Results) -> list[str]:
         is_column = (c.get("data"), c.get("ways"), str(c.get("shots"))) == ("omniglot", 5, "1")
         if is_column and any(f"--preset {preset} " in command for preset in ("cpu", "cpu-inductive")):
             runs.setdefault((c["method"], c.get("batch_norm", "transductive")), []).append(result.metrics)
-    score = {kind: statistics.mean(m["accuracy"] for m in each) for kind, each in runs.items()}
+    score = {kind: statistics.mean(m["accuracy"] for m in metrics) for kind, metrics in runs.items()}
     names = {kind: kind[0] if kind[1] == "transductive" else f"{kind[0]} by {kind[1]} statistics" for kind in runs}
     best = max(score, key=lambda kind: score[kind])
-    minutes = [m["seconds"] / 60 for each in runs.values() for m in each]
+    minutes = [m["seconds"] / 60 for metrics in runs.values() for m in metrics]
     compared: dict[str, list[str]] = {"above": [], "below": [], "level with": []}
     for kind in sorted(score):
-        known = PUBLISHED[kind][1][0] if kind in PUBLISHED else None
-        if known:
-            value, _, spread = known.partition(" ± ")
+        published_score = PUBLISHED[kind][1][0] if kind in PUBLISHED else None
+        if published_score:
+            value, _, spread = published_score.partition(" ± ")
             margin = float(spread or 0.0) + max(m["interval"] for m in runs[kind])
-            how = against(score[kind], float(value), margin)
-            compared[how].append(f"{names[kind]}, {score[kind]:.2f} against {value}")
-    verdict = " and ".join(f"{how} ({listed(which)})" for how, which in compared.items() if which)
+            comparison = against(score[kind], float(value), margin)
+            compared[comparison].append(f"{names[kind]}, {score[kind]:.2f} against {value}")
+    verdict = " and ".join(f"{comparison} ({listed(methods)})" for comparison, methods in compared.items() if methods)
     return [
         f"On Omniglot with 5 ways and 1 shot, {len(score)} methods trained for {min(minutes):.0f} to {max(minutes):.0f} "
         f"minutes each. The best is {names[best]} with {score[best]:.2f}%. Counting the intervals of both, the methods are "

@@ -72,15 +72,17 @@ class Config:
 
     def __post_init__(self):
         if self.method not in ("maml", "meta-sgd"):
-            raise InputError(f"--method {self.method}: accepted are maml and meta-sgd")
+            raise InputError(f"--method must be maml or meta-sgd, got {self.method}")
         if min(self.shots, self.queries, self.inner_steps, self.tasks, self.steps, self.test_steps) < 1:
-            raise InputError("shots, queries, inner_steps, tasks, steps and test_steps must be positive")
+            raise InputError(
+                "--shots, --queries, --inner-steps, --tasks, --steps and --test-steps must be integers >= 1"
+            )
         if self.episodes % 50:
-            raise InputError(f"--episodes {self.episodes}: accepted are multiples of 50")
+            raise InputError(f"--episodes must be a multiple of 50, got {self.episodes}")
         if not 0 < self.min_frequency <= self.max_frequency:
             raise InputError(
-                f"--min-frequency {self.min_frequency} --max-frequency {self.max_frequency}: accepted are two positive "
-                "numbers, the smaller first"
+                f"--min-frequency and --max-frequency must be positive, the smaller one first, got {self.min_frequency} "
+                f"and {self.max_frequency}"
             )
 
     def waves(self, shots: int, queries: int, even: bool = False) -> fewshot.episodes.Sampler:
@@ -89,9 +91,9 @@ class Config:
         return fewshot.episodes.sinusoid(shots, queries, even, None if frequency == (1.0, 1.0) else frequency)
 
 
-def meta_sgd_paper(given: dict[str, Any]) -> dict[str, Any]:
+def meta_sgd_paper(flags: dict[str, Any]) -> dict[str, Any]:
     """One step, 4 tasks, frequencies of 0.8 to 1.2, and as many queries in training as shots."""
-    fixed = {"tasks": 4, "steps": 60_000, "test_steps": 1, "even": True, "shots": given.get("shots", 5)}
+    fixed = {"tasks": 4, "steps": 60_000, "test_steps": 1, "even": True, "shots": flags.get("shots", 5)}
     return {**fixed, "queries": fixed["shots"], "min_frequency": 0.8, "max_frequency": 1.2}
 
 
@@ -126,7 +128,7 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
         return fewshot.evaluate(method, state.hyper, test, "mse", test_key, config.episodes)
 
     report = score(config.shots)
-    others = {k: score(k) for k in TESTED_SHOTS} if config.even else {}
+    scores_by_shots = {k: score(k) for k in TESTED_SHOTS} if config.even else {}
     figure(config, apply, method, state.hyper, figure_key, directory)
     metrics = {
         "mse": float(report.mean[-1]),
@@ -135,8 +137,11 @@ def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]
         "mse_after_1": float(report.mean[1]),
         "seconds": max(r["seconds"] for r in directory.metrics()),
     }
-    for shots, other in others.items():
-        metrics |= {f"mse_{shots}_shot": float(other.mean[-1]), f"interval_{shots}_shot": float(other.interval[-1])}
+    for shots, report_at_shots in scores_by_shots.items():
+        metrics |= {
+            f"mse_{shots}_shot": float(report_at_shots.mean[-1]),
+            f"interval_{shots}_shot": float(report_at_shots.interval[-1]),
+        }
     protocol = f"{config.shots} shots, {config.test_queries} queries: {report}"
     return {"metrics": metrics, "curve": report.mean.tolist(), "protocol": protocol}
 
@@ -167,11 +172,11 @@ def summary(results: Sequence[Result]) -> str:
     """Meta-SGD's table: the error after one step by method and shots."""
     waves = [result for result in results if result.config.get("even")]
     rows = []
-    for result in sorted(waves, key=lambda each: (each.config["method"], each.config["shots"])):
+    for result in sorted(waves, key=lambda result: (result.config["method"], result.config["shots"])):
         config, m = result.config, result.metrics
         cells = [f"{m[f'mse_{k}_shot']:.3f} ± {m[f'interval_{k}_shot']:.3f}" for k in TESTED_SHOTS]
-        known = PUBLISHED.get((config["method"], config["shots"]), "–")
-        rows.append([config["method"], f"{config['shots']} shots", *cells, known, f"{m['seconds']:.0f}"])
+        published = PUBLISHED.get((config["method"], config["shots"]), "–")
+        rows.append([config["method"], f"{config['shots']} shots", *cells, published, f"{m['seconds']:.0f}"])
     head = ["method", "trained with", *(f"{k} shots" for k in TESTED_SHOTS), "published, same shots", "seconds"]
     note = (
         "The numbers are mean squared errors with 95% intervals over 600 waves after one step; the frequency is drawn from "
@@ -190,9 +195,9 @@ def statement(results: Results) -> list[str]:
             if (r.config.get("method"), r.config.get("shots")) == (method, 5)
             and r.config.get("min_frequency", 1.0) < r.config.get("max_frequency", 1.0)
         )
-        known, _, spread = PUBLISHED[method, 5].partition(" ± ")
-        how = against(wave["mse_5_shot"], float(known), float(spread) + wave["interval_5_shot"])
-        parts.append(f"{wave['mse_5_shot']:.2f} for {method}, {how} the published {known}")
+        published, _, spread = PUBLISHED[method, 5].partition(" ± ")
+        comparison = against(wave["mse_5_shot"], float(published), float(spread) + wave["interval_5_shot"])
+        parts.append(f"{wave['mse_5_shot']:.2f} for {method}, {comparison} the published {published}")
     return [f"On sinusoids with a drawn frequency and 5 shots, the error is {'; '.join(parts)} (smaller is better)."]
 
 

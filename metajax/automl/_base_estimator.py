@@ -162,7 +162,8 @@ class BaseAutoML(BaseEstimator):
         start_time = time.perf_counter()
         schema = tabular.Schema.read(self.schema) if isinstance(self.schema, str) else self.schema
         columns = None if schema is None else tabular.Schema(schema.columns)  # y is what is predicted
-        dataset = tabular.judge(frame, tabular.pandas().Series(target), "y", [], task, columns)._replace(roles=roles)
+        series = tabular.pandas().Series(target)
+        dataset = tabular.to_dataset(frame, series, "y", [], task, columns)._replace(roles=roles)
         config = self._config(task)
         check_requirements(config, report=False)
         with contextlib.ExitStack() as stack:

@@ -16,7 +16,7 @@ def flip_and_crop(
     shift: Int[Array, ""] | None = None,
     mirror: Bool[Array, ""] | bool = True,
 ) -> Float[Array, "n height width channels"]:
-    """Mirrors each image with probability one half, then shifts it by up to ``pad`` pixels. What enters at a border is zero.
+    """Mirrors each image with probability one half, then shifts it by up to ``pad`` pixels. New border pixels are zero.
 
     This is the standard augmentation of CIFAR (He et al. 2016, arXiv:1512.03385).
 

@@ -57,7 +57,7 @@ def digits(seed: int = 0, shares: tuple[float, float] = (0.5, 0.25)) -> Images:
     order = np.random.default_rng(seed).permutation(len(x))
     ends = (np.cumsum(shares) * len(x)).astype(int)
     if not 0 < ends[0] < ends[1] < len(x):
-        raise InputError(f"digits: shares={shares}; accepted are positive shares that leave some images for the test")
+        raise InputError(f"digits: shares must be positive and leave some images for the test, got {shares}")
     y = np.asarray(y, np.int32)
     train, validation, test = ((x[rows], y[rows]) for rows in np.split(order, ends))
     return Images(train, validation, test)

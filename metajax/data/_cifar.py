@@ -47,9 +47,9 @@ def cifar10(seed: int = 0, size: int = 32, validation: int = 25_000) -> Images:
         (25000, 8, 8, 3)
     """
     if size not in (8, 16, 32):
-        raise InputError(f"cifar10: size={size}; accepted are 32, 16 and 8")
+        raise InputError(f"cifar10: size={size} must be 32, 16 or 8")
     if not 0 < validation < 50_000:
-        raise InputError(f"cifar10: validation={validation}; accepted are 1 to 49999 of the 50000 training images")
+        raise InputError(f"cifar10: validation={validation} must be between 1 and 49999 of the 50000 training images")
     arrays = load_npz(_decoded(), ("x_train", "y_train", "x_test", "y_test"))
 
     def shrink(images: np.ndarray) -> np.ndarray:
@@ -107,22 +107,22 @@ def read_jpeg(path: Path) -> dict[str, np.ndarray]:
 
 def read_binary(path: Path) -> dict[str, np.ndarray]:
     """Reads the official binary archive, ``cifar-10-batches-bin/data_batch_1.bin`` to ``test_batch.bin``."""
-    parts: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.name.endswith(".bin") else None
                 if file is not None:
-                    parts[Path(member.name).name] = file.read()
+                    contents[Path(member.name).name] = file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(f"{path}: damaged archive ({error}); download it again from {_URL}") from error
+        raise InputError(f"{path} is a damaged archive ({error}); download it again from {_URL}") from error
     files = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     arrays = {}
     for part, names in files.items():
-        missing = [name for name in names if len(parts.get(name, b"")) == 0 or len(parts[name]) % 3073]
+        missing = [name for name in names if len(contents.get(name, b"")) == 0 or len(contents[name]) % 3073]
         if missing:
-            raise InputError(f"{path}: {missing} missing or cut off; a record has 3073 bytes")
-        rows = np.frombuffer(b"".join(parts[name] for name in names), np.uint8).reshape(-1, 3073)
+            raise InputError(f"{path} lacks complete records of 3073 bytes: {missing} missing or cut off")
+        rows = np.frombuffer(b"".join(contents[name] for name in names), np.uint8).reshape(-1, 3073)
         arrays[f"y_{part}"] = rows[:, 0].copy()
         arrays[f"x_{part}"] = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy()
     return arrays

@@ -70,13 +70,13 @@ def from_array(x: ArrayLike, names: Sequence[str] | None = None, name: str = "im
     x = np.asarray(x)
     if x.ndim not in (3, 4, 5) or 0 in x.shape:
         raise InputError(
-            f"{name}: shape {x.shape}; accepted: classes x examples x height x width [x channels], or "
-            "classes x examples x features"
+            f"{name} must have the shape (classes, examples, height, width[, channels]) or (classes, examples, "
+            f"features), got {x.shape}"
         )
     if not (np.issubdtype(x.dtype, np.floating) or x.dtype == np.uint8):
-        raise InputError(f"{name}: dtype {x.dtype}; accepted are uint8 and floats")
+        raise InputError(f"{name} must have dtype uint8 or a float, got {x.dtype}")
     if x.dtype != np.uint8 and not np.isfinite(x).all():
-        raise InputError(f"{name}: holds values that are not finite")
+        raise InputError(f"{name} must have finite values only")
     x = x[..., None] if x.ndim == 4 else x
     number, examples = x.shape[:2]
     names = tuple(map(str, range(number))) if names is None else tuple(names)
@@ -103,7 +103,9 @@ def by_label(x: ArrayLike, y: ArrayLike, name: str = "y") -> Classes:
     """
     x, y = np.asarray(x), np.asarray(y)
     if y.ndim != 1 or len(x) != len(y):
-        raise InputError(f"{name}: {y.shape} labels for {len(x)} examples; accepted is one label for each example")
+        raise InputError(
+            f"{name} must have one label for each example, got labels of shape {y.shape} for {len(x)} examples"
+        )
     names, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     x = x[..., None] if x.ndim == 3 else x
     return Classes(x[np.argsort(codes, kind="stable")], counts, tuple(map(str, names)))
@@ -138,7 +140,8 @@ def split_classes(
         sizes = (number - validation - test, validation)
     if min(sizes) < 1 or sum(sizes) >= number:
         raise InputError(
-            f"{name}: {number} classes; {sizes[0]} for training and {sizes[1]} for validation leave none for the test"
+            f"{name} has {number} classes, so {sizes[0]} for training and {sizes[1]} for validation leave none for the "
+            "test"
         )
     order = np.random.default_rng(seed).permutation(number)
     return ClassSplit(*(classes.take(part) for part in np.split(order, np.cumsum(sizes))))

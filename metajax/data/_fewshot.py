@@ -36,7 +36,7 @@ _LOADERS: dict[str, Loader] = {}
 
 
 def register(name: str) -> Callable[[L], L]:
-    """Gives a dataset of one's own a name, under which ``class_split`` and the few-shot experiments find it.
+    """Registers a dataset under a name that ``class_split`` and the few-shot experiments accept.
 
     Args:
         name: The name. It must not be taken, and must not look like a path or like ``sklearn:NAME``.
@@ -57,9 +57,9 @@ def register(name: str) -> Callable[[L], L]:
         [6, 2, 2]
     """
     if not name or not name.replace("-", "").replace("_", "").isalnum():
-        raise InputError(f"name={name!r}: accepted are words of letters, digits, '-' and '_'")
+        raise InputError(f"name={name!r}: must have letters, digits, '-' and '_' only")
     if name in _LOADERS:
-        raise InputError(f"name={name!r}: a dataset of this name is registered; take another of {sorted(_LOADERS)}")
+        raise InputError(f"name={name!r}: is already registered; choose a name other than {sorted(_LOADERS)}")
 
     def keep(loader: L) -> L:
         _LOADERS[name] = loader
@@ -130,8 +130,8 @@ def class_split(data: str, seed: int = 0, size: int | None = None) -> ClassSplit
         classes = image_folder(path, size)
     else:
         raise InputError(
-            f"{name}: accepted are {', '.join(_LOADERS)}, sklearn:NAME, a path ending in .npz, and a folder of folders of "
-            "images"
+            f"{name}: must be one of {', '.join(_LOADERS)}, sklearn:NAME, a path ending in .npz, or a folder of folders "
+            "of images"
         )
     return standardized(split_classes(classes, seed, name=name))
 
@@ -146,7 +146,9 @@ def class_npz(path: Path) -> Classes:
     try:
         arrays = load_npz(path, ("x", "y"))
     except InputError as error:
-        raise InputError(f"{path}: needs images [classes, examples, height, width], or x and y; {error}") from None
+        raise InputError(
+            f"{path} must have the array images [classes, examples, height, width], or x and y; {error}"
+        ) from None
     return by_label(arrays["x"], arrays["y"], f"{path}: y")
 
 
@@ -156,7 +158,7 @@ def sklearn_classes(name: str) -> Classes:
     load = getattr(datasets, f"load_{name}", None) or getattr(datasets, f"fetch_{name}", None)
     if load is None:
         known = sorted(n.split("_", 1)[1] for n in dir(datasets) if n.startswith(("load_", "fetch_")))
-        raise InputError(f"{argument}: scikit-learn has no such dataset; it has {', '.join(known)}")
+        raise InputError(f"{argument}: must name a dataset of scikit-learn, one of {', '.join(known)}")
     try:
         bunch = load()
     except (OSError, TypeError) as error:
@@ -165,7 +167,7 @@ def sklearn_classes(name: str) -> Classes:
     x = np.asarray(bunch.images if hasattr(bunch, "images") else bunch.data, np.float32)
     is_whole = target.ndim == 1 and bool(len(target)) and bool(np.all(np.mod(target, 1) == 0))
     if not is_whole or not hasattr(bunch, "target_names"):
-        raise InputError(f"{argument}: has no class labels; give a classification dataset, such as sklearn:digits")
+        raise InputError(f"{argument}: must be a classification dataset, such as sklearn:digits")
     return by_label(x / x.max() if x.ndim > 2 else x, target)
 
 

@@ -43,13 +43,15 @@ def image_folder(
     names = sorted(p.name for p in path.iterdir() if p.is_dir()) if only is None else list(only)
     missing = [name for name in names if not (path / name).is_dir()]
     if missing:
-        raise InputError(f"{path}: has no folder {missing[0]!r}, which the split names ({len(missing)} are missing)")
+        raise InputError(f"{path} lacks the folder {missing[0]!r} of the split ({len(missing)} are missing)")
     if not names:
-        raise InputError(f"{path}: has no folders; accepted is one folder of images for each class")
+        raise InputError(f"{path} must contain one folder of images for each class, but it has no folders")
     files = {name: [p for p in sorted((path / name).rglob("*")) if p.suffix.lower() in SUFFIXES] for name in names}
-    empty = [name for name, paths in files.items() if not paths]
-    if empty:
-        raise InputError(f"{path / empty[0]}: holds no image; accepted are {', '.join(SUFFIXES)}")
+    empty_folders = [name for name, paths in files.items() if not paths]
+    if empty_folders:
+        raise InputError(
+            f"{path / empty_folders[0]} must contain an image ending in {', '.join(SUFFIXES)}, but it has none"
+        )
     return stack_images({name: paths[:limit] for name, paths in files.items()}, size)
 
 
@@ -148,7 +150,7 @@ def cifar_fs(size: int = 32) -> ClassSplit:
 def _root(name: str, layout: str) -> Path:
     root = home() / name
     if not root.is_dir():
-        raise InputError(f"{root}: does not exist; put {name} there as {layout}")
+        raise InputError(f"{root} does not exist; put {name} there as {layout}")
     return root
 
 
@@ -156,13 +158,13 @@ def _text(file: Path) -> str:
     try:
         return file.read_text()
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{file} cannot be read ({error.strerror})") from error
 
 
 def _csv(file: Path) -> list[dict[str, str]]:
     rows = list(csv.DictReader(_text(file).splitlines()))
     if not rows or not {"filename", "label"} <= set(rows[0]):
-        raise InputError(f"{file}: needs the columns filename and label and at least one row")
+        raise InputError(f"{file} must have the columns filename and label and at least one row")
     return rows
 
 
@@ -170,15 +172,15 @@ def stack_images(files: dict[str, list[Path]], size: int | None) -> Classes:
     """Reads the images of each class. All must have one size, unless ``size`` is given to resize them."""
     images: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
-    first: Path | None = None
+    first_file: Path | None = None
     for file in (file for paths in files.values() for file in paths):
         image = read_image(file, size)
         if shape is not None and image.shape[:2] != shape:
             raise InputError(
-                f"{file}: is {image.shape[0]} x {image.shape[1]}, but {first} is {shape[0]} x {shape[1]}; give a size "
-                "to resize all to"
+                f"{file} is {image.shape[0]} x {image.shape[1]}, but {first_file} is {shape[0]} x {shape[1]}; pass a "
+                "size to resize all images to"
             )
-        shape, first = image.shape[:2], first or file
+        shape, first_file = image.shape[:2], first_file or file
         images.append(image)
     channels = max(image.shape[2] for image in images)
     widened = [np.broadcast_to(image, (*image.shape[:2], channels)) for image in images]
@@ -196,5 +198,5 @@ def read_image(file: Path, size: int | None = None) -> np.ndarray:
                 image = image.resize((size, size), image_module.Resampling.BILINEAR)
             pixels = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{file}: not a readable image ({error})") from error
+        raise InputError(f"{file} is not a readable image ({error})") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels

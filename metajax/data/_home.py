@@ -60,20 +60,20 @@ def download(url: str, path: Path, checksum: str) -> Path:
     algorithm, expected = checksum.split(":")
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
+        partial_file = path.with_name(path.name + ".part")
         try:
-            with urllib.request.urlopen(url, timeout=30) as source, part.open("wb") as target:
+            with urllib.request.urlopen(url, timeout=30) as source, partial_file.open("wb") as target:
                 while block := source.read(1 << 20):
                     target.write(block)
         except (urllib.error.URLError, OSError, TimeoutError) as error:
-            part.unlink(missing_ok=True)
+            partial_file.unlink(missing_ok=True)
             raise InputError(
                 f"{path.name} could not be downloaded ({error}); put the file of {url} at {path}"
             ) from error
-        part.replace(path)
+        partial_file.replace(path)
     actual = digest(path, algorithm)
     if actual != expected:
-        raise InputError(f"{path}: {algorithm} is {actual}, expected {expected}; replace it by the file of {url}")
+        raise InputError(f"{path} must have the {algorithm} {expected}, got {actual}; replace it by the file of {url}")
     return path
 
 
@@ -92,13 +92,13 @@ def save_npz(path: Path, compress: bool = True, **arrays: ArrayLike) -> None:
         >>> load_npz(path, ("x",))["x"].tolist()
         [0, 1, 2]
     """
-    part = path.with_name(path.name + ".part")
+    partial_file = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
+        with partial_file.open("wb") as file:
             _write_zip(file, arrays, compress)
-        part.replace(path)
+        partial_file.replace(path)
     except OSError as error:  # on a full disk, the incomplete file would only take up more of it
-        part.unlink(missing_ok=True)
+        partial_file.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
@@ -138,15 +138,15 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             for name in file.namelist():
                 with file.open(name) as member:
                     version = np.lib.format.read_magic(member)
-                    read = (
+                    read_header = (
                         np.lib.format.read_array_header_1_0
                         if version == (1, 0)
                         else np.lib.format.read_array_header_2_0
                     )
-                    shapes[name.removesuffix(".npy")] = read(member)[0]
+                    shapes[name.removesuffix(".npy")] = read_header(member)[0]
             return shapes
     except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz ({error})") from error
+        raise InputError(f"{path} is not a readable .npz ({error})") from error
 
 
 def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -172,11 +172,11 @@ def load_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in names if name not in file]
             if missing:
-                raise InputError(f"{path}: lacks the arrays {missing}; it holds {list(file)}")
+                raise InputError(f"{path} lacks the arrays {missing}; it has {list(file)}")
             return {name: file[name] for name in names}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from error
+        raise InputError(f"{path} is not a readable .npz of plain arrays ({error})") from error

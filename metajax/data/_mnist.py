@@ -45,7 +45,7 @@ def mnist(seed: int = 0, train: int = 50_000, validation: int = 10_000) -> Image
     """
     if min(train, validation) < 1 or train + validation > 60_000:
         raise InputError(
-            f"mnist: train={train} and validation={validation}; accepted are positive numbers of at most 60000 in all"
+            f"mnist: train={train} and validation={validation} must be positive and at most 60000 together"
         )
     path = home() / "mnist" / "mnist.npz"
     if not path.is_file():
@@ -55,10 +55,10 @@ def mnist(seed: int = 0, train: int = 50_000, validation: int = 10_000) -> Image
     scaled = lambda x: (x[..., None] / np.float32(255.0)).astype(np.float32)
     x, y = arrays["x_train"], arrays["y_train"].astype(np.int32)
     order = np.random.default_rng(seed).permutation(len(x))
-    part = lambda rows: (scaled(x[rows]), y[rows])
+    select = lambda rows: (scaled(x[rows]), y[rows])
     return Images(
-        part(order[:train]),
-        part(order[train : train + validation]),
+        select(order[:train]),
+        select(order[train : train + validation]),
         (scaled(arrays["x_test"]), arrays["y_test"].astype(np.int32)),
     )
 
@@ -70,7 +70,7 @@ def read_idx(path: Path) -> np.ndarray:
         axes = raw[3]
         shape = tuple(np.frombuffer(raw, ">u4", axes, 4).astype(int))
         if raw[:3] != b"\0\0\x08":
-            raise ValueError(f"magic number {raw[:3].hex()}, accepted is 000008 (bytes)")
+            raise ValueError(f"its magic number must be 000008 (bytes), got {raw[:3].hex()}")
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: not a readable IDX file ({error})") from error
+        raise InputError(f"{path} is not a readable IDX file ({error})") from error

@@ -67,8 +67,10 @@ def read_archives(archives: list[Path]) -> np.ndarray:
                     small = Image.fromarray(ink).resize((28, 28), Image.Resampling.LANCZOS)
                     characters.setdefault(str(Path(name).parent), []).append(np.asarray(small))
         except (zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"{archive}: damaged archive ({error}); download it again from {_URL}") from error
-    wrong = {name: len(drawings) for name, drawings in characters.items() if len(drawings) != 20}
-    if wrong or not characters:
-        raise InputError(f"omniglot: every character has 20 drawings, but {wrong or 'the archives hold none'}")
+            raise InputError(f"{archive} is a damaged archive ({error}); download it again from {_URL}") from error
+    wrong_counts = {name: len(drawings) for name, drawings in characters.items() if len(drawings) != 20}
+    if wrong_counts or not characters:
+        raise InputError(
+            f"omniglot: every character must have 20 drawings, but {wrong_counts or 'the archives contain none'}"
+        )
     return np.stack([np.stack(characters[name]) for name in sorted(characters)]).astype(np.uint8)

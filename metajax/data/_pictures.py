@@ -19,7 +19,7 @@ class Pictures(NamedTuple):
         x: f32[n, height, width, channels] in [0, 1].
         y: i32[n], the class of each image.
         classes: The names of the classes.
-        notes: What was done on reading, for the report.
+        notes: Notes on the reading, for the report.
     """
 
     x: np.ndarray
@@ -60,13 +60,15 @@ def pictures(path: Path | str, size: int | None = None) -> Pictures:
     else:
         x, y, names = _arrays(path)
     if not np.isfinite(x).all():
-        raise InputError(f"{path}: x has values that are not finite; replace them")
+        raise InputError(f"{path}: x must have finite values only; replace the others")
     counts = np.bincount(y, minlength=len(names))
     if len(names) < 2:
-        raise InputError(f"{path}: has the one class {names[0]!r}; at least two are needed")
-    rare = [name for name, count in zip(names, counts) if count < 3]
-    if rare:
-        raise InputError(f"{path}: the classes {rare[:5]} have fewer than 3 images; add some or remove them")
+        raise InputError(f"{path} must have at least two classes, but all images are of class {names[0]!r}")
+    rare_classes = [name for name, count in zip(names, counts) if count < 3]
+    if rare_classes:
+        raise InputError(
+            f"{path}: every class must have at least 3 images; add some to {rare_classes[:5]} or remove these classes"
+        )
     notes = []
     if len(x) > _MAX_IMAGES:
         rows = np.sort(np.random.default_rng(0).permutation(len(x))[:_MAX_IMAGES])
@@ -99,7 +101,7 @@ def pixels(path: Path | str, size: int | None = None) -> np.ndarray:
         return _scaled(load_npz(path, ("x",))["x"])
     files = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
     if not files:
-        raise InputError(f"{path}: holds no image; accepted are {', '.join(SUFFIXES)}")
+        raise InputError(f"{path} must contain an image ending in {', '.join(SUFFIXES)}, but it has none")
     return _scaled(stack_images({"": files}, size).x)
 
 
@@ -108,14 +110,16 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     shapes = array_shapes(path)
     name = "x" if "x" in shapes else "X"
     if "y" not in shapes:
-        raise InputError(f"{path}: needs the arrays x (images) and y (labels); it holds {list(shapes)}")
+        raise InputError(f"{path} must have the arrays x (images) and y (labels), got {list(shapes)}")
     arrays = load_npz(path, (name, "y"))
     x, y = arrays[name], arrays["y"]
     if y.shape != (len(x),):
-        raise InputError(f"{path}: needs one label for each image; got shapes {x.shape} and {y.shape}")
+        raise InputError(
+            f"{path} must have one label for each image, got x of shape {x.shape} and y of shape {y.shape}"
+        )
     if x.ndim == 4 and x.shape[3] > 4:
         raise InputError(
-            f"{path}: x has shape {x.shape}; accepted is [n, height, width, channels] with at most 4 channels"
+            f"{path}: x must have the shape (n, height, width, channels) with at most 4 channels, got {x.shape}"
         )
     labels, codes = np.unique(y, return_inverse=True)
     return x, codes, [str(label) for label in labels]

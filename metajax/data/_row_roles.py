@@ -1,4 +1,4 @@
-"""What a table says about its rows beside what is learned from: which belong together, when they are from, what they count."""
+"""Columns that describe rows instead of features: groups, times and weights."""
 
 from typing import Any, NamedTuple
 
@@ -13,13 +13,13 @@ from metajax.types import InputError
 
 
 class RowColumns(NamedTuple):
-    """The names of the columns that say something about rows.
+    """The names of the columns that describe rows.
 
     Attributes:
         group: Rows with equal values belong together: they are never on both sides of a split. Nothing is learned from it.
         time: Rows are split in the order of these numbers or dates: what comes later is predicted from what came before. It
             stays among the features.
-        weight: How much each row counts. Nothing is learned from it.
+        weight: The weight of each row. Nothing is learned from it.
     """
 
     group: str | None = None
@@ -28,23 +28,23 @@ class RowColumns(NamedTuple):
 
     @property
     def removed(self) -> list[str]:
-        """The columns that are no features."""
+        """The columns that are not features."""
         return [name for name in (self.group, self.weight) if name is not None]
 
 
 NO_ROW_COLUMNS = RowColumns()
-"""Nothing is said about rows."""
+"""No column describes rows."""
 
 
 class RowRoles(NamedTuple):
-    """What a table says about its rows.
+    """Groups, times and weights of the rows of a table.
 
     Attributes:
         groups: i64[rows], numbers of groups, or ``None``.
         times: f64[rows], larger where later, or ``None``.
         weights: f64[rows], at least 0, 1 on average, or ``None``.
-        columns: The names of the columns that say so.
-        weight_unit: What the weights were divided by.
+        columns: The names of these columns.
+        weight_unit: The number by which the weights were divided.
     """
 
     groups: np.ndarray | None = None
@@ -59,8 +59,8 @@ class RowRoles(NamedTuple):
         Args:
             rows: Row numbers, or a mask.
         """
-        own = lambda part: None if part is None else part[rows]
-        return self._replace(groups=own(self.groups), times=own(self.times), weights=own(self.weights))
+        select = lambda column: None if column is None else column[rows]
+        return self._replace(groups=select(self.groups), times=select(self.times), weights=select(self.weights))
 
 
 def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
@@ -71,18 +71,18 @@ def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
     """
     for role, name in columns._asdict().items():
         if name is not None and name == target:
-            raise InputError(f"{role}={name!r}: is the target")
+            raise InputError(f"{role}={name!r}: must be another column than the target")
         if name is not None and name not in frame.columns:
-            raise InputError(f"{role}={name!r}: no such column; there are {listed(frame.columns)}")
+            raise InputError(f"{role}={name!r}: must be a column of the data, one of {listed(frame.columns)}")
 
 
 def read_roles(frame: Any, columns: RowColumns, weight_unit: float | None = None) -> RowRoles:
-    """Reads what columns say about rows.
+    """Reads groups, times and weights from their columns.
 
     Args:
         frame: A data frame that has these columns.
         columns: Their names.
-        weight_unit: What the weights are divided by; by default their mean.
+        weight_unit: The number by which the weights are divided; by default their mean.
 
     Raises:
         InputError: If one of them has a gap or cannot be read.
@@ -99,7 +99,7 @@ def read_roles(frame: Any, columns: RowColumns, weight_unit: float | None = None
 
 
 def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[np.ndarray, float]:
-    """Returns weights f64[rows], divided by the mean of those above 0 or by a unit, and what they were divided by.
+    """Returns weights f64[rows], divided by the mean of the positive ones or by a unit, and this divisor.
 
     Raises:
         InputError: If one is no number, missing, infinite or negative, or all are 0.
@@ -107,12 +107,12 @@ def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[n
     try:
         values = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{argument}: holds values that are no numbers; accepted are finite numbers from 0") from None
-    refused = ~np.isfinite(values) | (values < 0)
-    if refused.any():
-        raise InputError(f"{argument}: has the value {values[refused][0]:g}; accepted are finite numbers from 0")
+        raise InputError(f"{argument}: must have finite numbers >= 0, but some values are not numbers") from None
+    is_invalid = ~np.isfinite(values) | (values < 0)
+    if is_invalid.any():
+        raise InputError(f"{argument}: must have finite numbers >= 0, got {values[is_invalid][0]:g}")
     if not values.any():
-        raise InputError(f"{argument}: all weights are zero; at least one row must count")
+        raise InputError(f"{argument}: must have a positive weight in at least one row, but all weights are zero")
     if unit is None:
         largest = float(values.max())
         unit = largest * float(np.mean(values[values > 0] / largest))  # The sum of large ones would be infinite.
@@ -129,7 +129,7 @@ def as_groups(values: Any, argument: str) -> np.ndarray:
     numbers = np.asarray(pd.factorize(pd.Series(values), use_na_sentinel=True)[0], np.int64)
     _refuse_gaps(argument, numbers < 0)
     if int(numbers.max(initial=-1)) < 1:
-        raise InputError(f"{argument}: has one group; at least 2 are needed, to hold some out")
+        raise InputError(f"{argument}: must have at least 2 groups, because some are held out; got 1")
     return numbers
 
 
@@ -143,30 +143,32 @@ def _times(cells: Cells) -> np.ndarray:
         values = dates.moments(cells, date.column)
         times = np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6)
     else:
-        times = _numbers("time", cells, "numbers and dates")
+        times = _numbers("time", cells, "numbers or dates")
     _refuse_gaps(f"time={cells.name!r}", np.isnan(times))
     if (times == times[0]).all():
-        raise InputError(f"time={cells.name!r}: is the same in every row; nothing comes later")
+        raise InputError(f"time={cells.name!r}: must differ between rows, but all rows have the same time")
     return times
 
 
 def _weights(cells: Cells, unit: float | None) -> tuple[np.ndarray, float]:
-    values = _numbers("weight", cells, "finite numbers from 0")
+    values = _numbers("weight", cells, "finite numbers >= 0")
     argument = f"weight={cells.name!r}"
     _refuse_gaps(argument, np.isnan(values))
     return as_weights(values, argument, unit)
 
 
-def _numbers(role: str, cells: Cells, accepted: str) -> np.ndarray:
+def _numbers(role: str, cells: Cells, required: str) -> np.ndarray:
     """The cells as numbers f64[rows], NaN where one is missing."""
     if cells.numbers is not None:
         return cells.numbers
-    found = numerals.fit(cells)
-    if found is None:
-        raise InputError(f"{role}={cells.name!r}: has values such as {listed(cells.texts, 3)}; accepted are {accepted}")
-    return numerals.values(cells, found.column)
+    number_fit = numerals.fit(cells)
+    if number_fit is None:
+        raise InputError(f"{role}={cells.name!r}: must have {required}, got values such as {listed(cells.texts, 3)}")
+    return numerals.values(cells, number_fit.column)
 
 
 def _refuse_gaps(argument: str, is_missing: np.ndarray) -> None:
     if missing := int(np.count_nonzero(is_missing)):
-        raise InputError(f"{argument}: has no value in {missing:,} rows; fill them, or leave these rows out")
+        raise InputError(
+            f"{argument}: must have a value in every row, but {missing:,} rows have none; fill or drop these rows"
+        )

@@ -26,11 +26,11 @@ class Dataset(NamedTuple):
         target: Array[rows] of the target, of class labels or floats, none of them missing.
         name: The name of the target.
         classes: The sorted class labels as strings, or ``None`` for regression.
-        notes: What was left out or changed, for the report.
-        schema: How the columns are read.
+        notes: Notes on what was left out or changed, for the report.
+        schema: The schema that reads the columns.
         columns: The features, as the schema reads them.
-        roles: What the table says about its rows: groups, times and weights.
-        row_numbers: i64[rows], the place of each row in the table as it was given, from 0; ``None`` if it is not known.
+        roles: Groups, times and weights of the rows.
+        row_numbers: i64[rows], the index of each row in the original table, from 0; ``None`` if it is not known.
     """
 
     frame: Any
@@ -82,7 +82,7 @@ def pandas() -> Any:
     return optional("pandas", "a table")
 
 
-def judge(
+def to_dataset(
     frame: Any,
     target: Any,
     name: str,
@@ -97,10 +97,10 @@ def judge(
         frame: A data frame of the features, or what ``as_frame`` accepts.
         target: A series or array of the target.
         name: The name of the target.
-        notes: What was done before, for the report.
+        notes: Notes on earlier steps, for the report.
         task: ``classification``, ``regression`` or ``None``, as in ``load``.
         schema: A schema to read the table by, where it is not to be inferred.
-        row_columns: The columns that say something about rows.
+        row_columns: The columns that describe rows.
 
     Returns:
         The dataset.
@@ -112,40 +112,53 @@ def judge(
     Example:
         >>> pd = pandas()
         >>> frame = pd.DataFrame({"x": [0.5 * i for i in range(10)], "k": 1})
-        >>> judge(frame, pd.Series(["a", "b"] * 5), "label", [], None).notes
+        >>> to_dataset(frame, pd.Series(["a", "b"] * 5), "label", [], None).notes
         ['Left out, because they are constant: k.']
     """
     frame = as_frame(frame)
     target = target if hasattr(target, "iloc") else pandas().Series(np.asarray(target))
     if len(frame) != len(target):
-        raise InputError(f"the target {name}: has {len(target):,} values for {len(frame):,} rows; accepted are as many")
-    stated = schema.target if schema is not None and schema.target is not None and schema.target.name == name else None
+        raise InputError(
+            f"the target {name} must have one value for each row, got {len(target):,} values for {len(frame):,} rows"
+        )
+    target_column = (
+        schema.target if schema is not None and schema.target is not None and schema.target.name == name else None
+    )
     check_row_columns(frame, row_columns, name)
-    whole, frame = frame, frame.drop(columns=row_columns.removed)
-    given = None if schema is None else tuple(c for c in schema.columns if c.name not in row_columns.removed)
-    table = read_table(frame, target.reset_index(drop=True), name, task, given, stated)
+    full_frame, frame = frame, frame.drop(columns=row_columns.removed)
+    feature_columns = None if schema is None else tuple(c for c in schema.columns if c.name not in row_columns.removed)
+    table = read_table(frame, target.reset_index(drop=True), name, task, feature_columns, target_column)
     assert table.description is not None
-    found = Schema(table.columns, table.description, (*notes, *table.notes))
+    new_schema = Schema(table.columns, table.description, (*notes, *table.notes))
     values = table.target
     if not table.is_known.all():
-        whole, frame, values = whole[table.is_known], frame[table.is_known], values[table.is_known]
+        full_frame, frame, values = full_frame[table.is_known], frame[table.is_known], values[table.is_known]
     frame = frame.reset_index(drop=True)
-    roles, numbers = read_roles(whole.reset_index(drop=True), row_columns), np.flatnonzero(table.is_known)
+    roles, numbers = read_roles(full_frame.reset_index(drop=True), row_columns), np.flatnonzero(table.is_known)
     if roles.weights is not None and (n_out := int(np.count_nonzero(roles.weights == 0))):
-        found = dataclasses.replace(found, notes=(*found.notes, f"Rows of weight 0 are left out: {n_out:,}."))
+        new_schema = dataclasses.replace(
+            new_schema, notes=(*new_schema.notes, f"Rows of weight 0 are left out: {n_out:,}.")
+        )
     classes = None if table.description.classes is None else list(table.description.classes)
-    whole = Dataset(frame, values, name, classes, list(found.notes), found, None, roles, numbers).counting()
-    _check_target(whole.target, name)
-    if not found.used:
-        raise InputError("every column is constant, empty or an identifier; nothing to learn from")
-    if classes is None:
-        _check_values(whole.target, name)
+    dataset = Dataset(frame, values, name, classes, list(new_schema.notes), new_schema, None, roles, numbers).counting()
+    _check_learnable(dataset, new_schema)
+    return dataset._replace(columns=new_schema.apply(dataset.frame))
+
+
+def _check_learnable(dataset: Dataset, schema: Schema) -> None:
+    """Refuses a dataset from which nothing can be learned."""
+    _check_target(dataset.target, dataset.name)
+    if not schema.used:
+        raise InputError(
+            "the data must have a column to learn from, but every column is constant, empty or an identifier"
+        )
+    if dataset.classes is None:
+        _check_values(dataset.target, dataset.name)
     else:
-        _check_labels(whole.target, classes, name)
-    return whole._replace(columns=found.apply(whole.frame))
+        _check_labels(dataset.target, dataset.classes, dataset.name)
 
 
-def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
+def to_test_dataset(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     """Reads test rows as the rows of a dataset were read. Rows without a target are left out.
 
     Args:
@@ -161,47 +174,51 @@ def judge_test(frame: Any, target: Any, dataset: Dataset) -> Dataset:
     target = target if hasattr(target, "iloc") else pandas().Series(np.asarray(target))
     series = target.reset_index(drop=True)
     table = read_table(as_frame(frame), series, dataset.name, schema.target.task, schema.columns, schema.target)
-    known = np.asarray(table.is_known)
-    if not known.any():
-        raise InputError(f"test: no row has a value of the target {dataset.name}")
-    rows = as_frame(frame)[known].reset_index(drop=True)
+    is_known = np.asarray(table.is_known)
+    if not is_known.any():
+        raise InputError(f"test: must have a value of the target {dataset.name} in some row")
+    rows = as_frame(frame)[is_known].reset_index(drop=True)
     weight = RowColumns(weight=dataset.roles.columns.weight)
     check_row_columns(rows, weight, dataset.name)
     roles = read_roles(rows, weight, dataset.roles.weight_unit)
-    whole = dataset._replace(
+    test_dataset = dataset._replace(
         frame=rows,
-        target=table.target[known],
+        target=table.target[is_known],
         notes=[],
         columns=schema.check(rows),
         roles=roles,
-        row_numbers=np.flatnonzero(known),
+        row_numbers=np.flatnonzero(is_known),
     )
-    return whole.counting()
+    return test_dataset.counting()
 
 
 def _check_target(values: np.ndarray, name: str) -> None:
     """Refuses a target that does not vary."""
     if len(values) == 0 or all(value == values[0] for value in values):
-        shown = values[0] if len(values) else "no value"
-        raise InputError(f"the target {name}: is constant ({shown}); nothing to learn")
+        sole_value = values[0] if len(values) else "no value"
+        raise InputError(f"the target {name} must have at least two values, but it is constant ({sole_value})")
 
 
 def _check_values(values: np.ndarray, name: str) -> None:
     """Refuses a regression target of few rows."""
     if len(values) < _MIN_REGRESSION_ROWS:
-        raise InputError(f"the data has {len(values)} rows; regression needs at least {_MIN_REGRESSION_ROWS}")
+        raise InputError(f"the data must have at least {_MIN_REGRESSION_ROWS} rows for regression, got {len(values)}")
 
 
 def _check_labels(labels: np.ndarray, classes: list[str], name: str) -> None:
     """Refuses too many classes, and classes of few rows."""
     if len(labels) < _MIN_ROWS_PER_CLASS * len(classes):
         raise InputError(
-            f"the data has {len(labels)} rows for {len(classes)} classes of {name}; at least 3 rows for each class are needed"
+            f"the data must have at least 3 rows for each class, got {len(labels)} rows for {len(classes)} classes of "
+            f"{name}"
         )
     distinct, counts = np.unique(labels.astype(str), return_counts=True)
     n_rows = dict(zip(distinct.tolist(), counts.tolist()))
-    rare = [label for label in classes if n_rows.get(label, 0) < _MIN_ROWS_PER_CLASS]
-    if rare:
-        raise InputError(f"the target {name}: the classes {listed(rare)} have fewer than 3 rows; merge or remove them")
+    rare_classes = [label for label in classes if n_rows.get(label, 0) < _MIN_ROWS_PER_CLASS]
+    if rare_classes:
+        raise InputError(
+            f"the target {name} must have at least 3 rows of each class; merge or remove the classes "
+            f"{listed(rare_classes)}"
+        )
     if len(classes) > _MAX_CLASSES:
-        raise InputError(f"the target {name}: has {len(classes)} classes; accepted are at most {_MAX_CLASSES}")
+        raise InputError(f"the target {name} must have at most {_MAX_CLASSES} classes, got {len(classes)}")

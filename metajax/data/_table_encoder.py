@@ -16,12 +16,12 @@ _NORMAL_QUARTILES = 1.349  # The distance of the quartiles of a normal distribut
 _CLIP = 3.0  # Inputs are smoothly clipped to this size.
 
 
-class _Part(NamedTuple):
+class _InputBlock(NamedTuple):
     """The inputs of one column: a number, whether one is missing, the levels of a category, or its target statistic."""
 
     kind: str
     column: int  # among the used columns
-    place: int  # among the numbers or codes
+    source_index: int  # among the numbers or codes
     width: int
 
 
@@ -30,7 +30,7 @@ class Encoder:
     """Turns the rows that a schema reads into inputs. It is fitted on training rows only and consists of plain data.
 
     Attributes:
-        schema: How the columns are read.
+        schema: The schema that reads the columns.
         centers: f64[k], the medians of the numbers.
         spreads: f64[k], the distances of their quartiles, such that it is 1 for a standard normal number.
         missing: bool[k], whether a number was missing in the training rows.
@@ -90,13 +90,13 @@ class Encoder:
     @property
     def groups(self) -> np.ndarray:
         """i64[inputs], the index of the column that each input comes from."""
-        return np.concatenate([np.full(part.width, part.column) for part in self._parts()])
+        return np.concatenate([np.full(part.width, part.column) for part in self._input_blocks()])
 
     @property
     def levels(self) -> np.ndarray:
         """i64[inputs], the number of the category that an input is a level of; -1 where it is none."""
-        number = {part: i for i, part in enumerate(part for part in self._parts() if part.kind == "level")}
-        return np.concatenate([np.full(part.width, number.get(part, -1)) for part in self._parts()])
+        number = {part: i for i, part in enumerate(part for part in self._input_blocks() if part.kind == "level")}
+        return np.concatenate([np.full(part.width, number.get(part, -1)) for part in self._input_blocks()])
 
     def columns(self, rows: Any) -> Columns:
         """Returns rows as the schema reads them.
@@ -124,21 +124,21 @@ class Encoder:
         Raises:
             InputError: If a column is missing, or holds text where the training rows had numbers.
         """
-        read = self.columns(rows)
-        inputs = np.zeros((len(read.numbers), len(self.groups)), np.float32)
-        at, every = 0, np.arange(len(read.numbers))
-        for part in self._parts():
-            block = inputs[:, at : at + part.width]
+        columns = self.columns(rows)
+        inputs = np.zeros((len(columns.numbers), len(self.groups)), np.float32)
+        start, row_indices = 0, np.arange(len(columns.numbers))
+        for part in self._input_blocks():
+            block = inputs[:, start : start + part.width]
             if part.kind == "number":
-                block[:, 0] = self._scaled(read.numbers[:, part.place], part.place)
+                block[:, 0] = self._scaled(columns.numbers[:, part.source_index], part.source_index)
             elif part.kind == "missing":
-                block[:, 0] = np.isnan(read.numbers[:, part.place])
+                block[:, 0] = np.isnan(columns.numbers[:, part.source_index])
             elif part.kind == "level":
-                codes = read.codes[:, part.place]
-                block[every, np.where((codes < 0) | (codes >= part.width), part.width - 1, codes)] = 1.0
+                codes = columns.codes[:, part.source_index]
+                block[row_indices, np.where((codes < 0) | (codes >= part.width), part.width - 1, codes)] = 1.0
             else:
-                block[:] = self._statistic(part.place, read.codes[:, part.place], target, groups)
-            at += part.width
+                block[:] = self._statistic(part.source_index, columns.codes[:, part.source_index], target, groups)
+            start += part.width
         return inputs
 
     def targets(self, target: np.ndarray) -> np.ndarray:
@@ -179,22 +179,22 @@ class Encoder:
         schema, classes = Schema.from_dict(content["schema"]), content["classes"]
         return Encoder(schema, *numbers, statistics, classes, float(content["shift"]), float(content["scale"]))
 
-    def _parts(self) -> Iterator[_Part]:
+    def _input_blocks(self) -> Iterator[_InputBlock]:
         """The inputs, column by column."""
         number = code = 0
         widths = np.bincount([source.column for source in self.schema.numbers], minlength=self.features)
         for index, column in enumerate(self.schema.used):
             if column.kind == "category":
                 assert column.levels is not None
-                yield _Part("level", index, code, min(len(column.levels), MAX_LEVELS) + 1)
+                yield _InputBlock("level", index, code, min(len(column.levels), MAX_LEVELS) + 1)
                 if code in self.statistics:
-                    yield _Part("statistic", index, code, self.statistics[code].shape[1])
+                    yield _InputBlock("statistic", index, code, self.statistics[code].shape[1])
                 code += 1
                 continue
             n_numbers = int(widths[index])
-            yield from (_Part("number", index, number + i, 1) for i in range(n_numbers))
+            yield from (_InputBlock("number", index, number + i, 1) for i in range(n_numbers))
             if self.missing[number]:
-                yield _Part("missing", index, number, 1)
+                yield _InputBlock("missing", index, number, 1)
             number += n_numbers
 
     def _wide(self) -> Iterator[tuple[int, int]]:
@@ -215,9 +215,9 @@ class Encoder:
             return self.statistics[code][codes]
         return target_statistics.out_of_fold(codes, self._outcome(target), len(self.statistics[code]) - 1, groups)
 
-    def _scaled(self, values: np.ndarray, place: int) -> np.ndarray:
+    def _scaled(self, values: np.ndarray, index: int) -> np.ndarray:
         """Numbers, centered and scaled, clipped smoothly as in RealMLP (Holzmüller et al. 2024, arXiv:2407.04491)."""
-        center, spread = self.centers[place], self.spreads[place]
+        center, spread = self.centers[index], self.spreads[index]
         with np.errstate(over="ignore"):
             scaled = np.clip((values / 2 - center / 2) / (spread / 2), -1e6, 1e6)
         return np.where(np.isnan(scaled), 0.0, scaled / np.sqrt(1.0 + (scaled / _CLIP) ** 2))
@@ -238,13 +238,13 @@ def _robust_moments(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     centers, spreads = np.zeros(numbers.shape[1]), np.ones(numbers.shape[1])
     for i, column in enumerate(numbers.T):
-        known = column[~np.isnan(column)]
-        if not len(known):
+        present = column[~np.isnan(column)]
+        if not len(present):
             continue
-        low, center, high = np.quantile(known / 2, (0.25, 0.5, 0.75), method="closest_observation")
+        low, center, high = np.quantile(present / 2, (0.25, 0.5, 0.75), method="closest_observation")
         half = (high - low) / _NORMAL_QUARTILES
         if half <= 0:
-            distances = np.abs(known / 2 - center)
+            distances = np.abs(present / 2 - center)
             half = float(np.median(distances[distances > 0])) if (distances > 0).any() else 0.5
         centers[i], spreads[i] = 2 * center, min(2 * half, np.finfo(np.float64).max)
     return centers, np.maximum(spreads, np.finfo(np.float64).tiny)
@@ -274,6 +274,6 @@ def split(dataset: Dataset, seed: int, shares: tuple[float, float] = (0.6, 0.2))
         n = len(rows)
         test = max(1, round(n * (1 - sum(shares)))) if sum(shares) < 1 else 0
         validation = max(1, round(n * shares[1]))
-        for part, chosen in zip(parts, np.split(rows, [n - test - validation, n - test])):
-            part.append(chosen)
+        for part, selected in zip(parts, np.split(rows, [n - test - validation, n - test])):
+            part.append(selected)
     return tuple(rng.permutation(np.concatenate(part)) for part in parts)

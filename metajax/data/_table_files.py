@@ -9,7 +9,7 @@ from metajax._optional import optional
 from metajax.data._bundled import sklearn_datasets
 from metajax.data._home import array_shapes, load_npz
 from metajax.data._row_roles import NO_ROW_COLUMNS, RowColumns
-from metajax.data._table import Dataset, judge, judge_test, pandas
+from metajax.data._table import Dataset, pandas, to_dataset, to_test_dataset
 from metajax.data.schema._delimited import read_delimited
 from metajax.data.schema._frames import as_frame
 from metajax.data.schema._schema import Schema
@@ -24,7 +24,7 @@ _ENDINGS = ".csv, .tsv, .txt (also with .gz), .parquet, .feather or .npz"
 
 
 class _Read(NamedTuple):
-    """A table in memory: a data frame, what was said on reading, and the target, if it is an array of its own."""
+    """A table in memory: a data frame, notes on the reading, and the target, if it is a separate array."""
 
     frame: Any
     notes: list[str]
@@ -53,7 +53,7 @@ def load(
         The checked dataset, with its schema.
 
     Raises:
-        InputError: If the data cannot be read or learned, with one line that names what was given and what is accepted.
+        InputError: If the data cannot be read, or nothing can be learned from it.
 
     Example:
         >>> iris = load("iris")
@@ -63,28 +63,28 @@ def load(
           sepal length (cm)  number
     """
     if task not in (None, "classification", "regression"):
-        raise InputError(f"task={task!r}: accepted are classification and regression")
+        raise InputError(f"task={task!r}: must be 'classification' or 'regression'")
     if isinstance(data, str) and data in BUNDLED:
-        return judge(*_bundled(data), task, schema, row_columns)
+        return to_dataset(*_bundled(data), task, schema, row_columns)
     is_file = isinstance(data, str | Path)
     if is_file and not Path(data).is_file() and _ending(Path(data)) in (*_DELIMITED, *_BINARY, ".npz"):
         raise InputError(f"data={str(data)!r}: no such file")
     if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
-        raise InputError(f"data={str(data)!r}: accepted are {', '.join(BUNDLED)}, or a path ending in {_ENDINGS}")
-    read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
-    where = f" in {data}" if is_file else ""
-    if read.target is not None:
-        return judge(read.frame, read.target, target or "y", read.notes, task, schema, row_columns)
+        raise InputError(f"data={str(data)!r}: must be one of {', '.join(BUNDLED)}, or a path ending in {_ENDINGS}")
+    table = _read(Path(data)) if is_file else _Read(as_frame(data), [])
+    location = f" in {data}" if is_file else ""
+    if table.target is not None:
+        return to_dataset(table.frame, table.target, target or "y", table.notes, task, schema, row_columns)
     if target is None and schema is not None and schema.target is not None:
         target = schema.target.name
     if target is None:
-        raise InputError(f"target: is needed; the columns{where} are {listed(read.frame.columns)}")
-    if target not in read.frame.columns:
-        raise InputError(f"target={target!r}: no such column{where}; it has {listed(read.frame.columns)}")
-    if len(read.frame.columns) < 2:
-        raise InputError(f"data: has no column beside the target{where}")
-    features = read.frame.drop(columns=target)
-    return judge(features, read.frame[target], target, read.notes, task, schema, row_columns)
+        raise InputError(f"target: must name a column{location}, one of {listed(table.frame.columns)}")
+    if target not in table.frame.columns:
+        raise InputError(f"target={target!r}: must be a column{location}, one of {listed(table.frame.columns)}")
+    if len(table.frame.columns) < 2:
+        raise InputError(f"data: must have at least one column beside the target{location}")
+    features = table.frame.drop(columns=target)
+    return to_dataset(features, table.frame[target], target, table.notes, task, schema, row_columns)
 
 
 def load_test(data: Any, dataset: Dataset) -> Dataset:
@@ -110,13 +110,13 @@ def load_test(data: Any, dataset: Dataset) -> Dataset:
     if is_file and not Path(data).is_file():
         raise InputError(f"test={str(data)!r}: no such file")
     if is_file and _ending(Path(data)) not in (*_DELIMITED, *_BINARY, ".npz"):
-        raise InputError(f"test={str(data)!r}: accepted is a path ending in {_ENDINGS}")
-    read = _read(Path(data)) if is_file else _Read(as_frame(data), [])
-    if read.target is not None:
-        return judge_test(read.frame, read.target, dataset)
-    if dataset.name not in read.frame.columns:
-        raise InputError(f"test: has no column {dataset.name!r}, the target; it has {listed(read.frame.columns)}")
-    return judge_test(read.frame.drop(columns=dataset.name), read.frame[dataset.name], dataset)
+        raise InputError(f"test={str(data)!r}: must be a path ending in {_ENDINGS}")
+    table = _read(Path(data)) if is_file else _Read(as_frame(data), [])
+    if table.target is not None:
+        return to_test_dataset(table.frame, table.target, dataset)
+    if dataset.name not in table.frame.columns:
+        raise InputError(f"test: must have the target {dataset.name!r} as a column, got {listed(table.frame.columns)}")
+    return to_test_dataset(table.frame.drop(columns=dataset.name), table.frame[dataset.name], dataset)
 
 
 def read_csv(path: Path | str) -> Any:
@@ -176,8 +176,8 @@ def _read(path: Path) -> _Read:
         return _npz(path)
     if ending in _BINARY:
         return _Read(as_frame(_binary(path, ending)), [])
-    read = read_delimited(path)
-    return _Read(read.frame, read.notes)
+    table = read_delimited(path)
+    return _Read(table.frame, table.notes)
 
 
 def _binary(path: Path, ending: str) -> Any:
@@ -187,9 +187,9 @@ def _binary(path: Path, ending: str) -> Any:
     try:
         frame = pd.read_parquet(path) if ending == ".parquet" else pd.read_feather(path)
     except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{path}: not a readable {ending[1:]} file ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path} is not a readable {ending[1:]} file ({str(error).splitlines()[0]})") from error
     if not len(frame):
-        raise InputError(f"{path}: has no rows")
+        raise InputError(f"{path} must have at least one row")
     return frame
 
 
@@ -205,11 +205,11 @@ def _npz(path: Path) -> _Read:
     names = array_shapes(path)
     x_name = next((n for n in ("x", "X") if n in names), None)
     if x_name is None or "y" not in names:
-        raise InputError(f"{path}: needs the arrays x (rows x features) and y (rows); it holds {listed(names)}")
+        raise InputError(f"{path} must have the arrays x (rows x features) and y (rows), got {listed(names)}")
     arrays = load_npz(path, (x_name, "y"))
     x, y = arrays[x_name], arrays["y"]
     if y.ndim != 1 or len(x) != len(y):
-        raise InputError(f"{path}: needs x (rows x features) and y (rows); got shapes {x.shape} and {y.shape}")
+        raise InputError(f"{path} must have x (rows x features) and y (rows), got the shapes {x.shape} and {y.shape}")
     return _Read(_columns(x, path), [], pandas().Series(y))
 
 

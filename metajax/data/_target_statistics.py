@@ -9,9 +9,9 @@ MAX_OUTPUTS = 10
 
 
 def outcomes(target: np.ndarray, n_classes: int | None) -> np.ndarray:
-    """Returns what is averaged, f64[n, outputs]: standardized values, or whether a row is of each class.
+    """Returns the numbers to average, f64[n, outputs]: standardized values, or whether a row is of each class.
 
-    Of two classes, one is enough.
+    Two classes need one column.
 
     Args:
         target: i[n] class numbers, or f[n] standardized values.
@@ -19,8 +19,8 @@ def outcomes(target: np.ndarray, n_classes: int | None) -> np.ndarray:
     """
     if n_classes is None:
         return np.asarray(target, np.float64)[:, None]
-    shown = range(1, 2) if n_classes == 2 else range(min(n_classes, MAX_OUTPUTS))
-    return np.stack([np.asarray(target) == label for label in shown], axis=1).astype(np.float64)
+    labels = range(1, 2) if n_classes == 2 else range(min(n_classes, MAX_OUTPUTS))
+    return np.stack([np.asarray(target) == label for label in labels], axis=1).astype(np.float64)
 
 
 def statistics(codes: np.ndarray, outcome: np.ndarray, n_levels: int) -> np.ndarray:
@@ -31,9 +31,9 @@ def statistics(codes: np.ndarray, outcome: np.ndarray, n_levels: int) -> np.ndar
         outcome: f64[n, outputs], as ``outcomes`` returns it.
         n_levels: The number of levels.
     """
-    place = np.where(codes < 0, n_levels, codes)
-    sums = np.stack([np.bincount(place, column, n_levels + 1) for column in outcome.T], axis=1)
-    counts = np.bincount(place, minlength=n_levels + 1)[:, None]
+    level_indices = np.where(codes < 0, n_levels, codes)
+    sums = np.stack([np.bincount(level_indices, column, n_levels + 1) for column in outcome.T], axis=1)
+    counts = np.bincount(level_indices, minlength=n_levels + 1)[:, None]
     prior = outcome.mean(axis=0) if len(outcome) else np.zeros(outcome.shape[1])
     return (sums + _PRIOR_ROWS * prior) / (counts + _PRIOR_ROWS)
 
@@ -51,8 +51,8 @@ def out_of_fold(codes: np.ndarray, outcome: np.ndarray, n_levels: int, groups: n
     if groups is None:
         fold = rng.permutation(len(codes)) % _FOLDS
     else:
-        present, own = np.unique(groups, return_inverse=True)
-        fold = (rng.permutation(len(present)) % _FOLDS)[own.ravel()]
+        present, group_indices = np.unique(groups, return_inverse=True)
+        fold = (rng.permutation(len(present)) % _FOLDS)[group_indices.ravel()]
     values = np.empty_like(outcome)
     for number in range(_FOLDS):
         held_out = fold == number

@@ -4,10 +4,10 @@ Needs pandas (``pip install 'metajax[tabular]'``).
 """
 
 from metajax.data._row_roles import RowColumns, RowRoles
-from metajax.data._table import Dataset, judge, pandas
+from metajax.data._table import Dataset, pandas, to_dataset
 from metajax.data._table_encoder import Encoder, split
 from metajax.data._table_files import BUNDLED, load, load_test, read_csv, read_rows
-from metajax.data.schema import Column, Columns, Schema, Source, Target, as_frame
+from metajax.data.schema import Column, Columns, Schema, Source, TargetColumn, as_frame
 
 __all__ = [
     "BUNDLED",
@@ -19,13 +19,13 @@ __all__ = [
     "RowRoles",
     "Schema",
     "Source",
-    "Target",
+    "TargetColumn",
     "as_frame",
-    "judge",
     "load",
     "load_test",
     "pandas",
     "read_csv",
     "read_rows",
     "split",
+    "to_dataset",
 ]

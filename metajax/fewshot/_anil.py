@@ -5,9 +5,11 @@ from typing import Any
 import jax
 import optax
 
-from metajax import bilevel
+from metajax import bilevel, nn
+from metajax.fewshot._builders import ADAPTED, BuiltMethod, outer_optimizer
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_solution
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.nn import Apply
 from metajax.types import Hyper, Info, Key, LossFn, Params, Scalar
 
@@ -37,11 +39,11 @@ def anil(
         inner_optimizer: Optimizer of the head's steps; see ``maml``.
         outer_optimizer: Optimizer of body and head.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. What it adapts are parameters of the head.
+        The method. It adapts the parameters of the head.
 
     Deviations:
         The paper computes MAML with the body held fixed in the inner steps. Here the features of the support are computed
@@ -70,9 +72,21 @@ def anil(
     def solve(hyper: Hyper, support: Any, key: Key) -> Params:
         return jax.tree.map(lambda x: x[-1], path(hyper, support, key, inner_steps))
 
-    def judge(hyper: Hyper, learned: Params, batch: Any, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Params, batch: Any, key: Key) -> tuple[Scalar, Info]:
         return loss_fn(learned, (embed(hyper["body"], batch[0]), batch[1]), key)
 
-    method = by_solution(solve, judge, outer_optimizer, chunk=chunk)
+    method = by_solution(solve, query_loss, outer_optimizer, chunk=chunk)
     adapt = lambda hyper, support, key: path(hyper, support, key, test_steps)
     return method._replace(adapt=adapt, train_steps=inner_steps, test_steps=test_steps)
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """Builds ANIL, whose arguments separate the body and the head."""
+    body, head = network.body(flatten=False, context=0), network.scores(recipe.ways)
+    descent, steps = optax.sgd(recipe.inner_rate), (recipe.inner_steps, recipe.test_steps)
+    loss_fn, outer = network.loss(head.apply), outer_optimizer(recipe, network)
+    return anil(body.apply, loss_fn, descent, outer, *steps, recipe.chunk, **recipe.options), nn.chain(body, head).init
+
+
+RECIPES = {"anil": Recipe(_build, anil, **ADAPTED)}
+"""The recipes of this file by the names of the methods."""

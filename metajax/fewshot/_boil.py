@@ -2,8 +2,10 @@
 
 import optax
 
+from metajax.fewshot._builders import ADAPTED, by_descent
 from metajax.fewshot._maml import maml
 from metajax.fewshot._method import Method
+from metajax.fewshot._recipe import Recipe
 from metajax.fewshot.parameters import under
 from metajax.types import LossFn
 
@@ -28,11 +30,11 @@ def boil(
         inner_optimizer: Optimizer of the inner steps; see ``maml``.
         outer_optimizer: Optimizer of all initial parameters, body and head.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. In what it adapts, the entries of the head are ``None``.
+        The method. The entries of the head are ``None`` in the adapted parameters.
 
     Raises:
         InputError: If the parameters have no entry ``"body"`` (when the method is first used).
@@ -57,3 +59,7 @@ def boil(
         True
     """
     return maml(loss_fn, inner_optimizer, outer_optimizer, inner_steps, test_steps, chunk=chunk, adapted=under("body"))
+
+
+RECIPES = {"boil": Recipe(by_descent, boil, **ADAPTED)}
+"""The recipes of this file by the names of the methods."""

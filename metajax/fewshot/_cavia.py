@@ -3,8 +3,10 @@
 import jax.numpy as jnp
 import optax
 
-from metajax import bilevel
+from metajax import bilevel, nn
+from metajax.fewshot._builders import ONE_STEP, BuiltMethod, outer_optimizer
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.types import InputError, LossFn
 
 
@@ -34,11 +36,11 @@ def cavia(
         inner_optimizer: Optimizer of the context; gradient descent with rate 1.0 in the paper.
         outer_optimizer: Optimizer of the network's parameters.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. What it adapts is the context f32[size].
+        The method. It adapts the context f32[size].
 
     Raises:
         InputError: If ``size`` or ``test_steps`` is less than 1.
@@ -63,8 +65,29 @@ def cavia(
         (2, 5)
     """
     if size < 1:
-        raise InputError(f"cavia: size={size}; accepted is a whole number >= 1")
+        raise InputError(f"cavia: size must be an integer >= 1, got {size}")
     loss_of_context = lambda hyper, context, batch, key: loss_fn({"params": hyper, "context": context}, batch, key)
     inner = bilevel.Inner.descent(loss_of_context, lambda hyper, key: jnp.zeros(size), lambda hyper: inner_optimizer)
     problem = bilevel.Problem(inner, loss_of_context)
     return by_gradient(problem, bilevel.unroll(), outer_optimizer, inner_steps, test_steps, chunk=chunk)
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """Builds CAVIA, whose body takes the context as a second input."""
+    body, head = network.body(flatten=False, context=recipe.options["size"]), network.scores(recipe.ways)
+    init, apply = nn.chain(body, head)
+    loss_fn = network.loss(lambda p, x: apply(p["params"], x, p["context"]))
+    method = cavia(
+        loss_fn,
+        inner_optimizer=optax.sgd(recipe.inner_rate),
+        outer_optimizer=outer_optimizer(recipe, network),
+        inner_steps=recipe.inner_steps,
+        test_steps=recipe.test_steps,
+        chunk=recipe.chunk,
+        **recipe.options,
+    )
+    return method, init
+
+
+RECIPES = {"cavia": Recipe(_build, cavia, "gradient", {"size": 100}, **{**ONE_STEP, "inner_rate": 1.0})}
+"""The recipes of this file by the names of the methods."""

@@ -31,10 +31,10 @@ def _inverses(hessian: jax.Array, weight: jax.Array, allowed: jax.Array) -> jax.
     return jnp.where(allowed[:, None, None], solve(factors, identity), 0.0)
 
 
-def _solve_rows(inverses: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _solve_rows(inverses: jax.Array, right_side: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Solves ``hessian v + weight * v + level 1ᵀ = right`` for v [n, k] whose rows sum to zero and which is zero outside the
     allowed columns, and for the level [n]."""
-    free = jnp.einsum("kij,jk->ik", inverses, right)
+    free = jnp.einsum("kij,jk->ik", inverses, right_side)
     level = jnp.linalg.solve(jnp.sum(inverses, axis=0), jnp.sum(free, axis=1))
     return free - jnp.einsum("kij,j->ik", inverses, level), level
 
@@ -92,8 +92,8 @@ def _interior_point(program: _Program, iterations: int) -> _Point:
         inverses = _inverses(program.hessian, weight, program.allowed)  # of both directions
 
         def direction(target):  # of the complementarity, f[n, k]
-            right = jnp.where(program.allowed, (target - beta * slack) / beta - dual, 0.0)
-            move, rise = _solve_rows(inverses, right)
+            right_side = jnp.where(program.allowed, (target - beta * slack) / beta - dual, 0.0)
+            move, rise = _solve_rows(inverses, right_side)
             return move, jnp.where(program.allowed, (target - beta * slack) / beta - weight * move, 0.0), rise
 
         center = program.complementarity(beta, slack)

@@ -42,7 +42,7 @@ def by_features(
 ) -> Method:
     """Makes a method that embeds the support, solves for the head, and scores the embedded queries.
 
-    With a function ``embed`` a batch norm in it sees the support and the queries apart, each normalized by its own statistics
+    If ``embed`` is a function, its batch norms normalize support and queries separately, each by its own statistics
     (transductive). With ``nn.Running`` it is inductive, as in the code of prototypical networks: in training support and
     queries are one batch, whose statistics a running mean follows; ``adapt`` and ``loss`` use the running ones. Then
     ``state.hyper`` has the entries ``"hyper"`` and ``"statistics"``.
@@ -51,7 +51,7 @@ def by_features(
         embed: The network.
         head: The classifier that is fitted to the support.
         outer_optimizer: Optimizer of everything that is meta-learned; it never moves running statistics.
-        begin: Makes what is meta-learned, of initial parameters of the network.
+        begin: Maps initial parameters of the network to the meta-learned parameters.
         chunk: Number of tasks that are computed side by side; the rest follow in a scan.
     """
     if isinstance(embed, nn.Running):
@@ -60,10 +60,10 @@ def by_features(
     def solve(hyper: Hyper, support: Any, key: Key) -> Any:
         return head.solve(hyper, embed(head.body(hyper), support[0]), support[1])
 
-    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         return classification_loss(head.scores(hyper, learned, embed(head.body(hyper), batch[0])), batch[1])
 
-    return by_solution(solve, judge, outer_optimizer, begin, chunk)
+    return by_solution(solve, query_loss, outer_optimizer, begin, chunk)
 
 
 def _inductive(
@@ -75,22 +75,22 @@ def _inductive(
 ) -> Method:
     """The method with batch norm by running statistics; see ``by_features``."""
 
-    def whole(hyper: Hyper, support: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
-        inner, number = hyper["hyper"], support[0].shape[0]
+    def task_loss(hyper: Hyper, support: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+        inner, n_support = hyper["hyper"], support[0].shape[0]
         features, statistics = network.train(head.body(inner), jnp.concatenate([support[0], batch[0]]))
-        learned = head.solve(inner, features[:number], support[1])
-        loss, info = classification_loss(head.scores(inner, learned, features[number:]), batch[1])
+        learned = head.solve(inner, features[:n_support], support[1])
+        loss, info = classification_loss(head.scores(inner, learned, features[n_support:]), batch[1])
         return loss, {**info, "statistics": jax.lax.stop_gradient(statistics)}
 
-    learner = solution_learner(lambda hyper, support, key: support, whole, outer_optimizer, chunk)
+    learner = solution_learner(lambda hyper, support, key: support, task_loss, outer_optimizer, chunk)
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
         with_tasks(episodes)
-        once = jax.tree.map(lambda x: x[None], episodes.support)
-        moved, info = learner.update(state, (once, episodes.query))
+        single_step = jax.tree.map(lambda x: x[None], episodes.support)
+        new_state, info = learner.update(state, (single_step, episodes.query))
         info = dict(info)
         statistics = network.follow(state.hyper["statistics"], info.pop("statistics"))
-        return moved._replace(hyper={**moved.hyper, "statistics": statistics}), info
+        return new_state._replace(hyper={**new_state.hyper, "statistics": statistics}), info
 
     def features(hyper: Hyper, x: Any) -> jax.Array:
         return network.test(head.body(hyper["hyper"]), x, hyper["statistics"])
@@ -99,10 +99,10 @@ def _inductive(
         learned = head.solve(hyper["hyper"], features(hyper, support[0]), support[1])
         return jax.tree.map(lambda x: x[None], learned)
 
-    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         return classification_loss(head.scores(hyper["hyper"], learned, features(hyper, batch[0])), batch[1])
 
     def init(key: Key, params: Params) -> BilevelState:
         return learner.init(key, {"hyper": begin(params), "statistics": network.start()})
 
-    return Method(init, update, adapt, judge, 0, 0)
+    return Method(init, update, adapt, query_loss, 0, 0)

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import optax
 
 from metajax import bilevel
+from metajax.fewshot._builders import by_descent
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Recipe
 from metajax.types import Batch, Hyper, Info, InputError, Key, LossFn, Params, Scalar
 
 
@@ -36,7 +38,7 @@ def imaml(
         outer_optimizer: Optimizer of the initialization.
         strength: λ of the proximal term, > 0; 2.0 in the paper's Omniglot 5-way 1-shot.
         inner_steps: Adaptation steps in training, >= 1; 16 in the paper's Omniglot.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         iterations: Iterations of conjugate gradient, >= 1; 5 in the paper.
         damping: Number that is added to the diagonal of the Hessian in the solve, >= 0.
         chunk: Number of tasks that are computed side by side; see ``maml``.
@@ -62,7 +64,7 @@ def imaml(
         16
     """
     if strength <= 0:
-        raise InputError(f"imaml: strength={strength}; accepted is a positive number")
+        raise InputError(f"imaml: strength must be positive, got {strength}")
 
     def proximal(hyper: Hyper, params: Params, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         value, info = loss_fn(params, batch, key)
@@ -73,3 +75,9 @@ def imaml(
     problem = bilevel.Problem(inner, lambda hyper, params, batch, key: loss_fn(params, batch, key))
     estimator = bilevel.implicit("cg", iterations, damping)
     return by_gradient(problem, estimator, outer_optimizer, inner_steps, test_steps, chunk=chunk)
+
+
+RECIPES = {
+    "imaml": Recipe(by_descent, imaml, "gradient", {"strength": 2.0}, inner_rate=0.1, inner_steps=16, test_steps=16)
+}
+"""The recipes of this file by the names of the methods."""

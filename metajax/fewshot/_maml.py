@@ -1,9 +1,14 @@
 """Model-agnostic meta-learning (Finn et al. 2017, arXiv:1703.03400) as a bilevel problem, of both orders."""
 
+import dataclasses
+
 import optax
 
 from metajax import bilevel
+from metajax.fewshot import parameters
+from metajax.fewshot._builders import ADAPTED, BuiltMethod, by_descent, has_norms, whole_network
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.fewshot.parameters import Selection, combine, partition
 from metajax.types import LossFn
 
@@ -33,21 +38,21 @@ def maml_problem(
         >>> bilevel.trajectory(problem, jnp.zeros(()), task, 3, jax.random.key(0)).tolist()  # halfway to 2 at every step
         [0.0, 1.0, 1.5, 1.75]
     """
-    judge = query_loss or loss_fn
+    outer_loss = query_loss or loss_fn
     if adapted is None:
         inner = bilevel.Inner.descent(
             loss=lambda hyper, params, batch, key: loss_fn(params, batch, key),
             init=lambda hyper, key: hyper,
             optimizer=lambda hyper: inner_optimizer,
         )
-        return bilevel.Problem(inner, lambda hyper, params, batch, key: judge(params, batch, key))
-    whole = lambda hyper, params: combine(params, partition(hyper, adapted)[1])
+        return bilevel.Problem(inner, lambda hyper, params, batch, key: outer_loss(params, batch, key))
+    all_params = lambda hyper, params: combine(params, partition(hyper, adapted)[1])
     inner = bilevel.Inner.descent(
-        loss=lambda hyper, params, batch, key: loss_fn(whole(hyper, params), batch, key),
+        loss=lambda hyper, params, batch, key: loss_fn(all_params(hyper, params), batch, key),
         init=lambda hyper, key: partition(hyper, adapted)[0],
         optimizer=lambda hyper: inner_optimizer,
     )
-    return bilevel.Problem(inner, lambda hyper, params, batch, key: judge(whole(hyper, params), batch, key))
+    return bilevel.Problem(inner, lambda hyper, params, batch, key: outer_loss(all_params(hyper, params), batch, key))
 
 
 def maml(
@@ -69,7 +74,7 @@ def maml(
     $$\min_h \; \frac1T \sum_{\tau=1}^{T} L_{Q_\tau}\bigl(w^\tau_S(h)\bigr), \qquad
     w^\tau_0 = h, \quad w^\tau_{s+1} = w^\tau_s - \alpha \nabla L_{S_\tau}(w^\tau_s)$$
 
-    What is meta-learned, ``state.hyper``, is the initialization.
+    ``state.hyper`` is the meta-learned initialization.
 
     Args:
         loss_fn: Loss of a task, ``(params, batch, key) -> (loss, info)``. ``fewshot.cross_entropy`` is the mean over the N·K
@@ -78,7 +83,7 @@ def maml(
             ``eps_root=1e-8``, or its derivative is not finite where a gradient is zero.
         outer_optimizer: Adam with rate 1e-3 in the paper.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         estimator: ``bilevel.unroll()`` (the default: exact second order; ``remat="sqrt"`` for many steps) or
             ``bilevel.first_order()`` (first-order MAML).
         query_loss: Loss of the adapted parameters, where it differs from ``loss_fn``.
@@ -142,7 +147,7 @@ def fomaml(
         inner_optimizer: Any optax transformation; plain gradient descent in the paper.
         outer_optimizer: Adam with rate 1e-3 in the paper.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         query_loss: Loss of the adapted parameters, where it differs from ``loss_fn``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
         adapted: Selects the parameters that take inner steps; see ``maml``.
@@ -169,3 +174,18 @@ def fomaml(
     return maml(
         loss_fn, inner_optimizer, outer_optimizer, inner_steps, test_steps, first_order, query_loss, chunk, adapted
     )
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """Builds MAML of either order. Its inner steps leave batch norms alone where the recipe says so."""
+    if not recipe.adapt_norms and has_norms(whole_network(recipe, network)):
+        frozen_norms = {"adapted": lambda path: not parameters.is_norm(path)}
+        recipe = dataclasses.replace(recipe, options={**recipe.options, **frozen_norms})
+    return by_descent(recipe, network)
+
+
+RECIPES = {
+    "maml": Recipe(_build, maml, **ADAPTED),
+    "fomaml": Recipe(_build, fomaml, **ADAPTED),
+}
+"""The recipes of this file by the names of the methods."""

@@ -13,7 +13,10 @@ import optax
 
 from metajax.bilevel import BilevelState
 from metajax.bilevel._with_info import with_info
+from metajax.fewshot import parameters
+from metajax.fewshot._builders import FIVE_STEPS, BuiltMethod, has_norms, outer_optimizer, whole_network
 from metajax.fewshot._method import Method, solution_learner
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.fewshot._tasks import with_tasks
 from metajax.fewshot.episodes import Episode
 from metajax.fewshot.parameters import Selection, combine, partition
@@ -42,11 +45,11 @@ def importance(epoch: jax.Array | int, inner_steps: int, epochs: int = MULTI_STE
         [0.02, 0.02, 0.02, 0.02, 0.92]
     """
     even = 1.0 / inner_steps
-    moved = jnp.asarray(epoch, jnp.result_type(float)) * (even / epochs)
-    others = inner_steps - 1
-    early = jnp.maximum(even - moved, _LEAST_SHARE * even)
-    last = jnp.minimum(even + others * moved, 1.0 - others * _LEAST_SHARE * even)
-    return jnp.full(inner_steps, early).at[-1].set(last)
+    shift = jnp.asarray(epoch, jnp.result_type(float)) * (even / epochs)
+    n_early = inner_steps - 1
+    early_weight = jnp.maximum(even - shift, _LEAST_SHARE * even)
+    last_weight = jnp.minimum(even + n_early * shift, 1.0 - n_early * _LEAST_SHARE * even)
+    return jnp.full(inner_steps, early_weight).at[-1].set(last_weight)
 
 
 class _Inner(NamedTuple):
@@ -66,15 +69,15 @@ class _Inner(NamedTuple):
     learned_rates: bool
     per_step: Selection | None
 
-    def begin(self, params: Params) -> dict[str, Any]:
-        """What is meta-learned, at the initial parameters of the network."""
-        own, adapted = partition(params, self.per_step) if self.per_step else (None, params)
-        each = lambda w: jnp.broadcast_to(w, (self.steps, *w.shape))
+    def initial_hyper(self, params: Params) -> dict[str, Any]:
+        """Returns the initial meta-learned parameters, from those of the network."""
+        per_step, adapted = partition(params, self.per_step) if self.per_step else (None, params)
+        repeat = lambda w: jnp.broadcast_to(w, (self.steps, *w.shape))
         rates = jax.tree.map(lambda w: jnp.full(self.steps, self.learning_rate, w.dtype), adapted)
-        return {"params": adapted, "rates": rates, "per_step": jax.tree.map(each, own)}
+        return {"params": adapted, "rates": rates, "per_step": jax.tree.map(repeat, per_step)}
 
     def weights(self, hyper: Hyper, params: Params, step: jax.Array) -> Params:
-        """What the network runs with at a step: the adapted parameters, and those that the step has for itself."""
+        """Returns the parameters of the network at a step: the adapted ones and those of this step alone."""
         return combine(params, jax.tree.map(lambda x: x[step], hyper["per_step"])) if self.per_step else params
 
     def path(self, hyper: Hyper, support: Batch, key: Key, exact: bool) -> dict[str, Any]:
@@ -88,25 +91,27 @@ class _Inner(NamedTuple):
             params = jax.tree.map(lambda w, g, r: w - r[step] * g, params, grads, rates)
             return params, params
 
-        _, moved = jax.lax.scan(body, hyper["params"], jnp.arange(self.steps))
-        whole = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), hyper["params"], moved)
+        _, later_params = jax.lax.scan(body, hyper["params"], jnp.arange(self.steps))
+        all_params = jax.tree.map(
+            lambda initial, later: jnp.concatenate([initial[None], later]), hyper["params"], later_params
+        )
         # the query after inner step t runs with the batch norm of step t; before any step, with that of the first
-        return {"params": whole, "step": jnp.maximum(jnp.arange(self.steps + 1) - 1, 0)}
+        return {"params": all_params, "step": jnp.maximum(jnp.arange(self.steps + 1) - 1, 0)}
 
-    def judge(self, hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+    def loss_after_step(self, hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         """The loss of one entry of ``path``."""
         return self.loss_fn(self.weights(hyper, learned["params"], learned["step"]), batch, key)
 
-    def last(self, hyper: Hyper, learned: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
+    def last_loss(self, hyper: Hyper, learned: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
         """The query loss after the last step."""
         query, _ = batch
-        return self.judge(hyper, jax.tree.map(lambda x: x[-1], learned), query, key)
+        return self.loss_after_step(hyper, jax.tree.map(lambda x: x[-1], learned), query, key)
 
-    def every(self, hyper: Hyper, learned: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
+    def weighted_loss(self, hyper: Hyper, learned: Any, batch: Any, key: Key) -> tuple[Scalar, Info]:
         """The weighted sum of the query losses after every step; the info is that of the last one."""
         query, weight = batch
         later = jax.tree.map(lambda x: x[1:], learned)
-        losses, info = jax.vmap(lambda one: self.judge(hyper, one, query, key))(later)
+        losses, info = jax.vmap(lambda entry: self.loss_after_step(hyper, entry, query, key))(later)
         return jnp.sum(weight * losses), jax.tree.map(lambda x: x[-1], info)
 
 
@@ -134,13 +139,13 @@ Update = Callable[[Any, Episode], tuple[Any, Info]]
 def _phase(inner: _Inner, schedule: _Schedule, start: int, learn: Callable[..., Learner]) -> tuple[Learner, Update]:
     """The learner of the phase that begins at a step, and its update of episodes."""
     path = functools.partial(inner.path, exact=start >= schedule.first_order_until)
-    learner = learn(path, inner.every if start < schedule.multi_step_until else inner.last)
+    learner = learn(path, inner.weighted_loss if start < schedule.multi_step_until else inner.last_loss)
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
         tasks = jax.tree.leaves(episodes.query)[0].shape[0]
         weight = jnp.broadcast_to(schedule.weights(state.step, inner.steps), (tasks, inner.steps))
-        once = jax.tree.map(lambda x: x[None], episodes.support)
-        return learner.update(state, (once, (episodes.query, weight)))
+        single_step = jax.tree.map(lambda x: x[None], episodes.support)
+        return learner.update(state, (single_step, (episodes.query, weight)))
 
     return learner, update
 
@@ -212,7 +217,7 @@ def maml_plus_plus(
     _check({"multi_step_until": multi_step_until, "first_order_until": first_order_until}, 0)
     inner = _Inner(with_info(loss_fn, "loss_fn"), learning_rate, inner_steps, learned_rates, per_step)
     schedule = _Schedule(multi_step_until, multi_step_epochs, first_order_until)
-    learn = lambda path, judge: solution_learner(path, judge, outer_optimizer, chunk)
+    learn = lambda path, loss_after_step: solution_learner(path, loss_after_step, outer_optimizer, chunk)
     phases = [_phase(inner, schedule, start, learn) for start in schedule.starts]
 
     def update(state: BilevelState, episodes: Episode) -> tuple[BilevelState, Info]:
@@ -223,14 +228,36 @@ def maml_plus_plus(
         return jax.lax.switch(phase, [phase_update for _, phase_update in phases], state, episodes)
 
     def init(key: Key, params: Params) -> BilevelState:
-        return phases[0][0].init(key, inner.begin(params))
+        return phases[0][0].init(key, inner.initial_hyper(params))
 
     adapt = functools.partial(inner.path, exact=True)
-    return Method(init, update, adapt, inner.judge, inner_steps, inner_steps)
+    return Method(init, update, adapt, inner.loss_after_step, inner_steps, inner_steps)
 
 
 def _check(numbers: dict[str, int], minimum: int) -> None:
     """Names an argument that is less than it may be."""
     for name, value in numbers.items():
         if value < minimum:
-            raise InputError(f"maml_plus_plus: {name}={value}; accepted are whole numbers >= {minimum}")
+            raise InputError(f"maml_plus_plus: {name} must be an integer >= {minimum}, got {value}")
+
+
+MULTI_STEP_PART = 10
+"""MAML++ counts the loss after every inner step in the first 1/10 of the outer steps, as its authors do."""
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """Builds MAML++ with batch norms for each step, and with the multi-step loss in the first part of the training."""
+    model = whole_network(recipe, network)
+    options = {
+        "multi_step_until": network.steps // MULTI_STEP_PART,
+        "per_step": parameters.is_norm if has_norms(model) else None,
+        **recipe.options,
+    }
+    loss_fn, outer = network.loss(model.apply), outer_optimizer(recipe, network)
+    return maml_plus_plus(
+        loss_fn, recipe.inner_rate, outer, recipe.inner_steps, chunk=recipe.chunk, **options
+    ), model.init
+
+
+RECIPES = {"maml++": Recipe(_build, maml_plus_plus, "gradient", **FIVE_STEPS, tasks=8, final_share=0.01)}
+"""The recipes of this file by the names of the methods."""

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import optax
 
 from metajax import bilevel
+from metajax.fewshot._builders import ONE_STEP, BuiltMethod, outer_optimizer, whole_network
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.types import LossFn, Params
 
 
@@ -40,7 +42,7 @@ def meta_sgd(
         learning_rate: The initial rate of all parameters; one value drawn from [0.005, 0.1] in the paper.
         outer_optimizer: Optimizer of initialization and rates.
         inner_steps: Adaptation steps in training, >= 1; 1 in the paper.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
@@ -71,3 +73,20 @@ def meta_sgd(
         return {"params": params, "rates": jax.tree.map(lambda w: jnp.full_like(w, learning_rate), params)}
 
     return by_gradient(problem, bilevel.unroll(), outer_optimizer, inner_steps, test_steps, begin, chunk=chunk)
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """Builds Meta-SGD, which takes an initial rate in place of an optimizer."""
+    model = whole_network(recipe, network)
+    loss_fn, outer, steps = (
+        network.loss(model.apply),
+        outer_optimizer(recipe, network),
+        (recipe.inner_steps, recipe.test_steps),
+    )
+    return meta_sgd(loss_fn, recipe.inner_rate, outer, *steps, recipe.chunk, **recipe.options), model.init
+
+
+RECIPES = {
+    "meta-sgd": Recipe(_build, meta_sgd, "gradient", **{**ONE_STEP, "test_steps": 1}, many_ways={"inner_rate": 0.1})
+}
+"""The recipes of this file by the names of the methods."""

@@ -1,12 +1,16 @@
 """MetaOptNet (Lee et al. 2019, arXiv:1904.03758): features for a support vector machine that is solved in the program."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import optax
 
 from metajax import nn
 from metajax.fewshot import heads
+from metajax.fewshot._builders import SOLVED, BuiltMethod, on_features
 from metajax.fewshot._features import Embed, Head, by_features
 from metajax.fewshot._method import Method
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.types import InputError
 
 
@@ -39,8 +43,8 @@ def metaoptnet(
         scale: Initial factor of the scores, > 0, meta-learned; 1 in the paper.
         iterations: Iterations of the solver, >= 1.
         chunk: Number of tasks that are computed side by side; see ``maml``.
-        ways: Largest number of classes of a task, in training and test, >= 2. Where tasks have many examples a class, the
-            solver is faster by it. ``None`` if it is not known.
+        ways: Largest number of classes of a task, in training and test, >= 2. The solver uses it to be faster where classes
+            have many examples. ``None`` if it is not known.
 
     Returns:
         The method.
@@ -65,16 +69,27 @@ def metaoptnet(
         ['body', 'log_scale']
     """
     if ways is not None and ways < 2:
-        raise InputError(f"metaoptnet: ways={ways}; accepted is None, or a whole number >= 2")
+        raise InputError(f"metaoptnet: ways must be None or an integer >= 2, got {ways}")
     if c <= 0 or scale <= 0 or iterations < 1:
         raise InputError(
-            f"metaoptnet: c={c}, scale={scale}, iterations={iterations}; accepted are c > 0, scale > 0, iterations >= 1"
+            f"metaoptnet: c and scale must be positive and iterations an integer >= 1, got c={c}, scale={scale}, "
+            f"iterations={iterations}"
         )
 
     head = Head(
-        solve=lambda hyper, features, labels: heads.svm(features, labels, c, iterations, ways=ways),
+        solve=lambda hyper, features, labels: heads.fit_svm(features, labels, c, iterations, ways=ways),
         scores=heads.linear_scores,
         body=lambda hyper: hyper["body"],
     )
     begin = lambda params: {"body": params, "log_scale": jnp.log(scale)}
     return by_features(embed, head, outer_optimizer, begin, chunk)
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """Builds MetaOptNet, which is faster if it knows the number of ways."""
+    ways = {"ways": max(recipe.ways, recipe.train_ways or recipe.ways)}
+    return on_features(dataclasses.replace(recipe, options={**ways, **recipe.options}), network)
+
+
+RECIPES = {"metaoptnet-svm": Recipe(_build, metaoptnet, **SOLVED)}
+"""The recipes of this file by the names of the methods."""

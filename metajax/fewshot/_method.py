@@ -1,4 +1,4 @@
-"""What a few-shot method is, and the two ways in which one is made: by inner gradient steps, or by a solution."""
+"""The type of a few-shot method, and the two functions that make one: by inner gradient steps, or by a solution."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -15,13 +15,13 @@ from metajax.types import Batch, Hyper, Info, InputError, Key, Learner, Params, 
 
 
 class Adapt(Protocol):
-    """How a method adapts to a task."""
+    """A function that adapts to a task."""
 
     def __call__(self, hyper: Hyper, support: Batch, key: Key, /) -> Any:
-        """Returns what the task was learned to be, stacked along a leading axis of ``test_steps + 1`` entries.
+        """Returns the parameters of the task, stacked along a leading axis of ``test_steps + 1`` entries.
 
         Args:
-            hyper: What was meta-learned.
+            hyper: The meta-learned parameters.
             support: The support of one task.
             key: Key of the adaptation's randomness.
         """
@@ -29,13 +29,13 @@ class Adapt(Protocol):
 
 
 class TaskLoss(Protocol):
-    """How a method is judged on a task."""
+    """A function that returns the loss on a task."""
 
     def __call__(self, hyper: Hyper, learned: Any, batch: Batch, key: Key, /) -> tuple[Scalar, Info]:
         """Returns the loss, and scores to report.
 
         Args:
-            hyper: What was meta-learned.
+            hyper: The meta-learned parameters.
             learned: One entry of what ``adapt`` returns.
             batch: The query of the task.
             key: Key of the loss's randomness.
@@ -47,10 +47,10 @@ class Solve(Protocol):
     """Solves a task at once."""
 
     def __call__(self, hyper: Hyper, support: Batch, key: Key, /) -> Any:
-        """Returns what is learned of the support, differentiable in ``hyper``.
+        """Returns the parameters that the support determines, differentiable in ``hyper``.
 
         Args:
-            hyper: What is meta-learned.
+            hyper: The meta-learned parameters.
             support: The support of one task.
             key: Key of the solution's randomness.
         """
@@ -63,17 +63,20 @@ def no_init_params(key: Key) -> Params:
     Raises:
         InputError: Always.
     """
-    raise InputError("init_params: this method was made of its parts, so pass initial parameters to init(key, params)")
+    raise InputError(
+        "init_params: this method has no initial parameters of its own, because it was not built by a recipe; pass "
+        "them to init(key, params)"
+    )
 
 
 class Method(NamedTuple):
     """A few-shot method: how to meta-learn, how to adapt to a task, how to be judged.
 
     Attributes:
-        init: ``(key, params) -> state``; what is meta-learned is ``state.hyper``. A method that a recipe built draws the
-            initial parameters itself where none are given.
+        init: ``(key, params) -> state``; ``state.hyper`` has the meta-learned parameters. A method that a recipe built
+            draws the initial parameters itself if it gets none.
         update: ``(state, episodes) -> (state, info)``; the leading axis of an episode's arrays counts tasks.
-        adapt: ``(hyper, support, key) -> learned``: what a task was learned to be, stacked along a leading axis: after 0,
+        adapt: ``(hyper, support, key) -> learned``: the parameters of a task, stacked along a leading axis: after 0,
             1, ..., ``test_steps`` adaptation steps. A method that solves its task at once has a single entry.
         loss: ``(hyper, learned, batch, key) -> (loss, info)`` of one entry of ``learned``.
         train_steps: Adaptation steps in training; 0 for a solution.
@@ -111,10 +114,10 @@ def by_gradient(
     Args:
         problem: The bilevel problem of one task.
         estimator: Estimates the hypergradient of one task.
-        outer_optimizer: Optimizer of what is meta-learned.
+        outer_optimizer: Optimizer of the meta-learned parameters.
         inner_steps: Adaptation steps in training, >= 1.
-        test_steps: Adaptation steps in ``adapt``, >= 1. By default as many as in training.
-        begin: Makes what is meta-learned, of initial parameters of the network.
+        test_steps: Adaptation steps in ``adapt``, >= 1. The default is ``inner_steps``.
+        begin: Maps initial parameters of the network to the meta-learned parameters.
         batches: ``(episodes, key) -> inner batches [steps, tasks, ...]``; by default the support, again at every step.
         chunk: Number of tasks that are computed side by side; the rest follow in a scan. Fewer need less memory.
             ``None`` computes all tasks at once.
@@ -135,7 +138,7 @@ def by_gradient(
     """
     test_steps = inner_steps if test_steps is None else test_steps
     if test_steps < 1:
-        raise InputError(f"by_gradient: test_steps={test_steps}; accepted is a whole number >= 1")
+        raise InputError(f"by_gradient: test_steps={test_steps} must be an integer >= 1")
     learner = bilevel.learner(
         problem, bilevel.batched(estimator, chunk), outer_optimizer, inner_steps, warm_start=False
     )
@@ -170,8 +173,8 @@ def by_solution(
     Args:
         solve: ``(hyper, support, key) -> learned``.
         loss: ``(hyper, learned, batch, key) -> (loss, info)``.
-        outer_optimizer: Optimizer of what is meta-learned.
-        begin: Makes what is meta-learned, of initial parameters of the network.
+        outer_optimizer: Optimizer of the meta-learned parameters.
+        begin: Maps initial parameters of the network to the meta-learned parameters.
         chunk: Number of tasks that are computed side by side; see ``by_gradient``.
 
     Returns:

@@ -4,8 +4,10 @@ import optax
 
 from metajax import nn
 from metajax.fewshot import heads
+from metajax.fewshot._builders import SOLVED, on_features
 from metajax.fewshot._features import Embed, Head, by_features
 from metajax.fewshot._method import Method
+from metajax.fewshot._recipe import Recipe
 from metajax.types import InputError
 
 
@@ -26,8 +28,8 @@ def protonet(
     Training on more ways than are tested, as the paper does (60 for Omniglot), needs nothing but another sampler.
 
     Args:
-        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``. With a function, a batch norm in
-            it sees support and queries apart, each normalized by its own statistics (transductive). With ``nn.Running`` it
+        embed: ``(params, x) -> features f32[n, d]``, or ``nn.running(network, example)``. If it is a function, its batch
+            norms normalize support and queries separately, each by its own statistics (transductive). With ``nn.Running`` it
             is inductive, as in the authors' code: in training support and queries are one batch, whose statistics a running
             mean follows; ``adapt`` and ``loss`` use the running ones. ``state.hyper`` then has the entries ``"hyper"`` and
             ``"statistics"``.
@@ -36,7 +38,7 @@ def protonet(
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
-        The method. What it adapts are the class means and the number of examples of each class.
+        The method. ``adapt`` returns the class means and the number of examples of each class.
 
     Raises:
         InputError: If ``distance`` is neither of the two.
@@ -62,10 +64,14 @@ def protonet(
         ['accuracy', 'hypergradient_norm', 'outer_loss']
     """
     if distance not in ("euclidean", "cosine"):
-        raise InputError(f"protonet: distance={distance!r}; accepted are 'euclidean' and 'cosine'")
+        raise InputError(f"protonet: distance must be 'euclidean' or 'cosine', got {distance!r}")
 
     head = Head(
         solve=lambda hyper, features, labels: heads.centroids(features, labels),
         scores=lambda hyper, prototypes, features: heads.prototype_scores(features, prototypes, distance),
     )
     return by_features(embed, head, outer_optimizer, chunk=chunk)
+
+
+RECIPES = {"protonet": Recipe(on_features, protonet, **SOLVED)}
+"""The recipes of this file by the names of the methods."""

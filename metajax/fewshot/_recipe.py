@@ -1,4 +1,4 @@
-"""What a method of the literature is: its settings, and how it is built from a network."""
+"""A method of the literature: its settings, and the function that builds it from a network."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ class MakeHead(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What a builder makes a method from.
+    """The network and the training from which a builder makes a method.
 
     Attributes:
         body: Makes the body.
@@ -73,9 +73,11 @@ class Network:
         if isinstance(self.head, nn.Functional):
             return self.head
         if self.head is None:
-            raise InputError("build: head=None; this method needs a Functional, or a function outputs -> Functional")
+            raise InputError(
+                "build: head must be a Functional or a function outputs -> Functional for this method, got None"
+            )
         if outputs is None:
-            raise InputError("build: classes=None; give the number of training classes, which the head tells apart")
+            raise InputError("build: classes must be the number of training classes for this method, got None")
         return self.head(outputs)
 
 
@@ -93,8 +95,8 @@ class Recipe:
         builder: Makes the method from this recipe and a network.
         function: The function that makes the method of its parts. Its documentation is that of the method: the mathematics,
             the paper, and what differs from it.
-        family: How the method solves a task. A method of the family ``"pretraining"`` is trained on labeled batches
-            (``episodes.examples``), all others on episodes.
+        family: The way in which the method solves a task. Methods of the family ``"pretraining"`` train on labeled
+            batches (``episodes.examples``), all others on episodes.
         options: Further arguments of the method's function, such as ``{"l2": 1.0}`` for ``fewshot.r2d2``.
         inner_rate: Learning rate of the inner steps, for a loss that is the mean over the support.
         inner_steps: Adaptation steps in training; 0 for a method that needs none.
@@ -107,7 +109,7 @@ class Recipe:
         train_ways: Number of classes in a training task; ``None`` for as many as in a test.
         many_ways: The settings that replace the others above ``FEW_WAYS`` ways.
         cosine: Anneal the outer rate by a cosine over the training.
-        final_share: Where the cosine ends, as a share of ``outer_rate``.
+        final_share: The last value of the cosine, as a share of ``outer_rate``.
         halve_every: Halve the outer rate each time this number of steps has passed instead; ``None`` never does.
         adapt_norms: Inner steps move scale and shift of batch norms too (MAML).
         batch_norm: ``"transductive"``; ``"support"``, for a body that accepts ``reference=`` and samplers of
@@ -158,7 +160,7 @@ class Recipe:
             ((0.4, 1), (0.1, 5))
         """
         if ways < 2:
-            raise InputError(f"for_ways: ways={ways}; accepted is a whole number >= 2")
+            raise InputError(f"for_ways: ways={ways} must be an integer >= 2")
         changes = self.many_ways if ways > FEW_WAYS else {}
         return dataclasses.replace(self, ways=ways, train_ways=self.train_ways or ways, **changes)
 
@@ -195,8 +197,8 @@ class Recipe:
                 ``fewshot.squared_error``.
             classes: Number of training classes, for a function ``head`` in the family ``"pretraining"``.
             example: One batch of inputs or its ``jax.ShapeDtypeStruct``, for ``batch_norm="running"``.
-            outer_optimizer: The optimizer of what is meta-learned. ``None`` takes the method's own: Adam with the recipe's
-                schedule, or gradient descent with a rate that falls to zero for Reptile.
+            outer_optimizer: The optimizer of the meta-learned parameters. ``None`` takes the method's own: Adam with the
+                recipe's schedule, or gradient descent with a rate that falls to zero for Reptile.
 
         Returns:
             A method that knows its initial parameters: ``method.init(key)`` draws them, ``method.init_params(key)``
@@ -217,11 +219,11 @@ class Recipe:
             ['body', 'head']
         """
         if steps < 1:
-            raise InputError(f"build: steps={steps}; accepted is a positive whole number")
+            raise InputError(f"build: steps={steps} must be an integer >= 1")
         if self.batch_norm == "running" and self.family != "features":
             raise InputError(
-                "build: batch_norm='running', but this method has no running statistics; accepted are methods of the "
-                "family 'features'"
+                "build: batch_norm='running' needs a method of the family 'features', because this method has no "
+                "running statistics; use 'transductive' or 'support'"
             )
         network = Network(self._maker(body), head, loss, steps, classes, example, outer_optimizer)
         method, init_params = self.builder(self, network)
@@ -232,7 +234,7 @@ class Recipe:
         return method._replace(init=init, init_params=init_params)
 
     def _maker(self, body: nn.Functional | MakeBody) -> MakeBody:
-        """What makes the body, with batch norm by the support where the recipe says so."""
+        """Returns the function that makes the body, with batch norm by the support where the recipe says so."""
 
         def make(*, flatten: bool, context: int) -> nn.Functional:
             network = body if isinstance(body, nn.Functional) else body(flatten=flatten, context=context)

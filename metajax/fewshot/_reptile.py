@@ -1,12 +1,14 @@
-"""Reptile (Nichol et al. 2018, arXiv:1803.02999): move the initialization towards where a task's training ends."""
+"""Reptile (Nichol et al. 2018, arXiv:1803.02999): move the initialization outer_descent where a task's training ends."""
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from metajax import bilevel
+from metajax.fewshot._builders import BuiltMethod, whole_network
 from metajax.fewshot._maml import maml_problem
 from metajax.fewshot._method import Method, by_gradient
+from metajax.fewshot._recipe import Network, Recipe
 from metajax.fewshot.episodes import Episode
 from metajax.types import Batch, Key, LossFn, stream
 
@@ -33,7 +35,7 @@ def reptile(
     test_steps: int | None = None,
     chunk: int | None = None,
 ) -> Method:
-    r"""Moves the initialization towards where the training on a task ends; first order, without a split of the task.
+    r"""Moves the initialization outer_descent where the training on a task ends; first order, without a split of the task.
 
     Inner steps run on minibatches of support and query together, drawn without replacement. With the parameters
     $w^\tau_S(h)$ at which a task's training from h ends, an outer step is
@@ -48,7 +50,7 @@ def reptile(
         outer_optimizer: Gradient descent in the paper, with a rate that falls linearly from 1 to 0: ``optax.sgd(...)``.
         inner_steps: Adaptation steps in training, >= 1.
         batch: Number of examples in a minibatch, >= 1; an episode that has fewer is taken whole.
-        test_steps: Adaptation steps in ``adapt``, >= 1, each on the whole support. By default as many as in training.
+        test_steps: Adaptation steps in ``adapt``, >= 1, each on the whole support. The default is ``inner_steps``.
         chunk: Number of tasks that are computed side by side; see ``maml``.
 
     Returns:
@@ -86,3 +88,30 @@ def reptile(
 
     problem = maml_problem(loss_fn, inner_optimizer)
     return by_gradient(problem, displacement, outer_optimizer, inner_steps, test_steps, batches=batches, chunk=chunk)
+
+
+def _build(recipe: Recipe, network: Network) -> BuiltMethod:
+    """Builds Reptile with its own optimizers: an inner Adam, and outer gradient descent whose rate falls to zero."""
+    model = whole_network(recipe, network)
+    adam = optax.adam(recipe.inner_rate, b1=0.0)
+    outer_descent = network.outer_optimizer or optax.sgd(optax.linear_schedule(recipe.outer_rate, 0.0, network.steps))
+    loss_fn, steps = network.loss(model.apply), (recipe.inner_steps, recipe.test_steps)
+    method = reptile(loss_fn, adam, outer_descent, steps[0], test_steps=steps[1], chunk=recipe.chunk, **recipe.options)
+    return method, model.init
+
+
+RECIPES = {
+    "reptile": Recipe(
+        _build,
+        reptile,
+        "gradient",
+        {"batch": 10},
+        inner_rate=1e-3,
+        inner_steps=5,
+        test_steps=50,
+        outer_rate=1.0,
+        train_queries=10,
+        many_ways={"options": {"batch": 20}},  # as in the authors' commands for 5 and for 20 ways
+    )
+}
+"""The recipes of this file by the names of the methods."""

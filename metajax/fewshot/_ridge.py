@@ -7,8 +7,10 @@ import optax
 
 from metajax import nn
 from metajax.fewshot import heads
+from metajax.fewshot._builders import SOLVED, on_features
 from metajax.fewshot._features import Embed, Head, by_features
 from metajax.fewshot._method import Method
+from metajax.fewshot._recipe import Recipe
 from metajax.types import Hyper, InputError, Params
 
 
@@ -60,14 +62,14 @@ def r2d2(
         ['body', 'log_l2', 'log_scale']
     """
     if l2 <= 0 or scale <= 0:
-        raise InputError(f"r2d2: l2={l2}, scale={scale}; accepted are positive numbers")
+        raise InputError(f"r2d2: l2 and scale must be positive, got l2={l2}, scale={scale}")
 
     def begin(params: Params) -> Hyper:
         return {"body": params, "log_l2": jnp.log(l2), "log_scale": jnp.log(scale)}
 
     def solve(hyper: Hyper, features: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         log_l2 = hyper["log_l2"] if learn_l2 else jax.lax.stop_gradient(hyper["log_l2"])
-        return heads.ridge(features, labels, jnp.exp(log_l2))
+        return heads.fit_ridge(features, labels, jnp.exp(log_l2))
 
     head = Head(solve, heads.linear_scores, lambda hyper: hyper["body"])
     return by_features(embed, head, outer_optimizer, begin, chunk)
@@ -114,3 +116,10 @@ def metaoptnet_ridge(
         2.0
     """
     return r2d2(embed, outer_optimizer, l2, learn_l2=False, scale=2.0, chunk=chunk)
+
+
+RECIPES = {
+    "r2d2": Recipe(on_features, r2d2, **SOLVED),
+    "metaoptnet-ridge": Recipe(on_features, metaoptnet_ridge, **SOLVED),
+}
+"""The recipes of this file by the names of the methods."""

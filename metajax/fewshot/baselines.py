@@ -62,11 +62,11 @@ def nearest_centroid(
     def adapt(hyper: Hyper, support: Batch, key: Key) -> Any:
         return jax.tree.map(lambda x: x[None], heads.centroids(embed(hyper["body"], support[0]), support[1]))
 
-    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         scores = heads.prototype_scores(embed(hyper["body"], batch[0]), learned, distance)
         return classification_loss(scores, batch[1])
 
-    return Method(*learner, adapt, judge, 0, 0)
+    return Method(*learner, adapt, query_loss, 0, 0)
 
 
 def linear_probe(
@@ -118,17 +118,17 @@ def linear_probe(
         features = embed(hyper["body"], support[0])
         n, d = features.shape
         mean, std = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-3
-        _, counts = heads.one_hot(support[1], features.dtype)
+        _, counts = heads.class_memberships(support[1], features.dtype)
         zero = {"weights": jnp.zeros((d, n), features.dtype), "bias": jnp.zeros(n, features.dtype)}
         path = bilevel.trajectory(probe, zero, (((features - mean) / std, counts), support[1]), test_steps, key)
-        same = jax.tree.map(lambda x: jnp.broadcast_to(x, (test_steps + 1, *x.shape)), (mean, std, counts))
-        return path, same
+        repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (test_steps + 1, *x.shape)), (mean, std, counts))
+        return path, repeated
 
-    def judge(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
+    def query_loss(hyper: Hyper, learned: Any, batch: Batch, key: Key) -> tuple[Scalar, Info]:
         weights, (mean, std, counts) = learned
         return logistic(weights, (((embed(hyper["body"], batch[0]) - mean) / std, counts), batch[1]), key)
 
-    return Method(*learner, adapt, judge, 0, test_steps)
+    return Method(*learner, adapt, query_loss, 0, test_steps)
 
 
 class PretrainState(NamedTuple):

@@ -18,8 +18,8 @@ class Episode(NamedTuple):
     In supervised learning each part is ``(x, y)``; to the methods a task is a loss, and any pytree will do.
 
     Attributes:
-        support: What a method adapts on.
-        query: What the adapted method is judged on.
+        support: The data that a method adapts to.
+        query: The data of the loss after adaptation.
     """
 
     support: Any
@@ -52,7 +52,7 @@ class _Store(NamedTuple):
 
     Attributes:
         x: All examples, class after class.
-        starts: Where the examples of each class begin.
+        starts: The index of the first example of each class.
         counts: Number of examples of each class.
         turns: Number of rotations that are classes of their own, 1 or 4; the rotations of a class follow each other.
     """
@@ -67,11 +67,11 @@ class _Store(NamedTuple):
         """Number of classes, with rotations."""
         return len(self.counts) * self.turns
 
-    def read(self, chosen: jax.Array, rows: jax.Array) -> jax.Array:
+    def read(self, class_indices: jax.Array, rows: jax.Array) -> jax.Array:
         """Reads the examples ``rows`` [n, k] of the classes ``chosen`` [n]; bytes are scaled to [0, 1]."""
-        x = self.x[self.starts[chosen // self.turns][:, None] + rows]
+        x = self.x[self.starts[class_indices // self.turns][:, None] + rows]
         if self.turns > 1:
-            x = jax.vmap(_rotate)(x, chosen % self.turns)
+            x = jax.vmap(_rotate)(x, class_indices % self.turns)
         return x.astype(jnp.float32) / 255.0 if self.x.dtype == jnp.uint8 else x
 
 
@@ -118,28 +118,33 @@ def classes(
         >>> sample(jax.random.key(0)).support[0].shape
         (15, 28, 28, 1)
     """
-    each = (shots,) * ways if isinstance(shots, int) else tuple(shots)
+    shots_by_way = (shots,) * ways if isinstance(shots, int) else tuple(shots)
     store = _store(images, rotations, name)
-    if len(each) != ways:
-        raise InputError(f"{name}: shots={shots} has {len(each)} numbers for ways={ways}; accepted is one for each way")
+    if len(shots_by_way) != ways:
+        raise InputError(
+            f"{name}: shots={shots} must be one number, or one for each of ways={ways}, got {len(shots_by_way)} numbers"
+        )
     if ways < 2 or ways > store.classes:
-        raise InputError(f"{name}: ways={ways}, but there are {store.classes} classes; accepted are 2 to that")
+        raise InputError(f"{name}: ways={ways} must be between 2 and the number of classes, {store.classes}")
     smallest, largest = int(store.counts.min()), int(store.counts.max())
-    if min(each) < 1 or queries < 1 or max(each) + queries > smallest:
-        raise InputError(f"{name}: shots={shots} and queries={queries} exceed the {smallest} examples of a class")
-    per_class = max(each) + queries
+    if min(shots_by_way) < 1 or queries < 1 or max(shots_by_way) + queries > smallest:
+        raise InputError(
+            f"{name}: shots={shots} and queries={queries} must be >= 1 and together at most {smallest}, the size of the "
+            "smallest class"
+        )
+    per_class = max(shots_by_way) + queries
     counts = jnp.asarray(store.counts, jnp.int32)
     # where each class's drawn examples go: its first `shots` to the support, the next `queries` to the query
-    support = np.concatenate([way * per_class + np.arange(k) for way, k in enumerate(each)])
-    query = np.concatenate([way * per_class + k + np.arange(queries) for way, k in enumerate(each)])
+    support = np.concatenate([way * per_class + np.arange(k) for way, k in enumerate(shots_by_way)])
+    query = np.concatenate([way * per_class + k + np.arange(queries) for way, k in enumerate(shots_by_way)])
 
     def sampler(key: Key) -> Episode:
         class_key, example_key = jax.random.split(key)
-        chosen = jax.random.choice(class_key, store.classes, (ways,), replace=False).astype(jnp.int32)
+        class_indices = jax.random.choice(class_key, store.classes, (ways,), replace=False).astype(jnp.int32)
         order = jax.random.uniform(example_key, (ways, largest))
-        order = jnp.where(jnp.arange(largest) < counts[chosen // store.turns][:, None], order, -1.0)
+        order = jnp.where(jnp.arange(largest) < counts[class_indices // store.turns][:, None], order, -1.0)
         _, rows = jax.lax.top_k(order, per_class)
-        flat = store.read(chosen, rows)
+        flat = store.read(class_indices, rows)
         flat = flat.reshape(-1, *flat.shape[2:])
         label = lambda indices: jnp.asarray(indices // per_class, jnp.int32)
         return Episode((flat[support], label(support)), (flat[query], label(query)))
@@ -174,9 +179,9 @@ def examples(
 
     def sampler(key: Key) -> tuple[jax.Array, jax.Array]:
         class_key, example_key = jax.random.split(key)
-        chosen = jax.random.randint(class_key, (batch,), 0, store.classes, jnp.int32)
-        rows = jax.random.randint(example_key, (batch,), 0, counts[chosen // store.turns], jnp.int32)
-        return store.read(chosen, rows[:, None])[:, 0], chosen
+        class_indices = jax.random.randint(class_key, (batch,), 0, store.classes, jnp.int32)
+        rows = jax.random.randint(example_key, (batch,), 0, counts[class_indices // store.turns], jnp.int32)
+        return store.read(class_indices, rows[:, None])[:, 0], class_indices
 
     return sampler
 
@@ -220,15 +225,15 @@ def check(episode: Episode) -> None:
         >>> check(Episode((x, y), (x, y)))
         >>> check(Episode((x, y), (x, y + 1)))
         Traceback (most recent call last):
-        metajax.types.InputError: query: label 2 is not among the support's 0 to 1
+        metajax.types.InputError: query: labels must be 0 to 1, as in the support, got 2
     """
     (_, support), (_, query) = episode
     labels = np.unique(np.asarray(support))
     if not np.array_equal(labels, np.arange(len(labels))):
-        raise InputError(f"support: labels are {labels[:10].tolist()}; accepted are 0 to N-1, each at least once")
+        raise InputError(f"support: labels must be 0 to N-1, each at least once, got {labels[:10].tolist()}")
     unknown = np.setdiff1d(np.asarray(query), labels)
     if len(unknown):
-        raise InputError(f"query: label {unknown[0]} is not among the support's 0 to {len(labels) - 1}")
+        raise InputError(f"query: labels must be 0 to {len(labels) - 1}, as in the support, got {unknown[0]}")
 
 
 def _rotate(images: jax.Array, turns: jax.Array) -> jax.Array:
@@ -261,7 +266,7 @@ def sinusoid(shots: int, queries: int, even: bool = False, frequency: tuple[floa
         ((5, 1), (5, 1))
     """
     if frequency is not None and not 0 < frequency[0] <= frequency[1]:
-        raise InputError(f"sinusoid: frequency={frequency}; accepted are two positive numbers, the smaller first")
+        raise InputError(f"sinusoid: frequency must be two positive numbers, the smaller one first, got {frequency}")
 
     def sampler(key: Key) -> Episode:
         a, p, s = jax.random.split(key, 3)

@@ -26,7 +26,7 @@ class Report(NamedTuple):
             ``sampler(task_key(key, i))``.
         train_steps: Adaptation steps in training.
         test_steps: Adaptation steps in the evaluation.
-        checkpoint: How the checkpoint was chosen that was judged.
+        checkpoint: The rule by which the evaluated checkpoint was chosen.
     """
 
     metric: str
@@ -43,12 +43,12 @@ class Report(NamedTuple):
         """The score with everything that a reader needs to compare it."""
         has_steps = self.test_steps or self.train_steps
         steps = f"{self.train_steps} in training, {self.test_steps} in the test" if has_steps else "none (solved)"
-        more = ", ..." if len(self.diverged) > 5 else ""
-        lost = f"; {len(self.diverged)} diverged and left out: tasks {list(self.diverged[:5])}{more}"
+        ellipsis = ", ..." if len(self.diverged) > 5 else ""
+        left_out = f"; {len(self.diverged)} diverged and left out: tasks {list(self.diverged[:5])}{ellipsis}"
         return (
             f"{self.metric} {self.mean[-1]:.4f} ± {self.interval[-1]:.4f} (mean and 95% interval over "
             f"{self.episodes} tasks; adaptation steps: {steps}; batch norm: {self.batch_norm}; checkpoint: "
-            f"{self.checkpoint}{lost if self.diverged else ''})"
+            f"{self.checkpoint}{left_out if self.diverged else ''})"
         )
 
 
@@ -91,7 +91,7 @@ def evaluator(
         episodes: Number of tasks, a positive multiple of ``chunk``.
         batch_norm: The batch-norm mode of the network, for the record.
         chunk: Number of tasks that are computed side by side, >= 1.
-        checkpoint: How the weights were chosen, for the record.
+        checkpoint: The rule by which the weights were chosen; it is only printed.
         every_step: Score the queries after each adaptation step. ``False`` scores them after the last one alone, which is
             cheaper.
 
@@ -111,26 +111,26 @@ def evaluator(
         (2,)
     """
     if episodes < 1 or chunk < 1 or episodes % chunk:
-        raise InputError(f"evaluate: episodes={episodes}; accepted is a positive multiple of chunk={chunk}")
-    first = sampler(task_key(key, 0))
-    if _is_classification(first):
-        check(first)
+        raise InputError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
+    first_episode = sampler(task_key(key, 0))
+    if _is_classification(first_episode):
+        check(first_episode)
 
-    def one(hyper: Hyper, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-        own = task_key(key, number)
-        episode, judge_key = sampler(own), stream(own, "judge")
-        learned = method.adapt(hyper, episode.support, stream(own, "adapt"))
+    def score_task(hyper: Hyper, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        episode_key = task_key(key, number)
+        episode, judge_key = sampler(episode_key), stream(episode_key, "judge")
+        learned = method.adapt(hyper, episode.support, stream(episode_key, "adapt"))
         learned = learned if every_step else jax.tree.map(lambda x: x[-1:], learned)
         losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, judge_key))(learned)
         return info[metric], jnp.all(jnp.isfinite(losses))
 
     @jax.jit
-    def many(hyper: Hyper) -> tuple[jax.Array, jax.Array]:
+    def score_tasks(hyper: Hyper) -> tuple[jax.Array, jax.Array]:
         numbers = jnp.arange(episodes).reshape(-1, chunk)
-        return jax.lax.map(lambda part: jax.vmap(one, in_axes=(None, 0))(hyper, part), numbers)
+        return jax.lax.map(lambda chunk_numbers: jax.vmap(score_task, in_axes=(None, 0))(hyper, chunk_numbers), numbers)
 
     def report(hyper: Hyper) -> Report:
-        results, healthy = many(hyper)
+        results, healthy = score_tasks(hyper)
         scores = np.asarray(results, np.float64).reshape(episodes, -1)
         is_finite = np.asarray(healthy).reshape(episodes) & np.isfinite(scores).all(axis=1)
         valid = scores[is_finite] if is_finite.any() else np.full_like(scores[:1], np.nan)
@@ -157,14 +157,14 @@ def evaluate(
 
     Args:
         method: The method; its ``adapt`` and ``loss`` are used.
-        hyper: What was meta-learned, ``state.hyper``.
+        hyper: The meta-learned parameters, ``state.hyper``.
         sampler: Sampler of one task.
         metric: The score of a task is ``info[metric]`` of the loss.
         key: Key that fixes the tasks.
         episodes: Number of tasks, a positive multiple of ``chunk``.
         batch_norm: The batch-norm mode of the network, for the record.
         chunk: Number of tasks that are computed side by side, >= 1.
-        checkpoint: How the weights were chosen, for the record.
+        checkpoint: The rule by which the weights were chosen; it is only printed.
 
     Returns:
         The report; printed, it names the whole protocol.
@@ -211,6 +211,6 @@ def over_seeds(reports: Sequence[Report]) -> tuple[float, float]:
         (0.92, 0.028)
     """
     if len(reports) < 2:
-        raise InputError(f"over_seeds: reports has length {len(reports)}; accepted are at least 2, of several seeds")
-    last = [float(report.mean[-1]) for report in reports]
-    return float(np.mean(last)), float(np.std(last, ddof=1))
+        raise InputError(f"over_seeds: reports must have the reports of at least 2 seeds, got {len(reports)}")
+    final_scores = [float(report.mean[-1]) for report in reports]
+    return float(np.mean(final_scores)), float(np.std(final_scores, ddof=1))

@@ -26,14 +26,14 @@ ABSENT = -1e9
 
 
 @checked
-def one_hot(
+def class_memberships(
     labels: Integer[AnyArray, " n"], dtype: jnp.dtype | type | None = None
 ) -> tuple[Float[Array, "n n"], Float[Array, " n"]]:
     """Returns the memberships of n examples in at most n classes, and how many examples each class has.
 
     Args:
         labels: The class of each example, 0 to n-1.
-        dtype: Type of both results; JAX's default float if none is given.
+        dtype: Type of both results; the default is JAX's default float.
 
     Returns:
         Memberships [n, n] and counts [n]. Inside of a compiled program, the row of a label that is out of range is NaN.
@@ -42,7 +42,7 @@ def one_hot(
         InputError: If the labels are concrete and not all of 0 to n-1.
 
     Example:
-        >>> members, counts = one_hot(jnp.array([0, 1, 0]))
+        >>> members, counts = class_memberships(jnp.array([0, 1, 0]))
         >>> counts.tolist()
         [2.0, 1.0, 0.0]
     """
@@ -94,7 +94,7 @@ def centroids(
         >>> means[:2, 0].tolist()
         [1.0, 5.0]
     """
-    members, counts = one_hot(labels, features.dtype)
+    members, counts = class_memberships(labels, features.dtype)
     return members.T @ features / jnp.maximum(counts, 1)[:, None], counts
 
 
@@ -145,7 +145,7 @@ def prototype_scores(
 
 
 @checked
-def ridge(
+def fit_ridge(
     features: Float[AnyArray, "n d"], labels: Integer[AnyArray, " n"], l2: Float[AnyArray, ""] | float
 ) -> tuple[Float[Array, "d n"], Float[Array, " n"]]:
     """Fits ridge regression on one-hot labels through the n x n dual.
@@ -167,12 +167,12 @@ def ridge(
         Bertinetto et al. 2019, arXiv:1805.08136, equation 6.
 
     Example:
-        >>> weights, _ = ridge(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]), l2=1.0)
+        >>> weights, _ = fit_ridge(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]), l2=1.0)
         >>> [[round(weight, 3) for weight in row] for row in weights.tolist()]
         [[0.5, 0.0], [0.0, 0.5]]
     """
     features = jnp.asarray(features)
-    members, counts = one_hot(labels, features.dtype)
+    members, counts = class_memberships(labels, features.dtype)
     gram = features @ features.T + l2 * jnp.eye(features.shape[0], dtype=features.dtype)
     return features.T @ jax.scipy.linalg.solve(gram, members, assume_a="pos"), counts
 
@@ -209,7 +209,7 @@ def crammer_singer(
 
 
 @checked
-def svm(
+def fit_svm(
     features: Float[AnyArray, "n d"],
     labels: Integer[AnyArray, " n"],
     c: float = 0.1,
@@ -227,8 +227,8 @@ def svm(
         ridge: Multiple of the identity that is added to the Gram matrix in the dual, >= 0. 1 is what the authors' code adds
             (its quadratic term is ``(K ⊗ I) + I``); 0 is the machine of Crammer and Singer as the paper prints it. The
             scores are computed with the features alone in both.
-        ways: Largest number of classes, if it is known; labels are below it. The solver's work grows with it. By default as
-            many as examples.
+        ways: Largest number of classes, if it is known; labels are below it. The solver's work grows with it. The default is
+            the number of examples.
 
     Returns:
         Weights [d, n] of each class, and counts [n].
@@ -240,12 +240,12 @@ def svm(
         Lee et al. 2019, arXiv:1904.03758.
 
     Example:
-        >>> weights, _ = svm(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]))
+        >>> weights, _ = fit_svm(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1]))
         >>> jnp.argmax(jnp.array([[3.0, 1.0]]) @ weights, axis=1).tolist()
         [0]
     """
     features = jnp.asarray(features)
-    members, counts = one_hot(labels, features.dtype)
+    members, counts = class_memberships(labels, features.dtype)
     n = features.shape[0]
     gram = features @ features.T + ridge * jnp.eye(n, dtype=features.dtype)
     dual = crammer_singer(gram, members[:, :ways], c, iterations)
@@ -257,8 +257,8 @@ def linear_scores(hyper: Hyper, learned: Weights, features: Float[AnyArray, "n d
     """Scores features by learned weights, scaled by ``exp(hyper["log_scale"])``.
 
     Args:
-        hyper: What is meta-learned, with an entry ``"log_scale"``.
-        learned: Weights and counts, as ``ridge`` and ``svm`` return them.
+        hyper: The meta-learned parameters, with an entry ``"log_scale"``.
+        learned: Weights and counts, as ``fit_ridge`` and ``fit_svm`` return them.
         features: Features of the queries.
 
     Returns:

@@ -8,7 +8,7 @@ import jax
 from metajax.types import InputError, Params
 
 Selection = Callable[[str], bool]
-"""Says of a parameter, by its path such as ``"body/convolutions/0/kernel"``, whether it is selected."""
+"""Returns whether a parameter is selected, from its path such as ``"body/convolutions/0/kernel"``."""
 
 
 def under(*names: str) -> Selection:
@@ -65,7 +65,7 @@ def partition(params: Params, selected: Selection) -> tuple[Params, Params]:
 
     Args:
         params: A pytree of parameters.
-        selected: Says of a path whether it is selected.
+        selected: Returns whether the parameter with a path is selected.
 
     Returns:
         ``(selected, rest)``: trees of the same structure in which the other's leaves are ``None``.
@@ -78,9 +78,11 @@ def partition(params: Params, selected: Selection) -> tuple[Params, Params]:
         ({'body': None, 'head': 2.0}, {'body': 1.0, 'head': None})
     """
     if not any(map(selected, paths(params))):
-        raise InputError(f"partition: no parameter is selected; the paths are {', '.join(paths(params))}")
-    pick = lambda wanted: jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf if selected(_name(path)) == wanted else None, params
+        raise InputError(
+            f"partition: the selection must match a parameter, but matches none of {', '.join(paths(params))}"
+        )
+    pick = lambda is_selected: jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf if selected(_name(path)) == is_selected else None, params
     )
     return pick(True), pick(False)
 

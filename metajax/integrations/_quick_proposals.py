@@ -46,10 +46,10 @@ class Table(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """What other studies have learned: the fitted kernel of each, stacked; no leaves without other studies.
+    """The knowledge from other studies: the fitted kernel of each, stacked; no leaves without other studies.
 
     Attributes:
-        number: How many.
+        number: Their number.
         params: Their parameters.
     """
 
@@ -71,7 +71,7 @@ def propose(space: Space, sources: Sources, table: Table, key: Key) -> np.ndarra
 
     Args:
         space: The space.
-        sources: What other studies have learned.
+        sources: The knowledge from other studies.
         table: The trials so far. Those that are still running may be among them, at a guessed utility.
         key: Random key of this proposal.
     """
@@ -92,24 +92,24 @@ def _program(space: Space, n_sources: int) -> Callable[..., jax.Array]:
         """The prior's mean and factors in front of the encoding, as ``priors.transfer`` reads them."""
         if not n_sources:
             return x
-        means = jax.vmap(lambda one: _KERNEL.apply(one, x)[0])(params)
+        means = jax.vmap(lambda kernel_params: _KERNEL.apply(kernel_params, x)[0])(params)
         common = jnp.mean(means, axis=0)
         return jnp.concatenate([common[:, None], (means - common).T, x], axis=1)
 
     def run(key, x, y, weight, top, has_trials, params):
-        drawn = space.encode(space.sample(stream(key, "draw"), _POOL))
+        random_encodings = space.encode(space.sample(stream(key, "draw"), _POOL))
         parents = jnp.tile(top, (_POOL // _TOP, 1))
         changed = space.encode(_changed(space, stream(key, "change"), space.decode_configs(parents)))
-        pool = jnp.concatenate([drawn, jnp.where(has_trials, changed, drawn)])
+        pool = jnp.concatenate([random_encodings, jnp.where(has_trials, changed, random_encodings)])
         fitted = spec.fit(stream(key, "fit"), columns(params, x), y, weight, blocks, None)
         # A deviation costs as much as the square of the trials: only candidates of a large mean, and some others, have one.
         inputs = columns(params, jnp.concatenate([pool, top]))
         means = spec.apply(fitted, inputs)[0]
         large = jax.lax.top_k(means[: len(pool)], _LARGE)[1]
-        chosen = jnp.concatenate([large, jnp.arange(_OTHERS)])
-        mean, std = spec.apply(fitted, inputs[chosen])
-        promise = jnp.where(has_trials, acquire("ei", mean, std, jnp.max(means[len(pool) :])), mean)
-        return pool[chosen[jax.lax.top_k(promise, _LISTED)[1]]]
+        candidates = jnp.concatenate([large, jnp.arange(_OTHERS)])
+        mean, std = spec.apply(fitted, inputs[candidates])
+        score = jnp.where(has_trials, acquire("ei", mean, std, jnp.max(means[len(pool) :])), mean)
+        return pool[candidates[jax.lax.top_k(score, _LISTED)[1]]]
 
     return jax.jit(run, compiler_options=quick_options() or None)
 
@@ -117,12 +117,12 @@ def _program(space: Space, n_sources: int) -> Callable[..., jax.Array]:
 def _changed(space: Space, key: Key, configs: Any) -> Any:
     """Configurations of which an equal part is changed at each rate."""
     size = _POOL // len(_RATES)
-    parts = []
+    blocks = []
     for number, rate in enumerate(_RATES):
         rows = slice(number * size, (number + 1) * size)
-        part = {name: column[rows] for name, column in configs.items()}
-        parts.append(space.mutate(jax.random.fold_in(key, number), part, rate))
-    return {name: jnp.concatenate([part[name] for part in parts]) for name in configs}
+        block = {name: column[rows] for name, column in configs.items()}
+        blocks.append(space.mutate(jax.random.fold_in(key, number), block, rate))
+    return {name: jnp.concatenate([block[name] for block in blocks]) for name in configs}
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from metajax.search._ask_tell import identity
 from metajax.space import Space, interop
 from metajax.space._checks import frozen
 from metajax.space._domains import Domain
-from metajax.space._inference import Seen, infer
+from metajax.space._inference import Suggestions, infer
 from metajax.types import InputError
 
 _CONSTRAINTS = "constraints"  # the name under which Optuna's samplers keep them
@@ -21,7 +21,7 @@ _SHARE_OF_SUM = 0.05  # of the weighted sum in the augmented Chebyshev scalariza
 class _Row(NamedTuple):
     """A trial: its parameters, its state, its values and reports as they are, and the sum of what it violates."""
 
-    seen: Seen
+    suggestions: Suggestions
     state: str
     values: tuple[float, ...]
     reported: float
@@ -58,12 +58,12 @@ class StudyTable:
                 continue
             self.distributions |= trial.distributions
             into = self._ended if trial.state.is_finished() else self._running
-            into[trial.number] = _read(trial)
+            into[trial.number] = _row_of(trial)
 
     @property
-    def seen(self) -> list[Seen]:
-        """What the trials that have ended have suggested."""
-        return [row.seen for row in self._ended.values()]
+    def suggestions(self) -> list[Suggestions]:
+        """The parameters of the trials that have ended."""
+        return [row.suggestions for row in self._ended.values()]
 
     def space_with(self, sources: Sequence["StudyTable"]) -> Space | None:
         """Returns the space of all trials and of those of other studies; ``None`` where they share nothing.
@@ -71,36 +71,39 @@ class StudyTable:
         It is that of ``interop.from_studies``. Where nothing says in which trials a parameter exists, it is the space of the
         parameters that all trials have.
         """
-        seen = self.seen
-        if self._space is not None and all(_holds(self._space[1], each) for each in seen[self._space[0] :]):
-            self._space = len(seen), self._space[1]
+        suggestions = self.suggestions
+        if self._space is not None and all(_holds(self._space[1], trial) for trial in suggestions[self._space[0] :]):
+            self._space = len(suggestions), self._space[1]
             return self._space[1]
-        space = _space([*(each for source in sources for each in source.seen), *seen])
-        self._space = len(seen), space
+        space = _space([*(trial for source in sources for trial in source.suggestions), *suggestions])
+        self._space = len(suggestions), space
         return space
 
-    def rows(self, space: Space, weights: np.ndarray, own: int) -> tuple[Table, set[str]]:
+    def rows(self, space: Space, weights: np.ndarray, asking_trial: int) -> tuple[Table, set[str]]:
         """Returns the trials that are configurations of a space, and their configurations for comparison.
 
         Args:
             space: The space.
             weights: f64[objectives], by which they are weighed.
-            own: The number of the trial that asks, which is left out.
+            asking_trial: The number of the trial that asks, which is left out.
         """
-        every = {**self._ended, **{number: row for number, row in self._running.items() if number != own}}
+        rows_by_number = {
+            **self._ended,
+            **{number: row for number, row in self._running.items() if number != asking_trial},
+        }
         if space != self._encoded_in:
             self._encoded, self._encoded_in = {}, space
-        for number in every:
+        for number in rows_by_number:
             if number not in self._encoded or number in self._running:
-                self._encoded[number] = _encoded(space, every[number].seen.values)
-        kept = [number for number in every if self._encoded[number] is not None]
-        known = [self._encoded[number] for number in kept]
-        if not kept:
+                self._encoded[number] = _encoded(space, rows_by_number[number].suggestions.values)
+        numbers = [number for number in rows_by_number if self._encoded[number] is not None]
+        entries = [self._encoded[number] for number in numbers]
+        if not numbers:
             return Table(np.zeros((0, space.width), np.float32), np.zeros(0)), set()
-        encodings = np.stack([entry[0] for entry in known if entry is not None])
-        tried = {entry[1] for entry in known if entry is not None}
+        encodings = np.stack([entry[0] for entry in entries if entry is not None])
+        identities = {entry[1] for entry in entries if entry is not None}
         signs = np.array([1.0 if direction.name == "MAXIMIZE" else -1.0 for direction in self.directions])
-        return Table(encodings, _utility([every[number] for number in kept], signs, weights)), tried
+        return Table(encodings, _utility([rows_by_number[number] for number in numbers], signs, weights)), identities
 
 
 def table_of(study: Any) -> StudyTable:
@@ -121,10 +124,10 @@ def bounded_space(table: StudyTable, sources: Sequence[StudyTable]) -> dict[str,
     space = table.space_with(sources)
     if space is None:
         return {}
-    known: dict[str, Any] = {}
-    for each in (*sources, table):
-        known |= each.distributions
-    return {name: known[name] for name in sorted(space.domains) if not known[name].single()}
+    distributions: dict[str, Any] = {}
+    for study_table in (*sources, table):
+        distributions |= study_table.distributions
+    return {name: distributions[name] for name in sorted(space.domains) if not distributions[name].single()}
 
 
 def within(distribution: Any, value: Any) -> Any:
@@ -138,20 +141,20 @@ def within(distribution: Any, value: Any) -> Any:
     return kind(min(max(value, distribution.low), distribution.high))
 
 
-def _read(trial: Any) -> _Row:
+def _row_of(trial: Any) -> _Row:
     domains = {
         name: domain for name in trial.params if (domain := _domain(name, trial.distributions[name])) is not None
     }
     values = {name: frozen(trial.params[name]) for name in domains}
-    whole = trial.state.name in ("COMPLETE", "PRUNED")
+    is_complete = trial.state.name in ("COMPLETE", "PRUNED")
     steps = trial.intermediate_values
     constraints = trial.system_attrs.get(_CONSTRAINTS)
     return _Row(
-        Seen(domains, values, whole),
+        Suggestions(domains, values, is_complete),
         trial.state.name,
         tuple(trial.values or ()),
         steps[max(steps)] if steps else float("nan"),
-        0.0 if constraints is None else float(sum(max(each, 0.0) for each in constraints)),
+        0.0 if constraints is None else float(sum(max(constraint, 0.0) for constraint in constraints)),
     )
 
 
@@ -164,32 +167,37 @@ def _domain(name: str, distribution: Any) -> Domain | None:
         return None
 
 
-def _space(seen: Sequence[Seen]) -> Space | None:
+def _space(suggestions: Sequence[Suggestions]) -> Space | None:
     """The inferred space, or that of the parameters that all whole trials have."""
     try:
-        return infer(seen)
+        return infer(suggestions)
     except InputError:
         pass
-    whole = [each for each in seen if each.is_whole]
-    shared = [name for name in (whole[0].values if whole else ()) if all(name in each.values for each in whole)]
+    complete = [trial for trial in suggestions if trial.is_complete]
+    shared = [
+        name for name in (complete[0].values if complete else ()) if all(name in trial.values for trial in complete)
+    ]
     for names in (shared, *([name] for name in shared)):
-        part = [Seen({n: each.domains[n] for n in names}, {n: each.values[n] for n in names}, True) for each in whole]
+        reduced = [
+            Suggestions({n: trial.domains[n] for n in names}, {n: trial.values[n] for n in names}, True)
+            for trial in complete
+        ]
         try:
-            return infer(part) if names else None
+            return infer(reduced) if names else None
         except InputError:  # their domains cannot be joined
             continue
     return None
 
 
-def _holds(space: Space | None, seen: Seen) -> bool:
+def _holds(space: Space | None, suggestions: Suggestions) -> bool:
     """Whether a space has exactly the parameters of a trial, with these values."""
     if space is None:
         return False
     try:
-        config = interop.from_params(space, dict(seen.values))
+        config = interop.from_params(space, dict(suggestions.values))
     except InputError:
         return False
-    return not seen.is_whole or config.keys() == seen.values.keys()
+    return not suggestions.is_complete or config.keys() == suggestions.values.keys()
 
 
 def _encoded(space: Space, values: Any) -> tuple[np.ndarray, str] | None:
@@ -203,7 +211,7 @@ def _encoded(space: Space, values: Any) -> tuple[np.ndarray, str] | None:
 
 
 def _utility(rows: Sequence[_Row], signs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """How good trials are, f64[n]: complete ones from -1 to 1, those that violate constraints below, failed ones last."""
+    """The utility of trials, f64[n]: complete ones from -1 to 1, those that violate constraints below, failed ones last."""
     complete = np.array([row.state == "COMPLETE" for row in rows])
     value = np.full(len(rows), np.nan)
     if complete.any():
@@ -217,11 +225,11 @@ def _utility(rows: Sequence[_Row], signs: np.ndarray, weights: np.ndarray) -> np
             value[i] = median
     violation = np.array([row.violation for row in rows])
     failed = np.array([row.state == "FAIL" for row in rows])
-    kept = ~failed & (violation == 0)
+    is_valid = ~failed & (violation == 0)
     utility = np.full(len(rows), -2.0)
-    utility[kept] = _leveled(value[kept])
-    broken = ~failed & ~kept
-    utility[broken] = -1.5 + 0.5 * _ranks(-violation[broken])
+    utility[is_valid] = _leveled(value[is_valid])
+    is_violating = ~failed & ~is_valid
+    utility[is_violating] = -1.5 + 0.5 * _ranks(-violation[is_violating])
     return utility
 
 

@@ -32,7 +32,7 @@ class _TensorBoard:
 
 
 class _Logged:
-    """What Weights & Biases and Trackio have in common: a run with ``log`` and ``finish``."""
+    """The common part of Weights & Biases and Trackio: a run with ``log`` and ``finish``."""
 
     _run: Any
 
@@ -65,9 +65,9 @@ class _MLflow:
 
     def __init__(self, path: Path, config: Mapping[str, Any]):
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path.resolve() / 'mlflow.db'}"
-        self._client, kept = optional("mlflow", "log='mlflow'").MlflowClient(uri), path / "mlflow.json"
-        if kept.is_file():
-            self._id = read_json(kept)["run"]
+        self._client, id_file = optional("mlflow", "log='mlflow'").MlflowClient(uri), path / "mlflow.json"
+        if id_file.is_file():
+            self._id = read_json(id_file)["run"]
             self._client.update_run(self._id, status="RUNNING")
             return
         experiment = self._client.get_experiment_by_name(_PROJECT)
@@ -75,7 +75,7 @@ class _MLflow:
         self._id = self._client.create_run(number, run_name=path.name).info.run_id
         for name, value in config.items():
             self._client.log_param(self._id, name, value)
-        write_json(kept, {"run": self._id})
+        write_json(id_file, {"run": self._id})
 
     def write(self, metrics: Mapping[str, float], step: int) -> None:
         for name, value in metrics.items():
@@ -106,7 +106,7 @@ _KNOWN = {
     "mlflow": _Tracker("mlflow", _MLflow),
     "trackio": _Tracker("trackio", _Trackio),
 }
-TRACKERS: dict[str, str] = {name: known.package for name, known in _KNOWN.items()}
+TRACKERS: dict[str, str] = {name: tracker.package for name, tracker in _KNOWN.items()}
 """The trackers by name, with the package that each needs."""
 
 
@@ -145,10 +145,10 @@ def tracker(name: str, path: str | os.PathLike[str], config: Mapping[str, Any] |
     Example:
         >>> tracker("paper", "runs/mine")
         Traceback (most recent call last):
-        metajax.types.InputError: log='paper': accepted are tensorboard, wandb, mlflow, trackio
+        metajax.types.InputError: log='paper': must be one of tensorboard, wandb, mlflow, trackio
     """
     if name not in TRACKERS:
-        raise InputError(f"log={name!r}: accepted are {', '.join(TRACKERS)}")
+        raise InputError(f"log={name!r}: must be one of {', '.join(TRACKERS)}")
     check_installed(f"log={name!r}", TRACKERS[name])
     return _Lazy(_KNOWN[name].make, Path(path), config or {})
 

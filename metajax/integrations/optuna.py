@@ -62,15 +62,17 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         constraints_func: Callable[[Any], Sequence[float]] | None = None,
     ):
         if isinstance(n_startup_trials, bool) or not isinstance(n_startup_trials, int) or n_startup_trials < 1:
-            raise InputError(f"MetaLearnerSampler: n_startup_trials={n_startup_trials!r}; give a whole number from 1")
+            raise InputError(f"MetaLearnerSampler: n_startup_trials must be an integer >= 1, got {n_startup_trials!r}")
         for study in source_studies:
             if len(study.directions) > 1:
                 raise InputError(
-                    f"MetaLearnerSampler: the source {study.study_name!r} has {len(study.directions)} objectives; give studies "
-                    "of one"
+                    f"MetaLearnerSampler: sources must have one objective, but {study.study_name!r} has "
+                    f"{len(study.directions)}"
                 )
             if not any(trial.state.name == "COMPLETE" and trial.params for trial in study.get_trials(deepcopy=False)):
-                raise InputError(f"MetaLearnerSampler: the source {study.study_name!r} has no complete trial")
+                raise InputError(
+                    f"MetaLearnerSampler: sources must have a complete trial, but {study.study_name!r} has none"
+                )
         self._sources = [table_of(study) for study in source_studies]
         self._n_startup, self._constraints = n_startup_trials, constraints_func
         self._independent = _optuna.samplers.RandomSampler(seed=seed)
@@ -85,28 +87,28 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
         """Returns the distributions of the parameters that are proposed together: all that were seen."""
-        table = self._read(study)
+        table = self._updated_table(study)
         if not self._sources and table.n_complete < self._n_startup:
             return {}
         return bounded_space(table, self._sources)
 
     def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
         """Returns the parameters of the configuration that is proposed."""
-        table = self._read(study)
+        table = self._updated_table(study)
         space = table.space_with(self._sources) if search_space else None
         if space is None:
             return {}
         if self._learned is None or self._learned[0] != space:
             self._learned = space, learn(space, tables_of(space, self._sources))
         weights = self._rng.dirichlet(np.ones(len(study.directions)))
-        rows, tried = table.rows(space, weights, trial.number)
+        rows, evaluated = table.rows(space, weights, trial.number)
         key = jax.random.key(int(self._rng.integers(2**31)))
         configs = space.decode(propose(space, self._learned[1], rows, key))
-        fresh = [config for config in configs if identity(config) not in tried]
-        chosen = (fresh or configs)[0]
-        return {name: within(search_space[name], value) for name, value in chosen.items() if name in search_space}
+        fresh = [config for config in configs if identity(config) not in evaluated]
+        proposal = (fresh or configs)[0]
+        return {name: within(search_space[name], value) for name, value in proposal.items() if name in search_space}
 
-    def _read(self, study: Any) -> StudyTable:
+    def _updated_table(self, study: Any) -> StudyTable:
         """The trials of a study, those that have ended since the last call included."""
         if self._table is None or self._table.study_id != study._study_id:
             self._table = StudyTable(study)

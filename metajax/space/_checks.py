@@ -1,4 +1,4 @@
-"""Checks of the arguments of a domain. Each returns the plain Python value or says what is wrong with it."""
+"""Checks of the arguments of a domain. Each returns the plain Python value, or raises an error that names the argument."""
 
 import math
 from itertools import islice
@@ -12,69 +12,71 @@ MAX_COLUMNS = 1_000_000
 """The largest number of columns that one domain may have in the encoding; more do not fit in memory for many rows."""
 
 
-def whole(what: str, value: Any) -> int:
+def integer(argument: str, value: Any) -> int:
     """Returns a whole number as ``int``. A float without a fraction is accepted, a Boolean is not."""
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain) or plain != int(plain):
-        raise InputError(f"{what} is {value!r}; accepted are whole numbers")
+        raise InputError(f"{argument} must be an integer, got {value!r}")
     return int(plain)
 
 
-def number(what: str, value: Any) -> float:
+def number(argument: str, value: Any) -> float:
     """Returns a finite number as ``float``. A Boolean is not accepted."""
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, bool) or not isinstance(plain, int | float):
-        raise InputError(f"{what} is {value!r}; accepted are finite numbers")
+        raise InputError(f"{argument} must be a finite number, got {value!r}")
     try:
         result = float(plain)
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
-        raise InputError(f"{what} is {value!r}; accepted are finite numbers")
+        raise InputError(f"{argument} must be a finite number, got {value!r}")
     return result
 
 
-def flag(what: str, value: Any) -> bool:
+def flag(argument: str, value: Any) -> bool:
     """Returns a Boolean, and accepts nothing else."""
     if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{what} is {value!r}; accepted are True and False")
+        raise InputError(f"{argument} must be True or False, got {value!r}")
     return bool(value)
 
 
-def columns(what: str, n: int) -> int:
+def columns(argument: str, n: int) -> int:
     """Returns a number of columns from 1 to ``MAX_COLUMNS``."""
     if not 1 <= n <= MAX_COLUMNS:
-        raise InputError(f"{what} is {n}; accepted are whole numbers of at least 1 and at most {MAX_COLUMNS}")
+        raise InputError(f"{argument} must be an integer from 1 to {MAX_COLUMNS}, got {n}")
     return n
 
 
 def choices(options: Any) -> tuple[Any, ...]:
     """Returns the choices of a ``Categorical``: plain values, no two of them equal."""
     if isinstance(options, set | frozenset):
-        raise InputError(f"Categorical: choices is a set, which has no order: {options!r}; give a list or a tuple")
+        raise InputError(f"Categorical: choices must be a list or a tuple, because a set has no order; got {options!r}")
     try:
         values = tuple(islice(iter(options), MAX_COLUMNS + 1))
     except TypeError:
-        raise InputError(f"Categorical: choices is {options!r}; accepted is a list or a tuple of choices") from None
+        raise InputError(f"Categorical: choices must be a list or a tuple, got {options!r}") from None
     if not values:
-        raise InputError("Categorical: choices is empty; give at least one")
+        raise InputError("Categorical: choices must have at least one choice")
     columns("Categorical: the number of choices", len(values))
     values = tuple(choice(f"Categorical: choices[{i}]", value) for i, value in enumerate(values))
-    first: dict[Any, Any] = {}
+    earlier: dict[Any, Any] = {}
     for value in values:
-        if value in first:
-            raise InputError(f"Categorical: choices has duplicates: {first[value]!r} and {value!r} are equal")
-        first[value] = value
+        if value in earlier:
+            raise InputError(
+                f"Categorical: choices must differ from each other, but {earlier[value]!r} and {value!r} are equal"
+            )
+        earlier[value] = value
     return values
 
 
-def choice(what: str, value: Any) -> Any:
+def choice(argument: str, value: Any) -> Any:
     """Returns one choice: None, a Boolean, a number, text, or a tuple of these."""
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, tuple):
-        return tuple(choice(f"{what}[{i}]", part) for i, part in enumerate(plain))
+        return tuple(choice(f"{argument}[{i}]", part) for i, part in enumerate(plain))
     if isinstance(plain, float) and math.isnan(plain):
-        raise InputError(f"{what} is NaN, which is equal to nothing; leave it out or use None or text")
+        raise InputError(f"{argument} must not be NaN, which equals nothing; leave it out, or use None or text")
     for kind in (bool, int, float, str):  # without subclasses, which print and compare in their own way
         if isinstance(plain, kind):
             return kind(plain)
@@ -82,7 +84,8 @@ def choice(what: str, value: Any) -> Any:
         return None
     hint = "; give a tuple in place of the list" if isinstance(plain, list) else ""
     raise InputError(
-        f"{what} is {value!r} ({type(value).__name__}); accepted are None, bool, int, float, str and tuples of them{hint}"
+        f"{argument} must be None, bool, int, float, str or a tuple of them, got {value!r} of type "
+        f"{type(value).__name__}{hint}"
     )
 
 

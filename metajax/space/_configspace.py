@@ -1,4 +1,4 @@
-"""What a ConfigSpace consists of, in the words of a space: domains, conditions with one parent, and forbidden combinations."""
+"""The parts of a ConfigSpace as those of a space: domains, conditions with one parent, and forbidden combinations."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ import jax
 
 from metajax._optional import optional
 from metajax.space import _checks as checks
-from metajax.space._domains import Categorical, Domain, Float, Integer
+from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
 from metajax.space._layout import Condition
 from metajax.space._space import Space
 from metajax.types import InputError
@@ -32,8 +32,8 @@ def domain_of(name: str, hyperparameter: Any) -> Domain:
     if isinstance(hyperparameter, cs.UniformFloatHyperparameter):
         return Float(float(hyperparameter.lower), float(hyperparameter.upper), log=hyperparameter.log)
     raise InputError(
-        f"from_configspace: {name} is a {type(hyperparameter).__name__}, which is not uniform; must be categorical, ordinal, "
-        "constant, or a uniform integer or float"
+        f"from_configspace: {name} must be categorical, ordinal, constant, or a uniform integer or float, got "
+        f"{type(hyperparameter).__name__}"
     )
 
 
@@ -72,24 +72,26 @@ def legal_config(space: Space, forbidden: Sequence[dict[str, Any]]) -> dict[str,
     for config in space.dicts(space.sample(jax.random.key(0), 256)):
         if not any(combination.items() <= config.items() for combination in forbidden):
             return config
-    raise InputError("to_configspace: none of 256 random configurations is allowed; forbid less")
+    raise InputError(
+        "to_configspace: forbidden must allow some configurations, but it allows none of 256 random ones; forbid less"
+    )
 
 
 def _joined(condition: Any, domains: dict[str, Domain]) -> Condition:
     cs = optional("ConfigSpace", "from_configspace")
     if not isinstance(condition, cs.AndConjunction | cs.OrConjunction):
         return _single(condition, domains)
-    parts = [_joined(part, domains) for part in condition.components]
-    child, parents = parts[0].child, {part.parent for part in parts}
+    conditions = [_joined(part, domains) for part in condition.components]
+    child, parents = conditions[0].child, {part.parent for part in conditions}
     if len(parents) > 1:
         raise InputError(
-            f"from_configspace: {child} depends on {', '.join(sorted(parents))}; must be one parent, so make it depend on the "
-            "nearest one, which may depend on the other"
+            f"from_configspace: {child} must depend on one parent, got {', '.join(sorted(parents))}; make it depend on "
+            "the nearest one, which may depend on the other"
         )
-    every = isinstance(condition, cs.AndConjunction)
-    holds = all if every else any
-    values = dict.fromkeys(value for part in parts for value in part.values)
-    return _checked(child, parts[0].parent, [v for v in values if holds(v in part.values for part in parts)])
+    is_conjunction = isinstance(condition, cs.AndConjunction)
+    holds = all if is_conjunction else any
+    values = dict.fromkeys(value for part in conditions for value in part.values)
+    return _checked(child, conditions[0].parent, [v for v in values if holds(v in part.values for part in conditions)])
 
 
 def _single(condition: Any, domains: dict[str, Domain]) -> Condition:
@@ -102,23 +104,28 @@ def _single(condition: Any, domains: dict[str, Domain]) -> Condition:
         return Condition(child, parent, tuple(checks.frozen(list(condition.values))))
     if not isinstance(domain, Categorical | Integer):
         raise InputError(
-            f"from_configspace: {child} depends on {parent}, which is a Float; must be choices or whole numbers"
+            f"from_configspace: {child} must depend on choices or integers, but its parent {parent} is a Float"
         )
-    every = domain.choices if isinstance(domain, Categorical) else range(domain.low, domain.high + 1)
+    options = domain.choices if isinstance(domain, Categorical) else range(domain.low, domain.high + 1)
     value = checks.frozen(condition.value)
     if isinstance(condition, cs.NotEqualsCondition):
-        return _checked(child, parent, [each for each in every if each != value])
-    position = list(every).index
+        return _checked(child, parent, [option for option in options if option != value])
+    position = list(options).index
     if isinstance(condition, cs.GreaterThanCondition):
-        return _checked(child, parent, [each for each in every if position(each) > position(value)])
+        return _checked(child, parent, [option for option in options if position(option) > position(value)])
     if isinstance(condition, cs.LessThanCondition):
-        return _checked(child, parent, [each for each in every if position(each) < position(value)])
-    raise InputError(f"from_configspace: the condition of {child} is a {type(condition).__name__}, which is not known")
+        return _checked(child, parent, [option for option in options if position(option) < position(value)])
+    raise InputError(
+        f"from_configspace: the condition of {child} must be an equality or a membership, got "
+        f"{type(condition).__name__}"
+    )
 
 
 def _checked(child: str, parent: str, values: list[Any]) -> Condition:
     if not values:
-        raise InputError(f"from_configspace: no value of {parent} lets {child} exist; leave {child} out")
+        raise InputError(
+            f"from_configspace: {child} must exist with some value of {parent}, but exists with none; leave {child} out"
+        )
     return Condition(child, parent, tuple(values))
 
 
@@ -132,5 +139,32 @@ def _choices(clause: Any) -> list[list[tuple[str, Any]]]:
     if isinstance(clause, cs.ForbiddenInClause):
         return [[(clause.hyperparameter.name, checks.frozen(value)) for value in clause.values]]
     raise InputError(
-        f"from_configspace: a forbidden clause is a {type(clause).__name__}; must be of values and not of a relation"
+        f"from_configspace: a forbidden clause must be of values and not of a relation, got {type(clause).__name__}"
     )
+
+
+def configspace_of(space: Space, forbidden: Sequence[dict[str, Any]], cs: Any) -> Any:
+    """Returns the configuration space of a space; ``cs`` is the package ConfigSpace. See ``interop.to_configspace``."""
+    plain = {name for name, domain in space.domains.items() if not isinstance(domain, Subset)}
+    unknown = [name for combination in forbidden for name in combination if name not in plain]
+    if unknown:
+        raise InputError(f"to_configspace: forbidden must name parameters among {sorted(plain)}, got {unknown[0]!r}")
+    result, hyperparameters = cs.ConfigurationSpace(), {}
+    defaults = legal_config(space, forbidden) if forbidden else {}  # ConfigSpace refuses a default that is forbidden
+    for name, d in space.domains.items():
+        default = {"default_value": defaults[name]} if name in defaults and name in plain else {}
+        if isinstance(d, Categorical):
+            hyperparameters[name] = [cs.CategoricalHyperparameter(name, d.choices, **default)]
+        elif isinstance(d, Float | Integer) and d.low == d.high:
+            hyperparameters[name] = [cs.Constant(name, d.low)]
+        elif isinstance(d, Float):
+            hyperparameters[name] = [cs.UniformFloatHyperparameter(name, d.low, d.high, log=d.log, **default)]
+        elif isinstance(d, Integer):
+            hyperparameters[name] = [cs.UniformIntegerHyperparameter(name, d.low, d.high, log=d.log, **default)]
+        else:
+            hyperparameters[name] = [cs.CategoricalHyperparameter(f"{name}/{i}", (False, True)) for i in range(d.n)]
+        result.add(*hyperparameters[name])
+    for child, parent, values in space.conditions.values():
+        result.add(*[cs.InCondition(h, hyperparameters[parent][0], list(values)) for h in hyperparameters[child]])
+    result.add(*clauses(forbidden, {name: hyperparameters[name][0] for name in plain}))
+    return result

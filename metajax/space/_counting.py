@@ -60,13 +60,16 @@ class Counting(Layout):
         size = self.size
         if size == math.inf:
             floats = [n for n, d in self.domains.items() if d.size == math.inf]
-            raise InputError(f"Space.at: the space is infinite; give a grid to {floats}")
+            raise InputError(f"Space.at: the space must be finite; give a grid to {floats}")
         numbers = np.atleast_1d(np.asarray(index))
         is_whole = numbers.dtype.kind in "iu" or all(isinstance(i, int | np.integer) for i in numbers.tolist())
         if numbers.size and not is_whole:
-            raise InputError(f"Space.at: index {numbers.ravel()[:5].tolist()}; accepted are whole numbers")
-        if numbers.size and (min(numbers) < 0 or max(numbers) >= size):
-            raise InputError(f"Space.at: index outside 0..{size - 1}")
+            raise InputError(
+                f"Space.at: index must be an integer or an array of integers, got {numbers.ravel()[:5].tolist()}"
+            )
+        outside = numbers[(numbers < 0) | (numbers >= size)]
+        if outside.size:
+            raise InputError(f"Space.at: index must be between 0 and {size - 1}, got {outside[0]}")
         numbers = numbers.astype(np.int64 if size < 2**62 else object)
         columns = {n: np.repeat(d.at(np.array([0])), len(numbers), axis=0) for n, d in self.domains.items()}
         self._fill(columns, numbers)
@@ -74,36 +77,36 @@ class Counting(Layout):
 
     def _fill(self, columns: Configs, index: np.ndarray) -> None:
         """Writes the values of these indices into the columns. The first name is the fastest digit."""
-        parts = [(self.roots, index, np.arange(len(index)))]
-        while parts:
-            names, index, rows = parts.pop()
+        pending = [(self.roots, index, np.arange(len(index)))]
+        while pending:
+            names, index, rows = pending.pop()
             for name in names:
                 radix = self._tree_sizes[name]
                 digit, index = index % radix, index // radix
                 start = 0
-                for first, count, below in self._runs(name):
-                    branch = _times(*(self._tree_sizes[child] for child in below))
-                    inside = (digit >= start) & (digit < start + count * branch)
-                    here, chosen = digit[inside] - start, rows[inside]
+                for first_value, count, children in self._runs(name):
+                    branch = _times(*(self._tree_sizes[child] for child in children))
+                    in_run = (digit >= start) & (digit < start + count * branch)
+                    offset, run_rows = digit[in_run] - start, rows[in_run]
                     start += count * branch
-                    if len(chosen):
-                        columns[name][chosen] = self.domains[name].at(first + here // branch)
-                        if below:
-                            parts.append((below, here % branch, chosen))
+                    if len(run_rows):
+                        columns[name][run_rows] = self.domains[name].at(first_value + offset // branch)
+                        if children:
+                            pending.append((children, offset % branch, run_rows))
 
     def _runs(self, name: str) -> list[tuple[int, int, list[str]]]:
         """Returns the values of a domain in order, as runs ``(first value, number of values, children that exist there)``."""
         domain, size = self.domains[name], self.domains[name].size
-        below: dict[int, list[str]] = {}
+        children_by_index: dict[int, list[str]] = {}
         for child in self.children(name):
             for value in self.conditions[child].values:
                 index = value - domain.low if isinstance(domain, Integer) else domain.from_python(value, name)
-                below.setdefault(int(index), []).append(child)
+                children_by_index.setdefault(int(index), []).append(child)
         runs, start = [], 0
-        for index in sorted(below):
+        for index in sorted(children_by_index):
             if index > start:
                 runs.append((start, index - start, []))
-            runs.append((index, 1, below[index]))
+            runs.append((index, 1, children_by_index[index]))
             start = index + 1
         return [*runs, (start, int(size) - start, [])] if start < size else runs
 
@@ -114,7 +117,7 @@ class Counting(Layout):
         parents = {condition.parent for condition in self.conditions.values()}
         for name in reversed(self.order):
             sizes[name] = (
-                sum(_times(count, *(sizes[child] for child in below)) for _, count, below in self._runs(name))
+                sum(_times(count, *(sizes[child] for child in children)) for _, count, children in self._runs(name))
                 if name in parents
                 else self.domains[name].size
             )

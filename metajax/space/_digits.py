@@ -87,7 +87,7 @@ def refine(digits: Digits, block: jax.Array) -> Digits:
     unit = float(BASE) ** places
     gap = (to_float([jnp.zeros_like(digits[0]), *last]) - to_float([jnp.zeros_like(digits[0]), *digits[1:]])) / unit
     first = digits[0] - (gap > 0.5).astype(jnp.int32) + (gap < -0.5).astype(jnp.int32)
-    return [jnp.where(valid, new, old) for new, old in zip([first, *last], digits)]
+    return [jnp.where(valid, refined, digit) for refined, digit in zip([first, *last], digits)]
 
 
 def clip(digits: Digits, highest: int) -> Digits:
@@ -119,11 +119,11 @@ def draw(uniform: jax.Array, size: int, places: int) -> Digits:
     return [d.astype(jnp.int32) for d in (first, *reversed(product[:places]))]
 
 
-def _scaled(factor: list[int], chunk: jax.Array, rest: list[jax.Array], width: int) -> list[jax.Array]:
+def _scaled(factor: list[int], chunk: jax.Array, addends: list[jax.Array], width: int) -> list[jax.Array]:
     """Returns ``(factor * chunk + rest) >> width`` digit by digit, the least significant first."""
     carry, total = jnp.zeros_like(chunk), []
-    for limb, more in zip(factor, rest):
-        carry = carry + more + jnp.uint32(limb) * chunk
+    for limb, addend in zip(factor, addends):
+        carry = carry + addend + jnp.uint32(limb) * chunk
         total.append(carry & jnp.uint32(BASE - 1))
         carry = carry >> _LIMB
     total.append(carry)

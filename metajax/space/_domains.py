@@ -118,11 +118,11 @@ class Subset:
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", checks.columns("Subset: n", checks.whole("Subset: n", self.n)))
+        object.__setattr__(self, "n", checks.columns("Subset: n", checks.integer("Subset: n", self.n)))
         object.__setattr__(self, "nonempty", checks.flag("Subset: nonempty", self.nonempty))
         object.__setattr__(self, "share", checks.number("Subset: share", self.share))
         if not 0 < self.share < 1:
-            raise InputError(f"Subset: share={self.share}; accepted are numbers between 0 and 1")
+            raise InputError(f"Subset: share must be between 0 and 1, got {self.share}")
 
     @property
     def size(self) -> int:
@@ -164,11 +164,11 @@ class Subset:
     @checked
     def decode(self, block: jt.Float[AnyArray, "*n {self.n}"]) -> jt.Bool[jax.Array, "*n {self.n}"]:
         """Returns the column of subsets that is nearest to a block f32[n, width]: the items with an entry of at least 0.5."""
-        chosen = jnp.asarray(block) >= 0.5
+        is_member = jnp.asarray(block) >= 0.5
         if self.nonempty:
             best = jax.nn.one_hot(jnp.argmax(block, axis=-1), self.n, dtype=jnp.float32) > 0
-            chosen = jnp.where(jnp.any(chosen, axis=-1, keepdims=True), chosen, best)
-        return chosen
+            is_member = jnp.where(jnp.any(is_member, axis=-1, keepdims=True), is_member, best)
+        return is_member
 
     def to_python(self, value: Any) -> tuple[int, ...]:
         """Returns the indices of the items in a subset."""
@@ -181,15 +181,17 @@ class Subset:
             InputError: If the value, which the message calls ``name``, is not a subset.
         """
         try:
-            items = [checks.whole(name, item) for item in value]
+            items = [checks.integer(name, item) for item in value]
         except (InputError, TypeError):
             items = [-1]
         if not all(0 <= item < self.n for item in items):
-            raise InputError(f"{name}: {value!r} is not a subset of the indices 0..{self.n - 1}")
+            raise InputError(f"{name}: {value!r} is not a subset of the indices 0 to {self.n - 1}")
         row = np.zeros(self.n, bool)
         row[items] = True
         if self.nonempty and not row.any():
-            raise InputError(f"{name}: the empty subset is excluded; give at least one of 0..{self.n - 1}")
+            raise InputError(
+                f"{name} must have at least one of the indices 0 to {self.n - 1}, because the empty subset is excluded"
+            )
         return row
 
 

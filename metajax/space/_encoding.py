@@ -87,14 +87,14 @@ class Encoding(Layout):
         """
         missing = [name for name in self.domains if name not in configs]
         if missing:
-            raise InputError(f"encode: configs lacks {missing}; the space has {list(self.domains)}")
+            raise InputError(f"encode: configs must have the columns {list(self.domains)}, but lacks {missing}")
         columns = {name: as_array(configs[name]) for name in self.domains}
         for name, domain in self.domains.items():
             if columns[name].ndim != 1 + len(domain.shape) or columns[name].shape[1:] != domain.shape:
                 accepted = ", ".join(["n", *map(str, domain.shape)])
                 raise InputError(
-                    f"encode: the column of {name} has shape {columns[name].shape}; accepted is ({accepted}), as configs "
-                    "makes it"
+                    f"encode: the column of {name} must have the shape ({accepted}), as configs returns it, got "
+                    f"{columns[name].shape}"
                 )
         return _encode(self, columns)
 
@@ -112,7 +112,7 @@ class Encoding(Layout):
         rows = as_array(encodings, np.float32)
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.shape[-1] != self.width:
-            raise InputError(f"decode: encodings have width {rows.shape[-1]}, the space has {self.width}")
+            raise InputError(f"decode: encodings must have width {self.width}, as the space, got {rows.shape[-1]}")
         return _decode(self, rows)
 
     def decode(self, encodings: Any) -> list[dict[str, Any]]:
@@ -150,23 +150,23 @@ class Encoding(Layout):
             dicts: One dictionary of names and values for each configuration.
 
         Raises:
-            InputError: Naming the row, the domain, what was given and what is accepted.
+            InputError: If a row is not a configuration of the space; the message names the row and the domain.
         """
         if not isinstance(dicts, Iterable) or isinstance(dicts, Mapping | str):
-            raise InputError(f"configs: {dicts!r}; accepted is a list of dictionaries")
-        rows = [self._row(number, given) for number, given in enumerate(dicts)]
+            raise InputError(f"configs must be a list of dictionaries, got {dicts!r}")
+        rows = [self._row(number, config) for number, config in enumerate(dicts)]
         return {
             name: jax.device_put(np.asarray([row[name] for row in rows], _DTYPES[type(d)]).reshape((-1, *d.shape)))
             for name, d in self.domains.items()
         }
 
-    def _row(self, number: int, given: Any) -> dict[str, Any]:
+    def _row(self, number: int, config: Any) -> dict[str, Any]:
         """Returns the values of one dictionary as the columns hold them."""
-        if not isinstance(given, Mapping):
-            raise InputError(f"configuration {number}: {given!r}; accepted is a dictionary of names and values")
-        unknown = [name for name in given if name not in self.domains]
+        if not isinstance(config, Mapping):
+            raise InputError(f"configuration {number} must be a dictionary of names and values, got {config!r}")
+        unknown = [name for name in config if name not in self.domains]
         if unknown:
-            raise InputError(f"configuration {number}: unknown {unknown}; accepted are {list(self.domains)}")
+            raise InputError(f"configuration {number} must have names among {list(self.domains)}, got {unknown}")
         parents = {condition.parent for condition in self.conditions.values()}
         row: dict[str, Any] = {}
         plain: dict[str, Any] = {}  # the values of the parents that are active
@@ -177,9 +177,9 @@ class Encoding(Layout):
             ):
                 row[name] = first_value(domain)
                 continue
-            if name not in given:
-                raise InputError(f"configuration {number}: {name} is missing")
-            row[name] = domain.from_python(given[name], f"configuration {number}: {name}")
+            if name not in config:
+                raise InputError(f"configuration {number} must have a value of {name}")
+            row[name] = domain.from_python(config[name], f"configuration {number}: {name}")
             if name in parents:
                 plain[name] = domain.to_python(row[name])
         return row

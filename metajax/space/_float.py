@@ -57,15 +57,17 @@ class Float:
     def __post_init__(self) -> None:
         low, high = checks.number("Float: low", self.low), checks.number("Float: high", self.high)
         log = checks.flag("Float: log", self.log)
-        grid = None if self.grid is None else checks.whole("Float: grid", self.grid)
+        grid = None if self.grid is None else checks.integer("Float: grid", self.grid)
         for field, value in {"low": low, "high": high, "log": log, "grid": grid}.items():
             object.__setattr__(self, field, value)
         if low > high:
-            raise InputError(f"Float: need finite low < high (or equal, for a constant), got low={low}, high={high}")
+            raise InputError(
+                f"Float: low and high must be finite with low <= high, got low={self.low}, high={self.high}"
+            )
         if log and low <= 0:
-            raise InputError(f"Float: log=True needs low > 0, got low={low}")
+            raise InputError(f"Float: low must be positive with log=True, got low={self.low}")
         if grid is not None and grid < 2:
-            raise InputError(f"Float: grid needs at least 2 points, got {grid}")
+            raise InputError(f"Float: grid must have at least 2 points, got {self.grid}")
         self._check_precision()
 
     def _check_precision(self) -> None:
@@ -73,27 +75,25 @@ class Float:
         for name, bound in (("low", self.low), ("high", self.high)):
             if bound and not _SMALLEST <= abs(bound) <= _LARGEST:
                 raise InputError(
-                    f"Float: {name}={bound} is outside of float32; accepted are 0 and sizes from 1.2e-38 to 3.4e38 (search "
-                    "the exponent, or another unit)"
+                    f"Float: {name} must be 0 or of size 1.2e-38 to 3.4e38, as float32, got {bound}; search the "
+                    "exponent, or use another unit"
                 )
         if self.low == self.high:
             if self.grid is not None:
                 raise InputError(
-                    f"Float: low and high are both {self.low}, so a grid of {self.grid} points has no room"
+                    f"Float: low < high must hold with a grid of {self.grid} points, got {self.low} for both"
                 )
             return
         if self.high - self.low > 1 / _SMALLEST:  # whose inverse float32 does not hold
-            raise InputError(
-                f"Float: high - low is {self.high - self.low}; accepted are at most 8.5e37 (use another unit)"
-            )
+            raise InputError(f"Float: high - low must be at most 8.5e37, got {self.high - self.low}; use another unit")
         ends = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         largest = max(abs(ends[0]), abs(ends[1]), self.log * 1.0)
         steps = (ends[1] - ends[0]) / max(_ROUNDING * largest, _SMALLEST)
         needed = max(_MIN_NUMBERS, 0 if self.grid is None else _NUMBERS_PER_POINT * (self.grid - 1))
         if steps < needed:
             raise InputError(
-                f"Float: float32 distinguishes only about {int(steps)} numbers between {self.low} and {self.high}, and "
-                f"{needed} are needed; search the difference from {self.low}"
+                f"Float: the interval must have at least {needed} numbers of float32, but between {self.low} and "
+                f"{self.high} are only about {int(steps)}; search the difference from {self.low}"
                 + ("" if self.grid is None else ", or give a coarser grid")
             )
 

@@ -8,21 +8,21 @@ from metajax.space._space import Space
 from metajax.types import InputError
 
 
-class Seen(NamedTuple):
-    """What one trial has suggested.
+class Suggestions(NamedTuple):
+    """The parameters that one trial has suggested.
 
     Attributes:
         domains: Name -> domain, in the order in which they were suggested.
         values: Name -> value.
-        is_whole: Whether the trial came to its end, so that what it has not suggested does not exist there.
+        is_complete: Whether the trial came to its end, so that what it has not suggested does not exist there.
     """
 
     domains: Mapping[str, Domain]
     values: Mapping[str, Any]
-    is_whole: bool
+    is_complete: bool
 
 
-def infer(trials: Sequence[Seen]) -> Space:
+def infer(trials: Sequence[Suggestions]) -> Space:
     """Returns the smallest space that holds all trials.
 
     A parameter that not all whole trials have exists under a condition: on the nearest choice or whole number that was
@@ -30,7 +30,7 @@ def infer(trials: Sequence[Seen]) -> Space:
     where that suffices, so that values that no trial had are decided, too.
 
     Args:
-        trials: What each trial has suggested.
+        trials: The parameters of each trial.
 
     Returns:
         The space.
@@ -41,58 +41,64 @@ def infer(trials: Sequence[Seen]) -> Space:
 
     Example:
         >>> deep, wide = {"net": Categorical(("deep", "wide")), "layers": Integer(1, 4)}, {"net": Categorical(("deep", "wide"))}
-        >>> space = infer([Seen(deep, {"net": "deep", "layers": 2}, True), Seen(wide, {"net": "wide"}, True)])
+        >>> space = infer([Suggestions(deep, {"net": "deep", "layers": 2}, True), Suggestions(wide, {"net": "wide"}, True)])
         >>> space.conditions["layers"]
         Condition(child='layers', parent='net', values=('deep',))
     """
     if not trials:
-        raise InputError("from_optuna: there are no trials; a space is inferred from what they have suggested")
+        raise InputError(
+            "from_optuna: the study must have at least one trial, because the space is inferred from what they suggest"
+        )
     domains: dict[str, Domain] = {}
     for trial in trials:
         for name, domain in trial.domains.items():
             domains[name] = _joined(name, domains[name], domain) if name in domains else domain
-    whole = [trial for trial in trials if trial.is_whole]
+    complete_trials = [trial for trial in trials if trial.is_complete]
     conditions = []
     for name in domains:
-        if any(name not in trial.values for trial in whole):
-            conditions.append(_condition(name, domains, trials, whole))
+        if any(name not in trial.values for trial in complete_trials):
+            conditions.append(_condition(name, domains, trials, complete_trials))
     return Space(domains, conditions)
 
 
-def _joined(name: str, one: Domain, other: Domain) -> Domain:
+def _joined(name: str, first: Domain, second: Domain) -> Domain:
     """Returns the domain that holds the values of both: dynamic spaces change their bounds, and studies their choices."""
-    if one == other:
-        return one
-    if isinstance(one, Categorical) and isinstance(other, Categorical):
-        return Categorical(tuple(dict.fromkeys((*one.choices, *other.choices))))
-    is_plain = not any(isinstance(each, Float) and each.grid is not None for each in (one, other))
-    if isinstance(one, Integer) and isinstance(other, Integer) and one.log == other.log:
-        return Integer(min(one.low, other.low), max(one.high, other.high), log=one.log)
-    if isinstance(one, Float) and isinstance(other, Float) and one.log == other.log and is_plain:
-        return Float(min(one.low, other.low), max(one.high, other.high), log=one.log)
-    raise InputError(f"from_optuna: {name} is {one} in one trial and {other} in another; give the space")
+    if first == second:
+        return first
+    if isinstance(first, Categorical) and isinstance(second, Categorical):
+        return Categorical(tuple(dict.fromkeys((*first.choices, *second.choices))))
+    is_plain = not any(isinstance(domain, Float) and domain.grid is not None for domain in (first, second))
+    if isinstance(first, Integer) and isinstance(second, Integer) and first.log == second.log:
+        return Integer(min(first.low, second.low), max(first.high, second.high), log=first.log)
+    if isinstance(first, Float) and isinstance(second, Float) and first.log == second.log and is_plain:
+        return Float(min(first.low, second.low), max(first.high, second.high), log=first.log)
+    raise InputError(
+        f"from_optuna: {name} must be of one type, got {first} in one trial and {second} in another; pass the space"
+    )
 
 
 def _condition(
-    name: str, domains: Mapping[str, Domain], trials: Sequence[Seen], whole: Sequence[Seen]
+    name: str, domains: Mapping[str, Domain], trials: Sequence[Suggestions], complete_trials: Sequence[Suggestions]
 ) -> tuple[str, str, tuple[Any, ...]]:
     """Returns when a parameter exists."""
     having = [trial for trial in trials if name in trial.values]
-    before = None
+    candidates = None
     for trial in having:
         order = list(trial.values)
-        earlier = order[: order.index(name)]
-        before = earlier if before is None else [each for each in before if each in earlier]
-    for parent in reversed(before or []):
+        suggested = order[: order.index(name)]
+        candidates = suggested if candidates is None else [parent for parent in candidates if parent in suggested]
+    for parent in reversed(candidates or []):
         if not isinstance(domains[parent], Categorical | Integer):
             continue
         present = {trial.values[parent] for trial in having}
-        absent = {trial.values[parent] for trial in whole if parent in trial.values and name not in trial.values}
+        absent = {
+            trial.values[parent] for trial in complete_trials if parent in trial.values and name not in trial.values
+        }
         if present.isdisjoint(absent):
             return name, parent, _values(domains[parent], present, absent)
     raise InputError(
-        f"from_optuna: {name} is suggested in {len(having)} of {len(trials)} trials, and no choice or whole number that is "
-        "suggested before it says in which; give the space"
+        f"from_optuna: {name} is suggested in {len(having)} of {len(trials)} trials, and no choice or integer that is "
+        "suggested before it says in which; pass the space"
     )
 
 

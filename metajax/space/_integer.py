@@ -48,15 +48,19 @@ class Integer:
     log: bool = False
 
     def __post_init__(self) -> None:
-        low, high = checks.whole("Integer: low", self.low), checks.whole("Integer: high", self.high)
+        low, high = checks.integer("Integer: low", self.low), checks.integer("Integer: high", self.high)
         for field, value in {"low": low, "high": high, "log": checks.flag("Integer: log", self.log)}.items():
             object.__setattr__(self, field, value)
         if low > high:
-            raise InputError(f"Integer: need whole numbers low <= high, got low={low}, high={high}")
+            raise InputError(
+                f"Integer: low and high must be integers with low <= high, got low={self.low}, high={self.high}"
+            )
         if not -(2**63) <= low <= high < 2**63:
-            raise InputError(f"Integer: low={low}, high={high}; accepted are whole numbers from -2^63 to 2^63 - 1")
+            raise InputError(
+                f"Integer: low and high must be from -2^63 to 2^63 - 1, got low={self.low}, high={self.high}"
+            )
         if self.log and low <= 0:
-            raise InputError(f"Integer: log=True needs low > 0, got low={low}")
+            raise InputError(f"Integer: low must be positive with log=True, got low={self.low}")
 
     @property
     def size(self) -> int:

@@ -27,7 +27,7 @@ class Condition(NamedTuple):
 
 
 class Layout(Protocol):
-    """Where each domain stands in the encoding, and which domains depend on which.
+    """The positions of domains in the encoding, and the dependencies between domains.
 
     Attributes:
         domains: Name -> domain, in the order of the encoding.

@@ -72,19 +72,19 @@ class Relaxation(Layout):
         for width, run in itertools.groupby(self.domains.items(), _options):
             names, start = [name for name, _ in run], index
             index += len(names)
-            given = [_checked_logits(logits, name, self.domains) for name in names]
+            block_logits = [_checked_logits(logits, name, self.domains) for name in names]
             if width is not None:
                 keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(start, index))
-                blocks.append(jax.vmap(rule)(jnp.stack(given), keys).reshape(-1))
+                blocks.append(jax.vmap(rule)(jnp.stack(block_logits), keys).reshape(-1))
                 continue
-            for name, value in zip(names, given):  # a relaxed number says nothing of its last digits
+            for name, value in zip(names, block_logits):  # a relaxed number says nothing of its last digits
                 block = jnp.atleast_1d(jax.nn.sigmoid(value))
                 blocks.append(jnp.pad(block, (0, self.domains[name].width - block.size)))
         return jnp.concatenate(blocks)
 
     @checked
     def values(self, encoding: jt.Float[AnyArray, " {self.width}"]) -> dict[str, jt.Float[jax.Array, "..."]]:
-        """Returns what a relaxed encoding says of every name. The result is differentiable.
+        """Returns the value of every name in a relaxed encoding. The result is differentiable.
 
         A ``Float`` or ``Integer`` has a number in its own units, between its bounds and off its grid; a ``Categorical`` has
         the weights of its choices, a ``Subset`` the shares of its items. The part of an inactive domain is zero, and so at the
@@ -126,7 +126,7 @@ class Relaxation(Layout):
         """
         unknown = [name for name in config if name not in self.domains]
         if unknown:
-            raise InputError(f"logits: unknown {unknown[0]!r}; the space has {list(self.domains)}")
+            raise InputError(f"logits must have entries for names among {list(self.domains)} only, got {unknown[0]!r}")
         result = self.zeros()
         for name, value in config.items():
             domain = self.domains[name]
@@ -147,11 +147,11 @@ def _options(item: tuple[str, Domain]) -> int | None:
 def _checked_logits(logits: Mapping[str, Any], name: str, domains: Mapping[str, Domain]) -> jax.Array:
     """Returns the logits of one domain; it raises an ``InputError`` if they are missing or have another shape."""
     if name not in logits:
-        raise InputError(f"relax: logits lacks {name!r}; the space has {list(domains)}")
-    given, accepted = jnp.asarray(logits[name]), _logits_shape(domains[name])
-    if given.shape != accepted:
-        raise InputError(f"relax: logits[{name!r}] has shape {given.shape}, accepted is {accepted}")
-    return given
+        raise InputError(f"relax: logits must have an entry for each of {list(domains)}, but lacks {name!r}")
+    values, shape = jnp.asarray(logits[name]), _logits_shape(domains[name])
+    if values.shape != shape:
+        raise InputError(f"relax: logits[{name!r}] must have the shape {shape}, got {values.shape}")
+    return values
 
 
 def _logits_shape(domain: Domain) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ class Sampling(Encoding):
             [1, 2, 3]
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise InputError(f"sample: n is {n!r}; accepted are whole numbers from 0")
+            raise InputError(f"sample: n must be an integer >= 0, got {n!r}")
         if isinstance(key, Tracer):
             return self._sample(key, int(n))
         with jax.ensure_compile_time_eval():
@@ -67,7 +67,7 @@ class Sampling(Encoding):
         Args:
             key: A random key.
             configs: A struct of arrays.
-            rate: The probability that a choice changes. By default one choice changes on average.
+            rate: The probability that a choice changes. The default changes one choice on average.
         """
         rate = 1.0 / len(self.domains) if rate is None else rate
         n = len(next(iter(configs.values())))
@@ -86,14 +86,14 @@ class Sampling(Encoding):
         noise = 0.1 * jax.random.normal(noise_key, (n, len(self.domains)), dtype=jnp.float32)
         result = {}
         for i, (name, domain) in enumerate(self.domains.items()):
-            old, draws = jnp.asarray(configs[name]), uniform[:, self.slices[name]]
+            current, draws = jnp.asarray(configs[name]), uniform[:, self.slices[name]]
             if isinstance(domain, Subset):
-                new = domain.decode(domain.encode(jnp.logical_xor(old, draws < 1.0 / domain.n)))
+                new = domain.decode(domain.encode(jnp.logical_xor(current, draws < 1.0 / domain.n)))
             elif isinstance(domain, Categorical):
                 new = domain.draw(draws)
             else:
-                new = domain.decode(jnp.clip(domain.encode(old)[:, :1] + noise[:, i : i + 1], 0.0, 1.0))
-            result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (old.ndim - 1)), new, old)
+                new = domain.decode(jnp.clip(domain.encode(current)[:, :1] + noise[:, i : i + 1], 0.0, 1.0))
+            result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (current.ndim - 1)), new, current)
         return self.canonical(result)
 
     def neighbors(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from metajax.types import InputError
 
 
 class Space(Counting, Sampling, Relaxation):
-    """Named choices, and which of them depend on which.
+    """Named choices and the dependencies between them.
 
     A child that is inactive has no value: its part of the encoding is zero, its column holds the first value of the domain, and
     it does not multiply the size. Every child has one condition, on a ``Categorical`` or ``Integer`` parent, so that the
@@ -48,12 +48,12 @@ class Space(Counting, Sampling, Relaxation):
         self, domains: Mapping[str, Domain], conditions: Sequence[Condition | tuple[str, str, tuple[Any, ...]]] = ()
     ):
         if not isinstance(domains, Mapping) or not domains:
-            raise InputError("Space: domains is empty; give at least one name and domain")
+            raise InputError("Space: domains must have at least one name and domain")
         for name, domain in domains.items():
             if not isinstance(name, str) or not name:
-                raise InputError(f"Space: {name!r} is not a name; accepted is text that is not empty")
+                raise InputError(f"Space: a name must be text that is not empty, got {name!r}")
             if not isinstance(domain, Domain):
-                raise InputError(f"Space: {name} is {domain!r}; accepted are Categorical, Float, Integer and Subset")
+                raise InputError(f"Space: {name} must be a Categorical, Float, Integer or Subset, got {domain!r}")
         self.domains: dict[str, Domain] = dict(domains)
         self.conditions: dict[str, Condition] = read_conditions(self.domains, conditions)
         self.order: list[str] = parents_first(self.domains, self.conditions)

@@ -12,7 +12,7 @@ def checked_temperature(temperature: Any, name: str) -> None:
 
     Args:
         temperature: The temperature.
-        name: How the argument is called in the error.
+        name: The name of the argument in the error.
 
     Raises:
         InputError: If it is not a positive number.
@@ -20,7 +20,7 @@ def checked_temperature(temperature: Any, name: str) -> None:
     Example:
         >>> checked_temperature(0.0, "softmax: temperature")
         Traceback (most recent call last):
-        metajax.types.InputError: softmax: temperature=0.0; accepted are numbers above 0
+        metajax.types.InputError: softmax: temperature must be positive, got 0.0
     """
     if not isinstance(temperature, Tracer) and not 0 < float(temperature) < float("inf"):
-        raise InputError(f"{name}={temperature}; accepted are numbers above 0")
+        raise InputError(f"{name} must be positive, got {temperature}")

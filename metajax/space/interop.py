@@ -5,20 +5,19 @@ A ``Subset`` has no counterpart in Optuna and ConfigSpace. It becomes one Boolea
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from metajax._optional import optional
 from metajax.space import _checks as checks
-from metajax.space._configspace import clauses, conditions_of, domain_of, forbidden_of, legal_config
+from metajax.space._configspace import conditions_of, configspace_of, domain_of, forbidden_of
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
-from metajax.space._inference import Seen, infer
+from metajax.space._inference import Suggestions, infer
+from metajax.space._optuna import distributions_of, domains_of, param_names
 from metajax.space._space import Space
 from metajax.types import InputError
 
 _KINDS: dict[str, type] = {"categorical": Categorical, "float": Float, "integer": Integer, "subset": Subset}
-_MAX_STEPS = 10_000  # values of a stepped whole number that is read as choices
 
 
 def to_json(space: Space) -> str:
@@ -58,7 +57,7 @@ def from_json(text: str) -> Space:
         8
     """
     try:
-        raw = json.loads(text, object_pairs_hook=_once)
+        raw = json.loads(text, object_pairs_hook=_unique_names)
         fields = {name: dict(d) for name, d in raw["domains"].items()}
         domains = {name: _domain(d) for name, d in fields.items()}
         return Space(domains, [(c, p, checks.frozen(v)) for c, p, v in raw["conditions"]])
@@ -66,15 +65,17 @@ def from_json(text: str) -> Space:
         raise InputError(f"from_json: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
-        raise InputError(f"from_json: not the JSON of a space ({reason})") from error
+        raise InputError(f"from_json: text must be the JSON of a space ({reason})") from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuses a JSON object in which a name appears twice."""
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
-        raise InputError(f"the name {next(n for n in names if names.count(n) > 1)!r} appears twice")
+        raise InputError(
+            f"names must differ from each other, but {next(n for n in names if names.count(n) > 1)!r} appears twice"
+        )
     return result
 
 
@@ -83,7 +84,7 @@ def _domain(fields: dict[str, Any]) -> Domain:
     kind = fields.pop("kind")
     if kind == "categorical":
         if not isinstance(fields["choices"], list):
-            raise InputError(f"choices is {fields['choices']!r}; accepted is a list")
+            raise InputError(f"choices must be a list, got {fields['choices']!r}")
         fields["choices"] = checks.frozen(fields["choices"])
     return _KINDS[kind](**fields)
 
@@ -105,31 +106,7 @@ def to_optuna(space: Space) -> dict[str, Any]:
         >>> to_optuna(Space({"layers": Integer(1, 8)}))
         {'layers': IntDistribution(high=8, log=False, low=1, step=1)}
     """
-    od = optional("optuna", "to_optuna").distributions
-    names = Counter(n for name, d in space.domains.items() for n in _params(name, d))
-    if names.most_common(1)[0][1] > 1:
-        raise InputError(f"to_optuna: {names.most_common(1)[0][0]!r} is the name of two parameters; rename one")
-    for name, d in space.domains.items():
-        if isinstance(d, Integer) and max(abs(d.low), abs(d.high)) > 2**53:
-            raise InputError(f"to_optuna: {name} has bounds above 2^53, which Optuna does not hold exactly")
-
-    result: dict[str, Any] = {}
-    for name, d in space.domains.items():
-        if isinstance(d, Categorical):
-            result[name] = od.CategoricalDistribution(d.choices)
-        elif isinstance(d, Float):
-            step = None if d.grid is None or d.log else (d.high - d.low) / (d.grid - 1)
-            result[name] = od.FloatDistribution(d.low, d.high, log=d.log, step=step)
-        elif isinstance(d, Integer):
-            result[name] = od.IntDistribution(d.low, d.high, log=d.log)
-        else:
-            result.update({f"{name}/{i}": od.CategoricalDistribution((False, True)) for i in range(d.n)})
-    return result
-
-
-def _params(name: str, domain: Domain) -> list[str]:
-    """Returns the names of a domain in Optuna."""
-    return [f"{name}/{i}" for i in range(domain.n)] if isinstance(domain, Subset) else [name]
+    return distributions_of(space, optional("optuna", "to_optuna").distributions)
 
 
 def to_params(space: Space, config: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +169,7 @@ def unchecked_config(space: Space, params: dict[str, Any]) -> dict[str, Any]:
     """
     config = {}
     for name, domain in space.domains.items():
-        keys = _params(name, domain)
+        keys = param_names(name, domain)
         if name in params:
             config[name] = params[name]
         elif isinstance(domain, Subset) and all(key in params for key in keys):
@@ -220,24 +197,7 @@ def from_optuna(distributions: dict[str, Any]) -> Space:
         >>> from_optuna({"rate": FloatDistribution(1e-4, 1.0, log=True)}).domains["rate"]
         Float(low=0.0001, high=1.0, log=True, grid=None)
     """
-    od = optional("optuna", "from_optuna").distributions
-    domains: dict[str, Domain] = {}
-    for name, d in distributions.items():
-        if isinstance(d, od.CategoricalDistribution):
-            domains[name] = Categorical(checks.frozen(d.choices))
-        elif isinstance(d, od.FloatDistribution):
-            grid = None if d.step is None or d.low == d.high else round((d.high - d.low) / d.step) + 1
-            domains[name] = Float(d.low, d.high, log=d.log, grid=grid)
-        elif isinstance(d, od.IntDistribution) and (d.step == 1 or d.low == d.high):
-            domains[name] = Integer(d.low, d.high, log=d.log)
-        elif isinstance(d, od.IntDistribution):
-            steps = range(d.low, d.high + 1, d.step)
-            if len(steps) > _MAX_STEPS:
-                raise InputError(f"from_optuna: {name} has {len(steps)} steps; accepted are at most {_MAX_STEPS}")
-            domains[name] = Categorical(steps)
-        else:
-            raise InputError(f"from_optuna: {name} is a {type(d).__name__}; accepted: Categorical, Float, Int")
-    return Space(domains)
+    return Space(domains_of(distributions, optional("optuna", "from_optuna").distributions))
 
 
 def from_studies(studies: Sequence[Any]) -> Space:
@@ -266,14 +226,16 @@ def from_studies(studies: Sequence[Any]) -> Space:
         >>> from_studies([study]).conditions["layers"].values
         ('mlp',)
     """
-    seen = []
+    suggestions = []
     for study in studies:
         for trial in study.trials:
             if trial.params:
                 domains = from_optuna({name: trial.distributions[name] for name in trial.params}).domains
-                whole = trial.state.name in ("COMPLETE", "PRUNED")
-                seen.append(Seen(domains, {n: checks.frozen(v) for n, v in trial.params.items()}, whole))
-    return infer(seen)
+                is_complete = trial.state.name in ("COMPLETE", "PRUNED")
+                suggestions.append(
+                    Suggestions(domains, {n: checks.frozen(v) for n, v in trial.params.items()}, is_complete)
+                )
+    return infer(suggestions)
 
 
 def from_configspace(configspace: Any) -> tuple[Space, list[dict[str, Any]]]:
@@ -323,27 +285,4 @@ def to_configspace(space: Space, forbidden: Sequence[dict[str, Any]] = ()) -> An
         >>> list(to_configspace(Space({"layers": Integer(1, 8)})))
         ['layers']
     """
-    cs = optional("ConfigSpace", "to_configspace")
-    plain = {name for name, domain in space.domains.items() if not isinstance(domain, Subset)}
-    unknown = [name for combination in forbidden for name in combination if name not in plain]
-    if unknown:
-        raise InputError(f"to_configspace: forbidden names {unknown[0]!r}; must be among {sorted(plain)}")
-    result, hyperparameters = cs.ConfigurationSpace(), {}
-    defaults = legal_config(space, forbidden) if forbidden else {}  # ConfigSpace refuses a default that is forbidden
-    for name, d in space.domains.items():
-        default = {"default_value": defaults[name]} if name in defaults and name in plain else {}
-        if isinstance(d, Categorical):
-            hyperparameters[name] = [cs.CategoricalHyperparameter(name, d.choices, **default)]
-        elif isinstance(d, Float | Integer) and d.low == d.high:
-            hyperparameters[name] = [cs.Constant(name, d.low)]
-        elif isinstance(d, Float):
-            hyperparameters[name] = [cs.UniformFloatHyperparameter(name, d.low, d.high, log=d.log, **default)]
-        elif isinstance(d, Integer):
-            hyperparameters[name] = [cs.UniformIntegerHyperparameter(name, d.low, d.high, log=d.log, **default)]
-        else:
-            hyperparameters[name] = [cs.CategoricalHyperparameter(f"{name}/{i}", (False, True)) for i in range(d.n)]
-        result.add(*hyperparameters[name])
-    for child, parent, values in space.conditions.values():
-        result.add(*[cs.InCondition(each, hyperparameters[parent][0], list(values)) for each in hyperparameters[child]])
-    result.add(*clauses(forbidden, {name: hyperparameters[name][0] for name in plain}))
-    return result
+    return configspace_of(space, forbidden, optional("ConfigSpace", "to_configspace"))

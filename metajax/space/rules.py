@@ -42,7 +42,7 @@ class Rule(Protocol):
 def _need(key: Key | None, name: str) -> Key:
     """Refuses a random rule without a key."""
     if key is None:
-        raise InputError(f"relax: the rule {name!r} is random; give key=jax.random.key(...)")
+        raise InputError(f"relax: the rule {name!r} is random and needs a key; pass key=jax.random.key(...)")
     return key
 
 
@@ -247,5 +247,5 @@ def resolve(rule: str | Rule) -> Rule:
     if callable(rule):
         return rule
     if rule not in RULES:
-        raise InputError(f"relax: unknown rule {rule!r}; accepted are {list(RULES)} or a function (logits, key)")
+        raise InputError(f"relax: rule must be one of {list(RULES)} or a function (logits, key), got {rule!r}")
     return RULES[rule]()

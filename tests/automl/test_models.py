@@ -306,7 +306,7 @@ def prepared(outputs=3, n=120):
     data = rows(n, outputs=outputs)
     x, y = np.concatenate([data.x, data.x_eval]), np.concatenate([data.y, data.y_eval])
     frame = pd.DataFrame(x, columns=[f"x{i}" for i in range(4)])
-    dataset = tabular.judge(frame, pd.Series(y), "y", [], "classification" if outputs > 1 else "regression")
+    dataset = tabular.to_dataset(frame, pd.Series(y), "y", [], "classification" if outputs > 1 else "regression")
     encoder = tabular.Encoder.fit(dataset.schema, dataset.columns, dataset.target)
     encoder = dataclasses.replace(encoder, shift=0.0, scale=1.0)
     data = Data(*map(jnp.asarray, data[:4]))

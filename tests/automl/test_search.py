@@ -161,7 +161,7 @@ def test_a_stopped_search_resumes_to_the_same_result(finished, tmp_path, capsys)
     capsys.readouterr()
     assert cli.main(["resume", str(out)]) == 0
     printed = capsys.readouterr().err
-    assert printed.count("this wave is trained again") == 1 and f"{waves[1].name}: not a readable .npz" in printed
+    assert printed.count("this wave is trained again") == 1 and f"{waves[1].name} is not a readable .npz" in printed
     assert comparable(out) == comparable(finished)
     assert [json.loads(a)["source"] for a in (out / "metrics.jsonl").open()] == [json.loads(a)["source"] for a in lines]
 
@@ -229,7 +229,7 @@ def test_a_model_answers_with_its_temperatures_and_a_damaged_one_is_refused(fini
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["search", "--data", "mars"], "--data mars: accepted are digits"),
+        (["search", "--data", "mars"], "--data mars: must be one of digits"),
         (["search", "--data", "digits", "--minutes", "0"], "--minutes 0: must be a finite number > 0"),
         (["search", "--data", "digits", "--minutes", "-1"], "--minutes -1"),
         (["search", "--data", "digits", "--trials", "3"], "--trials 3: must be an integer >= 16"),
@@ -290,7 +290,7 @@ def test_an_edited_schema_is_searched_by(table, tmp_path, capsys, monkeypatch):
     assert identify(loaded) != identify(load_data(dataclasses.replace(config, schema=None)))
     out.write_text(out.read_text().replace("category", "letters"))
     assert cli.main(["search", *argv, "--schema", str(out), "--out", str(tmp_path / "r")]) == 2
-    assert "column color: kind='letters': accepted are number, boolean" in capsys.readouterr().err
+    assert "column color: kind must be one of number, boolean" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 
@@ -377,7 +377,7 @@ def test_many_rows_are_subsampled_and_every_class_stays():
     n = 300_000
     target = np.where(np.arange(n) < 4, "rare", np.where(rng.random(n) < 0.5, "a", "b"))
     frame = pd.DataFrame({"x": rng.normal(size=n).astype(np.float32)})
-    dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
+    dataset = tabular.to_dataset(frame, pd.Series(target), "y", [], None)
     prepared = prepare(dataset, 0, minutes=1.0)
     assert prepared.classification and prepared.outputs == 3
     assert len(prepared.folds) == 1 and prepared.folds[0] is not prepared.search, "one split, compared on a part of it"
@@ -427,7 +427,7 @@ def test_an_estimator_takes_weights_and_groups():
         InputError, match=r"sample_weight: must have the shape \(120,\), one value for each row of X, got \(3,\)"
     ):
         estimator.fit(x, y, sample_weight=[1, 2, 3])
-    with pytest.raises(InputError, match="groups: has one group; at least 2 are needed"):
+    with pytest.raises(InputError, match="groups: must have at least 2 groups"):
         estimator.fit(x, y, groups=np.zeros(120))
 
 
@@ -497,13 +497,13 @@ def test_test_rows_of_a_file_of_their_own(table, tmp_path, capsys):
     assert "test_features: other number of rows (48 there, 47 given)" in capsys.readouterr().err
     whole.iloc[:48].drop(columns="a").to_csv(tmp_path / "test.csv", index=False)
     (tmp_path / "train.xls").write_text("a\n")
-    for test, message in (("test.csv", "a"), ("none.csv", "no such file"), ("train.xls", "accepted is a path")):
+    for test, message in (("test.csv", "a"), ("none.csv", "no such file"), ("train.xls", "must be a path")):
         assert cli.main([*argv, "--test", str(tmp_path / test), "--out", str(tmp_path / "s")]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1 and not (tmp_path / "s").exists()
     whole.iloc[:48].assign(outcome="maybe").to_csv(tmp_path / "test.csv", index=False)
     assert cli.main([*argv, "--test", str(tmp_path / "test.csv"), "--out", str(tmp_path / "s")]) == 2
-    assert "has the labels maybe, which the schema's classes lack" in capsys.readouterr().err
+    assert "must have labels among the classes of the schema, got maybe" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("quick_meta_learner")

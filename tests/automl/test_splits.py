@@ -121,15 +121,15 @@ def test_where_the_table_drifts_the_latest_rows_are_learned_from_before_the_test
 @pytest.mark.parametrize(
     ("columns", "change", "message"),
     [
-        ({"group": "nobody"}, {}, "group='nobody': no such column; there are x, who, w, day"),
-        ({"time": "y"}, {}, "time='y': is the target"),
-        ({"group": "who"}, {"who": 1}, "group='who': has one group; at least 2 are needed"),
-        ({"group": "who"}, {"who": [None, *range(299)]}, "group='who': has no value in 1 rows"),
-        ({"time": "day"}, {"day": "soon"}, "time='day': has values such as soon; accepted are numbers and dates"),
-        ({"time": "day"}, {"day": 2020}, "time='day': is the same in every row"),
-        ({"weight": "w"}, {"w": -1.0}, "weight='w': has the value -1; accepted are finite numbers from 0"),
-        ({"weight": "w"}, {"w": 0}, "weight='w': all weights are zero"),
-        ({"weight": "w"}, {"w": "heavy"}, "weight='w': has values such as heavy; accepted are finite numbers from 0"),
+        ({"group": "nobody"}, {}, "group='nobody': must be a column of the data, one of x, who, w, day"),
+        ({"time": "y"}, {}, "time='y': must be another column than the target"),
+        ({"group": "who"}, {"who": 1}, "group='who': must have at least 2 groups"),
+        ({"group": "who"}, {"who": [None, *range(299)]}, "group='who': must have a value in every row, but 1 rows"),
+        ({"time": "day"}, {"day": "soon"}, "time='day': must have numbers or dates, got values such as soon"),
+        ({"time": "day"}, {"day": 2020}, "time='day': must differ between rows"),
+        ({"weight": "w"}, {"w": -1.0}, "weight='w': must have finite numbers >= 0, got -1"),
+        ({"weight": "w"}, {"w": 0}, "weight='w': must have a positive weight"),
+        ({"weight": "w"}, {"w": "heavy"}, "weight='w': must have finite numbers >= 0, got values such as heavy"),
     ],
 )
 def test_what_says_nothing_about_rows_is_refused(columns, change, message):
@@ -148,7 +148,7 @@ def test_a_file_of_test_rows_is_weighted_as_the_others():
     dataset = loaded(weight="w", group="who")
     test = tabular.load_test(table(40), dataset)
     assert len(test.roles.weights) == 40 and test.roles.groups is None
-    with pytest.raises(InputError, match="weight='w': no such column"):
+    with pytest.raises(InputError, match="weight='w': must be a column"):
         tabular.load_test(table(40).drop(columns="w"), dataset)
 
 
@@ -203,12 +203,12 @@ def test_too_few_earlier_rows_and_too_many_folds_are_refused():
 @pytest.mark.parametrize(
     ("read", "values", "message"),
     [
-        (as_weights, ["a", 1], "w: holds values that are no numbers"),
-        (as_weights, [1j, 1], "w: holds values that are no numbers"),
-        (as_weights, [1.0, np.inf], "w: has the value inf"),
-        (as_groups, ["a", None, "b"], "w: has no value in 1 rows"),
-        (as_groups, [1.0, np.nan, 2.0], "w: has no value in 1 rows"),
-        (as_groups, ["a", "a"], "w: has one group; at least 2 are needed"),
+        (as_weights, ["a", 1], "w: must have finite numbers >= 0, but some values are not numbers"),
+        (as_weights, [1j, 1], "w: must have finite numbers >= 0, but some values are not numbers"),
+        (as_weights, [1.0, np.inf], "w: must have finite numbers >= 0, got inf"),
+        (as_groups, ["a", None, "b"], "w: must have a value in every row, but 1 rows"),
+        (as_groups, [1.0, np.nan, 2.0], "w: must have a value in every row, but 1 rows"),
+        (as_groups, ["a", "a"], "w: must have at least 2 groups"),
     ],
 )
 def test_arrays_that_say_nothing_are_refused(read, values, message):

@@ -50,22 +50,22 @@ def test_bad_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="one folder of images for each class"):
         data.image_folder(tmp_path / "empty")
     (tmp_path / "empty" / "a").mkdir()
-    with pytest.raises(InputError, match="a: holds no image"):
+    with pytest.raises(InputError, match="a must contain an image"):
         data.image_folder(tmp_path / "empty")
     root = folder(tmp_path / "f")
     paint(root / "class1" / "z.png", 0, (9, 8))
-    with pytest.raises(InputError, match=r"z\.png: is 8 x 9, but .*0\.png is 8 x 8; give a size"):
+    with pytest.raises(InputError, match=r"z\.png is 8 x 9, but .*0\.png is 8 x 8; pass a size"):
         data.image_folder(root)
     assert data.image_folder(root, size=8).x.shape == (10, 8, 8, 3)
     whole = (root / "class0" / "0.png").read_bytes()
     (root / "class0" / "0.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"0\.png: not a readable image"):
+    with pytest.raises(InputError, match=r"0\.png is not a readable image"):
         data.image_folder(root, size=8)
 
 
 def test_mini_imagenet_in_its_official_format(tmp_path, monkeypatch):
     monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="mini-imagenet: does not exist; put mini-imagenet there as images/"):
+    with pytest.raises(InputError, match="mini-imagenet does not exist; put mini-imagenet there as images/"):
         data.mini_imagenet()
     root = tmp_path / "mini-imagenet"
     for n, part in enumerate(("train", "val", "test")):
@@ -80,10 +80,10 @@ def test_mini_imagenet_in_its_official_format(tmp_path, monkeypatch):
     assert parts.test.names == ("n20", "n21")
     assert abs(int(parts.test.x.mean()) - 100) < 3
     (root / "images" / "val01.jpg").unlink()
-    with pytest.raises(InputError, match=r"val01\.jpg: not a readable image"):
+    with pytest.raises(InputError, match=r"val01\.jpg is not a readable image"):
         data.mini_imagenet()
     (root / "val.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"val\.csv: needs the columns filename and label"):
+    with pytest.raises(InputError, match=r"val\.csv must have the columns filename and label"):
         data.mini_imagenet()
 
 
@@ -101,7 +101,7 @@ def test_tiered_imagenet_and_cifar_fs_in_their_official_formats(tmp_path, monkey
     parts = data.cifar_fs()
     assert [p.names for p in parts] == [("class0", "class3"), ("class1",), ("class2",)]
     (splits / "val.txt").write_text("class9\n")
-    with pytest.raises(InputError, match="has no folder 'class9', which the split names"):
+    with pytest.raises(InputError, match="lacks the folder 'class9' of the split"):
         data.cifar_fs()
 
 
@@ -120,12 +120,18 @@ def test_npz_by_class_and_by_label(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((3, 4))}, r"images: shape \(3, 4\); accepted: classes x examples x height x width"),
-        ({"images": np.zeros((3, 4, 5, 5), np.int64)}, "dtype int64; accepted are uint8 and floats"),
-        ({"images": np.full((3, 4, 5, 5), np.nan)}, "values that are not finite"),
-        ({"images": np.zeros((2, 4, 5, 5))}, "2 classes; 0 for training and 1 for validation leave none"),
-        ({"x": np.zeros((3, 4)), "y": np.zeros(2)}, r"y: \(2,\) labels for 3 examples"),
-        ({"z": np.zeros(3)}, "needs images .* or x and y"),
+        (
+            {"images": np.zeros((3, 4))},
+            r"images must have the shape \(classes, examples, height, width.*, got \(3, 4\)",
+        ),
+        ({"images": np.zeros((3, 4, 5, 5), np.int64)}, "dtype uint8 or a float, got int64"),
+        ({"images": np.full((3, 4, 5, 5), np.nan)}, "must have finite values only"),
+        ({"images": np.zeros((2, 4, 5, 5))}, "2 classes, so 0 for training and 1 for validation leave none"),
+        (
+            {"x": np.zeros((3, 4)), "y": np.zeros(2)},
+            r"y must have one label .*, got labels of shape \(2,\) for 3 examples",
+        ),
+        ({"z": np.zeros(3)}, "must have the array images .* or x and y"),
     ],
 )
 def test_bad_npz_are_named(tmp_path, arrays, message):
@@ -143,11 +149,11 @@ def test_scikit_learns_datasets():
     wine = data.class_split("sklearn:wine")
     assert wine.train.x.shape[1:] == (13,)
     assert abs(float(wine.train.x.mean())) < 1e-5
-    with pytest.raises(InputError, match="has no such dataset; it has"):
+    with pytest.raises(InputError, match="must name a dataset of scikit-learn, one of"):
         data.class_split("sklearn:nothing")
-    with pytest.raises(InputError, match="has no class labels"):
+    with pytest.raises(InputError, match="must be a classification dataset"):
         data.class_split("sklearn:diabetes")
-    with pytest.raises(InputError, match="accepted are omniglot, mini-imagenet"):
+    with pytest.raises(InputError, match="must be one of omniglot, mini-imagenet"):
         data.class_split("nothing")
 
 
@@ -170,11 +176,14 @@ def test_a_dataset_of_ones_own_has_a_name(monkeypatch):
         return raw
 
     assert data.class_split("official", seed=9) is raw, "an official split is left as it is"
-    with pytest.raises(InputError, match=r"accepted are omniglot, .*, my-faces, official, sklearn:NAME"):
+    with pytest.raises(InputError, match=r"must be one of omniglot, .*, my-faces, official, sklearn:NAME"):
         data.class_split("my-face")
 
 
-@pytest.mark.parametrize(("name", "message"), [("omniglot", "is registered"), ("", "words of"), ("a/b", "words of")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("omniglot", "is already registered"), ("", "must have letters"), ("a/b", "must have letters")],
+)
 def test_names_that_cannot_be_registered(name, message):
     with pytest.raises(InputError, match=message):
         data.register(name)

@@ -48,9 +48,9 @@ def test_ink_is_bright(tmp_path):
 
 def test_damaged_and_short_archives_are_named(tmp_path):
     (tmp_path / "bad.zip").write_bytes(archive(tmp_path / "a.zip").read_bytes()[:500])
-    with pytest.raises(InputError, match=r"bad\.zip: damaged archive"):
+    with pytest.raises(InputError, match=r"bad\.zip is a damaged archive"):
         omniglot_module.read_archives([tmp_path / "bad.zip"])
-    with pytest.raises(InputError, match="every character has 20 drawings"):
+    with pytest.raises(InputError, match="every character must have 20 drawings"):
         omniglot_module.read_archives([archive(tmp_path / "short.zip", drawings=19)])
 
 
@@ -58,7 +58,7 @@ def test_checksums_are_checked_and_missing_files_say_where(tmp_path):
     (tmp_path / "x.bin").write_bytes(b"metajax")
     good = "md5:" + hashlib.md5(b"metajax").hexdigest()
     assert data.download("https://localhost:1/x.bin", tmp_path / "x.bin", good).is_file()
-    with pytest.raises(InputError, match=r"md5 is .*, expected 00"):
+    with pytest.raises(InputError, match=r"must have the md5 00.*, got "):
         data.download("https://localhost:1/x.bin", tmp_path / "x.bin", "md5:00")
     with pytest.raises(InputError, match=r"put the file of https://localhost:1/y\.bin at"):
         data.download("https://localhost:1/y.bin", tmp_path / "y.bin", good)
@@ -119,20 +119,20 @@ ROWS = "\n".join(f"{i},{'ab'[i % 2]},{i % 3}" for i in range(12))
 @pytest.mark.parametrize(
     ("text", "target", "message"),
     [
-        (f"x,c,y\n{ROWS}", "z", "target='z': no such column"),
-        (f"x,c,y\n{ROWS}", None, "target: is needed; the columns in .* are x, c, y"),
+        (f"x,c,y\n{ROWS}", "z", "target='z': must be a column"),
+        (f"x,c,y\n{ROWS}", None, "target: must name a column in .*, one of x, c, y"),
         ("x,y\n" + "\n".join(f"{i},1" for i in range(9)), "y", "is constant"),
         ("x,y\n" + "\n".join(f"{i},c{i % 4}" for i in range(11)), "y", "11 rows for 4 classes"),
         (
             "x,y\n" + "\n".join(f"{i},{'a' if i else 'b'}" for i in range(11)),
             "y",
-            "the classes b have fewer than 3 rows",
+            "at least 3 rows of each class; merge or remove the classes b",
         ),
-        ("y\n1\n2\n3", "y", "no column beside the target"),
+        ("y\n1\n2\n3", "y", "at least one column beside the target"),
         ("x,y\n" + "\n".join(f"1,{i % 2}" for i in range(9)), "y", "every column is constant, empty or an identifier"),
-        ("x,y\n", "y", "has a header but no rows"),
-        ("", "y", "is empty; the first row must name the columns"),
-        ("x,x,y\n" + "\n".join(f"{i},{i},{i % 2}" for i in range(9)), "y", "column names appear twice"),
+        ("x,y\n", "y", "must have at least one row below the header"),
+        ("", "y", "is empty; its first row must name the columns"),
+        ("x,x,y\n" + "\n".join(f"{i},{i},{i % 2}" for i in range(9)), "y", "different name for each column"),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(tmp_path, text, target, message):
@@ -144,7 +144,7 @@ def test_bad_tables_are_refused_in_one_line(tmp_path, text, target, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("mnist9", "data='mnist9': accepted are digits, iris"),
+        ("mnist9", "data='mnist9': must be one of digits, iris"),
         ("nowhere.csv", "no such file"),
         ("table.xlsx", "a path ending in .csv, .tsv"),
     ],
@@ -161,7 +161,7 @@ def test_tasks_are_judged_by_the_target(tmp_path):
     assert tabular.load(path, "text").classes == ["n", "y"]
     assert tabular.load(path, "real").classes is None
     assert tabular.load(path, "three", "regression").classes is None
-    with pytest.raises(InputError, match="is text, which regression cannot predict"):
+    with pytest.raises(InputError, match="must have numbers for regression, got text"):
         tabular.load(path, "text", "regression")
 
 

@@ -259,9 +259,9 @@ def test_other_tables():
     assert as_frame({"a": [1, 2]}).shape == (2, 1)
     assert as_frame(np.zeros((2, 3))).columns.tolist() == ["x0", "x1", "x2"]
     for bad, message in (
-        (3, "is a int; accepted are data frames"),
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), r"column names appear twice \(a\)"),
-        ({"a": [1], "b": [1, 2]}, "is no table"),
+        (3, "must be a data frame, .*, got int"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), r"different name for each column, but a appear"),
+        ({"a": [1], "b": [1, 2]}, "cannot be read as a table"),
     ):
         with pytest.raises(InputError, match=message):
             as_frame(bad)
@@ -270,10 +270,10 @@ def test_other_tables():
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ([1.0, np.inf, 2.0], "column c: has 1 infinite values"),
-        ([1j, 2j, 3j], "column c: has complex numbers"),
-        ([[1], [2], [3]], "column c: holds values of type list; accepted are numbers, text and dates"),
-        ([{}, {}, {}], "column c: holds values of type dict"),
+        ([1.0, np.inf, 2.0], "column c must have finite values, but 1 are infinite"),
+        ([1j, 2j, 3j], "column c must not have complex numbers"),
+        ([[1], [2], [3]], "column c must have numbers, text or dates, got values of type list"),
+        ([{}, {}, {}], "got values of type dict"),
     ],
 )
 def test_what_no_rule_reads_is_refused(cells, message):
@@ -345,31 +345,34 @@ def test_an_edited_schema_is_kept_and_completed():
     by_name["day"] |= {"format": "%d/%m/%Y", "parts": None}
     by_name["x"]["missing"] = ["-999"]
     content["columns"].remove(by_name["z"])
-    edited = Schema.infer(frame, "y", given=Schema.from_json(json.dumps(content)))
+    edited = Schema.infer(frame, "y", edited=Schema.from_json(json.dumps(content)))
     assert [c.kind for c in edited.columns] == ["category", "date", "number"]
     assert edited.columns[0].levels == ("10001", "2134") and edited.target == Schema.infer(frame, "y").target
     assert "Columns that the schema does not name are left out: z." in edited.notes
     first, second = edited.apply(frame).numbers[:2]
     by_name["day"]["format"] = "%Q"
-    with pytest.raises(InputError, match="format='%Q' is no format of dates"):
-        Schema.infer(frame, "y", given=Schema.from_json(json.dumps(content)))
+    with pytest.raises(InputError, match="format must be a format of dates, got '%Q'"):
+        Schema.infer(frame, "y", edited=Schema.from_json(json.dumps(content)))
     assert first[0] == 0 and second[0] == 62 and first[-1] == 0.5 and np.isnan(second[-1])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: "{", "schema: is no JSON"),
-        (lambda s: json.dumps([1]), "this version reads 1"),
-        (lambda s: json.dumps({**s, "format": 9}), "has the format 9; this version reads 1"),
-        (lambda s: json.dumps({**s, "columns": [{"kind": "number"}]}), "a column is an object with a name and a kind"),
+        (lambda s: "{", "schema: must be JSON"),
+        (lambda s: json.dumps([1]), "must be 1 in this version"),
+        (lambda s: json.dumps({**s, "format": 9}), "the format must be 1 in this version, got 9"),
+        (
+            lambda s: json.dumps({**s, "columns": [{"kind": "number"}]}),
+            "a column must be an object with a name and a kind",
+        ),
         (
             lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "real"}]}),
-            "column a: kind='real': accepted are number, boolean",
+            "column a: kind must be one of number, boolean, .*, got 'real'",
         ),
         (
             lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "number", "comma": 1}]}),
-            "column a: comma is no parameter",
+            "column a: parameters must be among name, .*, got comma",
         ),
         (
             lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "number", "decimal": 1}]}),
@@ -381,16 +384,16 @@ def test_an_edited_schema_is_kept_and_completed():
         ),
         (
             lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "date", "origin": "soon"}]}),
-            "column a: origin='soon': is no date",
+            "column a: origin must be a date .*, got 'soon'",
         ),
         (
             lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "date", "parts": ["second"]}]}),
-            "parts='second': accepted are",
+            "parts must be among .*, got 'second'",
         ),
-        (lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "text"}] * 2}), r"names columns twice \(a\)"),
+        (lambda s: json.dumps({**s, "columns": [{"name": "a", "kind": "text"}] * 2}), "every column must appear once"),
         (
             lambda s: json.dumps({**s, "target": {"name": "y", "task": "guess"}}),
-            "task='guess'; accepted are classification",
+            "must be 'classification' or 'regression', got 'guess'",
         ),
     ],
 )
@@ -412,7 +415,7 @@ def test_new_rows_that_the_schema_cannot_read():
     schema.check(new)
     with pytest.raises(InputError, match=r"column n: holds text \('x'\), but the model was trained with numbers there"):
         schema.check(frame.assign(n="x"))
-    with pytest.raises(InputError, match="the data lacks the columns c, day that the model was trained with"):
+    with pytest.raises(InputError, match="the data must have the columns of the training data, but lacks c, day"):
         schema.apply(frame[["n"]])
 
 
@@ -489,7 +492,7 @@ def test_a_part_of_the_rows_is_read_as_among_all(columns, start, stop):
     except InputError:
         return
     assert Schema.from_json(schema.to_json()) == schema
-    assert Schema.infer(frame, given=Schema.from_json(schema.to_json())).columns == schema.columns
+    assert Schema.infer(frame, edited=Schema.from_json(schema.to_json())).columns == schema.columns
     whole, part = schema.apply(frame), schema.apply(frame.iloc[start:stop])
     np.testing.assert_array_equal(part.numbers, whole.numbers[start:stop])
     np.testing.assert_array_equal(part.codes, whole.codes[start:stop])

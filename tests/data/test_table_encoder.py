@@ -13,7 +13,7 @@ pd = pytest.importorskip("pandas")
 
 def encoded(frame, target):
     """The dataset of a frame and the encoder of all of its rows."""
-    dataset = tabular.judge(frame, pd.Series(target), "y", [], None)
+    dataset = tabular.to_dataset(frame, pd.Series(target), "y", [], None)
     return dataset, tabular.Encoder.fit(dataset.schema, dataset.columns, dataset.target)
 
 
@@ -37,7 +37,7 @@ def test_missing_values_and_unseen_levels():
     other = encoder.inputs(pd.DataFrame({"n": [1e9], "c": ["never seen"], "m": [2]}))
     assert np.abs(other).max() <= 3
     np.testing.assert_array_equal(other[0, 2:5], [0, 0, 1])
-    with pytest.raises(InputError, match="lacks the columns m"):
+    with pytest.raises(InputError, match="but lacks m"):
         encoder.inputs(frame.drop(columns="m"))
     with pytest.raises(InputError, match="column m: holds text"):
         encoder.inputs(frame.assign(m="many"))

@@ -68,22 +68,22 @@ def test_sinusoids_of_meta_sgd_have_a_frequency():
     plain, always = fewshot.episodes.sinusoid(5, 5), fewshot.episodes.sinusoid(5, 5, frequency=(1.0, 1.0))
     same, query = (jax.jit(lambda key, s=s: s(key).query[1])(jax.random.key(1)) for s in (plain, always))
     np.testing.assert_allclose(same, query, rtol=1e-6)
-    with pytest.raises(InputError, match=r"frequency=\(1.2, 0.8\); accepted are two positive numbers"):
+    with pytest.raises(InputError, match=r"frequency must be two positive numbers, .*, got \(1.2, 0.8\)"):
         fewshot.episodes.sinusoid(5, 5, frequency=(1.2, 0.8))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"ways": 7, "shots": 1, "queries": 1}, "ways=7, but there are 6 classes"),
-        ({"ways": 2, "shots": 3, "queries": 3}, "exceed the 5 examples of a class"),
+        ({"ways": 7, "shots": 1, "queries": 1}, "ways=7 must be between 2 and the number of classes, 6"),
+        ({"ways": 2, "shots": 3, "queries": 3}, "shots=3 and queries=3 must be >= 1 and together at most 5"),
         ({"ways": 2, "shots": 0, "queries": 3}, "shots=0"),
     ],
 )
 def test_impossible_episodes_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         fewshot.episodes.classes(images(), **arguments)
-    with pytest.raises(InputError, match="classes x examples"):
+    with pytest.raises(InputError, match=r"\(classes, examples"):
         fewshot.episodes.classes(np.zeros((3, 4)), 2, 1, 1)
 
 
@@ -129,7 +129,7 @@ def test_evaluation_reports_mean_interval_and_diverged_tasks():
         fewshot.evaluate(method, jnp.zeros(()), sampler, "score", key, 60)
     other = report._replace(mean=report.mean + 1)
     assert fewshot.evaluation.over_seeds([report, other]) == pytest.approx((report.mean[-1] + 0.5, np.sqrt(0.5)))
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="at least 2 seeds"):
         fewshot.evaluation.over_seeds([report])
 
 
@@ -174,9 +174,9 @@ def test_classes_out_of_balance_and_of_unequal_size():
         assert np.asarray(yq).tolist() == [0, 1, 2]
         for label in range(3):
             assert len({float(v) for v in (*xs[ys == label, 0], *xq[yq == label, 0])}) == 1, "one class, one value"
-    with pytest.raises(InputError, match="exceed the 4 examples of a class"):
+    with pytest.raises(InputError, match="together at most 4"):
         fewshot.episodes.classes(uneven, 3, (1, 2, 4), 1)
-    with pytest.raises(InputError, match="one for each way"):
+    with pytest.raises(InputError, match="one for each of ways"):
         fewshot.episodes.classes(uneven, 2, (1, 2, 3), 1)
 
 
@@ -200,9 +200,9 @@ def test_labeled_batches():
 
 def test_labels_must_be_0_to_n_minus_1():
     x = jnp.zeros((2, 1))
-    with pytest.raises(InputError, match=r"support: labels are \[1, 2\]; accepted are 0 to N-1"):
+    with pytest.raises(InputError, match=r"support: labels must be 0 to N-1, .*, got \[1, 2\]"):
         fewshot.episodes.check(fewshot.Episode((x, jnp.array([1, 2])), (x, jnp.array([1, 2]))))
-    with pytest.raises(InputError, match="query: label 2 is not among"):
+    with pytest.raises(InputError, match=r"query: labels must be 0 to 1, .*, got 2"):
         fewshot.episodes.check(fewshot.Episode((x, jnp.array([0, 1])), (x, jnp.array([0, 2]))))
     logits = jnp.zeros((3, 3))
     for labels, wrong in (([1, 2, 3], 3), ([-1, 0, 1], -1)):
@@ -213,5 +213,5 @@ def test_labels_must_be_0_to_n_minus_1():
         assert np.isnan(jax.jit(fewshot.classification_loss)(logits, jnp.array(labels))[0]), "never a plausible loss"
     method = fewshot.protonet(lambda p, x: x * p, optax.sgd(0.1))
     bad = lambda key: fewshot.Episode((x, jnp.array([3, 4])), (x, jnp.array([3, 4])))
-    with pytest.raises(InputError, match="accepted are 0 to N-1"):
+    with pytest.raises(InputError, match="labels must be 0 to N-1"):
         fewshot.evaluate(method, jnp.ones(()), bad, "accuracy", jax.random.key(0), 10, chunk=5)

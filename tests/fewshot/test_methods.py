@@ -1,11 +1,12 @@
 """The contract of every few-shot method: the recipes of ``fewshot.METHODS`` as they are built, and variants of their parts.
 
-A new method joins by its line in ``fewshot.METHODS``. All checks of a method share the programs that are compiled for it
-(``testing.FewShotContract``), so every method is in the default tests.
+A new method joins by the line of its file in ``metajax/fewshot/_recipes.py``. All checks of a method share the programs
+that are compiled for it (``testing.FewShotContract``), so every method is in the default tests.
 """
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import pytest
 from plain import dense, normed, scaled
 
 from metajax import fewshot, nn, testing
+from metajax.fewshot._recipes import FILES
 from metajax.types import InputError
 
 WAYS, TASKS, FEATURES, WIDTH, CLASSES = 3, 4, 6, 8, 10
@@ -170,7 +172,7 @@ def test_the_contract_notices_what_is_wrong(breaks, check, message):
 
 def test_a_method_of_parts_has_no_initial_parameters():
     method = fewshot.protonet(lambda params, x: x, optax.sgd(0.1))
-    with pytest.raises(InputError, match="init_params: this method was made of its parts"):
+    with pytest.raises(InputError, match="init_params: this method has no initial parameters"):
         method.init_params(jax.random.key(0))
     built = build(recipe("protonet"))
     first, again = (built.init(jax.random.key(0)).hyper["layer"]["kernel"] for _ in range(2))
@@ -180,16 +182,21 @@ def test_a_method_of_parts_has_no_initial_parameters():
 @pytest.mark.parametrize(
     ("name", "settings", "arguments", "message"),
     [
-        ("maml", {}, {"steps": 0}, "steps=0; accepted is"),
-        ("maml", {}, {"steps": 5, "head": None}, "head=None; this method needs"),
-        ("linear-probe", {}, {"steps": 5}, "classes=None; give the number of training classes"),
-        ("maml", {"batch_norm": "running"}, {"steps": 5}, "has no running statistics"),
-        ("protonet", {"batch_norm": "running"}, {"steps": 5}, "example=None with batch_norm='running'"),
+        ("maml", {}, {"steps": 0}, "steps=0 must be an integer >= 1"),
+        ("maml", {}, {"steps": 5, "head": None}, "head must be a Functional"),
+        ("linear-probe", {}, {"steps": 5}, "classes must be the number of training classes"),
+        ("maml", {"batch_norm": "running"}, {"steps": 5}, "this method has no running statistics"),
+        ("protonet", {"batch_norm": "running"}, {"steps": 5}, "example must be .* with batch_norm='running'"),
     ],
 )
 def test_what_a_recipe_needs_is_named(name, settings, arguments, message):
     with pytest.raises(InputError, match=message):
         recipe(name, **settings).build(body, **{"head": head, **arguments})
+
+
+def test_every_file_with_recipes_is_in_the_table():
+    files = Path(fewshot.__file__).parent.glob("_*.py")
+    assert {file.stem for file in files if "\nRECIPES = {" in file.read_text()} == set(FILES)
 
 
 def test_recipes_depend_on_the_number_of_ways():
@@ -199,7 +206,7 @@ def test_recipes_depend_on_the_number_of_ways():
     assert (many.inner_rate, many.inner_steps, many.test_steps, many.train_ways) == (0.1, 5, 5, 20)
     assert settings("protonet", 5).train_ways == 20
     assert [settings("reptile", ways).options["batch"] for ways in (5, 20)] == [10, 20]
-    with pytest.raises(InputError, match="ways=1; accepted is a whole number >= 2"):
+    with pytest.raises(InputError, match="ways=1 must be an integer >= 2"):
         settings("maml", 1)
 
 

@@ -13,7 +13,7 @@ from plain import dense, normed
 
 from metajax import bilevel, fewshot, nn
 from metajax.fewshot._maml_plus_plus import importance
-from metajax.fewshot.heads import crammer_singer, svm
+from metajax.fewshot.heads import crammer_singer, fit_svm
 from metajax.types import InputError
 
 
@@ -323,7 +323,7 @@ def test_partition_names_what_there_is():
 # -- heads -----------------------------------------------------------------------------------------------------------
 
 
-fitted = jax.jit(svm, static_argnames=("c", "iterations", "ridge", "ways"))
+fitted = jax.jit(fit_svm, static_argnames=("c", "iterations", "ridge", "ways"))
 
 
 def features(n=12, d=20, ways=3):
@@ -333,7 +333,7 @@ def features(n=12, d=20, ways=3):
 
 def test_the_ridge_head_is_ridge_regression(x64):
     x, y = features()
-    weights, counts = jax.jit(fewshot.heads.ridge)(x, y, 0.7)
+    weights, counts = jax.jit(fewshot.heads.fit_ridge)(x, y, 0.7)
     primal = np.linalg.solve(x.T @ x + 0.7 * np.eye(20), x.T @ np.eye(3)[np.asarray(y)])
     close(weights[:, :3], primal)
     close(weights[:, 3:], np.zeros((20, 9)))
@@ -405,7 +405,7 @@ def test_the_solver_is_exact_enough_within_its_default_iterations(shots, width, 
 def test_the_derivative_of_the_support_vector_machine(x64, ridge):
     x, y = features(6, 3)
     weight = jnp.asarray(np.random.default_rng(1).normal(size=(3, 6)))
-    run = jax.jit(jax.value_and_grad(lambda x: jnp.sum(weight * svm(x, y, 0.5, 30, ridge)[0])))
+    run = jax.jit(jax.value_and_grad(lambda x: jnp.sum(weight * fit_svm(x, y, 0.5, 30, ridge)[0])))
     close(run(x)[1], central_difference(lambda x: run(x)[0], x, 1e-5), rtol=1e-3, atol=1e-5)
 
 

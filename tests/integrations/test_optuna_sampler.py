@@ -118,12 +118,12 @@ def test_a_seed_makes_a_study_repeatable():
 
 @pytest.mark.parametrize("n", [0, True, 2.5])
 def test_wrong_arguments(n):
-    with pytest.raises(InputError, match="n_startup_trials="):
+    with pytest.raises(InputError, match="n_startup_trials must be an integer >= 1"):
         MetaLearnerSampler(n_startup_trials=n)
     empty = optuna.create_study()
-    with pytest.raises(InputError, match="has no complete trial"):
+    with pytest.raises(InputError, match="sources must have a complete trial"):
         MetaLearnerSampler([empty])
-    with pytest.raises(InputError, match="has 2 objectives; give studies of one"):
+    with pytest.raises(InputError, match=r"sources must have one objective, but .* has 2"):
         MetaLearnerSampler([optuna.create_study(directions=["minimize", "maximize"])])
 
 

@@ -50,7 +50,7 @@ def test_a_writer_that_fails_is_left_out_and_the_run_goes_on(tmp_path, capsys):
 def test_an_unknown_tracker_and_a_missing_package_are_refused_before_anything_is_written(tmp_path, capsys, monkeypatch):
     argv = ["search", "--data", "iris", "--minutes", "0.1", "--out", str(tmp_path / "r")]
     assert cli.main([*argv, "--log", "paper"]) == 2
-    assert "--log paper: accepted are tensorboard, wandb, mlflow, trackio" in capsys.readouterr().err
+    assert "--log paper: must be one of tensorboard, wandb, mlflow, trackio" in capsys.readouterr().err
     monkeypatch.setattr("metajax._optional.is_installed", lambda module: module != "wandb")
     assert cli.main([*argv, "--log", "wandb"]) == 2
     assert "needs Weights & Biases: pip install wandb" in capsys.readouterr().err and not (tmp_path / "r").exists()
@@ -109,5 +109,5 @@ def test_trackio_keeps_one_run(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(InputError, match=r"^log='paper': accepted are tensorboard, "):
+    with pytest.raises(InputError, match=r"^log='paper': must be one of tensorboard, "):
         integrations.tracker("paper", "r")

@@ -4,15 +4,15 @@ import pytest
 
 from metajax.predictor import Trials
 from metajax.space import Categorical, Condition, Float, Integer
-from metajax.space._inference import Seen, infer
+from metajax.space._inference import Suggestions, infer
 from metajax.types import InputError
 
 NET, LAYERS, RATE = Categorical(("linear", "mlp", "tree")), Integer(1, 6), Float(1e-4, 1.0, log=True)
 
 
-def seen(is_whole=True, **values):
+def seen(is_complete=True, **values):
     domains = {"net": NET, "layers": LAYERS, "rate": RATE}
-    return Seen({name: domains.get(name, RATE) for name in values}, values, is_whole)
+    return Suggestions({name: domains.get(name, RATE) for name in values}, values, is_complete)
 
 
 def test_a_parameter_of_every_trial_has_no_condition():
@@ -39,29 +39,29 @@ def test_branches_within_branches():
 
 def test_a_trial_that_broke_off_does_not_say_what_does_not_exist():
     whole = [seen(net="mlp", rate=0.1), seen(net="tree", rate=0.2)]
-    assert not infer([*whole, seen(is_whole=False, net="mlp")]).conditions
-    assert "layers" in infer([*whole, seen(is_whole=False, net="linear", layers=2)]).domains
+    assert not infer([*whole, seen(is_complete=False, net="mlp")]).conditions
+    assert "layers" in infer([*whole, seen(is_complete=False, net="linear", layers=2)]).domains
 
 
 def test_bounds_that_move_are_joined():
-    dynamic = [Seen({"x": Integer(1, high)}, {"x": 1}, True) for high in (3, 9, 5)]
+    dynamic = [Suggestions({"x": Integer(1, high)}, {"x": 1}, True) for high in (3, 9, 5)]
     assert infer(dynamic).domains["x"] == Integer(1, 9)
-    choices = [Seen({"x": Categorical(each)}, {"x": each[0]}, True) for each in (("a", "b"), ("b", "c"))]
+    choices = [Suggestions({"x": Categorical(each)}, {"x": each[0]}, True) for each in (("a", "b"), ("b", "c"))]
     assert infer(choices).domains["x"] == Categorical(("a", "b", "c"))
 
 
 @pytest.mark.parametrize(
     ("trials", "message"),
     [
-        ([], "there are no trials"),
+        ([], "at least one trial"),
         ([seen(net="mlp", rate=0.1), seen(net="mlp")], "rate is suggested in 1 of 2 trials, and no choice"),
         ([seen(rate=0.1, layers=1), seen(rate=0.2)], "layers is suggested in 1 of 2"),
         (
-            [Seen({"x": NET}, {"x": "mlp"}, True), Seen({"x": RATE}, {"x": 0.1}, True)],
-            "x is Categorical.* give the space",
+            [Suggestions({"x": NET}, {"x": "mlp"}, True), Suggestions({"x": RATE}, {"x": 0.1}, True)],
+            "x must be of one type, got Categorical.* pass the space",
         ),
         (
-            [Seen({"x": Float(0.0, high, grid=3)}, {"x": 0.0}, True) for high in (1.0, 2.0)],
+            [Suggestions({"x": Float(0.0, high, grid=3)}, {"x": 0.0}, True) for high in (1.0, 2.0)],
             "in one trial and Float.* in another",
         ),
     ],

@@ -14,7 +14,7 @@ RULES = {f.__name__: f for f in (rules.softmax, rules.gumbel_softmax, rules.stra
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), jnp.zeros(())])
 def test_a_temperature_that_is_not_positive_is_refused(name, temperature):
-    with pytest.raises(InputError, match=f"{name}: temperature=.*; accepted are numbers above 0"):
+    with pytest.raises(InputError, match=f"{name}: temperature must be positive, got "):
         RULES[name](temperature)
 
 
@@ -25,9 +25,9 @@ def test_inside_of_a_program_it_is_not_known():
 
 @pytest.mark.parametrize("made", [relaxations.straight_through_path, relaxations.concrete_sample])
 def test_a_temperature_that_falls_to_zero_is_refused(made):
-    with pytest.raises(InputError, match=r"end=0\.0; accepted are numbers above 0"):
+    with pytest.raises(InputError, match=r"end must be positive, got 0\.0"):
         made(1.0, 0.0)
-    with pytest.raises(InputError, match="start=-1"):
+    with pytest.raises(InputError, match="start must be positive, got -1"):
         made(-1, 0.1)
-    with pytest.raises(InputError, match="softmax: temperature=0"):
+    with pytest.raises(InputError, match="softmax: temperature must be positive, got 0"):
         relaxations.softmax_mixture(0)

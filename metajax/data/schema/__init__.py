@@ -4,8 +4,8 @@ A schema is inferred from the text of the cells, stored with the model, and appl
 printed, and edited as JSON.
 """
 
-from metajax.data.schema._column import Column, Target
+from metajax.data.schema._column import Column, TargetColumn
 from metajax.data.schema._frames import as_frame
 from metajax.data.schema._schema import Columns, Schema, Source
 
-__all__ = ["Column", "Columns", "Schema", "Source", "Target", "as_frame"]
+__all__ = ["Column", "Columns", "Schema", "Source", "TargetColumn", "as_frame"]

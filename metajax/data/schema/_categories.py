@@ -23,10 +23,10 @@ def boolean(cells: Cells) -> Column | None:
 def truth(cells: Cells, column: Column) -> np.ndarray:
     """Returns truth values as numbers f64[n]: 0, 1, or NaN where a cell is missing or neither."""
     assert column.levels is not None
-    known = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
-    known |= {level.lower(): float(i) for i, level in enumerate(column.levels)}
-    known |= {text.lower(): np.nan for text in column.missing}
-    values = [known.get(spelled(text).lower(), np.nan) for text in cells.texts]
+    value_of_word = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
+    value_of_word |= {level.lower(): float(i) for i, level in enumerate(column.levels)}
+    value_of_word |= {text.lower(): np.nan for text in column.missing}
+    values = [value_of_word.get(spelled(text).lower(), np.nan) for text in cells.texts]
     return np.array([*values, np.nan])[cells.codes]
 
 
@@ -61,5 +61,5 @@ def codes(cells: Cells, column: Column) -> np.ndarray:
     position = {spelled(level): i for i, level in reversed(list(enumerate(column.levels)))}
     position |= {level: i for i, level in enumerate(column.levels)}
     position |= dict.fromkeys(column.missing, -1)
-    places = [position.get(text, position.get(spelled(text), -1)) for text in cells.texts]
-    return np.array([*places, -1], np.int32)[cells.codes]
+    level_indices = [position.get(text, position.get(spelled(text), -1)) for text in cells.texts]
+    return np.array([*level_indices, -1], np.int32)[cells.codes]

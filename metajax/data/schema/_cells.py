@@ -100,17 +100,20 @@ class Cells:
         types = pd.api.types
         if types.is_bool_dtype(dtype):
             values = series.to_numpy(dtype=object)
-            known = ~np.asarray(pd.isna(values))
-            codes = np.where(known, np.where(known, values, False).astype(bool).astype(np.int64), -1)
+            is_known = ~np.asarray(pd.isna(values))
+            codes = np.where(is_known, np.where(is_known, values, False).astype(bool).astype(np.int64), -1)
             return _tidy(name, codes, ["False", "True"])
         if types.is_complex_dtype(dtype):
             raise InputError(
-                f"column {name}: has complex numbers; give real and imaginary parts in columns of their own"
+                f"column {name} must not have complex numbers; put real and imaginary parts into two columns"
             )
         if types.is_numeric_dtype(dtype):
             values = series.to_numpy(dtype=np.float64, na_value=np.nan)
             if infinite := int(np.isinf(values).sum()):
-                raise InputError(f"column {name}: has {infinite} infinite values; replace them or leave them empty")
+                raise InputError(
+                    f"column {name} must have finite values, but {infinite} are infinite; replace them or leave them "
+                    "empty"
+                )
             return Cells(name, numbers=values)
         if types.is_datetime64_any_dtype(dtype) or _is_arrow(dtype, ("timestamp", "date")):
             return Cells(name, moments=to_moments(series))
@@ -139,7 +142,10 @@ def _of_objects(series: Any, name: str) -> Cells:
     values = series.to_numpy(dtype=object)
     try:
         missing = pd.isna(values)
-        texts = ["" if gone else value_text(value, name) for gone, value in zip(missing.tolist(), values.tolist())]
+        texts = [
+            "" if is_missing else value_text(value, name)
+            for is_missing, value in zip(missing.tolist(), values.tolist())
+        ]
     except (TypeError, ValueError) as error:
         raise InputError(f"column {name}: {error}") from error
     codes, distinct = pd.factorize(np.array(texts, object))
@@ -164,9 +170,7 @@ def value_text(value: Any, name: str) -> str:
         return value.decode("utf-8", "replace")
     if type(value).__name__ in ("Decimal", "Interval", "UUID", "Timedelta"):
         return str(value)
-    raise InputError(
-        f"column {name}: holds values of type {type(value).__name__}; accepted are numbers, text and dates"
-    )
+    raise InputError(f"column {name} must have numbers, text or dates, got values of type {type(value).__name__}")
 
 
 def number_text(value: float) -> str:
@@ -193,19 +197,19 @@ def spelled(text: str) -> str:
     return match[1] if match else text
 
 
-def _distinct(values: np.ndarray, known: np.ndarray, text: Any) -> tuple[np.ndarray, list[str]]:
+def _distinct(values: np.ndarray, is_known: np.ndarray, text: Any) -> tuple[np.ndarray, list[str]]:
     codes = np.full(len(values), -1, np.int64)
-    distinct, codes[known] = np.unique(values[known], return_inverse=True)
+    distinct, codes[is_known] = np.unique(values[is_known], return_inverse=True)
     return codes, [text(value) for value in distinct]
 
 
 def _tidy(name: str, codes: np.ndarray, texts: list[str], is_declared: bool = False) -> Cells:
     """Strips texts; equal ones become one, the empty one missing, and those of no row are left out."""
-    used = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
-    if used.all() and "" not in texts and all(map(str.__eq__, texts, map(str.strip, texts))):
+    is_used = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
+    if is_used.all() and "" not in texts and all(map(str.__eq__, texts, map(str.strip, texts))):
         return Cells(name, codes, texts, is_declared=is_declared)
     position: dict[str, int] = {"": -1}
-    places = np.full(len(texts) + 1, -1, np.int64)  # The last one is that of missing cells.
-    for i in np.flatnonzero(used):
-        places[i] = position.setdefault(texts[i].strip(), len(position) - 1)
-    return Cells(name, places[codes], list(position)[1:], is_declared=is_declared)
+    new_codes = np.full(len(texts) + 1, -1, np.int64)  # The last one is that of missing cells.
+    for i in np.flatnonzero(is_used):
+        new_codes[i] = position.setdefault(texts[i].strip(), len(position) - 1)
+    return Cells(name, new_codes[codes], list(position)[1:], is_declared=is_declared)

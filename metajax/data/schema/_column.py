@@ -34,7 +34,7 @@ _PARAMETERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """How the cells of one column are read.
+    """The rule by which the cells of one column are read.
 
     Attributes:
         name: The name of the column.
@@ -70,24 +70,30 @@ class Column:
     def __post_init__(self) -> None:
         where = f"column {self.name}:"
         if self.kind not in KINDS:
-            raise InputError(f"{where} kind={self.kind!r}: accepted are {', '.join(KINDS)}")
+            raise InputError(f"{where} kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
         if self.kind == "number" and (self.decimal not in (".", ",") or self.thousands not in ("", ".", ",", " ", "'")):
-            raise InputError(f"{where} decimal must be . or , and thousands one of . , ' a blank, or empty")
+            raise InputError(
+                f"{where} decimal must be . or , and thousands must be one of . , ' a blank, or empty; got "
+                f"{self.decimal!r} and {self.thousands!r}"
+            )
         if self.kind == "number" and self.decimal == self.thousands:
-            raise InputError(f"{where} decimal and thousands are both {self.decimal!r}; they must differ")
+            raise InputError(f"{where} decimal and thousands must differ, got {self.decimal!r} for both")
         if self.kind == "boolean" and self.levels is not None and len(self.levels) != 2:
-            raise InputError(f"{where} levels of a boolean are two, that of false and that of true")
+            raise InputError(
+                f"{where} levels of a boolean must be two texts, that of false and that of true; got "
+                f"{self.levels!r:.80}"
+            )
         if self.levels is not None and len(set(self.levels)) < len(self.levels):
-            raise InputError(f"{where} levels appear twice")
+            raise InputError(f"{where} levels must differ from each other, but some appear twice")
         if unknown := [part for part in self.parts or () if part not in PARTS]:
-            raise InputError(f"{where} parts={unknown[0]!r}: accepted are {', '.join(PARTS)}")
+            raise InputError(f"{where} parts must be among {', '.join(PARTS)}, got {unknown[0]!r}")
         if self.origin is not None:
             try:
                 np.datetime64(self.origin, "us")
             except ValueError:
-                raise InputError(f"{where} origin={self.origin!r}: is no date such as 2020-12-31") from None
+                raise InputError(f"{where} origin must be a date such as 2020-12-31, got {self.origin!r}") from None
         if not 1 <= self.width <= 4096:
-            raise InputError(f"{where} width={self.width}: accepted are whole numbers from 1 to 4096")
+            raise InputError(f"{where} width must be an integer from 1 to 4096, got {self.width}")
 
     @property
     def is_used(self) -> bool:
@@ -113,35 +119,35 @@ class Column:
             InputError: If a value is of the wrong type or not accepted.
         """
         if not isinstance(content, dict) or not isinstance(content.get("name"), str):
-            raise InputError(f"schema: a column is an object with a name and a kind, got {content!r:.80}")
+            raise InputError(f"schema: a column must be an object with a name and a kind, got {content!r:.80}")
         name, kind = content["name"], content.get("kind")
         fields = {field.name: field for field in dataclasses.fields(Column)}
         unknown = [key for key in content if key not in fields]
         if unknown:
-            raise InputError(f"column {name}: {unknown[0]} is no parameter; there are {', '.join(fields)}")
+            raise InputError(f"column {name}: parameters must be among {', '.join(fields)}, got {unknown[0]}")
         values = {key: content[key] for key in _PARAMETERS.get(str(kind), ()) if content.get(key) is not None}
         for key, value in values.items():
             expected = "list" if "tuple" in str(fields[key].type) else "int" if key == "width" else "str"
             is_list_of_text = isinstance(value, list) and all(isinstance(v, str) for v in value)
             if not (is_list_of_text if expected == "list" else type(value).__name__ == expected):
-                words = {"list": "a list of texts", "int": "a whole number", "str": "a text"}[expected]
+                words = {"list": "a list of texts", "int": "an integer", "str": "a text"}[expected]
                 raise InputError(f"column {name}: {key} must be {words}, got {value!r:.80}")
         parameters: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return Column(name, str(kind), **parameters)
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
+class TargetColumn:
     """The column that is predicted.
 
     Attributes:
         name: Its name.
         task: ``classification`` or ``regression``.
         classes: The class labels as they are spelled, in the order of the outputs; ``None`` for regression.
-        rule: How the values of a regression are read; ``None`` for classification.
+        rule: The rule by which the values of a regression are read; ``None`` for classification.
 
     Example:
-        >>> Target("won", "classification", ("no", "yes")).to_dict()
+        >>> TargetColumn("won", "classification", ("no", "yes")).to_dict()
         {'name': 'won', 'task': 'classification', 'classes': ['no', 'yes']}
     """
 
@@ -157,19 +163,21 @@ class Target:
         return {"name": self.name, "task": self.task, "rule": self.rule.to_dict()}
 
     @staticmethod
-    def from_dict(content: Any) -> "Target":
+    def from_dict(content: Any) -> "TargetColumn":
         """Returns the target that ``to_dict`` wrote.
 
         Raises:
             InputError: If it is something else.
         """
         if not isinstance(content, dict) or not isinstance(content.get("name"), str):
-            raise InputError(f"schema: the target is an object with a name and a task, got {content!r:.80}")
+            raise InputError(f"schema: the target must be an object with a name and a task, got {content!r:.80}")
         name, task, classes = content["name"], content.get("task"), content.get("classes")
         if task == "regression":
-            return Target(name, task, rule=Column.from_dict(content.get("rule", {"name": name, "kind": "number"})))
+            return TargetColumn(
+                name, task, rule=Column.from_dict(content.get("rule", {"name": name, "kind": "number"}))
+            )
         if task != "classification":
-            raise InputError(f"schema: the target has task={task!r}; accepted are classification and regression")
+            raise InputError(f"schema: the task of the target must be 'classification' or 'regression', got {task!r}")
         if classes is not None and not (isinstance(classes, list) and all(isinstance(label, str) for label in classes)):
             raise InputError(f"schema: the classes of {name} must be a list of texts")
-        return Target(name, task, tuple(classes or ()))
+        return TargetColumn(name, task, tuple(classes or ()))

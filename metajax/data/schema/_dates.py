@@ -32,7 +32,7 @@ _SWAPPED = {"%m/%d": "%d/%m", "%m-%d": "%d-%m", "%d/%m": "%m/%d", "%d-%m": "%m-%
 
 
 class Fit(NamedTuple):
-    """How well a format of dates fits a column.
+    """A format of dates and how well it fits a column.
 
     Attributes:
         column: The column, read as dates.
@@ -59,7 +59,7 @@ def parse(texts: Any, format: str) -> np.ndarray:
     try:
         return to_moments(pd.to_datetime(pd.Series(values, dtype=object), format=format, errors="coerce", utc=True))
     except ValueError as error:
-        raise InputError(f"schema: format={format!r} is no format of dates ({error})") from error
+        raise InputError(f"schema: format must be a format of dates, got {format!r} ({error})") from error
 
 
 def fit(cells: Cells) -> Fit | None:
@@ -84,16 +84,16 @@ def fit(cells: Cells) -> Fit | None:
     n_known = int(counts[~words].sum())
     scored = []
     for number, format in enumerate(_formats(plain)):
-        known = ~np.isnat(parse(texts, format))
-        scored.append((int(counts[known].sum()), -number, format, known))
+        is_date = ~np.isnat(parse(texts, format))
+        scored.append((int(counts[is_date].sum()), -number, format, is_date))
     if not scored:
         return None
-    n_dates, _, format, known = max(scored, key=lambda score: score[:2])
-    if n_dates < 2 or n_dates < _MIN_SHARE * n_known or n_dates < int(counts[~known].sum()):
+    n_dates, _, format, is_date = max(scored, key=lambda score: score[:2])
+    if n_dates < 2 or n_dates < _MIN_SHARE * n_known or n_dates < int(counts[~is_date].sum()):
         return None
-    stray = {texts[i]: int(counts[i]) for i in np.flatnonzero(~known)}
-    other = next((format.replace(a, b) for a, b in _SWAPPED.items() if a in format), None)
-    ambiguous = other is not None and any(f == other and n == n_dates for n, _, f, _ in scored)
+    stray = {texts[i]: int(counts[i]) for i in np.flatnonzero(~is_date)}
+    swapped_format = next((format.replace(a, b) for a, b in _SWAPPED.items() if a in format), None)
+    ambiguous = swapped_format is not None and any(f == swapped_format and n == n_dates for n, _, f, _ in scored)
     column = Column(cells.name, "date", missing=tuple(stray), format=format)
     return Fit(_complete(column, moments(cells, column)), stray, ambiguous)
 
@@ -103,8 +103,8 @@ def _formats(plain: list[str]) -> list[str]:
     if sum(bool(_ISO.fullmatch(text)) for text in plain) >= 0.9 * len(plain):
         return [ISO]
     formats = [day + time for day in _DAYS for time in _TIMES] + list(_CLOCKS)
-    first = [f for f in formats if not np.isnat(parse(plain[:3], f)).all()]
-    return [f for f in first if np.mean(~np.isnat(parse(plain, f))) >= 0.5]
+    candidates = [f for f in formats if not np.isnat(parse(plain[:3], f)).all()]
+    return [f for f in candidates if np.mean(~np.isnat(parse(plain, f))) >= 0.5]
 
 
 def moments(cells: Cells, column: Column) -> np.ndarray:
@@ -119,10 +119,10 @@ def moments(cells: Cells, column: Column) -> np.ndarray:
 
 def _complete(column: Column, values: np.ndarray) -> Column:
     """The column with the first date as its origin, and with the parts that vary."""
-    known = values[~np.isnat(values)]
-    origin = str(known.min()) if len(known) else "1970-01-01"
+    dates_present = values[~np.isnat(values)]
+    origin = str(dates_present.min()) if len(dates_present) else "1970-01-01"
     is_clock = column.format in _CLOCKS
-    numbers = _numbers(known, np.datetime64(origin, "us"))
+    numbers = _numbers(dates_present, np.datetime64(origin, "us"))
     varying = [
         name for name, value in numbers.items() if len(np.unique(value)) > 1 and not (is_clock and name == "days")
     ]
@@ -131,10 +131,10 @@ def _complete(column: Column, values: np.ndarray) -> Column:
 
 
 def completed(cells: Cells, column: Column) -> Column:
-    """Returns a column of an edited schema with what it leaves to the data."""
+    """Returns a column of an edited schema, and fills in the parameters that it leaves to the data."""
     if column.format is None:
-        found = fit(cells)
-        column = found.column if found is not None else dataclasses.replace(column, format=ISO)
+        date_fit = fit(cells)
+        column = date_fit.column if date_fit is not None else dataclasses.replace(column, format=ISO)
     return column if column.is_complete else _complete(column, moments(cells, column))
 
 
@@ -159,14 +159,14 @@ def numbers(values: np.ndarray, column: Column) -> np.ndarray:
 
 def _numbers(values: np.ndarray, origin: np.datetime64) -> dict[str, np.ndarray]:
     """Days since the origin, year, month from 0, weekday from Monday, and hour of dates."""
-    gone = np.isnat(values)
-    values = np.where(gone, origin, values)
+    is_missing = np.isnat(values)
+    values = np.where(is_missing, origin, values)
     years, months, days = (values.astype(f"datetime64[{unit}]") for unit in "YMD")
-    found = {
+    parts = {
         "days": (values - origin) / np.timedelta64(86_400_000_000, "us"),
         "year": years.astype(np.int64) + 1970.0,
         "month": (months - years).astype(np.int64) + 0.0,
         "weekday": (days.astype(np.int64) + 3) % 7 + 0.0,
         "hour": (values - days) / np.timedelta64(3_600_000_000, "us"),
     }
-    return {name: np.where(gone, np.nan, value) for name, value in found.items()}
+    return {name: np.where(is_missing, np.nan, value) for name, value in parts.items()}

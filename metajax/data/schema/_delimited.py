@@ -24,7 +24,7 @@ class Delimited(NamedTuple):
 
     Attributes:
         frame: A data frame of text; an empty cell is "".
-        notes: What had to be guessed or was left out.
+        notes: Notes on what was guessed or left out.
     """
 
     frame: Any
@@ -47,20 +47,20 @@ def read_delimited(path: Path) -> Delimited:
     """
     content, notes = read_text(path)
     if not content.strip():
-        raise InputError(f"{path}: is empty; the first row must name the columns")
-    stated = _STATED.match(content)
-    if stated:
-        content = content[stated.end() :]
-    delimiter = stated[1] if stated else _delimiter(content[:_SAMPLE_CHARACTERS])
-    rows = _numbered(path, content, delimiter, first_line=2 if stated else 1)
+        raise InputError(f"{path} is empty; its first row must name the columns")
+    delimiter_match = _STATED.match(content)
+    if delimiter_match:
+        content = content[delimiter_match.end() :]
+    delimiter = delimiter_match[1] if delimiter_match else _delimiter(content[:_SAMPLE_CHARACTERS])
+    rows = _numbered(path, content, delimiter, first_line=2 if delimiter_match else 1)
     header = next((row for _, row in rows if row), [])
     names = _names(path, header, notes)
     frame, n_blank = _frame(path, rows, names)
     if not len(frame):
-        raise InputError(f"{path}: has a header but no rows")
+        raise InputError(f"{path} must have at least one row below the header")
     if n_blank:
         notes.append(f"Blank lines are left out: {n_blank:,}.")
-    nameless = [name for name, given in zip(names, header) if not given.strip() and (frame[name] == "").all()]
+    nameless = [name for name, title in zip(names, header) if not title.strip() and (frame[name] == "").all()]
     return Delimited(frame.drop(columns=nameless), notes)
 
 
@@ -89,22 +89,24 @@ def _delimiter(content: str) -> str:
 
 def _numbered(path: Path, content: str, delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
     """Yields each row with the number of its last line."""
-    reader, before = _reader(content, delimiter), first_line - 1
+    reader, lines_before = _reader(content, delimiter), first_line - 1
     try:
         for row in reader:
-            yield before + reader.line_num, row
+            yield lines_before + reader.line_num, row
     except csv.Error as error:
         raise InputError(
-            f"{path}: line {before + reader.line_num} cannot be read ({error}); is a quote left open?"
+            f"{path}: line {lines_before + reader.line_num} cannot be read ({error}); is a quote left open?"
         ) from error
 
 
 def _names(path: Path, header: list[str], notes: list[str]) -> list[str]:
     """The names of the columns; those without one are numbered."""
     names = [name.strip() or f"column {i + 1}" for i, name in enumerate(header)]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise InputError(f"{path}: column names appear twice ({listed(twice)}); give each column a name of its own")
+    duplicates = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if duplicates:
+        raise InputError(
+            f"{path} must have a different name for each column, but {listed(duplicates)} appear more than once"
+        )
     return names
 
 
@@ -122,8 +124,8 @@ def _frame(path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str]) 
                 yield row
             elif row:
                 raise InputError(
-                    f"{path}: line {line} has {len(row)} fields, the header has {width}; quote cells that hold the delimiter, "
-                    "and give every row as many fields as the header"
+                    f"{path}: line {line} must have {width} fields, as the header, got {len(row)}; quote cells that "
+                    "contain the delimiter, and give every row as many fields as the header"
                 )
             elif width == 1:
                 yield [""]

@@ -52,18 +52,20 @@ def read_text(path: Path) -> Text:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    other = next((name for start, name in _OTHER_FILES.items() if data.startswith(start)), None)
-    if other:
-        raise InputError(f"{path}: is {other}, not text; export it as CSV, or name it .parquet, .feather or .npz")
+        raise InputError(f"{path} cannot be read ({error})") from error
+    file_kind = next((name for start, name in _OTHER_FILES.items() if data.startswith(start)), None)
+    if file_kind:
+        raise InputError(f"{path} is {file_kind}, not text; export it as CSV, or name it .parquet, .feather or .npz")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None and b"\0" in data[:_SAMPLE]:
-        raise InputError(f"{path}: holds zero bytes; if it is UTF-16 without a byte order mark, save it as UTF-8")
+        raise InputError(f"{path} contains zero bytes; if it is UTF-16 without a byte order mark, save it as UTF-8")
     if encoding is not None:
         try:
             return Text(data.decode(encoding), [])
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}: begins as {encoding} and is not ({error}); save it as UTF-8") from error
+            raise InputError(
+                f"{path} begins as {encoding}, but cannot be decoded as such ({error}); save it as UTF-8"
+            ) from error
     try:
         return Text(data.decode("utf-8"), [])
     except UnicodeDecodeError:

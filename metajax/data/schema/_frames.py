@@ -37,15 +37,17 @@ def as_frame(data: Any) -> Any:
         try:
             frame = pd.DataFrame(dict(data))
         except ValueError as error:
-            raise InputError(f"data: is no table ({error})") from error
+            raise InputError(f"data: cannot be read as a table ({error})") from error
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
-            f"data: is a {type(data).__name__}; accepted are data frames, objects with to_pandas (such as one split of a "
-            "Hugging Face dataset), arrays of two dimensions and dictionaries of columns"
+            "data: must be a data frame, an object with to_pandas (such as one split of a Hugging Face dataset), an "
+            f"array of two dimensions or a dictionary of columns, got {type(data).__name__}"
         )
     if any(not isinstance(name, str) for name in frame.columns):
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()].unique()
-        raise InputError(f"data: column names appear twice ({listed(twice)}); give each column a name of its own")
+        duplicates = frame.columns[frame.columns.duplicated()].unique()
+        raise InputError(
+            f"data: must have a different name for each column, but {listed(duplicates)} appear more than once"
+        )
     return frame

@@ -24,11 +24,11 @@ _MIN_REPEATED = 0.5  # Share of the rows of a category whose level is that of an
 
 
 class Inferred(NamedTuple):
-    """What was decided about a column.
+    """An inferred column.
 
     Attributes:
         column: The column.
-        notes: What a user should know, each a sentence.
+        notes: Sentences that a user should read.
         is_comma: Whether its numbers can only be read with a decimal comma.
     """
 
@@ -50,8 +50,8 @@ def infer_column(cells: Cells, n: int, prefers_comma: bool = False) -> Inferred:
         return Inferred(Column(name, "empty"))
     if cells.numbers is not None:
         return Inferred(_of_numbers(cells.numbers, Column(name, "number")))
-    if cells.moments is None and not cells.is_declared and (found := categories.boolean(cells)) is not None:
-        return Inferred(found)
+    if cells.moments is None and not cells.is_declared and (boolean_fit := categories.boolean(cells)) is not None:
+        return Inferred(boolean_fit)
     if len(cells.texts) == 1 and cells.n_known == n:
         return Inferred(Column(name, "constant"))
     if cells.is_declared:
@@ -67,15 +67,19 @@ def infer_column(cells: Cells, n: int, prefers_comma: bool = False) -> Inferred:
 
 def _of_numbers(values: np.ndarray, column: Column) -> Column:
     """A column of numbers, or an identifier or a constant."""
-    known = values[~np.isnan(values)]
-    if len(known) < len(values):
+    present_values = values[~np.isnan(values)]
+    if len(present_values) < len(values):
         return column
-    low, high = known.min(), known.max()
+    low, high = present_values.min(), present_values.max()
     if low == high:
         return Column(column.name, "constant")
-    is_row_number = high == low + (len(known) - 1) and not (_YEARS[0] <= low and high <= _YEARS[1])
-    may_be_id = len(known) >= _MIN_ROWS and not column.unit and (is_row_number or is_id_name(column.name))
-    if may_be_id and np.all(known == np.floor(known)) and len(np.unique(known)) == len(known):
+    is_row_number = high == low + (len(present_values) - 1) and not (_YEARS[0] <= low and high <= _YEARS[1])
+    may_be_id = len(present_values) >= _MIN_ROWS and not column.unit and (is_row_number or is_id_name(column.name))
+    if (
+        may_be_id
+        and np.all(present_values == np.floor(present_values))
+        and len(np.unique(present_values)) == len(present_values)
+    ):
         return Column(column.name, "identifier")
     return column
 
@@ -125,9 +129,9 @@ def _stray(name: str, stray: dict[str, int]) -> tuple[str, ...]:
     """A note on texts that count as missing."""
     if not stray:
         return ()
-    shown = ", ".join(f"{text[:30]!r} (rows: {n:,})" for text, n in list(stray.items())[:5])
-    more = f" and {len(stray) - 5} more" if len(stray) > 5 else ""
-    return (f"Column {name}: what counts as missing is {shown}{more}.",)
+    examples = ", ".join(f"{text[:30]!r} (rows: {n:,})" for text, n in list(stray.items())[:5])
+    remainder = f" and {len(stray) - 5} more" if len(stray) > 5 else ""
+    return (f"Column {name}: what counts as missing is {examples}{remainder}.",)
 
 
 def _ambiguous(date: dates.Fit) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ _COMMA_FIRST = ((",", "."), (",", ""), *(pair for pair in _FORMATS if pair not i
 
 
 class Fit(NamedTuple):
-    """How well a number format fits a column.
+    """A number format and how well it fits a column.
 
     Attributes:
         column: The column, read as numbers.
@@ -61,8 +61,8 @@ class Fit(NamedTuple):
 @functools.cache
 def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     d, t = re.escape(decimal), re.escape(thousands)
-    whole = rf"(?:[1-9]\d{{0,2}}(?:{t}\d{{3}})+|\d+)" if thousands else r"\d+"
-    return re.compile(rf"[-+]?(?:{whole}(?:{d}\d*)?|{d}\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+    integer_part = rf"(?:[1-9]\d{{0,2}}(?:{t}\d{{3}})+|\d+)" if thousands else r"\d+"
+    return re.compile(rf"[-+]?(?:{integer_part}(?:{d}\d*)?|{d}\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
 def parse(texts: Sequence[str], column: Column) -> np.ndarray:
@@ -77,16 +77,16 @@ def parse(texts: Sequence[str], column: Column) -> np.ndarray:
         [1234.5, -3.0, -2.0, nan]
     """
     skipped = frozenset(column.missing)
-    given = [text for text in texts if text not in skipped] if skipped else texts
-    values = _plain(given) if column.decimal == "." else None
+    present_texts = [text for text in texts if text not in skipped] if skipped else texts
+    values = _plain(present_texts) if column.decimal == "." else None
     if values is None:
         pattern = _pattern(column.decimal, column.thousands)
-        values = np.array([_number(text, column, pattern) for text in given], np.float64)
-    if len(given) == len(texts):
+        values = np.array([_number(text, column, pattern) for text in present_texts], np.float64)
+    if len(present_texts) == len(texts):
         return values
-    whole = np.full(len(texts), np.nan)
-    whole[[text not in skipped for text in texts]] = values
-    return whole
+    all_values = np.full(len(texts), np.nan)
+    all_values[[text not in skipped for text in texts]] = values
+    return all_values
 
 
 def values(cells: Cells, column: Column) -> np.ndarray:
@@ -118,9 +118,9 @@ def _number(text: str, column: Column, pattern: re.Pattern[str]) -> float:
         if text.endswith(unit):
             text = text[: -len(unit)].rstrip()
         else:
-            first = text[:1] if text[:1] in ("-", "+") else ""
-            if text[len(first) :].lstrip().startswith(unit):
-                text = first + text[len(first) :].lstrip()[len(unit) :].lstrip()
+            leading_sign = text[:1] if text[:1] in ("-", "+") else ""
+            if text[len(leading_sign) :].lstrip().startswith(unit):
+                text = leading_sign + text[len(leading_sign) :].lstrip()[len(unit) :].lstrip()
     if not pattern.fullmatch(text):
         return math.nan
     if column.thousands:
@@ -159,9 +159,9 @@ def fit(cells: Cells, prefers_comma: bool = False) -> Fit | None:
     rows = [int(counts[mask].sum()) for mask in readable]
     best = int(np.argmax(rows))
     column, mask = candidates[best], readable[best]
-    others = {texts[i]: int(counts[i]) for i in np.flatnonzero(~mask)}
-    stray = {text: n for text, n in others.items() if text.lower() not in MISSING_WORDS}
-    if not rows[best] or rows[best] < sum(others.values()):
+    unread_texts = {texts[i]: int(counts[i]) for i in np.flatnonzero(~mask)}
+    stray = {text: n for text, n in unread_texts.items() if text.lower() not in MISSING_WORDS}
+    if not rows[best] or rows[best] < sum(unread_texts.values()):
         return None
     if len(stray) > _MAX_STRAY_TEXTS or sum(stray.values()) > _MAX_STRAY_SHARE * cells.n_known:
         return None
@@ -169,7 +169,7 @@ def fit(cells: Cells, prefers_comma: bool = False) -> Fit | None:
     is_comma = column.decimal == "," and rows[best] > max(
         int(counts[~np.isnan(parse(texts, candidate))].sum()) for candidate in candidates if candidate.decimal == "."
     )
-    return Fit(dataclasses.replace(column, missing=tuple(others)), others, is_comma)
+    return Fit(dataclasses.replace(column, missing=tuple(unread_texts)), unread_texts, is_comma)
 
 
 def _common_unit(texts: Sequence[str]) -> str:

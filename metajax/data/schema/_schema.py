@@ -14,8 +14,9 @@ from metajax.data.schema import _hashing as hashing
 from metajax.data.schema import _numerals as numerals
 from metajax.data.schema import _show as show
 from metajax.data.schema._cells import Cells
-from metajax.data.schema._column import Column, Target
+from metajax.data.schema._column import Column, TargetColumn
 from metajax.data.schema._frames import as_frame
+from metajax.data.schema._surprises import Surprise, unreadable_cells, unseen_levels
 from metajax.data.schema._table import read_table
 from metajax.types import InputError
 
@@ -60,8 +61,8 @@ class Schema:
 
     Attributes:
         columns: The columns, in the order of the table.
-        target: What is predicted, or ``None``.
-        notes: What is left out or changed, each a sentence.
+        target: The target column, or ``None``.
+        notes: Sentences on what is left out or changed.
 
     Example:
         >>> from metajax.data import tabular
@@ -74,18 +75,20 @@ class Schema:
     """
 
     columns: tuple[Column, ...]
-    target: Target | None = None
+    target: TargetColumn | None = None
     notes: tuple[str, ...] = ()
 
     @staticmethod
-    def infer(data: Any, target: str | None = None, task: str | None = None, given: "Schema | None" = None) -> "Schema":
+    def infer(
+        data: Any, target: str | None = None, task: str | None = None, edited: "Schema | None" = None
+    ) -> "Schema":
         """Infers the schema of a table from the text of its cells.
 
         Args:
             data: A data frame, or what ``as_frame`` accepts.
             target: The name of the column to predict, or ``None``.
             task: ``classification`` or ``regression``; by default the target decides.
-            given: An edited schema, whose kinds and parameters are kept. Columns that it does not name are left out, and
+            edited: An edited schema, whose kinds and parameters are kept. Columns that it does not name are left out, and
                 parameters that it leaves open are inferred.
 
         Returns:
@@ -96,11 +99,11 @@ class Schema:
         """
         frame = as_frame(data)
         if target is not None and target not in frame.columns:
-            raise InputError(f"target={target!r}: no such column; there are {show.listed(frame.columns)}")
+            raise InputError(f"target={target!r}: must be a column, one of {show.listed(frame.columns)}")
         values = None if target is None else frame[target]
         features = frame if target is None else frame.drop(columns=target)
-        stated = given.target if given is not None else None
-        table = read_table(features, values, target or "", task, given and given.columns, stated)
+        edited_target = edited.target if edited is not None else None
+        table = read_table(features, values, target or "", task, edited and edited.columns, edited_target)
         return Schema(table.columns, table.description, table.notes)
 
     @property
@@ -119,7 +122,7 @@ class Schema:
         return [Source(column.name, i) for i, column in enumerate(self.used) if column.kind == "category"]
 
     def apply(self, data: Any) -> Columns:
-        """Reads rows. Each cell is read on its own, so that a part of the rows is read as it is among all of them.
+        """Reads rows. Each cell is read independently, so that the result for a row does not depend on the other rows.
 
         Args:
             data: A data frame with the used columns, in any order, or what ``as_frame`` accepts.
@@ -130,15 +133,15 @@ class Schema:
         Raises:
             InputError: If a column is missing, or holds infinite numbers or objects.
         """
-        return self._read(data)[0]
+        return self._read_rows(data)[0]
 
     def surprises(self, data: Any) -> list[str]:
-        """Returns what the schema cannot read in new rows, each a sentence: texts among numbers and levels that were not seen.
+        """Returns sentences on what the schema cannot read in new rows: texts among numbers and levels that were not seen.
 
         Args:
             data: As for ``apply``.
         """
-        return [sentence for sentence, _ in self._read(data)[1]]
+        return [surprise.sentence for surprise in self._read_rows(data)[1]]
 
     def check(self, data: Any) -> Columns:
         """Reads rows as ``apply`` does, and refuses a column of numbers or dates none of whose cells can be read.
@@ -149,33 +152,33 @@ class Schema:
         Raises:
             InputError: As ``apply``, or if nothing of a column can be read.
         """
-        columns, surprises = self._read(data)
-        hopeless = [sentence for sentence, is_hopeless in surprises if is_hopeless]
-        if hopeless:
-            raise InputError(hopeless[0])
+        columns, surprises = self._read_rows(data)
+        fatal = [surprise.sentence for surprise in surprises if surprise.is_fatal]
+        if fatal:
+            raise InputError(fatal[0])
         return columns
 
-    def _read(self, data: Any) -> tuple[Columns, list[tuple[str, bool]]]:
+    def _read_rows(self, data: Any) -> tuple[Columns, list[Surprise]]:
         frame = as_frame(data)
         used = self.used
-        lacking = [column.name for column in used if column.name not in frame.columns]
-        if lacking:
-            raise InputError(f"the data lacks the columns {show.listed(lacking)} that the model was trained with")
+        missing = [column.name for column in used if column.name not in frame.columns]
+        if missing:
+            raise InputError(f"the data must have the columns of the training data, but lacks {show.listed(missing)}")
         numbers = np.empty((len(frame), len(self.numbers)))
         codes = np.empty((len(frame), sum(column.kind == "category" for column in used)), np.int32)
         at_number = at_code = 0
-        surprises: list[tuple[str, bool]] = []
+        surprises: list[Surprise] = []
         for column in used:
             cells = Cells.of(frame[column.name], column.name)
             if column.kind == "category":
                 codes[:, at_code] = categories.codes(cells, column)
-                surprises += _unseen(cells, column, codes[:, at_code])
+                surprises += unseen_levels(cells, column, codes[:, at_code])
                 at_code += 1
                 continue
             block = _block(cells, column)
             numbers[:, at_number : at_number + block.shape[1]] = block
             at_number += block.shape[1]
-            surprises += _unread(cells, column, block[:, 0])
+            surprises += unreadable_cells(cells, column, block[:, 0])
         return Columns(numbers, codes), surprises
 
     def described(self) -> list[dict[str, str]]:
@@ -213,7 +216,7 @@ class Schema:
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InputError(f"schema: is no JSON ({error})") from error
+            raise InputError(f"schema: must be JSON ({error})") from error
         return Schema.from_dict(content)
 
     @staticmethod
@@ -224,16 +227,18 @@ class Schema:
             InputError: As ``from_json``.
         """
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            found = content.get("format") if isinstance(content, dict) else content
-            raise InputError(f"schema: has the format {found!r:.40}; this version reads {_FORMAT}")
+            file_format = content.get("format") if isinstance(content, dict) else content
+            raise InputError(f"schema: the format must be {_FORMAT} in this version, got {file_format!r:.40}")
         columns, target, notes = content.get("columns"), content.get("target"), content.get("notes", [])
         if not isinstance(columns, list) or not isinstance(notes, list):
             raise InputError("schema: columns and notes must be lists")
-        read = tuple(Column.from_dict(column) for column in columns)
-        twice = sorted(name for name, n in Counter(column.name for column in read).items() if n > 1)
-        if twice:
-            raise InputError(f"schema: names columns twice ({show.listed(twice)})")
-        return Schema(read, None if target is None else Target.from_dict(target), tuple(map(str, notes)))
+        all_columns = tuple(Column.from_dict(column) for column in columns)
+        duplicates = sorted(name for name, n in Counter(column.name for column in all_columns).items() if n > 1)
+        if duplicates:
+            raise InputError(
+                f"schema: every column must appear once, but {show.listed(duplicates)} appear more than once"
+            )
+        return Schema(all_columns, None if target is None else TargetColumn.from_dict(target), tuple(map(str, notes)))
 
     @staticmethod
     def read(path: Path | str) -> "Schema":
@@ -276,44 +281,3 @@ def _block(cells: Cells, column: Column) -> np.ndarray:
         missing = numerals.parse(column.missing, dataclasses.replace(column, missing=()))
         return np.where(np.isin(cells.numbers, missing), np.nan, cells.numbers)[:, None]
     return numerals.values(cells, column)[:, None]
-
-
-def _unread(cells: Cells, column: Column, values: np.ndarray) -> list[tuple[str, bool]]:
-    """What is unreadable in a column of numbers, dates or truth values, and whether that is all of it."""
-    if column.kind == "text" or not np.isnan(values).any():
-        return []
-    n_known = cells.n_known
-    if len(values) - np.count_nonzero(np.isnan(values)) == n_known:
-        return []
-    words = {**dict.fromkeys(column.missing), **dict.fromkeys(numerals.MISSING_WORDS)}
-    read = np.isin(np.arange(len(cells.texts)), cells.codes[~np.isnan(values) & (cells.codes >= 0)])
-    strange = [i for i in np.flatnonzero(~read) if cells.texts[i] not in words and cells.texts[i].lower() not in words]
-    if not strange:
-        return []
-    n = int(cells.counts[strange].sum())
-    kind = "truth value" if column.kind == "boolean" else column.kind
-    shown = ", ".join(repr(cells.texts[i][:30]) for i in strange[:3])
-    if n == n_known:
-        return [(f"column {column.name}: holds text ({shown}), but the model was trained with {kind}s there", True)]
-    return [
-        (f"column {column.name}: no {kind} in {n:,} of {len(values):,} rows ({shown}), which count as missing", False)
-    ]
-
-
-def _unseen(cells: Cells, column: Column, codes: np.ndarray) -> list[tuple[str, bool]]:
-    """The levels of a category that were not seen, unless it has so many that some always are."""
-    assert column.levels is not None
-    if len(column.levels) > categories.MAX_LEVELS or not (codes < 0).any():
-        return []
-    unseen = np.unique(cells.codes[(codes < 0) & (cells.codes >= 0)])
-    unseen = [i for i in unseen if cells.texts[i] not in column.missing]
-    if not unseen:
-        return []
-    n = int(cells.counts[unseen].sum())
-    shown = ", ".join(repr(cells.texts[i][:30]) for i in unseen[:3])
-    return [
-        (
-            f"column {column.name}: levels that were not seen in training in {n:,} of {len(codes):,} rows ({shown})",
-            False,
-        )
-    ]

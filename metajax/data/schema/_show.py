@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from metajax.data.schema._column import Column, Target
+from metajax.data.schema._column import Column, TargetColumn
 
 _MAX_SHOWN = 6  # Levels that are shown of a category.
 
@@ -43,12 +43,12 @@ def rule(column: Column) -> str:
     return ", ".join(words)
 
 
-def table(columns: Sequence[Column], target: Target | None, notes: Iterable[str]) -> str:
+def table(columns: Sequence[Column], target: TargetColumn | None, notes: Iterable[str]) -> str:
     """Returns the whole schema: the target, a line for each column, and the notes."""
     lines = []
     if target is not None:
-        what = f"classes {listed(target.classes or ())}" if target.task == "classification" else "numbers"
-        lines.append(f"target {target.name}: {target.task}, {what}")
+        content = f"classes {listed(target.classes or ())}" if target.task == "classification" else "numbers"
+        lines.append(f"target {target.name}: {target.task}, {content}")
     width = min(max([len(column.name) for column in columns], default=0), 40)
     for column in columns:
         kind = column.kind if column.is_used else f"{column.kind} (left out)"

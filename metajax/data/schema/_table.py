@@ -6,7 +6,7 @@ import numpy as np
 
 from metajax.data.schema import _numerals as numerals
 from metajax.data.schema._cells import Cells, spelled
-from metajax.data.schema._column import Column, Target
+from metajax.data.schema._column import Column, TargetColumn
 from metajax.data.schema._infer import complete_column, infer_column
 from metajax.data.schema._show import listed
 from metajax.types import InputError
@@ -16,18 +16,18 @@ MAX_CLASSES_OF_NUMBERS = 20
 
 
 class Table(NamedTuple):
-    """What was decided about a table, and its target.
+    """The inferred columns of a table, and its target.
 
     Attributes:
         columns: The columns of the features.
-        description: What is predicted, or ``None``.
-        notes: What is left out or changed, each a sentence.
+        description: The target column, or ``None``.
+        notes: Sentences on what is left out or changed.
         target: [n] labels, as text, or values f64[n]; ``None`` or NaN where a row has none. Empty without a target.
         is_known: bool[n], whether a row has a target.
     """
 
     columns: tuple[Column, ...]
-    description: Target | None
+    description: TargetColumn | None
     notes: tuple[str, ...]
     target: np.ndarray
     is_known: np.ndarray
@@ -38,8 +38,8 @@ def read_table(
     target: Any,
     name: str,
     task: str | None,
-    given: tuple[Column, ...] | None = None,
-    stated: Target | None = None,
+    edited_columns: tuple[Column, ...] | None = None,
+    edited_target: TargetColumn | None = None,
 ) -> Table:
     """Infers the columns of features and target, or completes given ones.
 
@@ -48,58 +48,68 @@ def read_table(
         target: A series of the target, or ``None``.
         name: The name of the target.
         task: ``classification``, ``regression`` or ``None``, as in ``Schema.infer``.
-        given: Columns to keep, or ``None``.
-        stated: A target to keep, or ``None``.
+        edited_columns: Columns to keep, or ``None``.
+        edited_target: A target to keep, or ``None``.
 
     Raises:
         InputError: If a given column does not exist, or the target does not fit the task.
     """
-    columns, notes, is_comma = _columns(frame, given)
+    columns, notes, is_comma = _columns(frame, edited_columns)
     if target is None:
         return Table(columns, None, tuple(notes), np.empty(0), np.ones(len(frame), bool))
     cells = Cells.of(target, name)
-    found = _complete_target(stated, cells, is_comma) if stated is not None else infer_target(cells, task, is_comma)
-    if task is not None and found.task != task:
-        raise InputError(f"task={task!r}: the schema says that {name} is one of {found.task}")
-    values = read_target(cells, found)
+    if edited_target is not None:
+        described = _complete_target(edited_target, cells, is_comma)
+    else:
+        described = infer_target(cells, task, is_comma)
+    if task is not None and described.task != task:
+        raise InputError(f"task={task!r}: must agree with the schema, where {name} is a target of {described.task}")
+    values = read_target(cells, described)
     valued = (
-        ~np.isnan(values) if found.task == "regression" else np.array([label is not None for label in values], bool)
+        ~np.isnan(values) if described.task == "regression" else np.array([label is not None for label in values], bool)
     )
     n_unknown = int(np.count_nonzero(~valued))
     if n_unknown:
         notes.append(f"Rows without a target are left out: {n_unknown:,}.")
-    return Table(columns, found, tuple(notes), values, valued)
+    return Table(columns, described, tuple(notes), values, valued)
 
 
-def _columns(frame: Any, given: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
-    """The columns of a table, what is to be said about them, and whether it has decimal commas."""
+def _columns(frame: Any, edited_columns: tuple[Column, ...] | None) -> tuple[tuple[Column, ...], list[str], bool]:
+    """Returns the columns of a table, notes on them, and whether the table has decimal commas."""
     n = len(frame)
-    every = dict.fromkeys(frame.columns)
-    if given is not None:
-        lacking = [column.name for column in given if column.is_used and column.name not in every]
-        if lacking:
+    table_names = dict.fromkeys(frame.columns)
+    if edited_columns is not None:
+        missing = [column.name for column in edited_columns if column.is_used and column.name not in table_names]
+        if missing:
             raise InputError(
-                f"schema: names the columns {listed(lacking)}, which the table lacks; it has {listed(every)}"
+                f"schema: must name columns of the table only, but names {listed(missing)}; the table has "
+                f"{listed(table_names)}"
             )
-        kept = [column for column in given if column.name in every]
-        columns = tuple(complete_column(Cells.of(frame[column.name], column.name), column) for column in kept)
-        named = {column.name for column in kept}
-        unnamed = [name for name in every if name not in named]
-        notes = [f"Columns that the schema does not name are left out: {listed(unnamed)}."] if unnamed else []
+        present_columns = [column for column in edited_columns if column.name in table_names]
+        columns = tuple(
+            complete_column(Cells.of(frame[column.name], column.name), column) for column in present_columns
+        )
+        schema_names = {column.name for column in present_columns}
+        unnamed_columns = [name for name in table_names if name not in schema_names]
+        notes = (
+            [f"Columns that the schema does not name are left out: {listed(unnamed_columns)}."]
+            if unnamed_columns
+            else []
+        )
         commas = any(column.kind == "number" and column.decimal == "," for column in columns)
         return columns, _dropped(columns) + notes, commas
     # The cells of one column at a time, which bounds the memory.
-    inferred = {name: infer_column(Cells.of(frame[name], name), n) for name in every}
-    is_comma = any(found.is_comma for found in inferred.values())
+    inferred = {name: infer_column(Cells.of(frame[name], name), n) for name in table_names}
+    is_comma = any(column_fit.is_comma for column_fit in inferred.values())
     if is_comma:  # 1,234 and 1.234 are read as the other columns say
-        numbers = [name for name, found in inferred.items() if found.column.kind == "number"]
+        numbers = [name for name, column_fit in inferred.items() if column_fit.column.kind == "number"]
         inferred |= {name: infer_column(Cells.of(frame[name], name), n, True) for name in numbers}
-    columns = tuple(found.column for found in inferred.values())
+    columns = tuple(column_fit.column for column_fit in inferred.values())
     if not any(column.is_used for column in columns):  # numbers that look like row numbers are all there is
         columns = tuple(
             _as_number(Cells.of(frame[c.name], c.name), c) if c.kind == "identifier" else c for c in columns
         )
-    notes = [note for found in inferred.values() for note in found.notes]
+    notes = [note for column_fit in inferred.values() for note in column_fit.notes]
     return columns, _dropped(columns) + notes, is_comma
 
 
@@ -107,8 +117,8 @@ def _as_number(cells: Cells, column: Column) -> Column:
     """An identifier as a column of numbers, if it is one."""
     if cells.numbers is not None:
         return Column(column.name, "number")
-    found = numerals.fit(cells)
-    return found.column if found is not None else column
+    number_fit = numerals.fit(cells)
+    return number_fit.column if number_fit is not None else column
 
 
 def _dropped(columns: tuple[Column, ...]) -> list[str]:
@@ -122,7 +132,7 @@ def _dropped(columns: tuple[Column, ...]) -> list[str]:
     return notes
 
 
-def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) -> Target:
+def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) -> TargetColumn:
     """Decides what is predicted: text, truth values and at most 20 distinct whole numbers are classes.
 
     Words such as ``NA`` are labels like others, but where the other values are many numbers.
@@ -133,30 +143,32 @@ def infer_target(cells: Cells, task: str | None, prefers_comma: bool = False) ->
         prefers_comma: Whether the table has decimal commas.
 
     Raises:
-        InputError: If regression is asked of text or dates.
+        InputError: If the task is regression and the target is text or dates.
     """
     name = cells.name
     rule = _number_rule(cells, prefers_comma)
     if task is None:
         task = "regression" if rule is not None and _is_quantity(cells, rule) else "classification"
     if task == "classification":
-        return Target(name, task, _labels(cells))
+        return TargetColumn(name, task, _labels(cells))
     if rule is None:
-        what = "holds dates" if cells.moments is not None else "is text"
-        raise InputError(f"the target {name}: {what}, which regression cannot predict; use task='classification'")
-    return Target(name, task, rule=rule)
+        content = "dates" if cells.moments is not None else "text"
+        raise InputError(
+            f"the target {name} must have numbers for regression, got {content}; use task='classification' for it"
+        )
+    return TargetColumn(name, task, rule=rule)
 
 
 def _number_rule(cells: Cells, prefers_comma: bool) -> Column | None:
-    """How the target is read as numbers, or ``None`` if it is none."""
+    """Returns the rule that reads the target as numbers, or ``None`` if it is not numeric."""
     if cells.numbers is not None:
         return Column(cells.name, "number")
     if cells.moments is not None or cells.is_declared or not cells.texts:
         return None
-    found = numerals.fit(cells, prefers_comma)
-    if found is None or any(text.lower() not in numerals.MISSING_WORDS for text in found.stray):
+    number_fit = numerals.fit(cells, prefers_comma)
+    if number_fit is None or any(text.lower() not in numerals.MISSING_WORDS for text in number_fit.stray):
         return None
-    return found.column
+    return number_fit.column
 
 
 def _is_quantity(cells: Cells, rule: Column) -> bool:
@@ -171,7 +183,7 @@ def _parsed(cells: Cells, rule: Column) -> np.ndarray:
 
 
 def _labels(cells: Cells) -> tuple[str, ...]:
-    """The class labels in the order of their numbers, then of the alphabet. Of ``1`` and ``1.0`` it is ``1``."""
+    """The class labels in the order of their numbers, then of the alphabet. The spellings ``1`` and ``1.0`` become ``1``."""
     spellings: dict[str, list[str]] = {}
     for text in cells.texts:
         spellings.setdefault(spelled(text), []).append(text)
@@ -180,21 +192,23 @@ def _labels(cells: Cells) -> tuple[str, ...]:
     return tuple(sorted(labels, key=lambda label: (np.isnan(order[label]), np.nan_to_num(order[label]), label)))
 
 
-def _complete_target(target: Target, cells: Cells, prefers_comma: bool) -> Target:
+def _complete_target(target: TargetColumn, cells: Cells, prefers_comma: bool) -> TargetColumn:
     """A given target with its classes, and a check that no others occur."""
     if target.task == "regression":
         return target
     labels = _labels(cells)
     if not target.classes:
-        return Target(target.name, target.task, labels)
-    known = {spelled(label) for label in target.classes}
-    other = [label for label in labels if spelled(label) not in known]
-    if other:
-        raise InputError(f"the target {target.name}: has the labels {listed(other)}, which the schema's classes lack")
+        return TargetColumn(target.name, target.task, labels)
+    known_labels = {spelled(label) for label in target.classes}
+    unknown_labels = [label for label in labels if spelled(label) not in known_labels]
+    if unknown_labels:
+        raise InputError(
+            f"the target {target.name} must have labels among the classes of the schema, got {listed(unknown_labels)}"
+        )
     return target
 
 
-def read_target(cells: Cells, target: Target) -> np.ndarray:
+def read_target(cells: Cells, target: TargetColumn) -> np.ndarray:
     """Returns labels, as text, or values f64[n]; ``None`` or NaN where a cell is missing."""
     if target.rule is not None:
         return numerals.values(cells, target.rule)

@@ -83,15 +83,15 @@ def reinforced(method: Method, policy: Policy, runs: int = 20, horizon: int = 10
         )
 
         def gather(goal: jax.Array, key: Key) -> Episode:
-            before, after, learn = jax.random.split(key, 3)
-            support = draw(state.hyper, goal, before)
-            learned = jax.tree.map(lambda x: x[-1], method.adapt(state.hyper, support, learn))
-            return Episode(support, draw(learned, goal, after))
+            support_key, query_key, adapt_key = jax.random.split(key, 3)
+            support = draw(state.hyper, goal, support_key)
+            learned = jax.tree.map(lambda x: x[-1], method.adapt(state.hyper, support, adapt_key))
+            return Episode(support, draw(learned, goal, query_key))
 
         episodes = jax.vmap(gather)(tasks, jax.random.split(gather_key, tasks.shape[0]))
-        again = lambda inner, _: method.update(inner, episodes)
-        moved, info = jax.lax.scan(again, state._replace(key=epoch_key), None, epochs)
-        return moved._replace(step=state.step + 1, key=state.key), jax.tree.map(lambda x: x[0], dict(info))
+        repeat_update = lambda inner, _: method.update(inner, episodes)
+        new_state, info = jax.lax.scan(repeat_update, state._replace(key=epoch_key), None, epochs)
+        return new_state._replace(step=state.step + 1, key=state.key), jax.tree.map(lambda x: x[0], dict(info))
 
     return Learner(method.init, update)
 
@@ -120,14 +120,14 @@ def returns_by_step(
         (3, 1)
     """
 
-    def one(goal: jax.Array, key: Key) -> jax.Array:
+    def task_returns(goal: jax.Array, key: Key) -> jax.Array:
         state, scores = params, []
         for number, method in enumerate([*steps, None]):
-            gather, judge, learn = jax.random.split(jax.random.fold_in(key, number), 3)
-            scores.append(rollout(policy, state, goal, judge, runs).mean_return)
+            support_key, return_key, adapt_key = jax.random.split(jax.random.fold_in(key, number), 3)
+            scores.append(rollout(policy, state, goal, return_key, runs).mean_return)
             if method is not None:
-                support = rollout(policy, state, goal, gather, runs)
-                state = jax.tree.map(lambda x: x[-1], method.adapt(state, support, learn))
+                support = rollout(policy, state, goal, support_key, runs)
+                state = jax.tree.map(lambda x: x[-1], method.adapt(state, support, adapt_key))
         return jnp.stack(scores)
 
-    return jax.jit(jax.vmap(one))(tasks, jax.random.split(key, tasks.shape[0]))
+    return jax.jit(jax.vmap(task_returns))(tasks, jax.random.split(key, tasks.shape[0]))
