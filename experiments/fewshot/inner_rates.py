@@ -44,21 +44,19 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        wrong = [name for name in ("ways", "steps", "tasks", "width") if getattr(self, name) < 1]
-        if wrong:
-            raise InputError(f"--{wrong[0]} {getattr(self, wrong[0])}: accepted is a positive whole number")
+        harness.check_at_least(self, 1, "ways", "steps", "tasks", "width")
         if self.episodes % 50 or self.episodes < 50:
-            raise InputError(f"--episodes {self.episodes}: accepted are positive multiples of 50")
-        self.each()
+            raise InputError(f"episodes must be a positive multiple of 50, got {self.episodes}")
+        self.as_numbers()
 
-    def each(self) -> tuple[float, ...]:
+    def as_numbers(self) -> tuple[float, ...]:
         """Returns the rates as numbers."""
         try:
             return tuple(float(part) for part in self.rates.split(","))
         except ValueError:
-            raise InputError(f"--rates {self.rates}: accepted are numbers separated by commas") from None
+            raise InputError(f"rates must be numbers separated by commas, got {self.rates}") from None
 
-    def one(self, rate: float) -> classify.Config:
+    def of_rate(self, rate: float) -> classify.Config:
         """Returns the settings of one training."""
         settings: dict[str, Any] = {"method": "maml", "ways": self.ways, "shots": self.shots, "seed": self.seed}
         settings |= {"steps": self.steps, "tasks": self.tasks, "width": self.width, "inner_rate": rate}
@@ -67,28 +65,30 @@ class Config:
 
 def validate(config: Config, rate: float) -> fewshot.Report:
     """Trains with one rate, and returns the report on validation tasks."""
-    one = config.one(rate)
-    parts, _ = classify.prepare(one)
-    keys = jax.random.split(jax.random.key(one.seed), 3)
-    method = classify.build(one, parts, one.steps)
-    sampler = fewshot.episodes.tasks(classify.episodes(one, parts.train, "training", train=True), one.tasks or 1)
+    settings = config.of_rate(rate)
+    parts, _ = classify.prepare(settings)
+    keys = jax.random.split(jax.random.key(settings.seed), 3)
+    method = classify.build(settings, parts, settings.steps)
+    sampler = fewshot.episodes.tasks(
+        classify.episodes(settings, parts.train, "training", train=True), settings.tasks or 1
+    )
     start = method.init(keys[0], method.init_params(keys[1]))
-    state = run.train(method.learner, start, sampler, one.steps, chunk=classify.CHUNK, label=f"rate {rate}")
-    validation = classify.episodes(one, parts.validation, "validation")
-    return fewshot.evaluate(method, state.hyper, validation, "accuracy", keys[2], config.episodes, one.batch_norm)
+    state = run.train(method.learner, start, sampler, settings.steps, chunk=classify.CHUNK, label=f"rate {rate}")
+    validation = classify.episodes(settings, parts.validation, "validation")
+    return fewshot.evaluate(method, state.hyper, validation, "accuracy", keys[2], config.episodes, settings.batch_norm)
 
 
 def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Validates every rate and chooses one."""
+    """Validates every rate and chooses settings."""
     metrics: dict[str, float] = {}
-    for rate in config.each():
+    for rate in config.as_numbers():
         report = validate(config, rate)
         print(f"rate {rate}: {report}")
         metrics |= {
             f"validation_{rate}": 100 * float(report.mean[-1]),
             f"interval_{rate}": 100 * float(report.interval[-1]),
         }
-    metrics["chosen_rate"] = max(config.each(), key=lambda rate: metrics[f"validation_{rate}"])
+    metrics["chosen_rate"] = max(config.as_numbers(), key=lambda rate: metrics[f"validation_{rate}"])
     protocol = (
         f"{config.ways}-way {config.shots}-shot, {config.episodes} tasks of validation characters after {config.steps} steps "
         f"with {config.tasks} tasks each"

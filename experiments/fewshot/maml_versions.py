@@ -63,11 +63,8 @@ class Config:
 
     def __post_init__(self):
         if self.like not in omniglot.PRESETS:
-            raise InputError(f"--like {self.like}: accepted are {', '.join(omniglot.PRESETS)}")
-        if self.seeds < 2:
-            raise InputError(
-                f"--seeds {self.seeds}: accepted is a whole number of at least 2, for an interval over seeds"
-            )
+            raise InputError(f"like must be one of {', '.join(omniglot.PRESETS)}, got {self.like}")
+        harness.check_at_least(self, 2, "seeds")  # for an interval over seeds
 
     def of_run(self, version: str, seed: int) -> classify.Config:
         """Returns the settings of one run."""

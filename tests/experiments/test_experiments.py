@@ -470,8 +470,8 @@ def test_navigation(tmp_path, capsys):
         (omniglot, ["--data", "x"], "--data must be omniglot in this experiment, got x"),
         (nas_digits, ["--steps", "0"], "--steps must be at least 1, got 0"),
         (sinusoid, ["--min-frequency", "2"], "--min-frequency and --max-frequency must be positive"),
-        (inner_rates, ["--rates", "x"], "--rates x: accepted are numbers separated by commas"),
-        (maml_versions, ["--seeds", "1"], "--seeds 1: accepted is a whole number of at least 2"),
+        (inner_rates, ["--rates", "x"], "--rates must be numbers separated by commas, got x"),
+        (maml_versions, ["--seeds", "1"], "--seeds must be at least 2, got 1"),
         (unroll_memory, ["--longest", "3"], "longest must be 64, 256 or 1024"),
     ],
 )
