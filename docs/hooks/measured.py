@@ -111,7 +111,7 @@ def found(experiment: str) -> str:
     named = {result.name: result for result in harness.committed()}
     statements = {each.name: each.statement for each in harness.experiments() if each.statement}
     if experiment not in statements:
-        raise Unknown(f"found: {experiment}; accepted are {', '.join(statements)}")
+        raise Unknown(f"found: the experiment must be one of {', '.join(statements)}, got {experiment}")
     return "\n".join(f"- {sentence}" for sentence in statements[experiment](named))
 
 

@@ -52,7 +52,7 @@ def measure_steps(config: Config, steps: int) -> dict[str, float]:
     repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, *x.shape)), support)
     problem = fewshot.maml_problem(fewshot.cross_entropy(apply), optax.sgd(0.01))
     args = (init(key), None, repeated, query, key)
-    return memory.both(problem, args, config.repeats)
+    return memory.full_and_sqrt(problem, args, config.repeats)
 
 
 def measure(config: Config) -> compare.Measured:

@@ -1,6 +1,7 @@
 """One experiment: what each script exports as ``EXPERIMENT``, and how one runs."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,8 @@ class Experiment(Generic[C]):
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Runs the experiment from a command line, prints its protocol and its table, and returns the exit status."""
+        # Before OpenMP is loaded: threads that wait for one another leave the processor to what runs beside them.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         config, options = _flags.parse(self.config, self.presets, argv, self.name, self.doc or "", self.out)
 
         def command() -> None:

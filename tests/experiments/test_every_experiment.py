@@ -57,7 +57,7 @@ def test_every_flag_has_a_default_and_help(experiment, capsys):
         (["--seed", "x"], "--seed: invalid literal for int()"),
         (["--preset", "huge"], "'huge' for argument '--preset'"),
         (["--resume", "--overwrite"], "--resume and --overwrite exclude each other"),
-        (["--trajectories", "0"], "--trajectories 0: accepted is a positive whole number"),
+        (["--trajectories", "0"], "--trajectories must be an integer >= 1, got 0"),
     ],
 )
 def test_a_bad_command_line_is_one_line(flags, message, capsys):
@@ -118,12 +118,12 @@ def test_the_options_of_a_run_are_flags_too():
 
 def test_errors_of_the_library_name_the_flags(tmp_path, capsys):
     def measure(config, directory, loaded):
-        raise InputError(f"train: warm_up={config.warm_up}; accepted is a share, or pool=True")
+        raise InputError(f"train: warm_up={config.warm_up}; use a share, or pool=True")
 
     experiment = harness.Experiment("one", "An experiment.", Config, measure)
     (tmp_path / "file").write_text("")
     for out, message in [
-        (tmp_path / "run", "train: --warm-up 2.0; accepted is a share, or --pool"),
+        (tmp_path / "run", "train: --warm-up 2.0; use a share, or --pool"),
         (
             tmp_path / "run",
             f"--out {tmp_path}/run: a run is there already; --resume continues it, --overwrite replaces it",

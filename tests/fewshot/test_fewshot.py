@@ -206,9 +206,9 @@ def test_labels_must_be_0_to_n_minus_1():
         fewshot.episodes.check(fewshot.Episode((x, jnp.array([0, 1])), (x, jnp.array([0, 2]))))
     logits = jnp.zeros((3, 3))
     for labels, wrong in (([1, 2, 3], 3), ([-1, 0, 1], -1)):
-        with pytest.raises(InputError, match=f"labels: {wrong} is not a class; accepted are the integers 0 to 2"):
+        with pytest.raises(InputError, match=f"labels must be integers from 0 to 2, got {wrong}"):
             fewshot.classification_loss(logits, jnp.array(labels))
-        with pytest.raises(InputError, match=f"labels: {wrong} is not a class"):
+        with pytest.raises(InputError, match=f"labels must be integers from 0 to 2, got {wrong}"):
             fewshot.heads.centroids(jnp.zeros((3, 2)), jnp.array(labels))
         assert np.isnan(jax.jit(fewshot.classification_loss)(logits, jnp.array(labels))[0]), "never a plausible loss"
     method = fewshot.protonet(lambda p, x: x * p, optax.sgd(0.1))
