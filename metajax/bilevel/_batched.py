@@ -1,9 +1,11 @@
 """An estimator for many inner problems at once: meta-learning is a bilevel problem averaged over tasks."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from metajax.bilevel._problem import (
     EstimateFn,
@@ -27,8 +29,9 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
 
     Args:
         estimator: The estimator for one task.
-        chunk: How many tasks to run side by side. The other tasks follow in a scan that adds up the gradient, so that
-            memory does not grow with the tasks. ``None`` runs all at once. The number of tasks must be a multiple of it.
+        chunk: How many tasks to run side by side on a device. The other tasks follow in a scan that adds up the gradient, so
+            that memory does not grow with the tasks. ``None`` runs all at once. The number of tasks on a device must be a
+            multiple of it.
 
     Returns:
         An estimator whose batches and inner states have an axis of tasks.
@@ -59,38 +62,66 @@ def batched(estimator: Estimator, chunk: int | None = None) -> Estimator:
 
         def estimate(hyper, start, inner_batches, outer_batch, key):
             tasks = _number_of_tasks(start, inner_batches, outer_batch)
-            size = tasks if chunk is None else min(chunk, tasks)
-            if tasks % size:
-                raise InputError(
-                    f"batched: the number of tasks must be a multiple of chunk={chunk}, got {tasks} tasks; give a "
-                    "divisor of that number, or chunk=None"
-                )
             tasks_first = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inner_batches)
             work = (start, tasks_first, outer_batch, task_keys(key, tasks))
-            return mean(hyper, *work) if size == tasks else _in_chunks(mean, hyper, work, tasks, size)
+            mean_in_turns = partial(_in_turns, mean, chunk)
+            mesh = _mesh_of_tasks(tasks)
+            return (mean_in_turns if mesh is None else _over_devices(mean_in_turns, mesh))(hyper, *work)
 
         return HypergradientFn(estimate, single_task.init, has_tasks=True)
 
     return batched_estimator
 
 
-def _in_chunks(mean: EstimateFn, hyper: Hyper, work: tuple[Any, ...], tasks: int, size: int) -> Hypergradient:
-    """The mean over tasks, of which ``size`` at a time run side by side.
+def _in_turns(mean: EstimateFn, chunk: int | None, hyper: Hyper, *work: Any) -> Hypergradient:
+    """The mean over tasks, of which ``chunk`` at a time run side by side."""
+    tasks = len(work[-1])
+    size = tasks if chunk is None else min(chunk, tasks)
+    if size == tasks:
+        return mean(hyper, *work)
+    if tasks % size:
+        raise InputError(
+            f"batched: the number of tasks on a device must be a multiple of chunk={chunk}, got {tasks} tasks; give a "
+            "divisor of that number, or chunk=None"
+        )
+    turns = jax.tree.map(lambda x: x.reshape(tasks // size, size, *x.shape[1:]), work)
 
-    They are one from each of ``size`` equal parts, so that devices that share the tasks share those of each turn.
-    """
-    folded = jax.tree.map(lambda x: jnp.swapaxes(x.reshape(size, tasks // size, *x.shape[1:]), 0, 1), work)
-
-    def add(total, chunk):
-        part = mean(hyper, *chunk)
+    def add(total, turn):
+        part = mean(hyper, *turn)
         return jax.tree.map(jnp.add, total, part.grad), (part.value, part.end, dict(part.info))
 
     # A gradient has the shapes and types of ``hyper``, so that nothing is traced to learn them.
-    total, (values, ends, infos) = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, hyper), folded)
+    total, (values, ends, infos) = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, hyper), turns)
     value, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (values, infos))
     grad = jax.tree.map(lambda x: x / (tasks // size), total)
-    end = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(tasks, *x.shape[2:]), ends)
-    return Hypergradient(value, grad, end, info)
+    return Hypergradient(value, grad, jax.tree.map(lambda x: x.reshape(tasks, *x.shape[2:]), ends), info)
+
+
+def _mesh_of_tasks(tasks: int) -> AbstractMesh | None:
+    """The mesh on which the caller computes, if its devices can share the tasks evenly."""
+    mesh = jax.sharding.get_abstract_mesh()
+    is_free = all(kind == AxisType.Auto for kind in mesh.axis_types)
+    return mesh if mesh.size > 1 and is_free and tasks % mesh.size == 0 else None
+
+
+def _over_devices(mean: EstimateFn, mesh: AbstractMesh) -> EstimateFn:
+    """The same mean, for which each device runs an equal part of the tasks as if it were alone.
+
+    Left to itself, the compiler would cut each operation along the tasks. Some operations lose their fast form by it.
+    """
+
+    def mean_of_own_tasks(hyper, *work):
+        part = mean(hyper, *work)
+        return jax.lax.pmean((part.value, part.grad, dict(part.info)), mesh.axis_names), part.end
+
+    def mean_of_all(hyper, *work):
+        whole, cut = PartitionSpec(), PartitionSpec(mesh.axis_names)
+        in_specs = (whole, *[cut] * len(work))
+        shared = jax.shard_map(mean_of_own_tasks, mesh=mesh, in_specs=in_specs, out_specs=(whole, cut), check_vma=False)
+        (value, grad, info), end = shared(hyper, *work)
+        return Hypergradient(value, grad, end, info)
+
+    return mean_of_all
 
 
 def _number_of_tasks(start: Any, inner_batches: Batch, outer_batch: Batch) -> int:

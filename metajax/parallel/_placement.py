@@ -1,5 +1,6 @@
 """How batches are cut, and that states are whole."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -106,6 +107,10 @@ class Placement:
     def constrain(self, batch: Any) -> Any:
         """The same batch inside of a compiled program, cut."""
         return self._map(lambda _path, leaf, axis: jax.lax.with_sharding_constraint(leaf, self._sharding(axis)), batch)
+
+    def in_programs(self) -> contextlib.AbstractContextManager[Any]:
+        """A context for what is traced into a program: ``bilevel.batched`` finds the mesh there and shares its tasks."""
+        return jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
 
     def constrain_whole(self, tree: Any) -> Any:
         """The same arrays inside of a compiled program, whole on every device."""

@@ -44,7 +44,8 @@ def compiled_chunk(
             batch = sampler(data_key(state))
         if placement is None:
             return learner.update(state, batch)
-        return placement.constrain_whole(learner.update(state, placement.constrain(batch)))
+        with placement.in_programs():
+            return placement.constrain_whole(learner.update(state, placement.constrain(batch)))
 
     def run(sampler, state, stacked, length):
         state, info = jax.lax.scan(partial(body, sampler), state, stacked, length)

@@ -51,11 +51,18 @@ def supervised():
     return compare(SUPERVISED, SUPERVISED.init(jax.random.key(0)), lambda key: draw(key, 64))
 
 
-def maml(chunk=None):
+def maml_learner(chunk=None):
     loss = lambda w, batch, key: (jnp.mean((batch[0] @ w - batch[1]) ** 2), {})
-    learner = fewshot.maml(loss, optax.sgd(0.05), optax.adam(0.01), 2, chunk=chunk)
-    sampler = lambda key: fewshot.Episode(draw(key, 16, 5), draw(jax.random.fold_in(key, 1), 16, 10))
-    return compare(learner, learner.init(jax.random.key(0), jnp.zeros(6)), sampler)
+    return fewshot.maml(loss, optax.sgd(0.05), optax.adam(0.01), 2, chunk=chunk)
+
+
+def draw_episodes(key):
+    return fewshot.Episode(draw(key, 16, 5), draw(jax.random.fold_in(key, 1), 16, 10))
+
+
+def maml(chunk=None):
+    learner = maml_learner(chunk)
+    return compare(learner, learner.init(jax.random.key(0), jnp.zeros(6)), draw_episodes)
 
 
 def maml_in_chunks():
@@ -131,14 +138,21 @@ def iterated():
     return difference(*(train(SUPERVISED, state, batches(), n) for n in (None, 4)))
 
 
-def communication():
-    """The number of collectives in a compiled step of supervised learning, by kind."""
+def collectives(learner, state, sampler):
+    """The number of collectives in a compiled step, by kind."""
     placement = parallel.Placement(parallel.mesh(8))
-    chunk = compiled_chunk(SUPERVISED, lambda key: draw(key, 64), placement)
-    state = placement.replicate(SUPERVISED.init(jax.random.key(0)))
-    text = chunk.func.lower(chunk.args[0], state, None, 2).compile().as_text()
+    chunk = compiled_chunk(learner, sampler, placement)
+    text = chunk.func.lower(chunk.args[0], placement.replicate(state), None, 2).compile().as_text()
     kinds = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
     return {kind: len(re.findall(rf"= \S+ {kind}(?:-start)?\(|\) {kind}(?:-start)?\(", text)) for kind in kinds}
+
+
+def communication():
+    learners = {"supervised": (SUPERVISED, SUPERVISED.init(jax.random.key(0)), lambda key: draw(key, 64))}
+    for name, chunk in {"maml": None, "maml in chunks": 1}.items():
+        learner = maml_learner(chunk)
+        learners[name] = (learner, learner.init(jax.random.key(0), jnp.zeros(6)), draw_episodes)
+    return {name: collectives(*each) for name, each in learners.items()}
 
 
 def refused():
