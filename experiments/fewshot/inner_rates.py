@@ -5,8 +5,7 @@
 
 MAML's published rates are 2.0 on a loss that is the mean over the support (``experiments/fewshot/_published_settings.py``).
 They were chosen for 60,000 steps. This experiment trains on a few thousand tasks with each of several rates and scores
-every one on tasks of the validation characters. Test characters are never used. Presets ``quick`` and ``cpu`` take 0.4 on 5
-ways and 0.1 on 20.
+every one on tasks of the validation characters. Test characters are never used. Presets ``quick`` and ``cpu`` take 0.4.
 """
 
 import dataclasses

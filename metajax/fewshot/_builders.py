@@ -25,8 +25,9 @@ ONE_STEP: dict[str, Any] = {"inner_rate": 0.4, "inner_steps": 1, "test_steps": 3
 """One large inner step."""
 FIVE_STEPS: dict[str, Any] = {"inner_rate": 0.1, "inner_steps": 5, "test_steps": 5}
 """Five small inner steps."""
-ADAPTED: dict[str, Any] = {"family": "gradient", **ONE_STEP, "many_ways": FIVE_STEPS}
-"""The settings of methods that adapt by gradient: one step on few ways, five on many."""
+ADAPTED: dict[str, Any] = {"family": "gradient", **ONE_STEP, "many_ways": {**FIVE_STEPS, "inner_rate": 0.4}}
+"""The settings of methods that adapt by gradient: one step on few ways, five on many, with a rate that validation tasks chose
+(``experiments.fewshot.inner_rates``)."""
 SOLVED: dict[str, Any] = {"family": "features", "tasks": 8, "train_ways": 20}
 """The settings of methods that solve a task in closed form on features."""
 

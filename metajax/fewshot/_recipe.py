@@ -157,7 +157,7 @@ class Recipe:
             >>> from metajax import fewshot
             >>> few, many = (fewshot.METHODS["maml"].for_ways(ways) for ways in (5, 20))
             >>> (few.inner_rate, few.inner_steps), (many.inner_rate, many.inner_steps)
-            ((0.4, 1), (0.1, 5))
+            ((0.4, 1), (0.4, 5))
         """
         if ways < 2:
             raise InputError(f"for_ways: ways={ways} must be an integer >= 2")

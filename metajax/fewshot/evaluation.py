@@ -9,6 +9,7 @@ import numpy as np
 
 from metajax.fewshot._method import Method
 from metajax.fewshot.episodes import Episode, Sampler, check
+from metajax.parallel import Devices, Placement, mesh
 from metajax.types import Hyper, InputError, Key, stream
 
 
@@ -80,6 +81,7 @@ def evaluator(
     chunk: int = 50,
     checkpoint: str = "last",
     every_step: bool = True,
+    devices: Devices | None = None,
 ) -> Callable[[Hyper], Report]:
     """Makes an evaluation on fixed tasks that is compiled once, for validation during training.
 
@@ -94,12 +96,14 @@ def evaluator(
         checkpoint: The rule by which the weights were chosen; it is only printed.
         every_step: Score the queries after each adaptation step. ``False`` scores them after the last one alone, which is
             cheaper.
+        devices: The devices that share each chunk of tasks: how many, ``"all"``, a list, or a mesh of one axis. ``None`` is
+            one device.
 
     Returns:
         A function ``hyper -> Report``.
 
     Raises:
-        InputError: If ``episodes`` is not a positive multiple of ``chunk``.
+        InputError: If ``episodes`` is not a positive multiple of ``chunk``, or the number of devices does not divide ``chunk``.
         InputError: If a classification task has other labels than 0 to N-1.
 
     Example:
@@ -112,6 +116,11 @@ def evaluator(
     """
     if episodes < 1 or chunk < 1 or episodes % chunk:
         raise InputError(f"evaluate: episodes={episodes} must be a positive multiple of chunk={chunk}")
+    placement = None if devices is None else Placement(mesh(devices))
+    if placement is not None and chunk % placement.mesh.size:
+        raise InputError(
+            f"evaluate: the number of devices must divide chunk={chunk}, got {placement.mesh.size} devices"
+        )
     first_episode = sampler(task_key(key, 0))
     if _is_classification(first_episode):
         check(first_episode)
@@ -124,13 +133,19 @@ def evaluator(
         losses, info = jax.vmap(lambda entry: method.loss(hyper, entry, episode.query, judge_key))(learned)
         return info[metric], jnp.all(jnp.isfinite(losses))
 
+    def score_chunk(hyper: Hyper, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.vmap(score_task, in_axes=(None, 0))(hyper, numbers)
+
     @jax.jit
     def score_tasks(hyper: Hyper) -> tuple[jax.Array, jax.Array]:
         numbers = jnp.arange(episodes).reshape(-1, chunk)
-        return jax.lax.map(lambda chunk_numbers: jax.vmap(score_task, in_axes=(None, 0))(hyper, chunk_numbers), numbers)
+        if placement is None:
+            return jax.lax.map(lambda chunk_numbers: score_chunk(hyper, chunk_numbers), numbers)
+        shared = placement.over_own_part(score_chunk)
+        return placement.constrain_whole(jax.lax.map(lambda chunk_numbers: shared(hyper, chunk_numbers), numbers))
 
     def report(hyper: Hyper) -> Report:
-        results, healthy = score_tasks(hyper)
+        results, healthy = score_tasks(hyper if placement is None else placement.replicate(hyper))
         scores = np.asarray(results, np.float64).reshape(episodes, -1)
         is_finite = np.asarray(healthy).reshape(episodes) & np.isfinite(scores).all(axis=1)
         valid = scores[is_finite] if is_finite.any() else np.full_like(scores[:1], np.nan)
@@ -152,6 +167,7 @@ def evaluate(
     batch_norm: str = "none",
     chunk: int = 50,
     checkpoint: str = "last",
+    devices: Devices | None = None,
 ) -> Report:
     """Adapts to fresh tasks, and scores every step of the adaptation on their queries.
 
@@ -165,12 +181,14 @@ def evaluate(
         batch_norm: The batch-norm mode of the network, for the record.
         chunk: Number of tasks that are computed side by side, >= 1.
         checkpoint: The rule by which the weights were chosen; it is only printed.
+        devices: The devices that share each chunk of tasks: how many, ``"all"``, a list, or a mesh of one axis. ``None`` is
+            one device.
 
     Returns:
         The report; printed, it names the whole protocol.
 
     Raises:
-        InputError: If ``episodes`` is not a positive multiple of ``chunk``.
+        InputError: If ``episodes`` is not a positive multiple of ``chunk``, or the number of devices does not divide ``chunk``.
         InputError: If a classification task has other labels than 0 to N-1.
 
     Example:
@@ -182,7 +200,7 @@ def evaluate(
         >>> report.mean.shape
         (4,)
     """
-    return evaluator(method, sampler, metric, key, episodes, batch_norm, chunk, checkpoint)(hyper)
+    return evaluator(method, sampler, metric, key, episodes, batch_norm, chunk, checkpoint, devices=devices)(hyper)
 
 
 def _is_classification(episode: Episode) -> bool:

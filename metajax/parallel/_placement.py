@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -111,6 +112,16 @@ class Placement:
     def in_programs(self) -> contextlib.AbstractContextManager[Any]:
         """A context for what is traced into a program: ``bilevel.batched`` finds the mesh there and shares its tasks."""
         return jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
+
+    def over_own_part(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns ``fn(whole, part)`` as a function of which every device computes its own part, as if it were alone.
+
+        Args:
+            fn: A function of a tree that is whole on every device, and of arrays that are cut along their first axis. So is
+                all that it returns.
+        """
+        whole, cut = PartitionSpec(), PartitionSpec(AXIS)
+        return jax.shard_map(fn, mesh=self.mesh, in_specs=(whole, cut), out_specs=cut, check_vma=False)
 
     def constrain_whole(self, tree: Any) -> Any:
         """The same arrays inside of a compiled program, whole on every device."""

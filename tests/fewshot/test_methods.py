@@ -203,7 +203,7 @@ def test_recipes_depend_on_the_number_of_ways():
     settings = lambda name, ways: fewshot.METHODS[name].for_ways(ways)
     few, many = settings("maml", 10), settings("maml", 20)
     assert (few.inner_rate, few.inner_steps, few.test_steps, few.train_ways) == (0.4, 1, 3, 10)
-    assert (many.inner_rate, many.inner_steps, many.test_steps, many.train_ways) == (0.1, 5, 5, 20)
+    assert (many.inner_rate, many.inner_steps, many.test_steps, many.train_ways) == (0.4, 5, 5, 20)
     assert settings("protonet", 5).train_ways == 20
     assert [settings("reptile", ways).options["batch"] for ways in (5, 20)] == [10, 20]
     with pytest.raises(InputError, match="ways=1 must be an integer >= 2"):

@@ -69,6 +69,17 @@ def maml_in_chunks():
     return maml(8)
 
 
+def score(devices):
+    method = fewshot.maml(fewshot.squared_error(lambda w, x: x @ w), optax.sgd(0.05), optax.adam(0.01), 2)
+    hyper = jax.random.normal(jax.random.key(2), (1, 1))
+    sampler = fewshot.episodes.sinusoid(5, 10)
+    return fewshot.evaluate(method, hyper, sampler, "mse", jax.random.key(1), 64, chunk=16, devices=devices).mean
+
+
+def evaluated():
+    return max(difference(score(None), score(n)) for n in (1, 2, 8))
+
+
 def hyperparameters():
     """The inner batches have an axis of steps in front of that of examples."""
     inner = bilevel.Inner.descent(
@@ -158,11 +169,12 @@ def communication():
 def refused():
     state, sampler = SUPERVISED.init(jax.random.key(0)), lambda key: draw(key, 60)
     two_axes = jax.sharding.Mesh(np.asarray(jax.devices()).reshape(2, 4), ("a", "b"))
-    messages = []
     asked = [(8, 0), (9, 0), (0, 0), ("both", 0), (two_axes, 0), ([jax.devices()[0]] * 2, 0), (4, 3), (4, (0, 0, 0))]
-    for devices, axes in asked:
+    calls = [lambda d=devices, a=axes: train(SUPERVISED, state, sampler, d, a) for devices, axes in asked]
+    messages = []
+    for call in [*calls, lambda: score(3)]:
         try:
-            train(SUPERVISED, state, sampler, devices, axes)
+            call()
         except InputError as error:
             messages.append(str(error))
         else:
@@ -170,7 +182,18 @@ def refused():
     return messages
 
 
-CASES = (supervised, maml, maml_in_chunks, hyperparameters, searched, exhausted, enumerated, resumed, iterated)
+CASES = (
+    supervised,
+    maml,
+    maml_in_chunks,
+    evaluated,
+    hyperparameters,
+    searched,
+    exhausted,
+    enumerated,
+    resumed,
+    iterated,
+)
 
 if __name__ == "__main__":
     print(json.dumps({case.__name__: case() for case in (*CASES, communication, refused)}))

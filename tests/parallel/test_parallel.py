@@ -40,7 +40,7 @@ def compared():
 @pytest.mark.parametrize(
     "case",
     [
-        *("supervised", "maml", "maml_in_chunks", "hyperparameters", "searched"),
+        *("supervised", "maml", "maml_in_chunks", "evaluated", "hyperparameters", "searched"),
         *("enumerated", "exhausted", "resumed", "iterated"),
     ],
 )
@@ -69,6 +69,7 @@ def test_devices_communicate_once_a_step(compared, learner):
             "devices must be distinct devices of jax.devices()",
             "batch[0] of shape (60, 6) has no axis 3",
             "batch_axes must be a prefix of the batch, got (0, 0, 0)",
+            "evaluate: the number of devices must divide chunk=16, got 3 devices",
         ]
     ),
 )
