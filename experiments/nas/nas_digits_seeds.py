@@ -1,0 +1,119 @@
+"""How far what a search decides on the small cell space depends on its seed, and how close its decisions were.
+
+    python -m experiments.nas.nas_digits_seeds --out runs/nas_digits_seeds
+
+Each method searches the space of ``nas_digits`` with several seeds, on the images and with the truth of that experiment's
+committed result, so that only the search differs. A decision takes the strongest operation of each edge. Its margin is by how
+much that one is stronger than the second, on the edge where the two are closest. FairDARTS keeps every operation whose
+sigmoid is above 0.85; the last column says how many that are on each edge, of which this space takes one.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments import harness
+from experiments.harness.markdown import table
+from experiments.nas import _searching, nas_digits
+from metajax import data, nn, run, supernet
+from metajax.types import InputError
+
+KEPT = 0.85
+"""The sigmoid from which FairDARTS keeps an operation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the searches; the network, the batch and the images are those of the truth."""
+
+    methods: str = "darts-1,fair-darts,idarts,s-darts-random,s-darts-adversarial,beta-darts"
+    """Names of ``supernet.METHODS``, separated by commas."""
+    seeds: int = 3
+    """Searches of each method."""
+    steps: int = 1000
+    """Updates of a search."""
+    rate: float = 0.025
+    """Learning rate of the weights in a search."""
+
+    def __post_init__(self):
+        harness.check_at_least(self, 1, "seeds", "steps")
+        unknown = [name for name in self.names if name not in supernet.METHODS]
+        if unknown:
+            raise InputError(f"methods must be some of {', '.join(supernet.METHODS)}, got {unknown[0]}")
+
+    @property
+    def names(self) -> list[str]:
+        return self.methods.split(",")
+
+
+PRESETS = {"paper": {}, "tiny": {"methods": "darts-1", "seeds": 2, "steps": 4}}
+
+
+def load(config: Config) -> dict[str, Any]:
+    """The images and the truth of ``nas_digits``."""
+    known = harness.read(harness.RESULTS / "nas_digits")
+    return {"digits": data.digits(known.config["seed"]), "truth": np.asarray(known.result["truth"])}
+
+
+def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Searches by every method with every seed."""
+    known = harness.read(harness.RESULTS / "nas_digits")
+    of = nas_digits.Config(**known.config)
+    space = supernet.spaces.cell_space(nodes=3)
+
+    def network(partial: Any, single_path: bool) -> nn.Functional:
+        build = lambda rngs: supernet.spaces.CellNet(
+            space, 10, of.channels, of.stages, stride=2, partial=partial, single_path=single_path, rngs=rngs
+        )
+        return nn.functional(build)
+
+    searches, metrics = [], {}
+    for name in config.names:
+        for seed in range(config.seeds):
+            setting = _searching.Setting(
+                space, network, loaded["digits"], config.steps, of.batch, config.rate, None, seed
+            )
+            own = {**run.to_dict(config), "method": name, "seed": seed}
+            with run.RunDirectory(directory.path / f"{name}_{seed}", own, resume=directory.resumed) as inside:
+                outcome = _searching.search(name, setting, inside)
+            rank = nas_digits.shared_rank(known.result, outcome.config)
+            edges = [outcome.strengths[block] for block in space.slices.values()]
+            searches.append({"method": name, "seed": seed, "rank": rank, "found": outcome.config, **closeness(edges)})
+            metrics[f"{name} {seed} rank"] = rank
+    protocol = (
+        f"{config.seeds} seeds, {config.steps} steps, {of.channels} channels, on the images and the truth of nas_digits "
+        f"({len(loaded['truth'])} cells)"
+    )
+    return {"metrics": metrics, "searches": searches, "protocol": protocol}
+
+
+def closeness(edges: list[np.ndarray]) -> dict[str, Any]:
+    """Returns the smallest margin of the strongest operation over edges, and how many operations of each are kept.
+
+    Example:
+        >>> closeness([np.array([0.5, 0.25, 0.25]), np.array([0.9, 0.0, 0.9])])
+        {'margin': 0.0, 'kept': [0, 2]}
+    """
+    margins = [float(-np.diff(np.sort(edge)[-2:][::-1])[0]) for edge in edges]
+    return {"margin": min(margins), "kept": [int(np.sum(edge > KEPT)) for edge in edges]}
+
+
+def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
+    """A row for each search."""
+    rows = [
+        [
+            *(each["method"], str(each["seed"]), str(each["rank"])),
+            *(" / ".join(each["found"].values()), f"{each['margin']:.3f}"),
+            ", ".join(map(str, each["kept"])) if each["method"] == "fair-darts" else "–",
+        ]
+        for each in result["searches"]
+    ]
+    return table(["method", "seed", "rank", "found", "margin", "kept"], rows)
+
+
+EXPERIMENT = harness.Experiment("nas_digits_seeds", __doc__, Config, search_all, load, PRESETS, markdown)
+
+if __name__ == "__main__":
+    EXPERIMENT.exit()
