@@ -274,9 +274,9 @@ def statement(results: Results) -> list[str]:
     losses = {t: -gap for t, gap in gaps.get("boosting", {}).items() if gap < 0}
     if losses:
         worst_table = max(losses, key=lambda t: losses[t])
+        where = f" ({worst_table})" if len(losses) > 1 else ""
         sentences.append(
-            f"Default boosted trees are better on {listed(sorted(losses))}, by at most {losses[worst_table]:.2f} points "
-            f"({worst_table})."
+            f"Default boosted trees are better on {listed(sorted(losses))}, by at most {losses[worst_table]:.2f} points{where}."
         )
     return [*sentences, *_in_ten_seconds(results)]
 

@@ -45,7 +45,7 @@ class Config:
     def __post_init__(self):
         harness.check_at_least(self, 1, "ways", "steps", "tasks", "width")
         if self.episodes % 50 or self.episodes < 50:
-            raise InputError(f"episodes must be a positive multiple of 50, got {self.episodes}")
+            raise InputError(f"--episodes must be a positive multiple of 50, got {self.episodes}")
         self.as_numbers()
 
     def as_numbers(self) -> tuple[float, ...]:
@@ -53,7 +53,7 @@ class Config:
         try:
             return tuple(float(part) for part in self.rates.split(","))
         except ValueError:
-            raise InputError(f"rates must be numbers separated by commas, got {self.rates}") from None
+            raise InputError(f"--rates must be numbers separated by commas, got {self.rates}") from None
 
     def of_rate(self, rate: float) -> classify.Config:
         """Returns the settings of one training."""

@@ -63,7 +63,7 @@ class Config:
 
     def __post_init__(self):
         if self.like not in omniglot.PRESETS:
-            raise InputError(f"like must be one of {', '.join(omniglot.PRESETS)}, got {self.like}")
+            raise InputError(f"--like must be one of {', '.join(omniglot.PRESETS)}, got {self.like}")
         harness.check_at_least(self, 2, "seeds")  # for an interval over seeds
 
     def of_run(self, version: str, seed: int) -> classify.Config:
@@ -163,12 +163,11 @@ def statement(results: Results) -> list[str]:
     """MAML++ beside MAML on the same tasks."""
     run = results["maml_versions"]
     m = run.metrics
-    how = {
-        version: f"{against(m['maml++_accuracy'], m[f'{version}_accuracy'], m[f'interval_over_seeds_to_{version}'])} MAML with "
-        f"{steps} ({m[f'difference_to_{version}']:+.2f} ± {m[f'interval_over_seeds_to_{version}']:.2f} points)"
-        for version, steps in (("maml", "one inner step"), ("maml-5", "five"))
-    }
-    return [f"MAML++ is {how['maml']}, and {how['maml-5']}, on the same tasks in {run.config['seeds']} seeds."]
+    parts = []
+    for version, steps in (("maml", "one inner step"), ("maml-5", "five")):
+        middle, width = m[f"difference_to_{version}"], m[f"interval_over_seeds_to_{version}"]
+        parts.append(f"{against(middle, 0.0, width)} MAML with {steps} ({middle:+.2f} ± {width:.2f})")
+    return [f"MAML++ is {' and '.join(parts)} over {run.config['seeds']} seeds."]
 
 
 EXPERIMENT = harness.Experiment("maml_versions", __doc__, Config, train, load, PRESETS, markdown, statement=statement)

@@ -41,7 +41,7 @@ class Config:
         harness.check_at_least(self, 1, "seeds", "steps")
         unknown = [name for name in self.names if name not in supernet.METHODS]
         if unknown:
-            raise InputError(f"methods must be some of {', '.join(supernet.METHODS)}, got {unknown[0]}")
+            raise InputError(f"--methods must be some of {', '.join(supernet.METHODS)}, got {unknown[0]}")
 
     @property
     def names(self) -> list[str]:

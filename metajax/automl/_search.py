@@ -183,7 +183,7 @@ def load_model(directory: Path | str, model_types: Sequence[ModelType] = ()) -> 
     Example:
         >>> load_model("no_such_run")
         Traceback (most recent call last):
-        metajax.types.InputError: no_such_run: holds no model (model.json); give the directory of a finished search
+        metajax.types.InputError: no_such_run: holds no model (model.json is missing); pass the directory of a finished search
     """
     path = Path(directory) / "model.json"
     content = read_json(path) if path.is_file() else {}

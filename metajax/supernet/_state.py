@@ -85,7 +85,7 @@ class SearchInfo(BilevelInfo, OwnSearchInfo):
         >>> stacked = jax.tree.map(lambda x: x[None], batch)
         >>> _, info = search.update(search.init(jax.random.key(0)), (stacked, batch))
         >>> sorted(info)
-        ['accuracy', 'entropy', 'hypergradient_norm', 'inner_loss', 'outer_loss']
+        ['accuracy', 'eigenvalue', 'entropy', 'hypergradient_norm', 'inner_loss', 'outer_loss', 'stopped']
     """
 
     eigenvalue: NotRequired[Scalar]

@@ -52,7 +52,7 @@ def test_pictures_are_read_from_arrays_and_folders(archive, tmp_path):
     assert folder.classes == found.classes and folder.x.shape == found.x.shape
     assert holds_images(tmp_path / "f") and holds_images(archive)
     image_module.fromarray(x[0][:4]).save(tmp_path / "f" / "lying" / "small.png")
-    with pytest.raises(InputError, match="give a size to resize all to"):
+    with pytest.raises(InputError, match="pass a size to resize all images to"):
         pictures(tmp_path / "f")
     assert pictures(tmp_path / "f", 8).x.shape == (91, 8, 8, 1)
 
@@ -68,9 +68,9 @@ def test_large_pictures_are_made_smaller_and_tables_stay_tables(tmp_path):
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.zeros((9, 8, 8)), np.zeros(9), "at least two are needed"),
-        (np.zeros((9, 8, 8)), [0] * 8 + [1], "fewer than 3 images"),
-        (np.full((9, 8, 8), np.nan), np.arange(9) % 2, "not finite"),
+        (np.zeros((9, 8, 8)), np.zeros(9), "must have at least two classes"),
+        (np.zeros((9, 8, 8)), [0] * 8 + [1], "must have at least 3 images"),
+        (np.full((9, 8, 8), np.nan), np.arange(9) % 2, "must have finite values only"),
         (np.zeros((9, 8, 8, 9)), np.arange(9) % 2, "at most 4 channels"),
         (np.zeros((9, 8, 8)), np.arange(8), "one label for each image"),
     ],

@@ -78,9 +78,14 @@ def test_a_model_type_is_read_by_its_name():
 
 @shipped
 def test_on_real_tables_it_ranks_better_than_chance():
-    """48 trainings of wine, to which it was not fitted: the best eighth by its ranking is better than their median."""
+    """24 trainings of wine, to which it was not fitted: the best quarter by its ranking is better than their median.
+
+    Networks are left out, because most of their time would be compilation.
+    """
     task = table_task(prepare(tabular.load("wine"), 0))
-    encodings = np.asarray(task.space.encode(task.space.sample(jax.random.key(2), 48)))
+    drawn = np.asarray(task.space.encode(task.space.sample(jax.random.key(2), 64)))
+    is_network = [config["model"] in ("linear", "mlp", "resnet") for config in task.space.decode(drawn)]
+    encodings = drawn[~np.array(is_network)][:24]
     outcome = task.train(encodings, task.search, jax.random.key(3))
     meta = prior.meta_features(prepare(tabular.load("wine"), 0))
     predicted = prior.load()(prior.to_common(task.space, encodings), meta)

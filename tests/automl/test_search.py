@@ -408,7 +408,7 @@ def test_groups_and_weights_of_rows(table, tmp_path, capsys):
     assert len(model.predict(whole.drop(columns=["who", "w"]))[0]) == 240, "new rows need neither"
     capsys.readouterr()
     assert cli.main([*argv, "--time", "a", "--folds", "3", "--out", str(tmp_path / "s")]) == 2
-    assert "--time a: rows in the order of time are split once" in capsys.readouterr().err
+    assert "--time a: cannot be combined with group or folds" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("quick_meta_learner")

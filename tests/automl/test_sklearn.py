@@ -45,7 +45,7 @@ def test_bad_targets_are_value_errors_that_say_what_is_required():
     x = np.random.default_rng(0).normal(size=(30, 2))
     with pytest.raises(InputError, match="must have at least two classes, got one"):
         metajax.AutoMLClassifier(trials=16).fit(x, np.zeros(30))
-    with pytest.raises(ValueError, match="fewer than 3 rows"):
+    with pytest.raises(ValueError, match="must have at least 3 rows of each class"):
         metajax.AutoMLClassifier(trials=16).fit(x, [0] * 28 + [1, 1])
     with pytest.raises(InputError, match=r"^method='guess': must be one of metalearner"):
         metajax.AutoMLClassifier(method="guess", trials=16).fit(x, np.arange(30) % 2)

@@ -99,7 +99,7 @@ def test_the_table_names_card_commit_and_what_failed(results):
 
 def test_a_cpu_is_refused_at_full_size(tmp_path, capsys):
     assert gpu.main(["--out", str(tmp_path / "out")]) == 2
-    assert "no GPU" in capsys.readouterr().err
+    assert "must run on a GPU" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

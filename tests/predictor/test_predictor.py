@@ -435,14 +435,14 @@ def test_search_compiles_once_for_models_of_one_size():
             r"method must be an object such as search\.Enumerate\(\), search\.Certify\(\).* got 'certify'",
         ),
         ({"method": search.Certify}, r"method must be an object such as .* got the class Certify"),
-        ({"k": 0}, "k=0"),
+        ({"k": 0}, "k must be an integer >= 1, got 0"),
     ],
 )
 def test_bad_searches_are_named(arguments, message):
     model = predictor.fit(make(10), predictor.ridge())
     with pytest.raises(InputError, match=message):
         search.maximize(model, **arguments)
-    with pytest.raises(InputError, match="maximize: start: configuration 0: unknown"):
+    with pytest.raises(InputError, match="maximize: start: configuration 0 must have names among"):
         search.maximize(model, start=[{"z": 1}])
     with pytest.raises(InputError, match="predict: configuration 1: a: 'q' is not one of"):
         model.predict([model.space.decode(np.zeros((1, 9)))[0], {"a": "q"}])

@@ -133,7 +133,7 @@ def test_pickles_that_would_call_something_are_refused(tmp_path):
         damaged = {"call": content, "cut": pickle.dumps([1.0, "x"], protocol)[:-3], "text": b"hello", "empty": b""}
         for name, data in damaged.items():
             (tmp_path / name).write_bytes(data)
-            with pytest.raises(InputError, match=f"{name}: not a pickle of plain containers"):
+            with pytest.raises(InputError, match=f"{name} is not a pickle of plain containers"):
                 load_plain_pickle(tmp_path / name)
     with pytest.raises(InputError, match="missing: no such file"):
         load_plain_pickle(tmp_path / "missing")

@@ -159,7 +159,7 @@ def test_the_adversary_takes_seven_signed_steps_from_a_random_start():
     peak = lambda e: -jnp.sum(jnp.abs(e - encoding))  # no disturbance is worse than none
     same = supernet.METHODS["s-darts-adversarial"].recipe(SPACE).disturb(SPACE, peak, encoding, moment(0.5), KEY)
     np.testing.assert_allclose(same, encoding, atol=1e-7)
-    with pytest.raises(InputError, match="steps=0"):
+    with pytest.raises(InputError, match="steps must be an integer >= 1, got 0"):
         supernet.regularizers.adversarial_disturbance(steps=0)
 
 
