@@ -20,6 +20,7 @@ _POOL, _TOP, _LISTED = 1024, 16, 64
 _LARGE, _OTHERS = 256, 64
 _RATES = (0.1, 0.3)  # at which a choice of a good configuration changes
 _MIN_ROWS = 64
+_COLUMN_STEP = 16  # Widths of encodings are rounded up to a multiple of it.
 _KERNEL = kernel(steps=30, learning_rate=0.2, tuning_rows=128)  # A hundred trials tell the length scales well enough.
 
 
@@ -62,7 +63,9 @@ def learn(space: Space, tables: Sequence[Table]) -> Sources:
     if not tables:
         return Sources(0, ())
     size, key = power_of_two(max(len(table.utility) for table in tables), _MIN_ROWS), jax.random.key(0)
-    fitted = [_compiled_kernel()(key, *table.padded(size), space.domain_of_column) for table in tables]
+    blocks = _padded_blocks(space)
+    padded = [table._replace(encodings=_padded_columns(table.encodings, len(blocks))).padded(size) for table in tables]
+    fitted = [_compiled_kernel()(key, *arrays, blocks) for arrays in padded]
     return Sources(len(tables), jax.tree.map(lambda *leaves: jnp.stack(leaves), *fitted))
 
 
@@ -75,18 +78,49 @@ def propose(space: Space, sources: Sources, table: Table, key: Key) -> np.ndarra
         table: The trials so far. Those that are still running may be among them, at a guessed utility.
         key: Random key of this proposal.
     """
-    top = np.zeros((_TOP, space.width), np.float32)
-    if len(table.utility):
+    top, has_trials = np.zeros((_TOP, space.width), np.float32), len(table.utility) > 0
+    if has_trials:
         top = np.resize(table.encodings[np.argsort(-table.utility, kind="stable")[:_TOP]], top.shape)
-    program = _program(space, sources.number)
-    return np.asarray(program(key, *table.padded(), top, len(table.utility) > 0, sources.params))
+    pool = np.asarray(_drawing_program(space)(key, top, has_trials))
+    blocks = _padded_blocks(space)
+    pad = lambda encodings: _padded_columns(encodings, len(blocks))
+    trials = table._replace(encodings=pad(table.encodings)).padded()
+    score = _scoring_program(sources.number)
+    return pool[np.asarray(score(key, *trials, blocks, pad(pool), pad(top), has_trials, sources.params))]
+
+
+def _padded_blocks(space: Space) -> np.ndarray:
+    """The domain of each column, int[m], for a number of columns that many spaces share; further columns have one of none."""
+    blocks = space.domain_of_column
+    size = -(-len(blocks) // _COLUMN_STEP) * _COLUMN_STEP
+    return np.concatenate([blocks, np.full(size - len(blocks), len(blocks))]).astype(np.int32)
+
+
+def _padded_columns(encodings: np.ndarray, columns: int) -> np.ndarray:
+    """Encodings with zeros in further columns, which changes no distance."""
+    return np.pad(encodings, ((0, 0), (0, columns - encodings.shape[1])))
 
 
 @functools.lru_cache(maxsize=64)
-def _program(space: Space, n_sources: int) -> Callable[..., jax.Array]:
-    """The whole proposal as one program, compiled once for each power of two of the trials."""
+def _drawing_program(space: Space) -> Callable[..., jax.Array]:
+    """Draws candidates of a space: random ones, and changes of the best trials; compiled once for each space."""
+
+    def draw(key, top, has_trials):
+        random_encodings = space.encode(space.sample(stream(key, "draw"), _POOL))
+        parents = jnp.tile(top, (_POOL // _TOP, 1))
+        changed = space.encode(_changed(space, stream(key, "change"), space.decode_configs(parents)))
+        return jnp.concatenate([random_encodings, jnp.where(has_trials, changed, random_encodings)])
+
+    return jax.jit(draw, compiler_options=quick_options() or None)
+
+
+@functools.lru_cache(maxsize=64)
+def _scoring_program(n_sources: int) -> Callable[..., jax.Array]:
+    """Fits the model and returns the indices of the best candidates; spaces of similar width share the compiled program.
+
+    It is compiled once for each power of two of the trials.
+    """
     spec = transfer(n_sources) if n_sources else _KERNEL
-    blocks: Any = space.domain_of_column
 
     def columns(params, x):
         """The prior's mean and factors in front of the encoding, as ``priors.transfer`` reads them."""
@@ -96,11 +130,7 @@ def _program(space: Space, n_sources: int) -> Callable[..., jax.Array]:
         common = jnp.mean(means, axis=0)
         return jnp.concatenate([common[:, None], (means - common).T, x], axis=1)
 
-    def run(key, x, y, weight, top, has_trials, params):
-        random_encodings = space.encode(space.sample(stream(key, "draw"), _POOL))
-        parents = jnp.tile(top, (_POOL // _TOP, 1))
-        changed = space.encode(_changed(space, stream(key, "change"), space.decode_configs(parents)))
-        pool = jnp.concatenate([random_encodings, jnp.where(has_trials, changed, random_encodings)])
+    def run(key, x, y, weight, blocks, pool, top, has_trials, params):
         fitted = spec.fit(stream(key, "fit"), columns(params, x), y, weight, blocks, None)
         # A deviation costs as much as the square of the trials: only candidates of a large mean, and some others, have one.
         inputs = columns(params, jnp.concatenate([pool, top]))
@@ -109,7 +139,7 @@ def _program(space: Space, n_sources: int) -> Callable[..., jax.Array]:
         candidates = jnp.concatenate([large, jnp.arange(_OTHERS)])
         mean, std = spec.apply(fitted, inputs[candidates])
         score = jnp.where(has_trials, acquire("ei", mean, std, jnp.max(means[len(pool) :])), mean)
-        return pool[candidates[jax.lax.top_k(score, _LISTED)[1]]]
+        return candidates[jax.lax.top_k(score, _LISTED)[1]]
 
     return jax.jit(run, compiler_options=quick_options() or None)
 

@@ -97,17 +97,17 @@ def test_several_objectives():
     assert count(study) > count(chance) + 3
 
 
-def test_programs_do_not_grow_with_the_trials(monkeypatch):
-    """A program is compiled for each power of two of the trials, whatever is asked between."""
-    made, original = [], _quick_proposals._program
-    monkeypatch.setattr(_quick_proposals, "_program", lambda *which: made.append(original(*which)) or made[-1])
+def test_programs_do_not_grow_with_the_trials_and_are_shared_by_spaces():
+    """A model is compiled for each power of two of the trials, whatever is asked between, and for no space of its own."""
+    program = _quick_proposals._scoring_program(0)
     square = lambda trial: trial.suggest_float("x", 0.0, 1.0) ** 2
     study = optimized(MetaLearnerSampler(seed=1), 30, square)
-    program = made[-1]
     before = program._cache_size()
     study.optimize(square, n_trials=20)
     assert program._cache_size() == before
     study.optimize(square, n_trials=30)  # more than 64
+    assert program._cache_size() == before + 1
+    optimized(MetaLearnerSampler(seed=1), 15, lambda trial: square(trial) + trial.suggest_int("y", 0, 3))
     assert program._cache_size() == before + 1
 
 
