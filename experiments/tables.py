@@ -23,9 +23,8 @@ from metajax import run
 
 FOLDER = Path(__file__).parent
 INTRODUCTION = (
-    "For each part this page says what was asked, what was found, what it cost, and what it beats. Times are those of the "
-    "hardware in a run's own section, mostly one or two CPU cores. A difference smaller than the spread beside it "
-    "is no claim."
+    "For each part: what was asked, what was found, what it cost, and what it beats. Times are mostly of one or two CPU cores. "
+    "A difference smaller than the spread beside it is no claim."
 )
 HEAD = (
     "# Results\n\n`python -m experiments.tables` makes this file from `experiments/results/`; no number is typed.\n\n"

@@ -138,12 +138,18 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
 
 def statement(results: Results) -> list[str]:
     """What the meta-learner gives beside chance, and the search beside the defaults."""
-    metrics, said = results["search_ablation"].metrics, []
-    for method, name in {"random_proposals": "chance", "defaults_alone": "the defaults alone"}.items():
-        if f"{method} rank" in metrics:
-            own = gain(metrics, method)
-            said.append(f"{name} on {own.wins} of {own.wins + own.losses}")
-    return [f"In a minute it beats {', '.join(said)} tables."] if said else []
+    metrics = results["search_ablation"].metrics
+    wins = lambda method, of="": (own := gain(metrics, method, of), f"{own.wins} of {own.wins + own.losses}")[1]
+    compared = {"random_proposals": "chance", "defaults_alone": "the defaults alone"}
+    parts = [f"{name} on {wins(method)}" for method, name in compared.items() if f"{method} rank" in metrics]
+    if not parts:
+        return []
+    sentence = f"In a minute it beats {', '.join(parts)} tables"
+    if any(VALIDATION in name for name in metrics):
+        sentence += (
+            f"; its best configuration beats chance's on {wins('random_proposals', VALIDATION)} by validation rows"
+        )
+    return [f"{sentence}."]
 
 
 EXPERIMENT = harness.Experiment(
