@@ -11,6 +11,7 @@ are found by walking the packages. The list in ``experiments/README.md`` is rema
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from experiments import harness
 from experiments.harness import Experiment, Pillar, Result
 from experiments.harness.markdown import metrics_table, table
 from metajax import run
+from metajax.types import InputError
 
 FOLDER = Path(__file__).parent
 INTRODUCTION = (
@@ -127,6 +129,25 @@ def write(folder: Path = FOLDER) -> int:
     return len(results)
 
 
+def check_added(folders: Sequence[Path]) -> None:
+    """Makes the document with these runs in memory, so that a run that no table can be made of is not copied.
+
+    Raises:
+        InputError: If a run is not finished, or its result is not what the tables of its experiment read.
+    """
+    if not folders:
+        return
+    harness.check_finished(folders)
+    results = {result.name: result for result in [*harness.committed(), *map(harness.read, folders)]}
+    try:
+        document([results[name] for name in sorted(results)])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"--add: the tables must be able to read every result, but they cannot with these ({error!r}); an experiment that "
+            "has changed needs all of its results again"
+        ) from error
+
+
 BEGIN, END = "<!-- experiments -->", "<!-- end of experiments -->"
 """The marks in ``README.md`` between which the list stands."""
 
@@ -136,6 +157,7 @@ def main(argv: Any = None) -> int:
     config = harness.command_line(Config, argv, "tables", __doc__ or "")
 
     def command() -> None:
+        check_added(config.add)
         for folder in config.add:
             experiment = harness.owner(folder.name)
             harness.add(folder, experiment.figures if experiment else ())

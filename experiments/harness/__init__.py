@@ -5,7 +5,18 @@ from experiments.harness._discovery import PILLARS, Pillar, discover, experiment
 from experiments.harness._experiment import Experiment
 from experiments.harness._flags import Options, Preset, command_line, fail, parse
 from experiments.harness._grid import Cell, compiled_anew, measure, selected
-from experiments.harness._results import RESULTS, Result, Results, add, committed, figure_line, heading, origin, read
+from experiments.harness._results import (
+    RESULTS,
+    Result,
+    Results,
+    add,
+    check_finished,
+    committed,
+    figure_line,
+    heading,
+    origin,
+    read,
+)
 
 __all__ = [
     "PILLARS",
@@ -19,6 +30,7 @@ __all__ = [
     "Results",
     "add",
     "check_at_least",
+    "check_finished",
     "command_line",
     "committed",
     "compiled_anew",

@@ -54,14 +54,20 @@ def committed(results: Path = RESULTS) -> list[Result]:
     return [read(folder) for folder in sorted(results.iterdir()) if (folder / "result.json").is_file()]
 
 
+def check_finished(folders: Sequence[Path]) -> None:
+    """Raises an error that names the first directory without the result of a finished run."""
+    for folder in folders:
+        if not (folder / "result.json").is_file():
+            raise InputError(f"--add {folder}: must be the directory of a finished run, but it has no result.json")
+
+
 def add(folder: Path, figures: Sequence[str] = (), results: Path = RESULTS) -> None:
     """Copies the small files and the figures of a finished run.
 
     Raises:
         InputError: If the run is not finished.
     """
-    if not (folder / "result.json").is_file():
-        raise InputError(f"--add {folder}: must be the directory of a finished run, but it has no result.json")
+    check_finished([folder])
     target = results / folder.name
     target.mkdir(parents=True, exist_ok=True)
     for file in (*_FILES, *figures):

@@ -209,6 +209,17 @@ def test_the_committed_results_make_a_document_that_begins_with_one_page(committ
     assert "An earlier version of the experiment made this result" not in text
 
 
+def test_a_run_that_no_table_can_be_made_of_is_not_copied(tmp_path, capsys):
+    """The results that are kept stay as they are, and the error says what to do."""
+    folder = tmp_path / "quickstart_9"
+    folder.mkdir()
+    for name, content in {"config": {}, "meta": {}, "result": {"metrics": {"seconds": 1.0}}}.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    assert tables.main(["--add", str(folder)]) == 2
+    assert "needs all of its results again" in capsys.readouterr().err
+    assert not (harness.RESULTS / "quickstart_9").exists()
+
+
 def test_every_experiment_makes_the_tables_of_its_committed_results(committed):
     """A result belongs to one experiment, whose table reads it as it was written."""
     for experiment in harness.experiments():
