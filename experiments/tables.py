@@ -130,7 +130,7 @@ def write(folder: Path = FOLDER) -> int:
 
 
 def check_added(folders: Sequence[Path]) -> None:
-    """Makes the document with these runs in memory, so that a run that no table can be made of is not copied.
+    """Makes the document with these runs in memory, so that a run that the tables cannot read is not copied.
 
     Raises:
         InputError: If a run is not finished, or its result is not what the tables of its experiment read.

@@ -40,12 +40,11 @@ def load(config: Config) -> dict[str, Any]:
 
 def search(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Runs the three searches; each has a run directory below."""
-    results = {}
+    digits, results = tabular.load("digits"), {}
     for name, method in METHODS.items():
         settings = automl.Config("digits", method=method, minutes=config.minutes, seed=config.seed)
-        inside = run.RunDirectory(directory.path / name, run.to_dict(settings), resume=directory.resumed)
-        with inside:
-            results[name] = automl.search(settings, inside, tabular.load("digits")).result
+        with run.RunDirectory(directory.path / name, run.to_dict(settings), resume=directory.resumed) as inside:
+            results[name] = automl.search(settings, inside, digits).result
     metrics = {"default_test_accuracy": results["search"]["metrics"]["default_test_accuracy"]}
     for name, result in results.items():
         measured = result["metrics"]

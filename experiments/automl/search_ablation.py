@@ -139,7 +139,11 @@ def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
 def statement(results: Results) -> list[str]:
     """What the meta-learner gives beside chance, and the search beside the defaults."""
     metrics = results["search_ablation"].metrics
-    wins = lambda method, of="": (own := gain(metrics, method, of), f"{own.wins} of {own.wins + own.losses}")[1]
+
+    def wins(method: str, of: str = "") -> str:
+        own = gain(metrics, method, of)
+        return f"{own.wins} of {own.wins + own.losses}"
+
     compared = {"random_proposals": "chance", "defaults_alone": "the defaults alone"}
     parts = [f"{name} on {wins(method)}" for method, name in compared.items() if f"{method} rank" in metrics]
     if not parts:

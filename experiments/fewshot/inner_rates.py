@@ -78,7 +78,7 @@ def validate(config: Config, rate: float) -> fewshot.Report:
 
 
 def train(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """Validates every rate and chooses settings."""
+    """Validates every rate and chooses one."""
     metrics: dict[str, float] = {}
     for rate in config.as_numbers():
         report = validate(config, rate)

@@ -78,6 +78,18 @@ def load(config: Config) -> dict[str, Any]:
     return {"digits": data.digits(config.seed)}
 
 
+def make_network(config: Config, space: Space) -> supernet.MakeNetwork:
+    """Returns the network of the cells, as ``supernet.run`` asks for it."""
+
+    def network(partial: Any, single_path: bool) -> nn.Functional:
+        build = lambda rngs: supernet.spaces.CellNet(
+            space, 10, config.channels, config.stages, stride=2, partial=partial, single_path=single_path, rngs=rngs
+        )
+        return nn.functional(build)
+
+    return network
+
+
 def trained(
     config: Config, space: Space, network: supernet.MakeNetwork, parts: data.Images, directory: run.RunDirectory
 ) -> supernet.truth.TruthTable:
@@ -106,12 +118,7 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
     parts: data.Images = loaded["digits"]
     space = supernet.spaces.cell_space(nodes=3)
 
-    def network(partial: Any, single_path: bool) -> nn.Functional:
-        build = lambda rngs: supernet.spaces.CellNet(
-            space, 10, config.channels, config.stages, stride=2, partial=partial, single_path=single_path, rngs=rngs
-        )
-        return nn.functional(build)
-
+    network = make_network(config, space)
     truth = trained(config, space, network, parts, directory)
     setting = _searching.Setting(space, network, parts, config.steps, config.batch, config.rate, None, config.seed)
     true_accuracies = lambda encodings: truth.mean  # asked for every architecture, in the table's order

@@ -17,11 +17,8 @@ import numpy as np
 from experiments import harness
 from experiments.harness.markdown import table
 from experiments.nas import _searching, nas_digits
-from metajax import data, nn, run, supernet
+from metajax import data, run, supernet
 from metajax.types import InputError
-
-KEPT = 0.85
-"""The sigmoid from which FairDARTS keeps an operation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,25 +60,22 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
     of = nas_digits.Config(**known.config)
     space = supernet.spaces.cell_space(nodes=3)
 
-    def network(partial: Any, single_path: bool) -> nn.Functional:
-        build = lambda rngs: supernet.spaces.CellNet(
-            space, 10, of.channels, of.stages, stride=2, partial=partial, single_path=single_path, rngs=rngs
-        )
-        return nn.functional(build)
+    network = nas_digits.make_network(of, space)
+    kept_from = supernet.METHODS["fair-darts"].recipe(space).threshold
 
-    searches, metrics = [], {}
-    for name in config.names:
-        for seed in range(config.seeds):
-            setting = _searching.Setting(
-                space, network, loaded["digits"], config.steps, of.batch, config.rate, None, seed
-            )
-            own = {**run.to_dict(config), "method": name, "seed": seed}
-            with run.RunDirectory(directory.path / f"{name}_{seed}", own, resume=directory.resumed) as inside:
-                outcome = _searching.search(name, setting, inside)
-            rank = nas_digits.shared_rank(known.result, outcome.config)
-            edges = [outcome.strengths[block] for block in space.slices.values()]
-            searches.append({"method": name, "seed": seed, "rank": rank, "found": outcome.config, **closeness(edges)})
-            metrics[f"{name} {seed} rank"] = rank
+    def search(cell: harness.Cell) -> dict[str, Any]:
+        name, seed = cell["method"], cell["seed"]
+        setting = _searching.Setting(space, network, loaded["digits"], config.steps, of.batch, config.rate, None, seed)
+        own = {**run.to_dict(config), **cell}
+        with run.RunDirectory(directory.path / f"{name}_{seed}", own, resume=directory.resumed) as inside:
+            outcome = _searching.search(name, setting, inside, show=False)
+        rank = nas_digits.shared_rank(known.result, outcome.config)
+        edges = [outcome.strengths[block] for block in space.slices.values()]
+        return {"rank": rank, "found": outcome.config, **closeness(edges, kept_from)}
+
+    cells = [{"method": name, "seed": seed} for name in config.names for seed in range(config.seeds)]
+    searches = harness.measure(directory, cells, search, "searches")
+    metrics = {f"{each['method']} {each['seed']} rank": each["rank"] for each in searches}
     protocol = (
         f"{config.seeds} seeds, {config.steps} steps, {of.channels} channels, on the images and the truth of nas_digits "
         f"({len(loaded['truth'])} cells)"
@@ -89,15 +83,16 @@ def search_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str,
     return {"metrics": metrics, "searches": searches, "protocol": protocol}
 
 
-def closeness(edges: list[np.ndarray]) -> dict[str, Any]:
-    """Returns the smallest margin of the strongest operation over edges, and how many operations of each are kept.
+def closeness(edges: list[np.ndarray], kept_from: float) -> dict[str, Any]:
+    """Returns the smallest margin of the strongest operation over edges, and how many of each edge are kept.
 
     Example:
-        >>> closeness([np.array([0.5, 0.25, 0.25]), np.array([0.9, 0.0, 0.9])])
+        >>> closeness([np.array([0.5, 0.25, 0.25]), np.array([0.9, 0.0, 0.9])], kept_from=0.85)
         {'margin': 0.0, 'kept': [0, 2]}
     """
-    margins = [float(-np.diff(np.sort(edge)[-2:][::-1])[0]) for edge in edges]
-    return {"margin": min(margins), "kept": [int(np.sum(edge > KEPT)) for edge in edges]}
+    strongest_two = [np.sort(edge)[-2:] for edge in edges]
+    margins = [float(first - second) for second, first in strongest_two]
+    return {"margin": min(margins), "kept": [int(np.sum(edge > kept_from)) for edge in edges]}
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:

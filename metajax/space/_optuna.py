@@ -1,4 +1,4 @@
-"""The domains of a space and the distributions of Optuna, each made of the other."""
+"""The domains of a space and the distributions of Optuna, each converted to the other."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -47,7 +47,7 @@ def unreadable_cells(cells: Cells, column: Column, values: np.ndarray) -> list[S
 
 
 def unseen_levels(cells: Cells, column: Column, codes: np.ndarray) -> list[Surprise]:
-    """Returns the levels of a category that were not seen in training, unless it has so many levels that some always are."""
+    """Returns the levels of a category that were not seen in training, unless it has too many for all to be known."""
     assert column.levels is not None
     if len(column.levels) > categories.MAX_LEVELS or not (codes < 0).any():
         return []
