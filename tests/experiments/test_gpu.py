@@ -52,16 +52,12 @@ def test_it_measures_keeps_and_goes_on(tmp_path, capsys, results):
     assert "omniglot_steps: measured before" in capsys.readouterr().out, "results kept for this card count"
 
 
-NEEDS_TORCH = ("maml", "supernet")
-"""Modules whose jobs compare with PyTorch."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in gpu.JOBS if name not in ("checks", "omniglot_steps")])
 def test_every_other_job_runs_in_miniature(name, tmp_path):
-    if gpu.JOBS[name].module in NEEDS_TORCH:
-        pytest.importorskip("torch", reason="needs torch, of the extra peers")
     entry = gpu.measured(name, tmp_path, tiny=True, seconds=600.0)
+    if "PyTorch must be installed" in entry["error"]:
+        pytest.skip("needs torch, of the extra peers")
     assert entry["status"] == "ok", entry["error"]
     assert entry["result"]["metrics"]
 
