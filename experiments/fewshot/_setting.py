@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from experiments import harness
 from metajax import data, fewshot, nn
 from metajax.types import InputError
 
@@ -79,10 +80,7 @@ class Config:
     def __post_init__(self):
         if self.method not in fewshot.METHODS:
             raise InputError(f"--method must be one of {', '.join(fewshot.METHODS)}, got {self.method}")
-        positive = ("ways", "queries", "steps", "episodes", "evaluations", "width")
-        invalid = [name for name in positive if getattr(self, name) < 1]
-        if invalid:
-            raise InputError(f"--{invalid[0]} must be an integer >= 1, got {getattr(self, invalid[0])}")
+        harness.check_at_least(self, 1, "ways", "queries", "steps", "episodes", "evaluations", "width")
         if self.minutes is not None and not self.minutes > 0:
             raise InputError(f"--minutes must be positive, got {self.minutes}")
         if self.episodes % 50:

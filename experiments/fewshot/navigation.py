@@ -56,10 +56,7 @@ class Config:
     """Seed of all randomness."""
 
     def __post_init__(self):
-        positive = ("steps", "tasks", "trajectories", "epochs", "width", "test_goals", "test_steps")
-        invalid = [n for n in positive if getattr(self, n) < 1]
-        if invalid:
-            raise InputError(f"--{invalid[0]} must be an integer >= 1, got {getattr(self, invalid[0])}")
+        harness.check_at_least(self, 1, "steps", "tasks", "trajectories", "epochs", "width", "test_goals", "test_steps")
         if not 0 < self.clip < 1:
             raise InputError(f"--clip must be between 0 and 1, got {self.clip}")
 

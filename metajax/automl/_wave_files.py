@@ -11,9 +11,6 @@ from metajax.automl._task import Task
 from metajax.data._home import load_npz, save_npz
 from metajax.types import InputError
 
-_NAMES_IN_FILES = {"requested": "asked", "output_index": "kept"}
-"""Fields of a wave that have another name in the files of a run."""
-
 
 def is_of_folds(source: str) -> bool:
     """Whether waves of this source train chosen configurations on folds."""
@@ -88,17 +85,17 @@ class WaveFiles:
 
     def summary(self, number: int) -> SavedWave | None:
         """Returns what the file of a wave holds, in short; ``None`` if it is missing or damaged."""
-        arrays = self._arrays(number, "source", _NAMES_IN_FILES["requested"])
+        arrays = self._arrays(number, "source", "requested")
         if arrays is None:
             return None
-        requested = arrays[_NAMES_IN_FILES["requested"]]
+        requested = arrays["requested"]
         distinct_rows = dict.fromkeys(row.tobytes() for row in requested)
         distinct = [np.frombuffer(row, requested.dtype) for row in distinct_rows]
         return SavedWave(str(arrays["source"]), np.stack(distinct) if distinct else requested)
 
     def save(self, number: int, wave: Wave) -> None:
         """Saves a wave; members that failed have no arrays."""
-        arrays, headers = {_NAMES_IN_FILES.get(name, name): value for name, value in wave._asdict().items()}, []
+        arrays, headers = wave._asdict(), []
         for i, member in enumerate(arrays.pop("members")):
             header, member_arrays = self._task.write_member(member) if member else ({}, {})
             headers.append({"header": header, "arrays": sorted(member_arrays)})
@@ -119,8 +116,8 @@ class WaveFiles:
 
     def load(self, number: int) -> Wave | None:
         """Returns a saved wave; ``None`` if its file is missing or damaged."""
-        fields = {name: _NAMES_IN_FILES.get(name, name) for name in Wave._fields if name != "members"}
-        arrays = self._arrays(number, *fields.values(), "headers")
+        fields = [name for name in Wave._fields if name != "members"]
+        arrays = self._arrays(number, *fields, "headers")
         if arrays is None:
             return None
         headers = json.loads(str(arrays.pop("headers")))
@@ -132,5 +129,5 @@ class WaveFiles:
         for entry, keys_of_member in zip(headers, keys):
             by_name = {name: member_arrays[key] for name, key in zip(entry["arrays"], keys_of_member)}
             members.append(self._task.read_member(entry["header"], by_name) if entry["header"] or by_name else {})
-        values = {name: arrays[name_in_file] for name, name_in_file in fields.items()}
+        values = {name: arrays[name] for name in fields}
         return Wave(**{**values, "source": str(values["source"])}, members=members)

@@ -10,6 +10,7 @@ from metajax.fewshot import baselines, episodes, evaluation, heads, navigation, 
 from metajax.fewshot._anil import anil
 from metajax.fewshot._boil import boil
 from metajax.fewshot._cavia import cavia
+from metajax.fewshot._features import Head, by_features
 from metajax.fewshot._imaml import imaml
 from metajax.fewshot._losses import classification_loss, cross_entropy, squared_error
 from metajax.fewshot._maml import fomaml, maml, maml_problem
@@ -28,12 +29,14 @@ from metajax.fewshot.evaluation import Report, evaluate
 __all__ = [
     "METHODS",
     "Episode",
+    "Head",
     "Method",
     "Recipe",
     "Report",
     "anil",
     "baselines",
     "boil",
+    "by_features",
     "by_gradient",
     "by_solution",
     "cavia",

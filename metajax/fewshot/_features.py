@@ -26,6 +26,14 @@ class Head(NamedTuple):
         solve: ``(hyper, features f32[n, d], labels i32[n]) -> learned``.
         scores: ``(hyper, learned, features f32[m, d]) -> logits f32[m, classes]``.
         body: ``hyper -> body params``, the parameters of the network.
+
+    Example:
+        >>> from metajax.fewshot import heads
+        >>> solve = lambda hyper, features, labels: heads.centroids(features, labels)
+        >>> head = Head(solve, lambda hyper, prototypes, features: heads.prototype_scores(features, prototypes))
+        >>> prototypes = head.solve(None, jnp.array([[0.0], [4.0]]), jnp.array([0, 1]))
+        >>> head.scores(None, prototypes, jnp.array([[1.0]])).tolist()
+        [[-1.0, -9.0]]
     """
 
     solve: Callable[[Hyper, jax.Array, jax.Array], Any]
@@ -53,6 +61,19 @@ def by_features(
         outer_optimizer: Optimizer of everything that is meta-learned; it never moves running statistics.
         begin: Maps initial parameters of the network to the meta-learned parameters.
         chunk: Number of tasks that are computed side by side; the rest follow in a scan.
+
+    Returns:
+        The method.
+
+    Example:
+        >>> from metajax.fewshot import heads
+        >>> solve = lambda hyper, features, labels: heads.centroids(features, labels)
+        >>> scores = lambda hyper, prototypes, features: heads.prototype_scores(features, prototypes)
+        >>> method = by_features(lambda weights, x: x @ weights, Head(solve, scores), optax.sgd(0.1))
+        >>> state = method.init(jax.random.key(0), jnp.eye(4))
+        >>> means, counts = method.adapt(state.hyper, (jnp.eye(4), jnp.array([0, 0, 1, 1])), jax.random.key(1))
+        >>> means[0, :2].tolist()
+        [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
     """
     if isinstance(embed, nn.Running):
         return _inductive(embed, head, outer_optimizer, begin, chunk)

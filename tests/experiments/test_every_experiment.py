@@ -57,7 +57,7 @@ def test_every_flag_has_a_default_and_help(experiment, capsys):
         (["--seed", "x"], "--seed: invalid literal for int()"),
         (["--preset", "huge"], "'huge' for argument '--preset'"),
         (["--resume", "--overwrite"], "--resume and --overwrite exclude each other"),
-        (["--trajectories", "0"], "--trajectories must be an integer >= 1, got 0"),
+        (["--trajectories", "0"], "--trajectories must be at least 1, got 0"),
     ],
 )
 def test_a_bad_command_line_is_one_line(flags, message, capsys):
