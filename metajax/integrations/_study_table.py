@@ -9,9 +9,9 @@ import numpy as np
 from metajax.integrations._quick_proposals import Table
 from metajax.search._ask_tell import identity
 from metajax.space import Space, interop
-from metajax.space._checks import frozen
 from metajax.space._domains import Domain
 from metajax.space._inference import Suggestions, infer
+from metajax.space._optuna import suggestions_of
 from metajax.types import InputError
 
 _CONSTRAINTS = "constraints"  # the name under which Optuna's samplers keep them
@@ -142,15 +142,10 @@ def within(distribution: Any, value: Any) -> Any:
 
 
 def _row_of(trial: Any) -> _Row:
-    domains = {
-        name: domain for name in trial.params if (domain := _domain(name, trial.distributions[name])) is not None
-    }
-    values = {name: frozen(trial.params[name]) for name in domains}
-    is_complete = trial.state.name in ("COMPLETE", "PRUNED")
     steps = trial.intermediate_values
     constraints = trial.system_attrs.get(_CONSTRAINTS)
     return _Row(
-        Suggestions(domains, values, is_complete),
+        suggestions_of(trial, _domain),
         trial.state.name,
         tuple(trial.values or ()),
         steps[max(steps)] if steps else float("nan"),

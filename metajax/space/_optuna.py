@@ -1,11 +1,12 @@
 """The domains of a space and the distributions of Optuna, each converted to the other."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from metajax.space import _checks as checks
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
+from metajax.space._inference import Suggestions
 from metajax.space._space import Space
 from metajax.types import InputError
 
@@ -71,3 +72,12 @@ def domains_of(distributions: Mapping[str, Any], od: Any) -> dict[str, Domain]:
                 f"from_optuna: {name} must be a Categorical, Float or Int distribution, got {type(d).__name__}"
             )
     return domains
+
+
+def suggestions_of(trial: Any, domain_of: Callable[[str, Any], Domain | None]) -> Suggestions:
+    """Returns what a trial suggested: the parameters for which ``domain_of(name, distribution)`` is not ``None``."""
+    domains = {
+        name: domain for name in trial.params if (domain := domain_of(name, trial.distributions[name])) is not None
+    }
+    values = {name: checks.frozen(trial.params[name]) for name in domains}
+    return Suggestions(domains, values, trial.state.name in ("COMPLETE", "PRUNED"))

@@ -12,8 +12,8 @@ from metajax._optional import optional
 from metajax.space import _checks as checks
 from metajax.space._configspace import conditions_of, configspace_of, domain_of, forbidden_of
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
-from metajax.space._inference import Suggestions, infer
-from metajax.space._optuna import distributions_of, domains_of, param_names
+from metajax.space._inference import infer
+from metajax.space._optuna import distributions_of, domains_of, param_names, suggestions_of
 from metajax.space._space import Space
 from metajax.types import InputError
 
@@ -226,16 +226,8 @@ def from_studies(studies: Sequence[Any]) -> Space:
         >>> from_studies([study]).conditions["layers"].values
         ('mlp',)
     """
-    suggestions = []
-    for study in studies:
-        for trial in study.trials:
-            if trial.params:
-                domains = from_optuna({name: trial.distributions[name] for name in trial.params}).domains
-                is_complete = trial.state.name in ("COMPLETE", "PRUNED")
-                suggestions.append(
-                    Suggestions(domains, {n: checks.frozen(v) for n, v in trial.params.items()}, is_complete)
-                )
-    return infer(suggestions)
+    domain_of = lambda name, distribution: from_optuna({name: distribution}).domains[name]
+    return infer([suggestions_of(trial, domain_of) for study in studies for trial in study.trials if trial.params])
 
 
 def from_configspace(configspace: Any) -> tuple[Space, list[dict[str, Any]]]:
