@@ -20,7 +20,7 @@ _POOL, _TOP, _LISTED = 1024, 16, 64
 _LARGE, _OTHERS = 256, 64
 _RATES = (0.1, 0.3)  # at which a choice of a good configuration changes
 _MIN_ROWS = 64
-_COLUMN_STEP = 16  # Widths of encodings are rounded up to a multiple of it.
+_COLUMN_STEP = 16  # Numbers of columns are rounded up to a multiple of it.
 _KERNEL = kernel(steps=30, learning_rate=0.2, tuning_rows=128)  # A hundred trials tell the length scales well enough.
 
 
@@ -81,7 +81,7 @@ def propose(space: Space, sources: Sources, table: Table, key: Key) -> np.ndarra
     top, has_trials = np.zeros((_TOP, space.width), np.float32), len(table.utility) > 0
     if has_trials:
         top = np.resize(table.encodings[np.argsort(-table.utility, kind="stable")[:_TOP]], top.shape)
-    pool = np.asarray(_drawing_program(space)(key, top, has_trials))
+    pool = np.asarray(_drawing_program(space)(_random_numbers(key, _columns_of_draws(space)), top, has_trials))
     blocks = _padded_blocks(space)
     pad = lambda encodings: _padded_columns(encodings, len(blocks))
     trials = table._replace(encodings=pad(table.encodings)).padded()
@@ -92,8 +92,13 @@ def propose(space: Space, sources: Sources, table: Table, key: Key) -> np.ndarra
 def _padded_blocks(space: Space) -> np.ndarray:
     """The domain of each column, int[m], for a number of columns that many spaces share; further columns have one of none."""
     blocks = space.domain_of_column
-    size = -(-len(blocks) // _COLUMN_STEP) * _COLUMN_STEP
-    return np.concatenate([blocks, np.full(size - len(blocks), len(blocks))]).astype(np.int32)
+    padding = np.full(_rounded_up(len(blocks)) - len(blocks), len(blocks))
+    return np.concatenate([blocks, padding]).astype(np.int32)
+
+
+def _rounded_up(columns: int) -> int:
+    """A number of columns that many spaces share."""
+    return -(-columns // _COLUMN_STEP) * _COLUMN_STEP
 
 
 def _padded_columns(encodings: np.ndarray, columns: int) -> np.ndarray:
@@ -101,14 +106,29 @@ def _padded_columns(encodings: np.ndarray, columns: int) -> np.ndarray:
     return np.pad(encodings, ((0, 0), (0, columns - encodings.shape[1])))
 
 
+def _columns_of_draws(space: Space) -> int:
+    """The random numbers of a row of ``_drawing_program``, rounded up to a number that many spaces share."""
+    return _rounded_up(max(space._n_draws, 2 * len(space.domains) + space.width))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _random_numbers(key: Key, columns: int) -> jax.Array:
+    """Uniform random numbers, f32[2 * _POOL, columns]. Spaces share this program: random bits take long to compile."""
+    return jax.random.uniform(stream(key, "draw"), (2 * _POOL, columns), dtype=jnp.float32)
+
+
 @functools.lru_cache(maxsize=64)
 def _drawing_program(space: Space) -> Callable[..., jax.Array]:
-    """Draws candidates of a space: random ones, and changes of the best trials; compiled once for each space."""
+    """Makes candidates of random numbers: random ones, and changes of the best trials; compiled once for each space."""
+    n_domains, n_draws, width = len(space.domains), space._n_draws, space.width
+    rates = np.repeat(np.array(_RATES, np.float32), _POOL // len(_RATES))[:, None]
 
-    def draw(key, top, has_trials):
-        random_encodings = space.encode(space.sample(stream(key, "draw"), _POOL))
-        parents = jnp.tile(top, (_POOL // _TOP, 1))
-        changed = space.encode(_changed(space, stream(key, "change"), space.decode_configs(parents)))
+    def draw(uniform, top, has_trials):
+        random_encodings = space.encode(space._of_uniform(uniform[:_POOL, :n_draws]))
+        picked, moves, changes = jnp.split(uniform[_POOL:, : 2 * n_domains + width], (n_domains, 2 * n_domains), axis=1)
+        parents = space.decode_configs(jnp.tile(top, (_POOL // _TOP, 1)))
+        normal = jax.scipy.special.ndtri(jnp.maximum(moves, jnp.finfo(jnp.float32).tiny))
+        changed = space.encode(space._moved(parents, picked < rates, changes, normal))
         return jnp.concatenate([random_encodings, jnp.where(has_trials, changed, random_encodings)])
 
     return jax.jit(draw, compiler_options=quick_options() or None)
@@ -142,17 +162,6 @@ def _scoring_program(n_sources: int) -> Callable[..., jax.Array]:
         return candidates[jax.lax.top_k(score, _LISTED)[1]]
 
     return jax.jit(run, compiler_options=quick_options() or None)
-
-
-def _changed(space: Space, key: Key, configs: Any) -> Any:
-    """Configurations of which an equal part is changed at each rate."""
-    size = _POOL // len(_RATES)
-    blocks = []
-    for number, rate in enumerate(_RATES):
-        rows = slice(number * size, (number + 1) * size)
-        block = {name: column[rows] for name, column in configs.items()}
-        blocks.append(space.mutate(jax.random.fold_in(key, number), block, rate))
-    return {name: jnp.concatenate([block[name] for block in blocks]) for name in configs}
 
 
 @functools.cache

@@ -54,7 +54,15 @@ class Sampling(Encoding):
 
     def _sample(self, key: jax.Array, n: int) -> Configs:
         # one draw for all: a draw for each domain would take long to compile
-        uniform = jax.random.uniform(key, (n, sum(d.draws for d in self.domains.values())), dtype=jnp.float32)
+        return self._of_uniform(jax.random.uniform(key, (n, self._n_draws), dtype=jnp.float32))
+
+    @property
+    def _n_draws(self) -> int:
+        """The number of uniform random numbers that a configuration is drawn by."""
+        return sum(domain.draws for domain in self.domains.values())
+
+    def _of_uniform(self, uniform: jax.Array) -> Configs:
+        """The configurations that uniform random numbers, f32[n, _n_draws], stand for."""
         columns = {name: domain.draw(uniform[:, self._draws[name]]) for name, domain in self.domains.items()}
         return self.canonical(columns)
 
@@ -83,8 +91,19 @@ class Sampling(Encoding):
         pick_key, draw_key, noise_key = jax.random.split(key, 3)
         picked = jax.random.bernoulli(pick_key, rate, (n, len(self.domains)))
         uniform = jax.random.uniform(draw_key, (n, self.width), dtype=jnp.float32)
-        noise = 0.1 * jax.random.normal(noise_key, (n, len(self.domains)), dtype=jnp.float32)
-        result = {}
+        noise = jax.random.normal(noise_key, (n, len(self.domains)), dtype=jnp.float32)
+        return self._moved(configs, picked, uniform, noise)
+
+    def _moved(self, configs: Configs, picked: jax.Array, uniform: jax.Array, noise: jax.Array) -> Configs:
+        """The configurations with those choices changed that are picked.
+
+        Args:
+            configs: A struct of arrays of n rows.
+            picked: bool[n, domains], what changes.
+            uniform: f32[n, width], uniform random numbers.
+            noise: f32[n, domains], standard normal random numbers.
+        """
+        n, result = len(picked), {}
         for i, (name, domain) in enumerate(self.domains.items()):
             current, draws = jnp.asarray(configs[name]), uniform[:, self.slices[name]]
             if isinstance(domain, Subset):
@@ -92,7 +111,7 @@ class Sampling(Encoding):
             elif isinstance(domain, Categorical):
                 new = domain.draw(draws)
             else:
-                new = domain.decode(jnp.clip(domain.encode(current)[:, :1] + noise[:, i : i + 1], 0.0, 1.0))
+                new = domain.decode(jnp.clip(domain.encode(current)[:, :1] + 0.1 * noise[:, i : i + 1], 0.0, 1.0))
             result[name] = jnp.where(picked[:, i].reshape((n,) + (1,) * (current.ndim - 1)), new, current)
         return self.canonical(result)
 
