@@ -13,6 +13,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("METAJAX_COMPILED", "0")  # tests leave the home alone
 os.environ.setdefault("METAJAX_CHECK_SHAPES", "1")  # public functions compare arrays with their annotated shapes
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # tests run side by side; see wait_passively
+# A worker has cores of its own: XLA's idle threads wait by spinning, and those of one worker would slow down the other.
+_WORKERS, _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+if _WORKERS > 1 and hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) >= _WORKERS:
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[int(_WORKER.removeprefix("gw")) :: _WORKERS])
 # Compiling takes most of the tests' time: without XLA's costly passes twice as many tests fit into it. Tests of optimized
 # programs are marked `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

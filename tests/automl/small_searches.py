@@ -29,12 +29,15 @@ def small_models():
 def quick_meta_learner():
     """A ridge regression that ranks random configurations, where what the meta-learner proposes is not tested.
 
-    It spares the search by gradient. The fixture is undone on its own, because tests undo their ``monkeypatch`` early.
+    It spares the search by gradient, and all but three model types. The fixture is undone on its own, because tests undo their ``monkeypatch`` early.
     """
     from metajax import predictor
-    from metajax.automl import _proposing
+    from metajax.automl import _load, _proposing, _tables, models
 
+    few = tuple(kind for kind in models.installed() if kind.name in ("boosted_trees", "regularized_linear"))
     with pytest.MonkeyPatch.context() as patch:
+        for module in (_load, _tables):
+            patch.setattr(module, "installed", lambda: few)
         patch.setattr(_proposing, "SPECS", (predictor.ridge(), predictor.ridge()))
         patch.setattr(_proposing, "is_quick", lambda minutes: True)
         yield
