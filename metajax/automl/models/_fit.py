@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl._class_weights import weighted
@@ -49,6 +51,17 @@ class FittedMember:
         result = np.full((len(predictions), self.outputs), _UNIFORM_SHARE / self.outputs, np.float32)
         result[:, self.classes] += np.float32(1 - _UNIFORM_SHARE) * predictions
         return result
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns what ``predict`` returns, f64[n, outputs], in operations of JAX that are traced with 64-bit types."""
+        if self.member is None:
+            predictions = jnp.ones((x.shape[0], 1), jnp.float64)
+        else:
+            predictions = self.member.predict_jax(x[:, self.columns]).astype(jnp.float64)
+        if not len(self.classes):
+            return predictions
+        uniform = jnp.full((x.shape[0], self.outputs), _UNIFORM_SHARE / self.outputs, jnp.float64)
+        return uniform.at[:, self.classes].add((1 - _UNIFORM_SHARE) * predictions)
 
     def header(self) -> dict[str, Any]:
         """Returns the part of the member that is saved as JSON."""
