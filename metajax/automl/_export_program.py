@@ -11,6 +11,8 @@ import numpy as np
 from metajax._optional import check_installed
 from metajax.automl import _network as network
 from metajax.automl.models._fit import FittedMember
+from metajax.automl.models._forest_jax import tree_sums
+from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.types import InputError
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -63,28 +65,51 @@ def of_table(model: Ensemble, width: int) -> bytes:
         total[id(member), temperature] += weight
 
     def predict(x: jax.Array) -> jax.Array:
-        outputs = [weight * _member(distinct[i], t, x, classification) for (i, t), weight in total.items()]
+        raw = {i: _network_output(m, x, classification) for i, m in distinct.items() if not isinstance(m, FittedMember)}
+        fitted = {i: member for i, member in distinct.items() if isinstance(member, FittedMember)}
+        raw |= _tree_outputs(fitted, x)
+        raw |= {i: _fitted_output(member, x) for i, member in fitted.items() if i not in raw}
+        outputs = [weight * _at_temperature(distinct[i], raw[i], t, classification) for (i, t), weight in total.items()]
         mean = sum(outputs[1:], outputs[0]).astype(jnp.float32)
         return mean if classification else mean[:, 0]
 
     return serialize(predict, (width,))
 
 
-def _member(member: Any, temperature: float, x: jax.Array, classification: bool) -> jax.Array:
-    """The probabilities of a member at its temperature, or its standardized values, f64[n, outputs]."""
-    if isinstance(member, FittedMember):
-        try:
-            output = member.predict_jax(x)
-        except InputError as error:
-            raise InputError(f"export: the model has a member of the type {member.model!r}: {error}") from None
-        if not classification or temperature == 1.0:
-            return output
-        logits = jnp.log(jnp.maximum(output, float(np.finfo(np.float32).tiny)))
-    else:
-        config, params, table = jax.tree.map(np.asarray, (member.config, member.params, member.table))
-        with jax.enable_x64(False):  # networks compute in float32
-            output = network.mean_output(config, network.apply(config, params, table, x), classification)
-        logits = output.astype(jnp.float64)
-        if not classification:
-            return logits
+def _network_output(model: network.Model, x: jax.Array, classification: bool) -> jax.Array:
+    """The log-probabilities or standardized values f64[n, outputs] of a network, which computes in float32."""
+    config, params, table = jax.tree.map(np.asarray, (model.config, model.params, model.table))
+    with jax.enable_x64(False):
+        output = network.mean_output(config, network.apply(config, params, table, x), classification)
+    return output.astype(jnp.float64)
+
+
+def _tree_outputs(members: dict[int, FittedMember], x: jax.Array) -> dict[int, jax.Array]:
+    """The probabilities or standardized values f64[n, outputs] of the members that consist of trees, in one loop."""
+    ensembles = {i: member.trees() for i, member in members.items()}
+    kinds: dict[tuple[int, int], list[tuple[int, TreeEnsemble]]] = collections.defaultdict(list)
+    for i, ensemble in ensembles.items():
+        if ensemble is not None:
+            kinds[ensemble.settings["groups"], ensemble.forest.value.shape[1]].append((i, ensemble))
+    outputs = {}
+    for (groups, _), numbered in kinds.items():
+        sums = tree_sums([ensemble.forest for _, ensemble in numbered], x, groups)
+        outputs |= {i: members[i].spread_jax(ensemble.link_jax(sums[k])) for k, (i, ensemble) in enumerate(numbered)}
+    return outputs
+
+
+def _fitted_output(member: FittedMember, x: jax.Array) -> jax.Array:
+    """The probabilities or standardized values f64[n, outputs] of any other member."""
+    try:
+        return member.predict_jax(x)
+    except InputError as error:
+        raise InputError(f"export: the model has a member of the type {member.model!r}: {error}") from None
+
+
+def _at_temperature(member: Any, output: jax.Array, temperature: float, classification: bool) -> jax.Array:
+    """The probabilities of a member at its temperature, or its values, f64[n, outputs]."""
+    if not classification or (isinstance(member, FittedMember) and temperature == 1.0):
+        return output
+    is_log = not isinstance(member, FittedMember)
+    logits = output if is_log else jnp.log(jnp.maximum(output, float(np.finfo(np.float32).tiny)))
     return jax.nn.softmax(logits / temperature, axis=1)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metajax._typing import AnyArray
 from metajax.automl.models._forest import round_down
 from metajax.automl.models._forest_jax import normal_round_down
 from metajax.types import InputError
@@ -32,11 +33,11 @@ class _Questions(NamedTuple):
         answers: bool[trees, depth, levels], the answer of each level.
     """
 
-    number: np.ndarray
-    border: np.ndarray
-    missing_right: np.ndarray
-    category: np.ndarray
-    answers: np.ndarray
+    number: AnyArray
+    border: AnyArray
+    missing_right: AnyArray
+    category: AnyArray
+    answers: AnyArray
 
 
 def raw_outputs(content: bytes, levels: np.ndarray, leaf_index: LeafIndexFn, x: jax.Array) -> jax.Array:
@@ -131,14 +132,18 @@ def _leaves(questions: _Questions, category_inputs: list[np.ndarray], x: jax.Arr
     """The leaf of each row in each tree, i32[n, trees]."""
     level_index = [jnp.argmax(x[:, inputs], axis=1).astype(jnp.int32) for inputs in category_inputs]
     codes = jnp.stack(level_index, axis=1) if level_index else jnp.zeros((x.shape[0], 1), jnp.int32)
-    leaf = jnp.zeros((x.shape[0], len(questions.number)), jnp.int32)
     trees = jnp.arange(len(questions.number), dtype=jnp.int32)
-    for level in range(questions.number.shape[1]):
-        number, border, missing_right, category, answers = (jnp.asarray(array[:, level]) for array in questions)
-        value = x[:, number]
-        is_yes = jnp.where(jnp.isnan(value), missing_right, value > border)
+
+    def ask(leaf, level):
+        bit, asked = level
+        value = x[:, asked.number]
+        is_yes = jnp.where(jnp.isnan(value), asked.missing_right, value > asked.border)
         if category_inputs:
-            asked = codes[:, jnp.maximum(category, 0)]
-            is_yes = jnp.where(category < 0, is_yes, answers[trees, asked])
-        leaf = leaf | is_yes.astype(jnp.int32) << level
-    return leaf
+            code = codes[:, jnp.maximum(asked.category, 0)]
+            is_yes = jnp.where(asked.category < 0, is_yes, asked.answers[trees, code])
+        return leaf | (is_yes.astype(jnp.int32) << bit), None
+
+    by_level = _Questions(*(jnp.asarray(array.swapaxes(0, 1)) for array in questions))
+    bits = jnp.arange(questions.number.shape[1], dtype=jnp.int32)
+    start = jnp.zeros((x.shape[0], len(questions.number)), jnp.int32)
+    return jax.lax.scan(ask, start, (bits, by_level))[0]

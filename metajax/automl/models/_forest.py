@@ -81,9 +81,10 @@ def make_tree(
 
 
 def join(trees: Sequence[Forest]) -> Forest:
-    """Returns the forest of these trees, in order."""
+    """Returns the forest of the trees of these forests, in order."""
     starts = np.cumsum([0, *(len(tree.feature) for tree in trees[:-1])]).astype(np.int32)
     column = lambda name: np.concatenate([getattr(tree, name) for tree in trees])
     children = np.concatenate([tree.children + start for tree, start in zip(trees, starts)])
+    roots = np.concatenate([tree.roots + start for tree, start in zip(trees, starts)])
     columns = {name: column(name) for name in Forest._fields}
-    return Forest(**{**columns, "children": children, "roots": starts})
+    return Forest(**{**columns, "children": children, "roots": roots})

@@ -11,6 +11,7 @@ from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_
 from metajax.automl.models._library_trees import from_lightgbm
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over
+from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -98,7 +99,11 @@ class LightGBMText(Member):
 
     def predict_jax(self, x: jax.Array) -> jax.Array:
         """Returns probabilities or values f64[n, outputs] in operations of JAX."""
-        return from_lightgbm(self.text.decode()).predict_jax(x)
+        return self.trees().predict_jax(x)
+
+    def trees(self) -> TreeEnsemble:
+        """Returns the trees as arrays."""
+        return from_lightgbm(self.text.decode())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the bytes of the text."""

@@ -55,8 +55,15 @@ class TreeEnsemble(Member):
 
     def predict_jax(self, x: jax.Array) -> jax.Array:
         """Returns probabilities or values f64[n, outputs] in operations of JAX."""
+        return self.link_jax(tree_sums([self.forest], x, self.settings["groups"])[0])
+
+    def trees(self) -> "TreeEnsemble":
+        """Returns the ensemble itself. Members of other types that have it are predicted together with it in an export."""
+        return self
+
+    def link_jax(self, total: jax.Array) -> jax.Array:
+        """Turns the sums f64[n, groups * width] over all trees into predictions f64[n, outputs]."""
         groups, link = self.settings["groups"], self.settings["link"]
-        total = tree_sums(self.forest, x, groups)
         if link == "mean":
             return total / (len(self.forest.roots) // groups)
         total = total + jnp.asarray(self.baseline)

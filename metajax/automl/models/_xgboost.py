@@ -12,6 +12,7 @@ from metajax.automl.models._library_trees import from_xgboost
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over
+from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -101,7 +102,11 @@ class XGBoostJson(Member):
 
     def predict_jax(self, x: jax.Array) -> jax.Array:
         """Returns probabilities or values f64[n, outputs] in operations of JAX."""
-        return from_xgboost(self.content).predict_jax(x)
+        return self.trees().predict_jax(x)
+
+    def trees(self) -> TreeEnsemble:
+        """Returns the trees as arrays."""
+        return from_xgboost(self.content)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the bytes of the JSON text."""
