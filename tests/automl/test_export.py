@@ -160,16 +160,24 @@ def test_the_program_of_each_type_predicts_what_the_model_predicts(kind, outputs
     assert_equal_predictions(model_of(pairs, outputs, np.array([0.7, 0.3])))
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
+NETWORKS = (
+    {},
+    {"embedding": "periodic", "frequency_scale": 0.1, "k": 8},
+    {"model": "resnet", "embedding": "piecewise", "depth": 3, "norm": "layer", "activation": "parametric"},
+    {"model": "linear"},
+)
+
+
+def test_the_program_of_networks_predicts_what_they_predict():
+    assert_equal_predictions(model_of([network_of(2, **changes) for changes in NETWORKS], 2))
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+@pytest.mark.parametrize("outputs", [1, 2, 3])
 def test_the_program_of_a_mixed_ensemble_predicts_what_it_predicts(outputs):
     pairs = [members_of(kind.values[0], outputs) for kind in TYPES if kind.id in INSTALLED]
-    nets = (
-        {},
-        {"embedding": "periodic", "frequency_scale": 0.1, "k": 8},
-        {"model": "resnet", "embedding": "piecewise", "depth": 3, "norm": "layer", "activation": "parametric"},
-        {"model": "linear"},
-    )
-    pairs += [network_of(outputs, **changes) for changes in nets]
+    pairs += [network_of(outputs, **changes) for changes in NETWORKS]
     assert_equal_predictions(model_of([*pairs, pairs[0]], outputs))
 
 
