@@ -21,6 +21,7 @@ PACKAGES = {
     "lightgbm": Package("LightGBM", "trees"),
     "xgboost": Package("XGBoost", "trees"),
     "catboost": Package("CatBoost", "trees"),
+    "flatbuffers": Package("flatbuffers", "export"),
     "matplotlib": Package("Matplotlib", "plot"),
     "PIL": Package("Pillow", "image"),
     "optuna": Package("Optuna", "optuna"),

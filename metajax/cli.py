@@ -1,4 +1,4 @@
-"""The command line: ``metajax search | schema | predict | resume | show | quickstart``."""
+"""The command line: ``metajax search | schema | predict | export | resume | show | quickstart``."""
 
 import argparse
 import json
@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_flags(quickstart, "runs/quickstart", f"{QUICKSTART_MINUTES:g} minutes, unless --trials is given")
     _add_schema(commands)
     _add_predict(commands)
+    _add_export(commands)
     for name, text in (("show", "print what a run found"), ("resume", "continue a stopped search")):
         command = commands.add_parser(name, help=text, allow_abbrev=False)
         command.add_argument("run", help="the run directory")
@@ -73,6 +74,15 @@ def _add_predict(commands: Any) -> None:
         "--data", required=True, help="a table with the columns of the training data, an .npz with x, or a folder"
     )
     predict.add_argument("--out", help="the CSV to write (default: standard output)")
+
+
+def _add_export(commands: Any) -> None:
+    """Adds ``metajax export``."""
+    export = commands.add_parser(
+        "export", help="write a found model as a folder that predicts without metajax", allow_abbrev=False
+    )
+    export.add_argument("run", help="the run directory of a finished search")
+    export.add_argument("--out", required=True, help="the folder to write: a program, a loader and a model card")
 
 
 def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "none") -> None:
@@ -279,6 +289,15 @@ def _predict(run: str, data: str, out: str | None) -> None:
         print(f"{len(frame)} predictions written to {out}")
 
 
+def _export(run: str, out: str) -> None:
+    """Writes the model of a finished search as a folder that predicts without this library."""
+    from metajax import automl
+
+    automl.load_model(run).export(out, run)
+    print(f"written to {out}: {', '.join(sorted(path.name for path in Path(out).iterdir()))}")
+    print(f"`python {Path(out) / 'load.py'} DATA` predicts where metajax is not installed")
+
+
 def _flags(arguments: argparse.Namespace) -> dict[str, str]:
     """Returns the flags of a command by the arguments of the library that they set."""
     flags = {name: f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in ("command", "run")}
@@ -306,6 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "quickstart": lambda: _search(_with_quickstart_budget(_fields(arguments)), *_run_options(arguments)),
         "schema": lambda: _schema(arguments.data, arguments.target, arguments.task, arguments.out),
         "predict": lambda: _predict(arguments.run, arguments.data, arguments.out),
+        "export": lambda: _export(arguments.run, arguments.out),
         "show": lambda: _show(arguments.run),
         "resume": lambda: _resume(arguments.run, arguments.log),
     }

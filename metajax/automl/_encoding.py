@@ -120,4 +120,4 @@ def periodic(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
     """
     angle = 2 * jnp.pi * x[..., None] * params["frequency"]
     waves = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
-    return jax.nn.relu(waves @ params["wave_kernel"] + params["wave_bias"]).reshape(len(x), -1)
+    return jax.nn.relu(waves @ params["wave_kernel"] + params["wave_bias"]).reshape(x.shape[0], -1)

@@ -11,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax import supernet
+from metajax.automl import _export as export
+from metajax.automl import _export_card as export_card
+from metajax.automl import _export_program as export_program
 from metajax.automl._metrics import labels
 from metajax.data._home import load_npz, save_npz
 from metajax.run import write_json
@@ -116,7 +119,7 @@ class ImageModel:
         total, x = np.zeros((len(x), len(self.classes)), np.float64), jnp.asarray(x)
         temperatures = np.asarray(self.temperatures, np.float32)
         for config, (params, statistics), temperature, weight in zip(
-            self.configs, self.members, temperatures, self._weights
+            self.configs, self.members, temperatures, self.member_weights
         ):
             predict = _compiled(len(self.classes), len(self.mean), self.stride, json.dumps(_cell(net, config)))
             parts = [
@@ -126,8 +129,8 @@ class ImageModel:
         return total.astype(np.float32)
 
     @property
-    def _weights(self) -> np.ndarray:
-        """The weights f64[members] of the mean."""
+    def member_weights(self) -> np.ndarray:
+        """The weights f64[members] of the mean, which sum to 1."""
         return np.full(len(self.members), 1 / len(self.members)) if self.weights is None else self.weights
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,10 +144,48 @@ class ImageModel:
         """Writes ``model.npz`` and ``model.json``."""
         arrays = {f"{i}/{j}": leaf for i, m in enumerate(self.members) for j, leaf in enumerate(jax.tree.leaves(m))}
         arrays |= {"mean": self.mean, "deviation": self.deviation, "temperatures": self.temperatures}
-        arrays["weights"] = self._weights
+        arrays["weights"] = self.member_weights
         save_npz(directory / "model.npz", True, **arrays)
         header = {"format": _FORMAT, "kind": "images", "configs": self.configs, "classes": self.classes}
         write_json(directory / "model.json", {**header, "stride": self.stride, "threshold": self.threshold})
+
+    def export(self, path: Path | str, run: Path | str | None = None, shape: tuple[int, ...] | None = None) -> None:
+        """Writes a folder that predicts without metajax, as ``FittedModel.export`` does.
+
+        Args:
+            path: The folder, which must be new or empty.
+            run: The run directory of the search, whose data, scores and settings the model card quotes.
+            shape: Height, width and channels of an image; by default those of the run.
+
+        Raises:
+            InputError: If the folder holds files, flatbuffers is not installed, or the shape is not known.
+        """
+        export.check_folder(path)
+        shape = export_card.image_shape(run) if shape is None else shape
+        program = export_program.serialize(self._predict_jax, shape)
+        features = f"images of {' x '.join(map(str, shape))} (height x width x channels)"
+        facts = export_card.ModelFacts(
+            "images", self.configs, self.member_weights, self.classes, "the label", features, len(program)
+        )
+        files = {
+            export.PROGRAM: program,
+            export.ENCODER: export.image_json(self.classes, self.threshold),
+            export.LOADER: export.loader("_exported_image_loader"),
+            export.CARD: export_card.card(facts, run),
+        }
+        export.write_folder(path, files)
+
+    def _predict_jax(self, x: jax.Array) -> jax.Array:
+        """Probabilities f32[n, classes] of images f32[n, height, width, channels] in [0, 1], in operations of JAX."""
+        with jax.enable_x64(False):
+            net = network(len(self.classes), len(self.mean), self.stride)
+            standardized = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
+            total = jnp.zeros((x.shape[0], len(self.classes)), jnp.float32)
+            terms = zip(self.configs, self.members, self.temperatures.tolist(), self.member_weights.tolist())
+            for config, (params, statistics), temperature, weight in terms:
+                logits = replay(net, _cell(net, config), params, statistics, standardized)
+                total = total + weight * jax.nn.softmax(logits / temperature)
+        return total
 
     @staticmethod
     def load(directory: Path, header: dict[str, Any]) -> "ImageModel":

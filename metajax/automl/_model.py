@@ -15,6 +15,9 @@ from jaxtyping import Float
 from metajax._typing import checked
 from metajax.automl import _calibrate as calibrate
 from metajax.automl import _descent as descent
+from metajax.automl import _export as export
+from metajax.automl import _export_card as export_card
+from metajax.automl import _export_program as export_program
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
 from metajax.automl._metrics import labels
@@ -85,7 +88,7 @@ class FittedModel:
         x, distinct = np.asarray(x), {id(member): member for member in self.members}
         # A member that is there more than once predicts once.
         total: dict[tuple[int, float], float] = collections.defaultdict(float)
-        for member, temperature, weight in zip(self.members, self.temperatures.tolist(), self._weights.tolist()):
+        for member, temperature, weight in zip(self.members, self.temperatures.tolist(), self.member_weights.tolist()):
             total[id(member), temperature] += weight
         jobs = [functools.partial(self._predict_member, distinct[member], t, x) for member, t in total]
         is_large = len(jobs) >= n_workers() and len(x) >= _ROWS_FOR_WORKERS
@@ -96,8 +99,8 @@ class FittedModel:
         return mean[:, 0].astype(np.float64) * self.encoder.scale + self.encoder.shift
 
     @property
-    def _weights(self) -> np.ndarray:
-        """The weights f64[members] of the mean."""
+    def member_weights(self) -> np.ndarray:
+        """The weights f64[members] of the mean, which sum to 1."""
         return np.full(len(self.members), 1 / len(self.members)) if self.weights is None else self.weights
 
     def _predict_member(self, member: network.Model | FittedMember, temperature: float, x: np.ndarray) -> np.ndarray:
@@ -146,7 +149,7 @@ class FittedModel:
             for i, (_, member_arrays) in enumerate(written_members)
             for name, a in member_arrays.items()
         }
-        save_npz(directory / "model.npz", True, temperatures=self.temperatures, weights=self._weights, **arrays)
+        save_npz(directory / "model.npz", True, temperatures=self.temperatures, weights=self.member_weights, **arrays)
         content = {
             "format": _FORMAT,
             "configs": self.configs,
@@ -156,6 +159,35 @@ class FittedModel:
             "distinct": [header for header, _ in written_members],
         }
         write_json(directory / "model.json", content)
+
+    def export(self, path: Path | str, run: Path | str | None = None) -> None:
+        """Writes a folder that predicts without metajax: with NumPy, JAX and flatbuffers alone.
+
+        The folder has the ensemble as one program in the format of ``jax.export`` (``model.stablehlo``), the rules by which
+        columns are read (``encoder.json``), a loader (``load.py``) and a model card (``MODEL_CARD.md``).
+
+        Args:
+            path: The folder, which must be new or empty.
+            run: The run directory of the search, whose data, scores and settings the model card quotes.
+
+        Raises:
+            InputError: If the folder holds files, flatbuffers is not installed, a member is of a model type without
+                ``predict_jax``, or a file of the run is damaged.
+        """
+        export.check_folder(path)
+        weights, classes, schema = self.member_weights, self.encoder.classes, self.encoder.schema
+        ensemble = export_program.Ensemble(self.members, self.temperatures, weights, classes is not None)
+        program = export_program.of_table(ensemble, len(self.encoder.groups))
+        target = "the target" if schema.target is None else schema.target.name
+        features = f"{len(schema.used)} columns"
+        facts = export_card.ModelFacts("table", self.configs, weights, classes, target, features, len(program))
+        files = {
+            export.PROGRAM: program,
+            export.ENCODER: export.encoder_json(self.encoder, self.threshold),
+            export.LOADER: export.loader("_exported_loader"),
+            export.CARD: export_card.card(facts, run),
+        }
+        export.write_folder(path, files)
 
     @staticmethod
     def load(directory: Path | str, model_types: Sequence[ModelType] = ()) -> "FittedModel":

@@ -230,7 +230,7 @@ def apply(
         keep: Random bits u32[levels, members, n, width] and the rate at which units are kept, for dropout.
     """
     levels, members, size = params["gain"].shape
-    n = len(x)
+    n = x.shape[0]
     units = (jnp.arange(size) < config.width).astype(jnp.float32)
     inputs = encoding.encode(table, x) * config.mask
     if "frequency" in params:

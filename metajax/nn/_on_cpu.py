@@ -43,8 +43,9 @@ def patch_bytes(x: jax.Array, form: Form) -> int:
 
 
 def output_on_cpu(x: jax.Array, kernel: jax.Array, *, form: Form) -> jax.Array:
-    """The convolution: large patches in pieces, wide ones as a product, others by XLA."""
-    total = patch_bytes(x, form)
+    """The convolution: large patches in pieces, wide ones as a product, others by XLA. An export does not know how many rows
+    there will be, and takes no pieces."""
+    total = patch_bytes(x, form) if isinstance(x.shape[0], int) else 0
     if form.size > 1 and total > LARGE_BYTES and kernel.shape[-1] >= MANY_CHANNELS:
         fitting = max(1, len(x) * FITTING_BYTES // total)
         piece_size = next(n for n in range(fitting, 0, -1) if len(x) % n == 0)

@@ -4,11 +4,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metajax._optional import optional
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
+from metajax.automl.models._catboost_jax import raw_outputs
 from metajax.automl.models._levels import numbers_and_levels
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
@@ -116,6 +119,17 @@ class CatBoostJson(Member):
         rows = _pool(x, self._levels if len(self._levels) else None)
         predict = lambda end: self._model.predict(rows, kind, ntree_end=end, thread_count=n_threads())
         return [two_columns(np.asarray(predict(end), np.float32), self.settings["outputs"]) for end in ends]
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns probabilities or values f64[n, outputs] in operations of JAX."""
+        levels = self._levels if len(self._levels) else None
+        leaf_index = lambda rows: self._model.calc_leaf_indexes(_pool(rows, levels))
+        outputs = raw_outputs(self.content, self._levels, leaf_index, x)
+        if not self.settings["classification"]:
+            return outputs
+        if outputs.shape[1] == 1:
+            outputs = jnp.concatenate([jnp.zeros_like(outputs), outputs], axis=1)
+        return jax.nn.softmax(outputs, axis=1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the bytes of the JSON text, and which inputs are levels."""

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from metajax.automl._task import Data
-from metajax.automl.models._forest import Forest, TreeEnsemble, join, make_tree
+from metajax.automl.models._forest import Forest, join, make_tree
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import is_limited, time_is_over
+from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.automl.models._types import Member
 from metajax.space import Categorical, Domain, Integer
 

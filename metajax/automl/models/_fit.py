@@ -3,11 +3,14 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl._class_weights import weighted
 from metajax.automl._task import Data
 from metajax.automl.models._threads import limited_threads, quiet
+from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.automl.models._types import Member, ModelType
 
 # Share of the uniform distribution in every prediction of a class: no class is impossible because no tree or neighbor has it.
@@ -49,6 +52,27 @@ class FittedMember:
         result = np.full((len(predictions), self.outputs), _UNIFORM_SHARE / self.outputs, np.float32)
         result[:, self.classes] += np.float32(1 - _UNIFORM_SHARE) * predictions
         return result
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns what ``predict`` returns, f64[n, outputs], in operations of JAX that are traced with 64-bit types."""
+        if self.member is None:
+            return self.spread_jax(jnp.ones((x.shape[0], 1), jnp.float64))
+        return self.spread_jax(self.member.predict_jax(x[:, self.columns]).astype(jnp.float64))
+
+    def trees(self) -> TreeEnsemble | None:
+        """Returns the trees of the member, which read all inputs, or ``None`` if it does not consist of trees alone."""
+        if self.member is None or not hasattr(self.member, "trees"):
+            return None
+        ensemble: TreeEnsemble = self.member.trees()  # type: ignore[attr-defined]
+        forest = ensemble.forest._replace(feature=self.columns.astype(np.int32)[ensemble.forest.feature])
+        return TreeEnsemble(forest, ensemble.baseline, ensemble.settings["link"], ensemble.settings["groups"])
+
+    def spread_jax(self, predictions: jax.Array) -> jax.Array:
+        """Puts the probabilities into the columns of all classes, and mixes them with the uniform distribution."""
+        if not len(self.classes):
+            return predictions
+        uniform = jnp.full((predictions.shape[0], self.outputs), _UNIFORM_SHARE / self.outputs, jnp.float64)
+        return uniform.at[:, self.classes].add((1 - _UNIFORM_SHARE) * predictions)
 
     def header(self) -> dict[str, Any]:
         """Returns the part of the member that is saved as JSON."""

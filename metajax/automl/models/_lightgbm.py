@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from metajax._optional import optional
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
+from metajax.automl.models._library_trees import from_lightgbm
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over
+from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -93,6 +96,14 @@ class LightGBMText(Member):
         options = {"num_iteration": iterations, "num_threads": n_threads()}
         out = np.asarray(self._booster.predict(x, **options), np.float32)
         return two_columns(out, self.settings["outputs"])
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns probabilities or values f64[n, outputs] in operations of JAX."""
+        return self.trees().predict_jax(x)
+
+    def trees(self) -> TreeEnsemble:
+        """Returns the trees as arrays."""
+        return from_lightgbm(self.text.decode())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the bytes of the text."""

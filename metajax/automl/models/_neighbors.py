@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl._task import Data
@@ -11,6 +13,8 @@ from metajax.space import Categorical, Domain, Integer
 _MAX_ROWS = 5_000
 """The maximum number of stored rows. Larger tables are subsampled, because every prediction visits all stored rows."""
 _CHUNK = 512  # The number of rows whose distances are held in memory at a time.
+_MIN_DISTANCE = 1e-6
+"""Rows that are closer count as if they were at this distance: then equal rows are, whatever the rounding."""
 
 
 class Neighbors:
@@ -49,20 +53,52 @@ class StoredRows(Member):
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Returns the votes f32[n, outputs] of the nearest rows."""
-        k, squares = min(self.settings["neighbors"], len(self.x)), np.square(self.x).sum(axis=1)
+        k, stored = min(self.settings["neighbors"], len(self.x)), self.x.astype(np.float64)
+        squares, number = np.square(stored).sum(axis=1), np.arange(len(stored))
         result = np.empty((len(x), self.y.shape[1]), np.float32)
         for start in range(0, len(x), _CHUNK):
-            rows = np.nan_to_num(x[start : start + _CHUNK])
-            distance = np.square(rows).sum(axis=1)[:, None] + squares - 2 * rows @ self.x.T
-            nearest = np.argpartition(distance, k - 1, axis=1)[:, :k]
-            weights = np.ones(nearest.shape, np.float32)
+            rows = np.nan_to_num(x[start : start + _CHUNK]).astype(np.float64)
+            distance = np.square(rows).sum(axis=1)[:, None] + squares - 2 * rows @ stored.T
+            # Sums in float64 make equal distances equal in float32, whose bits are in the order of the numbers. So the first
+            # stored of equally near rows counts, whatever computes the sums.
+            bits = np.maximum(distance, _MIN_DISTANCE**2).astype(np.float32).view(np.int32).astype(np.int64)
+            smallest = np.partition(bits << 32 | number, k - 1, axis=1)[:, :k]
+            nearest, weights = smallest & 0xFFFFFFFF, np.ones(smallest.shape, np.float32)
             if self.settings["weights"] == "distance":
-                near = np.sqrt(np.maximum(np.take_along_axis(distance, nearest, axis=1), 0))
-                weights = 1 / np.maximum(near, 1e-6)
+                weights = 1 / np.sqrt((smallest >> 32).astype(np.int32).view(np.float32))
             weights /= weights.sum(axis=1, keepdims=True)
             result[start : start + _CHUNK] = np.einsum("nk,nko->no", weights, self.y[nearest])
         if self.settings.get("weighted"):  # the last column holds how much the rows count
             return result[:, :-1] / np.maximum(result[:, -1:], 1e-12)
+        return result
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns the votes f64[n, outputs] of the nearest rows in operations of JAX."""
+        k, rows, n = min(self.settings["neighbors"], len(self.x)), jnp.nan_to_num(x).astype(jnp.float64), x.shape[0]
+
+        def visit(carry, chunk):
+            stored, number = chunk
+            squares = jnp.sum(stored**2, axis=1) + jnp.where(number < 0, jnp.inf, 0.0)
+            distance = jnp.sum(rows**2, axis=1, keepdims=True) + squares - 2.0 * rows @ stored.T
+            distance = jnp.maximum(distance, _MIN_DISTANCE**2).astype(jnp.float32)
+            # Of equal distances the first is taken, which is that of the row that was stored first.
+            distance = jnp.concatenate([carry[0], distance], axis=1)
+            numbers = jnp.concatenate([carry[1], jnp.broadcast_to(number, (n, len(number)))], axis=1)
+            negative, places = jax.lax.top_k(-distance, k)
+            return (-negative, jnp.take_along_axis(numbers, places, axis=1)), None
+
+        missing = -len(self.x) % _CHUNK
+        stored = np.pad(self.x.astype(np.float64), [(0, missing), (0, 0)]).reshape(-1, _CHUNK, self.x.shape[1])
+        number = np.pad(np.arange(len(self.x), dtype=np.int32), (0, missing), constant_values=-1).reshape(-1, _CHUNK)
+        start = jnp.full((n, k), jnp.inf, jnp.float32), jnp.full((n, k), -1, jnp.int32)
+        (distance, nearest), _ = jax.lax.scan(visit, start, (jnp.asarray(stored), jnp.asarray(number)))
+        weights = jnp.ones((n, k), jnp.float64)
+        if self.settings["weights"] == "distance":
+            weights = 1.0 / jnp.sqrt(distance.astype(jnp.float64))
+        votes = jnp.asarray(self.y.astype(np.float64))[nearest]
+        result = jnp.einsum("nk,nko->no", weights / jnp.sum(weights, axis=1, keepdims=True), votes)
+        if self.settings.get("weighted"):
+            return result[:, :-1] / jnp.maximum(result[:, -1:], 1e-12)
         return result
 
     def arrays(self) -> dict[str, np.ndarray]:

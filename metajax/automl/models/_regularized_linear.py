@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl._task import Data
@@ -57,6 +59,11 @@ class Linear(Member):
             weights = np.exp(out - out.max(axis=1, keepdims=True))
             out = weights / weights.sum(axis=1, keepdims=True)
         return out.astype(np.float32)
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns probabilities or values f64[n, outputs] in operations of JAX."""
+        out = jnp.nan_to_num(x).astype(jnp.float64) @ jnp.asarray(self.weights) + jnp.asarray(self.offset)
+        return jax.nn.softmax(out, axis=1) if self.settings["softmax"] else out
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns weights and offset."""

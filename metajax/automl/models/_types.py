@@ -3,10 +3,12 @@
 import abc
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from metajax.automl._task import Data
 from metajax.space import Domain
+from metajax.types import InputError
 
 
 class Member(abc.ABC):
@@ -45,6 +47,17 @@ class Member(abc.ABC):
     def staged(self, x: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:
         """Returns what the model predicts after each of these shares of its training; by default always the same."""
         return [self.predict(x)] * len(shares)
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns what ``predict`` returns, f[n, classes] or f[n, 1], in operations of JAX. Only an export needs it.
+
+        Args:
+            x: f32[n, inputs], rows that JAX traces; n may be symbolic, and 64-bit types are enabled.
+
+        Raises:
+            InputError: If the type does not have it.
+        """
+        raise InputError(f"a model must have predict_jax to be exported, got {type(self).__name__}, which has none")
 
 
 class ModelType(Protocol):

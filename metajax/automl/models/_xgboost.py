@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from metajax._optional import optional
 from metajax.automl._task import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
+from metajax.automl.models._library_trees import from_xgboost
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over
+from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -96,6 +99,14 @@ class XGBoostJson(Member):
         ends = [max(1, round(share * iterations)) for share in shares]
         outputs = [np.asarray(self._booster.predict(matrix, iteration_range=(0, end)), np.float32) for end in ends]
         return [two_columns(out, self.settings["outputs"]) for out in outputs]
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns probabilities or values f64[n, outputs] in operations of JAX."""
+        return self.trees().predict_jax(x)
+
+    def trees(self) -> TreeEnsemble:
+        """Returns the trees as arrays."""
+        return from_xgboost(self.content)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the bytes of the JSON text."""
