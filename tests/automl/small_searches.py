@@ -29,7 +29,8 @@ def small_models():
 def quick_meta_learner():
     """A ridge regression that ranks random configurations, where what the meta-learner proposes is not tested.
 
-    It spares the search by gradient, and all but three model types. The fixture is undone on its own, because tests undo their ``monkeypatch`` early.
+    It spares the search by gradient, and all but three model types. The fixture is undone on its own, because tests undo
+    their ``monkeypatch`` early.
     """
     from metajax import predictor
     from metajax.automl import _load, _proposing, _tables, models

@@ -36,6 +36,7 @@ def results(tmp_path, monkeypatch):
     return tmp_path / "kept"
 
 
+@pytest.mark.slow
 def test_it_measures_keeps_and_goes_on(tmp_path, capsys, results):
     flags = ["--preset", "tiny", "--no-train", "--out", str(tmp_path / "out")]
     assert gpu.main([*flags, "--only", "checks,omniglot_steps"]) == 0

@@ -59,7 +59,7 @@ def readings(table):
     yield "CSV as pandas reads it", pd.read_csv(io.StringIO(text), dtype={"seed": "Int64"} if "seed" in table else None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(CHOICES, st.booleans())
 @example([None, "null", "", "nan", "1", "True", (3, 3)], True)
 @example(["1", 1], True)
