@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import sys
 import textwrap
 
 import pytest
@@ -135,6 +136,36 @@ def test_errors_of_the_library_name_the_flags(tmp_path, capsys):
     ]:
         assert experiment.main(["--warm-up", "2.0", "--out", str(out)]) == 2
         assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "missing"),
+    [
+        ("sinusoid", [], ["matplotlib"]),
+        ("nas_bench_201", ["--method", "gdas"], ["matplotlib"]),
+        ("joint_search", [], ["optuna"]),
+        ("search_tabular", ["--methods", "random,gp"], ["optuna", "torch", "matplotlib"]),
+    ],
+)
+def test_a_missing_package_is_told_before_anything_is_loaded_or_written(
+    name, flags, missing, monkeypatch, tmp_path, capsys
+):
+    for package in missing:
+        monkeypatch.setitem(sys.modules, package, None)
+    (experiment,) = (each for each in EVERY if each.name == name)
+    experiment = dataclasses.replace(experiment, data=lambda config: pytest.fail("data was loaded"))
+    assert experiment.main([*flags, "--out", str(tmp_path / "run")]) == 2
+    packages = " and ".join(missing)
+    assert capsys.readouterr().err == f"error: {name} needs {packages}: pip install {' '.join(missing)}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_draws_nothing_needs_no_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    by_name = {each.name: each for each in EVERY}
+    by_name["omniglot"].check_packages(by_name["omniglot"].config())
+    by_name["nas_darts"].check_packages(by_name["nas_darts"].config())  # its figures are SVG
+    by_name["nas_bench_201"].check_packages(by_name["nas_bench_201"].config(method="snip"))
 
 
 @pytest.mark.slow
