@@ -118,7 +118,11 @@ def test_no_error_of_the_searching_library_names_a_flag():
     [
         (["matplotlib"], "metalearner", "a search needs Matplotlib: pip install 'metajax[plot]'"),
         (["optuna"], "optuna", "a search with --method optuna needs Optuna: pip install 'metajax[optuna]'"),
-        (["pandas", "matplotlib"], "random", "a search needs pandas and Matplotlib: pip install 'metajax[tabular,plot]'"),
+        (
+            ["pandas", "matplotlib"],
+            "random",
+            "a search needs pandas and Matplotlib: pip install 'metajax[tabular,plot]'",
+        ),
         (["sklearn"], "random", "a search with --data iris needs scikit-learn: pip install 'metajax[tabular]'"),
         (
             ["sklearn", "optuna"],
@@ -160,7 +164,7 @@ def test_the_library_tells_a_missing_package_before_it_trains(monkeypatch, tmp_p
     ):
         automl.search(automl.Config("iris", method="optuna"), directory, show=False)
     x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
-    with pytest.raises(InputError, match="^a search with method='optuna' needs Optuna"):  # and nothing of `data`
+    with pytest.raises(InputError, match=r"^a search with method='optuna' needs Optuna"):  # and nothing of `data`
         metajax.AutoMLClassifier(trials=16, method="optuna").fit(x, y)
 
 

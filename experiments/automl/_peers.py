@@ -111,7 +111,7 @@ def run(method: str, folder: Path, environments: Path, cores: int, seconds: floa
         return Cost(None, {"failed": (finished.stderr.strip().splitlines() or ["no message"])[-1][:200]})
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         predictions = arrays["predictions"]
-    record = json.loads((folder / "record.json").read_text())
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     if not np.isfinite(predictions).all():
         return Cost(None, {**record, "failed": "predictions that are not finite"})
     return Cost(predictions, record)

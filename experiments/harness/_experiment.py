@@ -104,7 +104,7 @@ class Experiment(Generic[C]):
     def check_packages(self, config: C) -> None:
         """Raises an ``InputError`` that names all missing packages, so that none is missed after the training."""
         draws = self.draw is not None or any(not figure.endswith(".svg") for figure in self.figures)
-        needed = dict.fromkeys([*self.needs(config), *(["matplotlib"] if draws else [])])
+        needed = [*self.needs(config), *(["matplotlib"] if draws else [])]
         if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
             raise InputError(f"{self.name} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax import supernet
+from metajax.automl._ensemble import member_weights
 from metajax.automl._metrics import labels
 from metajax.data._home import load_npz, save_npz
 from metajax.run import write_json
@@ -128,7 +129,7 @@ class ImageModel:
     @property
     def _weights(self) -> np.ndarray:
         """The weights f64[members] of the mean."""
-        return np.full(len(self.members), 1 / len(self.members)) if self.weights is None else self.weights
+        return member_weights(self.weights, len(self.members))
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns labels and probabilities of images f32[n, height, width, channels] in [0, 1]."""

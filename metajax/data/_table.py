@@ -153,7 +153,7 @@ def _check_learnable(dataset: Dataset, schema: Schema) -> None:
             "the data must have a column to learn from, but every column is constant, empty or an identifier"
         )
     if dataset.classes is None:
-        _check_values(dataset.target, dataset.name)
+        _check_values(dataset.target)
     else:
         _check_labels(dataset.target, dataset.classes, dataset.name)
 
@@ -199,7 +199,7 @@ def _check_target(values: np.ndarray, name: str) -> None:
         raise InputError(f"the target {name} must have at least two values, but it is constant ({sole_value})")
 
 
-def _check_values(values: np.ndarray, name: str) -> None:
+def _check_values(values: np.ndarray) -> None:
     """Refuses a regression target of few rows."""
     if len(values) < _MIN_REGRESSION_ROWS:
         raise InputError(f"the data must have at least {_MIN_REGRESSION_ROWS} rows for regression, got {len(values)}")

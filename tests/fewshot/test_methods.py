@@ -218,3 +218,9 @@ def test_the_head_may_be_a_network_and_normalizes_by_the_support():
         method.init(jax.random.key(0)), fewshot.episodes.tasks(task, 2)(jax.random.key(1))
     )
     assert np.isfinite(info["outer_loss"]) and int(state.step) == 1
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(InputError, match=r"method must be one of maml, .*protonet.*, got 'mamll'"):
+        fewshot.METHODS["mamll"]
+    assert "mamll" not in fewshot.METHODS and fewshot.METHODS.get("mamll") is None
