@@ -6,8 +6,8 @@
 The trivial answer stands beside it: the ensemble of the defaults of all model types, without a search. The parts are the
 prior of other tables; the meta-learner, in whose place chance or Optuna's TPE proposes; boosted trees and forests; LightGBM,
 XGBoost and CatBoost; and the ensemble. (What the embeddings of numbers give is measured by ``network_ablation``.) Every variant
-is a program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which anything was
-chosen on. A quarter of the rows is held back, and only the experiment sees its targets.
+is a program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which was used to
+choose a setting. A quarter of the rows is held back, and only the experiment sees its targets.
 
 Every configuration is first tried on validation rows that all variants share. The best metric there tells how good the
 configurations are that a proposer finds, without the luck of the test rows and without what the ensemble adds.

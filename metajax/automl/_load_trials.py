@@ -1,4 +1,4 @@
-"""The trainings of finished runs as learning meta-data, for a meta-learner of one's own."""
+"""The trainings of finished runs as learning meta-data, for a meta-learner of your own."""
 
 from pathlib import Path
 

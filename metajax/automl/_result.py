@@ -236,6 +236,13 @@ def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, flo
     return metrics
 
 
+_MIXTURE = (
+    "It is mixed with an ensemble of the defaults alone: its weight grows with the number of standard errors by which it is "
+    "better on these rows, and is 0 up to two of them. "
+)
+"""How the protocol says what ``select`` does, unless the metric is one of labels."""
+
+
 def _test_rows(config: Config, task: Task) -> str:
     """Where the test rows come from."""
     if config.test is not None:
@@ -256,7 +263,7 @@ def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: in
         f"{_test_rows(config, task)}; nothing is learned or selected by it. The search "
         f"compares configurations on one split of the other rows and trains good ones {training}. The selected model is an "
         f"ensemble, picked among {words.count(selection.n_candidates, 'candidate')} by {criterion} of what they predict for "
-        "the rows that they were not trained on, as far as it is surely better than one of the defaults. Each of the others is "
+        f"the rows that they were not trained on. {'' if task.metric.by_label else _MIXTURE}Each of the others is "
         "one training of one configuration on all rows but the test. Intervals are 95% intervals over the test rows."
     )
     if task.is_ordered:

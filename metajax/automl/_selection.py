@@ -1,4 +1,7 @@
-"""The ensemble that a search ends with: what scores best on held-out rows, as far as it is surely better than the defaults."""
+"""The ensemble that a search ends with: a mixture of the one that scores best on held-out rows and of one of the defaults.
+
+The more standard errors the first one is better by than the second, the larger is its weight; up to two it has none.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -33,7 +33,7 @@ def table_task(
     Args:
         prepared: The table, as ``prepare`` returns it.
         group_size: Number of networks that train side by side in one compiled program, at least 1. A score does not depend on
-            it but for rounding.
+            it except for rounding.
         model_types: What is searched beside networks; by default ``models.installed()``.
         minutes: The budget that many trainings are to fit into, which limits the epochs of large networks; ``None`` is 20
             minutes or more.

@@ -26,8 +26,8 @@ class Data(NamedTuple):
         y_eval: i32[m] or f32[m], their targets.
         weights: f64[n], how much each training row counts; ``None`` where all count alike.
         weights_eval: f64[m], how much each evaluation row counts, or ``None``.
-        levels: i64[inputs], the number of the category that an input is a level of, and -1 for other inputs; ``None`` where
-            inputs are none of a table. The inputs of a category are one-hot.
+        levels: i64[inputs], the number of the category that an input is a level of, and -1 for other inputs; ``None`` if
+            the inputs are not from a table. The inputs of a category are one-hot.
     """
 
     x: Any

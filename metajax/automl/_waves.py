@@ -74,7 +74,7 @@ class WaveHistory:
             allows: Whether there is time for a training, as in ``TrainFn``. The wave holds those that were trained.
             is_stopped: Whether the search was asked to stop; then no training starts.
             gives_up: Give up trainings that fall behind by the learning curves of the waves before.
-            first_split: The number of the first split, if the splits are none of the task.
+            first_split: The number of the first split, if the splits are not the task's own.
 
         Returns:
             The wave.

@@ -167,7 +167,7 @@ def to_test_dataset(frame: Any, target: Any, dataset: Dataset) -> Dataset:
         dataset: The dataset.
 
     Raises:
-        InputError: If a column is missing, no row has a target, or a label is none of the dataset's.
+        InputError: If a column is missing, no row has a target, or a label is not one of the dataset's.
     """
     schema = dataset.schema
     assert schema is not None and schema.target is not None

@@ -18,8 +18,8 @@ def classification_loss(
 
     Args:
         logits: Scores of each class.
-        labels: The class of each example, 0 to ``classes - 1``. A label that is none of the classes makes the loss NaN inside
-            of a compiled program.
+        labels: The class of each example, 0 to ``classes - 1``. A label that is not one of the classes makes the loss NaN
+            inside of a compiled program.
 
     Returns:
         The loss f32[], and ``{"accuracy": f32[]}``.

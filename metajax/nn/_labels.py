@@ -1,4 +1,4 @@
-"""Losses of integer labels that notice a label which is none of the classes.
+"""Losses of integer labels that notice a label that is not one of the classes.
 
 JAX says nothing of an index out of range: a negative one counts from the end, a one-hot row is all zeros. Here such a label
 raises ``InputError`` where its value is known, and gives NaN inside of a compiled program, where it is not.

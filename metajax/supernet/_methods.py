@@ -88,7 +88,7 @@ METHODS: dict[str, SupernetMethod] = MethodTable(
         "darts-pt": SupernetMethod(
             _DARTS_PT,
             mixtures.darts_pt,
-            "The authors begin the tuning with an empty momentum; here it goes on. They also tune for one epoch behind the "
+            "The authors begin the tuning with an empty momentum; here it goes on. They also tune for one epoch after the "
             "last projection, which decides nothing.",
         ),
         "darts-pt-fixed": SupernetMethod(_DARTS_PT, mixtures.darts_pt_fixed, "As darts-pt."),

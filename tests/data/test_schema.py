@@ -125,7 +125,7 @@ def test_whole_numbers_that_differ_and_are_called_an_identifier(name):
     cells = (np.random.default_rng(0).permutation(1000)[:40] * 7).tolist()
     assert only(cells, name)[0].kind == "identifier"
     assert only(cells, "paid")[0].kind == "number"
-    assert only([*cells[:-1], cells[0]], name)[0].kind == "number", "one comes again"
+    assert only([*cells[:-1], cells[0]], name)[0].kind == "number", "one recurs"
 
 
 DATES = {

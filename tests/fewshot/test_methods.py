@@ -182,7 +182,7 @@ def test_a_method_of_parts_has_no_initial_parameters():
 @pytest.mark.parametrize(
     ("name", "settings", "arguments", "message"),
     [
-        ("maml", {}, {"steps": 0}, "steps=0 must be an integer >= 1"),
+        ("maml", {}, {"steps": 0}, "steps must be an integer >= 1, got 0"),
         ("maml", {}, {"steps": 5, "head": None}, "head must be a Functional"),
         ("linear-probe", {}, {"steps": 5}, "classes must be the number of training classes"),
         ("maml", {"batch_norm": "running"}, {"steps": 5}, "this method has no running statistics"),

@@ -65,8 +65,8 @@ def parse(texts: Any, format: str) -> np.ndarray:
 def fit(cells: Cells) -> Fit | None:
     """Finds the format of dates in a column.
 
-    All cells must be dates, but for words that mean a missing value and at most 5% of others. Where month and day could be
-    exchanged, a slash or dash means month first and a point day first.
+    All cells must be dates, except for words that mean a missing value and at most 5% of others. Where month and day could
+    be exchanged, a slash or dash means month first and a point day first.
 
     Args:
         cells: The cells of the column.

@@ -132,9 +132,9 @@ def _number(text: str, column: Column, pattern: re.Pattern[str]) -> float:
 def fit(cells: Cells, prefers_comma: bool = False) -> Fit | None:
     """Finds the number format of a column.
 
-    A format is accepted if all texts are numbers, but for words that mean a missing value and a few stray ones: at most three
-    different texts in at most 5% of the cells. Where several formats fit, ``1,234`` is a thousand, unless another column of the
-    table has a decimal comma.
+    A format is accepted if all texts are numbers, except for words that mean a missing value and a few stray ones: at most
+    three different texts in at most 5% of the cells. Where several formats fit, ``1,234`` is a thousand, unless another column
+    of the table has a decimal comma.
 
     Args:
         cells: The cells of the column.

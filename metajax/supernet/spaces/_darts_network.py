@@ -73,7 +73,7 @@ def darts_supernet(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _DartsNetwork:
-    """Cells behind a stem, each of which sees the outputs of the two cells before it."""
+    """A stem followed by cells, each of which sees the outputs of the two cells before it."""
 
     space: Space
     classes: int

@@ -28,11 +28,11 @@ class Tile(NamedTuple):
     limits: train_state.Limits
 
 
-class Shelf:
+class TrainingGroup:
     """The models of one shape, in tiles, and the recorded cost and score of each after each epoch.
 
     Attributes:
-        costs: By what epochs are compared, for each model and epoch.
+        costs: The cost by which epochs are compared, for each model and epoch.
         scores: The accuracy or the negative mean squared error.
         finished: The best parameters of the models that have stopped, and what is known of them.
         given_up: The models that were stopped because they fell behind.
