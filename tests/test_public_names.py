@@ -161,7 +161,7 @@ def of_summary(parts):
     summary = parts["summary"].replace("\n", " ")
     if not summary:
         return ["no docstring"]
-    return [] if re.search(r"[.:?!)`]$", summary) else ["the summary is no sentence"]
+    return [] if re.search(r"[.:?!)`]$", summary) else ["the summary is not a sentence"]
 
 
 def of_arguments(parts, names):

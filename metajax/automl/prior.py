@@ -255,9 +255,9 @@ def warm_start(
 ) -> FloatArray[np.ndarray, "{n} width"]:
     """Proposes configurations for a dataset before any of its own trainings are known.
 
-    The prior predicts how good many random configurations are. Those with the largest expected gain are returned, a third of
-    them by their gain per second, each at a distance from those before it and from those that were tried. Without a prior of this
-    space, random ones are returned.
+    The prior predicts how good many random configurations are. Those with the largest expected gain are returned, a third
+    of them by their gain per second, each at a distance from those before it and from those that were tried. Without a prior of
+    this space, random ones are returned.
 
     Args:
         space: The space of the table.

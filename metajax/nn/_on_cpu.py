@@ -69,7 +69,7 @@ def kernel_on_cpu(x: jax.Array, slope: jax.Array, *, form: Form) -> jax.Array:
         return _kernel_by_position(x, slope, form=form)
     if form.size == 1 or channels >= WIDE_CHANNELS:
         return kernel_product(x, slope, form=form)
-    # XLA's convolution takes twice as long where the output channels are no power of two
+    # XLA's convolution takes twice as long where the output number of output channels is not a power of two
     power = 1 << (out.bit_length() - 1)
     pieces = [slope] if power == out else [slope[..., :power], slope[..., power:]]
     return jnp.concatenate([kernel_direct(x, piece, form=form) for piece in pieces], axis=-1)

@@ -96,7 +96,7 @@ def mlp(
 
 
 def check_widths(hidden: Any) -> None:
-    """Refuses what are no widths of hidden layers before anything is trained."""
+    """Refuses values that are not widths of hidden layers before anything is trained."""
     is_width = lambda width: isinstance(width, int | np.integer) and not isinstance(width, bool) and width >= 1
     if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not all(map(is_width, hidden)):
         raise InputError(f"hidden must be a sequence of integers >= 1, such as (64,), got {hidden!r}")

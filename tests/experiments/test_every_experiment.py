@@ -193,7 +193,7 @@ def test_runs_and_resumes(experiment, tmp_path, capsys):
     assert experiment.main([*argv, "--resume"]) == 0
     again = json.loads((out / "result.json").read_text())
     timed = lambda m: {k: v for k, v in m.items() if not any(word in k for word in TIMED)}
-    if experiment.name != "joint_search":  # how far a search comes in its seconds is no constant
+    if experiment.name != "joint_search":  # how far a search comes in its seconds is not a constant
         assert timed(again["metrics"]) == timed(first["metrics"])
     text = tables.section(harness.read(out), experiment)
     assert text.count("|---") > 3 and "| metric | value |" not in text

@@ -16,7 +16,7 @@ _UNIFORM_SHARE = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class FittedMember:
-    """A member of an ensemble that is no network.
+    """A member of an ensemble that is not a network.
 
     Attributes:
         model: The name of its type.

@@ -42,7 +42,7 @@ def read_delimited(path: Path) -> Delimited:
         path: The file.
 
     Raises:
-        InputError: If the file is no text, has no header or no rows, a row has more or fewer fields than the header, or two
+        InputError: If the file is not text, has no header or no rows, a row has more or fewer fields than the header, or two
             columns have one name.
     """
     content, notes = read_text(path)

@@ -66,7 +66,7 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 def parse(texts: Sequence[str], column: Column) -> np.ndarray:
-    """Returns texts as numbers f64[n], NaN where a text is none.
+    """Returns texts as numbers f64[n], NaN where a text is not a number.
 
     Args:
         texts: The texts, without surrounding blanks.
@@ -90,7 +90,7 @@ def parse(texts: Sequence[str], column: Column) -> np.ndarray:
 
 
 def values(cells: Cells, column: Column) -> np.ndarray:
-    """Returns the cells of a column of kind ``number``, f64[n], NaN where one is missing or is no number."""
+    """Returns the cells of a column of kind ``number``, f64[n], NaN where one is missing or is not a number."""
     if cells.numbers is not None:
         return cells.numbers
     return np.append(parse(cells.texts, column), np.nan)[cells.codes]

@@ -88,7 +88,7 @@ class MixedCell(nnx.Module):
         rngs: The randomness of the initial weights.
 
     Raises:
-        InputError: If ``channels`` is no multiple of ``partial``.
+        InputError: If ``channels`` is not a multiple of ``partial``.
 
     Example:
         >>> space = cell_space(3)
