@@ -42,6 +42,10 @@ REQUIREMENTS = {
 ENVIRONMENT = {"metajax": "", **dict.fromkeys(VARIANTS, ""), "autogluon": "autogluon"}
 """The environment of a method: that of this process, or one of ``REQUIREMENTS``; the others are in ``models``."""
 
+SEARCHES = ("metajax", "tpe", "flaml", "autogluon")
+METHODS = (*SEARCHES, "boosting", "lightgbm", "catboost", "realmlp", "tabm")
+"""The contestants of ``tables``, those that search for some time first."""
+
 
 class Cost(NamedTuple):
     """What a contestant predicted and what it cost.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metajax.automl._task import CURVE_POINTS
+from metajax.automl._training import CURVE_POINTS
 
 _COVERAGE = 0.9
 _MIN_CURVES = 4

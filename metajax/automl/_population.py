@@ -26,7 +26,7 @@ from metajax.automl._population_rows import Population, Sampling
 from metajax.automl._program_shape import program_shape
 from metajax.automl._score import score, squared_error
 from metajax.automl._space import SCHEDULES
-from metajax.automl._task import CURVE_POINTS, GROUP_SIZE, AllowsFn, Data, TrainingResults
+from metajax.automl._training import CURVE_POINTS, GROUP_SIZE, AllowsFn, Data, TrainingResults
 from metajax.automl._training_group import TrainingGroup
 from metajax.types import generator, stream
 
@@ -51,40 +51,10 @@ class Plan(NamedTuple):
     jobs: list[Callable[[], None]]
 
 
-def train(
-    configs: dict[str, Any], groups: np.ndarray, data: Data, n_outputs: int, key: jax.Array, **options: Any
-) -> TrainingResults:
-    """Trains every configuration, one shape after the other; the arguments are those of ``plan``."""
-    planned = plan(configs, groups, data, n_outputs, key, **options)
-    for job in planned.jobs:
-        job()
-    return planned.results
+class Options(NamedTuple):
+    """How a population is trained, and what is returned of it.
 
-
-def plan(
-    configs: dict[str, Any],
-    groups: np.ndarray,
-    data: Data,
-    n_outputs: int,
-    key: jax.Array,
-    keep_params: bool = False,
-    output_rows: int = 0,
-    group_size: int = GROUP_SIZE,
-    progress: Callable[[int], None] | None = None,
-    sampling: Sampling | None = None,
-    stop: np.ndarray | None = None,
-    score_of: ScoreFn | None = None,
-    allows: AllowsFn | None = None,
-    watch: CurveWatch | None = None,
-) -> Plan:
-    """Plans the training of every configuration. The key of a model depends on its position alone, not on the grouping.
-
-    Args:
-        configs: Struct of arrays of the space.
-        groups: i64[inputs], the feature of the space that each input column belongs to.
-        data: Rows to train and to evaluate on.
-        n_outputs: Number of classes, or 1.
-        key: Random key of the whole population.
+    Attributes:
         keep_params: Return the parameters.
         output_rows: Return what the models predict for this many of the evaluation rows.
         group_size: Maximum number that train side by side in one program; a score does not depend on it except for rounding.
@@ -96,29 +66,63 @@ def plan(
         allows: Whether there is time, as in ``TrainFn``; by default there always is.
         watch: Which trainings are given up; by default none is.
     """
+
+    keep_params: bool = False
+    output_rows: int = 0
+    group_size: int = GROUP_SIZE
+    progress: Callable[[int], None] | None = None
+    sampling: Sampling | None = None
+    stop: np.ndarray | None = None
+    score_of: ScoreFn | None = None
+    allows: AllowsFn = lambda seconds: True
+    watch: CurveWatch | None = None
+
+
+_DEFAULTS = Options()
+
+
+def train(
+    configs: dict[str, Any],
+    groups: np.ndarray,
+    data: Data,
+    n_outputs: int,
+    key: jax.Array,
+    options: Options = _DEFAULTS,
+) -> TrainingResults:
+    """Trains every configuration, one shape after the other; the arguments are those of ``plan``."""
+    planned = plan(configs, groups, data, n_outputs, key, options)
+    for job in planned.jobs:
+        job()
+    return planned.results
+
+
+def plan(
+    configs: dict[str, Any],
+    groups: np.ndarray,
+    data: Data,
+    n_outputs: int,
+    key: jax.Array,
+    options: Options = _DEFAULTS,
+) -> Plan:
+    """Plans the training of every configuration. The key of a model depends on its position alone, not on the grouping.
+
+    Args:
+        configs: Struct of arrays of the space.
+        groups: i64[inputs], the feature of the space that each input column belongs to.
+        data: Rows to train and to evaluate on.
+        n_outputs: Number of classes, or 1.
+        key: Random key of the whole population.
+        options: How they are trained.
+    """
     configs = {name: np.asarray(value) for name, value in configs.items()}
-    sampling = sampling or Sampling(encoding.make_layout(np.asarray(data.x)))
-    population = Population(data, sampling, n_outputs, key, stop is None)
-    results = _empty_results(len(configs["model"]), data, output_rows, n_outputs)
+    sampling = options.sampling or Sampling(encoding.make_layout(np.asarray(data.x)))
+    population = Population(data, sampling, n_outputs, key, options.stop is None)
+    results = _empty_results(len(configs["model"]), data, options.output_rows, n_outputs)
     layout, epochs = sampling.layout, configs["epochs"]
     own_shapes = network.own_shapes(configs, layout)
     n_rows = population.steps * descent.MICRO_BATCH
     shapes = [program_shape(shape, layout, n_rows * int(e), n_outputs) for shape, e in zip(own_shapes, epochs)]
-    training = _Training(
-        configs,
-        groups,
-        own_shapes,
-        population,
-        results,
-        keep_params,
-        group_size,
-        progress,
-        sampling.known,
-        stop,
-        score_of,
-        allows or (lambda seconds: True),
-        watch,
-    )
+    training = _Training(configs, groups, own_shapes, population, results, sampling.known, options)
     jobs = []
     for shape in sorted(set(shapes), reverse=True):
         rows = np.array([row for row, model_shape in enumerate(shapes) if model_shape == shape])
@@ -136,19 +140,13 @@ class _Training(NamedTuple):
     own_shapes: list[network.Shape]
     population: Population
     results: TrainingResults
-    keep_params: bool
-    group_size: int
-    progress: Callable[[int], None] | None
     known: set[Any] | None
-    stop: np.ndarray | None
-    score_of: ScoreFn | None
-    has_time: AllowsFn
-    watch: CurveWatch | None
+    options: Options
 
     def train_shape(self, shape: network.Shape, rows: np.ndarray) -> None:
         """Trains the models of one shape, if there is time, and writes their results."""
         known_shapes = set() if self.known is None else self.known
-        if not self.has_time(_SECONDS_OF_KNOWN_SHAPE if shape in known_shapes else _SECONDS_OF_NEW_SHAPE):
+        if not self.options.allows(_SECONDS_OF_KNOWN_SHAPE if shape in known_shapes else _SECONDS_OF_NEW_SHAPE):
             self.results.seconds[rows] = np.nan
             return
         group = self._train(shape, rows)
@@ -158,8 +156,8 @@ class _Training(NamedTuple):
                 self._store(row, group)
             else:
                 self.results.seconds[row] = np.nan
-        if self.progress:
-            self.progress(len(rows))
+        if self.options.progress:
+            self.options.progress(len(rows))
 
     def _train(self, shape: network.Shape, rows: np.ndarray) -> TrainingGroup:
         """Trains all models of one shape to their ends, or as long as there is time."""
@@ -170,11 +168,11 @@ class _Training(NamedTuple):
         seconds[rows] += (time.perf_counter() - start_time) / len(rows)
         for span in population.spans(last_epoch):
             group.run(population, table, span, seconds)
-            if self.watch is not None:
-                group.give_up({row for row in group.active() if self._is_given_up(row, group, self.watch)})
+            if self.options.watch is not None:
+                group.give_up({row for row in group.active() if self._is_given_up(row, group, self.options.watch)})
             if not group.tiles:
                 break
-            if not self.has_time(0.0):
+            if not self.options.allows(0.0):
                 group.end_early()
                 break
         compiled = (compiling() - compiled_before) / max(time.perf_counter() - start_time, 1e-9)
@@ -190,12 +188,12 @@ class _Training(NamedTuple):
         own_params = [initial_params(configs, row, self.groups, self.own_shapes[row], population) for row in rows]
         params = [network_params.pad(p, self.own_shapes[row], shape, layout) for p, row in zip(own_params, rows)]
         states = train_state.start(params, population.n_blocks, population.n_outputs)
-        epochs, stop = configs["epochs"][rows].astype(np.int32), self.stop
+        epochs, stop = configs["epochs"][rows].astype(np.int32), self.options.stop
         last = epochs if stop is None else np.maximum(1, np.round(stop[rows] * epochs)).astype(np.int32)
         patience = np.maximum(_PATIENCE_EPOCHS, np.round(_PATIENCE_SHARE * epochs)).astype(np.int32)
         patience = np.where(configs["schedule"][rows] == SCHEDULES.index("constant"), _PATIENCE_EPOCHS, patience)
         limits = train_state.Limits(last, patience.astype(np.int32), np.asarray(population.selects_epoch))
-        slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, self.group_size))
+        slots = int(np.clip(_TILE_UNITS // (shape.width * shape.members), 1, self.options.group_size))
         slots = slots if len(rows) >= _MIN_TILES * slots else 1
         return TrainingGroup(shape, slots, params[0], rows, network_configs, states, limits), int(last.max())
 
@@ -218,7 +216,7 @@ class _Training(NamedTuple):
         has_improved = np.isfinite(best_cost) and np.isfinite(outputs).all()
         reported_outputs = outputs[: results.outputs.shape[1]]
         results.outputs[row] = np.exp(reported_outputs) if population.classification else reported_outputs
-        if self.keep_params:
+        if self.options.keep_params:
             results.params[row] = model
         if not has_improved:
             return
@@ -228,7 +226,7 @@ class _Training(NamedTuple):
         else:
             results.loss[row] = squared_error(predicted, y, population.data.weights_eval)[0]
         last = score(predicted, y, population.classification)[0]
-        results.score[row] = last if self.score_of is None else self.score_of(predicted, y)[0]
+        results.score[row] = last if self.options.score_of is None else self.options.score_of(predicted, y)[0]
         results.curve[row] = _curve(group, row, epochs, last, population)
 
     def _model(self, row: int, group: TrainingGroup, params: Any) -> network.Model:
@@ -237,7 +235,7 @@ class _Training(NamedTuple):
         params = descent.unflatten(params, group.template)
         cropped = network_params.crop(params, own_shape, group.shape, population.layout)
         model = network.Model(own_shape, None, cropped, None)
-        if not self.keep_params and population.selects_epoch:
+        if not self.options.keep_params and population.selects_epoch:
             return model
         table = encoding.fit_table(population.layout, population.x, own_shape.raw, own_shape.bins, own_shape.periodic)
         return model._replace(config=_single_config(self.configs, row, self.groups, own_shape, population), table=table)

@@ -9,7 +9,7 @@ import numpy as np
 
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
-from metajax.automl._task import AllowsFn, Data
+from metajax.automl._training import AllowsFn, Data
 from metajax.automl._wave_files import Wave, is_of_folds
 from metajax.automl._waves import WaveHistory
 from metajax.automl.models._threads import n_workers

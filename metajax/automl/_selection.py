@@ -11,7 +11,8 @@ import numpy as np
 from metajax.automl import _bags as bags
 from metajax.automl import _ensemble as ensemble
 from metajax.automl._metrics import best_threshold
-from metajax.automl._task import AllowsFn, Data, EnsembleMember, Task, TrainedModel
+from metajax.automl._task import EnsembleMember, Task, TrainedModel
+from metajax.automl._training import AllowsFn, Data
 from metajax.automl._waves import WaveHistory
 from metajax.space import Space
 from metajax.types import InputError, Key

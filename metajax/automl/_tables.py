@@ -13,7 +13,8 @@ from metajax.automl._class_weights import CHOICE
 from metajax.automl._model import FittedModel, read_member, write_member
 from metajax.automl._prepare import Prepared
 from metajax.automl._space import default_config, default_of_type, tabular_space
-from metajax.automl._task import GROUP_SIZE, EnsembleMember, Task
+from metajax.automl._task import EnsembleMember, Task
+from metajax.automl._training import GROUP_SIZE
 from metajax.automl.models import ModelType, installed
 
 

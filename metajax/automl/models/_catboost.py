@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metajax._optional import optional
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._levels import numbers_and_levels
 from metajax.automl.models._lightgbm import two_columns

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from metajax.automl._class_weights import weighted
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._threads import limited_threads, quiet
 from metajax.automl.models._types import Member, ModelType
 

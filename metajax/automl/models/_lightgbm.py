@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from metajax._optional import optional
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.space import Domain
 
 
