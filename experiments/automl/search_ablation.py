@@ -25,6 +25,7 @@ from experiments import harness
 from experiments.automl import _suite as suite
 from experiments.automl import tables
 from experiments.automl._contest import VARIANTS
+from experiments.automl._table_report import sign_test
 from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from metajax import run
@@ -109,7 +110,7 @@ def gain(m: Mapping[str, float], method: str, of: str = "") -> Gain:
     shared = [f"{of}{t}" for t in suite.TABLES if f"metajax {of}{t}" in m and f"{method} {of}{t}" in m]
     points = [value for t in shared if math.isfinite(value := m[f"metajax {t}"] - m[f"{method} {t}"])]
     wins, losses = sum(value > 0 for value in points), sum(value < 0 for value in points)
-    return Gain(float(np.mean(points or [math.nan])), wins, losses, tables.sign_test(wins, wins + losses))
+    return Gain(float(np.mean(points or [math.nan])), wins, losses, sign_test(wins, wins + losses))
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:
