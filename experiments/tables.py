@@ -124,7 +124,7 @@ def write(folder: Path = FOLDER) -> int:
             experiment.overview(own, folder / "results")
     run.write_text(folder / "RESULTS.md", document(results))
     readme = folder / "README.md"
-    start, rest = readme.read_text().split(BEGIN)
+    start, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     run.write_text(readme, f"{start}{BEGIN}\n\n{listing(harness.pillars())}\n\n{END}{rest.split(END)[1]}")
     return len(results)
 

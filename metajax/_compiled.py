@@ -92,11 +92,18 @@ def _listen(event: str, duration_secs: float, **kwargs: Any) -> None:
         _thread_totals.seconds = getattr(_thread_totals, "seconds", 0.0) + duration_secs
 
 
+def processor_lines() -> list[str]:
+    """Returns what Linux says of the processor, a property a line; nothing on other systems."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
 def _processor() -> str:
     """Returns a short hash of the processor that programs are compiled for."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        features = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
-    except OSError:
+    lines = processor_lines()
+    features = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    if not lines:
         features = [platform.processor()]
     return hashlib.sha256("\n".join([platform.machine(), *features]).encode()).hexdigest()[:12]

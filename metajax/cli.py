@@ -199,9 +199,8 @@ def _show(run: Path | str) -> None:
     fields = _read_config(str(run))
     path = Path(run) / "result.json"
     if not path.is_file():
-        lines = (
-            (Path(run) / "metrics.jsonl").read_text().splitlines() if (Path(run) / "metrics.jsonl").is_file() else []
-        )
+        metrics_file = Path(run) / "metrics.jsonl"
+        lines = metrics_file.read_text(encoding="utf-8").splitlines() if metrics_file.is_file() else []
         print(f"{run}: not finished, {len(lines)} lines of metrics; `metajax resume {run}` goes on with a search")
         print("\n".join(lines[-3:]))
         return

@@ -56,7 +56,7 @@ def execute(page: Path, slow: bool) -> tuple[int, list[str]]:
 
     Args:
         page: the Markdown file.
-        slow: whether to execute the blocks that take long, too. A block behind a slow one that needs its names is slow, too.
+        slow: whether to execute the blocks that take long, too. A block after a slow one that needs its names is slow, too.
 
     Returns:
         The number of executed blocks, and the reasons for which others were skipped.

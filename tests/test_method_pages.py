@@ -33,8 +33,9 @@ def pages():
 
 
 def named():
-    """The methods that the packages have by name."""
-    return [*fewshot.METHODS, *supernet.METHODS, *hpo.ESTIMATORS]
+    """The methods that the packages have by name, and what was published of ``hpo``."""
+    published = [name for name in hpo.__all__ if "References:" in (getattr(hpo, name).__doc__ or "") and name != "adam"]
+    return [*fewshot.METHODS, *supernet.METHODS, *hpo.ESTIMATORS, *published]
 
 
 def test_every_method_has_a_page(pages):

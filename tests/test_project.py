@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 _FROM_THE_GROUND = (
     ("types", "_typing"),
-    ("_optional", "_compiled"),
+    ("_optional", "_compiled", "_method_table"),
     ("parallel",),
     ("space", "bilevel", "nn", "data", "run", "plot"),
     ("fewshot", "supernet", "hpo", "predictor"),
@@ -82,6 +82,51 @@ def test_no_imports_form_a_circle():
 def test_files_stay_small():
     for file in modules():
         assert len(file.read_text().splitlines()) <= 400, file
+
+
+def opens_text(call):
+    """Whether a call is ``open(path, ...)`` or ``path.open(...)`` with a mode of text, the default."""
+    mode = call.args[1:2] if isinstance(call.func, ast.Name) else call.args[:1]
+    return all(isinstance(m, ast.Constant) and set(str(m.value)) <= set("rwxat+") for m in mode)
+
+
+def without_encoding(file):
+    """Lines that read or write text in the encoding of the machine, which need not be UTF-8 on Windows."""
+    for call in (n for n in ast.walk(ast.parse(file.read_bytes())) if isinstance(n, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        is_text = {
+            "read_text": not call.args,
+            "write_text": len(call.args) == 1,  # `run.write_text` has a path before the text
+            "open": opens_text(call),
+        }
+        if is_text.get(name, False) and "encoding" not in {word.arg for word in call.keywords}:
+            yield call.lineno
+
+
+@pytest.mark.parametrize("folder", ["metajax", "experiments", "docs", "notebooks"])
+def test_text_files_are_read_and_written_as_utf8(folder):
+    calls = [f"{f.relative_to(ROOT)}:{n}" for f in (ROOT / folder).rglob("*.py") for n in without_encoding(f)]
+    assert calls == []
+
+
+def test_text_without_an_encoding_is_found(tmp_path):
+    lines = {
+        "path.read_text()": True,
+        "path.write_text(text)": True,
+        "path.open()": True,
+        "path.open('w')": True,
+        "open('a.txt')": True,
+        "open(path, 'a')": True,
+        "path.read_text(encoding='utf-8')": False,
+        "run.write_text(path, text)": False,
+        "path.open('rb')": False,
+        "open('a.bin', 'rb')": False,
+        "image.open(path)": False,
+        "archive.open('a.npy', 'w')": False,
+    }
+    file = tmp_path / "code.py"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert list(without_encoding(file)) == [number for number, is_found in enumerate(lines.values(), 1) if is_found]
 
 
 def python(code, *arguments):

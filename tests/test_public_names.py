@@ -34,8 +34,11 @@ SHARED = {
     "Recipe": "an entry of METHODS",
     "load": "reads what its namespace is about from a file",
     "save": "writes what its namespace is about to a file",
+    "baselines": "the namespace of what the methods of its package have to beat",
+    "run": "the package of runs; `supernet.run` makes one of a search, and is called by its package's name",
+    "search": "the package of searches through a model; `automl.search` is the search on data, called by its package's name",
 }
-"""Names that several public modules export as different objects with one meaning, and that meaning."""
+"""Names that several public modules export as different objects on purpose, modules included: what they have in common."""
 
 ALL = [
     "metajax",
@@ -161,7 +164,7 @@ def of_summary(parts):
     summary = parts["summary"].replace("\n", " ")
     if not summary:
         return ["no docstring"]
-    return [] if re.search(r"[.:?!)`]$", summary) else ["the summary is no sentence"]
+    return [] if re.search(r"[.:?!)`]$", summary) else ["the summary is not a sentence"]
 
 
 def of_arguments(parts, names):
@@ -261,13 +264,12 @@ def test_every_public_name_is_annotated_and_documented(part):
 
 
 def two_meanings():
-    """Names that two public modules export and that are not the same object; a module has its own name."""
+    """Names that two public modules export and that are not the same object, be it a module, a function or a class."""
     users_of = {}
     for package in packages():
         module = importlib.import_module(package)
         for name in public(module):
-            if not inspect.ismodule(getattr(module, name, None)):
-                users_of.setdefault(name, {}).setdefault(id(getattr(module, name, None)), package)
+            users_of.setdefault(name, {}).setdefault(id(getattr(module, name, None)), package)
     return {name: sorted(users.values()) for name, users in users_of.items() if len(users) > 1 and name not in SHARED}
 
 

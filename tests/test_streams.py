@@ -273,7 +273,8 @@ def test_populations(used, monkeypatch):
     configs = {name: np.asarray(value) for name, value in space.sample(jax.random.key(1), 2).items()}
     configs["epochs"] = np.minimum(configs["epochs"], 2)
     used.clear()
-    population.train(configs, np.arange(2), population.Data(x, y, x, y), 2, jax.random.key(0), group_size=2)
+    options = population.Options(group_size=2)
+    population.train(configs, np.arange(2), population.Data(x, y, x, y), 2, jax.random.key(0), options)
     alone(used, at_least=1)
     assert len(lines) >= 4 and all(len(where) == 1 for where in lines.values())
 

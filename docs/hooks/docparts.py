@@ -51,7 +51,7 @@ def undefined(code: str) -> list[str]:
 
 
 def example(documented: Any) -> str:
-    """The code of an example with what it prints as comments, behind the imports that its module has for it."""
+    """The code of an example with what it prints as comments, after the imports that its module has for it."""
     lines = []
     for each in doctest.DocTestParser().get_examples(parts(documented)["Example"]):
         lines.append(each.source.rstrip("\n"))

@@ -238,6 +238,101 @@ def hypergradients() -> Iterable[Entry]:
     yield Entry("through_solution", bilevel.through_solution, "through-solution")
 
 
+COMPONENT = """\
+The network is trained with the component in the slot `{slot}`. After every five steps of its weights, the hyperparameters make
+one step on held-out examples.
+
+```python
+import jax
+import jax.numpy as jnp
+import optax
+from metajax import bilevel, hpo, nn
+
+network = nn.functional(lambda rngs: {network})
+training = hpo.training_problem(network, optax.sgd(0.1), 3, {slot}=hpo.{component})
+learner = bilevel.learner(training.problem, bilevel.unroll(), optax.adam(0.01), 5, warm_start=True)
+key = jax.random.key(0)
+state = learner.init(key, training.init(key))
+```
+
+An update, on data of your own in place of `x` and `y`:
+
+```{{ .python .slow }}
+x, y = jax.random.normal(key, (60, {shape})), jnp.arange(60) % 3
+batch = lambda rows: hpo.IndexedBatch(x[rows], y[rows], rows)
+state, info = jax.jit(learner.update)(state, (batch(jnp.arange(50).reshape(5, 10)), batch(jnp.arange(50, 60))))
+print(float(info["outer_loss"]))
+```
+"""
+ONLINE = """\
+```python
+import jax
+import jax.numpy as jnp
+import optax
+from metajax import hpo
+
+loss = lambda w, batch, key: (jnp.mean((w - batch) ** 2), {})
+learner = hpo.hypergradient_descent(lambda key: jnp.zeros(()), loss, hpo.sgd, optax.sgd(0.01))
+state = learner.init(jax.random.key(0), jnp.asarray(0.01))  # the learning rate at the start
+for _ in range(10):
+    state, info = learner.update(state, jnp.ones(5))
+print(float(state.hyper))
+```
+"""
+DISTILLED = """\
+```python
+import jax
+import jax.numpy as jnp
+import optax
+from metajax import bilevel, hpo, nn
+
+network = nn.functional(lambda rngs: nn.MLP(4, (8,), 3, rngs=rngs))
+distilled = hpo.distillation_problem(network, (4,), classes=3, per_class=2)
+learner = bilevel.learner(distilled.problem, bilevel.unroll(), optax.adam(0.01), 10, warm_start=False)
+key = jax.random.key(0)
+state = learner.init(key, distilled.init(key))
+```
+
+An update, on data of your own in place of `x` and `y`:
+
+```{ .python .slow }
+x, y = jax.random.normal(key, (60, 4)), jnp.arange(60) % 3
+real = hpo.IndexedBatch(x, y, jnp.arange(60))
+state, info = jax.jit(learner.update)(state, (jnp.arange(10), real))
+print(state.hyper["x"].shape)
+```
+"""
+SLOTS = {
+    "augmentation": ("inputs", ""),
+    "label_smoothing": ("labels", ""),
+    "polynomial_loss": ("loss", ""),
+    "learned_loss": ("loss", ""),
+    "example_weights": ("weights", "60"),
+    "meta_weight_net": ("weights", ""),
+    "l2": ("penalty", ""),
+}
+"""The components that were published, with their slots and what they are made of in an example."""
+MEASURED = {
+    "augmentation": (".*", ("augmentation",)),
+    "example_weights": (".*", ("hyper_cleaning",)),
+    "l2": (".*", ("many_hyperparameters",)),
+}
+"""The rows and the sections of the results that are about one component."""
+
+
+def hyperparameters() -> Iterable[Entry]:
+    """What is learned by gradient beside the weights: published components, online rates, and distilled data."""
+    for name, (slot, arguments) in SLOTS.items():
+        is_image = slot == "inputs"
+        network = "nn.Conv4(3, channels=1, width=4, rngs=rngs)" if is_image else "nn.MLP(4, (8,), 3, rngs=rngs)"
+        component, shape = f"{name}({arguments})", "16, 16, 1" if is_image else "4"
+        use = COMPONENT.format(slot=slot, network=network, component=component, shape=shape)
+        rows, sections = MEASURED.get(name, (name, ()))
+        yield Entry(name, getattr(hpo, name), rows, sections, use=use)
+    yield Entry("hypergradient_descent", hpo.hypergradient_descent, "hypergradient_descent", use=ONLINE)
+    yield Entry("distillation_problem", hpo.distillation_problem, "distillation_problem", use=DISTILLED)
+
+
 def predictors() -> Iterable[Entry]:
     """The models of a metric."""
     yield Entry("ridge", predictor.ridge, r"ridge( of order 2|, .*| on paths)?")
@@ -266,6 +361,7 @@ FAMILIES = {
     "heads": Family("fewshot", "fewshot", lambda: few_shot(in_closed_form=True)),
     "nas": Family("supernet", "nas", architecture_search),
     "hypergradients": Family("bilevel", "hypergradients", hypergradients),
+    "hpo": Family("hpo", "hypergradients", hyperparameters),
     "predictors": Family("predictor", "predictors", predictors),
     "search": Family("search", "search", searches),
 }

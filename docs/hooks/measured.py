@@ -9,12 +9,12 @@ experiments.tables`` makes ``RESULTS.md``. The claims of the benchmarks are the 
   the source. All columns are taken if none is named, and the beginning of a name does. ``/ where PATTERN`` at the end keeps
   the rows whose first cell matches.
 * ``{{ order: SECTION / COLUMN }}``: a sentence that says which row has the largest number in a column (with ``/ least`` the
-  smallest one), which rows are level with it by what stands behind their ±, and which is next. ``/ where PATTERN`` as above.
+  smallest one), which rows are level with it by what stands after their ±, and which is next. ``/ where PATTERN`` as above.
 * ``{{ range: SECTION / COLUMN / where PATTERN }}``: the smallest and the largest number of these rows.
 * ``{{ said: SECTION / BEGINNING }}``: the paragraph of a section that begins so.
 * ``{{ found: EXPERIMENT }}``: the sentences of an experiment on the first page of the results.
 * ``{{ holds: SECTION / COLUMN / ROW < ROW }}``: nothing. The build fails if it does not hold (any more): for a conclusion in
-  words. The signs are ``<``, ``>``, and ``~`` for numbers that are level by what stands behind their ±.
+  words. The signs are ``<``, ``>``, and ``~`` for numbers that are level by what stands after their ±.
 
 A reference that names nothing fails the build.
 """
@@ -32,7 +32,7 @@ REFERENCE = re.compile(r"\{\{ (?!methods: |settings: )(.*?) \}\}")
 
 
 NUMBER = re.compile(r"[+]?(-?\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))?")
-"""The number at the beginning of a cell, and what stands behind its ±."""
+"""The number at the beginning of a cell, and what stands after its ±."""
 
 
 def cell(section: str, row: str, column: str) -> str:
@@ -116,7 +116,7 @@ def found(experiment: str) -> str:
 
 
 class Number(NamedTuple):
-    """A number of a column: the name of its row, the value, what stands behind ±, and the cell."""
+    """A number of a column: the name of its row, the value, what stands after ±, and the cell."""
 
     row: str
     value: float
@@ -151,7 +151,7 @@ def order(section: str, column: str, where: str, least: bool) -> str:
 
 
 def _compared(one: Number, other: Number) -> str:
-    """``<``, ``>``, or ``~`` if the difference is no more than what stands behind ±."""
+    """``<``, ``>``, or ``~`` if the difference is no more than what stands after ±."""
     if abs(one.value - other.value) <= one.margin + other.margin:
         return "~"
     return "<" if one.value < other.value else ">"
@@ -211,6 +211,6 @@ def filled(markdown: str, known: dict[str, str]) -> str:
 
 
 def on_page_markdown(markdown, page, config, files):
-    # a number and what stands behind its ± are not broken into two lines
+    # a number and what stands after its ± are not broken into two lines
     text = filled(markdown, results()) if "{{ " in markdown else markdown
     return text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")

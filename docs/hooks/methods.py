@@ -124,6 +124,7 @@ def crossed(markdown: str, address: str) -> str:
             called.removeprefix("predictor."),
             called.removeprefix("search."),
             called.removeprefix("bilevel."),
+            called.removeprefix("hpo."),
         ]
         known = next((each for each in names if each in ways), None)
         return f"[{match[0]}]({_way(address, ways[known])})" if known else match[0]

@@ -70,12 +70,12 @@ def on_files(files, config):
     for first, names in public_modules().items():
         files.append(File.generated(config, f"api/{first}.md", content=reference(names)))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text = markdown(json.loads(path.read_text()))
+        text = markdown(json.loads(path.read_text(encoding="utf-8")))
         note = f"\n\n[Open it as a notebook]({path.name}): `jupyter lab notebooks/{path.name}`.\n"
         title, rest = text.split("\n", 1)
         files.append(File.generated(config, f"gallery/{path.stem}.md", content=title + note + rest))
         files.append(File.generated(config, f"gallery/{path.name}", abs_src_path=str(path)))
     for name in ("CHANGELOG", "CONTRIBUTING"):
-        text = (ROOT / f"{name}.md").read_text()
+        text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
         files.append(File.generated(config, f"project/{name.lower()}.md", content=text))
     return files

@@ -29,7 +29,7 @@ class Data:
     """
 
     def __init__(self, folder: Path):
-        self.task = json.loads((folder / "task.json").read_text())
+        self.task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
         train = pd.read_parquet(folder / "train.parquet")
         target = train[self.task["target"]]
         self.train, self.test = train.drop(columns=self.task["target"]), pd.read_parquet(folder / "test.parquet")
@@ -305,7 +305,7 @@ def main(method, folder):
         **describe(),
     }
     np.savez(folder / "predictions.npz", predictions=output)
-    (folder / "record.json").write_text(json.dumps(record, default=float))
+    (folder / "record.json").write_text(json.dumps(record, default=float), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,10 @@ REQUIREMENTS = {
 ENVIRONMENT = {"metajax": "", **dict.fromkeys(VARIANTS, ""), "autogluon": "autogluon"}
 """The environment of a method: that of this process, or one of ``REQUIREMENTS``; the others are in ``models``."""
 
+SEARCHES = ("metajax", "tpe", "flaml", "autogluon")
+METHODS = (*SEARCHES, "boosting", "lightgbm", "catboost", "realmlp", "tabm")
+"""The contestants of ``tables``, those that search for some time first."""
+
 
 class Cost(NamedTuple):
     """What a contestant predicted and what it cost.
@@ -111,7 +115,7 @@ def run(method: str, folder: Path, environments: Path, cores: int, seconds: floa
         return Cost(None, {"failed": (finished.stderr.strip().splitlines() or ["no message"])[-1][:200]})
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         predictions = arrays["predictions"]
-    record = json.loads((folder / "record.json").read_text())
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     if not np.isfinite(predictions).all():
         return Cost(None, {**record, "failed": "predictions that are not finite"})
     return Cost(predictions, record)

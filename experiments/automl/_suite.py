@@ -132,4 +132,4 @@ def write(frame: Any, table: Table, seed: int, folder: Path, **settings: Any) ->
     task = {"target": table.target, "task": table.task, "seed": seed, **settings}
     if table.task == "classification":
         task["classes"] = sorted(frame[table.target].unique())
-    (folder / "task.json").write_text(json.dumps(task))
+    (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")

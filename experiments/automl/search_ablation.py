@@ -6,8 +6,8 @@
 The trivial answer stands beside it: the ensemble of the defaults of all model types, without a search. The parts are the
 prior of other tables; the meta-learner, in whose place chance or Optuna's TPE proposes; boosted trees and forests; LightGBM,
 XGBoost and CatBoost; and the ensemble. (What the embeddings of numbers give is measured by ``network_ablation``.) Every variant
-is a program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which anything was
-chosen on. A quarter of the rows is held back, and only the experiment sees its targets.
+is a program of its own, on the same cores, one after the other, on the tables of ``tables.py``, none of which was used to
+choose a setting. A quarter of the rows is held back, and only the experiment sees its targets.
 
 Every configuration is first tried on validation rows that all variants share. The best metric there tells how good the
 configurations are that a proposer finds, without the luck of the test rows and without what the ensemble adds.
@@ -25,6 +25,7 @@ from experiments import harness
 from experiments.automl import _suite as suite
 from experiments.automl import tables
 from experiments.automl._contest import VARIANTS
+from experiments.automl._table_report import sign_test
 from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from metajax import run
@@ -109,7 +110,7 @@ def gain(m: Mapping[str, float], method: str, of: str = "") -> Gain:
     shared = [f"{of}{t}" for t in suite.TABLES if f"metajax {of}{t}" in m and f"{method} {of}{t}" in m]
     points = [value for t in shared if math.isfinite(value := m[f"metajax {t}"] - m[f"{method} {t}"])]
     wins, losses = sum(value > 0 for value in points), sum(value < 0 for value in points)
-    return Gain(float(np.mean(points or [math.nan])), wins, losses, tables.sign_test(wins, wins + losses))
+    return Gain(float(np.mean(points or [math.nan])), wins, losses, sign_test(wins, wins + losses))
 
 
 def markdown(config: dict[str, Any], result: dict[str, Any]) -> str:

@@ -170,7 +170,7 @@ def train(archive: Path, work: Path, tiny: bool, seconds: float) -> dict[str, An
             packed.add(folder, "training")
         part.replace(archive)
         metrics = folder / "metrics.jsonl"
-        lines = metrics.read_text().splitlines() if metrics.is_file() else []
+        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
         entry["last"] = json.loads(lines[-1]) if lines else {}
     return entry
 

@@ -134,7 +134,7 @@ def checked(
     with pytorch.exact():
         step()
     changed = {k: v - before[k] for k, v in values().items()}
-    # Adam's first step is the sign of the gradient: a share of signs, but for gradients that are nothing but rounding
+    # Adam's first step is the sign of the gradient: a share of signs, except for gradients that are nothing but rounding
     weight_difference = float(
         np.mean([np.abs(changed[k] - moved[k]).mean() / OUTER for k in moved if k.endswith("weight")])
     )

@@ -1,6 +1,7 @@
 """One experiment: what each script exports as ``EXPERIMENT``, and how one runs."""
 
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +13,17 @@ from experiments.harness._results import Result, Results
 from experiments.harness.markdown import metrics_table
 from metajax import run
 from metajax.run import RunDirectory
+from metajax.types import InputError
 
 C = TypeVar("C")
 
 
 def _no_data(config: Any) -> Mapping[str, Any]:
     return {}
+
+
+def _no_packages(config: Any) -> Sequence[str]:
+    return ()
 
 
 def _metrics(config: dict[str, Any], result: dict[str, Any]) -> str:
@@ -52,6 +58,9 @@ class Experiment(Generic[C]):
         sections: Whether every run also has a section of its own.
         statement: ``results by name -> sentences`` for the first page. It raises ``KeyError``, ``ValueError`` or
             ``StopIteration`` where a result is missing.
+        needs: ``config -> names``: the optional packages that the settings need, by the names under which they are imported
+            and installed. A missing one is an error before data is loaded. Matplotlib need not be named where the experiment
+            has ``draw`` or a figure other than an SVG.
     """
 
     name: str
@@ -69,6 +78,7 @@ class Experiment(Generic[C]):
     summary: Callable[[Sequence[Result]], str] | None = None
     sections: bool = True
     statement: Callable[[Results], list[str]] | None = None
+    needs: Callable[[C], Sequence[str]] = _no_packages
 
     @property
     def title(self) -> str:
@@ -82,6 +92,7 @@ class Experiment(Generic[C]):
         config, options = _flags.parse(self.config, self.presets, argv, self.name, self.doc or "", self.out)
 
         def command() -> None:
+            self.check_packages(config)
             data = self.data(config)  # bad data is an error before anything is written
             with RunDirectory(options.out, run.to_dict(config), options.resume, options.overwrite) as directory:
                 result = self.execute(config, directory, data)
@@ -89,6 +100,13 @@ class Experiment(Generic[C]):
             print(f"written to {options.out}: {', '.join(('result.json', *self.figures))}")
 
         return run.main(command, _flags.by_argument(self.config))
+
+    def check_packages(self, config: C) -> None:
+        """Raises an ``InputError`` that names all missing packages, so that none is missed after the training."""
+        draws = self.draw is not None or any(not figure.endswith(".svg") for figure in self.figures)
+        needed = [*self.needs(config), *(["matplotlib"] if draws else [])]
+        if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+            raise InputError(f"{self.name} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
 
     def execute(self, config: C, directory: RunDirectory, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Runs the experiment in an open directory: binds the data, measures, and writes and returns the result."""

@@ -28,6 +28,7 @@ from experiments import harness
 from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from experiments.harness.words import against
+from experiments.hpo._two_parts import arrays, check_batch, draw
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError, stream
 
@@ -70,10 +71,7 @@ class Config:
 
     def __post_init__(self):
         _ = self.names  # raises on another name
-        if self.batch > min(self.train, self.validation):
-            raise InputError(
-                f"--batch must be at most --train {self.train} and --validation {self.validation}, got {self.batch}"
-            )
+        check_batch(self.batch, self.train, self.validation)
         if self.search < self.inner:
             raise InputError(f"--search must be at least --inner {self.inner}, got {self.search}")
 
@@ -103,17 +101,16 @@ class Setting:
 
     def __init__(self, config: Config, seed: int):
         images = data.cifar10(seed, config.size, 50_000 - config.train)
-        arrays = lambda part, n: tuple(map(jnp.asarray, (part[0][:n], part[1][:n])))
-        self.train, self.held_out = arrays(images.train, config.train), arrays(images.validation, config.validation)
-        self.test = arrays(images.test, None)
+        first = lambda part, n: tuple(map(jnp.asarray, (part[0][:n], part[1][:n])))
+        self.train, self.held_out = first(images.train, config.train), first(images.validation, config.validation)
+        self.test = first(images.test, None)
         network = nn.functional(lambda rngs: nn.Conv4(10, channels=3, width=config.width, rngs=rngs))
         self.network, self.config, self.key = network, config, jax.random.key(seed)
         self.optimizer = lambda steps: optax.sgd(optax.cosine_decay_schedule(config.rate, steps), momentum=0.9)
 
     def draw(self, key: jax.Array, source: Any) -> hpo.IndexedBatch:
         """Draws a batch."""
-        rows = jax.random.randint(key, (self.config.batch,), 0, len(source[1]))
-        return hpo.IndexedBatch(source[0][rows], source[1][rows], rows)
+        return draw(key, source, self.config.batch)
 
     def policy(self, name: str) -> dict[str, jax.Array]:
         """Returns the policy that the hypergradient arrives at."""
@@ -162,8 +159,7 @@ def setting(config: Config, seed: int) -> Setting:
 
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
-    first = setting(config, 0)
-    return {"train": first.train, "validation": first.held_out, "test": first.test}
+    return arrays(setting(config, 0))
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:

@@ -252,6 +252,7 @@ EXPERIMENT = harness.Experiment(
     presets=PRESETS,
     table=markdown,
     statement=statement,
+    needs=lambda config: ["optuna"],  # one of the searches is Optuna's
 )
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from experiments import harness
 from experiments.harness import Results
 from experiments.harness.markdown import number, table
 from experiments.harness.words import against
+from experiments.hpo._two_parts import arrays, check_batch, draw
 from metajax import bilevel, data, hpo, nn, run
 from metajax.types import InputError, Learner, stream
 
@@ -67,10 +68,7 @@ class Config:
                 raise InputError(f"--{name.replace('_', '-')} must be positive, got {value}")
         if self.steps % self.inner:
             raise InputError(f"--steps must be a multiple of --inner {self.inner}, got {self.steps}")
-        if self.batch > min(self.train, self.validation):
-            raise InputError(
-                f"--batch must be at most --train {self.train} and --validation {self.validation}, got {self.batch}"
-            )
+        check_batch(self.batch, self.train, self.validation)
 
 
 PRESETS = {
@@ -96,9 +94,7 @@ class Setting:
 
     def draw(self, key: jax.Array, source: Any) -> hpo.IndexedBatch:
         """Draws a batch."""
-        x, y = source
-        rows = jax.random.randint(key, (self.config.batch,), 0, len(y))
-        return hpo.IndexedBatch(x[rows], y[rows], rows)
+        return draw(key, source, self.config.batch)
 
     def accuracy(self, params: Any, source: Any) -> float:
         """Returns the accuracy in %."""
@@ -163,8 +159,7 @@ def setting(config: Config, seed: int) -> Setting:
 
 def load(config: Config) -> dict[str, Any]:
     """The images of the first seed."""
-    first = setting(config, 0)
-    return {"train": first.train, "validation": first.held_out, "test": first.test}
+    return arrays(setting(config, 0))
 
 
 def measure_all(config: Config, directory: run.RunDirectory, loaded: Mapping[str, Any]) -> dict[str, Any]:

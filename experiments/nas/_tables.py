@@ -83,7 +83,7 @@ def methods(runs: Iterable[Result], trivial: dict[str, Any] | None = None) -> st
 
 
 def _between(scores: list[str]) -> list[str]:
-    """Scores with an empty column for a published number behind each."""
+    """Scores with an empty column for a published number after each."""
     return [cell for score in scores for cell in (score, "–")]
 
 

@@ -205,6 +205,7 @@ EXPERIMENT = harness.Experiment(
     overview=_diagnosis.overview,
     sections=False,
     statement=statement,
+    needs=lambda config: ["matplotlib"] if config.method in supernet.METHODS else [],  # for the diagnosis of a SuperNet
 )
 
 if __name__ == "__main__":

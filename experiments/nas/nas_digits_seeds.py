@@ -3,9 +3,9 @@
     python -m experiments.nas.nas_digits_seeds --out runs/nas_digits_seeds
 
 Each method searches the space of ``nas_digits`` with several seeds, on the images and with the truth of that experiment's
-committed result, so that only the search differs. A decision takes the strongest operation of each edge. Its margin is by how
-much that one is stronger than the second, on the edge where the two are closest. FairDARTS keeps every operation whose
-sigmoid is above 0.85; the last column says how many that are on each edge, of which this space takes one.
+committed result, so that only the search differs. A decision takes the strongest operation of each edge. Its margin is the
+difference between the strongest and the second operation, on the edge where it is smallest. FairDARTS keeps every operation
+whose sigmoid is above 0.85. The last column says how many these are on an edge; this space takes one of them.
 """
 
 import dataclasses

@@ -26,7 +26,6 @@ sees it beyond the trials made. Expect .23 for "kernel" and .07 for "transfer" a
 
 import dataclasses
 import functools
-import importlib.util
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,12 +97,13 @@ def _families(names: tuple[str, ...]) -> dict[str, list[predictor.benchmarks.Tab
     return {name: readers[name]() for name in names}
 
 
+def needs(config: Config) -> list[str]:
+    """The packages of Optuna's methods; its Gaussian process needs PyTorch."""
+    return (["optuna"] if {*OF_OPTUNA} & {*config.names} else []) + (["torch"] if "gp" in config.names else [])
+
+
 def load(config: Config) -> dict[str, Any]:
-    """The tables. A missing package is an error before anything is written."""
-    needed = {**{name: ["optuna"] for name in OF_OPTUNA}, "gp": ["optuna", "torch"]}
-    missing = [p for name in config.names for p in needed.get(name, []) if importlib.util.find_spec(p) is None]
-    if missing:
-        raise InputError(f"--methods {config.methods} needs {missing[0]}: pip install {missing[0]}")
+    """The tables."""
     return {name: [table.values for table in tables] for name, tables in _families(tuple(config.groups)).items()}
 
 
@@ -258,6 +258,7 @@ EXPERIMENT = harness.Experiment(
     statement=statement,
     figures=("regret.png",),
     draw=draw,
+    needs=needs,
 )
 
 if __name__ == "__main__":

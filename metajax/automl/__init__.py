@@ -21,7 +21,8 @@ from metajax.automl._search import load_model, search
 from metajax.automl._settings import Config
 from metajax.automl._space import default_config, tabular_space
 from metajax.automl._tables import table_task
-from metajax.automl._task import Data, Task, TrainingResults
+from metajax.automl._task import Task
+from metajax.automl._training import Data, TrainingResults
 from metajax.automl._wave_files import Wave
 from metajax.automl._waves import WaveHistory
 from metajax.types import InputError

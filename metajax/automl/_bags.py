@@ -100,7 +100,7 @@ def are_defaults(encodings: np.ndarray, history: WaveHistory) -> np.ndarray:
     return np.array([row.tobytes() in default_rows for row in encodings], bool)
 
 
-class Promising(NamedTuple):
+class PromotionCandidates(NamedTuple):
     """Configurations that are worth training on every fold, the best first.
 
     Attributes:
@@ -112,7 +112,7 @@ class Promising(NamedTuple):
     seconds: np.ndarray
 
 
-def promising(history: WaveHistory) -> Promising:
+def promotion_candidates(history: WaveHistory) -> PromotionCandidates:
     """Returns the configurations that may be worth training on every fold.
 
     The default comes first, then the other defaults with which an ensemble of defaults is best on the split of the search: they
@@ -127,7 +127,7 @@ def promising(history: WaveHistory) -> Promising:
     candidates = [splits[0] for splits in _trainings_with_outputs(history).values() if 0 in splits]
     candidates = [training for training in candidates if np.isfinite(training.wave.score[training.row])]
     if not candidates:
-        return Promising(np.zeros((0, task.space.width), np.float32), np.zeros(0))
+        return PromotionCandidates(np.zeros((0, task.space.width), np.float32), np.zeros(0))
     promoted = {row.tobytes() for wave in history.waves if wave.source == "promoted" for row in wave.requested}
     encodings = np.stack([training.wave.requested[training.row] for training in candidates])
     is_open = np.array([row.tobytes() not in promoted for row in encodings])
@@ -146,4 +146,4 @@ def promising(history: WaveHistory) -> Promising:
         if is_open[i]
     ]
     seconds = np.array([training.wave.seconds[training.row] for training in candidates])
-    return Promising(encodings[order], seconds[order])
+    return PromotionCandidates(encodings[order], seconds[order])

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 
 CHOICE = "class_weight"
 """The choice of the space that says how much more: 0 is not at all, 1 is so much that all classes count alike."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metajax.automl._task import CURVE_POINTS
+from metajax.automl._training import CURVE_POINTS
 
 _COVERAGE = 0.9
 _MIN_CURVES = 4
@@ -40,7 +40,7 @@ def curve_watch(curves: np.ndarray, is_watched: np.ndarray) -> CurveWatch | None
 
     Args:
         curves: f64[n, CURVE_POINTS], all learning curves, larger is better; NaN from where a training was given up.
-        is_watched: bool[n], which of them are of the kind that is watched. The others have a say in what is good.
+        is_watched: bool[n], which of them are of the kind that is watched. The others only contribute to the median.
 
     Example:
         >>> curves = np.linspace(0, 1, CURVE_POINTS) * np.array([[0.5], [0.6], [0.7], [0.8]])

@@ -100,16 +100,53 @@ def unflatten(vector, tree):
     return structure.unflatten(arrays)
 
 
-def _micro_step(config, constants, template, state, table, x, y, weights, step, total, outputs, bits):
-    """One micro-batch of one model, and an AdamW update if its batch is complete.
+class TileInputs(NamedTuple):
+    """What the program of a tile reads and does not change.
 
-    All models share the random bits of dropout.
+    Attributes:
+        configs: The configurations.
+        template: Parameters of one model; their structure is read, and their values are not.
+        table: The constants of the encoding.
+        rows: The rows to train and to evaluate on.
+        limits: When models stop.
+        seed: u32 of dropout.
     """
+
+    configs: network.NetworkConfig
+    template: Any
+    table: Table
+    rows: Rows
+    limits: Limits
+    seed: Any
+
+
+class _MicroBatch(NamedTuple):
+    """A micro-batch, which all models of a tile share.
+
+    Attributes:
+        x: f32[MICRO_BATCH, inputs], its rows.
+        y: Their targets.
+        weights: f32[MICRO_BATCH], how much each row counts.
+        bits: The random bits of dropout.
+        step: The number of micro-batches before it.
+    """
+
+    x: jax.Array
+    y: jax.Array
+    weights: jax.Array
+    bits: Any
+    step: jax.Array
+
+
+def _micro_step(config, constants, state, total, tile: TileInputs, batch: _MicroBatch, outputs):
+    """One micro-batch of one model, which makes ``total`` of them, and an AdamW update if its batch is complete."""
+    step, weights = batch.step, _row_weights(config, tile.rows, batch.y, batch.weights)
     progress = (step.astype(jnp.float32) + 0.5) / total.astype(jnp.float32)
     rate, regularized = learning_rate(config, progress), regularization(config, progress)
     keep_rate = 1.0 - config.dropout * regularized
-    params = unflatten(state.params, template)
-    grads = _flatten(jax.grad(_loss)(params, config, table, x, y, weights, outputs, bits, keep_rate))
+    params = unflatten(state.params, tile.template)
+    loss = (config, tile.table, batch.x, batch.y, weights, outputs, batch.bits, keep_rate)
+    grads = _flatten(jax.grad(_loss)(params, *loss))
     parts = config.batch_size // MICRO_BATCH
     gradient = state.gradient + grads / parts.astype(jnp.float32)
     is_complete = (step + 1) % parts == 0
@@ -157,45 +194,32 @@ def _evaluate(config, params, table, rows: Rows, is_evaluated, old_outputs):
 
 
 def _train_epochs(
-    shape: network.Shape,
-    outputs: int,
-    configs: network.NetworkConfig,
-    template: Any,
-    state: TrainState,
-    table: Table,
-    rows: Rows,
-    span: Span,
-    limits: Limits,
-    seed: jax.Array,
+    shape: network.Shape, outputs: int, state: TrainState, tile: TileInputs, span: Span
 ) -> tuple[TrainState, jax.Array, jax.Array]:
     """Trains a tile for a span of epochs, or until all of its models have stopped.
 
     Args:
         shape: The shape that all models are computed in.
         outputs: Number of classes, or 1.
-        configs: The configurations.
-        template: Parameters of one model; their structure is read, and their values are not.
         state: The training state.
-        table: The constants of the encoding.
-        rows: The rows to train and to evaluate on.
+        tile: What else the models need.
         span: The epochs.
-        limits: When models stop.
-        seed: u32 of dropout.
 
     Returns:
         The state, and the cost and the score of each model after each epoch, f32[CHUNK, models].
     """
+    configs, template, table, rows, limits, seed = tile
     total = configs.epochs * span.steps
     constants = jax.vmap(_constants, (0, None))(configs, template)
 
     def micro_batch(i, carry):
         state, number, order = carry
         index = jax.lax.dynamic_slice_in_dim(order, i * MICRO_BATCH, MICRO_BATCH)
-        step, x, y, weights = number * span.steps + i, rows.x[index], rows.y[index], rows.weights[index]
+        step = number * span.steps + i
         step_seed = seed + jnp.uint32(_SEED_STRIDE) * step.astype(jnp.uint32)
         bits = network.dropout_bits(step_seed, shape, MICRO_BATCH)
-        counts = lambda c: _row_weights(c, rows, y, weights)
-        train = lambda c, d, s, t: _micro_step(c, d, template, s, table, x, y, counts(c), step, t, outputs, bits)
+        batch = _MicroBatch(rows.x[index], rows.y[index], rows.weights[index], bits, step)
+        train = lambda c, d, s, t: _micro_step(c, d, s, t, tile, batch, outputs)
         return jax.vmap(train)(configs, constants, state, total), number, order
 
     def epoch(carry):
@@ -222,7 +246,7 @@ def train_epochs(compiles_quickly: bool = False) -> Callable[..., tuple[TrainSta
         compiles_quickly: Compile in less time to a slower program, where little is trained by it.
     """
     options = quick_options() if compiles_quickly else {}
-    return jax.jit(_train_epochs, static_argnums=(0, 1), donate_argnums=(4,), compiler_options=options or None)
+    return jax.jit(_train_epochs, static_argnums=(0, 1), donate_argnums=(2,), compiler_options=options or None)
 
 
 def _keep_best(state: TrainState, predicted, cost, number, limits: Limits) -> TrainState:

@@ -21,6 +21,11 @@ _MAX_NUMBERS = 2e7
 """The maximum number of predictions that are compared at a time. Of larger tables only the first rows are compared."""
 
 
+def member_weights(weights: np.ndarray | None, members: int) -> np.ndarray:
+    """Returns the weights f64[members] of a mean over the members of an ensemble; without weights all are equal."""
+    return np.full(members, 1 / members) if weights is None else weights
+
+
 def pick(
     outputs: np.ndarray, targets: np.ndarray, metric: Metric, calibrates: bool, weights: np.ndarray | None = None
 ) -> list[int]:

@@ -134,7 +134,7 @@ class _Search:
         return True
 
     def propose(self) -> None:
-        """Tries what other datasets promise, then repeats: fit the meta-learner while models are trained, and try more."""
+        """Tries what the prior ranks first, then repeats: fit the meta-learner while models are trained, and try more."""
         warm_start = self.task.warm_start if self.config.uses_meta_learner else None
         while True:
             asking, is_first = None, warm_start is not None and not self.history.count("proposed")
@@ -182,8 +182,8 @@ class _Search:
         elif not self.task.unexplored_folds:
             return False
         else:
-            promising = bags.promising(self.history)
-            selected = promising.encodings[self.schedule.to_promote(promising.seconds, is_last)]
+            candidates = bags.promotion_candidates(self.history)
+            selected = candidates.encodings[self.schedule.to_promote(candidates.seconds, is_last)]
         if not len(selected):
             return False
         self.recorder.train(selected, "promoted", data=self.task.unexplored_folds)

@@ -14,6 +14,7 @@ from metajax import supernet
 from metajax.automl import _export as export
 from metajax.automl import _export_card as export_card
 from metajax.automl import _export_program as export_program
+from metajax.automl._ensemble import member_weights
 from metajax.automl._metrics import labels
 from metajax.data._home import load_npz, save_npz
 from metajax.run import write_json
@@ -131,7 +132,7 @@ class ImageModel:
     @property
     def member_weights(self) -> np.ndarray:
         """The weights f64[members] of the mean, which sum to 1."""
-        return np.full(len(self.members), 1 / len(self.members)) if self.weights is None else self.weights
+        return member_weights(self.weights, len(self.members))
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns labels and probabilities of images f32[n, height, width, channels] in [0, 1]."""

@@ -15,7 +15,7 @@ from metajax.automl._curves import CurveWatch, curve_watch
 from metajax.automl._image_model import network
 from metajax.automl._image_space import MAX_SHIFT, NODES
 from metajax.automl._metrics import Metric
-from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, LearningCurves, TrainingResults
+from metajax.automl._training import CURVE_POINTS, AllowsFn, Data, LearningCurves, TrainingResults
 from metajax.data import flip_and_crop
 from metajax.space import Space
 from metajax.supernet.spaces import cell_space
@@ -87,11 +87,24 @@ def _programs(classes: int, channels: int, stride: int) -> _Programs:
     return _Programs(jax.jit(init), jax.jit(span, donate_argnums=0), jax.jit(log_probabilities))
 
 
+class ImageSetting(NamedTuple):
+    """What all trainings on the images of one task share.
+
+    Attributes:
+        space: ``image_space()``.
+        classes: Number of classes.
+        stride: Stride of the stem.
+        metric: The metric of the scores.
+    """
+
+    space: Space
+    classes: int
+    stride: int
+    metric: Metric
+
+
 def train_images(
-    space: Space,
-    classes: int,
-    stride: int,
-    metric: Metric,
+    setting: ImageSetting,
     encodings: np.ndarray,
     data: Data,
     key: Key,
@@ -105,14 +118,11 @@ def train_images(
     """Trains configurations one after the other; only the chosen operations of each are computed.
 
     Args:
-        space: ``image_space()``.
-        classes: number of classes.
-        stride: of the stem.
-        metric: The metric of the scores.
+        setting: What all trainings on these images share.
         encodings, data, key, keep_params, output_rows, progress, allows, past_curves: see ``TrainFn``.
         stop: Not read: every training keeps its last epoch.
     """
-    n = len(encodings)
+    n, (space, classes, stride, metric) = len(encodings), setting
     programs = _programs(classes, data.x.shape[-1], stride)
     nearest = space.decode_configs(encodings)
     configs, snapped = {k: np.asarray(v) for k, v in nearest.items()}, np.asarray(space.encode(nearest))

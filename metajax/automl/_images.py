@@ -13,10 +13,11 @@ from metajax import fewshot, supernet
 from metajax.automl import _metrics as metrics
 from metajax.automl._image_model import ImageModel, network
 from metajax.automl._image_space import DEFAULT, image_space
-from metajax.automl._image_training import BATCH_SIZE, train_images
+from metajax.automl._image_training import BATCH_SIZE, ImageSetting, train_images
 from metajax.automl._prepare import N_FOLDS
 from metajax.automl._splits import every_nth
-from metajax.automl._task import GROUP_SIZE, Data, EnsembleMember, Task
+from metajax.automl._task import EnsembleMember, Task
+from metajax.automl._training import GROUP_SIZE, Data
 from metajax.data import tabular
 from metajax.data._pictures import Pictures
 from metajax.run import Diverged, read_json, write_json
@@ -66,7 +67,7 @@ def image_task(pictures: Pictures, seed: int, metric: str | None = None) -> Imag
         final=final,
         classification=True,
         metric=maximized,
-        train=functools.partial(train_images, space, len(names), stride, maximized),
+        train=functools.partial(train_images, ImageSetting(space, len(names), stride, maximized)),
         build_model=functools.partial(_build_model, names, rows.mean, rows.deviation, stride, final.x[:512]),
         write_member=write_member,
         read_member=functools.partial(read_member, len(names), x.shape[3], stride),

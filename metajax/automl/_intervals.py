@@ -43,7 +43,7 @@ def accuracy(is_correct: np.ndarray) -> tuple[float, float]:
 def r2(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """Returns the percentile bootstrap interval of R²: rows are drawn with replacement, each with its truth and prediction.
 
-    R² is no share of rows, so no binomial formula applies: the error and the variance that it is divided by both vary with
+    R² is not a share of rows, so no binomial formula applies: the error and the variance that it is divided by both vary with
     the rows that are drawn.
 
     Args:

@@ -1,4 +1,4 @@
-"""The trainings of finished runs as learning meta-data, for a meta-learner of one's own."""
+"""The trainings of finished runs as learning meta-data, for a meta-learner of your own."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def load_trials(*directories: Path | str) -> Trials:
             raise InputError(
                 f"directories: {directory} is not a finished run of metajax search (needs space.json and trials.csv)"
             )
-        spaces.append(interop.from_json(space_file.read_text()))
+        spaces.append(interop.from_json(space_file.read_text(encoding="utf-8")))
         frame = readers.csv(spaces[-1], table_file)
         metrics.append(next(column for column in frame.columns if str(column).startswith("validation_")))
         frames.append(frame.assign(rows=[f"{directory}, split {split}" for split in frame["split"]]))

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ from metajax.automl._prepare import Prepared, passes_per_epoch
 from metajax.automl._score import score, squared_error
 from metajax.automl._settings import is_quick
 from metajax.automl._space import NETWORKS
-from metajax.automl._task import CURVE_POINTS, AllowsFn, Data, LearningCurves, TrainingResults
+from metajax.automl._training import CURVE_POINTS, AllowsFn, Data, LearningCurves, TrainingResults
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember, fit_member
 from metajax.automl.models._threads import side_by_side
@@ -54,6 +54,28 @@ class _Counter:
             self._count += n
             if self._progress:
                 self._progress(self._count)
+
+
+class _Call(NamedTuple):
+    """What all trainings of one call of ``Trainer.train`` share.
+
+    Attributes:
+        data: The rows.
+        key: Random key of the call.
+        keep_params: Whether parameters are returned.
+        output_rows: Number of evaluation rows whose predictions are returned.
+        stop: The share of its epochs after which each network ends; ``None`` where the evaluation rows choose when to stop.
+        allows: Whether there is time.
+        count: Counts the trained models.
+    """
+
+    data: Data
+    key: jax.Array
+    keep_params: bool
+    output_rows: int
+    stop: np.ndarray | None
+    allows: AllowsFn
+    count: Progress
 
 
 class Trainer:
@@ -113,20 +135,19 @@ class Trainer:
         its position. A fit that fails has the score NaN and is named on standard error. Only networks are given up: the other
         types take a fraction of their time, and most of them stop by themselves.
         """
-        encodings, allows = np.asarray(encodings, np.float32), allows or (lambda seconds: True)
+        encodings = np.asarray(encodings, np.float32)
         is_network = self._is_network(encodings)
         network_rows, other_rows = np.flatnonzero(is_network), np.flatnonzero(~is_network)
         results, count = self._empty(len(encodings), data, output_rows, encodings), _Counter(progress)
-        jobs = self._jobs_of_others(other_rows, results, data, key, keep_params, stop is None, allows, count)
+        call = _Call(data, key, keep_params, output_rows, stop, allows or (lambda seconds: True), count)
+        jobs = self._jobs_of_others(other_rows, results, call)
         planned = None
         if len(network_rows):
-            own_stop = None if stop is None else stop[network_rows]
+            own_call = call if stop is None else call._replace(stop=stop[network_rows])
             watch = (
                 None if past_curves is None else curve_watch(past_curves.curve, self._is_network(past_curves.encodings))
             )
-            planned = self._plan_networks(
-                encodings[network_rows], data, key, keep_params, output_rows, count, own_stop, allows, watch
-            )
+            planned = self._plan_networks(encodings[network_rows], own_call, watch)
             # The shapes take longer than other models do, and begin early.
             jobs[1:1] = planned.jobs
         side_by_side(jobs)
@@ -158,36 +179,23 @@ class Trainer:
             encodings=encodings.copy(),
         )
 
-    def _plan_networks(
-        self,
-        encodings: np.ndarray,
-        data: Data,
-        key: jax.Array,
-        keep_params: bool,
-        output_rows: int,
-        progress: Progress,
-        stop: np.ndarray | None,
-        allows: AllowsFn,
-        watch: CurveWatch | None,
-    ) -> population.Plan:
+    def _plan_networks(self, encodings: np.ndarray, call: _Call, watch: CurveWatch | None) -> population.Plan:
         """Plans the training of networks; an epoch of a small table is several passes over its rows."""
-        prepared, data = self._prepared, data.first(self._prepared.network_rows)
-        return population.plan(
-            self._affordable(encodings, len(data.x)),
-            prepared.groups,
-            data,
-            prepared.outputs,
-            stream(key, "networks"),
-            keep_params,
-            output_rows,
+        prepared, data = self._prepared, call.data.first(self._prepared.network_rows)
+        options = population.Options(
+            call.keep_params,
+            call.output_rows,
             self._group_size,
-            progress,
+            call.count,
             self._sampling,
-            stop,
+            call.stop,
             functools.partial(self._score, weights=data.weights_eval),
-            allows,
+            call.allows,
             watch,
         )
+        configs = self._affordable(encodings, len(data.x))
+        key = stream(call.key, "networks")
+        return population.plan(configs, prepared.groups, data, prepared.outputs, key, options)
 
     def _score(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         """The metric of models f64[n] for f[n, rows, outputs], in units of the target."""
@@ -203,50 +211,26 @@ class Trainer:
         affordable = np.maximum(self._max_operations // per_epoch, 1).astype(int)
         return {**configs, "epochs": np.minimum(configs["epochs"], affordable)}
 
-    def _jobs_of_others(
-        self,
-        rows: np.ndarray,
-        results: TrainingResults,
-        data: Data,
-        key: jax.Array,
-        keep_params: bool,
-        decides: bool,
-        allows: AllowsFn,
-        count: Progress,
-    ) -> list[Callable[[], None]]:
+    def _jobs_of_others(self, rows: np.ndarray, results: TrainingResults, call: _Call) -> list[Callable[[], None]]:
         """One job for each model of these rows that is not repeated; it trains the model and writes its results."""
         assert results.encodings is not None
-        seeds, jobs = stream(key, "models"), []
+        seeds, jobs = stream(call.key, "models"), []
         configs = self._space.decode(results.encodings[rows]) if len(rows) else []
-        data = data.on_host()
+        call = call._replace(data=call.data.on_host())
         first = _first_of_same(results.encodings, rows)
         for row, config in zip(rows.tolist(), configs):
             if first[row] == row:
                 seed = int(generator(jax.random.fold_in(seeds, row)).integers(2**31))
-                jobs.append(
-                    functools.partial(
-                        self._train_one, row, config, results, data, seed, keep_params, decides, allows, count
-                    )
-                )
+                jobs.append(functools.partial(self._train_one, row, config, results, seed, call))
         return jobs
 
-    def _train_one(
-        self,
-        row: int,
-        config: dict[str, Any],
-        results: TrainingResults,
-        data: Data,
-        seed: int,
-        keep_params: bool,
-        decides: bool,
-        allows: AllowsFn,
-        count: Progress,
-    ) -> None:
+    def _train_one(self, row: int, config: dict[str, Any], results: TrainingResults, seed: int, call: _Call) -> None:
         """Trains one model and writes its results into a row, unless the time is over."""
+        data, decides = call.data, call.stop is None
         model_type, groups = self._model_types[config["model"]], self._prepared.groups
         # A type that was not trained yet may take as long as any other.
         expected = self._slowest.get(model_type.name, max(self._slowest.values(), default=0.0))
-        if not allows(expected * len(data.x)):
+        if not call.allows(expected * len(data.x)):
             results.seconds[row] = np.nan
             return
         start_time = time.perf_counter()
@@ -255,14 +239,14 @@ class Trainer:
             with time_limit(self._max_seconds_of_others) if decides else contextlib.nullcontext():
                 fitted = fit_member(model_type, config, columns, data, seed, self._prepared.outputs, decides)
             self._store(row, config, fitted, results, data)
-            results.params[row] = fitted if keep_params else {}
+            results.params[row] = fitted if call.keep_params else {}
         except Exception as error:  # Libraries, and model types of a user, raise whatever they like. The wave goes on.
             results.outputs[row] = np.nan
             print(f"model {config['model']!r} failed ({type(error).__name__}: {error})", file=sys.stderr)
         results.seconds[row] = time.perf_counter() - start_time
         slowest = results.seconds[row] / max(1, len(data.x))
         self._slowest[model_type.name] = max(self._slowest.get(model_type.name, 0.0), slowest)
-        count(1)
+        call.count(1)
 
     def _store(
         self, row: int, config: dict[str, Any], fitted: FittedMember, results: TrainingResults, data: Data

@@ -20,6 +20,7 @@ from metajax.automl import _export_card as export_card
 from metajax.automl import _export_program as export_program
 from metajax.automl import _network as network
 from metajax.automl import _network_params as network_params
+from metajax.automl._ensemble import member_weights
 from metajax.automl._metrics import labels
 from metajax.automl.models import ModelType
 from metajax.automl.models._fit import FittedMember
@@ -101,7 +102,7 @@ class FittedModel:
     @property
     def member_weights(self) -> np.ndarray:
         """The weights f64[members] of the mean, which sum to 1."""
-        return np.full(len(self.members), 1 / len(self.members)) if self.weights is None else self.weights
+        return member_weights(self.weights, len(self.members))
 
     def _predict_member(self, member: network.Model | FittedMember, temperature: float, x: np.ndarray) -> np.ndarray:
         """The probabilities of a member at its temperature, or its standardized values, f32[n, outputs]."""
@@ -211,7 +212,7 @@ class FittedModel:
                 f"{directory}: holds no model (model.json is missing); pass the directory of a finished search"
             )
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if content.get("format") != _FORMAT:
                 raise InputError(f"{path}: has the format {content.get('format')!r}, but this version reads {_FORMAT}")
             configs, encoder = content["configs"], Encoder.from_dict(content["encoder"])

@@ -73,7 +73,7 @@ def pad(params: dict[str, Any], own_shape: Shape, shape: Shape, layout: Layout) 
 
 
 def _sizes(params: dict[str, Any], shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The sizes of arrays in a shape, but for the number of inputs, which is that of ``params``."""
+    """The sizes of arrays in a shape, except for the number of inputs, which is that of ``params``."""
     inputs, outputs = params["linear"].shape
     return {
         "scale": (shape.members, inputs),

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from metajax.automl._task import GROUP_SIZE, Task
+from metajax.automl._task import Task
+from metajax.automl._training import GROUP_SIZE
 from metajax.space._rows import power_of_two
 
 # The meta-learner's programs are compiled for this many trials; a minute has no time for more of them.

@@ -9,7 +9,7 @@ from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _train_state as train_state
 from metajax.automl._class_weights import log_balance
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.types import generator, stream
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from metajax.automl import _splits as splitting
 from metajax.automl._space import MAX_FEATURES
-from metajax.automl._task import Data, MoreFoldsFn
+from metajax.automl._task import MoreFoldsFn
+from metajax.automl._training import Data
 from metajax.data import tabular
 from metajax.data.schema._show import listed
 

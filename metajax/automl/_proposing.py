@@ -8,7 +8,7 @@ import numpy as np
 
 from metajax import predictor, search
 from metajax.automl._draw import random_encodings
-from metajax.automl._promise import Candidates, log_seconds
+from metajax.automl._ranking import Candidates, log_seconds
 from metajax.automl._settings import Config, is_quick
 from metajax.predictor._spec import compiled_apply
 from metajax.search._strategies import Knowledge
@@ -21,13 +21,13 @@ grows with the cube of that number, and more trainings tell little more."""
 _N_RANDOM, _N_CROSSED, _PARENTS = 1024, 2048, 12
 _RANDOM_SHARE = 1 / 8
 _MIN_STD = 0.3
-"""Least standard deviation in the expected improvement, as a share of that of all trials: an ensemble has a use for what is
-nearly as good as the best."""
+"""Least standard deviation in the expected improvement, as a share of that of all trials. Configurations nearly as good as
+the best one still improve the ensemble."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RankedBatch:
-    """Ranks random configurations and crossings of the best ones by their promise per time, and spreads them out.
+    """Ranks random configurations and crossings of the best ones by expected improvement per second, and spreads them out.
 
     The candidates are 1,024 random configurations, and 2,048 that take each choice from one of the 12 best or from a random
     one. They are ranked and taken as ``Candidates`` says; what is to be improved on is the best mean that the model predicts

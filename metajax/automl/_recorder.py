@@ -9,7 +9,7 @@ import numpy as np
 
 from metajax.automl._schedule import Schedule
 from metajax.automl._settings import Config
-from metajax.automl._task import AllowsFn, Data
+from metajax.automl._training import AllowsFn, Data
 from metajax.automl._wave_files import Wave, is_of_folds
 from metajax.automl._waves import WaveHistory
 from metajax.automl.models._threads import n_workers
@@ -59,7 +59,7 @@ class Recorder:
             source: Why they are trained: ``random``, ``proposed``, ``promoted``, ``repeated`` or ``baseline``.
             r2: R² of each of the meta-learner's models in cross-validation, if they proposed the wave.
             data: The splits of the rows to train on; by default that of the search.
-            first_split: The number of the first of them, if they are none of the task.
+            first_split: The number of the first of them, if the splits are not the task's own.
         """
         history, start_time, is_promoted = self.history, time.perf_counter(), is_of_folds(source)
         is_saved, splits = history.next_saved() is not None, data or [history.task.search]

@@ -179,7 +179,7 @@ def _usage(path: str, data: dict[str, Any]) -> str:
 def _appendix(config: dict[str, Any], directory: RunDirectory) -> str:
     """The words of the page, and the settings and versions of the run."""
     terms = "".join(f"<dt>{term}</dt><dd>{meaning}</dd>" for term, meaning in words.GLOSSARY.items())
-    settings = f"{json.dumps(config, indent=2)}\n{(directory.path / 'meta.json').read_text()}"
+    settings = f"{json.dumps(config, indent=2)}\n{(directory.path / 'meta.json').read_text(encoding='utf-8')}"
     return (
         f"<details><summary>The words of this page</summary><dl class='note'>{terms}</dl></details>"
         f"<details><summary>Settings and versions</summary><pre>{html.escape(settings)}</pre></details>"

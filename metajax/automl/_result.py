@@ -7,19 +7,20 @@ import numpy as np
 
 from metajax import predictor
 from metajax.automl import _ensemble as ensemble
-from metajax.automl import _intervals as intervals
 from metajax.automl import _report as report
-from metajax.automl import _report_words as words
 from metajax.automl import _residuals as residuals
 from metajax.automl._columns import importance as column_importance
+from metajax.automl._contenders import Contender, evaluate_contenders, test_metrics
 from metajax.automl._explore import Exploration, search_keys
 from metajax.automl._footprint import footprint
-from metajax.automl._metrics import describe
 from metajax.automl._model import FittedModel
 from metajax.automl._proposing import SPECS
+from metajax.automl._protocol_text import protocol
 from metajax.automl._recorder import Recorder
 from metajax.automl._settings import Config
-from metajax.automl._task import Data, Task, TrainedModel
+from metajax.automl._task import Task, TrainedModel
+from metajax.automl._timing import ENDING_SECONDS
+from metajax.automl._training import Data
 from metajax.automl._verdict import verdict
 from metajax.automl._waves import WaveHistory
 from metajax.run import RunDirectory, to_dict, write_text
@@ -39,20 +40,6 @@ class SearchOutcome(NamedTuple):
     model: TrainedModel
 
 
-class Contender(NamedTuple):
-    """A model that is compared on the test rows.
-
-    Attributes:
-        config: Its configuration, or the one of the largest weight.
-        evaluation: Its test score.
-    """
-
-    config: dict[str, Any]
-    evaluation: ensemble.Evaluation
-
-
-ENDING_SECONDS = 4.0
-"""Seconds that evaluating and drawing the report take."""
 _COLUMN_SECONDS = 5.0
 """The time that measuring the importance of columns may take."""
 _EXPLAINING_SECONDS = 30.0
@@ -66,7 +53,7 @@ def finish(
     history, selection = exploration.history, exploration.selection
     task = history.task
     model = selection.build(task, _refit(task.final if task.is_ordered else None, exploration, recorder))
-    contenders = _contenders(model, exploration, recorder, data["notes"])
+    contenders = evaluate_contenders(model, exploration, recorder, data["notes"])
     refits = _refit(task.everything, exploration, recorder)
     final_model = selection.build(task, refits) if refits else model
     final_model.save(directory.path)
@@ -89,7 +76,7 @@ def finish(
         "importance": explained.importance,
         "columns": columns,
         "verdict": verdict(metrics, task.metric.name),
-        "protocol": _protocol(config, task, exploration, n_refits),
+        "protocol": protocol(config, task, exploration, n_refits),
     }
     result = json.loads(json.dumps(result, default=float))
     _write_report(result, config, directory, final_model, contenders["found"].evaluation, explained, recorder)
@@ -107,7 +94,7 @@ def _metrics(
     """The metrics of ``result.json``: test scores, and how many models were trained in how much time."""
     task, choice = history.task, explained.choice
     metrics = {
-        **_test_metrics(contenders, task),
+        **test_metrics(contenders, task),
         **residuals.scores(contenders["found"].evaluation, task),
         "models_trained": history.count("random", "proposed", "promoted", "repeated"),
         "configurations_tried": history.count("random", "proposed"),
@@ -139,29 +126,6 @@ def _write_report(
     costs = footprint(model, directory.path, rows, allows)
     findings = report.Findings(history, explained.choice, explained.trials, evaluation, costs)
     write_text(directory.path / "report.html", report.page(result, findings, to_dict(config), directory))
-
-
-def _contenders(
-    model: TrainedModel, exploration: Exploration, recorder: Recorder, notes: list[str]
-) -> dict[str, Contender]:
-    """Evaluates the ensemble, the default configuration and the best random one.
-
-    The keys are those of ``result.json``. Where no time is left for the best random one, it is left out, with a note.
-    """
-    history, schedule = exploration.history, recorder.schedule
-    task = history.task
-    selected = exploration.selection.summary(task.space)[0]["config"]
-    contenders = {"found": Contender(selected, ensemble.evaluate_on_test(model, task))}
-    compared = {"default": exploration.default}
-    if exploration.best_random is not None:
-        compared["random"] = exploration.best_random
-    for name, encoding in compared.items():
-        if name == "random" and not schedule.budget.allows(2 * schedule.default_seconds + ENDING_SECONDS):
-            notes.append("No time was left to train the best random configuration on all rows.")
-            continue
-        refit = ensemble.refit(encoding[None], task, exploration.key)
-        contenders[name] = Contender(refit.model.configs[0], ensemble.evaluate_on_test(refit.model, task))
-    return contenders
 
 
 def _columns(model: TrainedModel, task: Task, recorder: Recorder) -> dict[str, float]:
@@ -208,68 +172,3 @@ def _explain(config: Config, trials: predictor.Trials, recorder: Recorder) -> _E
     choice = predictor.choose(trials, SPECS, "rank", key, padded_size=size)
     model = predictor.fit(trials, choice.spec, "rank", stream(key, "report"), padded_size=size)
     return _Explained(trials, choice, predictor.importance(model, stream(key, "importance")))
-
-
-def _test_metrics(contenders: dict[str, Contender], task: Task) -> dict[str, float]:
-    """The test metrics of all contenders with 95% intervals, and the gain of the ensemble over each of the others."""
-    metrics, metric = {}, task.metric.name
-    selected = contenders["found"].evaluation
-    for name, contender in contenders.items():
-        prefix = "" if name == "found" else f"{name}_"
-        tested = contender.evaluation
-        metrics |= {
-            f"{prefix}test_{metric}": tested.score,
-            f"{prefix}test_{metric}_low": tested.interval[0],
-            f"{prefix}test_{metric}_high": tested.interval[1],
-            f"{prefix}test_loss": tested.loss,
-        }
-        if task.classification:
-            metrics[f"{prefix}test_accuracy"] = tested.accuracy
-        if name != "found":
-            pair, unit = (selected.outputs, tested.outputs), task.metric.unit(task.target_scale)
-            low, high = intervals.difference_of_metric(task.metric, *pair, tested.truth, tested.weights)
-            metrics |= {
-                f"gain_over_{name}": selected.score - tested.score,
-                f"gain_over_{name}_low": unit * low,
-                f"gain_over_{name}_high": unit * high,
-            }
-    return metrics
-
-
-def _test_rows(config: Config, task: Task) -> str:
-    """Where the test rows come from."""
-    if config.test is not None:
-        return f"The rows of {config.test} are the test"
-    n, n_train = len(task.final.y_eval), len(task.final.y)
-    if config.time is not None:
-        return f"The last {n:,} of the {n + n_train:,} rows, in the order of {config.time}, are the test"
-    grouping = "" if config.group is None else f", all of some values of {config.group}"
-    return f"{n:,} of the {n + n_train:,} rows{grouping}, drawn by seed {config.seed}, are the test"
-
-
-def _protocol(config: Config, task: Task, exploration: Exploration, n_refits: int) -> str:
-    """How the numbers of the result came about, in sentences."""
-    criterion = f"{describe(task.metric)}{' (ties by calibrated log-loss)' if task.classification else ''}"
-    folds, selection = len(task.folds), exploration.selection
-    training = f"on each of {folds} folds" if folds > 1 else "on all rows but those that it is evaluated on"
-    sentences = (
-        f"{_test_rows(config, task)}; nothing is learned or selected by it. The search "
-        f"compares configurations on one split of the other rows and trains good ones {training}. The selected model is an "
-        f"ensemble, picked among {words.count(selection.n_candidates, 'candidate')} by {criterion} of what they predict for "
-        "the rows that they were not trained on, as far as it is surely better than one of the defaults. Each of the others is "
-        "one training of one configuration on all rows but the test. Intervals are 95% intervals over the test rows."
-    )
-    if task.is_ordered:
-        sentences += (
-            " Because the latest rows matter most, the configurations of the ensemble are trained on all of these rows before "
-            "it is evaluated."
-        )
-    if config.weight is not None:
-        sentences += f" Rows count as {config.weight} says, in training and in every score."
-    if n_refits:
-        sentences += (
-            f" After the evaluation, {words.count(n_refits, 'configuration')} of the ensemble "
-            f"{'was' if n_refits == 1 else 'were'} trained on all rows, the test included; in the model that was saved these "
-            f"trainings have {'all' if task.is_ordered else 'half'} of the weight."
-        )
-    return f"{sentences} {task.protocol_note}".strip()

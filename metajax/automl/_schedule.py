@@ -17,10 +17,9 @@ _WAVES_OF_A_BUDGET = 8
 _SHARE_OF_EXPLORING = 0.8
 """After this share of the time no other configurations are tried: the rest is for training the best ones on every fold."""
 _SHARES_BEFORE_REPEATS = 0.6, 0.75
-"""Where the ensemble can be trained on other folds in the end, nothing is tried after the first share of the time, and nothing
-else is trained on every fold after the second."""
+"""If time is reserved for other folds, exploration stops after the first share of the time and promotion after the second."""
 _REFIT_SHARE, _MEMBERS = 0.12, 4
-"""The share of the time that training on all rows may take, and the number of configurations that an ensemble has mostly."""
+"""The share of the time that training on all rows may take, and the number of configurations that an ensemble usually has."""
 _SHORT_SECONDS = 20.0
 _MIN_WAVE = 4
 _CAUTION = 1.3

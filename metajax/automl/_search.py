@@ -17,11 +17,12 @@ from metajax.automl._model import FittedModel
 from metajax.automl._prepare import describe_data, prepare
 from metajax.automl._recorder import Callback, Recorder
 from metajax.automl._requirements import check_requirements
-from metajax.automl._result import ENDING_SECONDS, SearchOutcome, finish
+from metajax.automl._result import SearchOutcome, finish
 from metajax.automl._selection import select
 from metajax.automl._settings import Config
 from metajax.automl._tables import table_task
 from metajax.automl._task import Task
+from metajax.automl._timing import ENDING_SECONDS
 from metajax.automl._waves import Stopped
 from metajax.automl.models import ModelType
 from metajax.automl.models._installed import BUILT_IN

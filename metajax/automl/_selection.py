@@ -1,4 +1,7 @@
-"""The ensemble that a search ends with: what scores best on held-out rows, as far as it is surely better than the defaults."""
+"""The ensemble that a search ends with: a mixture of the one that scores best on held-out rows and of one of the defaults.
+
+The more standard errors the first one is better by than the second, the larger is its weight; up to two it has none.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,7 +11,8 @@ import numpy as np
 from metajax.automl import _bags as bags
 from metajax.automl import _ensemble as ensemble
 from metajax.automl._metrics import best_threshold
-from metajax.automl._task import AllowsFn, Data, EnsembleMember, Task, TrainedModel
+from metajax.automl._task import EnsembleMember, Task, TrainedModel
+from metajax.automl._training import AllowsFn, Data
 from metajax.automl._waves import WaveHistory
 from metajax.space import Space
 from metajax.types import InputError, Key

@@ -42,10 +42,11 @@ class Config:
         test: The path of a table whose rows are the test; with ``None`` a fifth of the rows is held back.
         schema: The path of an edited schema, by which a table is read; with ``None`` the schema is inferred.
         group: A column whose values say which rows belong together: they are on the same side of every split of ``data``. It
-            is no feature.
+            is not a feature.
         time: A column of dates or numbers. The rows of ``data`` that come last are the test, unless there is one of its own,
             and configurations are compared on the last ones of the others.
-        weight: A column of numbers from 0 that say how much each row counts, in training and in the metric. It is no feature.
+        weight: A column of numbers from 0 that say how much each row counts, in training and in the metric. It is not a
+            feature.
         folds: The number of folds on which good configurations are trained, from 1 (one split) to 20; with ``None`` it is 5,
             or 1 where the table is large for the budget.
 

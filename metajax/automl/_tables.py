@@ -13,7 +13,8 @@ from metajax.automl._class_weights import CHOICE
 from metajax.automl._model import FittedModel, read_member, write_member
 from metajax.automl._prepare import Prepared
 from metajax.automl._space import default_config, default_of_type, tabular_space
-from metajax.automl._task import GROUP_SIZE, EnsembleMember, Task
+from metajax.automl._task import EnsembleMember, Task
+from metajax.automl._training import GROUP_SIZE
 from metajax.automl.models import ModelType, installed
 
 
@@ -33,7 +34,7 @@ def table_task(
     Args:
         prepared: The table, as ``prepare`` returns it.
         group_size: Number of networks that train side by side in one compiled program, at least 1. A score does not depend on
-            it but for rounding.
+            it except for rounding.
         model_types: What is searched beside networks; by default ``models.installed()``.
         minutes: The budget that many trainings are to fit into, which limits the epochs of large networks; ``None`` is 20
             minutes or more.

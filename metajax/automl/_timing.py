@@ -5,6 +5,9 @@ import time
 
 from metajax.run import RunDirectory
 
+ENDING_SECONDS = 4.0
+"""Seconds that evaluating the model and drawing the report take, at the end of a search."""
+
 
 class TimeBudget:
     """The time that a search has spent, including that of earlier processes, against its budget.

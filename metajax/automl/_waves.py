@@ -4,17 +4,40 @@ import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from metajax.automl._task import GROUP_SIZE, AllowsFn, Data, LearningCurves, Task, TrainingResults
+from metajax.automl._task import Task
+from metajax.automl._training import GROUP_SIZE, AllowsFn, Data, LearningCurves, TrainingResults
 from metajax.automl._wave_files import SavedWave, Wave, WaveFiles
 from metajax.predictor import Trials
 
 
 class Stopped(Exception):
     """A search was asked to stop while a wave was trained; the wave is not saved, and resuming trains it again."""
+
+
+class _Request(NamedTuple):
+    """The trainings of a wave: each configuration once on each split.
+
+    Attributes:
+        encodings: f32[n, width], the configurations.
+        source: Why they are trained.
+        data: The splits of the rows.
+        numbers: The number of each split.
+    """
+
+    encodings: np.ndarray
+    source: str
+    data: Sequence[Data]
+    numbers: Sequence[int]
+
+    @property
+    def repeated(self) -> np.ndarray:
+        """The configuration of each training, f32[splits · n, width]."""
+        return np.tile(self.encodings, (len(self.data), 1))
 
 
 class WaveHistory:
@@ -74,7 +97,7 @@ class WaveHistory:
             allows: Whether there is time for a training, as in ``TrainFn``. The wave holds those that were trained.
             is_stopped: Whether the search was asked to stop; then no training starts.
             gives_up: Give up trainings that fall behind by the learning curves of the waves before.
-            first_split: The number of the first split, if the splits are none of the task.
+            first_split: The number of the first split, if the splits are not the task's own.
 
         Returns:
             The wave.
@@ -83,15 +106,12 @@ class WaveHistory:
             Stopped: If the search was asked to stop before the wave was done.
         """
         number = len(self.waves)
-        configurations = np.asarray(encodings, np.float32)
-        repeated = np.tile(configurations, (len(data), 1))
+        numbers = [first_split + i if first_split else self.task.number_of(part) for i, part in enumerate(data)]
+        request = _Request(np.asarray(encodings, np.float32), source, data, numbers)
         wave = self._files.load(number)
-        if wave is None or wave.source != source or not _is_part(wave.requested, repeated):
+        if wave is None or wave.source != source or not _is_part(wave.requested, request.repeated):
             goes_on = lambda seconds: not is_stopped() and (allows is None or allows(seconds))
-            numbers = [first_split + i if first_split else self.task.number_of(part) for i, part in enumerate(data)]
-            wave = self._train_splits(
-                configurations, repeated, source, data, numbers, progress, keep_all, goes_on, gives_up
-            )
+            wave = self._train_splits(request, progress, keep_all, goes_on, gives_up)
             if is_stopped():
                 raise Stopped
             self._files.save(number, wave)
@@ -100,17 +120,14 @@ class WaveHistory:
 
     def _train_splits(
         self,
-        encodings: np.ndarray,
-        repeated: np.ndarray,
-        source: str,
-        data: Sequence[Data],
-        numbers: Sequence[int],
+        request: _Request,
         progress: Callable[[int], None] | None,
         keep_all: bool,
         allows: AllowsFn,
         gives_up: bool,
     ) -> Wave:
         """Trains the configurations on every split, several splits at a time where the task can."""
+        encodings, data, repeated = request.encodings, request.data, request.repeated
         key, counts = jax.random.fold_in(self._key, len(self.waves)), [0] * len(data)
         past_curves = self._learning_curves() if gives_up else None
 
@@ -134,8 +151,8 @@ class WaveHistory:
         return Wave(
             encodings=(repeated if parts[0].encodings is None else column("encodings"))[trained_rows],
             requested=repeated[trained_rows],
-            split=np.repeat(numbers, len(encodings))[trained_rows],
-            source=source,
+            split=np.repeat(request.numbers, len(encodings))[trained_rows],
+            source=request.source,
             outputs=column("outputs")[rows],
             output_index=output_index,
             members=[params[row] for row in rows],

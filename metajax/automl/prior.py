@@ -16,7 +16,7 @@ from jaxtyping import Float as FloatArray
 from metajax._typing import checked
 from metajax.automl._draw import random_encodings
 from metajax.automl._prepare import Prepared
-from metajax.automl._promise import Candidates, log_seconds
+from metajax.automl._ranking import Candidates, log_seconds
 from metajax.automl._space import tabular_space
 from metajax.automl.models._installed import BUILT_IN
 from metajax.data._home import load_npz, save_npz
@@ -255,9 +255,9 @@ def warm_start(
 ) -> FloatArray[np.ndarray, "{n} width"]:
     """Proposes configurations for a dataset before any of its own trainings are known.
 
-    The prior predicts how good many random configurations are. Those are returned that promise most, a third of them for their
-    time, each at a distance from those before it and from those that were tried. Without a prior of this space, random ones are
-    returned.
+    The prior predicts how good many random configurations are. Those with the largest expected gain are returned, a third
+    of them by their gain per second, each at a distance from those before it and from those that were tried. Without a prior of
+    this space, random ones are returned.
 
     Args:
         space: The space of the table.

@@ -1,16 +1,17 @@
 """Hypergradients of the last inner step by a finite difference: DARTS' approximation of the Hessian-vector product."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from metajax.bilevel._inner import InnerState, step_key
+from metajax.bilevel._inner import Descent, InnerState, step_key
 from metajax.bilevel._probe import warn_of_nan_derivative
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
 from metajax.bilevel._scan import length
-from metajax.types import InputError
+from metajax.types import Batch, Hyper, InputError, Key
 
 
 def finite_difference(eps: float = 0.01) -> Estimator:
@@ -54,38 +55,47 @@ def finite_difference(eps: float = 0.01) -> Estimator:
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
         problem = descent(problem, "finite_difference")
-        inner = problem.inner
-
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            warn_of_nan_derivative(inner, hyper, key)
-            keys, steps = split(key), length(inner_batches)
-            state = inner.begin(hyper, keys.init) if start is None else start
-            if steps > 1:
-                state, _ = inner.run(hyper, state, jax.tree.map(lambda x: x[:-1], inner_batches), keys.inner)
-            batch = jax.tree.map(lambda x: x[-1], inner_batches)
-            last_key = step_key(keys.inner, steps - 1)
-
-            def inner_value(h, params):
-                return inner.loss(h, params, batch, last_key)[0]
-
-            def update(h, grads):
-                updates, opt_state = inner.optimizer(h).update(grads, state.opt_state, state.params)
-                return optax.apply_updates(state.params, updates), opt_state
-
-            inner_loss, grads = jax.value_and_grad(inner_value, argnums=1)(hyper, state.params)
-            params, pull_back, opt_state = jax.vjp(update, hyper, grads, has_aux=True)
-            outer = jax.value_and_grad(problem.outer_loss, argnums=(0, 1), has_aux=True)
-            (value, info), (direct, pull) = outer(hyper, params, outer_batch, keys.outer)
-            through_optimizer, vector = pull_back(pull)
-
-            # (∂²inner/∂h∂w)·vector, by moving the parameters along the vector
-            radius = eps / jnp.maximum(optax.tree.norm(vector), 1e-12)
-            moved = [jax.tree.map(lambda w, v, s=s: w + s * radius * v, state.params, vector) for s in (1.0, -1.0)]
-            plus, minus = (jax.grad(inner_value)(hyper, w) for w in moved)
-            mixed = jax.tree.map(lambda p, m: (p - m) / (2 * radius), plus, minus)
-            grad = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), direct, through_optimizer, mixed)
-            return Hypergradient(value, grad, InnerState(params, opt_state), {**info, "inner_loss": inner_loss})
-
-        return HypergradientFn(estimate, inner.begin)
+        return HypergradientFn(functools.partial(_estimate, problem, eps), problem.inner.begin)
 
     return estimator
+
+
+def _estimate(
+    problem: Problem[Descent],
+    eps: float,
+    hyper: Hyper,
+    start: InnerState | None,
+    inner_batches: Batch,
+    outer_batch: Batch,
+    key: Key,
+) -> Hypergradient:
+    """The hypergradient of the last of the inner steps; see ``finite_difference``."""
+    inner = problem.inner
+    warn_of_nan_derivative(inner, hyper, key)
+    keys, steps = split(key), length(inner_batches)
+    state = inner.begin(hyper, keys.init) if start is None else start
+    if steps > 1:
+        state, _ = inner.run(hyper, state, jax.tree.map(lambda x: x[:-1], inner_batches), keys.inner)
+    batch = jax.tree.map(lambda x: x[-1], inner_batches)
+    last_key = step_key(keys.inner, steps - 1)
+
+    def inner_value(h, params):
+        return inner.loss(h, params, batch, last_key)[0]
+
+    def update(h, grads):
+        updates, opt_state = inner.optimizer(h).update(grads, state.opt_state, state.params)
+        return optax.apply_updates(state.params, updates), opt_state
+
+    inner_loss, grads = jax.value_and_grad(inner_value, argnums=1)(hyper, state.params)
+    params, pull_back, opt_state = jax.vjp(update, hyper, grads, has_aux=True)
+    outer = jax.value_and_grad(problem.outer_loss, argnums=(0, 1), has_aux=True)
+    (value, info), (direct, pull) = outer(hyper, params, outer_batch, keys.outer)
+    through_optimizer, vector = pull_back(pull)
+
+    # (∂²inner/∂h∂w)·vector, by moving the parameters along the vector
+    radius = eps / jnp.maximum(optax.tree.norm(vector), 1e-12)
+    moved = [jax.tree.map(lambda w, v, s=s: w + s * radius * v, state.params, vector) for s in (1.0, -1.0)]
+    plus, minus = (jax.grad(inner_value)(hyper, w) for w in moved)
+    mixed = jax.tree.map(lambda p, m: (p - m) / (2 * radius), plus, minus)
+    grad = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), direct, through_optimizer, mixed)
+    return Hypergradient(value, grad, InnerState(params, opt_state), {**info, "inner_loss": inner_loss})

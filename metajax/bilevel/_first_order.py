@@ -1,10 +1,13 @@
 """First-order hypergradients: the effect of the hyperparameters on inner learning is left out."""
 
+import functools
 from typing import Any
 
 import jax
 
+from metajax.bilevel._inner import Descent, InnerState
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
+from metajax.types import Batch, Hyper, Key
 
 
 def first_order() -> Estimator:
@@ -41,24 +44,32 @@ def first_order() -> Estimator:
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
         problem = descent(problem, "first_order")
-        inner = problem.inner
-
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            keys = split(key)
-            state = inner.begin(hyper, keys.init) if start is None else start
-            end, losses = inner.run(hyper, state, inner_batches, keys.inner)
-
-            def value(h):
-                params = end.params
-                if start is None:
-                    # This is the identity in value. In the gradient, the end moves as one with the initialization.
-                    initial = inner.init(h, keys.init)
-                    params = jax.tree.map(lambda e, w: e + (w - jax.lax.stop_gradient(w)), end.params, initial)
-                return problem.outer_loss(h, params, outer_batch, keys.outer)
-
-            (loss, info), grad = jax.value_and_grad(value, has_aux=True)(hyper)
-            return Hypergradient(loss, grad, end, {**info, "inner_loss": losses[-1]})
-
-        return HypergradientFn(estimate, inner.begin)
+        return HypergradientFn(functools.partial(_estimate, problem), problem.inner.begin)
 
     return estimator
+
+
+def _estimate(
+    problem: Problem[Descent],
+    hyper: Hyper,
+    start: InnerState | None,
+    inner_batches: Batch,
+    outer_batch: Batch,
+    key: Key,
+) -> Hypergradient:
+    """The hypergradient with what inner learning adds as a constant; see ``first_order``."""
+    inner = problem.inner
+    keys = split(key)
+    state = inner.begin(hyper, keys.init) if start is None else start
+    end, losses = inner.run(hyper, state, inner_batches, keys.inner)
+
+    def value(h):
+        params = end.params
+        if start is None:
+            # This is the identity in value. In the gradient, the end moves as one with the initialization.
+            initial = inner.init(h, keys.init)
+            params = jax.tree.map(lambda e, w: e + (w - jax.lax.stop_gradient(w)), end.params, initial)
+        return problem.outer_loss(h, params, outer_batch, keys.outer)
+
+    (loss, info), grad = jax.value_and_grad(value, has_aux=True)(hyper)
+    return Hypergradient(loss, grad, end, {**info, "inner_loss": losses[-1]})

@@ -1,14 +1,17 @@
 """Hypergradients by forward mode through the inner loop."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from metajax.bilevel._inner import Descent, InnerState
 from metajax.bilevel._probe import warn_of_nan_derivative
 from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent
 from metajax.bilevel._unroll import learn_and_judge
+from metajax.types import Batch, Hyper, Key
 
 
 def forward() -> Estimator:
@@ -43,21 +46,29 @@ def forward() -> Estimator:
 
     def estimator(problem: Problem[Any]) -> HypergradientFn:
         problem = descent(problem, "forward")
-        inner = problem.inner
-
-        def estimate(hyper, start, inner_batches, outer_batch, key):
-            warn_of_nan_derivative(inner, hyper, key)
-            flat, unravel = ravel_pytree(hyper)
-
-            def value(vector):
-                return learn_and_judge(problem, unravel(vector), start, inner_batches, outer_batch, key)
-
-            def push(tangent):
-                return jax.jvp(value, (flat,), (tangent,), has_aux=True)
-
-            loss, grad, aux = jax.vmap(push, out_axes=(None, 0, None))(jnp.eye(flat.size, dtype=flat.dtype))
-            return Hypergradient(loss, unravel(grad), *aux)
-
-        return HypergradientFn(estimate, inner.begin)
+        return HypergradientFn(functools.partial(_estimate, problem), problem.inner.begin)
 
     return estimator
+
+
+def _estimate(
+    problem: Problem[Descent],
+    hyper: Hyper,
+    start: InnerState | None,
+    inner_batches: Batch,
+    outer_batch: Batch,
+    key: Key,
+) -> Hypergradient:
+    """The hypergradient by a tangent for each hyperparameter; see ``forward``."""
+    inner = problem.inner
+    warn_of_nan_derivative(inner, hyper, key)
+    flat, unravel = ravel_pytree(hyper)
+
+    def value(vector):
+        return learn_and_judge(problem, unravel(vector), start, inner_batches, outer_batch, key)
+
+    def push(tangent):
+        return jax.jvp(value, (flat,), (tangent,), has_aux=True)
+
+    loss, grad, aux = jax.vmap(push, out_axes=(None, 0, None))(jnp.eye(flat.size, dtype=flat.dtype))
+    return Hypergradient(loss, unravel(grad), *aux)

@@ -66,7 +66,7 @@ def implicit(
     Raises:
         InputError: If the solver is unknown or a number is out of range; later, if the problem is made with
             ``Inner.solution``, or if a part of ``hyper`` reaches neither loss (an inner learning rate, an initialization): its
-            gradient would be zero in silence.
+            gradient would silently be zero.
 
     References:
         * Rajeswaran et al. 2019, "Meta-learning with implicit gradients", arXiv:1909.04630.

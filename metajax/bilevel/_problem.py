@@ -134,7 +134,8 @@ class HypergradientFn:
             The state of one inner problem or, with ``tasks``, of each of them along a leading axis.
 
         Raises:
-            InputError: If ``tasks`` is missing or is given in vain, or if the inner problem is solved by a function.
+            InputError: If ``tasks`` is missing, or is passed but the estimate has no tasks, or if the inner problem is
+                solved by a function.
         """
         if self.has_tasks and (tasks is None or tasks < 1):
             raise InputError(

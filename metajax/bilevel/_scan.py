@@ -1,4 +1,4 @@
-"""A scan over inner batches whose reverse mode keeps as much as it is told to."""
+"""A scan over inner batches whose reverse mode stores as many states as ``remat`` asks for."""
 
 import math
 from typing import Any, Literal

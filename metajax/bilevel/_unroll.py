@@ -1,5 +1,6 @@
 """Hypergradients by reverse mode through the inner loop."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -78,16 +79,19 @@ def unroll(remat: Remat = None, truncate: int | None = None) -> Estimator:
             value, info = jax.tree.map(lambda x: jnp.mean(x, axis=0), (values, info))
             return value, (ends, info)
 
-        def differentiated(loss):
-            def estimate(hyper, *work):
-                (value, aux), grad = jax.value_and_grad(lambda h: loss(h, *work), has_aux=True)(hyper)
-                return Hypergradient(value, grad, *aux)
-
-            return estimate
-
-        return HypergradientFn(differentiated(task), inner.begin, differentiated(tasks))
+        return HypergradientFn(_differentiated(task), inner.begin, _differentiated(tasks))
 
     return estimator
+
+
+def _differentiated(loss: Callable[..., Any]) -> Callable[..., Hypergradient]:
+    """The hypergradient of a loss ``(hyper, *work) -> (value, (end, info))``."""
+
+    def estimate(hyper: Hyper, *work: Any) -> Hypergradient:
+        (value, aux), grad = jax.value_and_grad(lambda h: loss(h, *work), has_aux=True)(hyper)
+        return Hypergradient(value, grad, *aux)
+
+    return estimate
 
 
 def learn_and_judge(

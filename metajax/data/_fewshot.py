@@ -107,7 +107,7 @@ def class_split(data: str, seed: int = 0, size: int | None = None) -> ClassSplit
         deviation of the training classes.
 
     Raises:
-        InputError: If the dataset is none of these or cannot be read.
+        InputError: If the dataset is not one of these or cannot be read.
 
     Example:
         >>> parts = class_split("sklearn:digits")

@@ -10,6 +10,7 @@ import numpy as np
 from metajax._optional import optional
 from metajax.data._classes import Classes, ClassSplit
 from metajax.data._home import home
+from metajax.data.schema._encodings import read_text
 from metajax.types import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -143,7 +144,7 @@ def cifar_fs(size: int = 32) -> ClassSplit:
     parts = []
     for part in ("train", "val", "test"):
         file = root / "splits" / "bertinetto" / f"{part}.txt"
-        parts.append(image_folder(root / "data", size, only=_text(file).split()))
+        parts.append(image_folder(root / "data", size, only=read_text(file).content.split()))
     return ClassSplit(*parts)
 
 
@@ -154,15 +155,8 @@ def _root(name: str, layout: str) -> Path:
     return root
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror})") from error
-
-
 def _csv(file: Path) -> list[dict[str, str]]:
-    rows = list(csv.DictReader(_text(file).splitlines()))
+    rows = list(csv.DictReader(read_text(file).content.splitlines()))
     if not rows or not {"filename", "label"} <= set(rows[0]):
         raise InputError(f"{file} must have the columns filename and label and at least one row")
     return rows

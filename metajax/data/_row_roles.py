@@ -67,7 +67,7 @@ def check_row_columns(frame: Any, columns: RowColumns, target: str) -> None:
     """Refuses names of columns that do not exist or that are the target.
 
     Raises:
-        InputError: If a name is no column of the features.
+        InputError: If a name is not a column of the features.
     """
     for role, name in columns._asdict().items():
         if name is not None and name == target:
@@ -102,7 +102,7 @@ def as_weights(values: Any, argument: str, unit: float | None = None) -> tuple[n
     """Returns weights f64[rows], divided by the mean of the positive ones or by a unit, and this divisor.
 
     Raises:
-        InputError: If one is no number, missing, infinite or negative, or all are 0.
+        InputError: If one is not a number, is missing, infinite or negative, or all are 0.
     """
     try:
         values = np.asarray(values, np.float64)

@@ -153,7 +153,7 @@ def _check_learnable(dataset: Dataset, schema: Schema) -> None:
             "the data must have a column to learn from, but every column is constant, empty or an identifier"
         )
     if dataset.classes is None:
-        _check_values(dataset.target, dataset.name)
+        _check_values(dataset.target)
     else:
         _check_labels(dataset.target, dataset.classes, dataset.name)
 
@@ -167,7 +167,7 @@ def to_test_dataset(frame: Any, target: Any, dataset: Dataset) -> Dataset:
         dataset: The dataset.
 
     Raises:
-        InputError: If a column is missing, no row has a target, or a label is none of the dataset's.
+        InputError: If a column is missing, no row has a target, or a label is not one of the dataset's.
     """
     schema = dataset.schema
     assert schema is not None and schema.target is not None
@@ -199,7 +199,7 @@ def _check_target(values: np.ndarray, name: str) -> None:
         raise InputError(f"the target {name} must have at least two values, but it is constant ({sole_value})")
 
 
-def _check_values(values: np.ndarray, name: str) -> None:
+def _check_values(values: np.ndarray) -> None:
     """Refuses a regression target of few rows."""
     if len(values) < _MIN_REGRESSION_ROWS:
         raise InputError(f"the data must have at least {_MIN_REGRESSION_ROWS} rows for regression, got {len(values)}")

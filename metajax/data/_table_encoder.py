@@ -94,7 +94,7 @@ class Encoder:
 
     @property
     def levels(self) -> np.ndarray:
-        """i64[inputs], the number of the category that an input is a level of; -1 where it is none."""
+        """i64[inputs], the number of the category that an input is a level of; -1 where it is not one."""
         number = {part: i for i, part in enumerate(part for part in self._input_blocks() if part.kind == "level")}
         return np.concatenate([np.full(part.width, number.get(part, -1)) for part in self._input_blocks()])
 

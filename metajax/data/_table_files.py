@@ -98,7 +98,7 @@ def load_test(data: Any, dataset: Dataset) -> Dataset:
         The test rows.
 
     Raises:
-        InputError: If they cannot be read, a column is missing, or a label is none of the dataset's.
+        InputError: If they cannot be read, a column is missing, or a label is not one of the dataset's.
 
     Example:
         >>> iris = load("iris")

@@ -18,8 +18,8 @@ def classification_loss(
 
     Args:
         logits: Scores of each class.
-        labels: The class of each example, 0 to ``classes - 1``. A label that is none of the classes makes the loss NaN inside
-            of a compiled program.
+        labels: The class of each example, 0 to ``classes - 1``. A label that is not one of the classes makes the loss NaN
+            inside of a compiled program.
 
     Returns:
         The loss f32[], and ``{"accuracy": f32[]}``.
@@ -44,7 +44,7 @@ def cross_entropy(apply: nn.Apply) -> LossFn:
         apply: ``(params, x) -> logits f32[n, classes]``.
 
     Returns:
-        ``(params, (x, y), key) -> (loss, info)`` with labels ``y`` i32[n] of 0 to ``classes - 1``. A label that is no class
+        ``(params, (x, y), key) -> (loss, info)`` with labels ``y`` i32[n] of 0 to ``classes - 1``. A label that is not a class
         raises ``InputError`` where its value is known, and makes the loss NaN inside of a compiled program.
 
     Example:

@@ -138,7 +138,7 @@ def by_gradient(
     """
     test_steps = inner_steps if test_steps is None else test_steps
     if test_steps < 1:
-        raise InputError(f"by_gradient: test_steps={test_steps} must be an integer >= 1")
+        raise InputError(f"by_gradient: test_steps must be an integer >= 1, got {test_steps}")
     learner = bilevel.learner(
         problem, bilevel.batched(estimator, chunk), outer_optimizer, inner_steps, warm_start=False
     )

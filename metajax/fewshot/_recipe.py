@@ -219,7 +219,7 @@ class Recipe:
             ['body', 'head']
         """
         if steps < 1:
-            raise InputError(f"build: steps={steps} must be an integer >= 1")
+            raise InputError(f"build: steps must be an integer >= 1, got {steps}")
         if self.batch_norm == "running" and self.family != "features":
             raise InputError(
                 "build: batch_norm='running' needs a method of the family 'features', because this method has no "

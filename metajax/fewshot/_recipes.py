@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Mapping
 
+from metajax._method_table import MethodTable
 from metajax.fewshot._recipe import Recipe
 
 FILES = (
@@ -22,11 +23,11 @@ FILES = (
 """The files with recipes, in the order of tables."""
 
 
-def _recipes() -> dict[str, Recipe]:
+def _recipes() -> MethodTable[Recipe]:
     """Returns the recipes of all files by the names of the methods."""
     modules = [importlib.import_module(f"metajax.fewshot.{file}") for file in FILES]
-    return {name: recipe for module in modules for name, recipe in module.RECIPES.items()}
+    return MethodTable((name, recipe) for module in modules for name, recipe in module.RECIPES.items())
 
 
 METHODS: Mapping[str, Recipe] = _recipes()
-"""Every few-shot method by name, with settings for a few thousand steps on a CPU."""
+"""Every few-shot method by name, with settings for a few thousand steps on a CPU. An unknown name is an ``InputError``."""

@@ -167,7 +167,7 @@ def examples(
         A sampler ``key -> (x f32[batch, ...], y i32[batch])``.
 
     Raises:
-        InputError: If the images are no examples by class.
+        InputError: If the images are not examples by class.
 
     Example:
         >>> x, y = jax.jit(examples(np.zeros((8, 20, 6)), batch=32))(jax.random.key(0))

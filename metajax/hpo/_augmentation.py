@@ -25,7 +25,11 @@ MOVES = ("shift_x", "shift_y", "rotate", "zoom", "shear")
 
 
 def augmentation(flips: bool = True, start: float = 0.05) -> Component:
-    """Learns how strongly to augment images.
+    r"""Learns how strongly to augment images.
+
+    The amount of a change $k$ of an image, with $A_k$ from ``AUGMENTATION_RANGES``, is
+
+    $$a_k = A_k \, \sigma(h_k) \, u_k, \qquad u_k \sim U(-1, 1)$$
 
     Each image is shifted, rotated, zoomed, sheared, brightened and given another contrast, each by an amount that is uniform
     between minus and plus a learned width; Gaussian noise of a learned deviation is added; and the image is mirrored with a
@@ -44,6 +48,12 @@ def augmentation(flips: bool = True, start: float = 0.05) -> Component:
 
     Raises:
         InputError: If ``start`` is not between 0 and 1.
+
+    Deviations:
+        Augerino learns the widths with the weights, by the training loss and a reward for wide distributions, and averages
+        predictions over augmentations. Faster AutoAugment chooses among operations, and compares the distributions of images by
+        a critic. Here the widths are learned through training by the loss of held-out images, and predictions are of images as
+        they are.
 
     References:
         * Benton et al. 2020, "Learning invariances in neural networks" (Augerino), arXiv:2010.11882.

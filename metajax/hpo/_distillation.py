@@ -11,7 +11,12 @@ from metajax.types import Batch, Hyper, Key, Params
 
 
 def distillation_problem(network: Functional, shape: tuple[int, ...], classes: int, per_class: int = 1) -> HyperProblem:
-    """Makes a bilevel problem that learns synthetic examples and the learning rate at which to learn from them.
+    r"""Makes a bilevel problem that learns synthetic examples and the learning rate at which to learn from them.
+
+    With synthetic examples $\tilde x$, their fixed labels $\tilde y$, a learning rate $\eta$ and a random initialization $w_0$,
+
+    $$\min_{\tilde x, \eta} \; \mathbb{E}_{w_0} \, \ell(w_S; x, y), \qquad
+    w_{s+1} = w_s - \eta \, \nabla_w \ell(w_s; \tilde x, \tilde y)$$
 
     A few steps of gradient descent on the synthetic examples, from a random initialization, are to fit real data. ``hyper`` is
     ``{"x": f32[classes · per_class, ...], "rate": logarithm of the learning rate}``; the outer batch is an ``IndexedBatch`` of
@@ -26,6 +31,11 @@ def distillation_problem(network: Functional, shape: tuple[int, ...], classes: i
 
     Returns:
         The problem and the first hyperparameters: Gaussian noise, and a learning rate of 0.02.
+
+    Deviations:
+        In the paper each step of a longer descent has synthetic examples and a learning rate of its own, and an outer step
+        averages over several initializations. Here all steps share the examples and the rate, an outer step draws one
+        initialization, and the rate is learned by its logarithm.
 
     References:
         Wang et al. 2018, "Dataset distillation", arXiv:1811.10959.

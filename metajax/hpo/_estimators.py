@@ -178,7 +178,7 @@ ESTIMATORS: dict[str, EstimatorEntry] = {
     ),
 }
 """The estimators by name. An implicit one raises where a hyperparameter reaches neither loss (an inner learning rate, an
-initialization), because its gradient would be zero in silence."""
+initialization), because its gradient would silently be zero."""
 
 
 def make_estimator(name: str, **settings: Any) -> Estimator:

@@ -9,13 +9,20 @@ from metajax.hpo._training import Component
 
 
 def label_smoothing(per_class: int | None = None) -> Component:
-    """Learns which share ``sigmoid(h)`` of every target is spread evenly over the classes.
+    r"""Learns which share ``sigmoid(h)`` of every target is spread evenly over the classes.
+
+    For a target $y$ over $K$ classes,
+
+    $$\tilde y = \bigl(1 - \sigma(h)\bigr)\, y + \frac{\sigma(h)}{K}$$
 
     Args:
         per_class: The number of classes, to learn one share for each of them; ``None`` learns one share for all.
 
     Returns:
         A component for the slot ``labels``. The share is 1.8% at the start.
+
+    Deviations:
+        The share of the paper is fixed at 0.1. Here it is learned, for all classes or for each.
 
     References:
         Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", arXiv:1512.00567.

@@ -11,8 +11,9 @@ from metajax.types import Hyper, Key, Params, Scalar
 
 
 def l2(like: Params | None = None, start: float = -9.0) -> Component:
-    """Learns the strength of an L2 penalty ``0.5 Σ exp(h) w²``: weight decay inside the inner loss, where implicit estimators
-    see it.
+    r"""Learns the strength of an L2 penalty: weight decay inside the inner loss, where implicit estimators see it.
+
+    $$\frac12 \sum_j e^{h_j} w_j^2$$
 
     Args:
         like: ``None`` learns one strength. Parameters learn one for each of their entries, the millions of hyperparameters of
@@ -21,6 +22,10 @@ def l2(like: Params | None = None, start: float = -9.0) -> Component:
 
     Returns:
         A component for the slot ``penalty``.
+
+    Deviations:
+        Lorraine et al. learn one strength for each entry of the parameters. One for all, and one for each layer, are beside
+        the paper.
 
     References:
         Lorraine et al. 2020, "Optimizing millions of hyperparameters by implicit differentiation", arXiv:1911.02590.
@@ -45,13 +50,20 @@ def l2(like: Params | None = None, start: float = -9.0) -> Component:
 
 
 def polynomial_loss(terms: int = 4) -> Component:
-    """Learns the first coefficients of a loss: cross-entropy plus ``Σ_j h_j (1 - p)^j`` with p the probability of the target.
+    r"""Learns the first coefficients of a loss: cross-entropy plus a polynomial.
+
+    With $p$ the probability of the target,
+
+    $$-\log p + \sum_{j=1}^{J} h_j (1 - p)^j$$
 
     Args:
         terms: The number of free coefficients.
 
     Returns:
         A component for the slot ``loss``. It is cross-entropy at the start.
+
+    Deviations:
+        The paper searches the coefficients on a grid, most often the first one alone. Here all of them are learned by gradient.
 
     References:
         Leng et al. 2022, "PolyLoss: A polynomial expansion perspective of classification loss functions", arXiv:2204.12511.
@@ -75,7 +87,11 @@ def polynomial_loss(terms: int = 4) -> Component:
 
 
 def learned_loss(hidden: int = 32) -> Component:
-    """Learns a loss as a small network beside a cross-entropy.
+    r"""Learns a loss as a small network beside a cross-entropy.
+
+    For logits $z$ of an example and its target $y$ over the classes,
+
+    $$-\sum_k y_k \log \mathrm{softmax}(z)_k + \sum_k \phi_h(z_k - \bar z, \, y_k), \qquad \phi_h = \mathrm{MLP}_h$$
 
     The network reads the logit of each class, relative to the mean of the example's logits, and its target; its outputs are
     summed over the classes.
@@ -86,6 +102,10 @@ def learned_loss(hidden: int = 32) -> Component:
     Returns:
         A component for the slot ``loss``. The last layer of the network begins at zero, so that the loss begins as
         cross-entropy.
+
+    Deviations:
+        The network of the paper is the whole inner loss, and reads all outputs of an example at once. Here it is added to
+        cross-entropy, and reads the classes one by one, so that their order means nothing.
 
     References:
         Bechtle et al. 2021, "Meta-learning via learned loss", arXiv:1906.05374.

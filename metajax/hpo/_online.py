@@ -39,7 +39,13 @@ def hypergradient_descent(
     optimizer: Callable[[Hyper], optax.GradientTransformation],
     outer_optimizer: optax.GradientTransformation,
 ) -> Learner:
-    """Trains once, and adapts the hyperparameters of the optimizer at every step.
+    r"""Trains once, and adapts the hyperparameters of the optimizer at every step.
+
+    With $u$ the update of the optimizer and $f_t$ the loss on the batch of step $t$,
+
+    $$h_t = h_{t-1} - \beta \Bigl(\frac{\partial w_t}{\partial h_{t-1}}\Bigr)^{\!\top} \nabla f_t(w_t), \qquad
+    w_t = w_{t-1} + u\bigl(h_{t-1}, \nabla f_{t-1}(w_{t-1})\bigr), \qquad
+    w_{t+1} = w_t + u\bigl(h_t, \nabla f_t(w_t)\bigr)$$
 
     The hyperparameters descend the derivative of the loss now in what they were at the step before: the gradient of this step
     is pulled back through the update of the last, so that it costs one gradient a step, as plain training does. The method
@@ -55,6 +61,11 @@ def hypergradient_descent(
 
     Returns:
         A learner with ``init(key, hyper) -> OnlineState`` and ``update(state, batch) -> (state, info)``.
+
+    Deviations:
+        Baydin et al. learn the learning rate by plain descent. Here every hyperparameter of the optimizer is learned, by any
+        transformation of optax. As in their method, one update is differentiated: the state of the optimizer before it counts
+        as a constant. The optimizers of optimizers of Chandra et al. are not built: ``outer_optimizer`` has fixed settings.
 
     References:
         * Baydin et al. 2018, "Online learning rate adaptation with hypergradient descent", arXiv:1703.04782.

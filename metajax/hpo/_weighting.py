@@ -11,7 +11,10 @@ from metajax.types import Hyper
 
 
 def example_weights(n: int, start: float = 0.0) -> Component:
-    """Learns a weight ``sigmoid(h_i)`` for each training example: data hyper-cleaning.
+    r"""Learns a weight ``sigmoid(h_i)`` for each training example: data hyper-cleaning.
+
+    $$\min_h \; \ell_{\mathrm{held\,out}}\bigl(w^*(h)\bigr), \qquad
+    w^*(h) = \arg\min_w \frac1n \sum_i \sigma(h_i)\, \ell_i(w)$$
 
     It fits ``unroll``, ``truncated`` and the implicit estimators; ``forward`` and evolution strategies scale with ``n``.
 
@@ -21,6 +24,10 @@ def example_weights(n: int, start: float = 0.0) -> Component:
 
     Returns:
         A component for the slot ``weights``.
+
+    Deviations:
+        Franceschi et al. learn the weights themselves, and project them onto [0, 1] and onto a bound of their sum. Here they
+        are sigmoids, and their sum is free.
 
     References:
         * Franceschi et al. 2017, "Forward and reverse gradient-based hyperparameter optimization", arXiv:1703.01785.
@@ -69,7 +76,10 @@ def class_weights(classes: int) -> Component:
 
 
 def meta_weight_net(hidden: int = 100) -> Component:
-    """Learns the weight of an example as a small network of its loss: a few hundred hyperparameters for data of any size.
+    r"""Learns the weight of an example as a small network of its loss: a few hundred hyperparameters for data of any size.
+
+    $$w^*(h) = \arg\min_w \frac1n \sum_i v_h\bigl(\ell_i(w)\bigr)\, \ell_i(w), \qquad
+    v_h(\ell) = \sigma\bigl(\mathrm{MLP}_h(\ell)\bigr)$$
 
     The loss that the network sees is taken as a constant. ``truncated`` with one step, warm-started, is the paper's estimator.
 
@@ -78,6 +88,10 @@ def meta_weight_net(hidden: int = 100) -> Component:
 
     Returns:
         A component for the slot ``weights``.
+
+    Deviations:
+        The paper moves the network by the gradient through a step of the weights on trial, and then repeats the step under the
+        moved network. Here a step of the weights is made once, and the network is moved by the gradient through it.
 
     References:
         Shu et al. 2019, "Meta-Weight-Net: Learning an explicit mapping for sample weighting", arXiv:1902.07379.

@@ -196,7 +196,7 @@ def _holds(space: Space | None, suggestions: Suggestions) -> bool:
 
 
 def _encoded(space: Space, values: Any) -> tuple[np.ndarray, str] | None:
-    """The encoding of a trial, and its configuration for comparison; ``None`` if it is none of the space."""
+    """The encoding of a trial, and its configuration for comparison; ``None`` if it is not in the space."""
     try:
         configs = space.configs([interop.unchecked_config(space, dict(values))])
     except InputError:

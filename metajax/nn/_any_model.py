@@ -27,7 +27,7 @@ def functional(module: Any, *example: Any) -> Functional:
         value: what learns must be in the parameters.
 
     Raises:
-        InputError: If ``module`` is none of these.
+        InputError: If ``module`` is not one of these.
 
     Example:
         >>> import jax

@@ -40,7 +40,7 @@ def convolution(
         kernel: The kernel, of the same type.
         stride: Pixels from one output to the next, >= 1.
         dilation: Pixels from one position of the kernel to the next, >= 1.
-        symmetric: As much padding before as behind, as in PyTorch, also where a stride leaves pixels over.
+        symmetric: As much padding before as after, as in PyTorch, also where a stride leaves pixels over.
 
     Returns:
         Images with ``ceil(h / stride)`` rows and ``ceil(w / stride)`` columns.
@@ -72,7 +72,7 @@ def normalized_convolution(
     eps: float = 1e-5,
     reference: int | None = None,
 ) -> Float[Array, "n rows columns out"]:
-    """A convolution and the batch norm behind it, without a pass over the output for its statistics.
+    """A convolution followed by batch norm, without a pass over the output for its statistics.
 
     The channels that the convolution makes have the mean m·K and the variance diag(KᵀCK), where m and C are mean and
     covariance of the input's patches; so batch norm is another kernel and a shift. It is exact, and several times less memory

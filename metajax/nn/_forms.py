@@ -19,7 +19,7 @@ class Form(NamedTuple):
         height: Height of the images.
         width: Width of the images.
         dilation: Pixels from one position of the kernel to the next.
-        symmetric: As much padding before as behind, as in PyTorch, also where a stride leaves pixels over.
+        symmetric: As much padding before as after, as in PyTorch, also where a stride leaves pixels over.
     """
 
     size: int
@@ -35,7 +35,7 @@ class Form(NamedTuple):
         return (self.size - 1) * self.dilation + 1
 
     def padding(self) -> list[tuple[int, int]]:
-        """The padding before and behind each axis, "SAME" up to the last pixel that a window reads."""
+        """The padding before and after each axis, "SAME" up to the last pixel that a window reads."""
         padding = []
         for length in (self.height, self.width):
             total = (-(-length // self.stride) - 1) * self.stride + self.reach - length
@@ -46,7 +46,7 @@ class Form(NamedTuple):
 
 def positions(x: jax.Array, form: Form) -> list[jax.Array]:
     """Returns what each position of the kernel reads: [n, ceil(h/stride), ceil(w/stride), c] of each."""
-    edges = [(before, behind, 0) for before, behind in form.padding()]
+    edges = [(before, after, 0) for before, after in form.padding()]
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
     rows, columns = ((-(-n // form.stride) - 1) * form.stride + 1 for n in (form.height, form.width))
     starts = range(0, form.reach, form.dilation)
@@ -74,7 +74,7 @@ def output_direct(x: jax.Array, kernel: jax.Array, *, form: Form) -> jax.Array:
 def input_direct(kernel: jax.Array, slope: jax.Array, *, form: Form) -> jax.Array:
     """The derivative in the input, as XLA's convolution of the spread slope with the turned kernel."""
     zero, interior, reach = jnp.zeros((), slope.dtype), form.stride - 1, form.reach - 1
-    edges = [(reach - before, reach - behind, interior) for before, behind in form.padding()]
+    edges = [(reach - before, reach - after, interior) for before, after in form.padding()]
     spread = jax.lax.pad(slope, zero, [(0, 0, 0), *edges, (0, 0, 0)])
     return direct(spread, kernel[::-1, ::-1].swapaxes(2, 3), 1, "VALID", form.dilation)
 

@@ -1,4 +1,4 @@
-"""Losses of integer labels that notice a label which is none of the classes.
+"""Losses of integer labels that notice a label that is not one of the classes.
 
 JAX says nothing of an index out of range: a negative one counts from the end, a one-hot row is all zeros. Here such a label
 raises ``InputError`` where its value is known, and gives NaN inside of a compiled program, where it is not.
@@ -17,7 +17,7 @@ from metajax.types import InputError
 
 
 def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labels") -> None:
-    """Raises an error where labels are no classes.
+    """Raises an error where labels are not classes.
 
     It looks at concrete arrays only: inside of ``jit`` and ``vmap`` the values are not checked.
 
@@ -27,7 +27,7 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
         name: Name of the argument, for the error.
 
     Raises:
-        InputError: If the labels are no integers, or one of them is negative or at least ``classes``.
+        InputError: If the labels are not integers, or one of them is negative or at least ``classes``.
 
     Example:
         >>> check_labels(np.array([0, 2, 1]), 3)
@@ -49,7 +49,7 @@ def check_labels(labels: jax.Array | np.ndarray, classes: int, name: str = "labe
 def one_hot(
     labels: Shaped[AnyArray, "*batch"], classes: int, dtype: jnp.dtype | type | None = None
 ) -> Shaped[Array, "*batch {classes}"]:
-    """Returns one-hot rows of labels, and a row of NaN where a label is no class.
+    """Returns one-hot rows of labels, and a row of NaN where a label is not a class.
 
     Args:
         labels: Integers, 0 to ``classes - 1``.
@@ -75,7 +75,7 @@ def one_hot(
 def label_cross_entropy(
     logits: Float[AnyArray, "*batch classes"], labels: Shaped[AnyArray, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """Returns the softmax cross-entropy of logits with labels, and NaN where a label is no class.
+    """Returns the softmax cross-entropy of logits with labels, and NaN where a label is not a class.
 
     Args:
         logits: Scores of each class.

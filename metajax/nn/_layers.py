@@ -10,9 +10,7 @@ from jaxtyping import Array, Float
 
 from metajax._typing import AnyArray, checked
 from metajax.nn._convolution import convolution
-
-FUSED_CHANNELS = 32
-"""Channels up to which a separable convolution is computed as one convolution; measured on a CPU with two cores."""
+from metajax.nn._on_cpu import FUSED_CHANNELS
 
 
 @checked

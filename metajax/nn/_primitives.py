@@ -77,7 +77,9 @@ def _primitive(name: str, direct: Callable, on_cpu: Callable, batched: Callable)
     def batch(args: Any, dims: Any, *, form: Form) -> tuple[jax.Array, int]:
         if {a.shape[d] for a, d in zip(args, dims) if d is not None} != {1}:
             return batched(args, dims, form=form)
-        alone = [a if d is None else jnp.squeeze(a, d) for a, d in zip(args, dims)]  # a batch of one is none
+        alone = [
+            a if d is None else jnp.squeeze(a, d) for a, d in zip(args, dims)
+        ]  # a batch of size 1 needs no batching
         return primitive.bind(*alone, form=form)[None], 0
 
     primitive.def_abstract_eval(shape)

@@ -1,4 +1,4 @@
-"""Networks of other libraries as pure functions: NNX, Linen, Equinox, Haiku, and one's own.
+"""Networks of other libraries as pure functions: NNX, Linen, Equinox, Haiku, and your own.
 
 Each adapter makes a ``Functional``, the form in which every part of metajax takes a network. ``nn.functional`` chooses among
 them by the type of its argument, where that tells them apart.

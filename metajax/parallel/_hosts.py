@@ -49,7 +49,7 @@ def connect(
 
 
 def _check(coordinator: str, processes: int | None, process: int | None) -> None:
-    """Refuses what JAX would wait for in vain, or end the process for."""
+    """Refuses arguments for which JAX would wait forever, or end the process."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
         raise InputError(f"connect: coordinator must be 'host:port', got {coordinator!r}")

@@ -114,7 +114,7 @@ class Placement:
         return jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh)
 
     def over_own_part(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns ``fn(whole, part)`` as a function of which every device computes its own part, as if it were alone.
+        """Returns ``fn(whole, part)`` split over devices: each computes its own part, as if it were alone.
 
         Args:
             fn: A function of a tree that is whole on every device, and of arrays that are cut along their first axis. So is

@@ -31,7 +31,7 @@ class _Grid(NamedTuple):
 def graph_svg(nodes: Sequence[str], edges: Sequence[Edge], title: str = "") -> str:
     """Draws a directed graph that is read from left to right.
 
-    A node stands one column behind the last of the nodes that lead to it.
+    A node stands one column after the last of the nodes that lead to it.
 
     Args:
         nodes: The names of the nodes, in an order in which edges only lead onward.

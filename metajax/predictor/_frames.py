@@ -169,7 +169,7 @@ def hpob(path: Path | str, space_id: str) -> tuple[Space, Any]:
     """A search space of HPO-B, and one row for each evaluation."""
     pd = pandas()
     try:
-        content_by_space = json.loads(Path(path).read_text())
+        content_by_space = json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not a readable JSON file ({error})") from error
     if not isinstance(content_by_space, dict) or not isinstance(content_by_space.get(space_id), dict):

@@ -69,8 +69,7 @@ def ensemble(
 
     initial = lambda key, columns, dtype: layers(key, (columns, *hidden, 1), dtype)
     forward = lambda params, x: network_output(params, x)[..., 0]
-    optimizer = lambda count: optax.adamw(optax.cosine_decay_schedule(learning_rate, count), weight_decay=weight_decay)
-    spec = trained("ensemble", initial, forward, members, steps, optimizer)
+    spec = trained("ensemble", initial, forward, members, steps, learning_rate, weight_decay)
     return spec._replace(form=lambda params: ensemble_form(params["nets"]))
 
 
@@ -97,7 +96,7 @@ def mlp(
 
 
 def check_widths(hidden: Any) -> None:
-    """Refuses what are no widths of hidden layers before anything is trained."""
+    """Refuses values that are not widths of hidden layers before anything is trained."""
     is_width = lambda width: isinstance(width, int | np.integer) and not isinstance(width, bool) and width >= 1
     if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not all(map(is_width, hidden)):
         raise InputError(f"hidden must be a sequence of integers >= 1, such as (64,), got {hidden!r}")
@@ -123,19 +122,23 @@ def trained(
     forward: Callable[[Any, jax.Array], jax.Array],
     members: int,
     steps: int,
-    optimizer: Callable[[int], optax.GradientTransformation],
+    learning_rate: float,
+    weight_decay: float,
 ) -> Spec:
     """The spec of an ensemble ``forward(params, x [n, d]) -> [n]`` with initial parameters ``initial(key, d, dtype)``.
 
-    Fine-tuning takes half of the steps.
+    Each network is trained by AdamW under a cosine schedule. Fine-tuning takes half of the steps.
     """
+
+    def adamw(count: int) -> optax.GradientTransformation:
+        return optax.adamw(optax.cosine_decay_schedule(learning_rate, count), weight_decay=weight_decay)
 
     def fit(key, x, y, weight, blocks, start=None):
         def fit_member(key, start_nets):
             params = initial(key, x.shape[1], x.dtype) if start_nets is None else start_nets
             count = steps if start_nets is None else steps // 2
             loss = lambda p: jnp.sum(weight * (forward(p, x) - y) ** 2) / jnp.maximum(jnp.sum(weight), 1e-6)
-            params = descend(loss, params, optimizer(count), count)
+            params = descend(loss, params, adamw(count), count)
             return params, loss(params)
 
         keys = jax.random.split(key, members)

@@ -13,7 +13,7 @@ from metajax.predictor._spec import DENSE_ROWS, Spec
 _START = {"scale": 0.0, "factors": 0.0, "residual": -1.4, "length": 0.0, "noise": -3.5}
 _WIDTH = {"scale": 1.0, "factors": 0.7, "residual": 0.7, "length": 1.0, "noise": 1.0}
 _FREE = 25.0
-"""TransferPrior variance of the constant, for a target of standard deviation 1."""
+"""Prior variance of the constant, for a target of standard deviation 1."""
 
 
 def transfer(sources: int, steps: int = 40, learning_rate: float = 0.1) -> Spec:

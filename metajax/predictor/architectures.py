@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from metajax.predictor._features import Features
 from metajax.predictor._networks import trained
@@ -255,5 +254,4 @@ def graph_network(
         other_columns = jnp.asarray([c for c in range(x.shape[1]) if c not in edge_columns], jnp.int32)
         return jnp.concatenate([nodes[-1], x[:, other_columns]], axis=1) @ params["head"] + params["constant"]
 
-    optimizer = lambda count: optax.adamw(optax.cosine_decay_schedule(learning_rate, count), weight_decay=weight_decay)
-    return trained("graph", initial, forward, members, steps, optimizer)
+    return trained("graph", initial, forward, members, steps, learning_rate, weight_decay)

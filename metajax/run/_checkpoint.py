@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from metajax.parallel import is_first, wait
-from metajax.run._files import read_json, write_json
+from metajax.run._files import checksum_of, read_json, write_json
 from metajax.run._leaves import (
     abstract,
     digest_of,
@@ -29,7 +29,6 @@ from metajax.run._leaves import (
     mismatch,
     named_leaves,
     restored,
-    seal,
     stored,
 )
 from metajax.types import InputError
@@ -144,7 +143,7 @@ class Checkpoints:
 
     def _complete(self, part: Path, target: Path, content: dict[str, Any]) -> None:
         """Writes the record of a checkpoint, and gives it its name."""
-        write_json(part / "record.json", {"digest": seal(content), "content": content}, indent=None)
+        write_json(part / "record.json", {"digest": checksum_of(content), "content": content}, indent=None)
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
@@ -215,7 +214,7 @@ class Checkpoints:
         try:
             record = read_json(folder / "record.json")
             content = record["content"]
-            is_intact = record["digest"] == seal(content) and content["step"] == step
+            is_intact = record["digest"] == checksum_of(content) and content["step"] == step
             version = content["format"]
         except (OSError, InputError, KeyError, TypeError) as error:
             raise Damaged(f"record.json cannot be read: {_line(error)}") from error

@@ -133,7 +133,7 @@ class RunDirectory:
         write_json(self.path / _META, described)
 
     def _is_run(self, may_exist: bool) -> bool:
-        """Returns whether a run is there. What a kill left before the config was written, or after it was removed, is none.
+        """Returns whether a run is there. A directory that a kill left without a config does not count as a run.
 
         Raises:
             InputError: If something else is there, or a run that is not accepted.

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -68,6 +69,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def checksum_of(value: Any) -> str:
+    """Returns the SHA-256 of plain values, by which a damaged or altered file is recognized."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Replaces a file at once: a reader or a kill sees the old text or the new one, never a part.
 
@@ -79,7 +85,7 @@ def write_text(path: Path, text: str) -> None:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
         >>> write_text(path, "done")
-        >>> path.read_text()
+        >>> path.read_text(encoding="utf-8")
         'done'
     """
     part = path.with_name(path.name + ".part")
@@ -102,7 +108,7 @@ def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "a.json"
         >>> write_json(path, {"a": 1}, indent=None)
-        >>> path.read_text()
+        >>> path.read_text(encoding="utf-8")
         '{"a": 1}\\n'
     """
     write_text(path, json.dumps(value, indent=indent) + "\n")

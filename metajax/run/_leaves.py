@@ -1,7 +1,5 @@
 """The leaves of a state: what a checkpoint can keep, how each is stored, and how it is made again bit by bit."""
 
-import hashlib
-import json
 from typing import Any
 
 import jax
@@ -76,8 +74,3 @@ def mismatch(saved: list[Any], expected: list[Any]) -> str:
         if a != b:
             return f"state{path}: {words(a) if a else 'nothing'} there, {words(b) if b else 'nothing'} expected"
     return "its arrays are in another order"
-
-
-def seal(content: Any) -> str:
-    """Returns the SHA-256 of plain values."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

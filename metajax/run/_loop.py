@@ -67,7 +67,7 @@ def train(
     depends on the key and the number of the step alone, and chunks begin at multiples of ``chunk`` whatever happened before. A
     damaged checkpoint is named on standard error and set aside, and the run continues from the last good one.
 
-    With ``devices``, batches are cut over them, and the state is whole on each. The result is that of one device but for
+    With ``devices``, batches are cut over them, and the state is whole on each. The result is that of one device except for
     rounding: sums are made in another order. A checkpoint does not know of devices, so a run goes on with any number of them.
     In a program over hosts (``parallel.connect``), every process calls this with the same arguments, and the first one writes.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from metajax._compiled import processor_lines
 from metajax.run._lock import available_cores
 
 _PACKAGES = ("metajax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
@@ -45,11 +46,8 @@ def _version(package: str) -> str | None:
 
 def _processor() -> str:
     """Returns the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in processor_lines() if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def hardware() -> str:

@@ -9,7 +9,7 @@ _FROM_TRIED = 0.05
 
 
 class Pool:
-    """Candidates in the order of their promise, taken one after another at a distance from what was taken before.
+    """Candidates from the best to the worst, taken one after another at a distance from what was taken before.
 
     ``take`` returns the first candidate that is at least 0.4 away from every picked configuration and 0.05 away from every
     tried one; if there is none, the distance halves. Distances are sums of absolute differences of encodings, where a

@@ -24,7 +24,7 @@ from metajax.types import InputError
 _CACHED_FLOATS = 262_144
 """Number of suffixes times number of units that stays in the cache."""
 _CHUNK = 2048
-"""Number of prefixes that are evaluated between two looks at the results."""
+"""Number of prefixes that are evaluated between two checks of the results."""
 
 
 class Enumerated(NamedTuple):

@@ -151,7 +151,7 @@ class Proposer(Record):
             InputError: If the file is missing or damaged, or was saved with another space.
         """
         try:
-            state = json.loads(Path(path).read_text())
+            state = json.loads(Path(path).read_text(encoding="utf-8"))
             space = interop.from_json(json.dumps(state["space"]))
             configs, metrics = state["configs"], _with_nan(state["metrics"])
             seconds = _with_nan(state["seconds"]) if "seconds" in state else None

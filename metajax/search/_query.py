@@ -66,7 +66,7 @@ class Maximizer(Protocol):
     Example:
         >>> from metajax import predictor, search
         >>> from metajax.space import Integer, Space
-        >>> class StartOnly:  # a method of one's own: the best of the configurations to start from
+        >>> class StartOnly:  # a method of your own: the best of the configurations to start from
         ...     def search(self, query):
         ...         values = query.model.predict(query.start, query.context)[0]
         ...         best = int(np.argmax(query.model.direction * values))

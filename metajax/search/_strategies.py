@@ -42,7 +42,7 @@ class Strategy(Protocol):
     Example:
         >>> from metajax import search
         >>> from metajax.space import Integer, Space
-        >>> class Greedy:  # a strategy of one's own: the best by the model
+        >>> class Greedy:  # a strategy of your own: the best by the model
         ...     def propose(self, knowledge, n):
         ...         return search.maximize(knowledge.model, search.Enumerate(), k=n + knowledge.count).configs
         >>> proposer = search.Proposer(Space({"n": Integer(0, 9)}), strategy=Greedy(), n_initial=4)

@@ -47,8 +47,8 @@ def certify(
 ) -> Certificate:
     """Finds the k best configurations by a model.
 
-    Nodes are configurations of which the first groups have values; the groups that can move the model most come first. The best
-    nodes are opened, children whose bound is not above the k-th best value so far are dropped, and the largest bound of an open
+    Nodes are configurations of which the first groups have values; the most influential groups come first. The best nodes are
+    opened, children whose bound is not above the k-th best value so far are dropped, and the largest bound of an open
     node is an upper bound at any time.
 
     Args:

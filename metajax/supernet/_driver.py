@@ -79,7 +79,7 @@ def run(
     """Searches a space with a method and decides on one architecture.
 
     Args:
-        method: One of ``METHODS``, or a method of one's own: a ``SupernetMethod``, or the ``Recipe`` that it makes for this
+        method: One of ``METHODS``, or a method of your own: a ``SupernetMethod``, or the ``Recipe`` that it makes for this
             space.
         space: The space of architectures.
         network: A function ``(partial, single_path) -> Functional``, or a Functional where the method needs no partial

@@ -1,4 +1,4 @@
-"""A search method of the literature, by name: what ``METHODS`` holds."""
+"""A search method of the literature, by name: an entry of ``METHODS``."""
 
 import dataclasses
 import functools
@@ -9,7 +9,6 @@ from typing import Concatenate, ParamSpec
 from metajax.space import Space
 from metajax.supernet._recipe import Recipe
 from metajax.supernet._state import Search
-from metajax.types import InputError
 
 P = ParamSpec("P")
 
@@ -55,10 +54,3 @@ class SupernetMethod:
 
     build = _on_space(Recipe.build)
     """Builds the method on a space, completely: ``Recipe.build`` of its recipe there, with the same arguments."""
-
-
-class Methods(dict[str, SupernetMethod]):
-    """A dictionary of methods that answers an unknown name with those that it has."""
-
-    def __missing__(self, name: str) -> SupernetMethod:
-        raise InputError(f"method must be one of {', '.join(self)}, got {name!r}")

@@ -6,16 +6,17 @@ learn before the logits in a step, and a search of fewer steps than the publishe
 ``Recipe.make_logits_optimizer``). The mathematics of a method is in the docstring of its recipe.
 """
 
+from metajax._method_table import MethodTable
 from metajax.supernet import _mixture_recipes as mixtures
 from metajax.supernet import _sample_recipes as samples
-from metajax.supernet._method import Methods, SupernetMethod
+from metajax.supernet._method import SupernetMethod
 
 _DARTS = "Liu et al. 2019, arXiv:1806.09055"
 _R_DARTS = "Zela et al. 2020, arXiv:1909.09656"
 _S_DARTS = "Chen and Hsieh 2020, arXiv:2002.05283"
 _DARTS_PT = "Wang et al. 2021, arXiv:2108.04392"
 
-METHODS: dict[str, SupernetMethod] = Methods(
+METHODS: dict[str, SupernetMethod] = MethodTable(
     {
         "darts-1": SupernetMethod(_DARTS, mixtures.darts_1),
         "darts-2": SupernetMethod(
@@ -87,7 +88,7 @@ METHODS: dict[str, SupernetMethod] = Methods(
         "darts-pt": SupernetMethod(
             _DARTS_PT,
             mixtures.darts_pt,
-            "The authors begin the tuning with an empty momentum; here it goes on. They also tune for one epoch behind the "
+            "The authors begin the tuning with an empty momentum; here it goes on. They also tune for one epoch after the "
             "last projection, which decides nothing.",
         ),
         "darts-pt-fixed": SupernetMethod(_DARTS_PT, mixtures.darts_pt_fixed, "As darts-pt."),

@@ -40,7 +40,7 @@ def steps_in_epoch(training: Part, batch_size: int, inner_steps: int = 1) -> int
 
 
 BATCH_AXES = (1, 0, None)
-"""The axes of what ``sampler`` returns along which devices share it: examples, but for the whole validation part."""
+"""The axes of what ``sampler`` returns along which devices share it: examples, except for the whole validation part."""
 
 
 def sampler(

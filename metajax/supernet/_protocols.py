@@ -1,7 +1,7 @@
 """The parts of a search and the contracts between them.
 
 A search is a relaxation, an estimator of the hypergradient, regularizers and events. Each part is a pure function or a
-small tuple of pure functions, so that a method of one's own is one more function and not a change of the library.
+small tuple of pure functions, so that a method of your own is one more function and not a change of the library.
 """
 
 from collections.abc import Callable

@@ -34,7 +34,7 @@ class SearchContract(Contract):
     computed operation by operation, with small programs that are those of every other method.
 
     Args:
-        method: The method; ``supernet.SupernetMethod(paper, recipe)`` makes one of a recipe of one's own.
+        method: The method; ``supernet.SupernetMethod(paper, recipe)`` makes one of a recipe of your own.
         learning_rate: The learning rate of the weights.
 
     Attributes:

@@ -21,7 +21,7 @@ from metajax.automl._image_model import ImageModel, record
 from metajax.automl._image_model import network as image_network
 from metajax.automl._image_space import DEFAULT
 from metajax.automl._space import default_config, tabular_space
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models import Member, installed
 from metajax.automl.models import _forest_jax as forest_jax
 from metajax.automl.models._fit import FittedMember, fit_member

@@ -18,7 +18,7 @@ from metajax.automl._model import FittedModel
 from metajax.automl._prepare import Prepared
 from metajax.automl._space import default_of_type, tabular_space
 from metajax.automl._tables import initial_configs, table_task
-from metajax.automl._task import CURVE_POINTS, Data
+from metajax.automl._training import CURVE_POINTS, Data
 from metajax.automl.models import _forest as forest
 from metajax.automl.models._fit import FittedMember, fit_member
 from metajax.automl.models._installed import BUILT_IN

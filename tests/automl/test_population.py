@@ -16,7 +16,7 @@ from metajax.automl import _train_state as train_state
 from metajax.automl._class_weights import log_balance
 from metajax.automl._curves import CurveWatch, curve_watch
 from metajax.automl._space import default_config, tabular_space
-from metajax.automl._task import CURVE_POINTS
+from metajax.automl._training import CURVE_POINTS
 from metajax.data._row_roles import as_weights
 
 
@@ -165,7 +165,9 @@ def problem(rows=200, classes=3):
 
 def train(configs, data, outputs=3, seed=1, **kwargs):
     space = tabular_space(5, outputs > 1)
-    return population.train(space.configs(configs), np.arange(5), data, outputs, jax.random.key(seed), **kwargs)
+    return population.train(
+        space.configs(configs), np.arange(5), data, outputs, jax.random.key(seed), population.Options(**kwargs)
+    )
 
 
 FAST = {"epochs": 12, "dropout": 0.0}
@@ -322,7 +324,7 @@ def train_weighted(config, data, weight):
     """The mean probabilities that a network predicts."""
     space = tabular_space(5, True, weights_classes=True)
     configs = space.configs([{**config, "class_weight": weight}])
-    out = population.train(configs, np.arange(5), data, 3, jax.random.key(0), output_rows=10**6)
+    out = population.train(configs, np.arange(5), data, 3, jax.random.key(0), population.Options(output_rows=10**6))
     return out.outputs[0].mean(axis=0)
 
 
@@ -348,7 +350,7 @@ def test_the_loss_of_a_classifier_is_calibrated():
     space, data = tabular_space(5, True), problem(400)
     config = configured(FAST)
     configs = {**space.configs([config, config]), "label_smoothing": np.array([0.6, 0.0], np.float32)}
-    out = population.train(configs, np.arange(5), data, 3, jax.random.key(0), output_rows=10**6)
+    out = population.train(configs, np.arange(5), data, 3, jax.random.key(0), population.Options(output_rows=10**6))
     labels = np.asarray(data.y_eval)
     raw = -np.mean(np.log(out.outputs[:, np.arange(len(labels)), labels]), axis=1)
     assert out.loss[0] < 0.75 * raw[0]

@@ -9,7 +9,7 @@ import pytest
 from metajax.automl import _columns as columns
 from metajax.automl import _report_tables as tables
 from metajax.automl._metrics import metric
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl._verdict import verdict
 
 pytestmark = pytest.mark.optimized  # nothing is compiled here

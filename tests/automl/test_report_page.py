@@ -55,7 +55,7 @@ class Lines:
 
 
 def table():
-    """Prices that a line predicts, but for one wrong entry; the first rows have none."""
+    """Prices that a line predicts, except for one wrong entry; the first rows have none."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"area <m²>": rng.normal(size=N_ROWS), "age": rng.normal(size=N_ROWS)})
     frame["unit"], frame["name"] = 1, [f"x{i}" for i in range(N_ROWS)]

@@ -13,7 +13,8 @@ from metajax.automl._explore import explore, start
 from metajax.automl._metrics import metric
 from metajax.automl._selection import select
 from metajax.automl._settings import Config
-from metajax.automl._task import CURVE_POINTS, Data, Task, TrainingResults
+from metajax.automl._task import Task
+from metajax.automl._training import CURVE_POINTS, Data, TrainingResults
 from metajax.run import RunDirectory
 from metajax.space import Float, Space
 

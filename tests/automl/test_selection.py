@@ -13,7 +13,7 @@ from metajax.automl import _intervals as intervals
 from metajax.automl._ensemble import PICKS, evaluate_on_test, fit_temperatures, pick
 from metajax.automl._metrics import metric
 from metajax.automl._selection import _share_of_better
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 
 # Nothing here is compiled. The mark keeps the compiled programs of the files before and after, which are optimized.
 pytestmark = pytest.mark.optimized

@@ -72,7 +72,7 @@ def test_in_the_order_of_time_what_comes_last_judges():
 def test_a_table_says_what_its_columns_are_for():
     prepared = prepare(loaded(group="who", weight="w"), 0)
     assert [column.name for column in prepared.encoder.schema.used] == ["x", "day"], (
-        "a group and a weight are no features"
+        "a group and a weight are not features"
     )
     assert prepared.search.weights.shape == prepared.search.y.shape
     assert prepared.final.weights_eval.shape == prepared.final.y_eval.shape

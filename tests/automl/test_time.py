@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models import time_is_over
 from metajax.automl.models._installed import BUILT_IN
 from metajax.automl.models._time import is_limited, time_limit

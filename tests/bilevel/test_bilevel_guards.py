@@ -1,4 +1,4 @@
-"""What would go wrong in silence, or in a tracer's words, is said in a sentence."""
+"""What would go wrong silently, or in a tracer's words, is said in a sentence."""
 
 import warnings
 

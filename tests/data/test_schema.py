@@ -41,7 +41,7 @@ NUMBERS = {
     "points that group are seen beside others": (["1.234", "1.234.567"], [1234, 1234567], {"thousands": "."}),
     "three digits after a point are a fraction": (["1.234", "5.678"], [1.234, 5.678], {"thousands": ""}),
     "three digits after a comma are a thousand": (["1,234", "5,678"], [1234, 5678], {"thousands": ","}),
-    "a zero before a comma is no thousand": (["0,123", "5,678"], [0.123, 5.678], {"decimal": ","}),
+    "a zero before a comma is not a thousand": (["0,123", "5,678"], [0.123, 5.678], {"decimal": ","}),
     "apostrophes": (["1'234.5", "12"], [1234.5, 12], {"thousands": "'"}),
     "hard blanks": (["1\u00a0234,5", "1\u202f234"], [1234.5, 1234], {"decimal": ",", "thousands": " "}),
     "percent": (["12%", "3.5 %"], [12, 3.5], {"unit": "%"}),
@@ -55,7 +55,7 @@ NUMBERS = {
     "a question mark": (["1", "2", "3", "?"], [1, 2, 3, NAN], {"missing": ("?",)}),
     "a dash": (["1", "2", "3", "-"], [1, 2, 3, NAN], {"missing": ("-",)}),
     "n.a. in any case": (["1", "2", "3", "N.A."], [1, 2, 3, NAN], {"missing": ("N.A.",)}),
-    "inf is no number": (["1", "2", "3", "inf"], [1, 2, 3, NAN], {"missing": ("inf",)}),
+    "inf is not a number": (["1", "2", "3", "inf"], [1, 2, 3, NAN], {"missing": ("inf",)}),
     "too large for a number": (["1", "2", "1e999"] + ["3"] * 57, [1, 2, NAN, 3], {"missing": ("1e999",)}),
     "one odd text in fifty": (["1", "abc"] + ["2"] * 48, [1, NAN, 2], {"missing": ("abc",)}),
     "an empty cell": (["1", "", "2"], [1, NAN, 2], {"missing": ()}),
@@ -87,7 +87,7 @@ KINDS = {
     "truth values": (times([True, False]), "boolean"),
     "truth values with a gap": (times([True, False, None]), "boolean"),
     "words": (times(["a", "b"]), "category"),
-    "different units are no numbers": (times(["5 kg", "300 g", "2 lb"]), "category"),
+    "different units are not numbers": (times(["5 kg", "300 g", "2 lb"]), "category"),
     "declared categories of numbers": (pd.Categorical(times([1, 2, 3])), "category"),
     "mostly words among numbers": (times(["1", "2", "red", "blue", "green"]), "category"),
     "words that mean nothing alone": (times(["NA", "?"]), "category"),
@@ -125,7 +125,7 @@ def test_whole_numbers_that_differ_and_are_called_an_identifier(name):
     cells = (np.random.default_rng(0).permutation(1000)[:40] * 7).tolist()
     assert only(cells, name)[0].kind == "identifier"
     assert only(cells, "paid")[0].kind == "number"
-    assert only([*cells[:-1], cells[0]], name)[0].kind == "number", "one comes again"
+    assert only([*cells[:-1], cells[0]], name)[0].kind == "number", "one recurs"
 
 
 DATES = {

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import sys
 import textwrap
 
 import pytest
@@ -137,6 +138,36 @@ def test_errors_of_the_library_name_the_flags(tmp_path, capsys):
         assert capsys.readouterr().err == f"error: {message}\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "missing"),
+    [
+        ("sinusoid", [], ["matplotlib"]),
+        ("nas_bench_201", ["--method", "gdas"], ["matplotlib"]),
+        ("joint_search", [], ["optuna"]),
+        ("search_tabular", ["--methods", "random,gp"], ["optuna", "torch", "matplotlib"]),
+    ],
+)
+def test_a_missing_package_is_told_before_anything_is_loaded_or_written(
+    name, flags, missing, monkeypatch, tmp_path, capsys
+):
+    for package in missing:
+        monkeypatch.setitem(sys.modules, package, None)
+    (experiment,) = (each for each in EVERY if each.name == name)
+    experiment = dataclasses.replace(experiment, data=lambda config: pytest.fail("data was loaded"))
+    assert experiment.main([*flags, "--out", str(tmp_path / "run")]) == 2
+    packages = " and ".join(missing)
+    assert capsys.readouterr().err == f"error: {name} needs {packages}: pip install {' '.join(missing)}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_draws_nothing_needs_no_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    by_name = {each.name: each for each in EVERY}
+    by_name["omniglot"].check_packages(by_name["omniglot"].config())
+    by_name["nas_darts"].check_packages(by_name["nas_darts"].config())  # its figures are SVG
+    by_name["nas_bench_201"].check_packages(by_name["nas_bench_201"].config(method="snip"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", MINIATURES, ids=lambda each: each.name)
 def test_runs_and_resumes(experiment, tmp_path, capsys):
@@ -162,7 +193,7 @@ def test_runs_and_resumes(experiment, tmp_path, capsys):
     assert experiment.main([*argv, "--resume"]) == 0
     again = json.loads((out / "result.json").read_text())
     timed = lambda m: {k: v for k, v in m.items() if not any(word in k for word in TIMED)}
-    if experiment.name != "joint_search":  # how far a search comes in its seconds is no constant
+    if experiment.name != "joint_search":  # how far a search comes in its seconds is not a constant
         assert timed(again["metrics"]) == timed(first["metrics"])
     text = tables.section(harness.read(out), experiment)
     assert text.count("|---") > 3 and "| metric | value |" not in text

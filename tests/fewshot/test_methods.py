@@ -182,7 +182,7 @@ def test_a_method_of_parts_has_no_initial_parameters():
 @pytest.mark.parametrize(
     ("name", "settings", "arguments", "message"),
     [
-        ("maml", {}, {"steps": 0}, "steps=0 must be an integer >= 1"),
+        ("maml", {}, {"steps": 0}, "steps must be an integer >= 1, got 0"),
         ("maml", {}, {"steps": 5, "head": None}, "head must be a Functional"),
         ("linear-probe", {}, {"steps": 5}, "classes must be the number of training classes"),
         ("maml", {"batch_norm": "running"}, {"steps": 5}, "this method has no running statistics"),
@@ -218,3 +218,9 @@ def test_the_head_may_be_a_network_and_normalizes_by_the_support():
         method.init(jax.random.key(0)), fewshot.episodes.tasks(task, 2)(jax.random.key(1))
     )
     assert np.isfinite(info["outer_loss"]) and int(state.step) == 1
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(InputError, match=r"method must be one of maml, .*protonet.*, got 'mamll'"):
+        fewshot.METHODS["mamll"]
+    assert "mamll" not in fewshot.METHODS and fewshot.METHODS.get("mamll") is None

@@ -1,4 +1,4 @@
-"""Labels that are no classes are named, or make NaN; never a plausible number."""
+"""Labels that are not classes are named, or make NaN; never a plausible number."""
 
 import jax
 import jax.numpy as jnp

@@ -149,7 +149,7 @@ def test_optuna_studies_come_back(tmp_path):
     trials, _ = drawn()
     configs = [{n: v for n, v in c.items() if n in domains} | {"half": 0.5, "one": 3} for c in trials.configs()]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of choices that are no text
+        warnings.simplefilter("ignore")  # of choices that are not text
         distributions = interop.to_optuna(space)
         study = optuna.create_study()
         stored = optuna.create_study(study_name="a", storage=f"sqlite:///{tmp_path}/t.db")

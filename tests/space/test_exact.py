@@ -86,7 +86,7 @@ def test_a_relaxed_wide_number_is_the_nearest():
         assert config["x"] == pytest.approx(expected, rel=1e-5)
         np.testing.assert_allclose(space.values(relaxed)["x"], expected, rtol=1e-4)
         noisy = np.asarray(relaxed) + np.array([0, *[0.1] * (domain.width - 1)], np.float32)
-        assert space.decode(noisy)[0]["x"] == config["x"], "what is no code says nothing"
+        assert space.decode(noisy)[0]["x"] == config["x"], "what is not a code says nothing"
 
 
 def test_what_ordinary_spaces_are_encoded_as():

@@ -8,7 +8,7 @@ from metajax.types import InputError
 
 
 def test_infinite_scores_have_ranks_and_nan_has_none():
-    """Scores that are not finite stand for the worst; two of them are a tie, whose difference is no number."""
+    """Scores that are not finite stand for the worst; two of them are a tie, whose difference is not a number."""
     truth = [1.0, 2.0, 3.0, 4.0, 5.0]
     assert supernet.diagnosis.kendall_tau([-np.inf, -np.inf, 1.0, 2.0, 3.0], truth) == supernet.diagnosis.kendall_tau(
         [0, 0, 1, 2, 3], truth

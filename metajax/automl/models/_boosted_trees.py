@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from metajax.automl._score import log_losses
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._forest import Forest, join, make_tree
 from metajax.automl.models._time import is_limited, seconds_left, time_is_over

@@ -1,6 +1,6 @@
 """What all libraries of gradient boosting share here: their hyperparameters, and when to stop."""
 
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.space import Domain, Float, Integer
 
 PATIENCE = 20

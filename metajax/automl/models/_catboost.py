@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax._optional import optional
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._catboost_jax import raw_outputs
 from metajax.automl.models._levels import numbers_and_levels

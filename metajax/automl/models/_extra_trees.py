@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._forest import Forest, join, make_tree
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import is_limited, time_is_over

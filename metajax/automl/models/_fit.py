@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metajax.automl._class_weights import weighted
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._threads import limited_threads, quiet
 from metajax.automl.models._tree_ensemble import TreeEnsemble
 from metajax.automl.models._types import Member, ModelType
@@ -19,7 +19,7 @@ _UNIFORM_SHARE = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class FittedMember:
-    """A member of an ensemble that is no network.
+    """A member of an ensemble that is not a network.
 
     Attributes:
         model: The name of its type.

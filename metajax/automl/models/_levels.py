@@ -11,7 +11,7 @@ def numbers_and_levels(x: np.ndarray, levels: np.ndarray | None) -> tuple[np.nda
         levels: i64[inputs], as in ``Data.levels``.
 
     Returns:
-        f32[n, k], the inputs that are no levels, and i64[n, c], for each category the index of a row's level among its inputs.
+        f32[n, k], the inputs that are not levels, and i64[n, c], for each category the index of a row's level among its inputs.
 
     Example:
         >>> x = np.array([[0.5, 0, 1, 0], [0.1, 0, 0, 1]], np.float32)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from metajax._optional import optional
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_iterations, max_iterations
 from metajax.automl.models._library_trees import from_lightgbm
 from metajax.automl.models._threads import n_threads

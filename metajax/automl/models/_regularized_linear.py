@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float
 

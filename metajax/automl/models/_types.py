@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from metajax.automl._task import Data
+from metajax.automl._training import Data
 from metajax.space import Domain
 from metajax.types import InputError
 

@@ -88,7 +88,7 @@ class Cells:
             name: Its name, for errors.
 
         Raises:
-            InputError: If it holds infinite numbers, complex numbers, or objects that are no values, such as lists.
+            InputError: If it holds infinite numbers, complex numbers, or objects that are not values, such as lists.
         """
         pd = optional("pandas", "a table")
         dtype = series.dtype
@@ -156,7 +156,7 @@ def value_text(value: Any, name: str) -> str:
     """Returns the text of one value, as a file would have it.
 
     Raises:
-        InputError: If it is no value of a cell, such as a list.
+        InputError: If it is not a value of a cell, such as a list.
     """
     if isinstance(value, str):
         return value

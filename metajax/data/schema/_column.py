@@ -12,11 +12,11 @@ KINDS = ("number", "boolean", "category", "date", "text", "identifier", "constan
 DROPPED = ("identifier", "constant", "empty")
 """Kinds of columns that nothing is learned from."""
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
-"""The parts of a date that come again, with their period."""
+"""The periodic parts of a date, with their periods."""
 
 
 def parts_of(name: str) -> list[str]:
-    """Returns a number of a date with its sine and cosine, if it comes again."""
+    """Returns the name of a number of a date, and those of its sine and cosine if it is periodic."""
     return [name, f"{name}_sin", f"{name}_cos"] if name in CYCLES else [name]
 
 

@@ -36,7 +36,7 @@ class Fit(NamedTuple):
 
     Attributes:
         column: The column, read as dates.
-        stray: Texts that are no dates, with the number of rows.
+        stray: Texts that are not dates, with the number of rows.
         ambiguous: Whether day and month could be the other way around.
     """
 
@@ -46,7 +46,7 @@ class Fit(NamedTuple):
 
 
 def parse(texts: Any, format: str) -> np.ndarray:
-    """Returns texts as datetime64[us], NaT where a text is no date of this format.
+    """Returns texts as datetime64[us], NaT where a text is not a date of this format.
 
     Example:
         >>> parse(["31.12.2020", "31.13.2020"], "%d.%m.%Y").astype(str).tolist()
@@ -65,14 +65,14 @@ def parse(texts: Any, format: str) -> np.ndarray:
 def fit(cells: Cells) -> Fit | None:
     """Finds the format of dates in a column.
 
-    All cells must be dates, but for words that mean a missing value and at most 5% of others. Where month and day could be
-    exchanged, a slash or dash means month first and a point day first.
+    All cells must be dates, except for words that mean a missing value and at most 5% of others. Where month and day could
+    be exchanged, a slash or dash means month first and a point day first.
 
     Args:
         cells: The cells of the column.
 
     Returns:
-        The format, or ``None`` if these are no dates.
+        The format, or ``None`` if these are not dates.
     """
     if cells.moments is not None:
         return Fit(_complete(Column(cells.name, "date", format=ISO), cells.moments), {}, False)

@@ -42,7 +42,7 @@ def read_delimited(path: Path) -> Delimited:
         path: The file.
 
     Raises:
-        InputError: If the file is no text, has no header or no rows, a row has more or fewer fields than the header, or two
+        InputError: If the file is not text, has no header or no rows, a row has more or fewer fields than the header, or two
             columns have one name.
     """
     content, notes = read_text(path)
@@ -54,7 +54,7 @@ def read_delimited(path: Path) -> Delimited:
     delimiter = delimiter_match[1] if delimiter_match else _delimiter(content[:_SAMPLE_CHARACTERS])
     rows = _numbered(path, content, delimiter, first_line=2 if delimiter_match else 1)
     header = next((row for _, row in rows if row), [])
-    names = _names(path, header, notes)
+    names = _names(path, header)
     frame, n_blank = _frame(path, rows, names)
     if not len(frame):
         raise InputError(f"{path} must have at least one row below the header")
@@ -99,7 +99,7 @@ def _numbered(path: Path, content: str, delimiter: str, first_line: int) -> Iter
         ) from error
 
 
-def _names(path: Path, header: list[str], notes: list[str]) -> list[str]:
+def _names(path: Path, header: list[str]) -> list[str]:
     """The names of the columns; those without one are numbered."""
     names = [name.strip() or f"column {i + 1}" for i, name in enumerate(header)]
     duplicates = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []

@@ -21,7 +21,7 @@ def as_frame(data: Any) -> Any:
         The data frame, with text as column names.
 
     Raises:
-        InputError: If it is none of these, or two columns have one name.
+        InputError: If it is not one of these, or two columns have one name.
 
     Example:
         >>> as_frame(np.zeros((2, 3))).columns.tolist()

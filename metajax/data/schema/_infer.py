@@ -11,7 +11,7 @@ from metajax.data.schema import _numerals as numerals
 from metajax.data.schema._cells import Cells
 from metajax.data.schema._column import Column
 
-_MIN_ROWS = 20  # A column of fewer rows is no identifier.
+_MIN_ROWS = 20  # A column of fewer rows is not an identifier.
 _YEARS = (1800, 2200)  # Consecutive whole numbers within are years, not row numbers.
 # A column without a name is called so by pandas and by our reader.
 _ID_NAME = re.compile(

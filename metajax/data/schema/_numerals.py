@@ -66,7 +66,7 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 def parse(texts: Sequence[str], column: Column) -> np.ndarray:
-    """Returns texts as numbers f64[n], NaN where a text is none.
+    """Returns texts as numbers f64[n], NaN where a text is not a number.
 
     Args:
         texts: The texts, without surrounding blanks.
@@ -90,7 +90,7 @@ def parse(texts: Sequence[str], column: Column) -> np.ndarray:
 
 
 def values(cells: Cells, column: Column) -> np.ndarray:
-    """Returns the cells of a column of kind ``number``, f64[n], NaN where one is missing or is no number."""
+    """Returns the cells of a column of kind ``number``, f64[n], NaN where one is missing or is not a number."""
     if cells.numbers is not None:
         return cells.numbers
     return np.append(parse(cells.texts, column), np.nan)[cells.codes]
@@ -132,9 +132,9 @@ def _number(text: str, column: Column, pattern: re.Pattern[str]) -> float:
 def fit(cells: Cells, prefers_comma: bool = False) -> Fit | None:
     """Finds the number format of a column.
 
-    A format is accepted if all texts are numbers, but for words that mean a missing value and a few stray ones: at most three
-    different texts in at most 5% of the cells. Where several formats fit, ``1,234`` is a thousand, unless another column of the
-    table has a decimal comma.
+    A format is accepted if all texts are numbers, except for words that mean a missing value and a few stray ones: at most
+    three different texts in at most 5% of the cells. Where several formats fit, ``1,234`` is a thousand, unless another column
+    of the table has a decimal comma.
 
     Args:
         cells: The cells of the column.

@@ -95,7 +95,7 @@ class Schema:
             The schema.
 
         Raises:
-            InputError: If the table cannot be read, or the target is no column of it.
+            InputError: If the table cannot be read, or the target is not a column of it.
         """
         frame = as_frame(data)
         if target is not None and target not in frame.columns:

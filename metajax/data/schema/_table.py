@@ -59,7 +59,7 @@ def read_table(
         return Table(columns, None, tuple(notes), np.empty(0), np.ones(len(frame), bool))
     cells = Cells.of(target, name)
     if edited_target is not None:
-        described = _complete_target(edited_target, cells, is_comma)
+        described = _complete_target(edited_target, cells)
     else:
         described = infer_target(cells, task, is_comma)
     if task is not None and described.task != task:
@@ -192,7 +192,7 @@ def _labels(cells: Cells) -> tuple[str, ...]:
     return tuple(sorted(labels, key=lambda label: (np.isnan(order[label]), np.nan_to_num(order[label]), label)))
 
 
-def _complete_target(target: TargetColumn, cells: Cells, prefers_comma: bool) -> TargetColumn:
+def _complete_target(target: TargetColumn, cells: Cells) -> TargetColumn:
     """A given target with its classes, and a check that no others occur."""
     if target.task == "regression":
         return target

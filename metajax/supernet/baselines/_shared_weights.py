@@ -41,7 +41,7 @@ def by_shared_weights(accuracy: Callable[[Params, jax.Array], Scalar], params: P
 
     Args:
         accuracy: A function ``(params, encoding) -> scalar``, such as ``Outcome.single_path``. The arrays of a
-            ``jax.tree_util.Partial`` are no constants of the compiled program.
+            ``jax.tree_util.Partial`` are not constants of the compiled program.
         params: The shared weights.
 
     Returns:

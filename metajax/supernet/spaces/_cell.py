@@ -80,7 +80,7 @@ class MixedCell(nnx.Module):
         space: The space, as ``cell_space`` makes it.
         channels: The number of channels of the input and of every node, a multiple of ``partial``.
         partial: The divisor of the channels: only the first 1/partial of them take part, the others pass by, and channels are
-            shuffled behind every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737). Such a cell is for searching alone.
+            shuffled after every edge (PC-DARTS, Xu et al. 2020, arXiv:1907.05737). Such a cell is for searching alone.
         single_path: Whether only the strongest operation of every edge is computed, at run time, times its weight. This is
             exact on one-hot encodings and several times cheaper, and gives no gradient for the weights of what was not
             computed.
@@ -88,7 +88,7 @@ class MixedCell(nnx.Module):
         rngs: The randomness of the initial weights.
 
     Raises:
-        InputError: If ``channels`` is no multiple of ``partial``.
+        InputError: If ``channels`` is not a multiple of ``partial``.
 
     Example:
         >>> space = cell_space(3)
@@ -167,8 +167,8 @@ class MixedCell(nnx.Module):
     def _alone(self, value: jax.Array, source: int, weights: list[jax.Array]) -> list[jax.Array]:
         """Returns the same for single paths.
 
-        A branch keeps its input alone for its derivative, and the convolutions, which need no more, are not computed again
-        for it; batch norm behind them is.
+        A branch stores only its input for the backward pass. The batch norm after a convolution is computed again there; the
+        convolution is not, because its derivative does not need its output.
         """
         has_weights, edges = jnp.array([name.startswith("conv") for name in self.operations]), []
         for position, mix in enumerate(weights):

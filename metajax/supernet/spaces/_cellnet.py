@@ -64,7 +64,7 @@ class CellNet(nnx.Module):
         rngs: The randomness of the initial weights.
 
     Raises:
-        InputError: If ``channels`` is no multiple of ``partial``, or if of two shares the second does not divide the first.
+        InputError: If ``channels`` is not a multiple of ``partial``, or if of two shares the second does not divide the first.
 
     References:
         Dong and Yang 2020, "NAS-Bench-201: extending the scope of reproducible neural architecture search",

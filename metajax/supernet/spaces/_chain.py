@@ -144,7 +144,7 @@ def chain_supernet(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Chain:
-    """Stages of layers behind a stem."""
+    """A stem followed by stages of layers."""
 
     space: Space
     inputs: int

@@ -116,7 +116,7 @@ def choice_blocks_supernet(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _ChoiceBlocks:
-    """Stages of cells behind a stem."""
+    """A stem followed by stages of cells."""
 
     space: Space
     classes: int

@@ -48,7 +48,7 @@ def darts_supernet(
         The SuperNet.
 
     Raises:
-        InputError: If ``channels`` is no multiple of ``partial``, or ``layers`` is below 3.
+        InputError: If ``channels`` is not a multiple of ``partial``, or ``layers`` is below 3.
 
     References:
         Liu et al. 2019, "DARTS: differentiable architecture search", arXiv:1806.09055.
@@ -73,7 +73,7 @@ def darts_supernet(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _DartsNetwork:
-    """Cells behind a stem, each of which sees the outputs of the two cells before it."""
+    """A stem followed by cells, each of which sees the outputs of the two cells before it."""
 
     space: Space
     classes: int

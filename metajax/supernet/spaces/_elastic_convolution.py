@@ -79,7 +79,7 @@ def elastic_convolution(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _ElasticConvolution:
-    """Stages of inverted bottlenecks behind a stem."""
+    """A stem followed by stages of inverted bottlenecks."""
 
     space: Space
     inputs: int

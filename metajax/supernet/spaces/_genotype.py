@@ -30,7 +30,7 @@ def to_genotype(config: Mapping[str, str]) -> str:
         The text.
 
     Raises:
-        InputError: If config is no configuration of ``darts_space``, or a node has more than two edges.
+        InputError: If config is not a configuration of ``darts_space``, or a node has more than two edges.
 
     Example:
         >>> config = {f"{cell}_{i}_2": "skip" for cell in ("normal", "reduce") for i in (0, 1)}
@@ -118,7 +118,7 @@ def from_genotype(text: str) -> dict[str, str]:
 
 
 def _keywords(text: str) -> dict[str, Any]:
-    """Returns the arguments of the first ``Genotype(...)`` in a text; what is no literal or ``range`` is its own text."""
+    """Returns the arguments of the first ``Genotype(...)`` in a text; what is not a literal or ``range`` is its own text."""
     match = re.search(r"\w*\(.*\)", text, re.DOTALL)
     try:
         call = ast.parse(match[0], mode="eval").body if match else None
@@ -176,7 +176,7 @@ def cell_graphs(config: Mapping[str, str]) -> dict[str, tuple[list[str], list[tu
         ``edge`` for ``cell_space``.
 
     Raises:
-        InputError: If a name is no edge.
+        InputError: If a name is not an edge.
 
     Example:
         >>> cell_graphs({"edge_0_1": "skip", "edge_0_2": "none", "edge_1_2": "conv3x3"})["edge"][1]

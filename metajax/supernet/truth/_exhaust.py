@@ -18,7 +18,7 @@ from metajax.supernet.truth._training import TrainingSetup, trainer
 from metajax.types import InputError, Key
 
 MAX_ARCHITECTURES = 100_000
-"""Largest space of which all architectures are trained where no index says otherwise."""
+"""Maximum number of architectures that are trained if no ``index`` is given."""
 
 
 def trains_sequentially() -> bool:

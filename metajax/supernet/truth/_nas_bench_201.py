@@ -34,7 +34,7 @@ def to_string(config: dict[str, str]) -> str:
         The name, such as ``'|none~0|+|none~0|none~1|+|none~0|none~1|none~2|'``.
 
     Raises:
-        InputError: If config is no configuration of that space.
+        InputError: If config is not a configuration of that space.
 
     Example:
         >>> to_string({"edge_0_1": "conv3x3", "edge_0_2": "none", "edge_1_2": "skip", "edge_0_3": "skip",
@@ -97,7 +97,7 @@ def canonical_form(config: dict[str, str]) -> str:
         The text.
 
     Raises:
-        InputError: If config is no configuration of that space.
+        InputError: If config is not a configuration of that space.
 
     Example:
         >>> none = dict.fromkeys(cell_space().domains, "none")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metajax.run import write_json
+from metajax.run._files import checksum_of, write_json
 from metajax.types import InputError
 
 
@@ -85,12 +85,12 @@ def load_table(path: str | Path) -> TruthTable:
 def read_table(path: Path) -> TruthTable:
     """Reads a table that may not be finished."""
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         content, checksum = record["table"], record["checksum"]
         table = TruthTable(np.array(content["accuracy"], np.float64), np.array(content["index"]), content["made_of"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a table of exhaust ({error})") from None
-    if checksum != _checksum(content):
+    if checksum != checksum_of(content):
         raise InputError(f"{path} was altered: its checksum is not that of its content; delete it to train again")
     return table
 
@@ -99,12 +99,7 @@ def write_table(path: Path, table: TruthTable) -> None:
     """Writes a table, with its checksum; trainings that are not done are null."""
     rows = [[None if np.isnan(score) else float(score) for score in row] for row in table.accuracy]
     content = {"made_of": table.made_of, "index": table.index.tolist(), "accuracy": rows}
-    write_json(path, {"checksum": _checksum(content), "table": content}, indent=None)
-
-
-def _checksum(content: Any) -> str:
-    """Returns a hash of the content of a table."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    write_json(path, {"checksum": checksum_of(content), "table": content}, indent=None)
 
 
 def hash_of(*parts: Any) -> str:

@@ -1,4 +1,4 @@
-"""What candidates promise for their time, and a batch of them that is spread out."""
+"""Candidates ranked by expected improvement per second, and a batch of them that is spread out."""
 
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ _RIDGE = 1.0
 
 
 class Candidates(NamedTuple):
-    r"""Configurations among which some are to be tried.
+    r"""Candidates ranked by expected improvement per second.
 
-    They are ranked by the expected improvement per second to the power of α,
+    There are three rankings, by the expected improvement per second to the power of α,
 
     $$\mathrm{EI}(x) / s(x)^{\alpha}, \qquad \alpha \in \{0, \tfrac12, 1\}$$
 
@@ -37,10 +37,10 @@ class Candidates(NamedTuple):
     log_seconds: np.ndarray
 
     def rankings(self) -> list[np.ndarray]:
-        """Returns the candidates for each α, the most promising first."""
-        promise = np.asarray(acquire("ei", self.mean, self.std, best=self.best))
+        """Returns the candidates for each α, those with the largest expected improvement per second first."""
+        log_gain = np.asarray(acquire("ei", self.mean, self.std, best=self.best))
         return [
-            self.encodings[np.argsort(-(promise - weight * self.log_seconds), kind="stable")]
+            self.encodings[np.argsort(-(log_gain - weight * self.log_seconds), kind="stable")]
             for weight in _WEIGHTS_OF_TIME
         ]
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metajax.automl import _descent as descent
 from metajax.automl import _encoding as encoding
 from metajax.automl import _network as network
 from metajax.automl import _train_state as train_state
@@ -28,11 +29,11 @@ class Tile(NamedTuple):
     limits: train_state.Limits
 
 
-class Shelf:
+class TrainingGroup:
     """The models of one shape, in tiles, and the recorded cost and score of each after each epoch.
 
     Attributes:
-        costs: By what epochs are compared, for each model and epoch.
+        costs: The cost by which epochs are compared, for each model and epoch.
         scores: The accuracy or the negative mean squared error.
         finished: The best parameters of the models that have stopped, and what is known of them.
         given_up: The models that were stopped because they fell behind.
@@ -64,18 +65,10 @@ class Shelf:
         """Trains every tile for a span of epochs, and takes out the models that have stopped."""
         for number, tile in enumerate(self.tiles):
             start_time = time.perf_counter()
-            state, costs, scores = population.train_epochs(
-                self.shape,
-                population.n_outputs,
-                tile.configs,
-                self.template,
-                tile.state,
-                tables,
-                population.rows,
-                span,
-                tile.limits,
-                population.dropout_seed,
+            inputs = descent.TileInputs(
+                tile.configs, self.template, tables, population.rows, tile.limits, population.dropout_seed
             )
+            state, costs, scores = population.train_epochs(self.shape, population.n_outputs, tile.state, inputs, span)
             self.tiles[number] = tile._replace(state=state)
             rows, slots = np.unique(tile.rows, return_index=True)
             self._record(rows, slots, np.asarray(costs), np.asarray(scores), state)
