@@ -63,8 +63,8 @@ class Record(NamedTuple):
         given = content.get("format") if isinstance(content, dict) else None
         if given != FORMAT:
             raise InputError(
-                f"study={name!r}: must have the format {FORMAT} of metajax {metajax.__version__}, got {given!r}; use the version "
-                "of metajax that created it, or another study"
+                f"study={name!r}: must have the format {FORMAT} of metajax {metajax.__version__}, got {given!r}; use the "
+                "version of metajax that created it, or another study"
             )
         record = cls(**content)
         if record.version != metajax.__version__:

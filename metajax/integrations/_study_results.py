@@ -38,8 +38,9 @@ def tell(
             trial.set_user_attr(FAILED, True)
             study.tell(trial, state=TrialState.FAIL)
             return True
-        for name in ("loss", "stop"):
-            trial.set_user_attr(name, float(getattr(results, name)[row]))
+        trial.set_user_attr("loss", float(results.loss[row]))
+        if results.stop[row] != 1.0:
+            trial.set_user_attr("stop", float(results.stop[row]))
         if decided := _decided(space, requested, results, row):
             trial.set_user_attr(_DECIDED, decided)
         for point in np.flatnonzero(np.isfinite(curve)):

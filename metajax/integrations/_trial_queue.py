@@ -80,14 +80,22 @@ class TrialQueue:
         grace: A trial is given to another worker after this many seconds without a heartbeat.
         total: The number of entries; ``None`` adds one whenever none waits.
         worker: The name of this worker.
+        attributes: The user attributes of entries that are added when none waits.
     """
 
-    def __init__(self, study: optuna.Study, grace: float, total: int | None, worker: str):
+    def __init__(
+        self,
+        study: optuna.Study,
+        grace: float,
+        total: int | None,
+        worker: str,
+        attributes: dict[str, Any] | None = None,
+    ):
         self._study, self._storage = study, study._storage
         self._grace, self._total, self._worker = grace, total, worker
         self._beats: dict[int, tuple[Any, float]] = {}  # by trial: the last beat that was seen, and when it changed
         self._own: set[int] = set()
-        self._n_added = 0
+        self._n_added, self._attributes = 0, attributes or {}
 
     def trials(self) -> list[Any]:
         """Returns all trials of the study in order of their numbers, as the storage has them now. They are not copied."""
@@ -118,7 +126,8 @@ class TrialQueue:
                 return None
             if not waiting:
                 self._n_added += 1
-                self._study.enqueue_trial({}, user_attrs={ENTRY: f"{self._worker}/{self._n_added}"})
+                entry = {ENTRY: f"{self._worker}/{self._n_added}", **self._attributes}
+                self._study.enqueue_trial({}, user_attrs=entry)
 
     def _claim(self, trial: Any) -> bool:
         """Whether a waiting trial is this worker's now."""
@@ -166,7 +175,8 @@ class TrialQueue:
             if beat != last:
                 self._beats[trial._trial_id] = beat, now
             elif now - changed > self._grace:
-                n_lost += XX
+                n_lost += self._fail(trial._trial_id, "its worker died")
+        self._revive()
         return n_lost
 
     def _revive(self) -> None:

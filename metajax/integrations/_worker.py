@@ -48,7 +48,9 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{token}"
         self._study, self._record, self._task, self._url = study, record, task, url
         study.sampler = _sampler(record, task.space, int(token, 16))
-        self._queue = TrialQueue(study, _GRACE * record.heartbeat_seconds, record.total, self.name)
+        self._queue = TrialQueue(
+            study, _GRACE * record.heartbeat_seconds, record.total, self.name, _attributes_of_open(record)
+        )
         self._results = StudyResults(task.space)
         self._key = stream(jax.random.key(record.config["seed"]), "workers")
         self.n_trained = 0
@@ -101,8 +103,6 @@ class Worker:
         while len(trials) < n and (trial := self._queue.take()) is not None:
             heartbeat.add(trial._trial_id)
             trial.set_user_attr("worker", self.name)
-            if SOURCE not in trial.user_attrs:
-                trial.set_user_attr(SOURCE, "random" if self._record.config["method"] == "random" else "proposed")
             configs.append(interop.suggest(self._task.space, trial))
             trials.append(trial)
         return trials, configs
@@ -145,6 +145,11 @@ def _sampler(record: Record, space: Space, seed: int) -> optuna.samplers.BaseSam
         )
 
 
+def _attributes_of_open(record: Record) -> dict[str, Any]:
+    """The user attributes of entries whose parameters a sampler chooses."""
+    return {SOURCE: "random" if record.config["method"] == "random" else "proposed"}
+
+
 def first_entries(record: Record, task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yields the entries of a new study: the defaults, random configurations, what other datasets promise, and open ones."""
     space, method = task.space, record.config["method"]
@@ -163,4 +168,4 @@ def first_entries(record: Record, task: Task) -> Iterator[tuple[str, dict[str, A
         params = {name: within(distributions[name], value) for name, value in interop.to_params(space, config).items()}
         yield str(number), params, {SOURCE: source}
     for number in range(len(configs), record.total or 0):
-        yield str(number), {}, {}
+        yield str(number), {}, _attributes_of_open(record)
