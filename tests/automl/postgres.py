@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,14 @@ def find_server() -> Path | None:
 
 
 @contextlib.contextmanager
-def server(binaries: Path, directory: Path) -> Iterator[str]:
+def server(binaries: Path) -> Iterator[str]:
     """Runs a server, and yields the URL of its database."""
+    with tempfile.TemporaryDirectory(prefix="metajax_pg_") as name:
+        yield from _serve(binaries, Path(name))
+
+
+def _serve(binaries: Path, directory: Path) -> Iterator[str]:
     data, user = directory / "data", "nobody" if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
-    directory.mkdir(parents=True)
     if user is not None:
         shutil.chown(directory, user)
     with socket.socket() as free:
