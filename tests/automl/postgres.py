@@ -12,7 +12,10 @@ from pathlib import Path
 
 def find_server() -> Path | None:
     """The directory of ``initdb`` and ``pg_ctl``; ``None`` if PostgreSQL is not installed."""
-    places = [*os.environ.get("PATH", "").split(os.pathsep), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))]
+    places = [
+        *os.environ.get("PATH", "").split(os.pathsep),
+        *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin"))),
+    ]
     for place in reversed(places):
         if (Path(place) / "initdb").exists() and (Path(place) / "pg_ctl").exists():
             return Path(place)

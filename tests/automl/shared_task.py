@@ -14,7 +14,8 @@ from metajax.automl._task import CURVE_POINTS, Data, Task, TrainingResults
 from metajax.space import Categorical, Float, Integer, Space
 
 SPACE = Space(
-    {"kind": Categorical(("flat", "deep")), "x": Float(0.0, 1.0), "depth": Integer(1, 9)}, [("depth", "kind", ("deep",))]
+    {"kind": Categorical(("flat", "deep")), "x": Float(0.0, 1.0), "depth": Integer(1, 9)},
+    [("depth", "kind", ("deep",))],
 )
 DEFAULT = {"kind": "flat", "x": 0.5}
 

@@ -376,7 +376,9 @@ def test_a_space_that_is_known_is_suggested_whole():
     from metajax.integrations.optuna import MetaLearnerSampler
     from metajax.space import interop
 
-    study = optuna.create_study(direction="maximize", sampler=MetaLearnerSampler(n_startup_trials=4, seed=0, space=SPACE))
+    study = optuna.create_study(
+        direction="maximize", sampler=MetaLearnerSampler(n_startup_trials=4, seed=0, space=SPACE)
+    )
     study.optimize(lambda trial: score_of(interop.suggest(SPACE, trial)), n_trials=16)
     assert all(("depth" in t.params) == (t.params["kind"] == "deep") for t in study.trials)
     assert study.best_value > 1.0
