@@ -311,26 +311,29 @@ def test_a_run_remembers_its_storage_without_the_password(url, tmp_path):
 
 
 def finish_with_kills(url, total=200, seconds=3.0):
-    """Four workers train, of which one that has trained something is killed every few seconds; returns the kills."""
+    """Four workers train, of which one is killed every few seconds, on a slow machine after six trials; returns the kills.
+
+    It is one that has trained something, so that a machine on which workers start slowly makes progress, too.
+    """
     config = automl.Config("table", trials=total, method="random")
     shared, _ = begun(url, config, seconds=0.5)
     command = [sys.executable, str(Path(shared_task.__file__)), url, "s"]
     start_worker = lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL)
     processes = [start_worker() for _ in range(4)]
-    rng, killed, n_kills = random.Random(0), time.monotonic(), 0
+    rng, killed, n_kills, n_done = random.Random(0), time.monotonic(), 0, 0
     try:
         while not shared.is_settled:
-            time.sleep(0.2)
+            time.sleep(0.5)
             assert all(process.poll() in (None, 0) for process in processes)
-            if time.monotonic() - killed > seconds:
-                names = {trial.user_attrs["worker"] for trial in shared._worker._queue.done()}
+            if time.monotonic() - killed > seconds and len(done := shared._worker._queue.done()) >= n_done + 6:
+                names = {trial.user_attrs["worker"] for trial in done}
                 victims = [p for p in processes if p.poll() is None and any(f"-{p.pid}-" in name for name in names)]
                 if victims:
                     victim = rng.choice(victims)
                     victim.kill()
                     victim.wait()
                     processes[processes.index(victim)] = start_worker()
-                    killed, n_kills = time.monotonic(), n_kills + 1
+                    killed, n_kills, n_done = time.monotonic(), n_kills + 1, len(done)
         assert [process.wait(120) for process in processes] == [0] * 4
     finally:
         for process in processes:
