@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any, NamedTuple
 
-import metajax
+from metajax import __version__
 from metajax.automl import Config
 from metajax.run import Fingerprint, differences, to_dict
 from metajax.run import _identity as identities
@@ -63,13 +63,13 @@ class Record(NamedTuple):
         given = content.get("format") if isinstance(content, dict) else None
         if given != FORMAT:
             raise InputError(
-                f"study={name!r}: must have the format {FORMAT} of metajax {metajax.__version__}, got {given!r}; use the "
+                f"study={name!r}: must have the format {FORMAT} of metajax {__version__}, got {given!r}; use the "
                 "version of metajax that created it, or another study"
             )
         record = cls(**content)
-        if record.version != metajax.__version__:
+        if record.version != __version__:
             raise InputError(
-                f"study={name!r}: was created by metajax {record.version}, but this is metajax {metajax.__version__}; all "
+                f"study={name!r}: was created by metajax {record.version}, but this is metajax {__version__}; all "
                 "processes of a study must have the same version"
             )
         return record
@@ -127,7 +127,7 @@ def make_record(
 ) -> Record:
     """Returns the record of a new study."""
     return Record(
-        metajax.__version__,
+        __version__,
         to_dict(config),
         identities.to_json(identity),
         interop.to_json(space),

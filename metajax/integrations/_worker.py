@@ -126,8 +126,9 @@ class Worker:
         }
         scores = [score for score in map(score_of, done) if np.isfinite(score)]
         total = "" if self._record.total is None else f" of {self._record.total}"
+        training = "1 worker is training" if len(names) == 1 else f"{len(names)} workers are training"
         best = f", best {max(scores):.4f}" if scores else ""
-        return f"{len(done)}{total} configurations tried, {len(names)} workers are training{best}"
+        return f"{len(done)}{total} configurations tried, {training}{best}"
 
 
 def _sampler(record: Record, space: Space, seed: int) -> optuna.samplers.BaseSampler:

@@ -21,7 +21,7 @@ from metajax.automl._explore import start  # noqa: E402
 from metajax.automl._plan import make_plan  # noqa: E402
 from metajax.automl._shared import explore_shared  # noqa: E402
 from metajax.automl._waves import Stopped  # noqa: E402
-from metajax.integrations import workers  # noqa: E402
+from metajax.integrations import _shared_study, _study_record, workers  # noqa: E402
 from metajax.integrations._storages import masked, open_storage  # noqa: E402
 from metajax.integrations._study_record import RECORD  # noqa: E402
 from metajax.integrations._trial_queue import ENTRY, Heartbeat, TrialQueue  # noqa: E402
@@ -131,7 +131,7 @@ def test_a_trial_that_two_processes_add_is_trained_once(url):
 
 def test_two_processes_that_begin_at_once_add_the_trials_once(url, monkeypatch):
     begun(url)
-    monkeypatch.setattr(workers, "_FILLING_SECONDS", 0.1)
+    monkeypatch.setattr(_shared_study, "_FILLING_SECONDS", 0.1)
     shared, lines = begun(url)
     assert "Joined the study 's': 0 of 16" in lines[0] and len(trials_of(url)) == 16
     shared._storage.set_study_user_attr(shared._worker._study._study_id, "finished", True)
@@ -225,7 +225,7 @@ def test_a_study_of_another_search_is_refused(url, monkeypatch):
     with pytest.raises(InputError, match="must be left out for images"):
         shared.check(CONFIG, run.fingerprint(images=np.zeros(3)))
     with monkeypatch.context() as patch:
-        patch.setattr(metajax, "__version__", "9.0")
+        patch.setattr(_study_record, "__version__", "9.0")
         with pytest.raises(InputError, match=r"was created by metajax \S+, but this is metajax 9.0"):
             shared.begin(CONFIG, TASK, {}, plan)
     record = shared._worker._record._replace(format=99)
