@@ -14,7 +14,6 @@ _LOG = "a tracker that metrics are sent to: tensorboard, wandb, mlflow or tracki
 _STORAGE = "sqlite:///FILE, postgresql://HOST/DATABASE, mysql://HOST/DATABASE, journal:FILE or grpc://HOST:PORT"
 QUICKSTART_MINUTES = 3.0
 """The budget of ``metajax quickstart``."""
-_PATHS = ("data", "test", "schema")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -188,8 +187,9 @@ def _work(arguments: argparse.Namespace) -> None:
     wait_passively()
     from metajax.integrations import workers
 
-    paths = {name: value and str(Path(value).resolve()) for name, value in vars(arguments).items() if name in _PATHS}
-    workers.work(arguments.storage, arguments.study, **paths, minutes=arguments.minutes)
+    paths = [getattr(arguments, name) for name in ("data", "test", "schema")]
+    paths = [str(Path(path).resolve()) if path is not None and Path(path).exists() else path for path in paths]
+    workers.work(arguments.storage, arguments.study, *paths, minutes=arguments.minutes)
 
 
 def _run_options(arguments: argparse.Namespace) -> tuple[Any, ...]:
