@@ -34,6 +34,8 @@ PACKAGES = {
     "trackio": Package("Trackio"),
     "pymfe": Package("pymfe"),
     "equinox": Package("Equinox"),
+    "psycopg": Package("Psycopg", "postgresql"),
+    "MySQLdb": Package("mysqlclient"),
 }
 """Optional packages by the name under which they are imported."""
 

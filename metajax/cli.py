@@ -1,4 +1,4 @@
-"""The command line: ``metajax search | schema | predict | export | resume | show | quickstart``."""
+"""The command line: ``metajax search | worker | schema | predict | export | resume | show | quickstart``."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from typing import Any
 from metajax.types import InputError
 
 _LOG = "a tracker that metrics are sent to: tensorboard, wandb, mlflow or trackio"
+_STORAGE = "sqlite:///FILE, postgresql://HOST/DATABASE, mysql://HOST/DATABASE, journal:FILE or grpc://HOST:PORT"
 QUICKSTART_MINUTES = 3.0
 """The budget of ``metajax quickstart``."""
 
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_search(commands)
     quickstart = commands.add_parser("quickstart", help="search on scikit-learn's digits", allow_abbrev=False)
     _add_run_flags(quickstart, "runs/quickstart", f"{QUICKSTART_MINUTES:g} minutes, unless --trials is given")
+    _add_worker(commands)
     _add_schema(commands)
     _add_predict(commands)
     _add_export(commands)
@@ -34,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("run", help="the run directory")
         if name == "resume":
             command.add_argument("--log", help=_LOG)
+            command.add_argument("--storage", help="the URL of its storage, if that has a password")
     return parser
 
 
@@ -54,7 +57,20 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--schema", help="an edited schema by which the table is read (default: it is inferred)")
     search.add_argument("--task", help="classification or regression (default: judged by the target)")
     search.add_argument("--size", type=int, help="side in pixels to which images are resized (folders)")
+    search.add_argument("--storage", help=f"share the trials with workers (tables): {_STORAGE}")
+    search.add_argument("--study", help="the name of the study in --storage (default: the name of the data)")
     _add_run_flags(search, "runs/search")
+
+
+def _add_worker(commands: Any) -> None:
+    """Adds ``metajax worker``."""
+    worker = commands.add_parser("worker", help="train trials of a search that has a storage", allow_abbrev=False)
+    worker.add_argument("storage", help=_STORAGE)
+    worker.add_argument("study", help="the name of the study, which the search prints")
+    worker.add_argument("--data", help="the path of the data on this machine (default: that of the search)")
+    worker.add_argument("--test", help="the path of the test rows on this machine (default: that of the search)")
+    worker.add_argument("--schema", help="the path of the schema on this machine (default: that of the search)")
+    worker.add_argument("--minutes", type=float, help="end after this time (default: the minutes of the search)")
 
 
 def _add_schema(commands: Any) -> None:
@@ -109,7 +125,15 @@ def _add_run_flags(parser: argparse.ArgumentParser, out: str, minutes: str = "no
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
 
-def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log: str | None = None) -> None:
+def _search(
+    fields: dict[str, Any],
+    out: str,
+    resume: bool,
+    overwrite: bool,
+    log: str | None = None,
+    storage: str | None = None,
+    study: str | None = None,
+) -> None:
     """Searches, or continues a search, and prints what was found."""
     start_time = time.perf_counter()  # loading libraries counts, too
     from metajax import automl
@@ -125,6 +149,7 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log
         raise InputError("resume=True and overwrite=True exclude each other")
     config = automl.Config(**fields)
     check_requirements(config)
+    shared = _shared_study(storage, study, config.data, out, resume)
     writers = [] if log is None else [tracker(log, out, to_dict(config))]
     wait_passively()
     if is_quick(config.minutes):
@@ -135,15 +160,52 @@ def _search(fields: dict[str, Any], out: str, resume: bool, overwrite: bool, log
     fields |= {name: str(Path(fields[name]).resolve()) for name in ("schema", "test") if fields.get(name) is not None}
     config = automl.Config(**fields)
     loaded = load_data(config)  # before anything is written
+    if shared is not None:
+        shared.check(config, identify(loaded))
     with RunDirectory(out, to_dict(config), resume, overwrite, identify(loaded), writers) as directory:
         if directory.result is None:
-            automl.search(config, directory, loaded, started=start_time)
+            if shared is not None:
+                shared.remember(directory.path)
+            automl.search(config, directory, loaded, started=start_time, shared=shared)
         _show(directory.path)
 
 
-def _run_options(arguments: argparse.Namespace) -> tuple[str, bool, bool, str | None]:
+def _shared_study(storage: str | None, study: str | None, data: str, out: str, resume: bool) -> Any:
+    """Opens the storage of a search, that of the run where one is resumed; returns ``None`` for a search without one."""
+    from metajax._optional import check_installed
+
+    if study is not None and storage is None and not resume:
+        raise InputError(f"study={study!r}: needs a storage; pass storage=URL as well")
+    record = Path(out) / "storage.json"
+    if storage is None and not (resume and record.is_file()):
+        return None
+    check_installed("storage:", "optuna")
+    from metajax.integrations import workers
+
+    if resume:
+        return workers.SharedStudy.of_run(record, storage, study)
+    assert storage is not None
+    return workers.SharedStudy(storage, study or Path(data).stem)
+
+
+def _work(arguments: argparse.Namespace) -> None:
+    """Trains trials of a search that has a storage."""
+    from metajax._optional import check_installed
+    from metajax.automl.models._threads import wait_passively
+
+    check_installed("worker:", "optuna")
+    wait_passively()
+    from metajax.integrations import workers
+
+    paths = [getattr(arguments, name) for name in ("data", "test", "schema")]
+    paths = [str(Path(path).resolve()) if path is not None and Path(path).exists() else path for path in paths]
+    workers.work(arguments.storage, arguments.study, *paths, minutes=arguments.minutes)
+
+
+def _run_options(arguments: argparse.Namespace) -> tuple[Any, ...]:
     """Returns the arguments of a search that say where it is kept and sent."""
-    return arguments.out, arguments.resume, arguments.overwrite, arguments.log
+    study = (getattr(arguments, name, None) for name in ("storage", "study"))
+    return arguments.out, arguments.resume, arguments.overwrite, arguments.log, *study
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -180,7 +242,7 @@ def _read_config(run: str) -> dict[str, Any]:
     return read_json(path)
 
 
-def _resume(run: str, log: str | None) -> None:
+def _resume(run: str, log: str | None, storage: str | None) -> None:
     """Continues a search with its own settings."""
     from metajax import automl
 
@@ -189,7 +251,7 @@ def _resume(run: str, log: str | None) -> None:
         automl.Config(**fields)
     except TypeError:
         raise InputError(f"{run}: is not a search; an experiment is resumed by its own --resume") from None
-    _search(fields, run, resume=True, overwrite=False, log=log)
+    _search(fields, run, resume=True, overwrite=False, log=log, storage=storage)
 
 
 def _show(run: Path | str) -> None:
@@ -299,7 +361,8 @@ def _export(run: str, out: str) -> None:
 
 def _flags(arguments: argparse.Namespace) -> dict[str, str]:
     """Returns the flags of a command by the arguments of the library that they set."""
-    flags = {name: f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in ("command", "run")}
+    positional = ("command", "run", *(("storage", "study") if arguments.command == "worker" else ()))
+    flags = {name: f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in positional}
     return {**flags, "path": flags.get("out", "run")}  # `path` is the argument of RunDirectory
 
 
@@ -326,7 +389,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "predict": lambda: _predict(arguments.run, arguments.data, arguments.out),
         "export": lambda: _export(arguments.run, arguments.out),
         "show": lambda: _show(arguments.run),
-        "resume": lambda: _resume(arguments.run, arguments.log),
+        "resume": lambda: _resume(arguments.run, arguments.log, arguments.storage),
+        "worker": lambda: _work(arguments),
     }
     return run.main(commands[arguments.command], _flags(arguments))
 

@@ -64,7 +64,13 @@ class Exploration(NamedTuple):
 
 
 def start(
-    config: Config, directory: RunDirectory, task: Task, show: bool, start_time: float, ending: float = 0.0
+    config: Config,
+    directory: RunDirectory,
+    task: Task,
+    show: bool,
+    start_time: float,
+    ending: float = 0.0,
+    bar: bool = True,
 ) -> Recorder:
     """Sets a search up in a run directory, with the waves of an earlier process.
 
@@ -73,31 +79,28 @@ def start(
         directory: The run directory.
         task: The dataset.
         show: Show progress on standard error.
-        started: ``time.perf_counter()`` when this process began to read the data.
+        start_time: ``time.perf_counter()`` when this process began to read the data.
         ending: Seconds of the budget that are kept for the time after the search.
+        bar: Show a progress bar where the number of trials is known.
     """
     budget = TimeBudget(directory, config.minutes, start_time)
     history = WaveHistory(directory.path / "waves", task, search_keys(config.seed).wave)
     plan = make_plan(task, config.trials, config.minutes, config.uses_meta_learner)
-    return Recorder(config, directory, history, Schedule(config, plan, history, budget, ending), show)
+    return Recorder(config, directory, history, Schedule(config, plan, history, budget, ending), show, bar)
 
 
 def explore(config: Config, recorder: Recorder) -> Exploration:
     """Runs the whole search in a run directory, up to the selection of the ensemble."""
     with ThreadPoolExecutor(1, "metajax-proposer") as proposing:
-        stages = _Search(config, recorder, proposing)
+        stages = Stages(config, recorder, proposing)
         proposing.submit(
             random_encodings, recorder.history.task.space, jax.random.key(0), 32
         )  # compiles beside trainings
-        stages.collect()
-        stages.propose()
-        stages.repeat()
-        stages.train_baseline()
-    selection = select(stages.history)
-    return Exploration(stages.history, selection, stages.default[0], stages.best_random(), stages.keys.refit)
+        stages.run()
+    return stages.outcome()
 
 
-class _Search:
+class Stages:
     """The stages of a search, in the order in which ``explore`` runs them."""
 
     def __init__(self, config: Config, recorder: Recorder, proposing: ThreadPoolExecutor):
@@ -112,6 +115,17 @@ class _Search:
         self.initial = self.default
         if self.task.initial:
             self.initial = np.asarray(self.space.encode(self.space.configs(self.task.initial)))
+
+    def run(self) -> None:
+        """Runs all stages."""
+        self.collect()
+        self.propose()
+        self.repeat()
+        self.train_baseline()
+
+    def outcome(self) -> Exploration:
+        """Returns what the stages have found."""
+        return Exploration(self.history, select(self.history), self.default[0], self.best_random(), self.keys.refit)
 
     def collect(self) -> None:
         """Tries the defaults and random configurations. The first default is trained on every fold at once."""

@@ -32,14 +32,23 @@ class Recorder:
         callbacks: What is called after each wave.
     """
 
-    def __init__(self, config: Config, directory: RunDirectory, history: WaveHistory, schedule: Schedule, show: bool):
+    def __init__(
+        self,
+        config: Config,
+        directory: RunDirectory,
+        history: WaveHistory,
+        schedule: Schedule,
+        show: bool,
+        bar: bool = True,
+    ):
+        """``bar`` says whether a progress bar is shown where the number of trials is known."""
         self.directory, self.history, self.schedule = directory, history, schedule
         self.is_stopped: Callable[[], bool] = lambda: False
         self.callbacks: Sequence[Callback] = ()
         self._show = show
         self._progress = None
         plan = schedule.plan
-        if plan.trials is not None:
+        if bar and plan.trials is not None:
             total = 2 * plan.trials - plan.n_initial if config.baseline else plan.trials
             self._progress = Progress(total, label="models", show=show)
         self._n_logged = len(directory.metrics())
@@ -79,6 +88,11 @@ class Recorder:
         self.schedule.record_wave(elapsed, len(wave.score), is_promoted)
         self._log(wave, r2)
         return wave
+
+    def add(self, wave: Wave) -> None:
+        """Records a wave that was trained elsewhere as the next one."""
+        self.history.add(wave)
+        self._log(wave, None)
 
     def _allows(self, source: str) -> AllowsFn:
         """Whether there is time for a training. The first one of all and the first on every fold are done in any case."""

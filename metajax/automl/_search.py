@@ -14,13 +14,14 @@ from metajax.automl._image_model import ImageModel
 from metajax.automl._images import image_task
 from metajax.automl._load import Dataset, Loaded, identify, load_data, of_data
 from metajax.automl._model import FittedModel
-from metajax.automl._prepare import describe_data, prepare
+from metajax.automl._prepare import describe_data
 from metajax.automl._recorder import Callback, Recorder
 from metajax.automl._requirements import check_requirements
 from metajax.automl._result import SearchOutcome, finish
 from metajax.automl._selection import select
 from metajax.automl._settings import Config
-from metajax.automl._tables import table_task
+from metajax.automl._shared import SharedTrials, explore_shared
+from metajax.automl._tables import load_task
 from metajax.automl._task import Task
 from metajax.automl._timing import ENDING_SECONDS
 from metajax.automl._waves import Stopped
@@ -45,9 +46,8 @@ def _make_task(
     """Splits and encodes a dataset; the schema of a table is written."""
     dataset, test = loaded
     if isinstance(dataset, tabular.Dataset):
-        prepared = prepare(dataset, config.seed, True if test is None else test, config.minutes, config.folds)
+        task, prepared = load_task(dataset, test, config, model_types)
         write_text(directory.path / "schema.json", prepared.encoder.schema.to_json())
-        task = table_task(prepared, model_types=model_types, minutes=config.minutes, metric=config.metric)
         return _Described(task, describe_data(dataset, prepared))
     task, rows, shape, notes = image_task(dataset, config.seed, config.metric)
     data = {
@@ -72,6 +72,7 @@ def search(
     model_types: Sequence[ModelType] | None = None,
     callbacks: Sequence[Callback] = (),
     started: float | None = None,
+    shared: SharedTrials | None = None,
 ) -> SearchOutcome:
     """Searches a model for a dataset, in a run directory.
 
@@ -91,6 +92,8 @@ def search(
         callbacks: Called after each wave of trainings with what ``metrics.jsonl`` records of it, such as ``seconds``, ``tried``
             and ``best``; one that returns ``True`` ends the search with the model so far.
         started: ``time.perf_counter()`` of when the minutes began, such as the start of the process; by default they begin now.
+        shared: Trials that other processes train as well, as ``integrations.workers.SharedStudy`` has them; tables only. By
+            default this process trains everything.
 
     Returns:
         The result as it was written, and the model.
@@ -112,27 +115,29 @@ def search(
     started = time.perf_counter() if started is None else started
     check_requirements(config)
     loaded = dataset if isinstance(dataset, Loaded) else load_data(config, dataset)
-    directory.bind_data(identify(loaded, model_types))
+    identity = identify(loaded, model_types)
+    directory.bind_data(identity)
     task, data = _make_task(loaded, config, directory, model_types)
     data["digest"] = short_digest(of_data(loaded))
-    recorder = start(config, directory, task, show, started, ENDING_SECONDS)
+    recorder = start(config, directory, task, show, started, ENDING_SECONDS, shared is None)
     recorder.callbacks = callbacks
     is_default = model_types is None and isinstance(loaded.dataset, tabular.Dataset)
-    for line in [*_introduction(data, task), *(_not_searched() if is_default else [])]:
+    begun = [] if shared is None else shared.begin(config, task, identity, recorder.schedule.plan)
+    for line in [*_introduction(data, task), *(_not_searched() if is_default else []), *begun]:
         recorder.say(line)
-    exploration = _explore_until_stopped(config, recorder)
+    exploration = _explore_until_stopped(config, recorder, shared)
     recorder.say("Evaluating the ensemble and the configurations it is compared with on the test rows.")
     outcome = finish(config, directory, data, exploration, recorder)
     recorder.close()
     return outcome
 
 
-def _explore_until_stopped(config: Config, recorder: Recorder) -> Exploration:
+def _explore_until_stopped(config: Config, recorder: Recorder, shared: SharedTrials | None) -> Exploration:
     """Searches. After SIGTERM or Ctrl-C it writes the best model so far; resuming continues the search."""
     with Watch() as watch:
         recorder.is_stopped = lambda: watch.signal is not None
         try:
-            return explore(config, recorder)
+            return explore(config, recorder) if shared is None else explore_shared(config, recorder, shared)
         except Stopped:
             path, history = recorder.directory.path, recorder.history
             has_model = bool(bags.bags(history))

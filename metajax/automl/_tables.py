@@ -11,11 +11,13 @@ from metajax.automl import _mixed as mixed
 from metajax.automl import prior
 from metajax.automl._class_weights import CHOICE
 from metajax.automl._model import FittedModel, read_member, write_member
-from metajax.automl._prepare import Prepared
+from metajax.automl._prepare import Prepared, prepare
+from metajax.automl._settings import Config
 from metajax.automl._space import default_config, default_of_type, tabular_space
 from metajax.automl._task import EnsembleMember, Task
 from metajax.automl._training import GROUP_SIZE
 from metajax.automl.models import ModelType, installed
+from metajax.data import tabular
 
 
 def table_task(
@@ -88,6 +90,24 @@ def table_task(
         is_ordered=prepared.is_ordered,
         more_folds=prepared.more_folds,
     )
+
+
+def load_task(
+    dataset: tabular.Dataset,
+    test: tabular.Dataset | None,
+    config: Config,
+    model_types: Sequence[ModelType] | None = None,
+) -> tuple[Task, Prepared]:
+    """Returns the task of a dataset as a config says, and the prepared table.
+
+    Args:
+        dataset: The dataset.
+        test: Its test rows; with ``None`` a part of the dataset is held back.
+        config: The settings.
+        model_types: What is searched beside networks; by default ``models.installed()``.
+    """
+    prepared = prepare(dataset, config.seed, True if test is None else test, config.minutes, config.folds)
+    return table_task(prepared, model_types=model_types, minutes=config.minutes, metric=config.metric), prepared
 
 
 def _default_note(default: dict[str, Any]) -> str:

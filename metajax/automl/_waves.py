@@ -118,6 +118,11 @@ class WaveHistory:
         self.waves.append(wave)
         return wave
 
+    def add(self, wave: Wave) -> None:
+        """Adds a wave that was trained elsewhere as the next one, and saves it."""
+        self._files.save(len(self.waves), wave)
+        self.waves.append(wave)
+
     def _train_splits(
         self,
         request: _Request,

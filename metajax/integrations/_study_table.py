@@ -33,10 +33,12 @@ class StudyTable:
 
     Args:
         study: The ``optuna.Study``.
+        space: The space of its trials; by default it is inferred from them.
     """
 
-    def __init__(self, study: Any):
+    def __init__(self, study: Any, space: Space | None = None):
         self.study_id: int = study._study_id
+        self._known_space = space
         self.directions: list[Any] = list(study.directions)
         self.distributions: dict[str, Any] = {}
         self._ended: dict[int, _Row] = {}
@@ -71,6 +73,8 @@ class StudyTable:
         It is that of ``interop.from_studies``. Where nothing says in which trials a parameter exists, it is the space of the
         parameters that all trials have.
         """
+        if self._known_space is not None:
+            return self._known_space
         suggestions = self.suggestions
         if self._space is not None and all(_holds(self._space[1], trial) for trial in suggestions[self._space[0] :]):
             self._space = len(suggestions), self._space[1]
@@ -128,17 +132,6 @@ def bounded_space(table: StudyTable, sources: Sequence[StudyTable]) -> dict[str,
     for study_table in (*sources, table):
         distributions |= study_table.distributions
     return {name: distributions[name] for name in sorted(space.domains) if not distributions[name].single()}
-
-
-def within(distribution: Any, value: Any) -> Any:
-    """Returns the value of a distribution that is nearest to a value of its domain, which is rounded to 32 bits."""
-    if not hasattr(distribution, "low"):
-        return value
-    if distribution.step is not None:
-        steps = round((value - distribution.low) / distribution.step)
-        value = distribution.low + steps * distribution.step
-    kind = int if isinstance(distribution.low, int) and isinstance(value, int) else float
-    return kind(min(max(value, distribution.low), distribution.high))
 
 
 def _row_of(trial: Any) -> _Row:

@@ -8,8 +8,10 @@ import numpy as np
 
 from metajax._optional import optional
 from metajax.integrations._quick_proposals import Sources, learn, propose
-from metajax.integrations._study_table import StudyTable, bounded_space, table_of, tables_of, within
+from metajax.integrations._study_table import StudyTable, bounded_space, table_of, tables_of
 from metajax.search._ask_tell import identity
+from metajax.space import Space, interop
+from metajax.space._optuna import within
 from metajax.types import InputError
 
 _optuna: Any = optional("optuna", "metajax.integrations.optuna")
@@ -36,6 +38,7 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         seed: Seed of all randomness; ``None`` draws one.
         constraints_func: A function of a frozen trial that returns numbers that are above 0 where a constraint is violated, as
             in Optuna's own samplers.
+        space: The space of the parameters, which ``interop.suggest`` suggests; by default it is inferred from the trials.
 
     Raises:
         InputError: If a source has no complete trial, several objectives, or ``n_startup_trials`` is below 1.
@@ -60,6 +63,7 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         n_startup_trials: int = 8,
         seed: int | None = None,
         constraints_func: Callable[[Any], Sequence[float]] | None = None,
+        space: Space | None = None,
     ):
         if isinstance(n_startup_trials, bool) or not isinstance(n_startup_trials, int) or n_startup_trials < 1:
             raise InputError(f"MetaLearnerSampler: n_startup_trials must be an integer >= 1, got {n_startup_trials!r}")
@@ -74,7 +78,7 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
                     f"MetaLearnerSampler: sources must have a complete trial, but {study.study_name!r} has none"
                 )
         self._sources = [table_of(study) for study in source_studies]
-        self._n_startup, self._constraints = n_startup_trials, constraints_func
+        self._n_startup, self._constraints, self._space = n_startup_trials, constraints_func, space
         self._independent = _optuna.samplers.RandomSampler(seed=seed)
         self._rng = np.random.default_rng(seed)
         self._learned: tuple[Any, Sources] | None = None
@@ -90,6 +94,8 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         table = self._updated_table(study)
         if not self._sources and table.n_complete < self._n_startup:
             return {}
+        if self._space is not None:
+            return {name: d for name, d in interop.to_optuna(self._space).items() if not d.single()}
         return bounded_space(table, self._sources)
 
     def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
@@ -105,13 +111,13 @@ class MetaLearnerSampler(_optuna.samplers.BaseSampler):
         key = jax.random.key(int(self._rng.integers(2**31)))
         configs = space.decode(propose(space, self._learned[1], rows, key))
         fresh = [config for config in configs if identity(config) not in evaluated]
-        proposal = (fresh or configs)[0]
+        proposal = interop.to_params(space, (fresh or configs)[0])
         return {name: within(search_space[name], value) for name, value in proposal.items() if name in search_space}
 
     def _updated_table(self, study: Any) -> StudyTable:
         """The trials of a study, those that have ended since the last call included."""
         if self._table is None or self._table.study_id != study._study_id:
-            self._table = StudyTable(study)
+            self._table = StudyTable(study, self._space)
         self._table.update(study.get_trials(deepcopy=False))
         return self._table
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metajax.space import _checks as checks
+from metajax.space._conditions import parents_first
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
 from metajax.space._inference import Suggestions
 from metajax.space._space import Space
@@ -72,6 +73,36 @@ def domains_of(distributions: Mapping[str, Any], od: Any) -> dict[str, Domain]:
                 f"from_optuna: {name} must be a Categorical, Float or Int distribution, got {type(d).__name__}"
             )
     return domains
+
+
+def suggest_params(space: Space, trial: Any, distributions: Mapping[str, Any]) -> dict[str, Any]:
+    """Lets a trial suggest the parameters that exist under its own choices; returns them. See ``interop.suggest``."""
+    params: dict[str, Any] = {}
+    for name in parents_first(space.domains, space.conditions):
+        condition = space.conditions.get(name)
+        if condition is None or (condition.parent in params and params[condition.parent] in condition.values):
+            for key in param_names(name, space.domains[name]):
+                params[key] = _suggest(trial, key, distributions[key])
+    return params
+
+
+def _suggest(trial: Any, name: str, distribution: Any) -> Any:
+    """Lets a trial suggest one parameter."""
+    if hasattr(distribution, "choices"):
+        return trial.suggest_categorical(name, distribution.choices)
+    suggest = trial.suggest_int if isinstance(distribution.low, int) else trial.suggest_float
+    return suggest(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+
+
+def within(distribution: Any, value: Any) -> Any:
+    """Returns the value of a distribution that is nearest to a value of its domain, which is rounded to 32 bits."""
+    if not hasattr(distribution, "low"):
+        return value
+    if distribution.step is not None:
+        steps = round((value - distribution.low) / distribution.step)
+        value = distribution.low + steps * distribution.step
+    kind = int if isinstance(distribution.low, int) and isinstance(value, int) else float
+    return kind(min(max(value, distribution.low), distribution.high))
 
 
 def suggestions_of(trial: Any, domain_of: Callable[[str, Any], Domain | None]) -> Suggestions:

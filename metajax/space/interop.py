@@ -13,7 +13,7 @@ from metajax.space import _checks as checks
 from metajax.space._configspace import conditions_of, configspace_of, domain_of, forbidden_of
 from metajax.space._domains import Categorical, Domain, Float, Integer, Subset
 from metajax.space._inference import infer
-from metajax.space._optuna import distributions_of, domains_of, param_names, suggestions_of
+from metajax.space._optuna import distributions_of, domains_of, param_names, suggest_params, suggestions_of
 from metajax.space._space import Space
 from metajax.types import InputError
 
@@ -151,6 +151,28 @@ def from_params(space: Space, params: dict[str, Any]) -> dict[str, Any]:
         {'use': (1,), 'layers': 3}
     """
     return space.dicts(space.configs([unchecked_config(space, params)]))[0]
+
+
+def suggest(space: Space, trial: Any) -> dict[str, Any]:
+    """Lets a trial of Optuna suggest a whole configuration: parents first, and only what exists under its choices.
+
+    Args:
+        space: The space.
+        trial: An ``optuna.Trial``.
+
+    Returns:
+        The configuration, as ``from_params`` returns it. A number may differ from the parameter by its rounding to 32 bits.
+
+    Raises:
+        InputError: If the space has no counterpart in Optuna (see ``to_optuna``), or Optuna is not installed.
+
+    Example:
+        >>> from optuna.trial import FixedTrial
+        >>> space = Space({"net": Categorical(("linear", "mlp")), "layers": Integer(1, 4)}, [("layers", "net", ("mlp",))])
+        >>> suggest(space, FixedTrial({"net": "mlp", "layers": 2})), suggest(space, FixedTrial({"net": "linear"}))
+        ({'net': 'mlp', 'layers': 2}, {'net': 'linear'})
+    """
+    return from_params(space, suggest_params(space, trial, to_optuna(space)))
 
 
 def unchecked_config(space: Space, params: dict[str, Any]) -> dict[str, Any]:
