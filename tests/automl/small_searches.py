@@ -2,8 +2,8 @@
 
 import pytest
 
-SIZES = {"MEMBERS": (1,), "WIDTHS": (32,), "MAX_DEPTH": 2, "MAX_EPOCHS": 32}
-DEFAULT = {"width": 32, "epochs": 32}
+SIZES = {"MEMBERS": (1,), "WIDTHS": (32,), "MAX_DEPTH": 2, "MAX_EPOCHS": 16}
+DEFAULT = {"width": 32, "epochs": 16}
 
 
 @pytest.fixture(scope="module", autouse=True)
