@@ -21,6 +21,7 @@ from metajax.automl._selection import Selection, select
 from metajax.automl._settings import Config
 from metajax.automl._task import Task
 from metajax.automl._timing import TimeBudget
+from metajax.automl._training import Data
 from metajax.automl._waves import WaveHistory, best_first
 from metajax.predictor import Trials
 from metajax.run import RunDirectory
@@ -187,21 +188,30 @@ class Stages:
         self.proposer.tell(self.space.decode_configs(wave.encodings), wave.score, proposals, seconds)
 
     def _promote(self, is_last: bool = False) -> bool:
-        """Trains promising configurations on the other folds, if there is time; returns whether there were any."""
-        saved = self.history.next_saved()
+        """Trains promising configurations on folds, if there is time; returns whether there were any."""
+        folds, saved = self._promotion_folds(), self.history.next_saved()
         if saved is not None:
             if saved.source != "promoted":
                 return False
             selected = saved.encodings
-        elif not self.task.unexplored_folds:
+        elif not folds:
             return False
         else:
-            candidates = bags.promotion_candidates(self.history)
-            selected = candidates.encodings[self.schedule.to_promote(candidates.seconds, is_last)]
+            encodings, seconds = self._promising()
+            selected = encodings[self.schedule.to_promote(seconds, is_last)]
         if not len(selected):
             return False
-        self.recorder.train(selected, "promoted", data=self.task.unexplored_folds)
+        self.recorder.train(selected, "promoted", data=folds)
         return True
+
+    def _promotion_folds(self) -> list[Data]:
+        """The folds that promising configurations are trained on: those on which they were not tried."""
+        return self.task.unexplored_folds
+
+    def _promising(self) -> tuple[np.ndarray, np.ndarray]:
+        """What may be promoted, the most promising first: encodings f32[n, width], and seconds f64[n] of their trainings."""
+        candidates = bags.promotion_candidates(self.history)
+        return candidates.encodings, candidates.seconds
 
     def repeat(self) -> None:
         """Trains the configurations of the ensemble on other folds of the same rows, while there is time.

@@ -13,7 +13,7 @@ from metajax.automl._plan import SearchPlan
 from metajax.automl._recorder import Recorder
 from metajax.automl._settings import Config
 from metajax.automl._task import Task
-from metajax.automl._training import AllowsFn
+from metajax.automl._training import AllowsFn, Data
 from metajax.automl._wave_files import Wave
 from metajax.automl._waves import Stopped, best_first
 from metajax.run import Fingerprint
@@ -133,20 +133,9 @@ class _SharedStages(Stages):
         while (max_rounds is None or n_rounds < max_rounds) and self._promote(is_last=True):
             n_rounds += 1
 
-    def _promote(self, is_last: bool = False) -> bool:
-        """Trains promising configurations on the split of the search and on every fold, if there is time."""
-        saved = self.history.next_saved()
-        if saved is not None:
-            if saved.source != "promoted":
-                return False
-            selected = saved.encodings
-        else:
-            encodings, seconds = self._promising()
-            selected = encodings[self.schedule.to_promote(seconds, is_last)]
-        if not len(selected):
-            return False
-        self.recorder.train(selected, "promoted", data=self.task.folds)
-        return True
+    def _promotion_folds(self) -> list[Data]:
+        """All folds: what was learned on the split of the search stayed in the process that trained it."""
+        return self.task.folds
 
     def _promising(self) -> tuple[np.ndarray, np.ndarray]:
         """What was not trained on every fold yet, the most promising first: encodings f32[n, width] and seconds f64[n].
