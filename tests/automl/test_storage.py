@@ -107,6 +107,7 @@ def test_the_trial_of_a_dead_worker_is_given_to_another_one(url):
         assert other.recover() == 0, "it is alive"
         time.sleep(0.5)
         assert other.recover() == 0, "it is still alive"
+    assert other.recover() == 0, "it has just died"
     time.sleep(0.3)
     assert other.recover() == 1
     trials = other.trials()
