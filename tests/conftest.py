@@ -15,8 +15,9 @@ os.environ.setdefault("METAJAX_CHECK_SHAPES", "1")  # public functions compare a
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # tests run side by side; see wait_passively
 # A worker has cores of its own: XLA's idle threads wait by spinning, and those of one worker would slow down the other.
 _WORKERS, _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-if _WORKERS > 1 and hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) >= _WORKERS:
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[int(_WORKER.removeprefix("gw")) :: _WORKERS])
+_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
+if _WORKERS > 1 and len(_CORES) >= _WORKERS:
+    os.sched_setaffinity(0, sorted(_CORES)[int(_WORKER.removeprefix("gw")) :: _WORKERS])
 # Compiling takes most of the tests' time: without XLA's costly passes twice as many tests fit into it. Tests of optimized
 # programs are marked `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -104,6 +105,18 @@ def _optimize(on: bool) -> None:
 def own_programs():
     """JAX keeps a bounded number of compiled programs. Where a test counts them, those of earlier files make room."""
     jax.clear_caches()
+
+
+@pytest.fixture
+def all_cores():
+    """The cores of the whole session, for what starts processes with cores of their own."""
+    if not _CORES:
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _CORES)
+    yield
+    os.sched_setaffinity(0, own)
 
 
 @pytest.fixture

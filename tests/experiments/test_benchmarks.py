@@ -21,6 +21,7 @@ def result(path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_cores")
 @pytest.mark.parametrize("name", [name for name in every.JOBS if name not in ("supernet_large", "search_steps_large")])
 def test_runs(name, tmp_path, capsys):
     if name in PEERED and importlib.util.find_spec("torch") is None:
