@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -313,7 +314,12 @@ def test_a_run_remembers_its_storage_without_the_password(url, tmp_path):
     assert masked("postgresql://me:p@ss@host/x") == "postgresql://me:***@host/x"
 
 
-def finish_with_kills(url, total=200, seconds=3.0):
+def finish_with_kills(url):
+    with tempfile.TemporaryFile("w+") as errors:
+        return kill_and_finish(url, errors)
+
+
+def kill_and_finish(url, errors, total=200, seconds=3.0):
     """Four workers train, of which one is killed every few seconds, on a slow machine after six trials; returns the kills.
 
     It is one that has trained something, so that a machine on which workers start slowly makes progress, too.
@@ -321,13 +327,13 @@ def finish_with_kills(url, total=200, seconds=3.0):
     config = automl.Config("table", trials=total, method="random")
     shared, _ = begun(url, config, seconds=0.5)
     command = [sys.executable, str(Path(shared_task.__file__)), url, "s"]
-    start_worker = lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    start_worker = lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
     processes = [start_worker() for _ in range(4)]
     rng, killed, n_kills, n_done = random.Random(0), time.monotonic(), 0, 0
     try:
         while not shared.is_settled:
             time.sleep(0.5)
-            assert all(process.poll() in (None, 0) for process in processes)
+            assert all(process.poll() in (None, 0) for process in processes), read_again(errors)
             if time.monotonic() - killed > seconds and len(done := shared._worker._queue.done()) >= n_done + 6:
                 names = {trial.user_attrs["worker"] for trial in done}
                 victims = [p for p in processes if p.poll() is None and any(f"-{p.pid}-" in name for name in names)]
@@ -343,6 +349,11 @@ def finish_with_kills(url, total=200, seconds=3.0):
             process.kill()
             process.wait()
     return n_kills
+
+
+def read_again(file):
+    file.seek(0)
+    return file.read()
 
 
 def assert_nothing_was_lost(url, n_kills):
