@@ -160,9 +160,10 @@ def _search(
     fields |= {name: str(Path(fields[name]).resolve()) for name in ("schema", "test") if fields.get(name) is not None}
     config = automl.Config(**fields)
     loaded = load_data(config)  # before anything is written
+    identity = identify(loaded)
     if shared is not None:
-        shared.check(config, identify(loaded))
-    with RunDirectory(out, to_dict(config), resume, overwrite, identify(loaded), writers) as directory:
+        shared.check(config, identity)
+    with RunDirectory(out, to_dict(config), resume, overwrite, identity, writers) as directory:
         if directory.result is None:
             if shared is not None:
                 shared.remember(directory.path)

@@ -122,8 +122,8 @@ def search(
     recorder = start(config, directory, task, show, started, ENDING_SECONDS, shared is None)
     recorder.callbacks = callbacks
     is_default = model_types is None and isinstance(loaded.dataset, tabular.Dataset)
-    begun = [] if shared is None else shared.begin(config, task, identity, recorder.schedule.plan)
-    for line in [*_introduction(data, task), *(_not_searched() if is_default else []), *begun]:
+    joined = [] if shared is None else shared.begin(config, task, identity, recorder.schedule.plan)
+    for line in [*_introduction(data, task), *(_not_searched() if is_default else []), *joined]:
         recorder.say(line)
     exploration = _explore_until_stopped(config, recorder, shared)
     recorder.say("Evaluating the ensemble and the configurations it is compared with on the test rows.")

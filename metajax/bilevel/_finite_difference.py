@@ -1,15 +1,12 @@
 """Hypergradients of the last inner step by a finite difference: DARTS' approximation of the Hessian-vector product."""
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 
 from metajax.bilevel._inner import Descent, InnerState, step_key
 from metajax.bilevel._probe import warn_of_nan_derivative
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
+from metajax.bilevel._problem import Estimator, Hypergradient, Problem, descent_estimator, split
 from metajax.bilevel._scan import length
 from metajax.types import Batch, Hyper, InputError, Key
 
@@ -52,12 +49,7 @@ def finite_difference(eps: float = 0.01) -> Estimator:
     """
     if eps <= 0:
         raise InputError(f"finite_difference: eps must be a positive number, got {eps}")
-
-    def estimator(problem: Problem[Any]) -> HypergradientFn:
-        problem = descent(problem, "finite_difference")
-        return HypergradientFn(functools.partial(_estimate, problem, eps), problem.inner.begin)
-
-    return estimator
+    return descent_estimator("finite_difference", _estimate, eps)
 
 
 def _estimate(

@@ -1,12 +1,9 @@
 """First-order hypergradients: the effect of the hyperparameters on inner learning is left out."""
 
-import functools
-from typing import Any
-
 import jax
 
 from metajax.bilevel._inner import Descent, InnerState
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent, split
+from metajax.bilevel._problem import Estimator, Hypergradient, Problem, descent_estimator, split
 from metajax.types import Batch, Hyper, Key
 
 
@@ -41,12 +38,7 @@ def first_order() -> Estimator:
         >>> [float(estimator(problem)(*args).grad) for estimator in (bilevel.first_order(), bilevel.unroll())]
         [0.25, 0.0625]
     """
-
-    def estimator(problem: Problem[Any]) -> HypergradientFn:
-        problem = descent(problem, "first_order")
-        return HypergradientFn(functools.partial(_estimate, problem), problem.inner.begin)
-
-    return estimator
+    return descent_estimator("first_order", _estimate)
 
 
 def _estimate(

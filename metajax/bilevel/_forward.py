@@ -1,15 +1,12 @@
 """Hypergradients by forward mode through the inner loop."""
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from metajax.bilevel._inner import Descent, InnerState
 from metajax.bilevel._probe import warn_of_nan_derivative
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, Problem, descent
+from metajax.bilevel._problem import Estimator, Hypergradient, Problem, descent_estimator
 from metajax.bilevel._unroll import learn_and_judge
 from metajax.types import Batch, Hyper, Key
 
@@ -43,12 +40,7 @@ def forward() -> Estimator:
         >>> float(bilevel.forward()(bilevel.Problem(inner, bowl))(*args).grad)  # -3 (1 - h)^5
         -0.09375
     """
-
-    def estimator(problem: Problem[Any]) -> HypergradientFn:
-        problem = descent(problem, "forward")
-        return HypergradientFn(functools.partial(_estimate, problem), problem.inner.begin)
-
-    return estimator
+    return descent_estimator("forward", _estimate)
 
 
 def _estimate(

@@ -1,6 +1,5 @@
 """Hypergradients by implicit differentiation: the inner loop is treated as having converged."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 
 from metajax.bilevel._inner import Descent, InnerState, step_key
 from metajax.bilevel._linear_solver import LinearSolver, Solver, relative_residual
-from metajax.bilevel._problem import Estimator, Hypergradient, HypergradientFn, InnerInfo, Problem, descent, split
+from metajax.bilevel._problem import Estimator, Hypergradient, InnerInfo, Problem, descent_estimator, split
 from metajax.bilevel._reach import reached
 from metajax.bilevel._scan import length
 from metajax.types import Batch, Hyper, InputError, Key, Params, Scalar, stream
@@ -93,12 +92,7 @@ def implicit(
             f"None, got iterations={iterations}, damping={damping}, step_size={step_size}"
         )
     solver_fn = LinearSolver(solver, iterations, step_size, tolerance)
-
-    def estimator(problem: Problem[Any]) -> HypergradientFn:
-        problem = descent(problem, "implicit")
-        return HypergradientFn(partial(_estimate, problem, solver_fn, damping), problem.inner.begin)
-
-    return estimator
+    return descent_estimator("implicit", _estimate, solver_fn, damping)
 
 
 def _estimate(

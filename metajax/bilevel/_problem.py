@@ -1,5 +1,6 @@
 """What is solved, and what comes back: the bilevel problem, its estimators and the hypergradient."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar
@@ -183,6 +184,22 @@ def descent(problem: Problem[Any], name: str) -> Problem[Descent]:
         f"{name}: the inner problem must be Inner.descent(loss, init, optimizer), got {_kind(problem.inner)}; use "
         "bilevel.through_solution() for a solution, or bilevel.evolution() if it has no derivative"
     )
+
+
+def descent_estimator(name: str, estimate: Callable[..., Hypergradient], *settings: Any) -> Estimator:
+    """Makes an estimator for problems that are solved by descent.
+
+    Args:
+        name: Its name, for messages.
+        estimate: ``(problem, *settings, hyper, start, inner_batches, outer_batch, key) -> hypergradient``.
+        *settings: What the estimator was given.
+    """
+
+    def estimator(problem: Problem[Any]) -> HypergradientFn:
+        problem = descent(problem, name)
+        return HypergradientFn(functools.partial(estimate, problem, *settings), problem.inner.begin)
+
+    return estimator
 
 
 def solution(problem: Problem[Any], name: str) -> Problem[Solution]:

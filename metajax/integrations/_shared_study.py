@@ -110,14 +110,18 @@ class SharedStudy:
         Raises:
             InputError: If the study is one of another search, program or version, or the storage fails.
         """
-        if config.method not in _METHODS:
-            raise InputError(f"method={config.method!r}: must be one of {', '.join(_METHODS)} where a storage is used")
-        if "images" in identity:
-            raise InputError(f"storage={masked(self._url)!r}: must be left out for images; only tables have workers")
+        self._check_search(config, identity)
         with explained(self._url):
             study = self._find()
             if study is not None:
                 Record.of_study(study, self._name).check(config, identity, self._name)
+
+    def _check_search(self, config: Config, identity: Fingerprint) -> None:
+        """Raises ``InputError`` for a search whose trials cannot be shared."""
+        if config.method not in _METHODS:
+            raise InputError(f"method={config.method!r}: must be one of {', '.join(_METHODS)} where a storage is used")
+        if "images" in identity:
+            raise InputError(f"storage={masked(self._url)!r}: must be left out for images; only tables have workers")
 
     def _find(self) -> Any:
         """The study, or ``None``."""
@@ -141,7 +145,7 @@ class SharedStudy:
         Raises:
             InputError: If the study is one of another search, program or version, or the storage fails.
         """
-        self.check(config, identity)
+        self._check_search(config, identity)
         with explained(self._url):
             try:
                 study = optuna.create_study(study_name=self._name, storage=self._storage, direction="maximize")
@@ -175,7 +179,7 @@ class SharedStudy:
         Returns:
             The number of trials that were trained, 0 if none waits.
         """
-        return self._begun.train_next(allows, is_stopped)
+        return self._own_worker.train_next(allows, is_stopped)
 
     def status(self) -> str:
         """Returns how far the trials are, in words.
@@ -183,12 +187,12 @@ class SharedStudy:
         Returns:
             The number of configurations tried, the number of workers, and the best score.
         """
-        return self._begun.status()
+        return self._own_worker.status()
 
     @property
     def is_settled(self) -> bool:
         """Whether all configurations of the study are tried."""
-        return self._begun.is_settled
+        return self._own_worker.is_settled
 
     def results(self) -> list[Wave]:
         """Returns what all processes have trained, each configuration once.
@@ -196,14 +200,14 @@ class SharedStudy:
         Returns:
             The random configurations, and those that were proposed, as waves without outputs.
         """
-        return self._begun.results()
+        return self._own_worker.results()
 
     def finish(self) -> None:
         """Tells all workers that no more trials are needed."""
-        self._begun.finish()
+        self._own_worker.finish()
 
     @property
-    def _begun(self) -> Worker:
+    def _own_worker(self) -> Worker:
         if self._worker is None:
             raise InputError("SharedStudy: begin must be called first, as automl.search does")
         return self._worker

@@ -45,7 +45,7 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/trials.db"
 
 
-def begun(url, config=CONFIG, name="s", seconds=0.05):
+def started(url, config=CONFIG, name="s", seconds=0.05):
     shared = workers.SharedStudy(url, name, heartbeat_seconds=seconds)
     plan = make_plan(TASK, config.trials, config.minutes, config.uses_meta_learner)
     return shared, shared.begin(config, TASK, {}, plan)
@@ -73,7 +73,7 @@ def assert_each_counts_once(trials, total):
 def test_a_search_with_a_storage_ends_like_another_one(url, method, tmp_path, monkeypatch):
     monkeypatch.setattr(shared_task.time, "sleep", lambda seconds: None)
     config = automl.Config("table", trials=16, method=method)
-    shared, lines = begun(url, config)
+    shared, lines = started(url, config)
     assert "Created the study 's': 0 of 16" in lines[0]
     with run.RunDirectory(tmp_path / "run", {}) as directory:
         recorder = start(config, directory, TASK, False, time.perf_counter(), bar=False)
@@ -87,7 +87,7 @@ def test_a_search_with_a_storage_ends_like_another_one(url, method, tmp_path, mo
     assert max(np.nanmax(wave.score) for wave in history.waves if wave.source == "promoted") == pytest.approx(best)
     assert exploration.best_random is not None
     with run.RunDirectory(tmp_path / "run", {}, resume=True) as directory:
-        again, _ = begun(url, config)
+        again, _ = started(url, config)
         recorder = start(config, directory, TASK, False, time.perf_counter(), bar=False)
         resumed = explore_shared(config, recorder, again)
     assert len(trials_of(url)) == 16 and len(resumed.history.waves) == len(history.waves)
@@ -96,7 +96,7 @@ def test_a_search_with_a_storage_ends_like_another_one(url, method, tmp_path, mo
 
 
 def test_the_trial_of_a_dead_worker_is_given_to_another_one(url):
-    shared, _ = begun(url)
+    shared, _ = started(url)
     study = shared._worker._study
     dead, other = (TrialQueue(study, 0.2, 16, name) for name in ("dead", "other"))
     trial = dead.take()
@@ -122,7 +122,7 @@ def test_the_trial_of_a_dead_worker_is_given_to_another_one(url):
 
 
 def test_a_trial_that_two_processes_add_is_trained_once(url):
-    shared, _ = begun(url)
+    shared, _ = started(url)
     queue = shared._worker._queue
     study = shared._worker._study
     study.enqueue_trial({}, user_attrs={ENTRY: "3"})
@@ -134,16 +134,16 @@ def test_a_trial_that_two_processes_add_is_trained_once(url):
 
 
 def test_two_processes_that_begin_at_once_add_the_trials_once(url, monkeypatch):
-    begun(url)
+    started(url)
     monkeypatch.setattr(_shared_study, "_FILLING_SECONDS", 0.1)
-    shared, lines = begun(url)
+    shared, lines = started(url)
     assert "Joined the study 's': 0 of 16" in lines[0] and len(trials_of(url)) == 16
     shared._storage.set_study_user_attr(shared._worker._study._study_id, "finished", True)
     assert shared._worker.is_finished
 
 
 def test_what_a_worker_has_no_time_for_waits_again(url):
-    shared, _ = begun(url)
+    shared, _ = started(url)
     assert shared.train_next(lambda seconds: False, lambda: False) == 0
     assert shared.train_next(None, lambda: True) == 0
     states = Counter(trial.state.name for trial in trials_of(url))
@@ -151,7 +151,7 @@ def test_what_a_worker_has_no_time_for_waits_again(url):
 
 
 def test_a_search_that_is_stopped_gives_its_trials_back(url, tmp_path):
-    shared, _ = begun(url)
+    shared, _ = started(url)
     with run.RunDirectory(tmp_path / "run", {}) as directory:
         recorder = start(CONFIG, directory, TASK, False, time.perf_counter(), bar=False)
         recorder.is_stopped = lambda: len(recorder.history.waves) == 2
@@ -162,8 +162,8 @@ def test_a_search_that_is_stopped_gives_its_trials_back(url, tmp_path):
 
 def test_a_journal_is_a_storage(tmp_path):
     url = f"journal:{tmp_path}/trials.journal"
-    first, _ = begun(url)
-    second, _ = begun(url)
+    first, _ = started(url)
+    second, _ = started(url)
     while first.train_next(None, lambda: False) and second.train_next(None, lambda: False):
         pass
     assert_each_counts_once(trials_of(url), 16)
@@ -191,7 +191,7 @@ def test_a_storage_that_cannot_be_opened_is_one_sentence(storage, message):
 def test_a_storage_of_another_version_or_program_is_refused(url, tmp_path):
     import sqlalchemy
 
-    begun(url)
+    started(url)
     with sqlalchemy.create_engine(url).begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v9.9.9'")
     with pytest.raises(InputError, match=r"must have the tables of the installed Optuna \(The runtime optuna"):
@@ -206,15 +206,15 @@ def test_a_storage_of_another_version_or_program_is_refused(url, tmp_path):
 
 
 def test_a_storage_that_is_read_only_is_refused_before_any_work(url, tmp_path):
-    begun(url)
+    started(url)
     read_only = f"sqlite:///file:{tmp_path}/trials.db?mode=ro&uri=true"
     with pytest.raises(InputError, match=r"must be writable \(attempt to write a readonly database\)"):
-        begun(read_only)
+        started(read_only)
     assert len(trials_of(url)) == 16
 
 
 def test_a_study_of_another_search_is_refused(url, monkeypatch):
-    shared, _ = begun(url)
+    shared, _ = started(url)
     plan = make_plan(TASK, 16, None, False)
     other = automl.Config("table", trials=16, method="random", seed=7)
     with pytest.raises(InputError, match=r"study='s': must have the settings of this search, but differs in seed=7"):
@@ -239,16 +239,16 @@ def test_a_study_of_another_search_is_refused(url, monkeypatch):
 
 
 def test_a_study_of_other_distributions_or_programs_is_refused(url):
-    shared, _ = begun(url)
+    shared, _ = started(url)
     study = shared._worker._study
     distribution = optuna.distributions.FloatDistribution(0.0, 9.0)
     study.add_trial(optuna.create_trial(params={"x": 8.0}, distributions={"x": distribution}, value=1.0))
     with pytest.raises(InputError, match="parameter 'x' of trial 16 must be FloatDistribution"):
-        begun(url)
+        started(url)
     foreign = optuna.create_study(study_name="foreign", storage=open_storage(url))
     foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     with pytest.raises(InputError, match="must be a study that `metajax search` has created"):
-        begun(url, name="foreign")
+        started(url, name="foreign")
     assert len(foreign.trials) == 1
 
 
@@ -264,7 +264,7 @@ def test_the_command_names_what_is_wrong_before_any_work(url, tmp_path, capsys, 
     search = ["search", "--data", "iris", "--trials", "16", "--out", str(tmp_path / "run")]
     assert "error: --study s: needs a storage; pass --storage URL" in error_of(*search, "--study", "s")
     assert "error: --storage trials.db: must be sqlite:///FILE" in error_of(*search, "--storage", "trials.db")
-    begun(url)
+    started(url)
     assert "study='x': must be a study of the storage, which has s" in error_of("worker", url, "x")
     assert "error: --study s: must have the settings" in error_of(*search, "--storage", url, "--study", "s")
     assert not (tmp_path / "run").exists()
@@ -296,7 +296,7 @@ def test_a_worker_reads_settings_from_the_study_and_refuses_other_data(url, tmp_
 
 
 def test_a_run_remembers_its_storage_without_the_password(url, tmp_path):
-    shared, _ = begun(url)
+    shared, _ = started(url)
     shared.remember(tmp_path)
     record = tmp_path / "storage.json"
     workers.SharedStudy.of_run(record)
@@ -325,7 +325,7 @@ def kill_and_finish(url, errors, total=200, seconds=3.0):
     It is one that has trained something, so that a machine on which workers start slowly makes progress, too.
     """
     config = automl.Config("table", trials=total, method="random")
-    shared, _ = begun(url, config, seconds=0.5)
+    shared, _ = started(url, config, seconds=0.5)
     command = [sys.executable, str(Path(shared_task.__file__)), url, "s"]
     start_worker = lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
     processes = [start_worker() for _ in range(4)]

@@ -10,7 +10,7 @@ import numpy as np
 from metajax.automl._class_weights import weighted
 from metajax.automl._training import Data
 from metajax.automl.models._threads import limited_threads, quiet
-from metajax.automl.models._tree_ensemble import TreeEnsemble
+from metajax.automl.models._tree_ensemble import TreeEnsemble, TreeMember
 from metajax.automl.models._types import Member, ModelType
 
 # Share of the uniform distribution in every prediction of a class: no class is impossible because no tree or neighbor has it.
@@ -61,9 +61,9 @@ class FittedMember:
 
     def trees(self) -> TreeEnsemble | None:
         """Returns the trees of the member, which read all inputs, or ``None`` if it does not consist of trees alone."""
-        if self.member is None or not hasattr(self.member, "trees"):
+        if not isinstance(self.member, TreeMember):
             return None
-        ensemble: TreeEnsemble = self.member.trees()  # type: ignore[attr-defined]
+        ensemble = self.member.trees()
         forest = ensemble.forest._replace(feature=self.columns.astype(np.int32)[ensemble.forest.feature])
         return TreeEnsemble(forest, ensemble.baseline, ensemble.settings["link"], ensemble.settings["groups"])
 

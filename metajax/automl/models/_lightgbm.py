@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from metajax._optional import optional
@@ -11,7 +10,7 @@ from metajax.automl.models._boosting import PATIENCE, boosting_domains, decided_
 from metajax.automl.models._library_trees import from_lightgbm
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over
-from metajax.automl.models._tree_ensemble import TreeEnsemble
+from metajax.automl.models._tree_ensemble import TreeEnsemble, TreeMember
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -76,7 +75,7 @@ def _stop_in_time(env: Any) -> None:
         )
 
 
-class LightGBMText(Member):
+class LightGBMText(TreeMember):
     """A model in the text format of LightGBM."""
 
     def __init__(self, text: bytes, settings: dict[str, Any]):
@@ -96,10 +95,6 @@ class LightGBMText(Member):
         options = {"num_iteration": iterations, "num_threads": n_threads()}
         out = np.asarray(self._booster.predict(x, **options), np.float32)
         return two_columns(out, self.settings["outputs"])
-
-    def predict_jax(self, x: jax.Array) -> jax.Array:
-        """Returns probabilities or values f64[n, outputs] in operations of JAX."""
-        return self.trees().predict_jax(x)
 
     def trees(self) -> TreeEnsemble:
         """Returns the trees as arrays."""

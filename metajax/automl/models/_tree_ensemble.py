@@ -1,5 +1,6 @@
 """The prediction of an ensemble of trees: fast and exact in NumPy, and as a JAX function."""
 
+import abc
 import functools
 from typing import Any
 
@@ -17,7 +18,19 @@ _LEVELS_BETWEEN_PAUSES = 6
 """After this number of levels, rows that have reached a leaf are set aside."""
 
 
-class TreeEnsemble(Member):
+class TreeMember(Member):
+    """A model that consists of trees alone. An export predicts all of them together."""
+
+    @abc.abstractmethod
+    def trees(self) -> "TreeEnsemble":
+        """Returns the trees as arrays."""
+
+    def predict_jax(self, x: jax.Array) -> jax.Array:
+        """Returns probabilities or values f64[n, outputs] in operations of JAX."""
+        return self.trees().predict_jax(x)
+
+
+class TreeEnsemble(TreeMember):
     """The sum of trees that correct each other, or the mean of independent ones.
 
     Args:
@@ -58,7 +71,7 @@ class TreeEnsemble(Member):
         return self.link_jax(tree_sums([self.forest], x, self.settings["groups"])[0])
 
     def trees(self) -> "TreeEnsemble":
-        """Returns the ensemble itself. Members of other types that have it are predicted together with it in an export."""
+        """Returns the ensemble itself."""
         return self
 
     def link_jax(self, total: jax.Array) -> jax.Array:

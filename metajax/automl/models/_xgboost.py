@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from metajax._optional import optional
@@ -12,7 +11,7 @@ from metajax.automl.models._library_trees import from_xgboost
 from metajax.automl.models._lightgbm import two_columns
 from metajax.automl.models._threads import n_threads
 from metajax.automl.models._time import time_is_over
-from metajax.automl.models._tree_ensemble import TreeEnsemble
+from metajax.automl.models._tree_ensemble import TreeEnsemble, TreeMember
 from metajax.automl.models._types import Member
 from metajax.space import Domain, Float, Integer
 
@@ -79,7 +78,7 @@ def _is_over(*_: Any) -> bool:
     return time_is_over()
 
 
-class XGBoostJson(Member):
+class XGBoostJson(TreeMember):
     """A model in the JSON format of XGBoost."""
 
     def __init__(self, content: bytes, settings: dict[str, Any]):
@@ -99,10 +98,6 @@ class XGBoostJson(Member):
         ends = [max(1, round(share * iterations)) for share in shares]
         outputs = [np.asarray(self._booster.predict(matrix, iteration_range=(0, end)), np.float32) for end in ends]
         return [two_columns(out, self.settings["outputs"]) for out in outputs]
-
-    def predict_jax(self, x: jax.Array) -> jax.Array:
-        """Returns probabilities or values f64[n, outputs] in operations of JAX."""
-        return self.trees().predict_jax(x)
 
     def trees(self) -> TreeEnsemble:
         """Returns the trees as arrays."""
